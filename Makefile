@@ -1,0 +1,60 @@
+# `make demo` and `make test` set up .venv with everything they need, then run.
+# Another Python: make test PYTHON=python3.12    Part of the tests: make test ARGS="-k plot"
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PINS := setup.cfg pyproject.toml constraints.txt
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format bench docs clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+demo: $(VENV)/.run-ready ## train a small binary network on real images (under 3 minutes)
+	$(BIN)/lq demo $(ARGS)
+
+test: $(VENV)/.dev-ready ## run the tests, the examples in docstrings and the notebooks
+	$(BIN)/python -m pytest -m "not slow" --nbmake $(ARGS)
+
+test-all: $(VENV)/.dev-ready ## the same with the slow tests
+	$(BIN)/python -m pytest --nbmake $(ARGS)
+
+lint: $(VENV)/.dev-ready ## check format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: $(VENV)/.dev-ready ## rewrite files in the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev-ready ## measure speed against the other side (an environment of its own)
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+docs: $(VENV)/.dev-ready ## build the documentation in docs/_build/html; warnings are errors
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+clean: ## remove .venv and everything built; keep runs/
+	rm -rf $(VENV) build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.run-ready: $(PINS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev-ready: $(PINS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@ $(VENV)/.run-ready
+
+# TensorFlow has wheels for these versions of Python only.
+$(BIN)/python:
+	@command -v $(PYTHON) > /dev/null || { \
+	  echo 'make: no program "$(PYTHON)". Fix: install Python 3.10 to 3.13, or name it:' \
+	    'make PYTHON=/path/to/python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "make: $(PYTHON) is $$($(PYTHON) --version 2>&1), but TensorFlow needs Python" \
+	    "3.10 to 3.13. Fix: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
