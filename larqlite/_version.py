@@ -1,4 +1,4 @@
-"""The version of larqlite, and the check that TensorFlow and tf_keras fit each other."""
+"""The version of larqlite, and the check that TensorFlow and tf_keras fit together."""
 
 from __future__ import annotations
 
