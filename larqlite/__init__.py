@@ -1,0 +1,2 @@
+"""larqlite."""
+from larqlite import activations, constraints, context, math, quantizers, variables

@@ -1,0 +1,47 @@
+"""Activation functions for the float parts of binarized networks."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from larqlite._registration import register_object
+
+__all__ = ["hard_tanh", "leaky_tanh"]
+
+
+@register_object()
+def hard_tanh(x) -> tf.Tensor:
+    """Clips to the interval [-1, 1]: $ f(x) = max(-1, min(1, x)) $.
+
+    Args:
+        x: floating-point tensor of any shape.
+
+    Returns:
+        Tensor of the shape and dtype of `x`.
+
+    Example:
+        >>> lq.activations.hard_tanh(tf.constant([-2.0, 0.3, 5.0])).numpy().round(1).tolist()
+        [-1.0, 0.3, 1.0]
+    """
+    return tf.clip_by_value(x, -1, 1)
+
+
+@register_object()
+def leaky_tanh(x, alpha: float = 0.2) -> tf.Tensor:
+    r"""The identity on [-1, 1], and slope `alpha` outside, continuous.
+
+    $$ f(x) = \mathrm{clip}(x, -1, 1) + \alpha (\max(x, 1) - 1) + \alpha (\min(x, -1) + 1) $$
+
+    Args:
+        x: floating-point tensor of any shape.
+        alpha: slope outside of [-1, 1].
+
+    Returns:
+        Tensor of the shape and dtype of `x`.
+
+    Example:
+        >>> lq.activations.leaky_tanh(tf.constant([-2.0, 0.5, 6.0])).numpy().round(2).tolist()
+        [-1.2, 0.5, 2.0]
+    """
+    clipped = tf.clip_by_value(x, -1, 1)
+    return clipped + alpha * (tf.maximum(x, 1) - 1) + alpha * (tf.minimum(x, -1) + 1)

@@ -1,0 +1,40 @@
+"""Weight constraints for latent weights."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+import tf_keras
+
+from larqlite._registration import register_object
+
+__all__ = ["WeightClip", "weight_clip"]
+
+
+@register_object(aliases=("weight_clip",))
+class WeightClip(tf_keras.constraints.Constraint):
+    r"""Keeps latent weights in the range where the straight-through gradient is not zero.
+
+    $$ c(w) = \max(-\texttt{clip\_value}, \min(\texttt{clip\_value}, w)) $$
+
+    Args:
+        clip_value: bound of the magnitude of the weights, > 0.
+
+    Example:
+        >>> lq.constraints.WeightClip(2)(tf.constant([-3.0, 0.5])).numpy().tolist()
+        [-2.0, 0.5]
+
+    References:
+        BinaryConnect, https://arxiv.org/abs/1511.00363, section 2.4.
+    """
+
+    def __init__(self, clip_value: float = 1):
+        self.clip_value = clip_value
+
+    def __call__(self, w) -> tf.Tensor:
+        return tf.clip_by_value(w, -self.clip_value, self.clip_value)
+
+    def get_config(self) -> dict:
+        return {"clip_value": self.clip_value}
+
+
+weight_clip = WeightClip

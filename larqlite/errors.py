@@ -1,0 +1,97 @@
+"""The errors of larqlite: each says what happened, where, and how to fix it.
+
+Every class derives from `LarqliteError` and from the built-in class that Keras
+raises, or the literature documents, for the same case, so both kinds of
+`except` clause work.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LarqliteError(Exception):
+    """Base class of every error that larqlite raises on purpose."""
+
+
+class UnknownQuantizerError(LarqliteError, ValueError):
+    """A string, dictionary or object that names no quantizer."""
+
+
+class QuantizerError(LarqliteError, TypeError):
+    """A quantizer that cannot be used in the way it was asked to."""
+
+
+class ArgumentError(LarqliteError, ValueError):
+    """An argument whose value is not allowed, or not with the other arguments."""
+
+
+class DtypeError(LarqliteError, TypeError):
+    """A tensor of a dtype that the operation is not defined for."""
+
+
+class KerasVersionError(LarqliteError, TypeError):
+    """A Keras 3 object where a tf_keras (Keras 2) object is needed."""
+
+
+class UnbuiltModelError(LarqliteError, ValueError):
+    """A model whose weights and shapes do not exist yet."""
+
+
+class OptimizerError(LarqliteError, ValueError):
+    """An optimizer that cannot serve the variables it was given."""
+
+
+class OptimizerTypeError(LarqliteError, TypeError):
+    """Something that is not an optimizer, or not a predicate, where one is needed."""
+
+
+class LatentWeightError(LarqliteError, RuntimeError):
+    """An operation that would overwrite latent weights with quantized values."""
+
+
+class UnsupportedModelError(LarqliteError, ValueError):
+    """A model that cannot be converted, loaded or inspected exactly."""
+
+
+def near_matches(name: str, known: Iterable[str]) -> str:
+    """A sentence with the known names that look like `name`, or an empty string.
+
+    >>> near_matches("ste_sing", ["ste_sign", "swish_sign"])
+    ' Did you mean "ste_sign"?'
+    """
+    known = sorted(set(known))
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    if not close:
+        folded = {item.lower().replace("_", ""): item for item in known}
+        close = [
+            folded[key]
+            for key in difflib.get_close_matches(
+                name.lower().replace("_", ""), folded, n=3, cutoff=0.6
+            )
+        ]
+    if not close:
+        return ""
+    return " Did you mean " + " or ".join(f'"{item}"' for item in close) + "?"
+
+
+def require_tf_keras(obj, where: str) -> None:
+    """Raises if `obj` belongs to Keras 3.
+
+    Args:
+        obj: anything a user may hand in: a model, layer, tensor or optimizer.
+        where: the function or layer that received it, for the message.
+
+    Raises:
+        KerasVersionError: `obj`'s class, or one it derives from, is Keras 3's.
+    """
+    for base in type(obj).__mro__:
+        if base.__module__ == "keras" or base.__module__.startswith("keras.src"):
+            raise KerasVersionError(
+                f"{where}: got a Keras 3 object ({base.__module__}.{base.__name__}), "
+                "but larqlite works with tf_keras (Keras 2).\n"
+                "  Fix: build it with `import tf_keras`; or, to keep writing `tf.keras`, "
+                "set the environment variable TF_USE_LEGACY_KERAS=1 before TensorFlow "
+                "is imported."
+            )

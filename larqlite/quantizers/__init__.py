@@ -1,0 +1,61 @@
+"""Quantizers: float tensor in, low-bit tensor out, with a pseudo-gradient for training."""
+
+from larqlite.quantizers._base import Quantizer
+from larqlite.quantizers._binary import (
+    ApproxSign,
+    MagnitudeAwareSign,
+    SteHeaviside,
+    SteSign,
+    SwishSign,
+)
+from larqlite.quantizers._multibit import DoReFa, NoOp
+from larqlite.quantizers._registry import (
+    deserialize,
+    entries,
+    get,
+    get_kernel_quantizer,
+    names,
+    register,
+    serialize,
+)
+from larqlite.quantizers._ternary import SteTern
+
+DoReFaQuantizer = DoReFa
+NoOpQuantizer = NoOp
+
+_functions = {entry.name: entry.function for entry in entries() if entry.function}
+approx_sign = _functions["approx_sign"]
+dorefa = _functions["dorefa"]
+magnitude_aware_sign = _functions["magnitude_aware_sign"]
+ste_heaviside = _functions["ste_heaviside"]
+ste_sign = _functions["ste_sign"]
+ste_tern = _functions["ste_tern"]
+swish_sign = _functions["swish_sign"]
+
+__all__ = [
+    "ApproxSign",
+    "DoReFa",
+    "DoReFaQuantizer",
+    "MagnitudeAwareSign",
+    "NoOp",
+    "NoOpQuantizer",
+    "Quantizer",
+    "SteHeaviside",
+    "SteSign",
+    "SteTern",
+    "SwishSign",
+    "approx_sign",
+    "deserialize",
+    "dorefa",
+    "entries",
+    "get",
+    "get_kernel_quantizer",
+    "magnitude_aware_sign",
+    "names",
+    "register",
+    "serialize",
+    "ste_heaviside",
+    "ste_sign",
+    "ste_tern",
+    "swish_sign",
+]

@@ -1,0 +1,204 @@
+"""The base class of quantizers: three facts in, everything else done here.
+
+A quantizer is a forward function, the derivative that training uses in its
+place, and the number of bits that come out. `Quantizer` turns these into a
+Keras layer with a custom gradient that runs in the dtype of its input.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import weakref
+from collections.abc import Callable
+
+import tensorflow as tf
+import tf_keras
+
+from larqlite import context
+from larqlite.errors import QuantizerError, require_tf_keras
+from larqlite.math import as_floating
+
+__all__ = ["Quantizer"]
+
+
+class Quantizer(tf_keras.layers.Layer):
+    r"""Base class: write `precision`, `forward` and `derivative`, the rest follows.
+
+    The backward pass multiplies the incoming gradient with `derivative(x)`, the
+    pseudo-gradient $\partial q / \partial x$.
+
+    Quantizers run in the dtype of their input (float16, bfloat16, float32,
+    float64), whatever the global policy. A quantizer with trainable state
+    overrides `call` instead of `forward` and `derivative`.
+
+    Args:
+        metrics: names of the training metrics to track when the quantizer is used
+            for a kernel; None takes those of `lq.context.metrics_scope`.
+        **kwargs: those of a Keras layer (`name`, `dtype`, `trainable`).
+
+    Attributes:
+        precision: bits of a quantized value, or None if not known.
+
+    Raises:
+        DtypeError: called with integers or booleans.
+        QuantizerError: `forward` reads a trainable variable.
+
+    Example:
+        >>> @lq.quantizers.register("soft_sign")
+        ... class SoftSign(lq.quantizers.Quantizer):
+        ...     precision = 1
+        ...     def forward(self, x):
+        ...         return lq.math.sign(x)
+        ...     def derivative(self, x):
+        ...         return 1 / (1 + tf.abs(x)) ** 2
+        >>> lq.quantizers.get("soft_sign")(tf.constant([-0.5, 3.0])).numpy().tolist()
+        [-1.0, 1.0]
+    """
+
+    precision: int | None = None
+
+    def __init__(self, *args, metrics=None, **kwargs):
+        # The state of a quantizer is float32 unless asked otherwise; inputs keep
+        # their own dtype (`autocast=False`) and state is cast to it where used.
+        if kwargs.get("dtype") is None:
+            kwargs["dtype"] = "float32"
+        super().__init__(*args, autocast=False, **kwargs)
+        self._metric_names = (
+            None if metrics is None else context.check_metrics(metrics, self._where())
+        )
+        self._owner_reference: weakref.ref | None = None
+        self._owner_role: str | None = None
+
+    def forward(self, x: tf.Tensor) -> tf.Tensor:
+        """The quantized values of `x`, same shape and dtype. To be overridden."""
+        raise QuantizerError(
+            f"{self._where()}: a quantizer defines `forward(x)` and `derivative(x)`, "
+            "or overrides `call(inputs)`."
+        )
+
+    def derivative(self, x: tf.Tensor) -> tf.Tensor:
+        """The pseudo-gradient dq/dx at `x`: a tensor of its shape and dtype, or a
+        boolean mask where the gradient passes unchanged. To be overridden."""
+        raise QuantizerError(
+            f"{self._where()}: `derivative(x)` is needed for training; return the "
+            "pseudo-gradient as a tensor, or a boolean mask for a straight-through one."
+        )
+
+    def codes(self, quantized: tf.Tensor) -> tf.Tensor:
+        """Integers, in any dtype, that number the levels of quantized values.
+
+        Flip ratios compare codes, so that a change of scale is not a flip.
+        """
+        return quantized
+
+    def quantize(self, x: tf.Tensor) -> tf.Tensor:
+        """`forward(x)` with `derivative(x)` as its gradient, on a plain tensor."""
+
+        @tf.custom_gradient
+        def quantized(x):
+            def gradient(dy):
+                derivative = self.derivative(x)
+                if derivative.dtype == tf.bool:
+                    return tf.where(derivative, dy, tf.zeros([], dy.dtype))
+                return dy * derivative
+
+            return self.forward(x), gradient
+
+        try:
+            return quantized(as_floating(x, self._where()))
+        except TypeError as error:
+            if "`variables` keyword argument" not in str(error):
+                raise
+            raise QuantizerError(
+                f"{self._where()}: `forward` reads a trainable variable, whose gradient "
+                "the pseudo-gradient cannot carry.\n"
+                "  Fix: override `call(self, inputs)` and build on tensor operations; "
+                "for the rounding use another quantizer's `quantize(x)`."
+            ) from error
+
+    def call(self, inputs):
+        return self.quantize(inputs)
+
+    def __call__(self, inputs, *args, **kwargs):
+        require_tf_keras(inputs, self._where())
+        return super().__call__(inputs, *args, **kwargs)
+
+    def compute_output_shape(self, input_shape):
+        return tf.TensorShape(input_shape)
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        if self._metric_names is not None:
+            config["metrics"] = list(self._metric_names)
+        return config
+
+    @property
+    def tracked_metrics(self) -> tuple[str, ...]:
+        """Names of the metrics tracked for the kernel that uses this quantizer."""
+        return tuple(self._metric_names or ())
+
+    def __deepcopy__(self, memo):
+        copied = type(self).from_config(self.get_config())
+        memo[id(self)] = copied
+        if self.built and self.weights:
+            copied.build_from_config(self.get_build_config())
+            copied.set_weights(self.get_weights())
+        return copied
+
+    def _where(self) -> str:
+        return f'{type(self).__name__} "{self.name}"'
+
+
+def adopt(quantizer, owner, role: str):
+    """The quantizer for one place of one layer: itself, or a copy if it is taken.
+
+    State (learned scales, metrics) belongs to one place; two layers given the
+    same instance would not survive a reload.
+
+    Args:
+        quantizer: a Quantizer, another callable, or None.
+        owner: the layer.
+        role: the layer's attribute, e.g. "kernel_quantizer".
+    """
+    if not isinstance(quantizer, Quantizer):
+        return quantizer
+    holder = quantizer._owner_reference and quantizer._owner_reference()
+    if holder is not None and (holder is not owner or quantizer._owner_role != role):
+        config = quantizer.get_config()
+        del config["name"]
+        quantizer = type(quantizer).from_config(config)
+    quantizer._owner_reference = weakref.ref(owner)
+    quantizer._owner_role = role
+    return quantizer
+
+
+@functools.cache
+def _shared_instance(cls: type[Quantizer], name: str, *args, **kwargs) -> Quantizer:
+    return cls(*args, name=name, **kwargs)
+
+
+def as_function(cls: type[Quantizer], name: str) -> Callable:
+    """The plain function `name(x, **arguments)` of a stateless quantizer class.
+
+    Its signature after the tensor is that of the class; `precision` is that of
+    the class' defaults.
+    """
+    arguments = [
+        parameter
+        for parameter in inspect.signature(cls).parameters.values()
+        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ]
+
+    def function(x, *args, **kwargs):
+        if tf_keras.backend.is_keras_tensor(x):
+            return cls(*args, **kwargs)(x)
+        return _shared_instance(cls, name, *args, **kwargs)(x)
+
+    tensor = inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    function.__signature__ = inspect.Signature([tensor, *arguments])
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = cls.__module__
+    function.__doc__ = f"`{cls.__name__}` as a function of a tensor; see that class."
+    function.precision = cls(name=name).precision
+    return function

@@ -1,0 +1,221 @@
+"""Quantizers with two levels: signs and step functions, and their pseudo-gradients."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from larqlite import math
+from larqlite.quantizers._base import Quantizer
+from larqlite.quantizers._registry import register
+
+__all__ = [
+    "ApproxSign",
+    "MagnitudeAwareSign",
+    "SteHeaviside",
+    "SteSign",
+    "SwishSign",
+]
+
+
+def straight_through(x: tf.Tensor, clip_value: float | None) -> tf.Tensor:
+    """Where the gradient passes: |x| <= clip_value, or everywhere for None."""
+    if clip_value is None:
+        return tf.ones_like(x)
+    return tf.abs(x) <= clip_value
+
+
+@register("ste_sign")
+class SteSign(Quantizer):
+    r"""Sign, with the straight-through estimator as pseudo-gradient.
+
+    $$ q(x) = \begin{cases} -1 & x < 0 \\ +1 & x \geq 0 \end{cases} \qquad
+       \frac{\partial q}{\partial x} = \begin{cases} 1 & |x| \leq c \\ 0 & |x| > c \end{cases} $$
+
+    with $c$ = `clip_value`. Precision: 1 bit.
+
+    Args:
+        clip_value: bound of |x| up to which gradients pass; None passes all.
+        **kwargs: `metrics`, and those of a Keras layer.
+
+    Example:
+        >>> lq.quantizers.SteSign()(tf.constant([-0.2, 0.0, 1.5])).numpy().tolist()
+        [-1.0, 1.0, 1.0]
+
+    References:
+        Binarized Neural Networks, https://arxiv.org/abs/1602.02830, eq. 1 and 4.
+    """
+
+    precision = 1
+
+    def __init__(self, clip_value: float | None = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.clip_value = clip_value
+
+    def forward(self, x):
+        return math.sign(x)
+
+    def derivative(self, x):
+        return straight_through(x, self.clip_value)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "clip_value": self.clip_value}
+
+
+@register("approx_sign")
+class ApproxSign(Quantizer):
+    r"""Sign, with the derivative of a piecewise quadratic as pseudo-gradient.
+
+    $$ q(x) = \begin{cases} -1 & x < 0 \\ +1 & x \geq 0 \end{cases} \qquad
+       \frac{\partial q}{\partial x} = \begin{cases} 2 - 2|x| & |x| \leq 1 \\ 0 & |x| > 1 \end{cases} $$
+
+    Precision: 1 bit.
+
+    Args:
+        **kwargs: `metrics`, and those of a Keras layer.
+
+    Example:
+        >>> lq.quantizers.ApproxSign()(tf.constant([-0.2, 0.0, 1.5])).numpy().tolist()
+        [-1.0, 1.0, 1.0]
+
+    References:
+        Bi-Real Net, https://arxiv.org/abs/1808.00278, section 3.2.
+    """
+
+    precision = 1
+
+    def forward(self, x):
+        return math.sign(x)
+
+    def derivative(self, x):
+        return tf.nn.relu(2 - tf.abs(x + x))
+
+
+@register("ste_heaviside")
+class SteHeaviside(Quantizer):
+    r"""Step function, with the straight-through estimator as pseudo-gradient.
+
+    $$ q(x) = \begin{cases} 1 & x > 0 \\ 0 & x \leq 0 \end{cases} \qquad
+       \frac{\partial q}{\partial x} = \begin{cases} 1 & |x| \leq c \\ 0 & |x| > c \end{cases} $$
+
+    with $c$ = `clip_value`. Precision: 1 bit.
+
+    Args:
+        clip_value: bound of |x| up to which gradients pass; None passes all.
+        **kwargs: `metrics`, and those of a Keras layer.
+
+    Example:
+        >>> lq.quantizers.SteHeaviside()(tf.constant([-0.2, 0.0, 1.5])).numpy().tolist()
+        [0.0, 0.0, 1.0]
+
+    References:
+        Binarized Neural Networks, https://arxiv.org/abs/1602.02830 (the estimator).
+    """
+
+    precision = 1
+
+    def __init__(self, clip_value: float | None = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.clip_value = clip_value
+
+    def forward(self, x):
+        return math.heaviside(x)
+
+    def derivative(self, x):
+        return straight_through(x, self.clip_value)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "clip_value": self.clip_value}
+
+
+@register("swish_sign")
+class SwishSign(Quantizer):
+    r"""Sign, with the SignSwish derivative as pseudo-gradient.
+
+    $$ q(x) = \begin{cases} -1 & x < 0 \\ +1 & x \geq 0 \end{cases} \qquad
+       \frac{\partial q}{\partial x} =
+       \frac{\beta \left(2 - \beta x \tanh \frac{\beta x}{2}\right)}{1 + \cosh \beta x} $$
+
+    The pseudo-gradient peaks with $\beta$ at 0 and is 0 at infinity.
+    Precision: 1 bit.
+
+    Args:
+        beta: $\beta$; larger values come closer to the derivative of the sign.
+        **kwargs: `metrics`, and those of a Keras layer.
+
+    Example:
+        >>> lq.quantizers.SwishSign()(tf.constant([-0.2, 0.0, 1.5])).numpy().tolist()
+        [-1.0, 1.0, 1.0]
+
+    References:
+        BNN+, https://arxiv.org/abs/1812.11800, eq. 6.
+    """
+
+    precision = 1
+
+    def __init__(self, beta: float = 5.0, **kwargs):
+        super().__init__(**kwargs)
+        self.beta = beta
+
+    def forward(self, x):
+        return math.sign(x)
+
+    def derivative(self, x):
+        # With a = |beta x| and e = exp(-a): tanh(a/2) = (1-e)/(1+e) and
+        # 1/(1+cosh a) = 2e/(1+e)^2; no term overflows, no difference cancels.
+        a = tf.abs(self.beta * x)
+        e = tf.exp(-a)
+        r = tf.math.reciprocal(1 + e)
+        slope = 2 - a * (1 - e) * r
+        return tf.math.multiply_no_nan(2 * self.beta * slope, e * r * r)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "beta": self.beta}
+
+
+@register("magnitude_aware_sign")
+class MagnitudeAwareSign(Quantizer):
+    r"""Sign times the mean magnitude of each output channel, for kernels.
+
+    $$ q(x) = \alpha \cdot \mathrm{sign}(x) \qquad
+       \frac{\partial q}{\partial x} = \begin{cases} \alpha & |x| \leq c \\ 0 & |x| > c \end{cases}
+       \qquad \alpha = \frac{1}{n} \sum |x| $$
+
+    The mean is taken over all axes but the last (the output channels), its
+    gradient is not. $c$ = `clip_value`. Precision: 1 bit (and one scale a channel).
+
+    Args:
+        clip_value: bound of |x| up to which gradients pass; None passes all.
+        **kwargs: `metrics`, and those of a Keras layer.
+
+    Example:
+        >>> kernel = tf.constant([[1.0, -0.5], [-3.0, 0.5]])
+        >>> lq.quantizers.MagnitudeAwareSign()(kernel).numpy().tolist()
+        [[2.0, -0.5], [-2.0, 0.5]]
+
+    References:
+        Bi-Real Net, https://arxiv.org/abs/1808.00278, section 3.3.
+    """
+
+    precision = 1
+
+    def __init__(self, clip_value: float | None = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.clip_value = clip_value
+
+    def forward(self, x):
+        return math.sign(x) * self.scale(x)
+
+    def derivative(self, x):
+        mask = straight_through(x, self.clip_value)
+        return tf.where(tf.cast(mask, tf.bool), self.scale(x), tf.zeros([], x.dtype))
+
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
+        """The mean magnitude of each output channel, shape `(..., 1, channels_out)`."""
+        axes = list(range(x.shape.rank - 1))
+        return tf.stop_gradient(tf.reduce_mean(tf.abs(x), axis=axes, keepdims=True))
+
+    def codes(self, quantized):
+        return tf.sign(quantized)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "clip_value": self.clip_value}

@@ -1,0 +1,135 @@
+"""Quantizers with k bits, and the one that leaves its input as it is."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from larqlite.errors import ArgumentError, near_matches
+from larqlite.quantizers._base import Quantizer
+from larqlite.quantizers._registry import register
+
+__all__ = ["DoReFa", "NoOp"]
+
+MODES = ("activations", "weights")
+
+
+@register("dorefa", aliases=("dorefa_quantizer", "DoReFaQuantizer"))
+class DoReFa(Quantizer):
+    r"""k-bit quantization of activations in [0, 1], or of weights in [-1, 1].
+
+    With $n = 2^k - 1$ and rounding half to even, `mode="activations"`:
+
+    $$ q(x) = \frac{1}{n} \mathrm{round}(n \cdot \mathrm{clip}(x, 0, 1)) \qquad
+       \frac{\partial q}{\partial x} = \begin{cases} 1 & 0 \leq x \leq 1 \\ 0 & \text{else} \end{cases} $$
+
+    `mode="weights"`, with $m = \max |\tanh x|$ over the tensor:
+
+    $$ q(x) = \frac{2}{n} \mathrm{round}\left(n \left(\frac{\tanh x}{2 m} + \frac{1}{2}\right)\right) - 1
+       \qquad
+       \frac{\partial q}{\partial x} = \frac{1}{m \cosh^2 x} $$
+
+    Precision: k bits.
+
+    Args:
+        k_bit: number of bits, >= 1.
+        mode: "activations" or "weights".
+        **kwargs: `metrics`, and those of a Keras layer.
+
+    Raises:
+        ArgumentError: an unknown mode, or `k_bit` < 1.
+
+    Example:
+        >>> lq.quantizers.DoReFa(2)(tf.constant([-1.0, 0.4, 0.9])).numpy().round(3).tolist()
+        [0.0, 0.333, 1.0]
+
+    References:
+        DoReFa-Net, https://arxiv.org/abs/1606.06160, eq. 5, 9 and 11.
+    """
+
+    def __init__(self, k_bit: int = 2, mode: str = "activations", **kwargs):
+        super().__init__(**kwargs)
+        if k_bit < 1:
+            raise ArgumentError(f"{self._where()}: k_bit must be at least 1, got {k_bit}.")
+        self.k_bit = k_bit
+        self.mode = mode
+        self._weights_mode()
+
+    @property
+    def precision(self) -> int:
+        return self.k_bit
+
+    def forward(self, x):
+        n = 2**self.k_bit - 1
+        if not self._weights_mode():
+            return tf.round(tf.clip_by_value(x, 0, 1) * n) / n
+        x = tf.tanh(x)
+        x = tf.math.divide_no_nan(x, 2 * tf.reduce_max(tf.abs(x))) + 0.5
+        return 2 * (tf.round(x * n) / n) - 1
+
+    def derivative(self, x):
+        if not self._weights_mode():
+            return (x >= 0) & (x <= 1)
+        x = tf.tanh(x)
+        return tf.math.divide_no_nan(1 - x * x, tf.reduce_max(tf.abs(x)))
+
+    def codes(self, quantized):
+        n = 2**self.k_bit - 1
+        if self._weights_mode():
+            quantized = (quantized + 1) / 2
+        return tf.round(quantized * n)
+
+    def _weights_mode(self) -> bool:
+        if self.mode not in MODES:
+            raise ArgumentError(
+                f"{self._where()}: mode must be one of {MODES}, got {self.mode!r}."
+                f"{near_matches(str(self.mode), MODES)}"
+            )
+        return self.mode == "weights"
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "k_bit": self.k_bit, "mode": self.mode}
+
+
+@register(aliases=("NoOpQuantizer",))
+class NoOp(Quantizer):
+    r"""Leaves its input as it is: $q(x) = x$, and marks it with a precision.
+
+    For kernels that an optimizer such as Bop keeps binary by itself.
+
+    Args:
+        precision: bits of the values, >= 1.
+        **kwargs: `metrics`, and those of a Keras layer.
+
+    Raises:
+        ArgumentError: `precision` is not a positive integer.
+
+    Example:
+        >>> layer = lq.layers.QuantDense(16, kernel_quantizer=lq.quantizers.NoOp(precision=1))
+        >>> layer.build((None, 4))
+        >>> layer.kernel.precision
+        1
+
+    References:
+        Latent weights do not exist, https://arxiv.org/abs/1906.02107.
+    """
+
+    def __init__(self, precision: int, **kwargs):
+        super().__init__(**kwargs)
+        if not isinstance(precision, int) or precision < 1:
+            raise ArgumentError(
+                f"{self._where()}: precision must be a positive integer (bits), got "
+                f"{precision!r}."
+            )
+        self.precision = precision
+
+    def call(self, inputs):
+        return tf.identity(inputs)
+
+    def forward(self, x):
+        return x
+
+    def derivative(self, x):
+        return tf.ones_like(x)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "precision": self.precision}
