@@ -1,0 +1,144 @@
+"""Measures a row: two worker processes take turns, and medians tell their ratio."""
+
+import json
+import statistics
+import subprocess
+import tempfile
+from dataclasses import asdict
+
+import environments
+from table import Row, Side
+
+WORKER = environments.ROOT / "benchmarks" / "worker.py"
+
+
+class Worker:
+    """A persistent process that prepares one side of a row and times it on request."""
+
+    def __init__(self, workload: str, side: Side):
+        """Start the process; it prepares and warms up before its first answer."""
+        self.side = side
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by close()
+        self._process = subprocess.Popen(
+            [environments.python_of(side.library), str(WORKER)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=environments.variables_of(side.library),
+        )
+        self._send({"workload": workload, **asdict(side)})
+
+    def _send(self, order: dict) -> None:
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> dict:
+        """The next answer; a worker that died raises with the end of its log."""
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait()
+            self._log.seek(0)
+            raise RuntimeError(
+                f"The {self.side.library} worker {self.side.options} ended with code "
+                f"{self._process.returncode}. The end of its log:\n"
+                f"{self._log.read()[-3000:]}"
+            )
+        return json.loads(line)
+
+    def run(self, steps: int) -> dict[str, float]:
+        """Seconds per step, as `{"cpu", "wall"}`."""
+        self._send({"steps": steps})
+        return self.answer()
+
+    def close(self) -> None:
+        """End the process, whether or not it still listens."""
+        if self._process.poll() is None:
+            self._process.communicate("\n")
+        self._log.close()
+
+
+def measure(row: Row, rounds: int | None = None, only: str | None = None) -> dict:
+    """Time a row, the sides alternating and taking turns in going first.
+
+    Args:
+        row: what to measure.
+        rounds: in place of the row's own number.
+        only: leave out the sides of any other library; no ratio is computed then.
+
+    Returns:
+        Plain data: `{"name", "what", "rounds", "ours", "other", "cpu_ratio",
+        "cpu_ratio_quartiles", "wall_ratio", "reach", "aim", "reached"}`; a side is
+        `{"library", "options", "cpu", "wall"}` in seconds per step, or None.
+
+    Raises:
+        RuntimeError: a worker died, or the two sides computed different numbers.
+    """
+    sides = {"ours": row.ours, "other": row.other}
+    sides = {
+        key: side
+        for key, side in sides.items()
+        if side is not None and only in (None, side.library)
+    }
+    rounds = rounds or row.rounds
+    workers: dict[str, Worker] = {}
+    try:
+        for key, side in sides.items():
+            workers[key] = Worker(row.workload, side)
+        checks = {key: worker.answer()["check"] for key, worker in workers.items()}
+        if len(checks) == 2 and row.agree is not None:
+            _must_agree(row, checks["ours"], checks["other"])
+        times: dict[str, list[dict]] = {key: [] for key in workers}
+        for i in range(rounds):
+            for key in sorted(workers, reverse=i % 2 == 0):
+                times[key].append(workers[key].run(row.steps))
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return _result(row, sides, times)
+
+
+def _must_agree(row: Row, ours: list[float], other: list[float]) -> None:
+    for a, b in zip(ours, other, strict=True):
+        if not abs(a - b) <= row.agree * max(abs(a), abs(b)):
+            raise RuntimeError(
+                f"{row.name}: the two sides compute different numbers, so their times "
+                f"do not compare.\n  larqlite: {ours}\n  larq:     {other}\n"
+                f"  Allowed is a relative difference of {row.agree}."
+            )
+
+
+def _result(row: Row, sides: dict[str, Side], times: dict[str, list[dict]]) -> dict:
+    result: dict = {"name": row.name, "what": row.what, "steps": row.steps}
+    result["rounds"] = len(next(iter(times.values())))
+    for key in ("ours", "other"):
+        result[key] = sides.get(key) and {
+            **asdict(sides[key]),
+            **{kind: _median(times[key], kind) for kind in ("cpu", "wall")},
+        }
+    result.update(reach=row.reach, aim=row.aim, reached=None)
+    figure = None
+    if len(sides) == 2:
+        pairs = [
+            a["cpu"] / b["cpu"]
+            for a, b in zip(times["ours"], times["other"], strict=True)
+        ]
+        figure = result["cpu_ratio"] = result["ours"]["cpu"] / result["other"]["cpu"]
+        result["wall_ratio"] = result["ours"]["wall"] / result["other"]["wall"]
+        result["cpu_ratio_quartiles"] = _quartiles(pairs)
+    elif row.other is None:
+        figure = result["ours"]["cpu"]
+    if figure is not None:
+        result["reached"] = figure <= row.reach
+    return result
+
+
+def _median(times: list[dict], kind: str) -> float:
+    return statistics.median(entry[kind] for entry in times)
+
+
+def _quartiles(values: list[float]) -> list[float]:
+    if len(values) < 2:
+        return [values[0], values[0]]
+    first, _, third = statistics.quantiles(values, n=4, method="inclusive")
+    return [first, third]

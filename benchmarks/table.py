@@ -1,0 +1,130 @@
+"""The benchmarks: what each row times, on which two sides, and what it has to reach."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Side:
+    """One worker process: a library and the options of the row's workload.
+
+    Args:
+        library: "larqlite" or "larq", each in an environment of its own.
+        options: keyword arguments of the workload's `prepare`.
+    """
+
+    library: str
+    options: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        name: what `run.py NAME` calls it.
+        what: the line in words.
+        workload: module in `workloads/`.
+        ours: the measured side.
+        other: the side it is compared with, or None for a time in seconds.
+        reach: the largest ratio `ours / other` (or seconds) that is good enough.
+        aim: the ratio hoped for, where it differs.
+        steps: steps per round and side.
+        rounds: rounds; each runs both sides once.
+        agree: largest relative difference between the sides' checked numbers, or
+            None where they compute something different.
+    """
+
+    name: str
+    what: str
+    workload: str
+    ours: Side
+    other: Side | None
+    reach: float
+    aim: float | None = None
+    steps: int = 1
+    rounds: int = 15
+    agree: float | None = 1e-3
+
+
+def _against_larq(name: str, what: str, workload: str, *, options=None, **row) -> Row:
+    options = options or {}
+    return Row(
+        name,
+        what,
+        workload,
+        Side("larqlite", options),
+        Side("larq", options),
+        **row,
+    )
+
+
+def _bfloat16(network: str, what: str) -> Row:
+    return Row(
+        f"bfloat16_{network}",
+        f"{what}, mixed_bfloat16 against its own float32",
+        "training",
+        Side("larqlite", {"network": network, "policy": "mixed_bfloat16"}),
+        Side("larqlite", {"network": network}),
+        reach=0.65,
+        agree=None,
+    )
+
+
+ROWS = (
+    _against_larq(
+        "binary_vgg",
+        "training step, binary VGG (32x32, batch 16)",
+        "training",
+        options={"network": "binary_vgg"},
+        reach=1.0,
+        aim=0.92,
+    ),
+    _against_larq(
+        "bireal_net",
+        "training step, 18-layer Bi-Real network (224x224, batch 2)",
+        "training",
+        options={"network": "bireal_net"},
+        reach=1.0,
+        aim=0.92,
+    ),
+    _against_larq("bop", "Bop update, 11M weights", "bop", reach=0.5, steps=3),
+    _against_larq(
+        "flip_ratio", "flip_ratio update, 11M weights", "flip_ratio", reach=0.6, steps=3
+    ),
+    _against_larq(
+        "ste_sign",
+        "ste_sign forward + backward, 4M floats, plain graph",
+        "ste_sign",
+        reach=1.0,
+        steps=10,
+    ),
+    _against_larq(
+        "ste_sign_jit",
+        "the same inside jit_compile=True, both sides",
+        "ste_sign",
+        options={"jit_compile": True},
+        reach=0.5,
+        steps=10,
+    ),
+    Row(
+        "ste_sign_jit_plain",
+        "the same, jit_compile=True against the plain graph",
+        "ste_sign",
+        Side("larqlite", {"jit_compile": True}),
+        Side("larq"),
+        reach=0.5,
+        steps=10,
+    ),
+    _bfloat16("binary_vgg", "training step, binary VGG"),
+    _bfloat16("bireal_net", "training step, Bi-Real network"),
+    Row(
+        "import",
+        "first import, tf_keras already loaded",
+        "import_time",
+        Side("larqlite"),
+        None,
+        reach=0.3,
+        rounds=7,
+        agree=None,
+    ),
+)

@@ -1,0 +1,1 @@
+"""What is timed: each module has `prepare(library, **options) -> Workload`."""

@@ -1,0 +1,34 @@
+"""A piece of work that a worker process repeats and times."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of CPU (all threads of the process) and of the clock on the wall."""
+
+    cpu: float
+    wall: float
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A step to repeat, and numbers that must agree between the two sides.
+
+    Args:
+        step: one unit of work; it returns when the work is done.
+        check: the numbers to compare, asked for once, after the warm-up steps.
+    """
+
+    step: Callable[[], None]
+    check: Callable[[], list[float]] = list
+
+    def measure(self, steps: int) -> Times:
+        """Seconds per step over `steps` steps."""
+        cpu, wall = time.process_time(), time.perf_counter()
+        for _ in range(steps):
+            self.step()
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        return Times(cpu / steps, wall / steps)

@@ -1,0 +1,41 @@
+"""One training step of a binary network: forward, backward, Adam, constraints."""
+
+import importlib
+
+import networks
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from workloads._base import Workload
+
+NETWORKS = {
+    "binary_vgg": (networks.binary_vgg, (16, 32, 32, 3), 10),
+    "bireal_net": (networks.bireal_net, (2, 224, 224, 3), 1000),
+}
+
+
+def prepare(library: str, network: str, policy: str = "float32") -> Workload:
+    """A compiled network, its seeded weights and a fixed batch."""
+    tf_keras.mixed_precision.set_global_policy(policy)
+    build, shape, classes = NETWORKS[network]
+    model = build(importlib.import_module(library))
+    networks.set_seeded_weights(model)
+    model.compile(
+        tf_keras.optimizers.Adam(1e-3),
+        tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    rng = np.random.default_rng(1)
+    batch = (
+        tf.constant(rng.normal(0, 1, shape), tf.float32),
+        tf.constant(rng.integers(0, classes, shape[0])),
+    )
+    train_step = tf.function(model.train_step)
+    losses: list[float] = []
+
+    def step() -> None:
+        # The loss metric is a running mean: reset, it is the loss of this step.
+        model.reset_metrics()
+        losses.append(float(train_step(batch)["loss"]))
+
+    return Workload(step, lambda: losses)
