@@ -20,8 +20,11 @@ RESULTS = pathlib.Path(__file__).resolve().parent / "results.json"
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure; 1 if a row could not be measured, else 0, even where reach is missed."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     rows = {row.name: row for row in ROWS}
+    if unknown := sorted(set(options.rows) - set(rows)):
+        parser.error(f"no row named {', '.join(unknown)}; the rows: {', '.join(rows)}")
     if options.list:
         for row in ROWS:
             print(f"{row.name:20} {row.what}; reach {row.reach}")
@@ -47,8 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = [row.name for row in ROWS]
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(names))
+    names = ", ".join(row.name for row in ROWS)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"{names}; default all")
     parser.add_argument("--list", action="store_true", help="list the rows and stop")
     parser.add_argument("--rounds", type=int, help="rounds in place of the row's own")
     parser.add_argument(
