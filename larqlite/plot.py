@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from larqlite._curves import read_curves
-from larqlite.errors import ArgumentError, require_tf_keras
+from larqlite.errors import ArgumentError, UnbuiltModelError, require_tf_keras
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,6 +117,7 @@ def weights(
 
     Raises:
         KerasVersionError: a Keras 3 model.
+        UnbuiltModelError: a layer without weights yet.
         ArgumentError: the model has no quantized kernel, the wrong number of axes, or
             a file suffix that matplotlib cannot write.
 
@@ -207,15 +208,17 @@ def _measure(function: Callable, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _quantized_kernels(model):
     """Yields (layer/weight, quantizer name, latent values) in the model's order."""
-    seen = set()
     for layer in (model, *model.submodules):
-        for attribute in getattr(layer, "quantized_weights", {}):
-            kernel = getattr(layer, attribute, None)
-            if getattr(kernel, "quantizer", None) is None or id(kernel) in seen:
-                continue
-            seen.add(id(kernel))
-            latent = np.asarray(kernel.latent_variable).ravel()
-            yield f"{layer.name}/{attribute}", _display_name(kernel.quantizer), latent
+        for weight, role in getattr(layer, "quantized_weights", {}).items():
+            if getattr(layer, role) is not None:
+                if not layer.built:
+                    raise UnbuiltModelError(
+                        f'lq.plot.weights: layer "{layer.name}" has no weights yet.\n'
+                        "  Fix: model.build(input_shape), or call the model once."
+                    )
+                name = _display_name(getattr(layer, role))
+                latent = layer.latent_weight(weight).numpy().ravel()
+                yield f"{layer.name}/{weight}", name, latent
 
 
 def _display_name(function: Callable) -> str:
