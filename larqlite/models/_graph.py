@@ -1,0 +1,254 @@
+"""Walks a model with sizes and precisions instead of numbers, use by use.
+
+Functional and Sequential models are followed along Keras' public nodes, so a
+shared layer is met once per use and only with this model's own uses. Other
+models and layers made of layers are traced once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import tensorflow as tf
+import tf_keras
+
+from larqlite.models import _bits, _trace
+from larqlite.models._call import FLOAT_BITS, Call, Value, value_of, values_in
+from larqlite.models._kinds import kind_of
+
+Layer = tf_keras.layers.Layer
+
+
+@dataclasses.dataclass(frozen=True)
+class Use:
+    """A call of a layer, and how often it is repeated because a model around it runs
+    once per time step (None: unknown)."""
+
+    call: Call
+    repeats: int | None
+
+
+class Walk:
+    """The uses of every layer of a model.
+
+    Attributes:
+        uses: for each layer (by `id`) its uses, in order.
+        unknown: for each layer (by `id`) why its uses could not be followed.
+        notes: remarks about the model as a whole.
+    """
+
+    def __init__(self):
+        self.uses: dict[int, list[Use]] = defaultdict(list)
+        self.unknown: dict[int, str] = {}
+        self.notes: list[str] = []
+        self._repeats: int | None = 1
+
+    def apply(
+        self, layer: Layer, args: tuple, kwargs: dict, outputs: Sequence[Value] | None
+    ) -> tuple[Value, ...]:
+        """Follows one use of a layer.
+
+        Args:
+            layer: a layer or model.
+            args: positional arguments, values in place of tensors.
+            kwargs: keyword arguments, likewise.
+            outputs: what comes out, if its shapes are known.
+
+        Returns:
+            What comes out, with precisions.
+        """
+        if is_leaf(layer):
+            return self._use(layer, args, kwargs, outputs or ())
+        if is_functional(layer):
+            return self._follow_nodes(layer, _in_order(layer, args))
+        if isinstance(layer, tf_keras.layers.TimeDistributed):
+            return self._repeat(layer, args, outputs or ())
+        return self._follow_trace(layer, args, kwargs, outputs or ())
+
+    def give_up(self, layer: Layer, reason: str) -> None:
+        """Marks all layers inside a model as of unknown use."""
+        for leaf, _ in leaves(layer):
+            self.unknown[id(leaf)] = reason
+
+    def _use(self, layer, args, kwargs, outputs) -> tuple[Value, ...]:
+        inputs = tuple(values_in((args, kwargs)))
+        kind = kind_of(layer)
+        keeps_values = kind is not None and kind.keeps_values(layer)
+        outputs = _bits.output_of(layer, inputs, outputs, keeps_values)
+        source = _bits.input_of(layer, inputs)
+        bits = source.bits if source and source.bits is not None else FLOAT_BITS
+        call = Call(layer, args, kwargs, outputs, bits)
+        self.uses[id(layer)].append(Use(call, self._repeats))
+        return outputs
+
+    def _follow_nodes(self, model, inputs: Sequence[Value]) -> tuple[Value, ...]:
+        known: dict[int, Value] = {}
+        for tensor, value in zip(model.inputs, inputs, strict=True):
+            known[id(tensor)] = value
+            if isinstance(tensor.node.layer, tf_keras.layers.InputLayer):
+                self._use(tensor.node.layer, (value,), {}, (value,))
+        for node in nodes_of(model):
+            args, kwargs = tf.nest.map_structure(
+                lambda leaf: known.get(id(leaf), leaf),
+                (node.call_args, node.call_kwargs),
+            )
+            tensors = tf.nest.flatten(node.outputs)
+            outputs = tuple(value_of(tensor) for tensor in tensors)
+            if any(known[id(t)].shape != value_of(t).shape for t in node.keras_inputs):
+                outputs = self._resized(node.layer, args, kwargs, outputs)
+            values = self.apply(node.layer, args, kwargs, outputs)
+            known.update(zip(map(id, tensors), values, strict=True))
+        return tuple(known[id(tensor)] for tensor in model.outputs)
+
+    def _resized(self, layer, args, kwargs, outputs) -> tuple[Value, ...]:
+        if is_functional(layer):
+            return outputs
+        try:
+            return _trace.output_values(layer, args, kwargs, outputs)
+        except Exception as error:
+            self.notes.append(
+                f"the output shape of {layer.name} is unknown: with inputs of this size "
+                f"it fails with {_in_short(error)}"
+            )
+            return tuple(value.with_shape(None) for value in outputs)
+
+    def _repeat(self, layer, args, outputs) -> tuple[Value, ...]:
+        (sequence,) = values_in(args[:1])
+        steps = sequence.shape[1] if sequence.shape else None
+        outer = self._repeats
+        self._repeats = None if steps is None or outer is None else outer * steps
+        try:
+            step_outputs = tuple(map(_one_step, outputs))
+            values = self.apply(layer.layer, (_one_step(sequence),), {}, step_outputs)
+        finally:
+            self._repeats = outer
+        return tuple(
+            Value(output.shape, output.dtype, value.bits, value.note)
+            for output, value in zip(outputs, values, strict=True)
+        )
+
+    def _follow_trace(self, layer, args, kwargs, outputs) -> tuple[Value, ...]:
+        try:
+            traced = _trace.trace(layer, args, kwargs, watched=units(layer))
+        except Exception as error:
+            self.give_up(
+                layer,
+                f"calling {layer.name} on inputs of its size fails: {_in_short(error)}",
+            )
+            return tuple(outputs)
+        known = {id(tensor): value for tensor, value in traced.inputs}
+        for event in traced.events:
+            inner = _trace.values_of_tensors((event.args, event.kwargs), known)
+            tensors = tf.nest.flatten(event.outputs)
+            values = self.apply(event.layer, *inner, tuple(map(value_of, tensors)))
+            known.update(zip(map(id, tensors), values, strict=True))
+        if traced.own_ops:
+            self.notes.append(
+                f"{layer.name}: its own call() contains {', '.join(traced.own_ops)}, "
+                "which are not in the counts; only its layers are"
+            )
+        results = _trace.values_of_tensors(traced.outputs, known)
+        return tuple(values_in(results))
+
+
+def nodes_of(model: tf_keras.Model) -> list:
+    """The nodes that compute a functional model's outputs, each after its parents."""
+    ordered, seen = [], set()
+    given = {id(tensor) for tensor in model.inputs}
+    pending = [(t.node, False) for t in reversed(model.outputs) if id(t) not in given]
+    while pending:
+        node, parents_done = pending.pop()
+        if parents_done:
+            ordered.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            pending.append((node, True))
+            pending.extend(
+                (tensor.node, False)
+                for tensor in reversed(node.keras_inputs)
+                if id(tensor) not in given
+            )
+    return ordered
+
+
+def is_functional(layer: Layer) -> bool:
+    """Whether a layer is a model whose nodes say what it computes.
+
+    A model that brings a `call` of its own computes that instead.
+    """
+    if not isinstance(layer, tf_keras.Model):
+        return False
+    tensors = [*(layer.inputs or ()), *(layer.outputs or ())]
+    return (
+        bool(tensors)
+        and all(map(tf_keras.backend.is_keras_tensor, tensors))
+        and type(layer).call.__module__.startswith("tf_keras.")
+    )
+
+
+def is_leaf(layer: Layer) -> bool:
+    """Whether a layer is a row of its own: of known kind, or without layers inside."""
+    if isinstance(layer, tf_keras.layers.TimeDistributed):
+        return is_leaf(layer.layer)
+    return kind_of(layer) is not None or not inner_layers(layer)
+
+
+def inner_layers(layer: Layer) -> list[Layer]:
+    """The layers directly inside a model or layer, without metrics."""
+    if isinstance(layer, tf_keras.Model):
+        inside = layer.layers
+    elif isinstance(layer, tf_keras.layers.Wrapper):
+        inside = [layer.layer]
+    else:
+        inside = [part for part in layer.submodules if isinstance(part, Layer)]
+        deeper = {id(below) for part in inside for below in part.submodules}
+        inside = [part for part in inside if id(part) not in deeper]
+    return [part for part in inside if not isinstance(part, tf_keras.metrics.Metric)]
+
+
+def leaves(layer: Layer, path: str = "") -> Iterator[tuple[Layer, str]]:
+    """The rows of a model: each layer without layers inside, with its path.
+
+    A model or layer whose weights are not all those of its inner layers is a row
+    too, after them.
+    """
+    for part in inner_layers(layer):
+        here = f"{path}{part.name}"
+        if is_leaf(part):
+            yield part, here
+        else:
+            yield from leaves(part, f"{here}/")
+            yield part, here
+
+
+def units(layer: Layer) -> Iterator[Layer]:
+    """The parts that a trace of a layer records: leaves and functional models."""
+    for part in inner_layers(layer):
+        if (
+            is_leaf(part)
+            or is_functional(part)
+            or isinstance(part, tf_keras.layers.TimeDistributed)
+        ):
+            yield part
+        else:
+            yield from units(part)
+
+
+def _one_step(sequence: Value) -> Value:
+    shape = sequence.shape
+    return sequence.with_shape(shape and (shape[0], *shape[2:]))
+
+
+def _in_order(model: tf_keras.Model, args: tuple) -> tuple[Value, ...]:
+    """The values for a functional model's inputs, in their order."""
+    given = args[0]
+    if isinstance(given, dict) and set(given) == set(model.input_names):
+        return tuple(given[name] for name in model.input_names)
+    return tuple(values_in(given))
+
+
+def _in_short(error: Exception) -> str:
+    first_line = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first_line}"
