@@ -14,6 +14,10 @@ from collections.abc import Iterable
 class LarqliteError(Exception):
     """Base class of every error that larqlite raises on purpose."""
 
+    # AutoGraph then lets the error out of a training step as it is. Otherwise it
+    # would become an anonymous StagingError, which no `except` clause expects.
+    ag_pass_through = True
+
 
 class UnknownQuantizerError(LarqliteError, ValueError):
     """A string, dictionary or object that names no quantizer."""
@@ -47,12 +51,20 @@ class OptimizerTypeError(LarqliteError, TypeError):
     """Something that is not an optimizer, or not a predicate, where one is needed."""
 
 
+class MissingHyperparameterError(LarqliteError, AttributeError):
+    """A hyperparameter, such as a learning rate, that an optimizer does not have."""
+
+
 class LatentWeightError(LarqliteError, RuntimeError):
     """An operation that would overwrite latent weights with quantized values."""
 
 
 class UnsupportedModelError(LarqliteError, ValueError):
     """A model that cannot be converted, loaded or inspected exactly."""
+
+
+class MissingFileError(LarqliteError, FileNotFoundError):
+    """A file or folder that does not exist."""
 
 
 def near_matches(name: str, known: Iterable[str]) -> str:
