@@ -1,2 +1,58 @@
-"""larqlite."""
-from larqlite import activations, constraints, context, math, quantizers, variables
+"""larqlite: binarized and low-bit networks in Keras, by naming quantizers.
+
+`import larqlite as lq` registers every quantizer, layer, optimizer, metric and
+constraint with tf_keras, so that a saved model loads after it alone, and bare
+names such as `activation="ste_sign"` resolve in plain Keras layers.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from larqlite import (
+    activations,
+    callbacks,
+    constraints,
+    context,
+    errors,
+    layers,
+    math,
+    metrics,
+    models,
+    optimizers,
+    quantizers,
+    utils,
+    variables,
+)
+from larqlite._version import __version__
+
+__all__ = [
+    "__version__",
+    "activations",
+    "callbacks",
+    "constraints",
+    "context",
+    "errors",
+    "datasets",
+    "layers",
+    "math",
+    "metrics",
+    "models",
+    "optimizers",
+    "plot",
+    "quantizers",
+    "utils",
+    "variables",
+]
+
+_IMPORTED_WHEN_USED = ("datasets", "plot")
+
+
+def __getattr__(name: str):
+    if name in _IMPORTED_WHEN_USED:
+        return importlib.import_module(f"larqlite.{name}")
+    raise AttributeError(f"module 'larqlite' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_IMPORTED_WHEN_USED})

@@ -8,9 +8,13 @@ first is left alone.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterable
 
 import tf_keras
+
+from larqlite.errors import UnsupportedModelError, near_matches
 
 PACKAGE = "larqlite"
 
@@ -42,3 +46,65 @@ def register_object(
 def register_bare_name(name: str, obj) -> None:
     """Makes `name` resolve to `obj` in Keras, unless the name is taken."""
     tf_keras.saving.get_custom_objects().setdefault(name, obj)
+
+
+class NamedFunction:
+    """A function that files of every format can hold, in plain Keras layers too.
+
+    Keras writes a custom function into `.h5` as a dictionary that it cannot read
+    back; an object with a configuration it can.
+
+    Args:
+        name: the string that resolves to it.
+        function: what a call does.
+        signature: the signature to show; the function's own by default.
+    """
+
+    known: dict[str, NamedFunction] = {}
+
+    def __init__(
+        self, name: str, function: Callable, signature: inspect.Signature | None = None
+    ):
+        functools.update_wrapper(self, function)
+        self.__name__ = self.__qualname__ = name
+        self.__signature__ = signature or inspect.signature(function)
+        self._function = function
+        NamedFunction.known[name] = self
+        register_bare_name(name, self)
+
+    def __call__(self, *args, **kwargs):
+        return self._function(*args, **kwargs)
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def __repr__(self) -> str:
+        return f"<larqlite function {self.__name__}{self.__signature__}>"
+
+    def get_config(self) -> dict:
+        """The name; `from_config` finds the function that has it."""
+        return {"name": self.__name__}
+
+    @classmethod
+    def from_config(cls, config: dict) -> NamedFunction:
+        """The function of that name.
+
+        Raises:
+            UnsupportedModelError: no function has it in this process.
+        """
+        name = config["name"]
+        if name not in cls.known:
+            raise UnsupportedModelError(
+                f'unknown function "{name}".{near_matches(name, cls.known)}\n'
+                "  Fix: import the module that registers it before you load the model."
+            )
+        return cls.known[name]
+
+
+tf_keras.saving.register_keras_serializable(PACKAGE)(NamedFunction)
+register_bare_name("NamedFunction", NamedFunction)
+
+
+def named_function(function: Callable) -> NamedFunction:
+    """Decorator: a function that is known to Keras by its own name."""
+    return NamedFunction(function.__name__, function)

@@ -68,9 +68,9 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
 
     Example:
         >>> variable = lq.variables.QuantizedVariable.from_variable(
-        ...     tf.Variable([0.5, -0.1]), quantizer=lq.quantizers.SteSign())
-        >>> variable.numpy().round(1).tolist()
-        [0.5, -0.1]
+        ...     tf.Variable([0.5, -0.25]), quantizer=lq.quantizers.SteSign())
+        >>> variable.numpy().tolist()
+        [0.5, -0.25]
         >>> with lq.context.quantized_scope(True):
         ...     (2 * variable).numpy().tolist()
         [2.0, -2.0]
@@ -315,18 +315,21 @@ def _forwarded_write(name: str):
 
 
 # `tf.Variable` defines these itself, so `__getattr__` is not asked for them.
-for _name in (
-    "trainable synchronization aggregation name _shared_name initializer device "
-    "dtype graph shape"
-).split():
+FORWARDED_PROPERTIES = (
+    *("trainable", "synchronization", "aggregation", "name", "_shared_name"),
+    *("initializer", "device", "dtype", "graph", "shape"),
+)
+FORWARDED_METHODS = ("set_shape", "get_shape", "load", "to_proto", "count_up_to")
+FORWARDED_WRITES = (
+    *("scatter_sub", "scatter_add", "scatter_max", "scatter_min", "scatter_mul"),
+    *("scatter_div", "scatter_update", "batch_scatter_update"),
+    *("scatter_nd_sub", "scatter_nd_add", "scatter_nd_update"),
+)
+for _name in FORWARDED_PROPERTIES:
     setattr(QuantizedVariable, _name, _forwarded_property(_name))
-for _name in "set_shape get_shape load to_proto from_proto count_up_to".split():
+for _name in FORWARDED_METHODS:
     setattr(QuantizedVariable, _name, _forwarded_method(_name))
-for _name in (
-    "scatter_sub scatter_add scatter_max scatter_min scatter_mul scatter_div "
-    "scatter_update batch_scatter_update scatter_nd_sub scatter_nd_add "
-    "scatter_nd_update"
-).split():
+for _name in FORWARDED_WRITES:
     setattr(QuantizedVariable, _name, _forwarded_write(_name))
 
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections.abc import Callable
 
 import tensorflow as tf
 import tf_keras
 
 from larqlite import context
+from larqlite._registration import NamedFunction
 from larqlite.errors import QuantizerError, require_tf_keras
 from larqlite.math import as_floating
+from larqlite.metrics import FlipRatio
 
 __all__ = ["Quantizer"]
 
@@ -39,6 +40,9 @@ class Quantizer(tf_keras.layers.Layer):
 
     Attributes:
         precision: bits of a quantized value, or None if not known.
+        codes_dtype: smallest integer dtype that holds `codes`, or None to keep them
+            as floats.
+        flip_ratio: the `lq.metrics.FlipRatio` of the kernel, once it is tracked.
 
     Raises:
         DtypeError: called with integers or booleans.
@@ -57,6 +61,7 @@ class Quantizer(tf_keras.layers.Layer):
     """
 
     precision: int | None = None
+    codes_dtype: str | None = None
 
     def __init__(self, *args, metrics=None, **kwargs):
         # The state of a quantizer is float32 unless asked otherwise; inputs keep
@@ -67,6 +72,7 @@ class Quantizer(tf_keras.layers.Layer):
         self._metric_names = (
             None if metrics is None else context.check_metrics(metrics, self._where())
         )
+        self.flip_ratio: FlipRatio | None = None
         self._owner_reference: weakref.ref | None = None
         self._owner_role: str | None = None
 
@@ -86,9 +92,10 @@ class Quantizer(tf_keras.layers.Layer):
         )
 
     def codes(self, quantized: tf.Tensor) -> tf.Tensor:
-        """Integers, in any dtype, that number the levels of quantized values.
+        """Numbers that tell the levels of quantized values apart, whatever their scale.
 
-        Flip ratios compare codes, so that a change of scale is not a flip.
+        Flip ratios compare codes, so that a change of scale is not a flip. By
+        default the values themselves.
         """
         return quantized
 
@@ -138,6 +145,23 @@ class Quantizer(tf_keras.layers.Layer):
         """Names of the metrics tracked for the kernel that uses this quantizer."""
         return tuple(self._metric_names or ())
 
+    def track_flips(self, shape) -> None:
+        """Makes the flip ratio of a kernel of this shape, if it is asked for."""
+        if "flip_ratio" in self.tracked_metrics and self.flip_ratio is None:
+            self.flip_ratio = FlipRatio(
+                values_dtype=self.codes_dtype, name=f"flip_ratio/{self.name}"
+            )
+            self.flip_ratio.build(shape)
+
+    @property
+    def non_trainable_weights(self) -> list:
+        """Weights of the quantizer; the state of its metrics is none."""
+        weights = super().non_trainable_weights
+        if self.flip_ratio is None:
+            return weights
+        state = {id(variable) for variable in self.flip_ratio.variables}
+        return [weight for weight in weights if id(weight) not in state]
+
     def __deepcopy__(self, memo):
         copied = type(self).from_config(self.get_config())
         memo[id(self)] = copied
@@ -178,7 +202,7 @@ def _shared_instance(cls: type[Quantizer], name: str, *args, **kwargs) -> Quanti
     return cls(*args, name=name, **kwargs)
 
 
-def as_function(cls: type[Quantizer], name: str) -> Callable:
+def as_function(cls: type[Quantizer], name: str) -> NamedFunction:
     """The plain function `name(x, **arguments)` of a stateless quantizer class.
 
     Its signature after the tensor is that of the class; `precision` is that of
@@ -195,10 +219,8 @@ def as_function(cls: type[Quantizer], name: str) -> Callable:
             return cls(*args, **kwargs)(x)
         return _shared_instance(cls, name, *args, **kwargs)(x)
 
-    tensor = inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    function.__signature__ = inspect.Signature([tensor, *arguments])
-    function.__name__ = function.__qualname__ = name
     function.__module__ = cls.__module__
     function.__doc__ = f"`{cls.__name__}` as a function of a tensor; see that class."
     function.precision = cls(name=name).precision
-    return function
+    tensor = inspect.Parameter("x", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return NamedFunction(name, function, inspect.Signature([tensor, *arguments]))

@@ -46,6 +46,7 @@ class SteSign(Quantizer):
     """
 
     precision = 1
+    codes_dtype = "int8"
 
     def __init__(self, clip_value: float | None = 1.0, **kwargs):
         super().__init__(**kwargs)
@@ -66,7 +67,8 @@ class ApproxSign(Quantizer):
     r"""Sign, with the derivative of a piecewise quadratic as pseudo-gradient.
 
     $$ q(x) = \begin{cases} -1 & x < 0 \\ +1 & x \geq 0 \end{cases} \qquad
-       \frac{\partial q}{\partial x} = \begin{cases} 2 - 2|x| & |x| \leq 1 \\ 0 & |x| > 1 \end{cases} $$
+       \frac{\partial q}{\partial x} =
+       \begin{cases} 2 - 2|x| & |x| \leq 1 \\ 0 & |x| > 1 \end{cases} $$
 
     Precision: 1 bit.
 
@@ -82,6 +84,7 @@ class ApproxSign(Quantizer):
     """
 
     precision = 1
+    codes_dtype = "int8"
 
     def forward(self, x):
         return math.sign(x)
@@ -112,6 +115,7 @@ class SteHeaviside(Quantizer):
     """
 
     precision = 1
+    codes_dtype = "int8"
 
     def __init__(self, clip_value: float | None = 1.0, **kwargs):
         super().__init__(**kwargs)
@@ -151,6 +155,7 @@ class SwishSign(Quantizer):
     """
 
     precision = 1
+    codes_dtype = "int8"
 
     def __init__(self, beta: float = 5.0, **kwargs):
         super().__init__(**kwargs)
@@ -197,6 +202,7 @@ class MagnitudeAwareSign(Quantizer):
     """
 
     precision = 1
+    codes_dtype = "int8"
 
     def __init__(self, clip_value: float | None = 1.0, **kwargs):
         super().__init__(**kwargs)
@@ -210,8 +216,11 @@ class MagnitudeAwareSign(Quantizer):
         return tf.where(tf.cast(mask, tf.bool), self.scale(x), tf.zeros([], x.dtype))
 
     def scale(self, x: tf.Tensor) -> tf.Tensor:
-        """The mean magnitude of each output channel, shape `(..., 1, channels_out)`."""
-        axes = list(range(x.shape.rank - 1))
+        """The mean magnitude of each output channel, shape `(..., 1, channels_out)`.
+
+        A vector has one scale.
+        """
+        axes = list(range(x.shape.rank - 1)) or None
         return tf.stop_gradient(tf.reduce_mean(tf.abs(x), axis=axes, keepdims=True))
 
     def codes(self, quantized):

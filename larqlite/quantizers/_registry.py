@@ -11,7 +11,12 @@ from dataclasses import dataclass
 import tf_keras
 
 from larqlite import context
-from larqlite._registration import PACKAGE, register_bare_name, register_object
+from larqlite._registration import (
+    PACKAGE,
+    NamedFunction,
+    register_bare_name,
+    register_object,
+)
 from larqlite.errors import (
     ArgumentError,
     QuantizerError,
@@ -98,8 +103,6 @@ def register(
         register_object(package=package)(target)
         for alias in entry.aliases:
             register_bare_name(alias, entry.function or target)
-        if entry.function is not None and entry.function is not target:
-            register_object(entry.name, package=package)(entry.function)
         return target
 
     return decorator
@@ -108,7 +111,7 @@ def register(
 def _entry(name: str | None, target, aliases: tuple[str, ...]) -> Entry:
     if not inspect.isclass(target):
         name = name or target.__name__
-        return Entry(name, target, aliases, target)
+        return Entry(name, target, aliases, NamedFunction(name, target))
     if name is None:
         return Entry(None, target, aliases, None)
     required = _required_arguments(target)
@@ -214,7 +217,7 @@ def _from_string(name: str):
     entry = _by_name.get(name)
     if entry is not None:
         target = entry.target
-        return _instantiate(target, name) if inspect.isclass(target) else target
+        return _instantiate(target, name) if inspect.isclass(target) else entry.function
     if _snake(name) in ("noop", "no_op", "noop_quantizer", "no_op_quantizer"):
         return _instantiate(_by_name["NoOp"].target, name)
     registered = tf_keras.saving.get_registered_object(name)

@@ -15,7 +15,8 @@ __all__ = ["SteTern"]
 class SteTern(Quantizer):
     r"""Ternary values, with the straight-through estimator as pseudo-gradient.
 
-    $$ q(x) = \begin{cases} +1 & x \geq \Delta \\ 0 & |x| < \Delta \\ -1 & x \leq -\Delta \end{cases}
+    $$ q(x) =
+       \begin{cases} +1 & x \geq \Delta \\ 0 & |x| < \Delta \\ -1 & x \leq -\Delta \end{cases}
        \qquad
        \frac{\partial q}{\partial x} = \begin{cases} 1 & |x| \leq c \\ 0 & |x| > c \end{cases} $$
 
@@ -38,6 +39,7 @@ class SteTern(Quantizer):
     """
 
     precision = 2
+    codes_dtype = "int8"
 
     def __init__(
         self,

@@ -43,7 +43,7 @@ def test_the_number_of_levels_fits_the_declared_precision(spec):
     quantizer = make(spec)
     if isinstance(quantizer, lq.quantizers.NoOp):
         return
-    x = np.linspace(-3, 3, 4001, dtype="float32")
+    x = np.linspace(-3, 3, 4000, dtype="float32")
     levels = len(np.unique(quantizer.codes(quantizer(x))))
     ternary = isinstance(quantizer, lq.quantizers.SteTern)
     assert levels == (3 if ternary else 2**quantizer.precision)

@@ -1,0 +1,238 @@
+"""What makes a Keras layer a quantized one: one mixin, driven by a table of weights."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tf_keras
+
+from larqlite import context, quantizers
+from larqlite.errors import (
+    ArgumentError,
+    UnknownQuantizerError,
+    require_tf_keras,
+)
+from larqlite.quantizers._base import Quantizer, adopt
+from larqlite.variables import QuantizedVariable
+
+__all__ = ["QuantLayer"]
+
+log = logging.getLogger("larqlite.layers")
+
+
+def arguments(local_variables: Mapping) -> dict:
+    """The arguments of the `__init__` whose `locals()` these are, `**kwargs` merged in."""
+    named = {
+        name: value
+        for name, value in local_variables.items()
+        if name not in ("self", "__class__", "kwargs")
+    }
+    return {**named, **local_variables.get("kwargs", {})}
+
+
+class QuantLayer(tf_keras.layers.Layer):
+    """Mixin for a Keras layer with a quantized input and quantized kernels.
+
+    A concrete layer derives from this class and from the Keras layer, and says
+    in `quantized_weights` which weights are quantized by which argument:
+
+        class QuantDense(QuantLayer, tf_keras.layers.Dense):
+            quantized_weights = {"kernel": "kernel_quantizer"}
+
+    The weight attribute is then a `larqlite.variables.QuantizedVariable`: latent
+    outside of `lq.context.quantized_scope(True)`, quantized inside, and quantized
+    whenever the layer is called. Biases are not quantized. Regularizers,
+    constraints and optimizers see the latent weight.
+    """
+
+    quantized_weights: Mapping[str, str] = {}
+
+    def __init__(self, *args, input_quantizer=None, **kwargs):
+        kernel_quantizers = {
+            role: kwargs.pop(role, None) for role in self.quantized_weights.values()
+        }
+        super().__init__(*args, **kwargs)
+        self.input_quantizer = self._adopted("input_quantizer", input_quantizer)
+        for role, quantizer in kernel_quantizers.items():
+            setattr(self, role, self._adopted(role, quantizer))
+        self._warn_of_missing_constraints()
+
+    def _adopted(self, role: str, identifier):
+        resolve = (
+            quantizers.get
+            if role == "input_quantizer"
+            else quantizers.get_kernel_quantizer
+        )
+        try:
+            quantizer = adopt(resolve(identifier), self, role)
+        except UnknownQuantizerError as error:
+            raise UnknownQuantizerError(
+                f'{type(self).__name__} "{self.name}", {role}: {error}'
+            ) from error
+        if (
+            role == "input_quantizer"
+            and isinstance(quantizer, Quantizer)
+            and quantizer.tracked_metrics
+        ):
+            log.warning(
+                '%s "%s": the metrics %s of its input_quantizer are not tracked, since '
+                "they compare one weight with itself a step later. "
+                "Fix: give them to a kernel quantizer.",
+                type(self).__name__,
+                self.name,
+                list(quantizer.tracked_metrics),
+            )
+        return quantizer
+
+    def _warn_of_missing_constraints(self) -> None:
+        for weight, role in self.quantized_weights.items():
+            quantizer = getattr(self, role)
+            constraint = weight.removesuffix("_kernel") + "_constraint"
+            if (
+                getattr(quantizer, "precision", None) == 1
+                and not isinstance(quantizer, quantizers.NoOp)
+                and getattr(self, constraint) is None
+            ):
+                log.warning(
+                    '%s "%s" binarizes its %s without a `%s`: weights that leave the '
+                    "range where the pseudo-gradient is not zero may be starved (their "
+                    'gradient is always zero). Fix: %s="weight_clip".',
+                    type(self).__name__,
+                    self.name,
+                    weight,
+                    constraint,
+                    constraint,
+                )
+
+    # Weights.
+
+    def add_weight(self, name=None, **kwargs):
+        """As in Keras; a weight in `quantized_weights` becomes a quantized view."""
+        quantizer = getattr(self, self.quantized_weights.get(name, ""), None)
+        if quantizer is None:
+            return super().add_weight(name=name, **kwargs)
+
+        def creator(next_creator, **creator_kwargs):
+            variable = next_creator(**creator_kwargs)
+            return QuantizedVariable.from_variable(variable, quantizer)
+
+        # Wrapping where the variable is made puts the view inside of Keras'
+        # mixed-precision cast, and lets checkpoints restore it.
+        with tf.variable_creator_scope(creator):
+            return super().add_weight(name=name, **kwargs)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self._build_quantizer(self.input_quantizer, input_shape)
+        for weight, role in self.quantized_weights.items():
+            quantizer = getattr(self, role)
+            shape = getattr(self, weight).shape
+            self._build_quantizer(quantizer, shape)
+            if isinstance(quantizer, Quantizer) and quantizer.tracked_metrics:
+                quantizer.track_flips(shape)
+
+    def _build_quantizer(self, quantizer, shape) -> None:
+        if isinstance(quantizer, tf_keras.layers.Layer) and not quantizer.built:
+            with tf.name_scope(quantizer.name):
+                quantizer.build(tf.TensorShape(shape))
+
+    def latent_weight(self, name: str | None = None) -> tf.Tensor:
+        """The latent (trained) values of a quantized weight.
+
+        Args:
+            name: one of `quantized_weights`; the first by default.
+        """
+        with context.quantized_scope(False):
+            return tf.convert_to_tensor(getattr(self, self._weight_name(name)))
+
+    def quantized_weight(self, name: str | None = None) -> tf.Tensor:
+        """The values of a quantized weight as the layer uses them.
+
+        Args:
+            name: one of `quantized_weights`; the first by default.
+        """
+        with context.quantized_scope(True):
+            return tf.convert_to_tensor(getattr(self, self._weight_name(name)))
+
+    def _weight_name(self, name: str | None) -> str:
+        if name is None:
+            return next(iter(self.quantized_weights))
+        if name not in self.quantized_weights:
+            raise ArgumentError(
+                f'{type(self).__name__} "{self.name}" has no quantized weight {name!r}; '
+                f"it has {list(self.quantized_weights)}."
+            )
+        return name
+
+    # Calls.
+
+    def __call__(self, inputs, *args, **kwargs):
+        for tensor in tf.nest.flatten(inputs):
+            require_tf_keras(tensor, f'{type(self).__name__} "{self.name}"')
+        return super().__call__(inputs, *args, **kwargs)
+
+    def call(self, inputs, training=None):
+        if self.input_quantizer is not None:
+            inputs = self.input_quantizer(inputs)
+        with context.quantized_scope(True):
+            outputs = self.call_on_quantized(inputs)
+            self._update_flip_ratios(training)
+        return outputs
+
+    def call_on_quantized(self, inputs):
+        """The Keras layer's computation; inputs are, and kernels read as, quantized."""
+        return super().call(inputs)
+
+    def _update_flip_ratios(self, training) -> None:
+        for weight, role in self.quantized_weights.items():
+            quantizer = getattr(self, role)
+            flip_ratio = getattr(quantizer, "flip_ratio", None)
+            if flip_ratio is None or training is None or training is False:
+                continue
+
+            def update(weight=weight, quantizer=quantizer, flip_ratio=flip_ratio):
+                value = tf.convert_to_tensor(getattr(self, weight))
+                flip_ratio.update_state(quantizer.codes(value))
+
+            if tf.is_tensor(training):
+                tf.cond(tf.cast(training, tf.bool), update, lambda: None)
+            else:
+                update()
+
+    # Copies and files.
+
+    def get_config(self) -> dict:
+        config = super().get_config()
+        for role in ("input_quantizer", *self.quantized_weights.values()):
+            quantizer = getattr(self, role)
+            config[role] = (
+                None if quantizer is None else quantizers.serialize(quantizer)
+            )
+        return config
+
+    def __deepcopy__(self, memo):
+        config = self.get_config()
+        for role in ("input_quantizer", *self.quantized_weights.values()):
+            config[role] = copy.deepcopy(getattr(self, role), memo)
+        copied = type(self).from_config(config)
+        memo[id(self)] = copied
+        if self.built:
+            copied.build_from_config(self.get_build_config())
+            with context.quantized_scope(False):
+                copied.set_weights(self.get_weights())
+        return copied
+
+    def save_own_variables(self, store):
+        if context.should_quantize() and self.built:
+            log.warning(
+                '%s "%s" is saved inside of lq.context.quantized_scope(True): this '
+                "format then holds quantized instead of latent weights, so training "
+                "cannot go on from it (SavedModels and checkpoints stay latent). "
+                "Fix: save outside of the scope, or save lq.models.freeze(model).",
+                type(self).__name__,
+                self.name,
+            )
+        super().save_own_variables(store)

@@ -1,0 +1,24 @@
+"""What a model costs, where its quantized weights are, and how it is loaded."""
+
+from larqlite.models._call import Call
+from larqlite.models._kinds import mac_formula
+from larqlite.models._load import load
+from larqlite.models._measure import profile
+from larqlite.models._profile import LayerProfile, ModelProfile, Note, WeightProfile
+from larqlite.models._summary import summary
+from larqlite.models._weights import QuantizedWeight, freeze, quantized_weights
+
+__all__ = [
+    "profile",
+    "summary",
+    "ModelProfile",
+    "LayerProfile",
+    "WeightProfile",
+    "Note",
+    "Call",
+    "mac_formula",
+    "QuantizedWeight",
+    "freeze",
+    "load",
+    "quantized_weights",
+]

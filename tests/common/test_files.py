@@ -1,0 +1,152 @@
+"""Every layer and quantizer through every file format, in this and in a fresh process."""
+
+import copy
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+import larqlite as lq
+from tests.common import cases
+
+FORMATS = {"keras": ".keras", "h5": ".h5", "saved_model": ""}
+
+LOAD_ALL = """
+    import json, sys
+    from pathlib import Path
+    import numpy as np
+    {imports}
+    import tf_keras
+    folder = Path({folder!r})
+    expected = np.load(folder / "expected.npz")
+    differing = []
+    for path in sorted(p for p in folder.iterdir() if p.name != "expected.npz"):
+        name = path.stem
+        model = tf_keras.models.load_model(path)
+        y = model.predict(expected[name + "/x"], verbose=0)
+        types = [type(layer).__module__.split(".")[0] for layer in model.layers]
+        if not np.array_equal(y, expected[name + "/y"]) or "larqlite" not in types:
+            differing.append((path.name, types))
+    print(json.dumps(differing))
+"""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder for each format with all models, trained a step, and their predictions."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in FORMATS}
+    expected = {}
+    for name, model in cases.all_models().items():
+        x = cases.model_inputs(name)
+        model.compile("adam", "mse")
+        model.train_on_batch(x, np.ones((4, model.output_shape[-1])))
+        expected[f"{name}/x"] = x
+        expected[f"{name}/y"] = model.predict(x, verbose=0)
+        for kind, ending in FORMATS.items():
+            model.save(folders[kind] / f"{name}{ending}")
+    for folder in folders.values():
+        np.savez(folder / "expected.npz", **expected)
+    return folders
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_all_models_load_in_a_fresh_process_after_importing_larqlite(
+    kind, saved, run_python
+):
+    order = {
+        "keras": "import larqlite",
+        "h5": "import tf_keras, larqlite",
+        "saved_model": "import larqlite",
+    }[kind]
+    printed = run_python(LOAD_ALL.format(imports=order, folder=str(saved[kind])))
+    assert printed.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("name", ["QuantConv2D", "QuantSeparableConv1D", "SteTern"])
+def test_our_loader_reads_what_keras_wrote_and_training_goes_on(kind, name, saved):
+    path = saved[kind] / f"{name}{FORMATS[kind]}"
+    expected = np.load(saved[kind] / "expected.npz")
+    model = lq.models.load(path)
+    x = expected[f"{name}/x"]
+    np.testing.assert_array_equal(model.predict(x, verbose=0), expected[f"{name}/y"])
+    before = copy.deepcopy(model.get_weights())
+    model.train_on_batch(x, np.ones((4, model.output_shape[-1])))
+    assert any(not np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
+
+
+@pytest.mark.parametrize("ending", [".weights.h5", ".h5", ".ckpt"])
+def test_weight_files_hold_latent_weights_and_load_into_a_new_model(ending, tmp_path):
+    model = cases.model("QuantConv2D")
+    twin = cases.model("QuantConv2D")
+    model.save_weights(tmp_path / f"weights{ending}")
+    status = twin.load_weights(tmp_path / f"weights{ending}")
+    if status is not None:
+        status.assert_consumed()
+    for a, b in zip(model.get_weights(), twin.get_weights()):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_checkpoints_equal_those_of_plain_layers(tmp_path):
+    quant = lq.layers.QuantDense(
+        3, kernel_quantizer="ste_sign", kernel_constraint="weight_clip"
+    )
+    plain = tf_keras.layers.Dense(3)
+    quant.build((None, 2))
+    plain.build((None, 2))
+    path = tf.train.Checkpoint(layer=quant).write(str(tmp_path / "quant"))
+    tf.train.Checkpoint(layer=plain).read(path).expect_partial()
+    np.testing.assert_array_equal(plain.kernel, quant.kernel)
+    assert [n for n, _ in tf.train.list_variables(path)] == [
+        n
+        for n, _ in tf.train.list_variables(
+            tf.train.Checkpoint(layer=plain).write(str(tmp_path / "plain"))
+        )
+    ]
+
+
+def test_a_checkpoint_restores_a_layer_that_is_built_later(tmp_path):
+    layer = cases.layer("QuantDense")
+    layer.build((None, 5))
+    path = tf.train.Checkpoint(layer=layer).write(str(tmp_path / "early"))
+    late = cases.layer("QuantDense")
+    status = tf.train.Checkpoint(layer=late).read(path)
+    late(cases.inputs("QuantDense"))
+    status.assert_consumed()
+    np.testing.assert_array_equal(late.kernel, layer.kernel)
+    assert late.kernel.quantizer is late.kernel_quantizer
+
+
+def test_names_in_new_files_are_prefixed_so_they_never_clash(tmp_path):
+    config = cases.model("QuantDense").get_config()
+    layer = config["layers"][1]
+    assert layer["registered_name"] == "larqlite>QuantDense"
+    quantizer = layer["config"]["kernel_quantizer"]
+    assert quantizer["registered_name"] == "larqlite>MagnitudeAwareSign"
+    constraint = layer["config"]["kernel_constraint"]
+    assert constraint["registered_name"] == "larqlite>WeightClip"
+
+
+def test_a_name_another_library_took_first_is_not_overwritten(run_python):
+    printed = run_python(
+        """
+        import tf_keras
+        def theirs(x): return x
+        tf_keras.saving.get_custom_objects()["ste_sign"] = theirs
+        import larqlite as lq
+        assert tf_keras.activations.get("ste_sign") is theirs
+        layer = lq.layers.QuantDense(2, input_quantizer="ste_sign")
+        print(type(layer.input_quantizer).__name__)
+        """
+    )
+    assert printed.split()[-1] == "SteSign"
+
+
+def test_saving_inside_of_the_scope_is_warned_of(tmp_path, caplog):
+    model = cases.model("QuantDense")
+    with lq.context.quantized_scope(True):
+        model.save(tmp_path / "quantized.keras")
+    assert "quantized instead of latent" in caplog.text
+    kernel = lq.models.load(tmp_path / "quantized.keras").get_weights()[0]
+    assert np.allclose(abs(kernel), abs(kernel).mean(0))
