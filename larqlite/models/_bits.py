@@ -101,7 +101,7 @@ def deployed_weights(
     trainable = {id(weight) for weight in layer.trainable_weights}
     for weight in weights:
         yield WeightProfile(
-            name=weight.name.split(":")[0],
+            name=_name(layer, weight),
             shape=tuple(weight.shape.as_list()),
             dtype=tf.as_dtype(weight.dtype).name,
             count=count(weight),
@@ -115,6 +115,14 @@ def trained_weights(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
     of_metrics = {id(v) for metric in layer.metrics for v in metric.variables}
     unique = {id(weight): weight for weight in layer.weights}
     return [weight for key, weight in unique.items() if key not in of_metrics]
+
+
+def _name(layer: tf_keras.layers.Layer, weight: tf.Variable) -> str:
+    """`layer/weight`, whatever scopes Keras was in when it created the variable."""
+    parts = weight.name.partition(":")[0].split("/")
+    if layer.name in parts:
+        parts = parts[parts.index(layer.name) + 1 :]
+    return "/".join([layer.name, *parts])
 
 
 def _fused(layer: tf_keras.layers.BatchNormalization) -> Iterator[WeightProfile]:

@@ -138,7 +138,7 @@ def _row(
         macs_by_bits=macs,
         macs_reason=reason,
         notes=(
-            *_notes.of_layer(uses, weights, holders, lost),
+            *_notes.of_layer(layer, uses, weights, holders, lost),
             *_notes.of_input(sources),
             *_notes.of_shape(uses, lost),
             *_notes.of_macs(reason),
@@ -158,8 +158,10 @@ def _macs(
     sums = Counter()
     try:
         if not is_leaf(layer):
+            name = type(layer).__name__
             raise UnknownCost(
-                f"no formula for what {layer.name} itself does with its weights"
+                f"no formula for what {name} itself does with its own weights; add one "
+                f"with @lq.models.mac_formula({name})"
             )
         for use in uses:
             for macs, weight_bits, input_bits in formula_for(use.call)(use.call):

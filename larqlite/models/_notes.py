@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import tensorflow as tf
+import tf_keras
 
 from larqlite.models._bits import weight_note
 from larqlite.models._call import Value
 from larqlite.models._graph import Use
 from larqlite.models._profile import Note
 
+_LOCALLY_CONNECTED = (
+    tf_keras.layers.LocallyConnected1D,
+    tf_keras.layers.LocallyConnected2D,
+)
+
 
 def of_layer(
+    layer: tf_keras.layers.Layer,
     uses: Sequence[Use],
     weights: Iterable[tf.Variable],
     holders: Iterable[str],
@@ -32,6 +39,11 @@ def of_layer(
         )
     for text in dict.fromkeys(filter(None, map(weight_note, weights))):
         yield Note("layer", text)
+    if isinstance(layer, _LOCALLY_CONNECTED) and layer.implementation == 2:
+        yield Note(
+            "layer",
+            "implementation=2 keeps a dense kernel, most of it unused; 1 and 3 do not",
+        )
 
 
 def of_input(sources: Sequence[Value | None]) -> Iterator[Note]:

@@ -7,42 +7,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from larqlite.models._weight_profile import WeightProfile, WeightSums
+
 Shape = tuple[int | None, ...]
 MacsByBits = dict[tuple[int, int], int]
-
-
-@dataclasses.dataclass(frozen=True)
-class WeightProfile:
-    """One weight tensor as it is deployed.
-
-    Attributes:
-        name: name of the variable, e.g. `"conv/kernel"`.
-        shape: its sizes.
-        dtype: dtype in which Keras keeps it.
-        count: number of values.
-        bits: bits of one deployed value.
-        trainable: whether training changes it.
-        fused: whether it stands for the scale or offset that several trained
-            weights of a batch normalization become.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    count: int
-    bits: int
-    trainable: bool
-    fused: bool = False
-
-    @property
-    def memory_bits(self) -> int:
-        """`count * bits`, exact."""
-        return self.count * self.bits
-
-    @property
-    def deployed_bytes(self) -> int:
-        """`ceil(count * bits / 8)`: each tensor packed for itself, not padded."""
-        return -(-self.memory_bits // 8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,59 +26,8 @@ class Note:
     text: str
 
 
-class _Sums:
-    """What a layer and a model both answer about their weights and operations."""
-
-    @property
-    def _weights(self) -> Iterable[WeightProfile]:
-        raise NotImplementedError
-
-    @property
-    def params(self) -> int:
-        """Number of deployed weights."""
-        return sum(weight.count for weight in self._weights)
-
-    @property
-    def trainable_params(self) -> int:
-        """Number of deployed weights that training changes."""
-        return sum(weight.count for weight in self._weights if weight.trainable)
-
-    @property
-    def non_trainable_params(self) -> int:
-        """Number of deployed weights that training leaves alone."""
-        return self.params - self.trainable_params
-
-    @property
-    def params_by_bits(self) -> dict[int, int]:
-        """Number of deployed weights per bit width, ascending."""
-        counts = Counter()
-        for weight in self._weights:
-            counts[weight.bits] += weight.count
-        return dict(sorted(counts.items()))
-
-    @property
-    def memory_bits(self) -> int:
-        """Bits of all deployed weights, exact."""
-        return sum(weight.memory_bits for weight in self._weights)
-
-    @property
-    def memory_bits_8bit_fp(self) -> int:
-        """`memory_bits` if every weight of more than 8 bits had 8."""
-        return sum(weight.count * min(weight.bits, 8) for weight in self._weights)
-
-    @property
-    def memory_bits_float32(self) -> int:
-        """`memory_bits` if every weight had 32."""
-        return 32 * self.params
-
-    @property
-    def deployed_bytes(self) -> int:
-        """Bytes of the weights in a packed file."""
-        return sum(weight.deployed_bytes for weight in self._weights)
-
-
 @dataclasses.dataclass(frozen=True)
-class LayerProfile(_Sums):
+class LayerProfile(WeightSums):
     """What one layer costs, over all its uses in the model.
 
     Attributes:
@@ -176,11 +93,11 @@ class LayerProfile(_Sums):
             "macs": _macs_as_list(self.macs_by_bits),
             "macs_reason": self.macs_reason,
             "notes": [dataclasses.asdict(note) for note in self.notes],
-        } | _sums_as_dict(self)
+        } | self._sums_as_dict()
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class ModelProfile(_Sums):
+class ModelProfile(WeightSums):
     """What a model costs.
 
     Attributes:
@@ -274,7 +191,7 @@ class ModelProfile(_Sums):
             "unknown_layers": list(self.unknown_layers),
             "notes": list(self.notes),
             "layers": [layer.to_dict() for layer in self.layers],
-        } | _sums_as_dict(self)
+        } | self._sums_as_dict()
 
     def to_markdown(self, include_macs: bool = True) -> str:
         """The summary as Markdown: two tables and the footnotes."""
@@ -303,16 +220,3 @@ def _macs_as_list(macs_by_bits: MacsByBits | None) -> list[dict[str, int]] | Non
         {"weight_bits": weight_bits, "input_bits": input_bits, "count": macs}
         for (weight_bits, input_bits), macs in sorted(macs_by_bits.items())
     ]
-
-
-def _sums_as_dict(profile: _Sums) -> dict[str, Any]:
-    return {
-        "params": profile.params,
-        "trainable_params": profile.trainable_params,
-        "non_trainable_params": profile.non_trainable_params,
-        "params_by_bits": {str(k): v for k, v in profile.params_by_bits.items()},
-        "memory_bits": profile.memory_bits,
-        "memory_bits_8bit_fp": profile.memory_bits_8bit_fp,
-        "memory_bits_float32": profile.memory_bits_float32,
-        "deployed_bytes": profile.deployed_bytes,
-    }

@@ -52,30 +52,51 @@ def summary(
     Example:
         >>> model = tf_keras.Sequential([
         ...     lq.layers.QuantDense(8, kernel_quantizer="ste_sign", input_shape=(16,),
-        ...         kernel_constraint="weight_clip", use_bias=False)], name="tiny")
-        >>> costs = lq.models.summary(model, include_macs=False)  # doctest: +ELLIPSIS
+        ...         kernel_constraint="weight_clip", name="binary")], name="tiny")
+        >>> costs = lq.models.summary(model, include_macs=False)
         tiny stats
-        +------------------------------------------------+
-        | Layer        Input prec.  Outputs  ...
+        +--------------------------------------------------------------+
+        |          Input prec.             # 1-bit   # 32-bit   Memory |
+        | Layer          (bit)   Outputs       x 1        x 1     (kB) |
+        +--------------------------------------------------------------+
+        | binary             -   (-1, 8)       128          8     0.05 |
+        +--------------------------------------------------------------+
+        | Total                                128          8     0.05 |
+        +--------------------------------------------------------------+
+        tiny summary
+        +------------------------------------------+
+        | Total params                    136      |
+        | Trainable params                136      |
+        | Non-trainable params            0        |
+        | Params as trained by Keras      136      |
+        | Model size                      48.00 B  |
+        | Model size (8-bit FP weights)   24.00 B  |
+        | Float-32 Equivalent             544.00 B |
+        | Compression Ratio of Memory     0.09     |
+        | Deployed weights (packed)       48 B     |
+        +------------------------------------------+
         >>> costs.deployed_bytes
-        16
+        48
     """
     profile = measure(model, input_shape, "lq.models.summary")
     stats = stats_table(profile, include_macs)
-    tables = (
-        (_stats(profile.name, stats), stats.footnotes),
-        (_totals(profile, include_macs), ()),
+    parts = (
+        (f"{profile.name} stats", _stats(stats), stats.footnotes),
+        (f"{profile.name} summary", _totals(profile, include_macs), ()),
     )
-    for table, footnotes in tables:
+    for title, table, footnotes in parts:
         if print_fn is None:
-            _print(table, footnotes)
+            _write(Console(force_jupyter=False), title, table, footnotes)
         else:
-            print_fn(_as_text(table, footnotes))
+            text = io.StringIO()
+            plain = Console(file=text, color_system=None, force_terminal=False)
+            _write(plain, title, table, footnotes)
+            print_fn(text.getvalue().rstrip("\n"))
     return profile
 
 
-def _stats(name: str, stats: StatsTable) -> Table:
-    table = _framed(f"{name} stats", show_footer=True)
+def _stats(stats: StatsTable) -> Table:
+    table = Table(box=_FRAME, show_footer=True)
     for title, total in zip(stats.header, stats.totals, strict=True):
         justify = "right" if table.columns else "left"
         table.add_column(Text(title), Text(total), justify=justify, no_wrap=True)
@@ -85,7 +106,7 @@ def _stats(name: str, stats: StatsTable) -> Table:
 
 
 def _totals(profile: ModelProfile, include_macs: bool) -> Table:
-    table = _framed(f"{profile.name} summary", show_header=False)
+    table = Table(box=_FRAME, show_header=False)
     for _ in range(2):
         table.add_column(no_wrap=True)
     for cells in totals_table(profile, include_macs):
@@ -93,32 +114,13 @@ def _totals(profile: ModelProfile, include_macs: bool) -> Table:
     return table
 
 
-def _framed(title: str, **options) -> Table:
-    return Table(title=Text(title), title_justify="left", box=_FRAME, **options)
-
-
-def _print(table: Table, footnotes: tuple[str, ...]) -> None:
-    """To the standard output as it is now, as wide as the table needs."""
-    console = Console(force_jupyter=False, highlight=False, soft_wrap=True)
-    console.width = _width(table, footnotes)
-    _write(console, table, footnotes)
-
-
-def _as_text(table: Table, footnotes: tuple[str, ...]) -> str:
-    text = io.StringIO()
-    width = _width(table, footnotes)
-    console = Console(file=text, width=width, color_system=None, force_terminal=False)
-    _write(console, table, footnotes)
-    return text.getvalue().rstrip("\n")
-
-
-def _write(console: Console, table: Table, footnotes: tuple[str, ...]) -> None:
+def _write(
+    console: Console, title: str, table: Table, footnotes: tuple[str, ...]
+) -> None:
+    """Writes as wide as the content needs, whatever the terminal has."""
+    unlimited = Console(file=io.StringIO(), width=1_000_000)
+    console.width = unlimited.measure(table).maximum
+    console.print(Text(title), soft_wrap=True)
     console.print(table)
     for note in footnotes:
-        console.print(Text(note))
-
-
-def _width(table: Table, footnotes: tuple[str, ...]) -> int:
-    """Columns of text that the content needs, whatever the terminal has."""
-    unlimited = Console(file=io.StringIO(), width=1_000_000)
-    return max(unlimited.measure(table).maximum, *map(len, footnotes), 1)
+        console.print(Text(note), soft_wrap=True)

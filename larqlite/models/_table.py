@@ -107,10 +107,10 @@ def totals_table(
 def markdown(profile: ModelProfile, include_macs: bool = True) -> str:
     """Both tables and the footnotes as Markdown."""
     table = stats_table(profile, include_macs)
-    lines = [f"### {profile.name} stats", ""]
+    lines = [f"### {_escaped(profile.name)} stats", ""]
     lines += _markdown_table(table.header, [*table.rows, table.totals])
     lines += [line for note in table.footnotes for line in ("", _escaped(note))]
-    lines += ["", f"### {profile.name} summary", ""]
+    lines += ["", f"### {_escaped(profile.name)} summary", ""]
     lines += _markdown_table(("Total", ""), totals_table(profile, include_macs))
     return "\n".join(lines) + "\n"
 

@@ -73,8 +73,14 @@ def residual(lq, keras):
 def mobile(lq, keras):
     """Depthwise, separable, grouped and dilated convolutions."""
     layers = keras.layers
-    depthwise = {"depthwise_quantizer": "ste_sign", "depthwise_constraint": "weight_clip"}
-    pointwise = {"pointwise_quantizer": "ste_tern", "pointwise_constraint": "weight_clip"}
+    depthwise = {
+        "depthwise_quantizer": "ste_sign",
+        "depthwise_constraint": "weight_clip",
+    }
+    pointwise = {
+        "pointwise_quantizer": "ste_tern",
+        "pointwise_constraint": "weight_clip",
+    }
     return keras.Sequential(
         [
             layers.Conv2D(8, 3, dilation_rate=2, input_shape=(21, 18, 3)),
@@ -106,14 +112,20 @@ def sequence(lq, keras):
             ),
             layers.MaxPooling1D(2),
             lq.layers.QuantConv1D(
-                6, 3, strides=2, input_quantizer=activations, kernel_quantizer="ste_tern"
+                6,
+                3,
+                strides=2,
+                input_quantizer=activations,
+                kernel_quantizer="ste_tern",
             ),
             layers.AveragePooling1D(3),
             lq.layers.QuantSeparableConv1D(
                 5, 2, depthwise_quantizer="ste_tern", pointwise_quantizer=weights
             ),
             layers.Flatten(),
-            lq.layers.QuantDense(2, input_quantizer=activations, kernel_quantizer=weights),
+            lq.layers.QuantDense(
+                2, input_quantizer=activations, kernel_quantizer=weights
+            ),
         ],
         name="sequence",
     )
@@ -123,7 +135,9 @@ def two_heads(lq, keras):
     """Two inputs, two outputs, a frozen layer, a marked but unquantized kernel."""
     layers = keras.layers
     image, vector = keras.Input((9, 9, 2)), keras.Input((6,))
-    x = lq.layers.QuantConv2D(4, 3, kernel_quantizer=lq.quantizers.NoOp(precision=1))(image)
+    x = lq.layers.QuantConv2D(4, 3, kernel_quantizer=lq.quantizers.NoOp(precision=1))(
+        image
+    )
     x = layers.Flatten()(x)
     v = layers.Dense(5, activation="relu", trainable=False)(vector)
     joined = layers.concatenate([x, v])

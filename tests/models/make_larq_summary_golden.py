@@ -20,7 +20,9 @@ GOLDEN = Path(__file__).resolve().parent.parent / "golden" / "larq_summaries.jso
 
 def main() -> None:
     """Builds each network, keeps the two printed tables as cells, writes them."""
-    summaries = {network.__name__: _summary(network(larq, tf.keras)) for network in NETWORKS}
+    summaries = {
+        network.__name__: _summary(network(larq, tf.keras)) for network in NETWORKS
+    }
     golden = {"summaries": summaries}
     GOLDEN.write_text(json.dumps(golden, indent=1) + "\n")
 
