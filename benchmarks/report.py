@@ -24,12 +24,18 @@ def show(results: list[dict], machine: dict) -> None:
     console.print(table)
 
 
-def keep(results: list[dict], machine: dict, path: pathlib.Path) -> None:
-    """Write results and machine; rows measured earlier and not now are kept."""
+def keep(
+    results: list[dict], machine: dict, path: pathlib.Path, names: list[str]
+) -> None:
+    """Write results and machine, in the order of `names`, all rows that exist.
+
+    Rows that were measured earlier and not now keep their figures and machine.
+    """
     earlier = json.loads(path.read_text())["results"] if path.exists() else []
     measured = {result["name"]: {**result, "machine": machine} for result in results}
     rows = {row["name"]: row for row in earlier} | measured
-    path.write_text(json.dumps({"results": list(rows.values())}, indent=1) + "\n")
+    kept = [rows[name] for name in names if name in rows]
+    path.write_text(json.dumps({"results": kept}, indent=1) + "\n")
 
 
 def _cells(result: dict) -> list[str]:

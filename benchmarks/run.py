@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no row named {', '.join(unknown)}; the rows: {', '.join(rows)}")
     if options.list:
         for row in ROWS:
-            print(f"{row.name:20} {row.what}; reach {row.reach}")
+            print(f"{row.name:24} {row.what}; reach {row.reach}")
         return 0
     facts = machine.facts()
     results, failed = [], False
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         report.show(results, facts)
     # A quick look (fewer rounds, one side) must not replace a measured figure.
     if options.rounds is None and options.only is None:
-        report.keep(results, facts, RESULTS)
+        report.keep(results, facts, RESULTS, list(rows))
     return int(failed)
 
 

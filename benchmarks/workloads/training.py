@@ -10,12 +10,14 @@ import tf_keras
 from workloads._base import Workload
 
 NETWORKS = {
-    "binary_vgg": (networks.binary_vgg, (16, 32, 32, 3), 10),
-    "bireal_net": (networks.bireal_net, (2, 224, 224, 3), 1000),
+    "binary_vgg": (networks.binary_vgg, (32, 32, 3), 10),
+    "bireal_net": (networks.bireal_net, (224, 224, 3), 1000),
 }
 
 
-def prepare(library: str, network: str, policy: str = "float32") -> Workload:
+def prepare(
+    library: str, network: str, batch_size: int, policy: str = "float32"
+) -> Workload:
     """A compiled network, its seeded weights and a fixed batch."""
     tf_keras.mixed_precision.set_global_policy(policy)
     build, shape, classes = NETWORKS[network]
@@ -27,8 +29,8 @@ def prepare(library: str, network: str, policy: str = "float32") -> Workload:
     )
     rng = np.random.default_rng(1)
     batch = (
-        tf.constant(rng.normal(0, 1, shape), tf.float32),
-        tf.constant(rng.integers(0, classes, shape[0])),
+        tf.constant(rng.normal(0, 1, (batch_size, *shape)), tf.float32),
+        tf.constant(rng.integers(0, classes, batch_size)),
     )
     train_step = tf.function(model.train_step)
     losses: list[float] = []
