@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["history", "quantizer", "weights"]
 
 FLIP_RATIO = "flip_ratio"
-LEARNING_RATES = ("lr", "learning_rate")
 
 
 def quantizer(
@@ -151,7 +150,8 @@ def history(
 ) -> Figure:
     """Draws the curves of a training run: losses, metrics, flip ratios, learning rate.
 
-    A metric and its `val_` twin share a picture; all `flip_ratio/...` curves share one.
+    A metric and its `val_` twin share a picture; all `flip_ratio/...` curves share one
+    with a logarithmic axis (their `val_` twins are left out: validation flips nothing).
 
     Args:
         history: what `model.fit` returned, or a dictionary of lists; or the path of a
@@ -175,6 +175,7 @@ def history(
         ['loss', 'flip ratio']
     """
     epochs, curves = read_curves(history)
+    curves = {n: c for n, c in curves.items() if not n.startswith("val_" + FLIP_RATIO)}
     pictures: dict[str, list[str]] = {}
     for name in sorted(curves, key=_place_in_figure):
         pictures.setdefault(_title(name), []).append(name)
@@ -184,7 +185,9 @@ def history(
             label = name.removeprefix(FLIP_RATIO + "/")
             mark = "o" if len(epochs) == 1 else None
             ax.plot(epochs, curves[name], label=label, marker=mark)
-        ax.set(title=title, xlabel="epoch")
+        if title == FLIP_RATIO and all((curves[name] > 0).all() for name in names):
+            ax.set_yscale("log")
+        ax.set(title=title.replace("_", " "), xlabel="epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.grid(alpha=0.25)
         if len(names) > 1:
@@ -233,19 +236,15 @@ def _display_name(function: Callable) -> str:
 
 def _title(name: str) -> str:
     """The picture that a curve belongs to."""
-    if name.removeprefix("val_").split("/")[0] == FLIP_RATIO:
-        return FLIP_RATIO.replace("_", " ")
+    if name.split("/")[0] == FLIP_RATIO:
+        return FLIP_RATIO
     return name.removeprefix("val_")
 
 
 def _place_in_figure(name: str) -> int:
     """Loss first, metrics as they come, then flip ratios, the learning rate last."""
-    base = name.removeprefix("val_")
-    if base == "loss":
-        return 0
-    if base in LEARNING_RATES:
-        return 3
-    return 2 if base.split("/")[0] == FLIP_RATIO else 1
+    places = {"loss": 0, FLIP_RATIO: 2, "lr": 3, "learning_rate": 3}
+    return places.get(_title(name), 1)
 
 
 @functools.cache

@@ -25,6 +25,7 @@ CURVES = {
     "val_loss": [2.1, 1.2, 0.8],
     "val_accuracy": [0.2, 0.4, 0.6],
     "flip_ratio/dense": [0.2, 0.02, 0.002],
+    "val_flip_ratio/dense": [0.0, 0.0, 0.0],
     "lr": [1e-3, 1e-3, 1e-4],
 }
 GROUPS = {

@@ -1,0 +1,252 @@
+"""The command `lq`: list quantizers, summarize and draw models, run the demo."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import (
+    FlagCreatePairsOff,
+    OmitArgPrefixes,
+    OmitSubcommandPrefixes,
+    Positional,
+    arg,
+    subcommand,
+)
+
+from larqlite.demo import Options as Demo
+from larqlite.errors import ArgumentError, LarqliteError
+
+PROBES = (-1.0, -0.5, 0.0, 0.5, 1.0)
+
+Json = FlagCreatePairsOff[
+    Annotated[bool, arg(help="Print JSON, for a program to read.")]
+]
+Imports = Annotated[
+    tuple[str, ...],
+    arg(
+        name="import",
+        metavar="MODULE",
+        help="Modules that register your own quantizers and layers.",
+        help_behavior_hint="",
+    ),
+]
+Output = Annotated[
+    Path | None,
+    arg(
+        metavar="FILE",
+        help="Where to write the picture (.png, .svg or .pdf).",
+        help_behavior_hint="(default: a .png named after what is drawn)",
+    ),
+]
+Model = Positional[
+    Annotated[
+        Path, arg(metavar="MODEL", help="A saved model: .keras, .h5 or a folder.")
+    ]
+]
+
+
+@dataclass(frozen=True)
+class Quantizers:
+    """List the registered quantizers: name, class, bits, and what they do."""
+
+    json: Json = False
+    imports: Imports = ()
+
+    def run(self) -> None:
+        rows = [
+            _describe(entry) for entry in _larqlite(self.imports).quantizers.entries()
+        ]
+        rows.sort(key=lambda row: row["class"] if row["name"] is None else row["name"])
+        if self.json:
+            print(json.dumps(rows, indent=2))
+        else:
+            _print_quantizers(rows)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Show what every layer of a saved model costs: bits, memory, operations."""
+
+    model: Model
+    json: Json = False
+    macs: Annotated[bool, arg(help="Count multiply-accumulate operations.")] = True
+    imports: Imports = ()
+
+    def run(self) -> None:
+        lq = _larqlite(self.imports)
+        model = lq.models.load(self.model)
+        if self.json:
+            print(json.dumps(lq.models.profile(model).to_dict(), indent=2))
+        else:
+            lq.models.summary(model, include_macs=self.macs)
+
+
+@dataclass(frozen=True)
+class PlotQuantizer:
+    """Draw a quantizer and its pseudo-gradient."""
+
+    name: Positional[Annotated[str, arg(metavar="NAME", help="Such as swish_sign.")]]
+    output: Output = None
+    imports: Imports = ()
+
+    def run(self) -> None:
+        path = self.output or Path(f"{self.name}.png")
+        _larqlite(self.imports).plot.quantizer(self.name, path=path)
+        print(f"wrote {path}")
+
+
+@dataclass(frozen=True)
+class PlotWeights:
+    """Draw histograms of the latent weights of a saved model."""
+
+    model: Model
+    output: Output = None
+    imports: Imports = ()
+
+    def run(self) -> None:
+        lq = _larqlite(self.imports)
+        path = self.output or Path(f"{self.model.stem}_weights.png")
+        lq.plot.weights(lq.models.load(self.model), path=path)
+        print(f"wrote {path}")
+
+
+@dataclass(frozen=True)
+class PlotHistory:
+    """Draw the curves of a training run."""
+
+    file: Positional[
+        Annotated[
+            Path,
+            arg(
+                metavar="FILE",
+                help="A .csv of CSVLogger, or a .json of model.fit(...).history.",
+            ),
+        ]
+    ]
+    output: Output = None
+
+    def run(self) -> None:
+        path = self.output or self.file.with_suffix(".png")
+        _larqlite().plot.history(self.file, path=path)
+        print(f"wrote {path}")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Draw a quantizer, the weights of a model, or the curves of a training run."""
+
+    what: (
+        Annotated[PlotQuantizer, subcommand("quantizer")]
+        | Annotated[PlotWeights, subcommand("weights")]
+        | Annotated[PlotHistory, subcommand("history")]
+    )
+
+    def run(self) -> None:
+        self.what.run()
+
+
+Command = (
+    Annotated[Quantizers, subcommand("quantizers")]
+    | Annotated[Summary, subcommand("summary")]
+    | Annotated[Plot, subcommand("plot")]
+    | Annotated[Demo, subcommand("demo")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command `lq`.
+
+    Args:
+        arguments: the words after `lq`; those of the process by default.
+
+    Raises:
+        SystemExit: with code 2 after a mistake in the arguments or in a file they
+            name (the message is on stderr), 130 after Ctrl-C.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments == ["--version"]:
+        from larqlite._version import __version__
+
+        print(f"larqlite {__version__}")
+        return
+    command = tyro.cli(
+        Command,
+        prog="lq",
+        description="Build, train and inspect binarized networks in Keras.",
+        args=arguments,
+        config=(OmitArgPrefixes, OmitSubcommandPrefixes),
+    )
+    try:
+        command.run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; Python must not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (LarqliteError, OSError) as error:
+        print(f"lq: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    except KeyboardInterrupt as interruption:
+        print("lq: stopped", file=sys.stderr)
+        raise SystemExit(130) from interruption
+
+
+def _larqlite(modules: Sequence[str] = ()):
+    """larqlite, after the user's own modules have registered what they define."""
+    sys.path.insert(0, "")
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module.split(".")[0] and error.name != module:
+                raise
+            raise ArgumentError(
+                f'--import {module}: there is no module "{error.name}" here.\n'
+                "  Fix: run lq in the folder of the module, or install it."
+            ) from error
+    import larqlite
+
+    return larqlite
+
+
+def _describe(entry) -> dict[str, Any]:
+    """A registered quantizer as plain data; `values` are those of q at PROBES."""
+    import tensorflow as tf
+
+    quantizer = (
+        entry.target() if entry.name and isinstance(entry.target, type) else None
+    )
+    function = quantizer or entry.function
+    values = None
+    if function is not None:
+        column = tf.constant(PROBES)[:, tf.newaxis]
+        values = [float(value) for value in function(column).numpy()[:, 0]]
+    documentation = (entry.target.__doc__ or "").strip()
+    return {
+        "name": entry.name,
+        "class": entry.target.__name__,
+        "aliases": list(entry.aliases),
+        "precision": getattr(function, "precision", None),
+        "description": documentation.split("\n")[0],
+        "values": values,
+    }
+
+
+def _print_quantizers(rows: list[dict[str, Any]]) -> None:
+    """Two lines for each quantizer: what a program needs, and what a reader does."""
+    line = "{:<22}{:<20}{:>4}   {}"
+    probes = " ".join(f"{x:g}" for x in PROBES)
+    print(line.format("name", "class", "bits", f"values at {probes}"))
+    for row in rows:
+        name = row["name"] or "(no name)"
+        bits = row["precision"] or "-"
+        values = " ".join(f"{value:.3g}" for value in row["values"] or ())
+        print(line.format(name, row["class"], bits, values or "need arguments"))
+        print(f"    {row['description']}")

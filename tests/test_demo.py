@@ -1,0 +1,166 @@
+"""The demo trains, saves and reports truly; run here on a few images."""
+
+import csv
+import datetime
+import io
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+from rich.console import Console
+
+import larqlite as lq
+from larqlite import demo
+from larqlite.demo import _run
+from larqlite.errors import ArgumentError
+
+FEW = {"epochs": 2, "train_images": 300, "test_images": 150}
+
+
+def run(**options):
+    printed = io.StringIO()
+    result = demo.run(demo.Options(**FEW | options), Console(file=printed, width=120))
+    return result, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory):
+    output = tmp_path_factory.mktemp("demo") / "runs" / "demo"
+    return output, *run(output=output)
+
+
+def test_the_run_writes_the_model_the_curves_and_the_pictures(tiny_run):
+    output, result, _ = tiny_run
+    assert {path.name for path in output.iterdir()} == {
+        "model.keras",
+        "history.csv",
+        "curves.png",
+        "quantizer.png",
+    }
+    assert set(result.files) == set(output.iterdir())
+    for picture in output.glob("*.png"):
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_reported_accuracy_is_that_of_the_saved_model(tiny_run):
+    output, result, printed = tiny_run
+    model = tf_keras.models.load_model(output / "model.keras")
+    _, (images, labels) = lq.datasets.load_fashion_mnist()
+    images = images[:150, :, :, np.newaxis] / 127.5 - 1
+    correct = np.argmax(model(images.astype("float32")), axis=1) == labels[:150]
+    assert result.test_accuracy == pytest.approx(correct.mean())
+    assert f"Test accuracy, binary      {correct.mean():.4f}" in printed
+
+
+def test_the_float_twins_accuracy_stands_beside_it_with_command_and_date(tiny_run):
+    _, _, printed = tiny_run
+    twin = demo.float_twin()
+    assert (
+        f"Test accuracy, float twin  {twin['test_accuracy']:.4f}   "
+        f"(`lq demo --float-twin`, {twin['date']})"
+    ) in printed
+
+
+def test_the_report_shows_the_summary_and_what_to_try_next(tiny_run):
+    output, _, printed = tiny_run
+    assert "demo stats" in printed
+    assert "Ratio of MACs that are binarized" in printed
+    assert "lq demo --input-quantizer swish_sign" in printed
+    assert f'lq.models.load("{output / "model.keras"}")' in printed
+
+
+def test_the_history_has_losses_accuracies_and_moving_flip_ratios(tiny_run):
+    output, _, _ = tiny_run
+    with (output / "history.csv").open(newline="") as stream:
+        epochs = list(csv.DictReader(stream))
+    assert [row["epoch"] for row in epochs] == ["0", "1"]
+    flips = [name for name in epochs[0] if name.startswith("flip_ratio/")]
+    assert len(flips) == len(binary_layers(demo.build_network()))
+    for row in epochs:
+        assert all(0 < float(row[name]) < 0.5 for name in flips)
+        assert {"loss", "accuracy", "val_loss", "val_accuracy"} < set(row)
+
+
+def test_every_epoch_is_told_and_the_bar_reaches_the_end(tiny_run):
+    _, _, printed = tiny_run
+    assert "epoch  1/2" in printed
+    assert "epoch  2/2" in printed
+    assert "100%" in printed
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(tmp_path):
+    weights = []
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        run(output=tmp_path / name, seed=seed, epochs=1, train_images=100)
+        model = tf_keras.models.load_model(tmp_path / name / "model.keras")
+        weights.append(np.concatenate([w.ravel() for w in model.get_weights()]))
+    np.testing.assert_allclose(weights[0], weights[1], rtol=0, atol=1e-5)
+    assert np.abs(weights[0] - weights[2]).max() > 0.1
+
+
+def binary_layers(model):
+    return [layer for layer in model.layers if isinstance(layer, lq.layers.QuantConv2D)]
+
+
+def test_nearly_all_operations_of_the_network_are_binary():
+    profile = lq.models.profile(demo.build_network())
+    by_bits = {}
+    for row in profile.to_dict()["macs"]:
+        key = max(row["weight_bits"], row["input_bits"])
+        by_bits[key] = by_bits.get(key, 0) + row["count"]
+    assert by_bits[1] / sum(by_bits.values()) > 0.98
+
+
+def test_the_quantizers_can_be_chosen_by_name():
+    model = demo.build_network("swish_sign", "ste_tern")
+    for layer in binary_layers(model):
+        assert isinstance(layer.input_quantizer, lq.quantizers.SwishSign)
+        assert isinstance(layer.kernel_quantizer, lq.quantizers.SteTern)
+
+
+def test_the_float_twin_differs_in_nothing_but_the_quantizers():
+    binary = demo.build_network()
+    twin = demo.build_network(tf.nn.relu, None, None)
+    assert [w.shape for w in twin.weights] == [w.shape for w in binary.weights]
+    assert set(lq.models.profile(twin).to_dict()["params_by_bits"]) == {"32"}
+
+
+def test_measuring_the_float_twin_rewrites_its_record_and_nothing_else(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(_run, "FLOAT_TWIN_FILE", tmp_path / "twin.json")
+    output = tmp_path / "out"
+    result, _ = run(output=output, float_twin=True, epochs=1)
+    record = json.loads((tmp_path / "twin.json").read_text())
+    assert record["test_accuracy"] == pytest.approx(result.test_accuracy, abs=1e-4)
+    assert record["command"] == "lq demo --float-twin"
+    assert record["epochs"] == 1
+    assert datetime.date.fromisoformat(record["date"]) == datetime.date.today()
+    assert not output.exists()
+
+
+def test_the_stored_float_twin_was_trained_like_the_demo():
+    twin, options = demo.float_twin(), demo.Options()
+    assert (twin["epochs"], twin["seed"]) == (options.epochs, options.seed)
+    assert twin["train_images"] == options.train_images == 8000
+    # A float convolutional network on 8,000 images of Fashion-MNIST lies there.
+    assert 0.88 < twin["test_accuracy"] < 0.93
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"epochs": 0}, {"train_images": 99}, {"test_images": 2001}],
+)
+def test_options_out_of_range_are_refused_with_the_flag_and_the_range(options):
+    flag = "--" + next(iter(options)).replace("_", "-")
+    with pytest.raises(ArgumentError, match=rf"{flag} \d+ is out of range[\s\S]*from"):
+        demo.Options(**options)
+
+
+@pytest.mark.slow
+def test_the_whole_demo_comes_within_a_few_points_of_its_float_twin(tmp_path):
+    result = demo.run(demo.Options(output=tmp_path), Console(file=io.StringIO()))
+    assert result.test_accuracy > 0.86
+    assert result.test_accuracy > demo.float_twin()["test_accuracy"] - 0.05
