@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ import h5py
 import tf_keras
 
 from larqlite import constraints, layers, metrics, quantizers
+from larqlite._registration import PACKAGE, NamedFunction
 from larqlite.errors import KerasVersionError, MissingFileError, UnsupportedModelError
 
 __all__ = ["load"]
@@ -60,8 +62,7 @@ def load(path, custom_objects: dict | None = None, compile: bool = True):
             f"lq.models.load: there is no file or folder {str(path)!r} "
             f"(working directory: {os.getcwd()})."
         )
-    objects = {**_own_objects(), **(custom_objects or {})}
-    with tf_keras.saving.custom_object_scope(objects):
+    with tf_keras.saving.custom_object_scope(custom_objects or {}):
         try:
             if path.is_dir():
                 return _load_saved_model(path, compile)
@@ -83,36 +84,72 @@ def load(path, custom_objects: dict | None = None, compile: bool = True):
     )
 
 
-def _own_objects() -> dict:
-    """Our classes under their bare names, which files of Larq carry."""
-    modules = (layers, constraints, metrics)
-    objects = {
-        name: getattr(module, name) for module in modules for name in module.__all__
+@functools.cache
+def _own_classes() -> dict[str, type]:
+    """Our classes by the bare names that Larq's files carry."""
+    classes = {
+        name: getattr(module, name)
+        for module in (layers, constraints, metrics)
+        for name in module.__all__
+        if isinstance(getattr(module, name), type)
     }
     for entry in quantizers.entries():
-        names = (getattr(entry.target, "__name__", None), entry.name, *entry.aliases)
-        if (entry.target.__module__ or "").startswith("larqlite."):
-            objects.update(dict.fromkeys(filter(None, names[1:]), entry.function))
-            objects[names[0]] = entry.target
-    objects["DoReFaQuantizer"] = quantizers.DoReFa
-    objects["NoOpQuantizer"] = quantizers.NoOp
-    return objects
+        if entry.target.__module__.startswith("larqlite."):
+            classes[entry.target.__name__] = entry.target
+    return {
+        **classes,
+        "DoReFaQuantizer": quantizers.DoReFa,
+        "NoOpQuantizer": quantizers.NoOp,
+    }
+
+
+def _in_our_names(config):
+    """The configuration with Larq's classes, and custom functions, as ours.
+
+    Registered names come with our prefix, so that they resolve beside another
+    library that took the bare names; custom functions as objects, since Keras
+    cannot read the dictionaries it writes for them into `.h5`.
+    """
+    if isinstance(config, list):
+        return [_in_our_names(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    name, inner = config.get("class_name"), config.get("config")
+    if name == "function" and inner in NamedFunction.known:
+        return _named("NamedFunction", {"name": inner})
+    rewritten = {key: _in_our_names(value) for key, value in config.items()}
+    if name == "function" and "module" in config and isinstance(inner, str):
+        return inner if config["module"] == "builtins" else rewritten
+    module = config.get("module", "larq.")
+    if name not in _own_classes() or not (module or "").startswith("larq."):
+        return rewritten
+    ours = tf_keras.saving.get_registered_name(_own_classes()[name])
+    if "module" in config:
+        return {**rewritten, "module": None, "registered_name": ours}
+    return {**rewritten, "class_name": ours}
+
+
+def _named(class_name: str, config: dict) -> dict:
+    return {
+        "module": None,
+        "class_name": class_name,
+        "config": config,
+        "registered_name": f"{PACKAGE}>{class_name}",
+    }
 
 
 def _load_keras(path: Path, compile: bool):
     with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-        if "config.json" not in names:
+        files = set(archive.namelist())
+        if "config.json" not in files:
             raise UnsupportedModelError(
                 f"lq.models.load: {str(path)!r} is a zip file without a config.json, so "
                 "not a .keras model."
             )
         config = json.loads(archive.read("config.json"))
-        metadata = (
-            json.loads(archive.read("metadata.json"))
-            if "metadata.json" in names
-            else {}
-        )
+        metadata = {}
+        if "metadata.json" in files:
+            metadata = json.loads(archive.read("metadata.json"))
     version = metadata.get("keras_version", "2")
     if not version.startswith("2"):
         raise KerasVersionError(
@@ -122,7 +159,18 @@ def _load_keras(path: Path, compile: bool):
         )
     optimizer = (config.get("compile_config") or {}).get("optimizer")
     compile = compile and not _is_larqs_own(optimizer, path)
-    return tf_keras.models.load_model(path, compile=compile)
+    readable = _in_our_names(config) if '"larq.' in json.dumps(config) else config
+    if readable == config:
+        return tf_keras.models.load_model(path, compile=compile)
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, path.name)
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
+            for item in old.infolist():
+                content = old.read(item)
+                if item.filename == "config.json":
+                    content = json.dumps(readable).encode()
+                new.writestr(item, content)
+        return tf_keras.models.load_model(copy, compile=compile)
 
 
 def _load_h5(path: Path, compile: bool):
@@ -134,9 +182,8 @@ def _load_h5(path: Path, compile: bool):
             )
         config = json.loads(file.attrs["model_config"])
         training = json.loads(file.attrs.get("training_config", "{}"))
-    optimizer = training.get("optimizer_config")
-    compile = compile and not _is_larqs_own(optimizer, path)
-    readable = _with_functions_by_name(config)
+    compile = compile and not _is_larqs_own(training.get("optimizer_config"), path)
+    readable = _in_our_names(config)
     if readable == config:
         return tf_keras.models.load_model(path, compile=compile)
     with tempfile.TemporaryDirectory() as folder:
@@ -146,23 +193,13 @@ def _load_h5(path: Path, compile: bool):
         return tf_keras.models.load_model(copy, compile=compile)
 
 
-def _with_functions_by_name(config):
-    """Custom functions as plain names: Keras writes dictionaries that it cannot read."""
-    if isinstance(config, list):
-        return [_with_functions_by_name(item) for item in config]
-    if not isinstance(config, dict):
-        return config
-    if config.get("class_name") == "function" and isinstance(config["config"], str):
-        return config["config"]
-    return {key: _with_functions_by_name(value) for key, value in config.items()}
-
-
 def _load_saved_model(path: Path, compile: bool):
     if not (path / "saved_model.pb").exists():
         raise UnsupportedModelError(
             f"lq.models.load: the folder {str(path)!r} holds no saved_model.pb."
         )
-    model = tf_keras.models.load_model(path, compile=compile)
+    with tf_keras.saving.custom_object_scope(_own_classes()):
+        model = tf_keras.models.load_model(path, compile=compile)
     if not isinstance(model, tf_keras.Model):
         raise UnsupportedModelError(
             f"lq.models.load: {str(path)!r} is a SavedModel without Keras metadata.\n"

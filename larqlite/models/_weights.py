@@ -89,8 +89,8 @@ def freeze(model: tf_keras.Model) -> tf_keras.Model:
 
     Raises:
         UnbuiltModelError: the weights do not exist yet.
-        UnsupportedModelError: a subclassed model, which cannot be copied by its
-            configuration.
+        UnsupportedModelError: a model that Keras cannot rebuild from its
+            configuration: subclassed, or with a layer shared into a nested model.
 
     Example:
         >>> model = tf_keras.Sequential([tf_keras.Input((2,)), lq.layers.QuantDense(
@@ -102,18 +102,19 @@ def freeze(model: tf_keras.Model) -> tf_keras.Model:
     refusal = UnsupportedModelError(
         f'lq.models.freeze: the model "{model.name}" ({type(model).__name__}) cannot '
         "be rebuilt from its configuration, which a copy needs.\n"
-        "  Fix: build it with tf_keras.Sequential or tf_keras.Model(inputs, outputs); "
-        "the values alone are in lq.models.quantized_weights(model)."
+        "  Fix: build it with tf_keras.Sequential or tf_keras.Model(inputs, outputs), "
+        "without a layer that is shared into a nested model; the values alone are in lq.models.quantized_weights(model)."
     )
     try:
         config = _with_no_op_kernels(model.get_config(), _roles(model))
         frozen = type(model).from_config(config)
     except (NotImplementedError, TypeError) as error:
         raise refusal from error
-    if not frozen.built:
+    lasting = _lasting_weights(model)
+    if [w.shape for w in frozen.weights] != [w.shape for w in lasting]:
         raise refusal
     with context.quantized_scope(True):
-        frozen.set_weights([variable.numpy() for variable in _lasting_weights(model)])
+        frozen.set_weights([variable.numpy() for variable in lasting])
     return frozen
 
 

@@ -101,7 +101,9 @@ def test_it_equals_the_keras_layer_on_values_quantized_by_hand(name):
 
 def pad_by_hand(layer, x, value):
     widths = [(0, 0)]
-    for length, kernel, stride in zip(x.shape[1:], layer.kernel_size, layer.strides):
+    for length, kernel, stride in zip(
+        x.shape[1:], layer.kernel_size, layer.strides, strict=True
+    ):
         total = max((int(np.ceil(length / stride)) - 1) * stride + kernel - length, 0)
         widths.append((total // 2, total - total // 2))
     return np.pad(x, [*widths, (0, 0)], constant_values=value)
@@ -199,7 +201,10 @@ def test_it_trains_in_mixed_precision_on_float32_latent_weights(name, policy):
     for kernel in kernels(layer):
         assert kernel.dtype == "float32"
         assert kernel.precision is not None
-    assert any(not np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
+    assert any(
+        not np.array_equal(a, b)
+        for a, b in zip(before, model.get_weights(), strict=True)
+    )
     assert layer.compute_dtype == policy.removeprefix("mixed_")
     assert layer(cases.inputs(name)).dtype == layer.compute_dtype
 
@@ -218,7 +223,7 @@ def test_compiled_by_xla_it_gives_the_same(name):
     layer(x)
     plain = tf.nest.flatten(tf.function(step)())
     compiled = tf.nest.flatten(tf.function(step, jit_compile=True)())
-    for a, b in zip(plain, compiled):
+    for a, b in zip(plain, compiled, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
@@ -235,8 +240,8 @@ def test_fit_and_a_hand_written_loop_take_equal_steps(name):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean((y - twin(x, training=True)) ** 2)
         gradients = tape.gradient(loss, twin.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, twin.trainable_variables))
-    for a, b in zip(model.get_weights(), twin.get_weights()):
+        optimizer.apply_gradients(zip(gradients, twin.trainable_variables, strict=True))
+    for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 

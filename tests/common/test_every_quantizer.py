@@ -93,7 +93,7 @@ def test_compiled_by_xla_it_gives_the_same(name):
             q = quantizer(x)
         return q, tape.gradient(q, x)
 
-    for a, b in zip(both(x), tf.function(both, jit_compile=True)(x)):
+    for a, b in zip(both(x), tf.function(both, jit_compile=True)(x), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 

@@ -73,7 +73,10 @@ def test_our_loader_reads_what_keras_wrote_and_training_goes_on(kind, name, save
     np.testing.assert_array_equal(model.predict(x, verbose=0), expected[f"{name}/y"])
     before = copy.deepcopy(model.get_weights())
     model.train_on_batch(x, np.ones((4, model.output_shape[-1])))
-    assert any(not np.array_equal(a, b) for a, b in zip(before, model.get_weights()))
+    assert any(
+        not np.array_equal(a, b)
+        for a, b in zip(before, model.get_weights(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("ending", [".weights.h5", ".h5", ".ckpt"])
@@ -84,7 +87,7 @@ def test_weight_files_hold_latent_weights_and_load_into_a_new_model(ending, tmp_
     status = twin.load_weights(tmp_path / f"weights{ending}")
     if status is not None:
         status.assert_consumed()
-    for a, b in zip(model.get_weights(), twin.get_weights()):
+    for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
 
 

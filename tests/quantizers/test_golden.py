@@ -20,7 +20,9 @@ def make(spec):
 
 @pytest.mark.parametrize("given", INPUTS)
 @pytest.mark.parametrize(
-    "index", range(len(SPECS)), ids=lambda i: f"{SPECS[i]['class']}-{SPECS[i]['kwargs']}"
+    "index",
+    range(len(SPECS)),
+    ids=lambda i: f"{SPECS[i]['class']}-{SPECS[i]['kwargs']}",
 )
 def test_values_and_pseudo_gradients_equal_the_reference(index, given):
     quantizer = make(SPECS[index])

@@ -1,0 +1,129 @@
+"""Quantized weights as values, and frozen models that hold them."""
+
+import numpy as np
+import pytest
+import tf_keras
+
+import larqlite as lq
+from tests.common import cases
+
+
+def nested_model():
+    shared = lq.layers.QuantDense(
+        4,
+        kernel_quantizer="ste_tern",
+        kernel_constraint="weight_clip",
+        name="shared",
+    )
+    x = tf_keras.Input((4,))
+    block = tf_keras.Model(x, shared(shared(x)), name="block")
+    inputs = tf_keras.Input((3, 4))
+    y = tf_keras.layers.TimeDistributed(
+        lq.layers.QuantDense(
+            4,
+            input_quantizer="ste_sign",
+            kernel_quantizer="magnitude_aware_sign",
+            kernel_constraint="weight_clip",
+            name="inside",
+        ),
+        name="steps",
+    )(inputs)
+    y = tf_keras.layers.Flatten()(y)
+    y = block(tf_keras.layers.Dense(4, name="float")(y))
+    return tf_keras.Model(inputs, [y, block(y)])
+
+
+def test_each_kernel_is_given_as_trained_and_as_used():
+    model = nested_model()
+    weights = lq.models.quantized_weights(model)
+    assert sorted(weights) == ["block/shared/kernel", "steps/inside/kernel"]
+    scaled = weights["steps/inside/kernel"]
+    by_hand = np.where(scaled.latent < 0, -1, 1) * abs(scaled.latent).mean(0)
+    np.testing.assert_allclose(scaled.quantized, by_hand, rtol=1e-6)
+    ternary = weights["block/shared/kernel"]
+    assert set(np.unique(ternary.quantized)) <= {-1.0, 0.0, 1.0}
+    assert (ternary.precision, scaled.precision) == (2, 1)
+    np.testing.assert_array_equal(
+        ternary.latent, model.get_layer("block").get_layer("shared").get_weights()[0]
+    )
+
+
+@pytest.mark.parametrize("name", [*cases.LAYERS, *cases.QUANTIZERS, "nested"])
+def test_a_frozen_model_predicts_the_same_and_holds_quantized_values(name):
+    model = nested_model() if name == "nested" else cases.all_models()[name]
+    x = (
+        np.random.default_rng(0).normal(size=(4, 3, 4)).astype("float32")
+        if name == "nested"
+        else cases.model_inputs(name)
+    )
+    frozen = lq.models.freeze(model)
+    for a, b in zip(listed(model(x)), listed(frozen(x)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    used = lq.models.quantized_weights(model)
+    kept = lq.models.quantized_weights(frozen)
+    for path, weight in used.items():
+        np.testing.assert_array_equal(kept[path].latent, weight.quantized)
+        assert kept[path].precision == weight.precision
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5", ""])
+def test_a_frozen_model_is_the_same_in_every_format(ending, tmp_path):
+    model = nested_model()
+    x = np.random.default_rng(0).normal(size=(4, 3, 4)).astype("float32")
+    frozen = lq.models.freeze(model)
+    frozen.compile()
+    frozen.save(tmp_path / f"frozen{ending}")
+    again = lq.models.load(tmp_path / f"frozen{ending}")
+    for a, b in zip(listed(again.predict(x)), listed(model.predict(x)), strict=True):
+        np.testing.assert_array_equal(a, b)
+    weights = again.get_layer("block").get_layer("shared").get_weights()[0]
+    assert set(np.unique(weights)) <= {-1.0, 0.0, 1.0}
+
+
+def test_freezing_leaves_the_model_as_it_was():
+    model = cases.model("QuantConv2D")
+    before = model.get_weights()
+    lq.models.freeze(model)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert isinstance(model.layers[0].kernel_quantizer, lq.quantizers.SteSign)
+
+
+def test_a_subclassed_model_is_refused_with_the_way_out():
+    class Own(tf_keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = lq.layers.QuantDense(
+                2, kernel_quantizer="ste_sign", kernel_constraint="weight_clip"
+            )
+
+        def call(self, x):
+            return self.dense(x)
+
+    model = Own()
+    model(np.ones((1, 3), "float32"))
+    assert list(lq.models.quantized_weights(model)) == [f"{model.dense.name}/kernel"]
+    with pytest.raises(lq.errors.UnsupportedModelError, match=r"Model\(inputs, output"):
+        lq.models.freeze(model)
+
+
+def test_a_layer_shared_into_a_nested_model_is_refused():
+    layer = lq.layers.QuantDense(
+        4, kernel_quantizer="ste_sign", kernel_constraint="weight_clip"
+    )
+    x, inputs = tf_keras.Input((4,)), tf_keras.Input((4,))
+    block = tf_keras.Model(x, layer(x))
+    model = tf_keras.Model(inputs, layer(block(inputs)))
+    with pytest.raises(lq.errors.UnsupportedModelError, match="shared into a nested"):
+        lq.models.freeze(model)
+
+
+@pytest.mark.parametrize("function", [lq.models.freeze, lq.models.quantized_weights])
+def test_an_unbuilt_model_is_refused_with_the_fix(function):
+    model = tf_keras.Sequential([lq.layers.QuantDense(2)])
+    with pytest.raises(lq.errors.UnbuiltModelError, match=r"tf_keras\.Input"):
+        function(model)
+
+
+def listed(x):
+    return x if isinstance(x, (list, tuple)) else [x]
