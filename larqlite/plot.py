@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from larqlite._curves import read_curves
-from larqlite.errors import ArgumentError, UnbuiltModelError, require_tf_keras
+from larqlite.errors import ArgumentError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,17 +127,20 @@ def weights(
         >>> lq.plot.weights(model).axes[0].get_title()
         'dense/kernel: ste_sign, 128 weights'
     """
-    require_tf_keras(model, "lq.plot.weights")
-    kernels = list(_quantized_kernels(model))
+    import larqlite as lq
+
+    kernels = lq.models.quantized_weights(model)
     if not kernels:
         raise ArgumentError(
             f'lq.plot.weights: model "{model.name}" has no quantized kernel to show.\n'
-            "  Fix: give its Quant layers a kernel_quantizer and build the model."
+            "  Fix: give its Quant layers a kernel_quantizer."
         )
     figure, drawn = _figure_and_axes(len(kernels), axes)
-    for ax, (name, quantizer_name, latent) in zip(drawn, kernels, strict=True):
+    for ax, (name, kernel) in zip(drawn, kernels.items(), strict=True):
+        latent = kernel.latent.ravel()
         ax.hist(latent.astype(np.float64), bins=bins, color="C0")
         ax.axvline(0, color="0.3", linewidth=1)
+        quantizer_name = _display_name(kernel.quantizer)
         ax.set_title(f"{name}: {quantizer_name}, {latent.size:,} weights", fontsize=9)
         ax.set(xlabel="latent weight", ylabel="count")
     return _saved(figure, path)
@@ -207,21 +210,6 @@ def _measure(function: Callable, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         y, column, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
     return y.numpy()[:, 0], gradient.numpy()[:, 0]
-
-
-def _quantized_kernels(model):
-    """Yields (layer/weight, quantizer name, latent values) in the model's order."""
-    for layer in (model, *model.submodules):
-        for weight, role in getattr(layer, "quantized_weights", {}).items():
-            if getattr(layer, role) is not None:
-                if not layer.built:
-                    raise UnbuiltModelError(
-                        f'lq.plot.weights: layer "{layer.name}" has no weights yet.\n'
-                        "  Fix: model.build(input_shape), or call the model once."
-                    )
-                name = _display_name(getattr(layer, role))
-                latent = layer.latent_weight(weight).numpy().ravel()
-                yield f"{layer.name}/{weight}", name, latent
 
 
 def _display_name(function: Callable) -> str:

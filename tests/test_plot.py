@@ -147,7 +147,7 @@ class TestWeights:
         assert titles == [
             "separable/depthwise_kernel: ste_tern, 9 weights",
             "separable/pointwise_kernel: ste_sign, 4 weights",
-            "inside/kernel: ste_sign, 20 weights",
+            "nested/inside/kernel: ste_sign, 20 weights",
         ]
 
     def test_the_bars_count_the_latent_weights_also_inside_a_quantized_scope(
