@@ -62,10 +62,15 @@ class Walk:
         if is_leaf(layer):
             return self._use(layer, args, kwargs, outputs or ())
         if is_functional(layer):
-            return self._follow_nodes(layer, _in_order(layer, args))
-        if isinstance(layer, tf_keras.layers.TimeDistributed):
-            return self._repeat(layer, args, outputs or ())
-        return self._follow_trace(layer, args, kwargs, outputs or ())
+            values = self._follow_nodes(layer, _in_order(layer, args))
+        elif isinstance(layer, tf_keras.layers.TimeDistributed):
+            values = self._repeat(layer, args, outputs or ())
+        else:
+            values = self._follow_trace(layer, args, kwargs, outputs or ())
+        self.uses[id(layer)].append(
+            Use(Call(layer, args, kwargs, values), self._repeats)
+        )
+        return values
 
     def give_up(self, layer: Layer, reason: str) -> None:
         """Marks all layers inside a model as of unknown use."""

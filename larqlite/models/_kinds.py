@@ -131,12 +131,6 @@ def _bidirectional(call: Call) -> Iterator[Product]:
         yield from formula_for(inside)(inside)
 
 
-def _wrapped(call: Call) -> Iterator[Product]:
-    """The wrapped layer."""
-    inside = call.of(call.layer.layer)
-    return formula_for(inside)(inside)
-
-
 def formula_for(call: Call) -> Formula:
     """The formula of a call's layer.
 
@@ -214,5 +208,4 @@ KINDS: dict[type, Kind] = {
     layers.MultiHeadAttention: Kind(_macs.multi_head_attention),
     layers.TimeDistributed: Kind(_time_distributed),
     layers.Bidirectional: Kind(_bidirectional),
-    layers.SpectralNormalization: Kind(_wrapped),
 }

@@ -103,8 +103,8 @@ class ModelProfile(WeightSums):
     Attributes:
         name: the model's name.
         layers: its layers in the model's order, nested models unfolded.
-        trained_params: what `model.count_params()` says: the weights as Keras
-            trains them, batch normalizations not fused.
+        trained_params: what `model.count_params()` says (without the state of
+            metrics): the weights as Keras trains them, batch normalizations not fused.
         notes: remarks about the model as a whole.
     """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -41,8 +41,6 @@ class Event:
     args: tuple
     kwargs: dict[str, Any]
     outputs: Any = None
-    first_op: int = 0
-    last_op: int = 0
 
 
 @dataclasses.dataclass
@@ -112,58 +110,84 @@ def trace(
         left = iter(tensors)
         filled = [next(left) if isinstance(leaf, Value) else leaf for leaf in flat]
         new_args, new_kwargs = tf.nest.pack_sequence_as((args, kwargs), filled)
-        with _recording(watched, result.events):
+        recorder = _Recorder(result.events)
+        with recorder.watching(watched):
             result.outputs = layer(*new_args, **new_kwargs)
-        result.own_ops = _own_ops(result.events)
+        result.own_ops = recorder.ops_elsewhere()
 
     specs = [tf.TensorSpec(value.shape, value.dtype) for value in values]
     tf.function(call, autograph=False).get_concrete_function(*specs)
     return result
 
 
-@contextlib.contextmanager
-def _recording(watched: Iterable[tf_keras.layers.Layer], events: list[Event]):
-    """Lets every watched layer report its calls for the length of a `with` block."""
-    open_events: list[Event] = []
-    with contextlib.ExitStack() as stack:
-        for layer in {id(layer): layer for layer in watched}.values():
-            reporting = _reporting(layer, layer.call, open_events, events)
-            stack.enter_context(patch_object(layer, "call", reporting))
-        yield
+class _Recorder:
+    """Hears of the calls of layers and of the graph operations they create."""
 
+    def __init__(self, events: list[Event]):
+        self._events = events
+        self._depth = 0
+        self._inside: set[int] = set()
 
-def _reporting(layer, original: Callable, open_events: list, events: list) -> Callable:
-    # Keras converts `call` with AutoGraph; these two stay as they are, so that
-    # only the layer's own code is converted.
-    @tf.autograph.experimental.do_not_convert
-    def begin(args, kwargs):
-        open_events.append(Event(layer, args, kwargs, first_op=_ops_so_far()))
+    @contextlib.contextmanager
+    def watching(self, watched: Iterable[tf_keras.layers.Layer]) -> Iterator[None]:
+        """Lets layers report for the length of a `with` block."""
+        with contextlib.ExitStack() as stack:
+            for layer in {id(layer): layer for layer in watched}.values():
+                stack.enter_context(patch_object(layer, "call", self._call_of(layer)))
+                # Keras may run a model once more for its mask.
+                mask = self._mask_of(layer.compute_mask)
+                stack.enter_context(patch_object(layer, "compute_mask", mask))
+            yield
 
-    @tf.autograph.experimental.do_not_convert
-    def end(outputs):
-        event = open_events.pop()
-        if not open_events:
-            event.outputs, event.last_op = outputs, _ops_so_far()
-            events.append(event)
+    def ops_elsewhere(self) -> tuple[str, ...]:
+        """Types of operations, outside the layers, that may multiply and accumulate."""
+        ops = tf.compat.v1.get_default_graph().get_operations()
+        types = {op.type for i, op in enumerate(ops) if i not in self._inside}
+        return tuple(sorted(t for t in types if t.startswith(_COUNTING_OPS)))
 
-    def call(*args, **kwargs):
-        begin(args, kwargs)
-        outputs = original(*args, **kwargs)
-        end(outputs)
-        return outputs
+    def _call_of(self, layer: tf_keras.layers.Layer) -> Callable:
+        original = layer.call
 
-    return call
+        # Keras converts `call` with AutoGraph; what stands around the layer's own
+        # code stays as it is.
+        @tf.autograph.experimental.do_not_convert
+        def begin():
+            return self._enter()
+
+        @tf.autograph.experimental.do_not_convert
+        def end(first_op, args, kwargs, outputs):
+            self._leave(first_op)
+            if not self._depth:
+                self._events.append(Event(layer, args, kwargs, outputs))
+
+        def call(*args, **kwargs):
+            first_op = begin()
+            outputs = original(*args, **kwargs)
+            end(first_op, args, kwargs, outputs)
+            return outputs
+
+        return call
+
+    def _mask_of(self, original: Callable) -> Callable:
+        def compute_mask(*args, **kwargs):
+            first_op = self._enter()
+            mask = original(*args, **kwargs)
+            self._leave(first_op)
+            return mask
+
+        return compute_mask
+
+    def _enter(self) -> int:
+        self._depth += 1
+        return _ops_so_far()
+
+    def _leave(self, first_op: int) -> None:
+        self._depth -= 1
+        self._inside.update(range(first_op, _ops_so_far()))
 
 
 def _ops_so_far() -> int:
     return len(tf.compat.v1.get_default_graph().get_operations())
-
-
-def _own_ops(events: Sequence[Event]) -> tuple[str, ...]:
-    inside = {i for event in events for i in range(event.first_op, event.last_op)}
-    ops = tf.compat.v1.get_default_graph().get_operations()
-    types = {op.type for i, op in enumerate(ops) if i not in inside}
-    return tuple(sorted(t for t in types if t.startswith(_COUNTING_OPS)))
 
 
 def _all_values(structure: Any) -> bool:

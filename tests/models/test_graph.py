@@ -115,6 +115,16 @@ def test_an_input_shape_reaches_every_layer():
     assert costs.layer("last").macs is None
 
 
+def test_a_size_at_which_the_model_cannot_run_is_said_to_fail():
+    inputs = tf_keras.Input((None, 1))
+    x = layers.Reshape((16,), name="fixed")(inputs)
+    model = tf_keras.Model(inputs, layers.Dense(2, name="last")(x))
+    assert lq.models.profile(model, input_shape=(16, 1)).notes == ()
+    costs = lq.models.profile(model, input_shape=(15, 1))
+    assert "output shape of fixed is unknown" in costs.notes[0]
+    assert costs.layer("fixed").output_shape is None
+
+
 def test_unknown_sizes_are_never_negative():
     inputs = tf_keras.Input((None, None, 3))
     row = lq.models.profile(
@@ -267,6 +277,42 @@ def test_a_layer_made_of_layers_unfolds_in_a_sequential_model():
     assert costs.macs == 36 * 30
 
 
+def test_a_wrapped_layer_counts_like_itself():
+    class Doubled(layers.Wrapper):
+        def call(self, inputs):
+            return self.layer(2 * inputs)
+
+    inputs = tf_keras.Input((4,))
+    part = Doubled(layers.Dense(3, name="dense"), name="twice")
+    costs = lq.models.profile(tf_keras.Model(inputs, part(inputs)))
+    assert costs.layer("twice/dense").macs == 12
+
+
+def test_a_subclassed_model_with_steps_and_dictionaries_unfolds():
+    class Steps(tf_keras.Model):
+        def __init__(self):
+            super().__init__(name="steps")
+            inner = tf_keras.Sequential([layers.Dense(2, name="dense")], name="inner")
+            self.steps = layers.TimeDistributed(inner, name="each")
+            self.norm = layers.BatchNormalization(name="norm")
+            self.last = layers.Dense(4, name="last")
+
+        def call(self, inputs, training=False):
+            image = self.norm(inputs["image"], training=training)
+            return {"out": self.last(image), "steps": self.steps(inputs["text"])}
+
+    model = Steps()
+    model({"image": tf.zeros((2, 5)), "text": tf.zeros((2, 6, 3))}, training=True)
+    costs = lq.models.profile(model)
+    assert costs.layer("each/inner/dense").macs == 6 * 3 * 2
+    assert costs.layer("last").macs == 5 * 4
+    # Keras runs the inner model once more for its mask: that is not the model's own.
+    assert costs.notes == ()
+    sizes = {"image": (None, 5), "text": (None, 9, 3)}
+    longer = lq.models.profile(model, input_shape=sizes)
+    assert longer.layer("each/inner/dense").macs == 9 * 3 * 2
+
+
 def test_products_written_in_a_call_are_named_as_not_counted():
     class Product(tf_keras.Model):
         def __init__(self):
@@ -283,6 +329,8 @@ def test_products_written_in_a_call_are_named_as_not_counted():
     assert costs.layer("dense").macs == 12
     assert costs.params == 16 + 16
     assert costs.unknown_layers == ("product",)
+    assert costs.layer("product").output_shape == (None, 4)
+    assert "mac_formula(Product)" in costs.layer("product").macs_reason
     assert any("MatMul" in note and "not in the counts" in note for note in costs.notes)
 
 

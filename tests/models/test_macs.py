@@ -74,6 +74,15 @@ def test_macs_by_hand(part, shape, expected):
     assert macs_of(part(), shape) == expected
 
 
+def test_mobilenet_costs_what_its_paper_says():
+    # Howard et al. 2017, https://arxiv.org/abs/1704.04861, table 8: 569 million
+    # multiply-adds, 4.2 million parameters.
+    costs = lq.models.profile(tf_keras.applications.MobileNet(weights=None))
+    assert round(costs.macs / 1e6) == 569
+    assert round(costs.params / 1e6, 1) == 4.2
+    assert costs.unknown_layers == ()
+
+
 def test_a_stack_of_recurrent_cells_counts_each_cell():
     cells = [layers.LSTMCell(5), layers.GRUCell(4)]
     by_hand = 7 * (4 * (3 + 5) * 5 + 3 * (5 + 4) * 4)
@@ -291,6 +300,7 @@ def test_every_layer_class_of_keras_has_a_formula_or_is_known_to_have_none():
         "Lambda",
         "Layer",
         "SimpleRNNCell",
+        "SpectralNormalization",
         "StackedRNNCells",
         "Wrapper",
     }
