@@ -177,15 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         print(f"larqlite {__version__}")
         return
-    command = tyro.cli(
-        Command,
-        prog="lq",
-        description="Build, train and inspect binarized networks in Keras.",
-        args=arguments,
-        config=(OmitArgPrefixes, OmitSubcommandPrefixes),
-    )
     try:
-        command.run()
+        parse(arguments).run()
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; Python must not flush into it again.
@@ -196,6 +189,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as interruption:
         print("lq: stopped", file=sys.stderr)
         raise SystemExit(130) from interruption
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """The command that the words after `lq` stand for; its `run()` does it.
+
+    Raises:
+        SystemExit: with code 2 after a mistake, with 0 after `--help`.
+    """
+    return tyro.cli(
+        Command,
+        prog="lq",
+        description="Build, train and inspect binarized networks in Keras.",
+        args=arguments,
+        config=(OmitArgPrefixes, OmitSubcommandPrefixes),
+    )
 
 
 def _larqlite(modules: Sequence[str] = ()):
