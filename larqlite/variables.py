@@ -3,7 +3,7 @@
 This is the one file of larqlite that relies on TensorFlow names outside its
 public API (`_dense_var_to_tensor`, `_should_act_as_resource_variable`,
 `_gather_saveables_for_checkpoint`, `_export_to_saved_model_graph`,
-`_map_resources`, `_copy_trackable_to_cpu`, `_handle_name`); `tests/test_variables.py`
+`_copy_trackable_to_cpu`, `_handle_name`); `tests/test_variables.py`
 fails first when one of them moves.
 """
 
@@ -249,11 +249,6 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
         object_map[self] = object_map[self._latent]
         return resources
 
-    def _map_resources(self, save_options):
-        object_map, resource_map = self._latent._map_resources(save_options)
-        object_map[self] = object_map[self._latent]
-        return object_map, resource_map
-
     def _copy_trackable_to_cpu(self, object_map):
         self._latent._copy_trackable_to_cpu(object_map)
         if self not in object_map:
@@ -335,5 +330,15 @@ for _name in FORWARDED_WRITES:
 
 @functools.cache
 def _distributed_class(variable_class: type) -> type:
-    """A subclass of both, so that `tf.distribute` sees one of its own variables."""
-    return type("QuantizedDistributedVariable", (QuantizedVariable, variable_class), {})
+    """A subclass of both, so that `tf.distribute` sees one of its own variables.
+
+    Distributed variables define operators that read one replica directly; those
+    of `tf.Variable`, which read through `value()`, take their place.
+    """
+    operators = {
+        name: getattr(tf.Variable, name)
+        for name in (*tf.Tensor.OVERLOADABLE_OPERATORS, "__getitem__")
+        if hasattr(tf.Variable, name)
+    }
+    bases = (QuantizedVariable, variable_class)
+    return type("QuantizedDistributedVariable", bases, operators)

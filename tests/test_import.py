@@ -1,0 +1,162 @@
+"""What importing larqlite does, and does not do."""
+
+import json
+import textwrap
+
+import pytest
+
+SEED_SNIPPETS = """
+    import sys
+    import numpy as np
+    import larqlite
+    sys.modules["larq"] = larqlite  # the document was written for that name
+
+    import tensorflow as tf
+    import larq as lq
+
+    def fresh():
+        tf.keras.utils.set_random_seed(5)
+        return tf.keras.Input((16,))
+
+    inputs = x = fresh()
+    x = lq.layers.QuantDense(64, activation=None)(x)
+    x = lq.layers.QuantDense(64, input_quantizer="ste_sign")(x)
+    first = tf.keras.Model(inputs, x)
+
+    inputs = x = fresh()
+    x = lq.layers.QuantDense(64)(x)
+    x = tf.keras.layers.Activation("ste_sign")(x)
+    x = lq.layers.QuantDense(64)(x)
+    second = tf.keras.Model(inputs, x)
+
+    inputs = x = fresh()
+    x = lq.layers.QuantDense(64, activation="ste_sign")(x)
+    x = lq.layers.QuantDense(64)(x)
+    third = tf.keras.Model(inputs, x)
+
+    data = np.random.default_rng(0).normal(size=(8, 16)).astype("float32")
+    results = []
+    for model in (first, second, third):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model(data) ** 2)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        results.append([loss.numpy(), *[g.numpy() for g in gradients]])
+    for other in results[1:]:
+        for a, b in zip(results[0], other):
+            np.testing.assert_array_equal(a, b)
+    assert abs(results[0][1]).sum() > 0
+
+    by_name = lq.layers.QuantDense(64, kernel_quantizer="ste_sign")
+    by_object = lq.layers.QuantDense(
+        64, kernel_quantizer=lq.quantizers.SteSign(clip_value=1.0)
+    )
+    a, b = (layer.kernel_quantizer.get_config() for layer in (by_name, by_object))
+    assert a["clip_value"] == b["clip_value"] == 1.0
+
+    layer = lq.layers.QuantDense(
+        16, kernel_quantizer=lq.quantizers.NoOpQuantizer(precision=1),
+    )
+    layer.build((None, 4))
+    assert layer.kernel.precision == 1
+    assert larq_quantizer(lq) is lq.quantizers.DoReFa
+    print("equal")
+"""
+
+
+def test_the_snippets_of_the_users_document_run_word_for_word(run_python):
+    code = "def larq_quantizer(lq): return lq.quantizers.DoReFaQuantizer\n"
+    snippets = code + textwrap.dedent(SEED_SNIPPETS)
+    printed = run_python(snippets, TF_USE_LEGACY_KERAS="1")
+    assert printed.split()[-1] == "equal"
+
+
+@pytest.mark.parametrize("setting", [{}, {"TF_USE_LEGACY_KERAS": "1"}])
+@pytest.mark.parametrize("first", ["larqlite", "tf_keras"])
+def test_bare_strings_resolve_after_importing_larqlite_alone(
+    setting, first, run_python
+):
+    printed = run_python(
+        f"""
+        import {first}
+        import larqlite
+        import numpy as np
+        import tf_keras
+        layer = tf_keras.layers.Dense(
+            4, activation="ste_sign", kernel_constraint="weight_clip"
+        )
+        y = layer(np.array([[1.0, -2.0]], "float32"))
+        print(abs(y.numpy()).ravel().tolist(), layer.kernel_constraint.clip_value)
+        """,
+        **setting,
+    )
+    assert printed.strip().splitlines()[-1] == "[1.0, 1.0, 1.0, 1.0] 1"
+
+
+def test_importing_initialises_no_device_and_loads_nothing_heavy(run_python):
+    printed = run_python(
+        """
+        import json, sys
+        import tf_keras  # loads some of these by itself
+        before = set(sys.modules)
+        import larqlite
+        from tensorflow.python.eager import context
+        heavy = {"matplotlib.figure", "rich.table", "tyro", "onnx", "larqlite.plot"}
+        loaded = sorted(heavy & (set(sys.modules) - before))
+        print(json.dumps([context.context()._initialized, loaded]))
+        import tensorflow as tf
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
+        assert len(tf.config.list_logical_devices("CPU")) == 2
+        """
+    )
+    assert json.loads(printed.strip().splitlines()[-1]) == [False, []]
+
+
+def test_keras_3_objects_are_named_as_such(run_python):
+    printed = run_python(
+        """
+        import keras
+        import larqlite as lq
+        import tf_keras
+
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+        tensor = keras.Input((4,))
+        layer = lq.layers.QuantDense(2)
+        attempts = {
+            "layer": lambda: layer(tensor),
+            "quantizer": lambda: lq.quantizers.SteSign()(tensor),
+            "get": lambda: lq.quantizers.get(keras.layers.Dense(2)),
+            "profile": lambda: lq.models.profile(model),
+            "summary": lambda: lq.models.summary(model),
+            "freeze": lambda: lq.models.freeze(model),
+            "quantized_weights": lambda: lq.models.quantized_weights(model),
+            "optimizer": lambda: lq.optimizers.CaseOptimizer(
+                (lambda v: True, keras.optimizers.Adam())
+            ),
+        }
+        for name, attempt in attempts.items():
+            try:
+                attempt()
+            except lq.errors.KerasVersionError as error:
+                assert "TF_USE_LEGACY_KERAS=1" in str(error), error
+                print("named", name)
+            else:
+                print("silent", name)
+        """
+    )
+    lines = [line for line in printed.splitlines() if line[:6] in ("named ", "silent")]
+    assert lines == [
+        f"named {name}"
+        for name in [
+            "layer",
+            "quantizer",
+            "get",
+            "profile",
+            "summary",
+            "freeze",
+            "quantized_weights",
+            "optimizer",
+        ]
+    ]
