@@ -115,7 +115,7 @@ class Quantizer(tf_keras.layers.Layer):
         try:
             return quantized(as_floating(x, self._where()))
         except TypeError as error:
-            if "`variables` keyword argument" not in str(error):
+            if "custom_gradient" not in str(error) or "variables" not in str(error):
                 raise
             raise QuantizerError(
                 f"{self._where()}: `forward` reads a trainable variable, whose gradient "

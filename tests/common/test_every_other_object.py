@@ -1,0 +1,157 @@
+"""Optimizers, metrics and constraints: configs, strings, copies, files; and full coverage."""
+
+import copy
+import inspect
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+import larqlite as lq
+from tests.common import cases
+
+
+def binary_kernel(variable):
+    return lq.optimizers.Bop.is_binary_variable(variable)
+
+
+OPTIMIZERS = {
+    "Bop": lambda: lq.optimizers.Bop(threshold=1e-7, gamma=1e-3),
+    "CaseOptimizer": lambda: lq.optimizers.CaseOptimizer(
+        (binary_kernel, lq.optimizers.Bop(1e-7)),
+        default_optimizer=tf_keras.optimizers.Adam(0.01),
+    ),
+}
+METRICS = {"FlipRatio": {"values_dtype": "int16", "name": "flips"}}
+CONSTRAINTS = {"WeightClip": {"clip_value": 0.5}}
+
+
+def bop_model():
+    return tf_keras.Sequential(
+        [
+            tf_keras.Input((4,)),
+            lq.layers.QuantDense(
+                3, kernel_quantizer=lq.quantizers.NoOp(1), use_bias=False
+            ),
+            tf_keras.layers.Dense(2),
+        ]
+    )
+
+
+DATA = np.random.default_rng(4).normal(size=(8, 4)).astype("float32")
+LABELS = np.random.default_rng(5).normal(size=(8, 2)).astype("float32")
+
+
+def test_every_public_class_is_run_by_one_of_these_suites():
+    covered = {
+        "quantizers": {*cases.QUANTIZERS, "Quantizer", "DoReFaQuantizer"}
+        | {"NoOpQuantizer"},
+        "layers": {*cases.LAYERS, "QuantLayer"},
+        "optimizers": set(OPTIMIZERS),
+        "metrics": set(METRICS),
+        "constraints": {*CONSTRAINTS, "weight_clip"},
+    }
+    for module, names in covered.items():
+        public = getattr(lq, module)
+        classes = {n for n in public.__all__ if inspect.isclass(getattr(public, n))}
+        assert classes == names
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizers_config_makes_an_equal_one(name):
+    optimizer = OPTIMIZERS[name]()
+    again = type(optimizer).from_config(optimizer.get_config())
+    assert cases.same_config(again.get_config(), optimizer.get_config())
+    config = tf_keras.optimizers.serialize(optimizer)
+    assert config["registered_name"] == f"larqlite>{name}"
+    restored = tf_keras.optimizers.deserialize(config)
+    assert cases.same_config(restored.get_config(), optimizer.get_config())
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_fit_and_a_hand_written_loop_take_equal_steps(name):
+    model = bop_model()
+    if name == "Bop":
+        model = tf_keras.Sequential(
+            [tf_keras.Input((4,)), copy.deepcopy(model.layers[0])]
+        )
+    labels = LABELS if name == "CaseOptimizer" else DATA[:, :3]
+    twin = tf_keras.models.clone_model(model)
+    twin.set_weights(model.get_weights())
+    model.compile(OPTIMIZERS[name](), "mse")
+    model.fit(DATA, labels, epochs=4, batch_size=8, shuffle=False, verbose=0)
+    optimizer = OPTIMIZERS[name]()
+    for _ in range(4):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((labels - twin(DATA, training=True)) ** 2)
+        gradients = tape.gradient(loss, twin.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, twin.trainable_variables, strict=True))
+    for a, b in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("jit", [False, True])
+def test_the_case_optimizer_trains_in_mixed_precision_and_compiled(policy, jit):
+    tf_keras.mixed_precision.set_global_policy(policy)
+    try:
+        model = bop_model()
+        before = model.get_weights()
+        model.compile(OPTIMIZERS["CaseOptimizer"](), "mse", jit_compile=jit)
+        model.fit(DATA, LABELS, epochs=2, batch_size=8, verbose=0)
+    finally:
+        tf_keras.mixed_precision.set_global_policy("float32")
+    binary, *rest = model.get_weights()
+    assert set(np.unique(binary)) <= {-1.0, 1.0}
+    assert all(not np.array_equal(a, b) for a, b in zip(rest, before[1:], strict=True))
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_metrics_config_makes_an_equal_one(name):
+    metric = getattr(lq.metrics, name)(**METRICS[name])
+    config = tf_keras.metrics.serialize(metric)
+    assert config["registered_name"] == f"larqlite>{name}"
+    again = tf_keras.metrics.deserialize(config)
+    assert cases.same_config(again.get_config(), metric.get_config())
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_a_constraints_config_makes_an_equal_one_in_plain_layers_too(name, tmp_path):
+    constraint = getattr(lq.constraints, name)(**CONSTRAINTS[name])
+    for ending in (".keras", ".h5", ""):
+        layer = tf_keras.layers.Dense(2, kernel_constraint=constraint)
+        model = tf_keras.Sequential([tf_keras.Input((3,)), layer])
+        model.save(tmp_path / f"model{ending}")
+        again = tf_keras.models.load_model(tmp_path / f"model{ending}")
+        restored = again.layers[0].kernel_constraint
+        assert type(restored) is type(constraint)
+        assert restored.get_config() == CONSTRAINTS[name]
+    for string in (name, "weight_clip"):
+        resolved = tf_keras.constraints.get(string)
+        assert isinstance(resolved, lq.constraints.WeightClip)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_a_clipped_weight_keeps_its_dtype_and_nan(dtype):
+    w = tf.constant([-3.0, 0.25, 2.0, np.nan], dtype)
+    clipped = lq.constraints.WeightClip(0.5)(w)
+    assert clipped.dtype == dtype
+    np.testing.assert_array_equal(
+        tf.cast(clipped, "float32"), np.array([-0.5, 0.25, 0.5, np.nan], "float32")
+    )
+
+
+@pytest.mark.parametrize("activation", ["hard_tanh", "leaky_tanh"])
+def test_activations_resolve_and_reload_in_every_format(activation, tmp_path):
+    x = np.linspace(-3, 3, 12, dtype="float32").reshape(4, 3)
+    by_hand = np.clip(x, -1, 1)
+    if activation == "leaky_tanh":
+        by_hand += 0.2 * (np.maximum(x, 1) - 1) + 0.2 * (np.minimum(x, -1) + 1)
+    layer = tf_keras.layers.Activation(activation)
+    model = tf_keras.Sequential([tf_keras.Input((3,)), layer])
+    np.testing.assert_allclose(model(x), by_hand, rtol=1e-6)
+    for ending in (".keras", ".h5", ""):
+        model.save(tmp_path / f"model{ending}")
+        again = tf_keras.models.load_model(tmp_path / f"model{ending}")
+        np.testing.assert_allclose(again(x), by_hand, rtol=1e-6)
