@@ -8,16 +8,14 @@ from larqlite.quantizers._binary import (
     SteSign,
     SwishSign,
 )
-from larqlite.quantizers._multibit import DoReFa, NoOp
-from larqlite.quantizers._registry import (
+from larqlite.quantizers._lookup import (
     deserialize,
-    entries,
     get,
     get_kernel_quantizer,
-    names,
-    register,
     serialize,
 )
+from larqlite.quantizers._multibit import DoReFa, NoOp
+from larqlite.quantizers._registry import entries, names, register
 from larqlite.quantizers._ternary import SteTern
 
 DoReFaQuantizer = DoReFa
