@@ -46,14 +46,17 @@ class Assignment:
             owners=tuple(entry["optimizer"] for entry in config),
         )
 
-    def variables_of(self, owner: int | None) -> list[str]:
-        """Name and shape of each variable of one sub-optimizer."""
+    def described(self, labels: Sequence[str]) -> list[str]:
+        """A line for each sub-optimizer, and one for the untrained variables."""
+        served = {owner: [] for owner in range(len(labels))}
+        for name, shape, owner in zip(
+            self.names, self.shapes, self.owners, strict=True
+        ):
+            served.setdefault(owner, []).append(f"{name} {shape}")
         return [
-            f"{name} {shape}"
-            for name, shape, own in zip(
-                self.names, self.shapes, self.owners, strict=True
-            )
-            if own == owner
+            f"{'untrained' if owner is None else labels[owner]}: "
+            f"{', '.join(variables) or 'nothing'}"
+            for owner, variables in served.items()
         ]
 
     def require_same(self, variables: Sequence[tf.Variable], where: str) -> None:

@@ -7,22 +7,22 @@ import platform
 import warnings
 from collections.abc import Iterable
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import PACKAGE, register_object
-from larqlite.errors import (
-    ArgumentError,
-    MissingHyperparameterError,
-    require_tf_keras,
+from larqlite.errors import ArgumentError, MissingHyperparameterError
+from larqlite.optimizers._hyperparameters import (
+    Schedule,
+    deserialized,
+    parsed,
+    scalar_variable,
+    serialized,
 )
 from larqlite.optimizers._members import require_no_state
 from larqlite.quantizers import NoOp
 
 __all__ = ["Bop"]
-
-Schedule = tf_keras.optimizers.schedules.LearningRateSchedule
 
 
 @register_object(aliases=("bop",))
@@ -94,9 +94,9 @@ class Bop(tf_keras.optimizers.Optimizer):
         self.jit_compile = bool(jit_compile) and _xla_is_available()
         self._learning_rate = None
         self._threshold_schedule, value = self._parsed("threshold", threshold)
-        self._threshold = _scalar_variable("threshold", value)
+        self._threshold = scalar_variable("threshold", value)
         self._gamma_schedule, value = self._parsed("gamma", gamma)
-        self._gamma = _scalar_variable("gamma", value)
+        self._gamma = scalar_variable("gamma", value)
 
     @staticmethod
     @tf_keras.saving.register_keras_serializable(PACKAGE, "is_binary_variable")
@@ -196,19 +196,15 @@ class Bop(tf_keras.optimizers.Optimizer):
         """The arguments that make an equal optimizer, without its state."""
         return {
             **super().get_config(),
-            "threshold": _serialized(self._threshold_schedule, self._threshold),
-            "gamma": _serialized(self._gamma_schedule, self._gamma),
+            "threshold": serialized(self._threshold_schedule, self._threshold),
+            "gamma": serialized(self._gamma_schedule, self._gamma),
         }
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> Bop:
         """The optimizer of a `get_config` dictionary."""
         schedules = {
-            key: tf_keras.optimizers.schedules.deserialize(
-                config[key],
-                custom_objects=custom_objects,
-                use_legacy_format="module" not in config[key],
-            )
+            key: deserialized(config[key], custom_objects)
             for key in ("threshold", "gamma")
             if isinstance(config.get(key), dict)
         }
@@ -218,25 +214,10 @@ class Bop(tf_keras.optimizers.Optimizer):
         require_no_state(self)
         return self.from_config(self.get_config())
 
-    def _parsed(self, name: str, value) -> tuple[Schedule | None, float | tf.Tensor]:
-        """The schedule, if `value` is one, and the number that holds now."""
-        where = f'Bop "{self.name}", {name}'
-        require_tf_keras(value, where)
-        if isinstance(value, Schedule):
-            with tf.init_scope():
-                return value, value(self.iterations)
+    def _parsed(self, name: str, value):
         highest = 1.0 if name == "gamma" else math.inf
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not 0 <= number <= highest or math.isinf(number):
-            raise ArgumentError(
-                f"{where}: got {value!r}.\n  Fix: pass a number "
-                + ("in [0, 1]" if name == "gamma" else "that is at least 0")
-                + " or a tf_keras.optimizers.schedules.LearningRateSchedule."
-            )
-        return None, number
+        where = f'Bop "{self.name}", {name}'
+        return parsed(value, highest, where, self.iterations)
 
     def _no_learning_rate(self) -> MissingHyperparameterError:
         return MissingHyperparameterError(
@@ -248,23 +229,6 @@ class Bop(tf_keras.optimizers.Optimizer):
 
 def _xla_is_available() -> bool:
     return not (platform.system() == "Darwin" and platform.machine() == "arm64")
-
-
-def _scalar_variable(name: str, value) -> tf.Variable:
-    with tf.init_scope():
-        return tf.Variable(
-            tf.cast(value, tf_keras.backend.floatx()),
-            name=name,
-            trainable=False,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
-
-
-def _serialized(schedule: Schedule | None, variable: tf.Variable) -> dict | float:
-    if schedule is not None:
-        return tf_keras.optimizers.schedules.serialize(schedule)
-    # The shortest number that reads back as the same float32: 0.0001, as typed.
-    return float(np.format_float_scientific(variable.numpy()))
 
 
 def _dense(gradient, variable: tf.Variable) -> tf.Tensor | None:

@@ -31,7 +31,9 @@ class CaseOptimizer(tf_keras.optimizers.Optimizer):
     and shape of each variable, so after a reload from `.keras`, `.h5` or a
     checkpoint, also in another process, training goes on exactly as it would have.
     **A SavedModel forgets the state of every optimizer, Adam's too: that is a limit
-    of Keras.** Save as `.keras` what is to be trained further.
+    of Keras**, and so does an `.h5` under loss scaling (`mixed_float16`). Save as
+    `.keras` what is to be trained further, and set the same dtype policy before it is
+    loaded, because Keras scales the loss by the policy of the present process.
 
     `learning_rate` is that of the default optimizer, or else of the only
     sub-optimizer that has one, so the learning rate callbacks of Keras work.
@@ -125,16 +127,19 @@ class CaseOptimizer(tf_keras.optimizers.Optimizer):
         Raises:
             MissingHyperparameterError: none has one, or several and none by default.
         """
-        having = [x for x in self._optimizers if members.has_learning_rate(x)]
-        if having and self._has_default and having[-1] is self._optimizers[-1]:
-            return having[-1]
+        having = {
+            label: optimizer
+            for label, optimizer in zip(self._labels(), self._optimizers, strict=True)
+            if members.has_learning_rate(optimizer)
+        }
+        if self._has_default and self._optimizers[-1] in having.values():
+            return self._optimizers[-1]
         if len(having) == 1:
-            return having[0]
-        names = " and ".join(self._labels(having or self._optimizers))
+            return next(iter(having.values()))
+        which = f"{' and '.join(having)} have one each" if having else "none has one"
         raise MissingHyperparameterError(
             f"{self._where} has {'more than one' if having else 'no'} learning rate: "
-            f"{names} {'have one each' if having else 'has none'}, and there is no "
-            "default optimizer to prefer.\n"
+            f"{which}, and there is no default optimizer to prefer.\n"
             "  Fix: schedule one of them: lq.callbacks.HyperparameterScheduler("
             'schedule, "learning_rate", optimizer=sub_optimizer).'
         )
@@ -158,7 +163,7 @@ class CaseOptimizer(tf_keras.optimizers.Optimizer):
             assignment = assign(
                 variables,
                 self._predicates,
-                self._labels(self._optimizers),
+                self._labels(),
                 len(self._optimizers) - 1 if self._has_default else None,
                 self._where,
             )
@@ -298,38 +303,19 @@ class CaseOptimizer(tf_keras.optimizers.Optimizer):
         return type(self)(*pairs, default_optimizer=default, name=self.name)
 
     def __repr__(self) -> str:
+        labels = self._labels()
         if not getattr(self, "_built", False):
-            lines = [
-                f"{label}: not built yet" for label in self._labels(self._optimizers)
-            ]
+            lines = [f"{label}: not built yet" for label in labels]
         else:
-            lines = [
-                f"{label}: {', '.join(self._assignment.variables_of(index)) or 'nothing'}"
-                for index, label in enumerate(self._labels(self._optimizers))
-            ]
-            if None in self._assignment.owners:
-                lines.append(
-                    f"untrained: {', '.join(self._assignment.variables_of(None))}"
-                )
+            lines = self._assignment.described(labels)
         return "\n  ".join([f'<CaseOptimizer "{self.name}"', *lines]) + ">"
 
     @property
     def _where(self) -> str:
         return f'CaseOptimizer "{self.name}"'
 
-    def _labels(self, optimizers: Sequence[Optimizer]) -> list[str]:
-        """Class, name where it differs from that, and a mark on the default and on twins."""
-        plain = [members.label_of(optimizer) for optimizer in self._optimizers]
-        labels = {}
-        for position, (label, optimizer) in enumerate(
-            zip(plain, self._optimizers, strict=True)
-        ):
-            if self._has_default and optimizer is self._optimizers[-1]:
-                label += " (default)"
-            elif plain.count(label) > 1:
-                label += f" (pair {position})"
-            labels[id(optimizer)] = label
-        return [labels[id(optimizer)] for optimizer in optimizers]
+    def _labels(self) -> list[str]:
+        return members.labels(self._optimizers, self._has_default)
 
     def _grouped(self, grads_and_vars: Iterable[tuple]) -> list[list[tuple]]:
         """The pairs of each sub-optimizer; pairs without an owner are left out."""

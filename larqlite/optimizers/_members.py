@@ -167,6 +167,18 @@ def label_of(optimizer: Optimizer) -> str:
     return label if name == label else f'{label} "{name}"'
 
 
+def labels(optimizers: Sequence[Optimizer], has_default: bool) -> list[str]:
+    """Labels that tell the optimizers apart, the last being the default if there is one."""
+    plain = [label_of(optimizer) for optimizer in optimizers]
+    result = [
+        f"{label} (pair {position})" if plain.count(label) > 1 else label
+        for position, label in enumerate(plain)
+    ]
+    if has_default:
+        result[-1] = f"{plain[-1]} (default)"
+    return result
+
+
 def registered_name(predicate: Predicate) -> str | None:
     """The name under which Keras finds the predicate again, if it does."""
     name = tf_keras.saving.get_registered_name(predicate)
