@@ -17,12 +17,12 @@ def build_network(
 ) -> tf_keras.Model:
     """A VGG-like network for 28 x 28 grey images.
 
-    Four binary 3x3 convolutions, each followed by a batch normalization, so that the
-    next sign sees values around zero. The first convolution and the classifier stay
+    Three binary 3x3 convolutions, each followed by a batch normalization, so that the
+    next sign sees values around zero. Pooling comes before it, while values still differ. The first convolution and the classifier stay
     float: they hold few weights, and their input and output are not binary.
 
     Args:
-        input_quantizer: of the four inner convolutions; a name, quantizer or function.
+        input_quantizer: of the three inner convolutions; a name, quantizer or function.
         kernel_quantizer: of the same; None for float kernels.
         kernel_constraint: of the same.
         filters: channels of the first convolution; the later have 2 and 4 times more.
@@ -33,7 +33,7 @@ def build_network(
 
     Example:
         >>> lq.demo.build_network().count_params()
-        281282
+        242602
     """
     binary = {
         "padding": "same",
@@ -55,13 +55,11 @@ def build_network(
             tf_keras.layers.MaxPool2D(),
             normalize(),
             layers.QuantConv2D(2 * filters, 3, name="conv_2", **binary),
-            normalize(),
-            layers.QuantConv2D(2 * filters, 3, name="conv_3", **binary),
             tf_keras.layers.MaxPool2D(),
             normalize(),
-            layers.QuantConv2D(4 * filters, 3, name="conv_4", **binary),
+            layers.QuantConv2D(4 * filters, 3, name="conv_3", **binary),
             normalize(),
-            layers.QuantConv2D(4 * filters, 3, name="conv_5", **binary),
+            layers.QuantConv2D(4 * filters, 3, name="conv_4", **binary),
             normalize(),
             tf_keras.layers.GlobalAveragePooling2D(),
             tf_keras.layers.Dense(CLASSES, name="classifier"),

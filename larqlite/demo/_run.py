@@ -19,7 +19,7 @@ from larqlite.demo._network import build_network
 from larqlite.demo._options import BATCH, Options
 
 FLOAT_TWIN_FILE = Path(__file__).with_name("float_twin.json")
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 5e-3
 
 
 @dataclass(frozen=True)
