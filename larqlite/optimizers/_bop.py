@@ -59,7 +59,7 @@ class Bop(tf_keras.optimizers.Optimizer):
         gamma: $\gamma$ in [0, 1], how fast the average adapts, or a schedule.
         name: name of the optimizer.
         jit_compile: update each variable in one compiled pass over memory (XLA),
-            also on a CPU, where it takes about a quarter of the time.
+            also on a CPU. The plain operations make about ten passes.
         **kwargs: `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema` and the other
             arguments of `tf_keras.optimizers.Optimizer`, but no `weight_decay`.
 
