@@ -59,8 +59,9 @@ def test_the_float_twins_accuracy_stands_beside_it_with_command_and_date(tiny_ru
     twin = demo.float_twin()
     assert (
         f"Test accuracy, float twin  {twin['test_accuracy']:.4f}   "
-        f"(`lq demo --float-twin`, {twin['date']})"
+        f"({twin['epochs']} epochs, {twin['date']})"
     ) in printed
+    assert "lq demo --float-twin " in printed
 
 
 def test_the_report_shows_the_summary_and_what_to_try_next(tiny_run):

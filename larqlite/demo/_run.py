@@ -204,7 +204,7 @@ def _report(options: Options, result: Result, costs, console: Console) -> None:
     console.out(
         f"""
 Test accuracy, binary      {result.test_accuracy:.4f}   ({images})
-Test accuracy, float twin  {twin["test_accuracy"]:.4f}   (`{twin["command"]}`, {twin["date"]})
+Test accuracy, float twin  {twin["test_accuracy"]:.4f}   ({twin["epochs"]} epochs, {twin["date"]})
 Deployed weights           {kibibytes:.1f} KiB, {smaller:.1f} times less than float
 Time                       {result.seconds:.0f} s
 
@@ -217,6 +217,7 @@ Written
 To try next
   lq demo --input-quantizer swish_sign     another pseudo-gradient
   lq demo --kernel-quantizer ste_tern      ternary kernels
+  {twin["command"]}                     measure the float twin again
   lq quantizers                            all names
   lq plot weights {model}
 In Python
