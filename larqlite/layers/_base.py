@@ -134,6 +134,11 @@ class QuantLayer(tf_keras.layers.Layer):
             if isinstance(quantizer, Quantizer) and quantizer.tracked_metrics:
                 quantizer.track_flips(shape)
 
+    def build_from_config(self, config):
+        """As in Keras, but weights keep the layer's name, which `.h5` files need."""
+        with tf.name_scope(self.name):
+            super().build_from_config(config)
+
     def _build_quantizer(self, quantizer, shape) -> None:
         if isinstance(quantizer, tf_keras.layers.Layer) and not quantizer.built:
             with tf.name_scope(quantizer.name):

@@ -121,6 +121,21 @@ def test_a_checkpoint_restores_a_layer_that_is_built_later(tmp_path):
     assert late.kernel.quantizer is late.kernel_quantizer
 
 
+def test_a_reloaded_model_can_be_saved_in_another_format(tmp_path):
+    model = tf_keras.Sequential(
+        [tf_keras.Input((5,)), cases.layer("QuantDense"), cases.layer("QuantDense")]
+    )
+    model.compile("adam", "mse")
+    x = cases.inputs("QuantDense")
+    model.train_on_batch(x, np.ones((4, 3)))
+    model.save(tmp_path / "first.keras")
+    again = tf_keras.models.load_model(tmp_path / "first.keras")
+    assert [w.name for w in again.weights] == [w.name for w in model.weights]
+    again.save(tmp_path / "second.h5")
+    third = tf_keras.models.load_model(tmp_path / "second.h5")
+    np.testing.assert_array_equal(third(x), model(x))
+
+
 def test_names_in_new_files_are_prefixed_so_they_never_clash(tmp_path):
     config = cases.model("QuantDense").get_config()
     layer = config["layers"][1]
