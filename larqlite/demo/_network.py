@@ -18,8 +18,9 @@ def build_network(
     """A VGG-like network for 28 x 28 grey images.
 
     Three binary 3x3 convolutions, each followed by a batch normalization, so that the
-    next sign sees values around zero. Pooling comes before it, while values still differ. The first convolution and the classifier stay
-    float: they hold few weights, and their input and output are not binary.
+    next sign sees values around zero; pooling comes before it, while values still
+    differ. The first convolution and the classifier stay float: they hold few weights,
+    and their input and output are not binary.
 
     Args:
         input_quantizer: of the three inner convolutions; a name, quantizer or function.
@@ -32,7 +33,8 @@ def build_network(
         `(batch, 10)`.
 
     Example:
-        >>> lq.demo.build_network().count_params()
+        >>> from larqlite import demo
+        >>> demo.build_network().count_params()
         242602
     """
     binary = {

@@ -42,7 +42,8 @@ def float_twin() -> dict:
     """The stored test accuracy of the float twin, and how it was measured.
 
     Example:
-        >>> sorted(lq.demo.float_twin())
+        >>> from larqlite import demo
+        >>> sorted(demo.float_twin())
         ['command', 'date', 'epochs', 'seed', 'tensorflow', 'test_accuracy', 'train_images']
     """
     return json.loads(FLOAT_TWIN_FILE.read_text(encoding="utf-8"))
