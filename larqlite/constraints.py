@@ -14,7 +14,9 @@ __all__ = ["WeightClip", "weight_clip"]
 class WeightClip(tf_keras.constraints.Constraint):
     r"""Keeps latent weights in the range where the straight-through gradient is not zero.
 
-    $$ c(w) = \max(-\texttt{clip\_value}, \min(\texttt{clip\_value}, w)) $$
+    $$ f(w) = \max(-c, \min(c, w)) $$
+
+    with $c$ = `clip_value`.
 
     Args:
         clip_value: bound of the magnitude of the weights, > 0.
@@ -31,7 +33,10 @@ class WeightClip(tf_keras.constraints.Constraint):
         self.clip_value = clip_value
 
     def __call__(self, w) -> tf.Tensor:
-        return tf.clip_by_value(w, -self.clip_value, self.clip_value)
+        w = tf.convert_to_tensor(w)
+        # One pass over memory; `tf.clip_by_value` takes two.
+        bound = tf.cast(self.clip_value, w.dtype)
+        return tf.raw_ops.ClipByValue(t=w, clip_value_min=-bound, clip_value_max=bound)
 
     def get_config(self) -> dict:
         return {"clip_value": self.clip_value}
