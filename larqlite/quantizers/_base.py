@@ -91,6 +91,13 @@ class Quantizer(tf_keras.layers.Layer):
             "pseudo-gradient as a tensor, or a boolean mask for a straight-through one."
         )
 
+    def pull_back(self, x: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
+        """`dy * derivative(x)`; a subclass may know a faster way to compute it."""
+        derivative = self.derivative(x)
+        if derivative.dtype == tf.bool:
+            return tf.where(derivative, dy, tf.zeros([], dy.dtype))
+        return dy * derivative
+
     def codes(self, quantized: tf.Tensor) -> tf.Tensor:
         """Numbers that tell the levels of quantized values apart, whatever their scale.
 
@@ -104,13 +111,7 @@ class Quantizer(tf_keras.layers.Layer):
 
         @tf.custom_gradient
         def quantized(x):
-            def gradient(dy):
-                derivative = self.derivative(x)
-                if derivative.dtype == tf.bool:
-                    return tf.where(derivative, dy, tf.zeros([], dy.dtype))
-                return dy * derivative
-
-            return self.forward(x), gradient
+            return self.forward(x), lambda dy: self.pull_back(x, dy)
 
         try:
             return quantized(as_floating(x, self._where()))

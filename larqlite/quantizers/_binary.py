@@ -7,6 +7,7 @@ import tensorflow as tf
 from larqlite import math
 from larqlite.quantizers._base import Quantizer
 from larqlite.quantizers._registry import register
+from larqlite.quantizers._straight_through import StraightThrough
 
 __all__ = [
     "ApproxSign",
@@ -17,15 +18,8 @@ __all__ = [
 ]
 
 
-def straight_through(x: tf.Tensor, clip_value: float | None) -> tf.Tensor:
-    """Where the gradient passes: |x| <= clip_value, or everywhere for None."""
-    if clip_value is None:
-        return tf.ones_like(x)
-    return tf.abs(x) <= clip_value
-
-
 @register("ste_sign")
-class SteSign(Quantizer):
+class SteSign(StraightThrough):
     r"""Sign, with the straight-through estimator as pseudo-gradient.
 
     $$ q(x) = \begin{cases} -1 & x < 0 \\ +1 & x \geq 0 \end{cases} \qquad
@@ -48,18 +42,8 @@ class SteSign(Quantizer):
     precision = 1
     codes_dtype = "int8"
 
-    def __init__(self, clip_value: float | None = 1.0, **kwargs):
-        super().__init__(**kwargs)
-        self.clip_value = clip_value
-
     def forward(self, x):
         return math.sign(x)
-
-    def derivative(self, x):
-        return straight_through(x, self.clip_value)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "clip_value": self.clip_value}
 
 
 @register("approx_sign")
@@ -94,7 +78,7 @@ class ApproxSign(Quantizer):
 
 
 @register("ste_heaviside")
-class SteHeaviside(Quantizer):
+class SteHeaviside(StraightThrough):
     r"""Step function, with the straight-through estimator as pseudo-gradient.
 
     $$ q(x) = \begin{cases} 1 & x > 0 \\ 0 & x \leq 0 \end{cases} \qquad
@@ -117,18 +101,8 @@ class SteHeaviside(Quantizer):
     precision = 1
     codes_dtype = "int8"
 
-    def __init__(self, clip_value: float | None = 1.0, **kwargs):
-        super().__init__(**kwargs)
-        self.clip_value = clip_value
-
     def forward(self, x):
         return math.heaviside(x)
-
-    def derivative(self, x):
-        return straight_through(x, self.clip_value)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "clip_value": self.clip_value}
 
 
 @register("swish_sign")
@@ -178,7 +152,7 @@ class SwishSign(Quantizer):
 
 
 @register("magnitude_aware_sign")
-class MagnitudeAwareSign(Quantizer):
+class MagnitudeAwareSign(StraightThrough):
     r"""Sign times the mean magnitude of each output channel, for kernels.
 
     $$ q(x) = \alpha \cdot \mathrm{sign}(x) \qquad
@@ -204,16 +178,14 @@ class MagnitudeAwareSign(Quantizer):
     precision = 1
     codes_dtype = "int8"
 
-    def __init__(self, clip_value: float | None = 1.0, **kwargs):
-        super().__init__(**kwargs)
-        self.clip_value = clip_value
-
     def forward(self, x):
         return math.sign(x) * self.scale(x)
 
     def derivative(self, x):
-        mask = straight_through(x, self.clip_value)
-        return tf.where(tf.cast(mask, tf.bool), self.scale(x), tf.zeros([], x.dtype))
+        return tf.cast(super().derivative(x), x.dtype) * self.scale(x)
+
+    def pull_back(self, x, dy):
+        return super().pull_back(x, dy) * self.scale(x)
 
     def scale(self, x: tf.Tensor) -> tf.Tensor:
         """The mean magnitude of each output channel, shape `(..., 1, channels_out)`.
@@ -225,6 +197,3 @@ class MagnitudeAwareSign(Quantizer):
 
     def codes(self, quantized):
         return tf.sign(quantized)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "clip_value": self.clip_value}

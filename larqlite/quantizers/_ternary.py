@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.quantizers._base import Quantizer
-from larqlite.quantizers._binary import straight_through
 from larqlite.quantizers._registry import register
+from larqlite.quantizers._straight_through import StraightThrough
 
 __all__ = ["SteTern"]
 
 
 @register("ste_tern")
-class SteTern(Quantizer):
+class SteTern(StraightThrough):
     r"""Ternary values, with the straight-through estimator as pseudo-gradient.
 
     $$ q(x) =
@@ -48,17 +47,13 @@ class SteTern(Quantizer):
         clip_value: float | None = 1.0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(clip_value, **kwargs)
         self.threshold_value = threshold_value
         self.ternary_weight_networks = ternary_weight_networks
-        self.clip_value = clip_value
 
     def forward(self, x):
         threshold = self.threshold(x)
         return tf.sign(tf.sign(x + threshold) + tf.sign(x - threshold))
-
-    def derivative(self, x):
-        return straight_through(x, self.clip_value)
 
     def threshold(self, x: tf.Tensor) -> tf.Tensor:
         """The magnitude from which on a value is not zero, a scalar."""
@@ -71,5 +66,4 @@ class SteTern(Quantizer):
             **super().get_config(),
             "threshold_value": self.threshold_value,
             "ternary_weight_networks": self.ternary_weight_networks,
-            "clip_value": self.clip_value,
         }
