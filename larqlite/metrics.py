@@ -10,6 +10,8 @@ from larqlite.errors import ArgumentError
 
 __all__ = ["FlipRatio"]
 
+ROW = 128  # the largest power of two whose sum of ones fits into a byte
+
 
 @register_object()
 class FlipRatio(tf_keras.metrics.Metric):
@@ -87,9 +89,7 @@ class FlipRatio(tf_keras.metrics.Metric):
                 "  Fix: use one metric for each tensor."
             )
         values = tf.cast(values, previous.dtype)
-        changed = tf.reduce_mean(
-            tf.cast(tf.not_equal(values, previous), self.dtype), name="changed"
-        )
+        changed = _share(tf.not_equal(values, previous), self.dtype)
         self._total.assign_add(changed * tf.sign(self._count))
         self._count.assign_add(1)
         previous.assign(values)
@@ -106,6 +106,20 @@ class FlipRatio(tf_keras.metrics.Metric):
     def get_config(self) -> dict:
         name = None if self.values_dtype is None else self.values_dtype.name
         return {**super().get_config(), "values_dtype": name}
+
+
+def _share(mask: tf.Tensor, dtype) -> tf.Tensor:
+    """The share of true values of a mask of known shape.
+
+    Bytes are summed in short rows first, which takes a quarter of the memory
+    traffic of a cast to floats.
+    """
+    size = mask.shape.num_elements()
+    ones = tf.reshape(tf.cast(mask, tf.uint8), [-1])
+    whole = size - size % ROW
+    rows = tf.reduce_sum(tf.reshape(ones[:whole], [-1, ROW]), axis=1)
+    rest = tf.reduce_sum(tf.cast(ones[whole:], dtype))
+    return (tf.reduce_sum(tf.cast(rows, dtype)) + rest) / max(size, 1)
 
 
 @named_function
