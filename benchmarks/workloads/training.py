@@ -33,11 +33,27 @@ def prepare(
         tf.constant(rng.integers(0, classes, batch_size)),
     )
     train_step = tf.function(model.train_step)
-    losses: list[float] = []
+    seen: list[float] = []
 
     def step() -> None:
         # The loss metric is a running mean: reset, it is the loss of this step.
         model.reset_metrics()
-        losses.append(float(train_step(batch)["loss"]))
+        loss = float(train_step(batch)["loss"])
+        if not seen:
+            seen.extend([loss, *_moments(model.optimizer)])
 
-    return Workload(step, lambda: losses)
+    return Workload(step, lambda: seen)
+
+
+def _moments(optimizer: tf_keras.optimizers.Optimizer) -> list[float]:
+    """Sums of Adam's averages: after one step, of each kernel's gradient magnitudes.
+
+    The loss of the second step would say less. A binary network is chaotic: weights
+    that differ in the last bit flip a few signs, and those change the loss after one
+    step of Adam by several percent.
+    """
+    return [
+        float(tf.reduce_sum(tf.abs(variable)))
+        for variable in optimizer.variables
+        if variable.shape.rank > 1
+    ]
