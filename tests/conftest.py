@@ -17,9 +17,10 @@ FORCED_BY_A_TEST = ("TF_USE_LEGACY_KERAS", "TF_XLA_FLAGS", "XLA_FLAGS")
 
 @pytest.fixture(autouse=True)
 def _same_seed_and_no_leaks():
-    """Seeds Python, NumPy and TensorFlow; fails a test that leaves a scope behind."""
+    """Equal seeds and layer names; fails a test that leaves a scope behind."""
     import tf_keras
 
+    tf_keras.backend.reset_uids()
     tf_keras.utils.set_random_seed(20260101)
     yield
     policy = tf_keras.mixed_precision.global_policy().name
