@@ -48,7 +48,8 @@ def _converted(lines: list[str]) -> list[str]:
 
 def _replacement(match: re.Match) -> str:
     if match["block"]:
-        indent, formula = match["indent"], textwrap.dedent(match["block"]).strip()
+        indent = match["indent"]
+        formula = "\n".join(line.strip() for line in match["block"].strip().split("\n"))
         body = textwrap.indent(formula, indent + "   ")
         after = match["after"].strip()
         rest = f"\n{indent}{after}" if after else ""

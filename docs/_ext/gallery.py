@@ -8,12 +8,13 @@ import inspect
 import re
 import textwrap
 
-import larqlite as lq
 from docutils import nodes
 from docutils.statemachine import StringList
 from draw import picture
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+import larqlite as lq
 
 # Quantizers whose arguments change the picture, or that need arguments, are shown so.
 VARIANTS = {

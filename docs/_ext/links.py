@@ -6,12 +6,13 @@ warnings are errors in this build.
 
 import re
 
-import larqlite
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
+
+import larqlite
 
 log = logging.getLogger(__name__)
 

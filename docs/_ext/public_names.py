@@ -8,9 +8,10 @@ import inspect
 import re
 from pathlib import Path
 
-import larqlite
 from sphinx.application import Sphinx
 from sphinx.util import logging
+
+import larqlite
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,174 @@
+"""The documentation: every block of Python and every command on its pages does what it shows."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import importlib.util
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tf_keras
+
+from larqlite import cli
+from larqlite.quantizers import _registry
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    path for path in DOCS.rglob("*.md") if "_build" not in path.relative_to(DOCS).parts
+)
+SHELL_PROMPT = "$ "
+
+
+def load_extension(name: str):
+    """A module of `docs/_ext`, which is not a package."""
+    spec = importlib.util.spec_from_file_location(
+        f"docs_{name}", DOCS / "_ext" / f"{name}.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+pages = load_extension("pages")
+
+
+@pytest.fixture
+def registry():
+    """Takes back what a page registers: quantizers and custom objects of Keras."""
+    entries, names = list(_registry._entries), dict(_registry._by_name)
+    known = tf_keras.saving.get_custom_objects()
+    objects = dict(known)
+    yield
+    _registry._entries[:] = entries
+    _registry._by_name.clear()
+    _registry._by_name.update(names)
+    known.clear()
+    known.update(objects)
+
+
+def matches(expected: str, shown: str) -> bool:
+    """Whether a page shows what is printed; `...` stands for anything."""
+    expected, shown = (
+        "".join(f"{line.rstrip()}\n" for line in text.strip("\n").split("\n"))
+        for text in (expected, shown)
+    )
+    return doctest.OutputChecker().check_output(expected, shown, doctest.ELLIPSIS)
+
+
+def run_command(block, capsys) -> tuple[str, str]:
+    """What a console block claims that its command prints, and what it prints."""
+    prompt, _, expected = block.code.partition("\n")
+    program, *arguments = shlex.split(prompt.removeprefix(SHELL_PROMPT))
+    assert program == "lq", f"the pages run `lq` only, not {program}"
+    capsys.readouterr()
+    with contextlib.suppress(SystemExit):
+        cli.main(arguments)
+    printed = capsys.readouterr()
+    return expected, printed.out + printed.err
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(page, registry, capsys):
+    with pages.fresh_page() as namespace:
+        larq_model = ROOT / "tests" / "fixtures" / "larq_0.14.0" / "adam.keras"
+        shutil.copy(larq_model, "larq_model.keras")
+        for block in pages.blocks_of(page.read_text(encoding="utf-8")):
+            if block.kind == "console":
+                expected, shown = run_command(block, capsys)
+            else:
+                value, shown = pages.run(block, page, namespace)
+                expected = block.output
+            if block.kind == "{draw}":
+                assert value.axes, f"{page.name}:{block.line} draws no figure"
+            elif expected is not None:
+                assert matches(expected, shown), (
+                    f"{page.name}:{block.line} shows\n{expected}\nbut prints\n{shown}"
+                )
+
+
+def test_blocks_carry_their_code_line_and_output():
+    text = (
+        "# A page\n\n```python\nx = 1\nx\n```\n\n```text\n1\n```\n\nThen:\n\n"
+        "```{draw}\n:alt: A picture\n\nplot(x)\n```\n\n```sh\nmake docs\n```\n\n"
+        "```text\nof no block\n```\n"
+    )
+    first, second = pages.blocks_of(text)
+    assert (first.kind, first.code, first.line, first.output) == (
+        "python",
+        "x = 1\nx\n",
+        4,
+        "1\n",
+    )
+    assert (second.kind, second.code, second.line, second.output) == (
+        "{draw}",
+        "plot(x)\n",
+        17,
+        None,
+    )
+
+
+def test_a_failing_block_names_the_line_of_its_page():
+    block = pages.Block("python", "a = 1\n1 / 0\n", line=7)
+    with pytest.raises(ZeroDivisionError) as failure:
+        pages.run(block, Path("some_page.md"), {})
+    last = failure.traceback[-1]
+    assert (str(last.path), last.lineno + 1) == ("some_page.md", 8)
+
+
+def test_an_output_that_differs_is_noticed():
+    assert matches("a ...\n[1. 1.]\n", "a 1\n[1. 1.]  \n")
+    assert not matches("[1. 1.]\n", "[1. -1.]\n")
+
+
+def test_docstrings_keep_examples_and_turn_math_code_and_bars_into_roles():
+    pytest.importorskip("sphinx", reason="needs the extra `docs`")
+    docstrings = load_extension("docstrings")
+    lines = [
+        "The `Value`s with |x| at most $c$, as in `a | b`.",
+        "",
+        "    $$ q(x) =",
+        "       y $$",
+        "",
+        ">>> print('$1 | `2`')",
+        "$1 | `2`",
+        "",
+        "Then $d$.",
+    ]
+    assert docstrings.as_restructured_text(lines) == [
+        "The ``Value``\\ s with \\|x\\| at most :math:`c`, as in ``a | b``.",
+        "",
+        "",
+        "    .. math::",
+        "",
+        "       q(x) =",
+        "       y",
+        "",
+        "",
+        ">>> print('$1 | `2`')",
+        "$1 | `2`",
+        "",
+        "Then :math:`d`.",
+    ]
+
+
+@pytest.mark.slow
+def test_the_documentation_builds_without_a_warning(tmp_path):
+    pytest.importorskip("sphinx", reason="needs the extra `docs`")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-E"]
+    command += ["-b", "html", "-d", str(tmp_path / "trees"), str(DOCS)]
+    result = subprocess.run(
+        [*command, str(tmp_path / "html")], capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+    gallery = (tmp_path / "html" / "gallery.html").read_text(encoding="utf-8")
+    for entry in _registry.entries():
+        if entry.target.__module__.startswith("larqlite."):
+            assert re.search(rf"<h2>{entry.target.__name__}<", gallery)
