@@ -102,7 +102,7 @@ def test_it_equals_the_keras_layer_on_values_quantized_by_hand(name):
 def pad_by_hand(layer, x, value):
     widths = [(0, 0)]
     for length, kernel, stride in zip(
-        x.shape[1:], layer.kernel_size, layer.strides, strict=True
+        x.shape[1:-1], layer.kernel_size, layer.strides, strict=True
     ):
         total = max((int(np.ceil(length / stride)) - 1) * stride + kernel - length, 0)
         widths.append((total // 2, total - total // 2))
