@@ -32,9 +32,9 @@ def load_fashion_mnist() -> tuple[Split, Split]:
     whole data set (60,000 and 10,000 images).
 
     Returns:
-        `(x_train, y_train), (x_test, y_test)` as `tf_keras.datasets` returns them:
-        images uint8 `(count, 28, 28)` in 0..255, labels uint8 `(count,)`, positions
-        in `FASHION_MNIST_CLASSES`.
+        `(x_train, y_train), (x_test, y_test)`, in the form of `tf_keras.datasets`.
+        Images are uint8 `(count, 28, 28)` in 0..255, labels uint8 `(count,)`,
+        positions in `FASHION_MNIST_CLASSES`.
 
     Example:
         >>> (x_train, y_train), (x_test, y_test) = lq.datasets.load_fashion_mnist()

@@ -48,7 +48,7 @@ def profile(model: tf_keras.Model, input_shape: Any = None) -> ModelProfile:
             dictionary of them for several inputs), e.g. `(None, 224, 224, 3)`.
 
     Returns:
-        The profile: plain data, with sums, `to_dict()` and `to_markdown()`.
+        The profile, plain data with sums, `to_dict()` and `to_markdown()`.
 
     Raises:
         UnbuiltModelError: the model has no weights yet.
