@@ -68,9 +68,12 @@ def _process(app, what, name, obj, options, lines) -> None:
 
 def _signature_of_init(app, what, name, obj, options, signature, returned):
     """The arguments of `__init__`: Keras layers have a `__new__` that hides them."""
-    if what != "class" or "__init__" not in vars(obj):
+    if what != "class":
         return None
-    init = inspect.signature(obj.__init__)
+    owner = next(base for base in obj.__mro__ if "__init__" in vars(base))
+    if not owner.__module__.startswith("larqlite"):
+        return None
+    init = inspect.signature(owner.__init__)
     arguments = list(init.parameters.values())[1:]
     shown = init.replace(parameters=arguments)
     return stringify_signature(shown, show_annotation=False), None
