@@ -28,6 +28,7 @@ extensions = [
     "docstrings",
     "mathml",
     "links",
+    "outputs",
     "draw",
     "gallery",
     "benchmark_table",

@@ -64,6 +64,9 @@ def _replacement(match: re.Match) -> str:
 
 def _process(app, what, name, obj, options, lines) -> None:
     lines[:] = as_restructured_text(lines)
+    if what == "property":
+        # An empty comment; or napoleon takes what precedes a colon for a type.
+        lines[:0] = ["..", ""]
 
 
 def _signature_of_init(app, what, name, obj, options, signature, returned):
