@@ -8,6 +8,13 @@ names such as `activation="ste_sign"` resolve in plain Keras layers.
 from __future__ import annotations
 
 import importlib
+import sys
+
+from larqlite import _command_start
+
+if _command_start.is_the_command(sys.orig_argv):
+    with _command_start.messages_held_back():
+        import tf_keras  # noqa: F401
 
 from larqlite import (
     activations,
