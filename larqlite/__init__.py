@@ -7,16 +7,20 @@ names such as `activation="ste_sign"` resolve in plain Keras layers.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 
-from larqlite import _command_start
+from larqlite._command_start import is_the_command, messages_held_back
+from larqlite._version import __version__, require_same_minor
 
-if _command_start.is_the_command(sys.orig_argv):
-    with _command_start.messages_held_back():
-        import tf_keras  # noqa: F401
+_start = messages_held_back if is_the_command(sys.orig_argv) else contextlib.nullcontext
+with _start():
+    import tensorflow
+    import tf_keras
+require_same_minor(tensorflow.__version__, tf_keras.__version__)
 
-from larqlite import (
+from larqlite import (  # noqa: E402
     activations,
     callbacks,
     constraints,
@@ -31,7 +35,6 @@ from larqlite import (
     utils,
     variables,
 )
-from larqlite._version import __version__
 
 __all__ = [
     "__version__",
