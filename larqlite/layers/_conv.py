@@ -12,8 +12,27 @@ from larqlite.layers._padding import PaddedConv
 __all__ = ["QuantConv1D", "QuantConv2D", "QuantConv3D"]
 
 
+FORMATS = {1: ("NWC", "NCW"), 2: ("NHWC", "NCHW"), 3: ("NDHWC", "NCDHW")}
+
+
+class PaddedPlainConv(PaddedConv):
+    """Convolution on explicitly padded inputs, where `pad_values` ask for it."""
+
+    def convolution_op(self, inputs, kernel):
+        if not self.pads_explicitly():
+            return super().convolution_op(inputs, kernel)
+        return tf.nn.convolution(
+            self.padded(inputs),
+            kernel,
+            strides=list(self.strides),
+            padding="VALID",
+            data_format=FORMATS[self.rank][self.data_format == "channels_first"],
+            dilations=list(self.dilation_rate),
+        )
+
+
 @register_object()
-class QuantConv1D(PaddedConv, tf_keras.layers.Conv1D):
+class QuantConv1D(PaddedPlainConv, tf_keras.layers.Conv1D):
     r"""1D convolution with quantized input and kernel.
 
     Equals `tf_keras.layers.Conv1D`, with these arguments added:
@@ -68,22 +87,9 @@ class QuantConv1D(PaddedConv, tf_keras.layers.Conv1D):
     ):
         super().__init__(**arguments(locals()))
 
-    def convolution_op(self, inputs, kernel):
-        """The convolution alone; with `pad_values`, on explicitly padded inputs."""
-        if not self.pads_explicitly():
-            return super().convolution_op(inputs, kernel)
-        return tf.nn.convolution(
-            self.padded(inputs),
-            kernel,
-            strides=list(self.strides),
-            padding="VALID",
-            data_format="NWC" if self.data_format == "channels_last" else "NCW",
-            dilations=list(self.dilation_rate),
-        )
-
 
 @register_object()
-class QuantConv2D(PaddedConv, tf_keras.layers.Conv2D):
+class QuantConv2D(PaddedPlainConv, tf_keras.layers.Conv2D):
     r"""2D convolution with quantized input and kernel.
 
     Equals `tf_keras.layers.Conv2D`, with these arguments added:
@@ -137,22 +143,9 @@ class QuantConv2D(PaddedConv, tf_keras.layers.Conv2D):
     ):
         super().__init__(**arguments(locals()))
 
-    def convolution_op(self, inputs, kernel):
-        """The convolution alone; with `pad_values`, on explicitly padded inputs."""
-        if not self.pads_explicitly():
-            return super().convolution_op(inputs, kernel)
-        return tf.nn.convolution(
-            self.padded(inputs),
-            kernel,
-            strides=list(self.strides),
-            padding="VALID",
-            data_format="NHWC" if self.data_format == "channels_last" else "NCHW",
-            dilations=list(self.dilation_rate),
-        )
-
 
 @register_object()
-class QuantConv3D(PaddedConv, tf_keras.layers.Conv3D):
+class QuantConv3D(PaddedPlainConv, tf_keras.layers.Conv3D):
     r"""3D convolution with quantized input and kernel.
 
     Equals `tf_keras.layers.Conv3D`, with these arguments added:
@@ -205,16 +198,3 @@ class QuantConv3D(PaddedConv, tf_keras.layers.Conv3D):
         **kwargs,
     ):
         super().__init__(**arguments(locals()))
-
-    def convolution_op(self, inputs, kernel):
-        """The convolution alone; with `pad_values`, on explicitly padded inputs."""
-        if not self.pads_explicitly():
-            return super().convolution_op(inputs, kernel)
-        return tf.nn.convolution(
-            self.padded(inputs),
-            kernel,
-            strides=list(self.strides),
-            padding="VALID",
-            data_format="NDHWC" if self.data_format == "channels_last" else "NCDHW",
-            dilations=list(self.dilation_rate),
-        )
