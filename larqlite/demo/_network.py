@@ -38,7 +38,6 @@ def build_network(
         242602
     """
     binary = {
-        "padding": "same",
         "use_bias": False,
         "input_quantizer": input_quantizer,
         "kernel_quantizer": kernel_quantizer,
@@ -56,10 +55,10 @@ def build_network(
             ),
             tf_keras.layers.MaxPool2D(),
             normalize(),
-            layers.QuantConv2D(2 * filters, 3, name="conv_2", **binary),
+            layers.QuantConv2D(2 * filters, 3, padding="same", name="conv_2", **binary),
             tf_keras.layers.MaxPool2D(),
             normalize(),
-            layers.QuantConv2D(4 * filters, 3, name="conv_3", **binary),
+            layers.QuantConv2D(4 * filters, 3, padding="same", name="conv_3", **binary),
             normalize(),
             layers.QuantConv2D(4 * filters, 3, name="conv_4", **binary),
             normalize(),
