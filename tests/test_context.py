@@ -96,7 +96,6 @@ def test_fitting_inside_of_the_scope_is_refused_and_leaves_the_model_trainable()
         with lq.context.quantized_scope(True):
             model.fit(x, y, verbose=0)
     np.testing.assert_array_equal(model.get_weights()[0], before)
-    model.make_train_function(force=True)
     model.fit(x, y, verbose=0)
     after = model.get_weights()[0]
     assert not np.array_equal(after, before)
