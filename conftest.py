@@ -20,3 +20,26 @@ def _names_in_docstring_examples(request):
 
     names = request.getfixturevalue("doctest_namespace")
     names.update(np=np, tf=tf, tf_keras=tf_keras, lq=lq)
+
+
+@pytest.fixture(autouse=True)
+def _registrations_end_with_the_test():
+    """Takes back the quantizers and functions that a test or an example registers."""
+    import tf_keras
+
+    import larqlite  # noqa: F401
+    from larqlite._registration import NamedFunction
+    from larqlite.quantizers import _registry
+
+    stores = (
+        tf_keras.saving.get_custom_objects(),
+        _registry._by_name,
+        NamedFunction.known,
+    )
+    kept = [(store, store.copy()) for store in stores]
+    entries = list(_registry._entries)
+    yield
+    for store, content in kept:
+        store.clear()
+        store.update(content)
+    _registry._entries[:] = entries

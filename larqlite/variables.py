@@ -184,8 +184,8 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
                 "lq.context.quantized_scope(True) would apply the constraint "
                 f"{type(constraint).__name__} to quantized values and overwrite the "
                 "latent weights with them.\n"
-                "  Fix: train outside of the scope; layers quantize their kernels "
-                "by themselves."
+                "  Fix: compile the model again and train outside of the scope; "
+                "layers quantize their kernels by themselves."
             )
         return constraint
 

@@ -92,10 +92,11 @@ def test_fitting_inside_of_the_scope_is_refused_and_leaves_the_model_trainable()
     model.compile("sgd", "mse")
     before = model.get_weights()[0]
     x, y = np.ones((2, 1)), np.zeros((2, 2))
-    with pytest.raises(lq.errors.LatentWeightError, match="train outside"):
+    with pytest.raises(lq.errors.LatentWeightError, match="compile the model again"):
         with lq.context.quantized_scope(True):
             model.fit(x, y, verbose=0)
     np.testing.assert_array_equal(model.get_weights()[0], before)
+    model.compile("sgd", "mse")  # Keras keeps a train function whose tracing failed
     model.fit(x, y, verbose=0)
     after = model.get_weights()[0]
     assert not np.array_equal(after, before)

@@ -8,25 +8,6 @@ import tf_keras
 import larqlite as lq
 
 
-@pytest.fixture
-def forgotten():
-    """Takes back what a test registers."""
-    from larqlite._registration import NamedFunction
-    from larqlite.quantizers import _registry
-
-    custom = tf_keras.saving.get_custom_objects()
-    kept = [
-        (store, store.copy())
-        for store in (custom, _registry._by_name, NamedFunction.known)
-    ]
-    entries = list(_registry._entries)
-    yield
-    for store, content in kept:
-        store.clear()
-        store.update(content)
-    _registry._entries[:] = entries
-
-
 def test_the_documented_names_are_there():
     assert {
         "approx_sign",
@@ -95,7 +76,7 @@ def test_none_stays_none_and_callables_stay_what_they_are():
     assert lq.quantizers.get_kernel_quantizer(None) is None
 
 
-def test_a_custom_object_scope_is_asked(forgotten):
+def test_a_custom_object_scope_is_asked():
     def half(x):
         return x / 2
 
@@ -143,7 +124,7 @@ def test_a_mode_changed_later_is_checked_at_the_call():
         quantizer(tf.ones(3))
 
 
-def test_ones_own_quantizer_works_by_string_everywhere(forgotten, tmp_path):
+def test_ones_own_quantizer_works_by_string_everywhere(tmp_path):
     @lq.quantizers.register("soft_sign")
     class SoftSign(lq.quantizers.Quantizer):
         precision = 1
@@ -185,7 +166,7 @@ def test_ones_own_quantizer_works_by_string_everywhere(forgotten, tmp_path):
     assert "soft_sign" in lq.quantizers.names()
 
 
-def test_a_plain_function_can_be_registered(forgotten, tmp_path):
+def test_a_plain_function_can_be_registered(tmp_path):
     @lq.quantizers.register("halves")
     @lq.utils.set_precision(2)
     def halves(x):
@@ -200,7 +181,7 @@ def test_a_plain_function_can_be_registered(forgotten, tmp_path):
     np.testing.assert_array_equal(again.quantized_weight(), layer.quantized_weight())
 
 
-def test_a_taken_name_is_refused_and_nothing_is_changed(forgotten):
+def test_a_taken_name_is_refused_and_nothing_is_changed():
     before = lq.quantizers.entries()
     with pytest.raises(lq.errors.ArgumentError, match=r'"ste_sign".*taken by'):
 
@@ -212,7 +193,7 @@ def test_a_taken_name_is_refused_and_nothing_is_changed(forgotten):
     assert type(lq.quantizers.get("ste_sign")) is lq.quantizers.SteSign
 
 
-def test_running_a_definition_again_replaces_it(forgotten):
+def test_running_a_definition_again_replaces_it():
     def define(precision):
         @lq.quantizers.register("twice")
         class Twice(lq.quantizers.Quantizer):
@@ -226,7 +207,7 @@ def test_running_a_definition_again_replaces_it(forgotten):
     assert sum(entry.name == "twice" for entry in lq.quantizers.entries()) == 1
 
 
-def test_a_name_for_a_class_that_needs_arguments_is_refused(forgotten):
+def test_a_name_for_a_class_that_needs_arguments_is_refused():
     with pytest.raises(lq.errors.ArgumentError, match="requires levels"):
 
         @lq.quantizers.register("levels")
