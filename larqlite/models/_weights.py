@@ -103,7 +103,8 @@ def freeze(model: tf_keras.Model) -> tf_keras.Model:
         f'lq.models.freeze: the model "{model.name}" ({type(model).__name__}) cannot '
         "be rebuilt from its configuration, which a copy needs.\n"
         "  Fix: build it with tf_keras.Sequential or tf_keras.Model(inputs, outputs), "
-        "without a layer that is shared into a nested model; the values alone are in lq.models.quantized_weights(model)."
+        "without a layer that is shared into a nested model; the values alone are in "
+        "lq.models.quantized_weights(model)."
     )
     try:
         config = _with_no_op_kernels(model.get_config(), _roles(model))
