@@ -195,10 +195,10 @@ class MagnitudeAwareSign(StraightThrough):
         A vector has one scale.
         """
         magnitudes = tf.abs(x)
-        rows, channels = x.shape[:-1].num_elements(), x.shape[-1]
-        if x.shape.rank < 2 or rows is None or channels is None:
-            axes = list(range(x.shape.rank - 1)) or None
+        axes = list(range(x.shape.rank - 1)) or None
+        if axes is None or not x.shape.num_elements():  # none, or a size is not known
             return tf.stop_gradient(tf.reduce_mean(magnitudes, axes, keepdims=True))
+        rows, channels = x.shape[:-1].num_elements(), x.shape[-1]
         # A mean of means over longer rows is twice as fast, and rounds less.
         group = gcd(rows, 128)
         means = tf.reduce_mean(tf.reshape(magnitudes, [-1, group * channels]), axis=0)

@@ -61,6 +61,18 @@ def test_it_runs_in_the_dtype_of_its_input_whatever_the_policy(name, dtype, poli
 
 
 @every_quantizer
+@pytest.mark.parametrize("shape", [(), (1,), (0, 3), (3, 0), (2, 1, 1, 1, 2)])
+def test_tensors_of_any_shape_are_quantized(name, shape):
+    x = tf.ones(shape)
+    assert cases.quantizer(name)(x).shape == x.shape
+    unknown = tf.function(
+        cases.quantizer(name).__call__,
+        input_signature=[tf.TensorSpec([None] * len(shape))],
+    )
+    np.testing.assert_allclose(unknown(x), cases.quantizer(name)(x), rtol=1e-6)
+
+
+@every_quantizer
 def test_nan_is_not_hidden(name):
     quantizer = cases.quantizer(name)
     q = quantizer(tf.constant([[np.nan, 1.0], [np.nan, -1.0]])).numpy()
