@@ -136,6 +136,21 @@ def test_a_reloaded_model_can_be_saved_in_another_format(tmp_path):
     np.testing.assert_array_equal(third(x), model(x))
 
 
+def test_a_bare_saved_function_has_the_pseudo_gradient(tmp_path):
+    model = cases.model("QuantDense")
+    model.save(tmp_path / "saved")
+    saved = tf.saved_model.load(str(tmp_path / "saved"))
+    x = tf.constant(cases.inputs("QuantDense"))
+    gradients = []
+    for function in (saved, model):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(function(x) ** 2)
+        gradients.append(tape.gradient(loss, x))
+    assert np.any(gradients[0] != 0)
+    np.testing.assert_allclose(*gradients, rtol=1e-5, atol=1e-6)
+
+
 def test_names_in_new_files_are_prefixed_so_they_never_clash(tmp_path):
     config = cases.model("QuantDense").get_config()
     layer = config["layers"][1]
