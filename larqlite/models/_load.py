@@ -76,7 +76,7 @@ def load(path, custom_objects: dict | None = None, compile: bool = True):
             raise UnsupportedModelError(
                 f"lq.models.load: {str(path)!r} could not be read as a model: {error}\n"
                 "  Fix: if it names a class or function of your own, import its module "
-                "first or pass custom_objects={'Name': Name}."
+                "first (lq: --import MODULE) or pass custom_objects={'Name': Name}."
             ) from error
     raise UnsupportedModelError(
         f"lq.models.load: {str(path)!r} is neither a .keras file, nor HDF5 (.h5), nor a "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -101,22 +103,64 @@ def freeze(model: tf_keras.Model) -> tf_keras.Model:
     _require_built(model, "lq.models.freeze")
     refusal = UnsupportedModelError(
         f'lq.models.freeze: the model "{model.name}" ({type(model).__name__}) cannot '
-        "be rebuilt from its configuration, which a copy needs.\n"
+        "be rebuilt layer by layer from its configuration, which a copy needs.\n"
         "  Fix: build it with tf_keras.Sequential or tf_keras.Model(inputs, outputs), "
-        "without a layer that is shared into a nested model; the values alone are in "
-        "lq.models.quantized_weights(model)."
+        "without a layer that is shared into a nested model; give classes of your own "
+        "a get_config. The values alone are in lq.models.quantized_weights(model)."
     )
     try:
-        config = _with_no_op_kernels(model.get_config(), _roles(model))
-        frozen = type(model).from_config(config)
-    except (NotImplementedError, TypeError) as error:
+        frozen = _frozen_copy(model)
+    except (NotImplementedError, TypeError, ValueError) as error:
         raise refusal from error
-    lasting = _lasting_weights(model)
-    if [w.shape for w in frozen.weights] != [w.shape for w in lasting]:
+    pairs = list(zip_longest(_layers(model), _layers(frozen)))
+    if any(type(a) is not type(b) for a, b in pairs):
         raise refusal
-    with context.quantized_scope(True):
-        frozen.set_weights([variable.numpy() for variable in lasting])
+    for original, copied in pairs:
+        own, kept = _own_variables(original), _own_variables(copied)
+        if [v.shape for v in own] != [v.shape for v in kept]:
+            raise refusal
+        for source, target in zip(own, kept, strict=True):
+            with context.quantized_scope(True):
+                value = source.numpy()
+            target.assign(value)
     return frozen
+
+
+def _frozen_copy(layer):
+    """A copy with new weights in which NoOp stands for every kernel quantizer."""
+    if isinstance(layer, tf_keras.Model):
+        return tf_keras.models.clone_model(layer, clone_function=_frozen_copy)
+    if isinstance(layer, QuantLayer):
+        config = layer.get_config()
+        config["input_quantizer"] = copy.deepcopy(layer.input_quantizer)
+        for role in layer.quantized_weights.values():
+            config[role] = _no_op(getattr(layer, role))
+        return type(layer).from_config(config)
+    config = layer.get_config()
+    if any(isinstance(below, QuantLayer) for below in layer.submodules):
+        config = _with_no_op_kernels(config)
+    return type(layer).from_config(config)
+
+
+def _no_op(quantizer) -> quantizers.NoOp | None:
+    precision = getattr(quantizer, "precision", None)
+    return None if precision is None else quantizers.NoOp(precision)
+
+
+def _with_no_op_kernels(config):
+    """The configuration of a composite layer, its Quant layers with NoOp kernels."""
+    if isinstance(config, (list, tuple)):
+        return type(config)(_with_no_op_kernels(item) for item in config)
+    if not isinstance(config, dict):
+        return config
+    rewritten = {key: _with_no_op_kernels(value) for key, value in config.items()}
+    name = config.get("registered_name") or config.get("class_name")
+    cls = tf_keras.saving.get_registered_object(name) if name else None
+    if isinstance(cls, type) and issubclass(cls, QuantLayer):
+        for role in cls.quantized_weights.values():
+            no_op = _no_op(quantizers.get(config["config"][role]))
+            rewritten["config"][role] = no_op and quantizers.serialize(no_op)
+    return rewritten
 
 
 def _require_built(model, where: str) -> None:
@@ -131,8 +175,8 @@ def _require_built(model, where: str) -> None:
         )
 
 
-def _quant_layers(layer, path: str):
-    """All Quant layers under `layer` with their paths, each once, in order."""
+def _quant_layers(model, path: str):
+    """The Quant layers of a model with their paths, each once, in order."""
     seen = set()
 
     def walk(layer, path):
@@ -141,58 +185,41 @@ def _quant_layers(layer, path: str):
         seen.add(id(layer))
         if isinstance(layer, QuantLayer):
             yield path or layer.name, layer
-        children = getattr(layer, "layers", None)
-        if children is None and isinstance(layer, tf_keras.layers.Wrapper):
-            children = [layer.layer]
-        if children is None:
-            children = _sublayers(layer)
-        for child in children:
+        for child in _children(layer):
             yield from walk(child, f"{path}/{child.name}" if path else child.name)
 
-    yield from walk(layer, path)
+    return walk(model, path)
 
 
-def _sublayers(layer) -> list[tf_keras.layers.Layer]:
-    """Layers held by the attributes of a composite layer."""
+def _layers(model, seen=None):
+    """All layers of a model but the quantizers of its kernels, each once, in order."""
+    seen = set() if seen is None else seen
+    if id(model) in seen:
+        return
+    seen.add(id(model))
+    yield model
+    for child in _children(model):
+        yield from _layers(child, seen)
+
+
+def _children(layer) -> list[tf_keras.layers.Layer]:
+    """The layers directly under a layer, in an order that its copies share."""
+    if isinstance(layer, QuantLayer):
+        quantizer = layer.input_quantizer
+        return [quantizer] if isinstance(quantizer, tf_keras.layers.Layer) else []
+    if isinstance(layer, tf_keras.Model):
+        return list(layer.layers)
     below = [m for m in layer.submodules if isinstance(m, tf_keras.layers.Layer)]
     nested = {id(m) for child in below for m in child.submodules}
     return [child for child in below if id(child) not in nested]
 
 
-def _roles(model) -> set[str]:
-    return {
-        role
-        for _, layer in _quant_layers(model, "")
-        for role in layer.quantized_weights.values()
-    }
-
-
-def _with_no_op_kernels(config, roles: set[str]):
-    """The configuration with NoOp in place of every kernel quantizer."""
-    if isinstance(config, (list, tuple)):
-        return type(config)(_with_no_op_kernels(item, roles) for item in config)
-    if not isinstance(config, dict):
-        return config
-    return {
-        key: _no_op(value) if key in roles else _with_no_op_kernels(value, roles)
-        for key, value in config.items()
-    }
-
-
-def _no_op(quantizer_config):
-    quantizer = quantizers.get(quantizer_config)
-    precision = getattr(quantizer, "precision", None)
-    if precision is None:
-        return None
-    return quantizers.serialize(quantizers.NoOp(precision))
-
-
-def _lasting_weights(model) -> list:
-    """The weights of a model without those of its kernel quantizers."""
-    dropped = {
+def _own_variables(layer) -> list:
+    """The weights of a layer that belong to no layer under it."""
+    below = {
         id(variable)
-        for _, layer in _quant_layers(model, "")
-        for role in layer.quantized_weights.values()
-        for variable in getattr(getattr(layer, role), "weights", ())
+        for child in layer.submodules
+        if isinstance(child, tf_keras.layers.Layer)
+        for variable in child.weights
     }
-    return [variable for variable in model.weights if id(variable) not in dropped]
+    return [variable for variable in layer.weights if id(variable) not in below]

@@ -60,8 +60,8 @@ class Bop(tf_keras.optimizers.Optimizer):
         name: name of the optimizer.
         jit_compile: update each variable in one compiled pass over memory (XLA),
             also on a CPU. The plain operations make about ten passes.
-        **kwargs: `clipnorm`, `clipvalue`, `global_clipnorm`, `use_ema` and the other
-            arguments of `tf_keras.optimizers.Optimizer`, but no `weight_decay`.
+        **kwargs: `clipnorm`, `clipvalue`, `global_clipnorm` and the other arguments
+            of `tf_keras.optimizers.Optimizer`, but no `weight_decay` and no `use_ema`.
 
     Raises:
         ArgumentError: a hyperparameter out of its range, a learning rate, a weight
@@ -89,6 +89,11 @@ class Bop(tf_keras.optimizers.Optimizer):
         **kwargs,
     ):
         _refuse_learning_rates(name, kwargs)
+        if kwargs.get("use_ema"):
+            raise ArgumentError(
+                f'Bop "{name}": got use_ema=True, but an average of binary weights is '
+                "not binary.\n  Fix: leave it out; gamma averages the gradients."
+            )
         super().__init__(name, jit_compile=jit_compile, **kwargs)
         # Keras compiles on a GPU only, but here it pays on every device.
         self.jit_compile = bool(jit_compile) and _xla_is_available()

@@ -279,7 +279,7 @@ class CaseOptimizer(tf_keras.optimizers.Optimizer):
             pairs = [
                 (
                     members.predicate_called(predicate),
-                    tf_keras.optimizers.get(optimizer),
+                    members.optimizer_from(optimizer),
                 )
                 for predicate, optimizer in zip(
                     config["predicates"], config["optimizers"], strict=True
@@ -288,7 +288,7 @@ class CaseOptimizer(tf_keras.optimizers.Optimizer):
             default = config["default_optimizer"]
             optimizer = cls(
                 *pairs,
-                default_optimizer=default and tf_keras.optimizers.get(default),
+                default_optimizer=default and members.optimizer_from(default),
                 name=config["name"],
             )
         if config["assignment"] is not None:

@@ -19,6 +19,17 @@ Optimizer = NewOptimizer | LegacyOptimizer
 Predicate = Callable[[tf.Variable], bool]
 
 
+def optimizer_from(config: dict) -> Optimizer:
+    """The optimizer of a serialized one.
+
+    `tf_keras.optimizers.get` does not know all of Keras' own (Lion, Adafactor).
+    """
+    cls = getattr(tf_keras.optimizers, config["class_name"], None)
+    if cls is not None and config.get("module") == "keras.optimizers":
+        return cls.from_config(config["config"])
+    return tf_keras.optimizers.get(config)
+
+
 def checked_pair(pair, where: str) -> tuple[Predicate, Optimizer]:
     """The predicate and the optimizer of a pair.
 

@@ -194,6 +194,8 @@ class MagnitudeAwareSign(StraightThrough):
 
         A vector has one scale.
         """
+        if x.dtype.size < 4:  # a sum over many rows leaves the range of 16 bits
+            return tf.cast(self.scale(tf.cast(x, tf.float32)), x.dtype)
         magnitudes = tf.abs(x)
         axes = list(range(x.shape.rank - 1)) or None
         if axes is None or not x.shape.num_elements():  # none, or a size is not known

@@ -14,6 +14,13 @@ __all__ = ["DoReFa", "NoOp"]
 MODES = ("activations", "weights")
 
 
+def _require_bits(where: str, argument: str, bits) -> None:
+    if not isinstance(bits, int) or isinstance(bits, bool) or bits < 1:
+        raise ArgumentError(
+            f"{where}: {argument} must be a positive integer (bits), got {bits!r}."
+        )
+
+
 @register("dorefa", aliases=("dorefa_quantizer", "DoReFaQuantizer"))
 class DoReFa(Quantizer):
     r"""k-bit quantization of activations in [0, 1], or of weights in [-1, 1].
@@ -39,7 +46,7 @@ class DoReFa(Quantizer):
         **kwargs: `metrics`, and those of a Keras layer.
 
     Raises:
-        ArgumentError: an unknown mode, or `k_bit` < 1.
+        ArgumentError: an unknown mode, or `k_bit` is not a positive integer.
 
     Example:
         >>> lq.quantizers.DoReFa(2)(tf.constant([-1.0, 0.4, 0.9])).numpy()
@@ -51,10 +58,7 @@ class DoReFa(Quantizer):
 
     def __init__(self, k_bit: int = 2, mode: str = "activations", **kwargs):
         super().__init__(**kwargs)
-        if k_bit < 1:
-            raise ArgumentError(
-                f"{self._where()}: k_bit must be at least 1, got {k_bit}."
-            )
+        _require_bits(self._where(), "k_bit", k_bit)
         self.k_bit = k_bit
         self.mode = mode
         self._weights_mode()
@@ -69,6 +73,8 @@ class DoReFa(Quantizer):
 
     def forward(self, x):
         n = 2**self.k_bit - 1
+        if x.dtype.size < 4 and self.k_bit > 8:  # n is not exact in 16 bits
+            return tf.cast(self.forward(tf.cast(x, tf.float32)), x.dtype)
         if not self._weights_mode():
             return tf.round(tf.clip_by_value(x, 0, 1) * n) / n
         x = tf.tanh(x)
@@ -124,11 +130,7 @@ class NoOp(Quantizer):
 
     def __init__(self, precision: int, **kwargs):
         super().__init__(**kwargs)
-        if not isinstance(precision, int) or precision < 1:
-            raise ArgumentError(
-                f"{self._where()}: precision must be a positive integer (bits), got "
-                f"{precision!r}."
-            )
+        _require_bits(self._where(), "precision", precision)
         self.precision = precision
 
     def call(self, inputs):

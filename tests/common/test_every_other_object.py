@@ -155,3 +155,32 @@ def test_activations_resolve_and_reload_in_every_format(activation, tmp_path):
         model.save(tmp_path / f"model{ending}")
         again = tf_keras.models.load_model(tmp_path / f"model{ending}")
         np.testing.assert_allclose(again(x), by_hand, rtol=1e-6)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+@pytest.mark.parametrize("default", ["Lion", "Adafactor", "legacy.Adam"])
+def test_any_optimizer_of_keras_reloads_inside_of_a_case_optimizer(
+    default, ending, tmp_path
+):
+    make = tf_keras.optimizers
+    for part in default.split("."):
+        make = getattr(make, part)
+    model = bop_model()
+    optimizer = lq.optimizers.CaseOptimizer(
+        (lq.optimizers.Bop.is_binary_variable, lq.optimizers.Bop()),
+        default_optimizer=make(0.01),
+    )
+    model.compile(optimizer, "mse")
+    model.fit(DATA, LABELS, verbose=0)
+    model.save(tmp_path / f"model{ending}")
+    again = tf_keras.models.load_model(tmp_path / f"model{ending}")
+    assert type(again.optimizer.optimizers[-1]) is make
+    for either in (model, again):
+        either.fit(DATA, LABELS, shuffle=False, verbose=0)
+    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_averages_of_binary_weights_are_refused():
+    with pytest.raises(lq.errors.ArgumentError, match="use_ema"):
+        lq.optimizers.Bop(use_ema=True)

@@ -89,6 +89,72 @@ def test_freezing_leaves_the_model_as_it_was():
     assert isinstance(model.layers[0].kernel_quantizer, lq.quantizers.SteSign)
 
 
+@tf_keras.saving.register_keras_serializable("tests")
+class Pair(tf_keras.layers.Layer):
+    """Two Quant layers of equal shape in a layer of one's own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        binary = {"kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}
+        self.first = lq.layers.QuantDense(4, input_quantizer="ste_sign", **binary)
+        self.second = lq.layers.QuantDense(4, **binary)
+
+    def build(self, input_shape):
+        self.first.build(input_shape)
+        self.second.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, x):
+        return self.second(self.first(x))
+
+
+class Named(tf_keras.layers.Layer):
+    """An argument that is called as a Quant layer's, but means something else."""
+
+    def __init__(self, kernel_quantizer="ste_sign", **kwargs):
+        super().__init__(**kwargs)
+        self.kernel_quantizer = kernel_quantizer
+
+    def call(self, x):
+        return x + 1
+
+    def get_config(self):
+        return {**super().get_config(), "kernel_quantizer": self.kernel_quantizer}
+
+
+def test_layers_inside_of_ones_own_layer_keep_their_places():
+    model = tf_keras.Sequential([tf_keras.Input((4,)), Pair()])
+    model.layers[0].first.trainable = False  # changes the order of model.weights
+    x = np.random.default_rng(0).normal(size=(4, 4)).astype("float32")
+    frozen = lq.models.freeze(model)
+    np.testing.assert_array_equal(frozen(x), model(x))
+    for name in ("first", "second"):
+        np.testing.assert_array_equal(
+            getattr(frozen.layers[0], name).kernel,
+            getattr(model.layers[0], name).quantized_weight(),
+        )
+
+
+def test_layers_that_are_not_quant_layers_are_copied_as_they_are():
+    def third_power(x):
+        return x**3
+
+    binary = {"kernel_quantizer": lq.math.sign, "input_quantizer": third_power}
+    model = tf_keras.Sequential(
+        [
+            tf_keras.Input((4,)),
+            Named(),
+            tf_keras.layers.Lambda(lambda x: 2 * x),
+            lq.layers.QuantDense(3, **binary),
+        ]
+    )
+    x = np.random.default_rng(0).normal(size=(4, 4)).astype("float32")
+    frozen = lq.models.freeze(model)
+    np.testing.assert_array_equal(frozen(x), model(x))
+    assert frozen.layers[0].kernel_quantizer == "ste_sign"
+    assert set(np.unique(frozen.layers[2].get_weights()[0])) <= {-1.0, 1.0}
+
+
 def test_a_subclassed_model_is_refused_with_the_way_out():
     class Own(tf_keras.Model):
         def __init__(self):

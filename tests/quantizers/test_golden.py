@@ -40,6 +40,15 @@ def test_the_declared_precision_equals_the_reference(spec):
     assert make(spec).precision == spec["precision"]
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sixteen_bit_floats_do_not_overflow_inside(dtype):
+    q = lq.quantizers.DoReFa(16)(tf.constant([0.25, 0.5], dtype))
+    np.testing.assert_allclose(tf.cast(q, "float32"), [0.25, 0.5], rtol=1e-2)
+    kernel = tf.ones((70001, 2), dtype)
+    scaled = lq.quantizers.MagnitudeAwareSign()(kernel)
+    np.testing.assert_allclose(tf.cast(scaled, "float32"), 1, rtol=1e-2)
+
+
 @pytest.mark.parametrize("spec", SPECS, ids=lambda s: f"{s['class']}-{s['kwargs']}")
 def test_the_number_of_levels_fits_the_declared_precision(spec):
     quantizer = make(spec)

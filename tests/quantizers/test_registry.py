@@ -107,6 +107,9 @@ def test_an_unknown_metric_of_a_quantizer_is_named():
     ("make", "message"),
     [
         (lambda: lq.quantizers.DoReFa(0), "k_bit"),
+        (lambda: lq.quantizers.DoReFa(2.5), "k_bit.*2.5"),
+        (lambda: lq.quantizers.DoReFa("2"), "k_bit.*'2'"),
+        (lambda: lq.quantizers.DoReFa(True), "k_bit.*True"),
         (lambda: lq.quantizers.DoReFa(2, mode="weight"), r'mode.*"weights"'),
         (lambda: lq.quantizers.NoOp(0), "precision"),
         (lambda: lq.quantizers.NoOp(1.5), "precision"),
