@@ -113,7 +113,7 @@ def freeze(model: tf_keras.Model) -> tf_keras.Model:
     except (NotImplementedError, TypeError, ValueError) as error:
         raise refusal from error
     pairs = list(zip_longest(_layers(model), _layers(frozen)))
-    if any(type(a) is not type(b) for a, b in pairs):
+    if any(_kind(a) is not _kind(b) for a, b in pairs):
         raise refusal
     for original, copied in pairs:
         own, kept = _own_variables(original), _own_variables(copied)
@@ -200,6 +200,11 @@ def _layers(model, seen=None):
     yield model
     for child in _children(model):
         yield from _layers(child, seen)
+
+
+def _kind(layer) -> type:
+    """The class of a layer; Keras copies a subclass of Model as a plain one."""
+    return tf_keras.Model if isinstance(layer, tf_keras.Model) else type(layer)
 
 
 def _children(layer) -> list[tf_keras.layers.Layer]:

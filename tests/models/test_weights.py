@@ -122,6 +122,17 @@ class Named(tf_keras.layers.Layer):
         return {**super().get_config(), "kernel_quantizer": self.kernel_quantizer}
 
 
+def test_a_functional_model_of_ones_own_class_is_frozen():
+    class Own(tf_keras.Model):
+        def __init__(self):
+            x = tf_keras.Input((4,))
+            super().__init__(inputs=x, outputs=cases.layer("QuantDense")(x))
+
+    model = Own()
+    x = np.random.default_rng(0).normal(size=(4, 4)).astype("float32")
+    np.testing.assert_array_equal(lq.models.freeze(model)(x), model(x))
+
+
 def test_layers_inside_of_ones_own_layer_keep_their_places():
     model = tf_keras.Sequential([tf_keras.Input((4,)), Pair()])
     model.layers[0].first.trainable = False  # changes the order of model.weights
