@@ -61,7 +61,7 @@ WITHOUT_MACS = names(
 def matrix_product(call: Call) -> Iterator[Product]:
     """One product per element of the output and of the axis that is summed."""
     names = ("a", "b", "transpose_a")
-    given = dict(zip(names, call.args, strict=True)) | call.kwargs
+    given = dict(zip(names, call.args, strict=False)) | call.kwargs
     left, right = given.get("a", given.get("x")), given.get("b", given.get("y"))
     summed = _shape(left)[-2 if given.get("transpose_a") else -1]
     yield size(call.output_shape[1:]) * size([summed]), _bits(right), _bits(left)

@@ -168,7 +168,7 @@ def _same_names(names: Sequence[str], recorded: Sequence[str]) -> bool:
     """
     shifts = {}
     for name, other in zip(names, recorded, strict=True):
-        parts = zip(reversed(name.split("/")), reversed(other.split("/")), strict=True)
+        parts = zip(reversed(name.split("/")), reversed(other.split("/")), strict=False)
         for part, other_part in parts:
             (base, number), (other_base, other_number) = (
                 _numbered(part),
