@@ -179,6 +179,11 @@ def test_a_mistake_gets_one_message_and_exit_code_2(
     assert not list(tmp_path.glob("*.png"))
 
 
+def test_a_refused_demo_writes_nothing(refused, tmp_path):
+    refused("demo", "--input-quantizer", "ste_sing", "--output", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_model_without_quantized_kernels_is_refused_by_its_name(refused, tmp_path):
     model = tf_keras.Sequential(
         [tf_keras.Input((2,)), tf_keras.layers.Dense(1)], name="all_float"

@@ -65,13 +65,13 @@ def run(options: Options, console: Console | None = None) -> Result:
     if options.float_twin:
         return _measure_float_twin(options, console, start)
 
-    options.output.mkdir(parents=True, exist_ok=True)
     paths = {
         name: options.output / name
         for name in ("model.keras", "history.csv", "curves.png", "quantizer.png")
     }
     with context.metrics_scope(["flip_ratio"]):
         model = build_network(options.input_quantizer, options.kernel_quantizer)
+    options.output.mkdir(parents=True, exist_ok=True)
     _train(model, options, console, paths["history.csv"])
     model.save(paths["model.keras"])
     plot.history(paths["history.csv"], path=paths["curves.png"])
