@@ -1,0 +1,90 @@
+"""The datasets by name: `load` and `names`."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+
+from larqlite.errors import ArgumentError, near_matches
+from larqlite_zoo.datasets._source import Dataset
+
+_loaders: dict[str, Callable[..., Dataset]] = {}
+
+
+def register_dataset(name: str):
+    """Decorator for a function `(folder=None, **options) -> Dataset`."""
+
+    def register(loader: Callable[..., Dataset]):
+        _loaders[name] = loader
+        return loader
+
+    return register
+
+
+def names() -> list[str]:
+    """The names that `load` knows.
+
+    >>> from larqlite_zoo import datasets
+    >>> "fashion_mnist" in datasets.names()
+    True
+    """
+    return sorted(_loaders)
+
+
+def load(name: str, *, folder: str | os.PathLike | None = None, **options) -> Dataset:
+    """The training and validation images of a dataset.
+
+    | name | train / validation | from |
+    |---|---|---|
+    | `fashion_mnist_subset` | 8,000 / 2,000 | the package itself |
+    | `fashion_mnist` | 60,000 / 10,000 | a folder of IDX files, else TFDS |
+    | `mnist` | 60,000 / 10,000 | TFDS `mnist:3.0.*` |
+    | `cifar10` | 50,000 / 10,000 | TFDS `cifar10:3.0.*` |
+    | `oxford_flowers102` | 2,040 / 6,149 | TFDS `oxford_flowers102:2.0.*` |
+    | `imagenet` | 1,281,167 / 50,000 | TFDS `imagenet2012:5.*` |
+    | `folder` | yours | `train/<class>/*.jpg`, `validation/<class>/*.jpg` |
+
+    TFDS is `tensorflow_datasets`, installed by `pip install larqlite[tfds]`.
+
+    Args:
+        name: one of the names above.
+        folder: where the files are. For `fashion_mnist` the four IDX files, gzipped or
+            not; without it the folder that the environment variable
+            LARQLITE_FASHION_MNIST names, or the one that Debian's package
+            dataset-fashion-mnist fills. For the datasets of TFDS its `data_dir`. For
+            `folder` the images.
+        **options: those of one dataset: `download=True` for TFDS lets it download what
+            is missing; `folder` takes `on_broken`, `validation_fraction` and `seed`.
+
+    Returns:
+        A `Dataset`. Nothing is decoded yet.
+
+    Raises:
+        ArgumentError: an unknown name or option, or a folder that is no dataset.
+        MissingFileError: the files are not there, or tensorflow_datasets is not.
+
+    Example:
+        >>> from larqlite_zoo import datasets
+        >>> clothes = datasets.load("fashion_mnist_subset")
+        >>> clothes.train.size, clothes.validation.size, clothes.num_classes
+        (8000, 2000, 10)
+        >>> image, label = clothes.validation.load(0)
+        >>> image.shape.as_list(), clothes.class_names[int(label)]
+        ([28, 28, 1], 'Ankle boot')
+    """
+    if name not in _loaders:
+        raise ArgumentError(
+            f'datasets.load: unknown dataset "{name}".\n'
+            f" {near_matches(str(name), _loaders)} All names: {', '.join(names())}."
+        )
+    loader = _loaders[name]
+    known = [key for key in inspect.signature(loader).parameters if key != "folder"]
+    for key in options:
+        if key not in known:
+            raise ArgumentError(
+                f'datasets.load("{name}"): unknown option "{key}".\n'
+                f"  Fix:{near_matches(key, known)} It takes "
+                f"{', '.join(['folder', *known])}."
+            )
+    return loader(folder=folder, **options)
