@@ -67,6 +67,10 @@ class MissingFileError(LarqliteError, FileNotFoundError):
     """A file or folder that does not exist."""
 
 
+class DownloadError(LarqliteError, OSError):
+    """A file that could not be fetched, or whose content is not what was published."""
+
+
 def near_matches(name: str, known: Iterable[str]) -> str:
     """A sentence with the known names that look like `name`, or an empty string.
 

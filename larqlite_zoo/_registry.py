@@ -172,7 +172,7 @@ def card(name: str) -> Card:
 
 
 def find(name: str) -> Entry:
-    """The entry of a registered name or a function's name.
+    """The entry of a registered name, a function's name or a Keras model's name.
 
     Raises:
         ArgumentError: there is none; the message lists near matches.
@@ -186,15 +186,18 @@ def find(name: str) -> Entry:
     for entry in _entries.values():
         if folded in (_fold(entry.name), _fold(entry.function)):
             return entry
+    for entry in entries_of_keras_name(name):
+        return entry
     raise ArgumentError(
         f'There is no model "{name}".\n'
         f" {near_matches(name, _entries)} All names: larqlite_zoo.list_models()."
     )
 
 
-def entries_of_keras_name(name: str) -> Iterator[Entry]:
-    """The entries whose Keras model carries this name."""
-    return (entry for entry in _entries.values() if entry.keras_name == name)
+def entries_of_keras_name(name: str) -> list[Entry]:
+    """The entries whose Keras model carries this name, those with weights first."""
+    found = [e for e in _entries.values() if _fold(e.keras_name) == _fold(name)]
+    return sorted(found, key=lambda entry: not entry.weights)
 
 
 def entries() -> Iterator[Entry]:

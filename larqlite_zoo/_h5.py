@@ -1,0 +1,76 @@
+"""Which weights a Keras `.h5` file holds, compared with those of a model."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import tf_keras
+
+from larqlite.errors import UnsupportedModelError
+
+Named = tuple[str, tuple[int, ...]]
+
+
+def require_same_shapes(model: tf_keras.Model, path: Path) -> None:
+    """Compares a file with a model in the order in which Keras loads it.
+
+    Files in Keras' newer layout (`.weights.h5`), which goes by names, are left to Keras.
+
+    Args:
+        model: any built tf_keras model.
+        path: of an `.h5` file, of weights or of a whole model.
+
+    Raises:
+        UnsupportedModelError: the file cannot be read, or a weight has another shape;
+            the message names the first that differs.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            group = file.get("model_weights", file)
+            if not _attribute(group, "layer_names"):
+                return
+            in_file = list(_weights_of_file(group))
+    except (OSError, KeyError) as error:
+        raise UnsupportedModelError(
+            f"{path}: no readable HDF5 file ({error}).\n"
+            "  Fix: the file may be cut off or damaged; copy or fetch it again."
+        ) from error
+    in_model = list(_weights_of_model(model))
+    for number, (theirs, ours) in enumerate(itertools.zip_longest(in_file, in_model)):
+        if theirs is None or ours is None or theirs[1] != ours[1]:
+            raise UnsupportedModelError(
+                f'{path}: the weights of another network than "{model.name}": weight '
+                f"{number} is {_describe(theirs)} in the file, {_describe(ours)} in the "
+                f"model ({len(in_file)} weights in the file, {len(in_model)} in the "
+                "model).\n  Fix: a file saved from the same network, with the same "
+                "num_classes, include_top and channels of the input."
+            )
+
+
+def _weights_of_file(group: h5py.Group) -> Iterator[Named]:
+    for layer in _attribute(group, "layer_names"):
+        for weight in _attribute(group[layer], "weight_names"):
+            yield weight, tuple(group[layer][weight].shape)
+
+
+def _weights_of_model(model: tf_keras.Model) -> Iterator[Named]:
+    for layer in model.layers:
+        for weight in layer.trainable_weights + layer.non_trainable_weights:
+            yield weight.name, tuple(weight.shape)
+
+
+def _attribute(group: h5py.Group, name: str) -> list[str]:
+    """A list of names; Keras splits one that is too long for HDF5 into name0, name1..."""
+    values = list(group.attrs.get(name, ()))
+    for number in itertools.count():
+        if f"{name}{number}" not in group.attrs:
+            break
+        values.extend(group.attrs[f"{name}{number}"])
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in values]
+
+
+def _describe(weight: Named | None) -> str:
+    return "missing" if weight is None else f'"{weight[0]}" {weight[1]}'
