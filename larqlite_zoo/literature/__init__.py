@@ -1,0 +1,25 @@
+"""Networks of the literature, one file per family."""
+
+from larqlite_zoo.literature.binary_alexnet import BinaryAlexNet
+from larqlite_zoo.literature.birealnet import BiRealNet
+from larqlite_zoo.literature.densenet import (
+    BinaryDenseNet28,
+    BinaryDenseNet37,
+    BinaryDenseNet37Dilated,
+    BinaryDenseNet45,
+)
+from larqlite_zoo.literature.dorefanet import DoReFaNet
+from larqlite_zoo.literature.resnet_e import BinaryResNetE18
+from larqlite_zoo.literature.xnornet import XNORNet
+
+__all__ = [
+    "BinaryAlexNet",
+    "BiRealNet",
+    "BinaryResNetE18",
+    "BinaryDenseNet28",
+    "BinaryDenseNet37",
+    "BinaryDenseNet37Dilated",
+    "BinaryDenseNet45",
+    "DoReFaNet",
+    "XNORNet",
+]
