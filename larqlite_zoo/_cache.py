@@ -62,7 +62,7 @@ def partial_file(target: Path) -> Iterator[tuple[BinaryIO, Path]]:
         try:
             yield file, path
         finally:
-            if not file.closed and _is_still(file, path) and not path.stat().st_size:
+            if not file.closed and _is_still(file, path) and not file.seek(0, 2):
                 path.unlink()
 
 
