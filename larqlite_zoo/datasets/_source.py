@@ -1,0 +1,89 @@
+"""What a split of a dataset is: images that can be put in order and loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+
+class Source:
+    """The images of one split, as two steps, so that a run can go on in the middle.
+
+    `order` lists cheap items (positions, or files that are not read yet); `load` reads
+    one. Skipping the first items of an epoch therefore costs nothing.
+
+    Attributes:
+        size: number of images.
+    """
+
+    size: int
+
+    def order(self, key: tf.Tensor | None) -> tf.data.Dataset:
+        """The items of one epoch.
+
+        Args:
+            key: int64 `(2,)`, a function of the seed and the epoch, which alone decides
+                the order; None for the order of the files.
+        """
+        raise NotImplementedError
+
+    def load(self, item):
+        """`(image, label)` of an item: uint8 `(height, width, channels)`, or the bytes
+        of an encoded image as a scalar string, and an int64 label."""
+        raise NotImplementedError
+
+
+class IndexedSource(Source):
+    """A source whose items are the positions 0 ... size - 1."""
+
+    def order(self, key):
+        positions = tf.range(self.size, dtype=tf.int64)
+        if key is not None:
+            positions = tf.random.experimental.stateless_shuffle(positions, key)
+        return tf.data.Dataset.from_tensor_slices(positions)
+
+
+class ArraySource(IndexedSource):
+    """Images that are in memory.
+
+    Args:
+        images: uint8 `(count, height, width)` or `(count, height, width, channels)`.
+        labels: integers `(count,)`.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray):
+        images = np.asarray(images)
+        self.images = images[..., np.newaxis] if images.ndim == 3 else images
+        self.labels = np.asarray(labels).astype(np.int64)
+        self.size = len(self.images)
+
+    def load(self, item):
+        return tf.gather(self.images, item), tf.gather(self.labels, item)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset for image classification.
+
+    Attributes:
+        name: such as "fashion_mnist".
+        train, validation: the two splits.
+        class_names: one for each label.
+        image_shape: `(height, width, channels)`; None where the images differ.
+        preprocessing: the name of the usual preprocessing of its images.
+    """
+
+    name: str
+    train: Source
+    validation: Source
+    class_names: Sequence[str]
+    image_shape: tuple[int, int, int] | None
+    preprocessing: str
+
+    @property
+    def num_classes(self) -> int:
+        """Number of labels."""
+        return len(self.class_names)

@@ -1,0 +1,5 @@
+"""Small networks for small images (28x28, 32x32)."""
+
+from larqlite_zoo.small.vgg import BinaryVGGSmall, VGGSmallFP
+
+__all__ = ["BinaryVGGSmall", "VGGSmallFP"]

@@ -1,0 +1,159 @@
+"""BinaryVGGSmall, six convolutions for 28x28 and 32x32 images, and its float twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tf_keras
+
+import larqlite as lq
+from larqlite_zoo._build import finish, image_input
+from larqlite_zoo._card import Paper
+from larqlite_zoo._registry import register_model
+
+layers = tf_keras.layers
+
+FILTERS = (128, 128, 256, 256, 512, 512)
+_PAPER = Paper(
+    "LQ-Nets: Learned Quantization for Highly Accurate and Compact Deep Neural Networks",
+    "https://arxiv.org/abs/1807.10029",
+    2018,
+)
+
+
+@register_model(
+    "binary_vgg_small",
+    summary="Six 3x3 convolutions, the last five binary, for small images.",
+    paper=_PAPER,
+    input_shape=(28, 28, 1),
+    num_classes=10,
+    recipe="TrainBinaryVGGSmall",
+    notes=(
+        "The layers are VGG-Small's; weights and inputs of the inner ones are binary "
+        "as in BinaryNet, https://arxiv.org/abs/1602.02830.",
+    ),
+)
+def BinaryVGGSmall(
+    *,
+    input_shape: tuple | None = None,
+    input_tensor=None,
+    weights: str | None = None,
+    include_top: bool = True,
+    num_classes: int = 10,
+) -> tf_keras.Model:
+    """VGG-Small with binary weights and activations between a float first and last layer.
+
+    Convolutions of 128, 128, 256, 256, 512, 512 filters, a 2x2 maximum after every
+    second one, batch normalization before each sign, and one float Dense layer.
+
+    Args:
+        input_shape: `(height, width, channels)`, (28, 28, 1) by default; (32, 32, 3)
+            for CIFAR-10.
+        input_tensor: a tensor to start from instead of a new input.
+        weights: None or the path of a weight file.
+        include_top: False leaves out the classifier; the model then returns the last
+            feature map `(batch, height / 8, width / 8, 512)`.
+        num_classes: of the classifier.
+
+    Returns:
+        Model from images to probabilities `(batch, num_classes)`, float32.
+
+    Raises:
+        ArgumentError: see `larqlite_zoo.get`.
+
+    Example:
+        >>> from larqlite_zoo.small import BinaryVGGSmall
+        >>> BinaryVGGSmall().output_shape
+        (None, 10)
+
+    References:
+        LQ-Nets, https://arxiv.org/abs/1807.10029; BinaryNet,
+        https://arxiv.org/abs/1602.02830.
+    """
+    return _vgg_small(
+        "binary_vgg_small", _binary_convolution,
+        input_shape=input_shape, input_tensor=input_tensor, weights=weights,
+        include_top=include_top, num_classes=num_classes,
+    )  # fmt: skip
+
+
+@register_model(
+    "vgg_small_fp",
+    summary="The float twin of BinaryVGGSmall: the same layers with ReLU.",
+    paper=_PAPER,
+    input_shape=(28, 28, 1),
+    num_classes=10,
+    recipe="TrainVGGSmallFP",
+)
+def VGGSmallFP(
+    *,
+    input_shape: tuple | None = None,
+    input_tensor=None,
+    weights: str | None = None,
+    include_top: bool = True,
+    num_classes: int = 10,
+) -> tf_keras.Model:
+    """VGG-Small in float: what `BinaryVGGSmall` is compared with.
+
+    Args, returns and raises: as `BinaryVGGSmall`.
+
+    Example:
+        >>> from larqlite_zoo.small import VGGSmallFP
+        >>> VGGSmallFP(num_classes=7).output_shape
+        (None, 7)
+
+    References:
+        LQ-Nets, https://arxiv.org/abs/1807.10029.
+    """
+    return _vgg_small(
+        "vgg_small_fp", _float_convolution,
+        input_shape=input_shape, input_tensor=input_tensor, weights=weights,
+        include_top=include_top, num_classes=num_classes,
+    )  # fmt: skip
+
+
+def _vgg_small(name: str, inner: Callable, *, input_shape, **arguments):
+    image = image_input(
+        name,
+        input_shape=input_shape,
+        default_size=28,
+        default_channels=1,
+        minimum_size=8,
+        **arguments,
+    )
+    x = layers.Conv2D(FILTERS[0], 3, padding="same", use_bias=False)(image)
+    x = layers.BatchNormalization(momentum=0.9)(x)
+    for i, filters in enumerate(FILTERS[1:], start=1):
+        x = inner(x, filters)
+        if i % 2:
+            x = layers.MaxPool2D(2)(x)
+        x = layers.BatchNormalization(momentum=0.9)(x)
+    if arguments["include_top"]:
+        if inner is _float_convolution:
+            x = layers.ReLU()(x)
+        x = layers.Flatten()(x)
+        x = layers.Dense(arguments["num_classes"])(x)
+        x = layers.Activation("softmax", dtype="float32")(x)
+    return finish(
+        image, x, name,
+        weights=arguments["weights"], include_top=arguments["include_top"],
+    )  # fmt: skip
+
+
+def _binary_convolution(x, filters: int):
+    return lq.layers.QuantConv2D(
+        filters,
+        3,
+        padding="same",
+        use_bias=False,
+        input_quantizer="approx_sign",
+        kernel_quantizer="ste_sign",
+        kernel_constraint="weight_clip",
+    )(x)
+
+
+def _float_convolution(x, filters: int):
+    x = layers.ReLU()(x)
+    return layers.Conv2D(
+        filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
+    )(x)

@@ -1,0 +1,116 @@
+"""The compiled model of a run: the student alone, or with its teacher."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+import tf_keras
+
+import larqlite as lq
+from larqlite.errors import ArgumentError
+from larqlite_zoo import _registry
+from larqlite_zoo.datasets import Dataset
+from larqlite_zoo.training._recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `fit` is called on, and the network that it is about.
+
+    Attributes:
+        model: compiled; equals `student` without a teacher.
+        student: the network that is kept.
+        learning_rate: `step -> float`.
+    """
+
+    model: tf_keras.Model
+    student: tf_keras.Model
+    learning_rate: Callable[[int], float]
+
+
+def build(
+    recipe: Recipe,
+    data: Dataset,
+    strategy: tf.distribute.Strategy,
+    steps_per_epoch: int,
+    output: Path,
+    flip_ratio: bool = False,
+) -> Trained:
+    """Builds and compiles the model of a recipe under a strategy.
+
+    Raises:
+        ArgumentError: images of a dataset that differ in size without `image_size`, a
+            model that cannot take them, or weights that do not exist.
+    """
+    shape = image_shape(recipe, data)
+    scope = lq.context.metrics_scope(["flip_ratio"] if flip_ratio else [])
+    optimizer = recipe.optimizer.build(steps_per_epoch, recipe.epochs)
+    with strategy.scope():
+        with scope if flip_ratio else contextlib.nullcontext():
+            student = _registry.get(
+                recipe.model,
+                input_shape=shape,
+                num_classes=data.num_classes,
+                weights=weight_file(recipe.initial_weights, output),
+            )
+        model = student
+        loss: tf_keras.losses.Loss | str = "sparse_categorical_crossentropy"
+        if recipe.distillation.teacher is not None:
+            from larqlite_zoo.training._distillation import with_teacher
+
+            model, loss = with_teacher(student, recipe, data, shape, output)
+        model.compile(
+            optimizer,
+            loss,
+            metrics=[
+                tf_keras.metrics.SparseCategoricalAccuracy("accuracy"),
+                tf_keras.metrics.SparseTopKCategoricalAccuracy(5, "top_5_accuracy"),
+            ],
+        )
+        model.optimizer.build(model.trainable_variables)
+    return Trained(model, student, _learning_rate(model.optimizer))
+
+
+def image_shape(recipe: Recipe, data: Dataset) -> tuple[int, int, int]:
+    """Height, width and channels of the images that the model sees."""
+    size = recipe.image_size
+    if data.image_shape is None:
+        if size is None:
+            size = _registry.find(recipe.model).input_shape[0]
+        return size, size, 3
+    height, width, channels = data.image_shape
+    return (height, width, channels) if size is None else (size, size, channels)
+
+
+def weight_file(name: str | None, output: Path) -> str | None:
+    """The path of a weight file: as given, or of a student of an earlier stage.
+
+    Raises:
+        ArgumentError: neither exists.
+    """
+    if name is None or Path(name).exists():
+        return name
+    earlier = output.parent / "models" / f"{name}_weights.h5"
+    if earlier.exists():
+        return str(earlier)
+    raise ArgumentError(
+        f'weights "{name}": there is no such file, and no earlier stage has left '
+        f"{earlier}.\n  Fix: the path of a weight file, or run the earlier stages."
+    )
+
+
+def _learning_rate(optimizer) -> Callable[[int], float]:
+    """The learning rate at a step; that of the first part of a CaseOptimizer."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if isinstance(inner, lq.optimizers.CaseOptimizer):
+        inner = inner.optimizers[0]
+    rate = inner.get_config().get("learning_rate", 0.0)
+    if isinstance(rate, dict):
+        rate = tf_keras.optimizers.schedules.deserialize(rate)
+    if callable(rate):
+        return lambda step: float(rate(step))
+    return lambda step: float(rate)

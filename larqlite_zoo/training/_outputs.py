@@ -1,0 +1,218 @@
+"""What a run leaves behind: config, summary, curves, weights, a row of results."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import fcntl
+import io
+import json
+import platform
+import shutil
+import uuid
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+import larqlite as lq
+from larqlite.errors import ArgumentError
+from larqlite_zoo.training._files import write, write_json, write_text
+
+CONFIG, FINISHED = "config.json", "finished.json"
+OWN_FILES = (
+    CONFIG, FINISHED, "history.csv", "history.json", "curves.png",
+    "summary.txt", "summary.json",
+)  # fmt: skip
+
+
+def finished(output: Path, recipe, options) -> dict | None:
+    """What a finished run of the same recipe left in the folder, or None."""
+    path = output / FINISHED
+    if options.restart or not path.exists():
+        return None
+    check_same_recipe(output, recipe)
+    done = json.loads(path.read_text(encoding="utf-8"))
+    history = json.loads((output / "history.json").read_text(encoding="utf-8"))
+    weights = output / done["weights"] if done["weights"] else None
+    return {"row": done["row"], "history": history, "weights": weights}
+
+
+def check_same_recipe(output: Path, recipe) -> None:
+    """Raises ArgumentError where the folder holds a run with another recipe."""
+    from larqlite_zoo.training._run import as_dict
+
+    path = output / CONFIG
+    if not path.exists():
+        return
+    there = _flat(json.loads(path.read_text(encoding="utf-8"))["recipe"])
+    here = _flat(as_dict(recipe))
+    differing = [
+        f"{name}: {there.get(name)!r} there, {here.get(name)!r} now"
+        for name in sorted({*there, *here})
+        if there.get(name) != here.get(name)
+    ]
+    if differing:
+        raise ArgumentError(
+            f"{output} holds a run of another recipe:\n    "
+            + "\n    ".join(differing)
+            + "\n  Fix: another folder (--output), the same values, or --restart."
+        )
+
+
+def clear(output: Path) -> None:
+    """Removes what an earlier run left in the folder, and nothing else."""
+    for name in OWN_FILES:
+        (output / name).unlink(missing_ok=True)
+    for name in ("checkpoints", "tensorboard"):
+        shutil.rmtree(output / name, ignore_errors=True)
+
+
+def begin(output: Path, recipe, options, model: tf_keras.Model) -> None:
+    """Writes the config and the summary of the model, before training."""
+    from larqlite_zoo.training._run import as_dict
+
+    path = output / CONFIG
+    run = uuid.uuid4().hex
+    if path.exists():
+        run = json.loads(path.read_text(encoding="utf-8"))["run"]
+    write_json(
+        path,
+        {
+            "run": run,
+            "recipe": as_dict(recipe),
+            "options": as_dict(options),
+            "versions": versions(),
+        },
+    )
+    text = io.StringIO()
+    profile = lq.models.summary(model, print_fn=lambda line: text.write(f"{line}\n"))
+    write_text(output / "summary.txt", text.getvalue())
+    write_json(output / "summary.json", profile.to_dict())
+
+
+def versions() -> dict[str, str]:
+    """What else decides the bits of a result."""
+    from larqlite._version import __version__
+
+    return {
+        "larqlite": __version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def announce(console, run, first_step: int) -> None:
+    """One line on what is trained, and where a resumed run goes on."""
+    recipe, model = run.recipe, run.trained.student
+    console.print(
+        f"{recipe.name}: {model.name}, {model.count_params():,} parameters, on "
+        f"{run.data.name} ({run.data.train.size:,} training and "
+        f"{run.data.validation.size:,} validation images), {recipe.epochs} epochs of "
+        f"{run.steps} steps; files in {run.output}",
+        highlight=False,
+    )
+    if first_step:
+        console.print(
+            f"going on at step {first_step + 1} of {run.steps * recipe.epochs}",
+            highlight=False,
+        )
+
+
+def bytes_needed(model: tf_keras.Model, keep: int) -> int:
+    """Disk space of the checkpoints, one more being written, and the final files."""
+    variables = [*model.weights, *model.optimizer.variables]
+    one = sum(int(np.prod(v.shape)) * v.dtype.size for v in variables)
+    return one * (keep + 1) + 3 * one + 2**20
+
+
+def finish(run):
+    """Writes the final files; the row of results last, and only once."""
+    from larqlite_zoo.training._run import Result
+
+    history, recipe = run.history.rows, run.recipe
+    row = _row(run, history[-1])
+    weights = None
+    if run.chief:
+        lq.plot.history(run.output / "history.csv", path=run.output / "curves.png")
+        if run.options.save_weights:
+            weights = save_model(run.trained.student, run.output)
+        _append(run.options.results / f"{recipe.dataset}.csv", row)
+        write_json(
+            run.output / FINISHED, {"row": row, "weights": weights and weights.name}
+        )
+        run.console.print(
+            f"{recipe.model}: accuracy {row['top1']:.2f} % (top 5 {row['top5']:.2f} %) on "
+            f"the validation images of {recipe.dataset}; files in {run.output}",
+            highlight=False,
+        )
+    return Result(row, history, weights, run.output)
+
+
+def save_model(student: tf_keras.Model, output: Path) -> Path:
+    """Saves the model, its weights, and its architecture; returns the weight file."""
+    weights = output / f"{student.name}_weights.h5"
+    write(output / f"{student.name}.keras", lambda path: student.save(path))
+    write(weights, lambda path: student.save_weights(str(path)))
+    write_text(output / f"{student.name}.json", student.to_json(indent=2))
+    return weights
+
+
+def _row(run, last: dict) -> dict:
+    recipe = run.recipe
+    profile = lq.models.profile(run.trained.student)
+    identity = json.loads((run.output / CONFIG).read_text(encoding="utf-8"))["run"]
+    return {
+        "model": recipe.model,
+        "recipe": recipe.name,
+        "dataset": recipe.dataset,
+        "top1": round(100 * last["val_accuracy"], 2),
+        "top5": round(100 * last["val_top_5_accuracy"], 2),
+        "loss": round(last["val_loss"], 5),
+        "epochs": recipe.epochs,
+        "batch_size": recipe.batch_size,
+        "precision": recipe.precision,
+        "seed": recipe.seed,
+        "parameters": run.trained.student.count_params(),
+        "deployed_bytes": profile.deployed_bytes,
+        "minutes": round(last["seconds"] / 60, 1),
+        "tensorflow": tf.__version__,
+        "date": datetime.date.today().isoformat(),
+        "run": identity[:8],
+        "command": run.command,
+    }
+
+
+def _append(path: Path, row: dict) -> None:
+    """Adds a row to a table of results unless the run has one already."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        rows = []
+        if path.exists():
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+        if any(other["run"] == row["run"] for other in rows):
+            return
+        rows.append(row)
+        text = io.StringIO()
+        columns = list(dict.fromkeys(key for each in rows for key in each))
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(path, text.getvalue())
+
+
+def _flat(value, prefix: str = "") -> dict:
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return {prefix: value}
+    flat = {}
+    for key, item in items:
+        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
+    return flat

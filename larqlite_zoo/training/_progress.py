@@ -1,0 +1,56 @@
+"""The progress bar of a run, and one line for each epoch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import tf_keras
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+
+@contextlib.contextmanager
+def progress_bar(console: Console, shown: bool, total: int, state) -> Iterator[list]:
+    """The callbacks that show a bar over all steps; none where it is not shown.
+
+    Args:
+        console: where to print.
+        shown: whether to.
+        total: steps of the whole run.
+        state: counts steps over the whole run in `state.step`.
+    """
+    if not shown:
+        yield []
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield [_Bar(progress, progress.add_task("training", total=total), state)]
+
+
+class _Bar(tf_keras.callbacks.Callback):
+    def __init__(self, progress: Progress, task, state):
+        super().__init__()
+        self._progress, self._task, self._state = progress, task, state
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._progress.update(
+            self._task,
+            completed=self._state.step,
+            description=f"loss {logs['loss']:.3f}",
+        )
+
+    def on_epoch_end(self, epoch, logs=None):
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        self._progress.console.print(f"epoch {epoch + 1}  {figures}", highlight=False)
