@@ -1,6 +1,7 @@
 """Datasets as tf.data pipelines, and the preprocessing of images."""
 
-from larqlite_zoo.datasets import _fashion_mnist  # noqa: F401 - registers
+from larqlite_zoo.datasets import _fashion_mnist, _folder  # noqa: F401 - they register
+from larqlite_zoo.datasets._imagenet import preprocess_input
 from larqlite_zoo.datasets._preprocessing import preprocessing
 from larqlite_zoo.datasets._registry import load, names
 from larqlite_zoo.datasets._source import ArraySource, Dataset, IndexedSource, Source
@@ -9,6 +10,7 @@ __all__ = [
     "load",
     "names",
     "preprocessing",
+    "preprocess_input",
     "Dataset",
     "Source",
     "IndexedSource",
