@@ -107,7 +107,7 @@ def load_file(model: tf_keras.Model, path: Path) -> None:
     try:
         status = model.load_weights(path)
         if status is not None:  # a TensorFlow checkpoint
-            status.assert_existing_objects_matched().expect_partial()
+            status.expect_partial().assert_existing_objects_matched()
     except (ValueError, KeyError, OSError, AssertionError) as error:
         raise UnsupportedModelError(
             f'{path}: these weights cannot be loaded into "{model.name}": {error}\n'
