@@ -9,7 +9,19 @@ from larqlite_zoo.literature.densenet import (
     BinaryDenseNet45,
 )
 from larqlite_zoo.literature.dorefanet import DoReFaNet
+from larqlite_zoo.literature.meliusnet import MeliusNet22
+from larqlite_zoo.literature.real_to_bin import (
+    RealToBinaryNet,
+    RealToBinNetBAN,
+    RealToBinNetBNN,
+    RealToBinNetFP,
+)
+from larqlite_zoo.literature.resnet18 import ResNet18FP
 from larqlite_zoo.literature.resnet_e import BinaryResNetE18
+from larqlite_zoo.literature.strong_baseline import (
+    StrongBaselineNetBAN,
+    StrongBaselineNetBNN,
+)
 from larqlite_zoo.literature.xnornet import XNORNet
 
 __all__ = [
@@ -21,5 +33,13 @@ __all__ = [
     "BinaryDenseNet37Dilated",
     "BinaryDenseNet45",
     "DoReFaNet",
+    "MeliusNet22",
+    "RealToBinaryNet",
+    "RealToBinNetFP",
+    "RealToBinNetBAN",
+    "RealToBinNetBNN",
+    "ResNet18FP",
+    "StrongBaselineNetBAN",
+    "StrongBaselineNetBNN",
     "XNORNet",
 ]
