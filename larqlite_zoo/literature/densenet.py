@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import tf_keras
-
-import larqlite as lq
-from larqlite._registration import register_object
-from larqlite_zoo._build import finish, global_pool, image_input
 from larqlite_zoo._card import Accuracy, Paper
 from larqlite_zoo._larq_zoo import LARQ_ZOO, larq_zoo_file
 from larqlite_zoo._registry import register_model
-
-CLIP = 1.3
-GROWTH = 64
+from larqlite_zoo.literature._densenet_parts import BinaryDenseNet, Plan, build
 
 PAPER = Paper(
     "Back to Simplicity: How to Train Accurate BNNs from Scratch?",
     "https://arxiv.org/abs/1906.08637",
     2019,
 )
-
-
-@register_object(package="larqlite_zoo")
-class BinaryDenseNet(tf_keras.Model):
-    """The class of the four models, a functional `tf_keras.Model` like any other."""
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What tells the four networks apart.
-
-    Attributes:
-        keras_name: of the model.
-        layers: binary convolutions in each of the four sections.
-        reductions: by what the transition after a section divides the channels.
-        dilations: of the convolutions in each section; a section that is dilated is
-            not made smaller before.
-    """
-
-    keras_name: str
-    layers: tuple[int, int, int, int]
-    reductions: tuple[float, float, float]
-    dilations: tuple[int, int, int, int] = (1, 1, 1, 1)
 
 
 def _files(depth: str, top: str, notop: str, notop_release: str = "v0.1.0"):
@@ -111,8 +79,8 @@ def BinaryDenseNet28(
     References:
         Back to Simplicity, https://arxiv.org/abs/1906.08637
     """
-    plan = _Plan("binary_densenet28", (6, 6, 6, 5), (2.7, 2.7, 2.2))
-    return _build(plan, input_shape, input_tensor, weights, include_top, num_classes)
+    plan = Plan("BinaryDenseNet28", "binary_densenet28", (6, 6, 6, 5), (2.7, 2.7, 2.2))
+    return build(plan, input_shape, input_tensor, weights, include_top, num_classes)
 
 
 @register_model(
@@ -145,8 +113,8 @@ def BinaryDenseNet37(
         >>> BinaryDenseNet37(weights=None, include_top=False).output_shape
         (None, None, None, 640)
     """
-    plan = _Plan("binary_densenet37", (6, 8, 12, 6), (3.3, 3.3, 4))
-    return _build(plan, input_shape, input_tensor, weights, include_top, num_classes)
+    plan = Plan("BinaryDenseNet37", "binary_densenet37", (6, 8, 12, 6), (3.3, 3.3, 4))
+    return build(plan, input_shape, input_tensor, weights, include_top, num_classes)
 
 
 @register_model(
@@ -183,10 +151,14 @@ def BinaryDenseNet37Dilated(
         >>> model.output_shape
         (None, 8, 8, 640)
     """
-    plan = _Plan(
-        "binary_densenet37_dilated", (6, 8, 12, 6), (3.3, 3.3, 4), (1, 1, 2, 4)
+    plan = Plan(
+        "BinaryDenseNet37Dilated",
+        "binary_densenet37_dilated",
+        (6, 8, 12, 6),
+        (3.3, 3.3, 4),
+        (1, 1, 2, 4),
     )
-    return _build(plan, input_shape, input_tensor, weights, include_top, num_classes)
+    return build(plan, input_shape, input_tensor, weights, include_top, num_classes)
 
 
 @register_model(
@@ -219,83 +191,5 @@ def BinaryDenseNet45(
         >>> BinaryDenseNet45(weights=None, include_top=False).output_shape
         (None, None, None, 800)
     """
-    plan = _Plan("binary_densenet45", (6, 12, 14, 8), (2.7, 3.3, 4))
-    return _build(plan, input_shape, input_tensor, weights, include_top, num_classes)
-
-
-def _build(plan: _Plan, input_shape, input_tensor, weights, include_top, num_classes):
-    image = image_input(
-        plan.keras_name,
-        input_shape=input_shape,
-        input_tensor=input_tensor,
-        weights=weights,
-        include_top=include_top,
-        num_classes=num_classes,
-        minimum_size=2 ** plan.dilations[1:].count(1),
-    )
-    x = _stem(image)
-    for section, count in enumerate(plan.layers):
-        if section > 0:
-            dilated = plan.dilations[section] > 1
-            x = _transition(x, plan.reductions[section - 1], pool=not dilated)
-        for _ in range(count):
-            x = _dense_layer(x, plan.dilations[section])
-    x = tf_keras.layers.Activation("relu")(_normalized(x))
-    if include_top:
-        x = global_pool(x)
-        x = tf_keras.layers.Dense(num_classes, kernel_initializer="he_normal")(x)
-        x = tf_keras.layers.Activation("softmax", dtype="float32")(x)
-    return finish(
-        image,
-        x,
-        plan.keras_name,
-        weights=weights,
-        include_top=include_top,
-        model_class=BinaryDenseNet,
-    )
-
-
-def _stem(image):
-    small = image.shape[1] is not None and image.shape[1] < 50
-    x = tf_keras.layers.Conv2D(
-        GROWTH,
-        3 if small else 7,
-        strides=1 if small else 2,
-        padding="same",
-        kernel_initializer="he_normal",
-        use_bias=False,
-    )(image)
-    if small:
-        return x
-    x = tf_keras.layers.Activation("relu")(_normalized(x))
-    return tf_keras.layers.MaxPooling2D(3, strides=2, padding="same")(x)
-
-
-def _dense_layer(x, dilation: int):
-    added = lq.layers.QuantConv2D(
-        GROWTH,
-        3,
-        dilation_rate=dilation,
-        padding="same",
-        use_bias=False,
-        input_quantizer=lq.quantizers.SteSign(CLIP),
-        kernel_quantizer=lq.quantizers.SteSign(CLIP),
-        kernel_initializer="glorot_normal",
-        kernel_constraint=lq.constraints.WeightClip(CLIP),
-    )(_normalized(x))
-    return tf_keras.layers.Concatenate()([x, added])
-
-
-def _transition(x, reduction: float, pool: bool):
-    channels = round(x.shape[-1] // reduction / 32) * 32
-    x = _normalized(x)
-    if pool:
-        x = tf_keras.layers.MaxPooling2D(2, strides=2)(x)
-    x = tf_keras.layers.Activation("relu")(x)
-    return tf_keras.layers.Conv2D(
-        channels, 1, kernel_initializer="he_normal", use_bias=False
-    )(x)
-
-
-def _normalized(x):
-    return tf_keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+    plan = Plan("BinaryDenseNet45", "binary_densenet45", (6, 12, 14, 8), (2.7, 3.3, 4))
+    return build(plan, input_shape, input_tensor, weights, include_top, num_classes)
