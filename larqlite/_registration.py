@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 import tf_keras
 
-from larqlite.errors import UnsupportedModelError, near_matches
+from larqlite.errors import ArgumentError, UnsupportedModelError, near_matches
 
 PACKAGE = "larqlite"
 
@@ -103,6 +103,24 @@ class NamedFunction:
 
 tf_keras.saving.register_keras_serializable(PACKAGE)(NamedFunction)
 register_bare_name("NamedFunction", NamedFunction)
+
+
+def register_with_the_way_out(name: str, cls: type) -> None:
+    """Makes `activation=name` in a Keras layer fail with what to write instead.
+
+    Keras takes what it finds under the string for a function of a tensor, and a layer
+    with weights is none.
+    """
+
+    def refuse(x):
+        raise ArgumentError(
+            f'activation="{name}": {cls.__name__} has weights, which a string gives no '
+            "place to live in.\n"
+            f"  Fix: activation={cls.__name__}(), or {cls.__name__}() as a layer of its "
+            "own."
+        )
+
+    NamedFunction(name, refuse)
 
 
 def named_function(function: Callable) -> NamedFunction:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import tf_keras
 
 from larqlite.errors import ArgumentError
+from larqlite.layers import RPReLU, TwoSlopeReLU
 from larqlite.models import _macs
 from larqlite.models._call import Call, UnknownCost, size
 from larqlite.models._macs import Formula, Product, no_macs
@@ -184,6 +185,8 @@ KINDS: dict[type, Kind] = {
     layers.UpSampling2D: Kind(no_macs, _takes_nearest),
     layers.experimental.SyncBatchNormalization: Kind(no_macs),
     Quantizer: Kind(no_macs),
+    RPReLU: Kind(no_macs),
+    TwoSlopeReLU: Kind(no_macs),
     layers.Dense: Kind(_macs.dense),
     layers.EinsumDense: Kind(_macs.einsum_dense),
     layers.Conv1D: Kind(_macs.convolution),

@@ -8,6 +8,7 @@ from larqlite.quantizers._binary import (
     SteSign,
     SwishSign,
 )
+from larqlite.quantizers._learned import RSign
 from larqlite.quantizers._lookup import (
     deserialize,
     get,
@@ -16,12 +17,14 @@ from larqlite.quantizers._lookup import (
 )
 from larqlite.quantizers._multibit import DoReFa, NoOp
 from larqlite.quantizers._registry import entries, names, register
+from larqlite.quantizers._scaled import AdaBinActivations, AdaBinWeights
 from larqlite.quantizers._ternary import SteTern
 
 DoReFaQuantizer = DoReFa
 NoOpQuantizer = NoOp
 
 _functions = {entry.name: entry.function for entry in entries() if entry.function}
+adabin_weights = _functions["adabin_weights"]
 approx_sign = _functions["approx_sign"]
 dorefa = _functions["dorefa"]
 magnitude_aware_sign = _functions["magnitude_aware_sign"]
@@ -31,6 +34,8 @@ ste_tern = _functions["ste_tern"]
 swish_sign = _functions["swish_sign"]
 
 __all__ = [
+    "AdaBinActivations",
+    "AdaBinWeights",
     "ApproxSign",
     "DoReFa",
     "DoReFaQuantizer",
@@ -38,10 +43,12 @@ __all__ = [
     "NoOp",
     "NoOpQuantizer",
     "Quantizer",
+    "RSign",
     "SteHeaviside",
     "SteSign",
     "SteTern",
     "SwishSign",
+    "adabin_weights",
     "approx_sign",
     "deserialize",
     "dorefa",

@@ -132,6 +132,11 @@ class Quantizer(tf_keras.layers.Layer):
         require_tf_keras(inputs, self._where())
         return super().__call__(inputs, *args, **kwargs)
 
+    def build_from_config(self, config):
+        """As in Keras, but weights keep the quantizer's name, which `.h5` files need."""
+        with tf.name_scope(self.name):
+            super().build_from_config(config)
+
     def compute_output_shape(self, input_shape):
         return tf.TensorShape(input_shape)
 

@@ -11,6 +11,7 @@ from larqlite._registration import (
     NamedFunction,
     register_bare_name,
     register_object,
+    register_with_the_way_out,
 )
 from larqlite.errors import ArgumentError
 from larqlite.quantizers._base import Quantizer, as_function
@@ -45,7 +46,9 @@ def register(
     """Decorator: makes a quantizer known by string, in files, and in Keras layers.
 
     Works on a `Quantizer` subclass, and on a plain function of a tensor (give it
-    a precision with `lq.utils.set_precision`).
+    a precision with `lq.utils.set_precision`). A class that overrides `call` may have
+    trainable state, so it is no function of a tensor: its name works wherever larqlite
+    takes a quantizer, each time as a new instance, but not as `activation=`.
 
     Args:
         name: the string that users type; a class is known by its own name too.
@@ -80,6 +83,8 @@ def register(
         register_object(package=package)(target)
         for alias in entry.aliases:
             register_bare_name(alias, entry.function or target)
+        if entry.name is not None and entry.function is None:
+            register_with_the_way_out(entry.name, target)
         return target
 
     return decorator
@@ -98,7 +103,9 @@ def _entry(name: str | None, target, aliases: tuple[str, ...]) -> Entry:
             f"string, since it requires {', '.join(required)}.\n"
             "  Fix: give the arguments defaults, or register it without a name."
         )
-    return Entry(name, target, aliases, as_function(target, name))
+    overridden = target.call is not Quantizer.call
+    function = None if overridden else as_function(target, name)
+    return Entry(name, target, aliases, function)
 
 
 def required_arguments(cls: type) -> list[str]:

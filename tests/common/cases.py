@@ -22,7 +22,11 @@ QUANTIZERS = {
     "SteTern": {"ternary_weight_networks": True},
     "DoReFa": {"k_bit": 3, "mode": "weights"},
     "NoOp": {"precision": 1},
+    "RSign": {},
+    "AdaBinActivations": {},
+    "AdaBinWeights": {},
 }
+ACTIVATION_LAYERS = ("RPReLU", "TwoSlopeReLU")
 
 _CLIP = {"kernel_constraint": "weight_clip"}
 _KERNEL = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", **_CLIP}
@@ -133,11 +137,26 @@ def quantizer_model(name: str) -> tf_keras.Model:
     )
 
 
+def activation_model(name: str) -> tf_keras.Model:
+    """The activation layer by itself, and as the activation of other layers."""
+    make = getattr(lq.layers, name)
+    return tf_keras.Sequential(
+        [
+            tf_keras.Input((6,)),
+            lq.layers.QuantDense(4, input_quantizer="ste_sign", activation=make()),
+            make(),
+            tf_keras.layers.Activation(make()),
+            tf_keras.layers.Dense(2),
+        ]
+    )
+
+
 def all_models() -> dict[str, tf_keras.Model]:
-    """A model for every layer and every quantizer."""
+    """A model for every layer, every quantizer and every activation layer."""
     return {
         **{name: model(name) for name in LAYERS},
         **{name: quantizer_model(name) for name in QUANTIZERS},
+        **{name: activation_model(name) for name in ACTIVATION_LAYERS},
     }
 
 

@@ -47,7 +47,7 @@ def test_every_public_class_is_run_by_one_of_these_suites():
     covered = {
         "quantizers": {*cases.QUANTIZERS, "Quantizer", "DoReFaQuantizer"}
         | {"NoOpQuantizer"},
-        "layers": {*cases.LAYERS, "QuantLayer"},
+        "layers": {*cases.LAYERS, *cases.ACTIVATION_LAYERS, "QuantLayer"},
         "optimizers": set(OPTIMIZERS),
         "metrics": set(METRICS),
         "constraints": {*CONSTRAINTS, "weight_clip"},

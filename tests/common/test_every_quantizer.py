@@ -16,6 +16,7 @@ from tests.common import cases
 
 every_quantizer = pytest.mark.parametrize("name", cases.QUANTIZERS)
 every_string = pytest.mark.parametrize("string", lq.quantizers.names())
+WITH_WEIGHTS = {"rsign", "adabin_activations"}
 tensors = hnp.arrays(
     "float32",
     hnp.array_shapes(min_dims=1, max_dims=4, max_side=5),
@@ -65,9 +66,12 @@ def test_it_runs_in_the_dtype_of_its_input_whatever_the_policy(name, dtype, poli
 def test_tensors_of_any_shape_are_quantized(name, shape):
     x = tf.ones(shape)
     assert cases.quantizer(name)(x).shape == x.shape
+    open_shape = [None] * len(shape)
+    if name == "RSign":  # one threshold a channel: their number has to be known
+        open_shape[-1:] = shape[-1:]
     unknown = tf.function(
         cases.quantizer(name).__call__,
-        input_signature=[tf.TensorSpec([None] * len(shape))],
+        input_signature=[tf.TensorSpec(open_shape)],
     )
     np.testing.assert_allclose(unknown(x), cases.quantizer(name)(x), rtol=1e-6)
 
@@ -89,7 +93,10 @@ def test_the_gradient_is_the_declared_derivative(name, x):
         tape.watch(x)
         q = quantizer(x)
     assert q.shape == x.shape
-    expected = tf.cast(quantizer.derivative(x), "float32")
+    if name == "AdaBinWeights":  # its gradient goes through mean and deviation too
+        expected = quantizer.pull_back(x, tf.ones_like(x))
+    else:
+        expected = tf.cast(quantizer.derivative(x), "float32")
     np.testing.assert_array_equal(tape.gradient(q, x), expected)
     np.testing.assert_array_equal(q, quantizer.forward(x))
 
@@ -149,6 +156,9 @@ def test_it_is_a_layer_of_a_functional_model(name):
 def test_a_string_works_in_every_place(string):
     x = np.linspace(-1.5, 1.5, 12, dtype="float32").reshape(3, 4)
     expected = lq.quantizers.get(string)(x)
+    if string in WITH_WEIGHTS:
+        check_that_the_name_is_no_activation(string, x)
+        return
     function = getattr(lq.quantizers, string)
     places = {
         "layer argument": lq.layers.QuantDense(2, input_quantizer=string),
@@ -163,6 +173,14 @@ def test_a_string_works_in_every_place(string):
     np.testing.assert_array_equal(function(tf.constant(x)), expected)
     assert function.precision == lq.quantizers.get(string).precision
     assert tf_keras.activations.get(string) is function
+
+
+def check_that_the_name_is_no_activation(string, x):
+    assert not hasattr(lq.quantizers, string)
+    first, second = (lq.layers.QuantDense(2, input_quantizer=string) for _ in range(2))
+    assert first.input_quantizer is not second.input_quantizer
+    with pytest.raises(lq.errors.ArgumentError, match=r"Fix: activation=.*\(\)"):
+        tf_keras.layers.Activation(string)(x)
 
 
 @every_string

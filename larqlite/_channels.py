@@ -1,0 +1,48 @@
+"""One learned number for each channel: how many there are, and how they meet a tensor."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from larqlite.errors import ArgumentError
+
+
+def channels_shape(input_shape, axis: int, where: str) -> tuple[int, ...]:
+    """The shape of a variable with one value per channel: `(channels,)`.
+
+    Args:
+        input_shape: of the tensor; a scalar has one value, of shape `()`.
+        axis: the axis of the channels.
+        where: the layer, for messages.
+
+    Raises:
+        ArgumentError: the tensor has no such axis, or its size is not known.
+    """
+    shape = tf.TensorShape(input_shape)
+    if shape.rank == 0:
+        return ()
+    fits = shape.rank is not None and -shape.rank <= axis < shape.rank
+    if not fits or shape[axis] is None:
+        raise ArgumentError(
+            f"{where}: learns one value for each channel of axis {axis}, but an input of "
+            f"the shape {shape} does not say how many there are.\n"
+            "  Fix: give the input a size there, or say with axis=... where the channels "
+            "are."
+        )
+    return (shape[axis],)
+
+
+def along_channels(values: tf.Tensor, x: tf.Tensor, axis: int) -> tf.Tensor:
+    """Values `(channels,)` in the dtype of `x`, shaped to be combined with it.
+
+    Args:
+        values: one per channel.
+        x: tensor with the channels on `axis`.
+        axis: counted from the front, or from the end if negative.
+    """
+    values = tf.cast(values, x.dtype)
+    if axis == -1 or x.shape.rank in (0, 1):
+        return values
+    shape = [1] * x.shape.rank
+    shape[axis] = -1
+    return tf.reshape(values, shape)

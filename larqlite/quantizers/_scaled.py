@@ -1,0 +1,168 @@
+"""AdaBin: two levels whose centre and distance follow the weights, or are learned."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from larqlite import math
+from larqlite.math import as_floating
+from larqlite.quantizers._base import Quantizer
+from larqlite.quantizers._binary import ApproxSign
+from larqlite.quantizers._registry import register
+
+__all__ = ["AdaBinActivations", "AdaBinWeights"]
+
+
+@register("adabin_weights")
+class AdaBinWeights(Quantizer):
+    r"""Two levels for each output channel, one standard deviation around its mean.
+
+    $$ q(w) = \begin{cases} \beta - \alpha & w < \beta \\ \beta + \alpha & w \geq \beta
+       \end{cases} \qquad \beta = \frac{1}{n} \sum w \qquad
+       \alpha = \frac{\lVert w - \beta \rVert_2}{\sqrt n} $$
+
+    over all axes but the last (the output channels); a vector is one channel. With
+    $u = (w - \beta) / \alpha$ and the pseudo-gradient of the sign
+
+    $$ h(u) = k \, t \, (1 - \tanh^2(t u)), \qquad t = \tfrac{1}{10}, \; k = 10 $$
+
+    a gradient $g$ goes back through the sign and, as in the authors' code, through
+    mean and deviation:
+
+    $$ \frac{\partial L}{\partial w_i} = g_i h(u_i)
+       + \frac{u_i}{n} \sum_j g_j \left(\mathrm{sign}(u_j) - h(u_j) u_j\right)
+       + \frac{1}{n} \sum_j g_j \left(1 - h(u_j)\right) $$
+
+    Precision: 1 bit (and two values a channel). A constant channel has
+    $\alpha = 0$, stays as it is and passes its gradient.
+
+    Args:
+        **kwargs: `metrics`, and those of a Keras layer.
+
+    Example:
+        >>> kernel = tf.constant([[1.0, 4.0], [3.0, 4.0], [1.0, 8.0], [3.0, 8.0]])
+        >>> lq.quantizers.AdaBinWeights()(kernel * 2).numpy().tolist()
+        [[2.0, 8.0], [6.0, 8.0], [2.0, 16.0], [6.0, 16.0]]
+
+    References:
+        AdaBin, https://arxiv.org/abs/2208.08084, section 3.2; the pseudo-gradient is
+        that of IR-Net, https://arxiv.org/abs/1909.10788, at the k and t of AdaBin's code.
+    """
+
+    precision = 1
+    codes_dtype = "int8"
+
+    def forward(self, x):
+        center, distance = self.center_and_distance(x)
+        return distance * math.sign(x - center) + center
+
+    def derivative(self, x):
+        """h(u), the part of the gradient that an entry gets for itself."""
+        center, distance = self.center_and_distance(x)
+        return _slope(tf.math.divide_no_nan(x - center, distance))
+
+    def pull_back(self, x, dy):
+        if x.dtype.size < 4:  # sums over many rows leave the range of 16 bits
+            wide = self.pull_back(tf.cast(x, tf.float32), tf.cast(dy, tf.float32))
+            return tf.cast(wide, dy.dtype)
+        center, distance = self.center_and_distance(x)
+        u = tf.math.divide_no_nan(x - center, distance)
+        slope, axes = _slope(u), _axes(x)
+        of_distance = tf.reduce_mean(
+            dy * (math.sign(x - center) - slope * u), axes, keepdims=True
+        )
+        of_center = tf.reduce_mean(dy * (1 - slope), axes, keepdims=True)
+        return dy * slope + u * of_distance + of_center
+
+    def center_and_distance(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        r"""$\beta$ and $\alpha$, each `(1, ..., channels_out)` in the dtype of `x`."""
+        if x.dtype.size < 4:
+            wide = self.center_and_distance(tf.cast(x, tf.float32))
+            return tuple(tf.cast(value, x.dtype) for value in wide)
+        center = tf.reduce_mean(x, _axes(x), keepdims=True)
+        variance = tf.reduce_mean(tf.square(x - center), _axes(x), keepdims=True)
+        return center, tf.sqrt(variance)
+
+    def codes(self, quantized):
+        axes = _axes(quantized)
+        low = tf.reduce_min(quantized, axes, keepdims=True)
+        high = tf.reduce_max(quantized, axes, keepdims=True)
+        return math.sign(quantized - (low + high) / 2)
+
+
+@register("adabin_activations")
+class AdaBinActivations(Quantizer):
+    r"""Two levels with a learned centre and a learned distance from it.
+
+    $$ q(x) = \alpha \, \mathrm{sign}(u) + \beta, \qquad u = \frac{x - \beta}{\alpha} $$
+
+    so the levels are $\beta - \alpha$ and $\beta + \alpha$. With the pseudo-gradient
+    of `approx_sign`, $h(u) = \max(2 - 2|u|, 0)$:
+
+    $$ \frac{\partial q}{\partial x} = h(u) \qquad
+       \frac{\partial q}{\partial \alpha} = \mathrm{sign}(u) - u \, h(u) \qquad
+       \frac{\partial q}{\partial \beta} = 1 - h(u) $$
+
+    $\alpha$ starts at 1 and $\beta$ at 0; both are numbers, one of each for a layer, and
+    are trained with the layer's weights. Precision: 1 bit.
+
+    This is the set of the paper. Its code computes $\alpha (\mathrm{sign}(u) + \beta)$,
+    whose centre is $\alpha \beta$, and gives $\beta$ at x = β.
+
+    Args:
+        **kwargs: `metrics`, and those of a Keras layer.
+
+    Example:
+        >>> levels = lq.quantizers.AdaBinActivations()
+        >>> levels.build((None, 4))
+        >>> levels.set_weights([np.float32(0.5), np.float32(1.0)])
+        >>> levels(tf.constant([-3.0, 0.9, 1.0, 3.0])).numpy().tolist()
+        [0.5, 0.5, 1.5, 1.5]
+
+    References:
+        AdaBin, https://arxiv.org/abs/2208.08084, section 3.3.
+    """
+
+    precision = 1
+    codes_dtype = "int8"
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._sign = ApproxSign(name="sign")
+
+    def build(self, input_shape):
+        self.alpha = self.add_weight("alpha", (), initializer="ones")
+        self.beta = self.add_weight("beta", (), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs):
+        return self.quantize(inputs)
+
+    def quantize(self, x):
+        return self._levels(self._sign.quantize, as_floating(x, self._where()))
+
+    def forward(self, x):
+        return self._levels(self._sign.forward, x)
+
+    def derivative(self, x):
+        return self._sign.derivative(self._standardized(x))
+
+    def codes(self, quantized):
+        return math.sign(self._standardized(quantized))
+
+    def _levels(self, sign, x: tf.Tensor) -> tf.Tensor:
+        alpha, beta = tf.cast(self.alpha, x.dtype), tf.cast(self.beta, x.dtype)
+        return alpha * sign(self._standardized(x)) + beta
+
+    def _standardized(self, x: tf.Tensor) -> tf.Tensor:
+        alpha, beta = tf.cast(self.alpha, x.dtype), tf.cast(self.beta, x.dtype)
+        return tf.math.divide_no_nan(x - beta, alpha)
+
+
+def _slope(u: tf.Tensor) -> tf.Tensor:
+    return 1 - tf.square(tf.tanh(u / 10))
+
+
+def _axes(x: tf.Tensor) -> list[int] | None:
+    """All axes but the last; None, which means all, for a vector."""
+    return list(range(x.shape.rank - 1)) or None
