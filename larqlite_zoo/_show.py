@@ -1,0 +1,151 @@
+"""Models and cards as tables on the screen, for the command `lqz`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from larqlite.errors import ArgumentError, near_matches
+from larqlite.utils import memory_as_readable_str
+from larqlite_zoo._card import Accuracy, Card, Measurement
+from larqlite_zoo._registry import card, list_models
+
+_UNITS = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
+
+
+def print_models(pattern: str = "*", console: Console | None = None) -> None:
+    """Prints one line for each model whose name matches a shell pattern.
+
+    Args:
+        pattern: as in `larqlite_zoo.list_models`.
+        console: to print on; the standard output by default.
+
+    Raises:
+        ArgumentError: no model matches.
+    """
+    names = list_models(pattern)
+    if not names:
+        known = list_models()
+        raise ArgumentError(
+            f'No model matches "{pattern}".\n'
+            f"  Fix: one of {', '.join(known)}.{near_matches(pattern.strip('*'), known)}"
+        )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("Model", "Family"):
+        table.add_column(title, no_wrap=True)
+    for title in ("Input", "Parameters", "Size", "MACs", "1-bit MACs"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("Published top-1")
+    for name in names:
+        table.add_row(*_row(card(name)))
+    console = console or Console()
+    console.print(table)
+    console.print(
+        "Size: of the weights as deployed, packed at their bit widths. MACs: of one "
+        "image of the input size given.\nSources of the accuracies: lqz card NAME."
+    )
+
+
+def print_card(card: Card, console: Console | None = None) -> None:
+    """Prints a card: facts, costs, accuracies with their sources, weight files.
+
+    Args:
+        card: from `larqlite_zoo.card`.
+        console: to print on; the standard output by default.
+    """
+    console = console or Console()
+    console.print(f"[bold]{card.function}[/] ({card.name}): {escape(card.summary)}")
+    facts = _grid()
+    facts.add_row(
+        "Paper", f"{escape(card.paper.title)} ({card.paper.year}), {card.paper.url}"
+    )
+    facts.add_row("Builds", f"larqlite_zoo.{card.family}.{card.function}()")
+    facts.add_row("Licence", f"{card.licence} (of the code)")
+    facts.add_row("Input", f"{_size(card)}, {card.num_classes} classes")
+    facts.add_row("Recipe", card.recipe or "none")
+    for note in card.notes:
+        facts.add_row("Note", escape(note))
+    console.print(facts)
+    console.print("[bold]Costs[/] at this input, computed from the model")
+    console.print(_costs(card))
+    console.print("[bold]Published accuracy[/] (of others)")
+    _print_rows(console, map(_published_line, card.published), "none is known to us")
+    console.print("[bold]Measured accuracy[/] (by commands of this repository)")
+    _print_rows(console, map(_measured_line, card.measured), "none yet")
+    console.print("[bold]Published weights[/]")
+    lines = [
+        f'weights="{file.dataset}", include_top={file.include_top}: {file.url}\n'
+        f"  SHA-256 {file.sha256}"
+        for file in card.weights
+    ]
+    _print_rows(console, lines, "none: weights=None, then train it")
+
+
+def _row(card: Card) -> tuple[str, ...]:
+    macs = card.costs.macs
+    return (
+        card.name,
+        card.family,
+        _size(card),
+        _count(card.costs.parameters),
+        memory_as_readable_str(8 * card.costs.deployed_bytes),
+        _count(sum(macs.values())),
+        _count(macs.get(1, 0)),
+        "\n".join(f"{a.top1:g} % {escape(a.dataset)}" for a in card.published) or "-",
+    )
+
+
+def _costs(card: Card) -> Table:
+    costs = card.costs
+    grid = _grid()
+    grid.add_row("Parameters", f"{costs.parameters:,}")
+    grid.add_row(
+        "Deployed",
+        f"{costs.deployed_parameters:,} parameters (batch normalization fused), "
+        f"{memory_as_readable_str(8 * costs.deployed_bytes)} "
+        f"({costs.deployed_bytes:,} bytes)",
+    )
+    for bits, macs in sorted(costs.macs.items()):
+        grid.add_row(f"{bits}-bit MACs", f"{macs:,}")
+    grid.add_row("MACs in all", f"{sum(costs.macs.values()):,}")
+    return grid
+
+
+def _published_line(accuracy: Accuracy) -> str:
+    top5 = "" if accuracy.top5 is None else f", top-5 {accuracy.top5:g} %"
+    return f"{accuracy.dataset}: top-1 {accuracy.top1:g} %{top5} ({accuracy.source})"
+
+
+def _measured_line(row: Measurement) -> str:
+    run = [f"{row.epochs} epochs"] if row.epochs is not None else []
+    run += [f"seed {row.seed}"] if row.seed is not None else []
+    run += [row.date] if row.date else []
+    details = f" ({', '.join(run)})" if run else ""
+    return f"{row.dataset}: top-1 {row.top1:g} %{details}\n  {row.command}\n  {row.results}"
+
+
+def _print_rows(console: Console, lines: Iterable[str], otherwise: str) -> None:
+    for line in list(lines) or [otherwise]:
+        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _grid() -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    return grid
+
+
+def _size(card: Card) -> str:
+    return "x".join(str(side) for side in card.input_shape)
+
+
+def _count(number: int) -> str:
+    for unit, letter in _UNITS:
+        if number >= unit:
+            return f"{number / unit:.3g} {letter}"
+    return str(number)
