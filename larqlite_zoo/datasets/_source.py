@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from larqlite.errors import ArgumentError
+
 
 class Source:
     """The images of one split, as two steps, so that a run can go on in the middle.
@@ -35,6 +37,22 @@ class Source:
         of an encoded image as a scalar string, and an int64 label."""
         raise NotImplementedError
 
+    def first(self, count: int) -> Source:
+        """The first images of this split, in the order of the files.
+
+        Args:
+            count: how many.
+
+        Raises:
+            ArgumentError: there are not so many.
+
+        Example:
+            >>> from larqlite_zoo import datasets
+            >>> datasets.load("fashion_mnist_subset").train.first(100).size
+            100
+        """
+        return _First(self, count)
+
 
 class IndexedSource(Source):
     """A source whose items are the positions 0 ... size - 1."""
@@ -44,6 +62,24 @@ class IndexedSource(Source):
         if key is not None:
             positions = tf.random.experimental.stateless_shuffle(positions, key)
         return tf.data.Dataset.from_tensor_slices(positions)
+
+
+class _First(IndexedSource):
+    """Some items of another source, kept in memory: positions, file names or bytes."""
+
+    def __init__(self, source: Source, count: int):
+        if not 1 <= count <= source.size:
+            raise ArgumentError(
+                f"the first {count:,} images of a split that has {source.size:,}.\n"
+                f"  Fix: a number from 1 to {source.size:,}."
+            )
+        self.size = count
+        self._source = source
+        with tf.init_scope(), tf.device("CPU"):
+            self._items = source.order(None).batch(count).take(1).get_single_element()
+
+    def load(self, item):
+        return self._source.load(tf.gather(self._items, item))
 
 
 class ArraySource(IndexedSource):

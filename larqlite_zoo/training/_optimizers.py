@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import tf_keras
+from tyro.conf import arg
 
 import larqlite as lq
 from larqlite_zoo.training._schedules import AnySchedule, Constant
+
+# On the command line a schedule's fields stand beside those of its optimizer.
+_Schedule = Annotated[AnySchedule, arg(name="")]
+_WeightDecay = Annotated[
+    float | None,
+    arg(help="Share by which a step of learning rate 1 shrinks every weight."),
+]
 
 
 @dataclass(frozen=True)
 class Adam:
     """Adam (https://arxiv.org/abs/1412.6980)."""
 
-    schedule: AnySchedule = field(default_factory=Constant)
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-7
-    weight_decay: float | None = None
+    schedule: _Schedule = field(default_factory=Constant)
+    beta_1: Annotated[float, arg(help="Decay of the mean of the gradients.")] = 0.9
+    beta_2: Annotated[float, arg(help="Decay of the mean of their squares.")] = 0.999
+    epsilon: Annotated[float, arg(help="Added to the root of the latter.")] = 1e-7
+    weight_decay: _WeightDecay = None
+
+    def __str__(self) -> str:
+        return f"Adam {self.schedule}"
 
     def build(self, steps_per_epoch: int, epochs: int) -> tf_keras.optimizers.Optimizer:
         """The Keras optimizer."""
@@ -35,10 +47,15 @@ class Adam:
 class SGD:
     """Stochastic gradient descent."""
 
-    schedule: AnySchedule = field(default_factory=Constant)
-    momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float | None = None
+    schedule: _Schedule = field(default_factory=Constant)
+    momentum: Annotated[
+        float, arg(help="Share of the last step that is taken once more.")
+    ] = 0.0
+    nesterov: Annotated[bool, arg(help="Nesterov's momentum.")] = False
+    weight_decay: _WeightDecay = None
+
+    def __str__(self) -> str:
+        return f"SGD {self.schedule}"
 
     def build(self, steps_per_epoch: int, epochs: int) -> tf_keras.optimizers.Optimizer:
         """The Keras optimizer."""
@@ -55,8 +72,15 @@ class Bop:
     """The binary optimizer: flips weights, keeps no latent ones
     (https://arxiv.org/abs/1906.02107)."""
 
-    threshold: float = 1e-8
-    gamma: float = 1e-4
+    threshold: Annotated[
+        float, arg(help="Size of the averaged gradient from which a weight flips.")
+    ] = 1e-8
+    gamma: Annotated[
+        float, arg(help="Share of the newest gradient in the average.")
+    ] = 1e-4
+
+    def __str__(self) -> str:
+        return f"Bop {self.threshold:g}"
 
     def build(self, steps_per_epoch: int, epochs: int) -> tf_keras.optimizers.Optimizer:
         """The larqlite optimizer."""
@@ -69,6 +93,9 @@ class TwoOptimizers:
 
     binary: Adam | Bop = field(default_factory=Adam)
     other: Adam | SGD = field(default_factory=SGD)
+
+    def __str__(self) -> str:
+        return f"binary: {self.binary}; other: {self.other}"
 
     def build(self, steps_per_epoch: int, epochs: int) -> tf_keras.optimizers.Optimizer:
         """The larqlite optimizer, a `CaseOptimizer`."""

@@ -6,13 +6,15 @@ its outcome: that is in `_options.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from tyro.conf import arg
 
 from larqlite.errors import ArgumentError, near_matches
+from larqlite_zoo import _registry
 from larqlite_zoo.training._optimizers import Adam, AnyOptimizer
+from larqlite_zoo.training._schedules import Cosine
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -22,7 +24,9 @@ class Distillation:
     """What a student learns from a teacher beside the labels.
 
     Raises:
-        ArgumentError: with a teacher and no weight above 0, or the other way round.
+        ArgumentError: a teacher without a matching weight above 0, or the other way
+            round; a negative weight, a temperature that is not positive, or lists of
+            layers that do not pair.
     """
 
     teacher: Annotated[
@@ -30,8 +34,14 @@ class Distillation:
     ] = None
     teacher_weights: Annotated[
         str | None,
-        arg(help="A weight file, or the model of an earlier stage, for the teacher."),
+        arg(
+            help="For the teacher: a weight file, the model of an earlier stage, or a "
+            "word for published weights."
+        ),
     ] = None
+    allow_missing_teacher_weights: Annotated[
+        bool, arg(help="Accept a teacher that nobody has trained.")
+    ] = False
     classification_weight: Annotated[
         float, arg(help="Factor of the cross-entropy with the labels.")
     ] = 1.0
@@ -59,6 +69,37 @@ class Distillation:
         bool, arg(help="Let the output loss change the teacher too.")
     ] = False
 
+    def __post_init__(self) -> None:
+        weights = self.attention_weight, self.output_weight
+        found = f"attention_weight={weights[0]}, output_weight={weights[1]}"
+        if min(*weights, self.classification_weight) < 0:
+            raise ArgumentError(
+                f"distillation: {found}, classification_weight="
+                f"{self.classification_weight}.\n  Fix: no number below 0."
+            )
+        if self.teacher is None and any(weights):
+            raise ArgumentError(
+                f"distillation: {found}, but no teacher to match.\n"
+                "  Fix: teacher=NAME of a registered model, or both weights 0."
+            )
+        if self.teacher is not None and not any(weights):
+            raise ArgumentError(
+                f'distillation: the teacher "{self.teacher}" teaches nothing: {found}.\n'
+                "  Fix: one of the two above 0, or teacher=None."
+            )
+        if not self.temperature > 0:
+            raise ArgumentError(
+                f"distillation: temperature={self.temperature}.\n  Fix: a positive number."
+            )
+        own, theirs = self.attention_layers, self.teacher_attention_layers
+        if (self.attention_weight and not own) or (theirs and len(theirs) != len(own)):
+            raise ArgumentError(
+                f"distillation: attention_weight={self.attention_weight} with "
+                f"{len(own)} attention_layers and {len(theirs)} "
+                "teacher_attention_layers.\n  Fix: at least one layer, and as many of "
+                "the teacher, or none where the names are the same."
+            )
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -70,12 +111,14 @@ class Recipe:
 
     name: Annotated[str, arg(help="The name of the recipe.")]
     model: Annotated[str, arg(help="The registered model: `lqz list`.")]
-    dataset: Annotated[str, arg(help="The dataset: `lqz list --datasets`.")] = "imagenet"
+    dataset: Annotated[str, arg(help="The dataset: `lqz list --datasets`.")] = (
+        "imagenet"
+    )
     epochs: Annotated[int, arg(help="How often to go through the images.")] = 100
     batch_size: Annotated[
         int, arg(help="Images of one step, over all replicas together.")
     ] = 256
-    optimizer: AnyOptimizer = field(default_factory=Adam)
+    optimizer: Annotated[AnyOptimizer, arg(name="")] = field(default_factory=Adam)
     preprocessing: Annotated[
         str | None, arg(help="How images become numbers; None for the dataset's own.")
     ] = None
@@ -84,20 +127,38 @@ class Recipe:
     ] = None
     initial_weights: Annotated[
         str | None,
-        arg(help="A weight file, or the model of an earlier stage, to start from."),
+        arg(
+            help="To start from: a weight file, the model of an earlier stage, or a word "
+            "for published weights."
+        ),
     ] = None
     precision: Annotated[
         Precision, arg(help="The dtype policy of the model's computations.")
     ] = "float32"
-    distillation: Distillation = field(default_factory=Distillation)
+    distillation: Annotated[Distillation, arg(name="")] = field(
+        default_factory=Distillation
+    )
+    train_images: Annotated[
+        int | None, arg(help="Use only the first n training images; None for all.")
+    ] = None
+    validation_images: Annotated[
+        int | None, arg(help="Use only the first n validation images; None for all.")
+    ] = None
     seed: Annotated[int, arg(help="Of first weights, shuffling, augmentation.")] = 1
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("image_size", 1)):
+        for name in (
+            "epochs",
+            "batch_size",
+            "image_size",
+            "train_images",
+            "validation_images",
+        ):
             value = getattr(self, name)
-            if value is not None and value < least:
+            if value is not None and value < 1:
                 raise ArgumentError(
-                    f"{self.name}: {name}={value}.\n  Fix: a number of at least {least}."
+                    f"{self.name}: --{name.replace('_', '-')} {value}.\n"
+                    "  Fix: a number of at least 1."
                 )
 
 
@@ -107,29 +168,69 @@ class MultiStage:
 
     Where a stage says `initial_weights="r2b_ban"` or `teacher_weights="r2b_ban"`, it
     takes the weights of the student of that Keras name that an earlier stage trained.
+
+    Raises:
+        ArgumentError: no stages, or an `initial_stage` that is none of them.
     """
 
     name: Annotated[str, arg(help="The name of the recipe.")]
     stages: tuple[Recipe, ...]
+    initial_stage: Annotated[
+        int,
+        arg(
+            help="The first stage to run, counted from 0; the ones before it are done."
+        ),
+    ] = 0
 
     def __post_init__(self) -> None:
         if not self.stages:
             raise ArgumentError(f"{self.name}: no stages.\n  Fix: at least one recipe.")
+        if not 0 <= self.initial_stage < len(self.stages):
+            raise ArgumentError(
+                f"{self.name}: initial_stage={self.initial_stage} of {len(self.stages)} "
+                f"stages.\n  Fix: 0 to {len(self.stages) - 1}."
+            )
+
+    def with_each_stage(self, **changes) -> MultiStage:
+        """The same stages with some fields changed in all of them.
+
+        Example:
+            >>> from larqlite_zoo import training
+            >>> short = training.recipe("TrainR2B").with_each_stage(epochs=1)
+            >>> [stage.epochs for stage in short.stages]
+            [1, 1, 1, 1]
+        """
+        stages = tuple(replace(stage, **changes) for stage in self.stages)
+        return replace(self, stages=stages)
 
 
 AnyRecipe = Recipe | MultiStage
 
 _recipes: dict[str, AnyRecipe] = {}
+_notes: dict[str, str] = {}
 
 
-def add_recipe(recipe: AnyRecipe) -> AnyRecipe:
-    """Lists a recipe under its name."""
+def add_recipe(recipe: AnyRecipe, notes: str = "") -> AnyRecipe:
+    """Lists a recipe under its name.
+
+    Args:
+        recipe: a `Recipe` or `MultiStage`.
+        notes: where it comes from, and what it does not do.
+    """
     _recipes[recipe.name] = recipe
+    _notes[recipe.name] = notes
     return recipe
 
 
 def recipe(name: str) -> AnyRecipe:
     """The recipe of that name, or of the registered model of that name.
+
+    Upper and lower case, hyphens and underscores make no difference. A registered model
+    that has no recipe gets a plain one: 100 epochs of Adam, the learning rate falling
+    from 1e-3 along a cosine.
+
+    Args:
+        name: such as "TrainQuickNet", "train_quicknet", "quicknet" or "QuickNet".
 
     Raises:
         ArgumentError: there is none; the message lists near matches.
@@ -138,20 +239,46 @@ def recipe(name: str) -> AnyRecipe:
         >>> from larqlite_zoo import training
         >>> training.recipe("binary_vgg_small").name
         'TrainBinaryVGGSmall'
+        >>> training.recipe("train-quicknet").model
+        'quicknet'
     """
-    if name in _recipes:
-        return _recipes[name]
-    of_model = [r for r in _recipes.values() if getattr(r, "model", None) == name]
-    if of_model:
-        return of_model[0]
-    models = [getattr(r, "model", r.name) for r in _recipes.values()]
-    raise ArgumentError(
-        f'no recipe or model "{name}".{near_matches(name, [*_recipes, *models])}\n'
-        "  Fix: a name of `lqz list --recipes` or `lqz list`."
+    for known, found in _recipes.items():
+        if _fold(known) == _fold(name):
+            return found
+    try:
+        entry = _registry.find(name)
+    except ArgumentError as error:
+        functions = [entry.function for entry in _registry.entries()]
+        known = [*_recipes, *_registry.list_models(), *functions]
+        raise ArgumentError(
+            f'no recipe or model "{name}".{near_matches(str(name), known)}\n'
+            "  Fix: a name of `lqz list --recipes` or `lqz list`."
+        ) from error
+    if entry.recipe in _recipes:
+        return _recipes[entry.recipe]
+    for found in _recipes.values():
+        if getattr(found, "model", None) == entry.name:
+            return found
+    return Recipe(
+        name=f"Train{entry.function}", model=entry.name, optimizer=Adam(Cosine(1e-3))
     )
 
 
 def recipe_names() -> list[str]:
-    """Names of all recipes, sorted."""
+    """Names of all recipes, sorted.
+
+    Example:
+        >>> from larqlite_zoo import training
+        >>> "TrainQuickNet" in training.recipe_names()
+        True
+    """
     return sorted(_recipes)
 
+
+def recipe_notes(name: str) -> str:
+    """What is to be known of a recipe: its source, and where it differs from it."""
+    return _notes.get(recipe(name).name, "")
+
+
+def _fold(name: str) -> str:
+    return str(name).lower().replace("_", "").replace("-", "")

@@ -26,3 +26,14 @@ add_recipe(
         optimizer=Adam(Cosine(2e-3)),
     )
 )
+add_recipe(
+    Recipe(
+        name="TrainBinaryResNet20",
+        model="binary_resnet20",
+        dataset="fashion_mnist",
+        epochs=40,
+        batch_size=128,
+        optimizer=Adam(Cosine(5e-3, warmup=1)),
+    ),
+    notes="Ours, for Fashion-MNIST; for CIFAR-10 add --dataset cifar10 --epochs 200.",
+)
