@@ -1,5 +1,6 @@
 """Networks of the literature, one file per family."""
 
+from larqlite_zoo.literature.adabin import AdaBinResNet18
 from larqlite_zoo.literature.binary_alexnet import BinaryAlexNet
 from larqlite_zoo.literature.birealnet import BiRealNet
 from larqlite_zoo.literature.densenet import (
@@ -10,6 +11,7 @@ from larqlite_zoo.literature.densenet import (
 )
 from larqlite_zoo.literature.dorefanet import DoReFaNet
 from larqlite_zoo.literature.meliusnet import MeliusNet22
+from larqlite_zoo.literature.reactnet import ReActNet18, ReActNetA
 from larqlite_zoo.literature.real_to_bin import (
     RealToBinaryNet,
     RealToBinNetBAN,
@@ -25,6 +27,7 @@ from larqlite_zoo.literature.strong_baseline import (
 from larqlite_zoo.literature.xnornet import XNORNet
 
 __all__ = [
+    "AdaBinResNet18",
     "BinaryAlexNet",
     "BiRealNet",
     "BinaryResNetE18",
@@ -34,6 +37,8 @@ __all__ = [
     "BinaryDenseNet45",
     "DoReFaNet",
     "MeliusNet22",
+    "ReActNet18",
+    "ReActNetA",
     "RealToBinaryNet",
     "RealToBinNetFP",
     "RealToBinNetBAN",
