@@ -66,11 +66,11 @@ class RPReLU(_ChannelwiseActivation):
         ArgumentError: the number of channels is not known when it is built.
 
     Example:
-        >>> layer = lq.layers.RPReLU()
+        >>> layer = lq.layers.RPReLU(name="bend")
         >>> layer(tf.constant([[-4.0], [0.0], [2.0]])).numpy().ravel().tolist()
         [-1.0, 0.0, 2.0]
         >>> [weight.name for weight in layer.weights]
-        ['gamma:0', 'beta:0', 'zeta:0']
+        ['bend/gamma:0', 'bend/beta:0', 'bend/zeta:0']
 
     References:
         ReActNet, https://arxiv.org/abs/2003.03488, eq. 6.
