@@ -11,9 +11,10 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
-from larqlite.errors import ArgumentError
 from larqlite_zoo import _registry
 from larqlite_zoo.datasets import Dataset
+from larqlite_zoo.training._distillation import with_teacher
+from larqlite_zoo.training._first_weights import weight_file
 from larqlite_zoo.training._recipe import Recipe
 
 
@@ -55,14 +56,9 @@ def build(
                 recipe.model,
                 input_shape=shape,
                 num_classes=data.num_classes,
-                weights=weight_file(recipe.initial_weights, output),
+                weights=weight_file(recipe.initial_weights, output, recipe.model),
             )
-        model = student
-        loss: tf_keras.losses.Loss | str = "sparse_categorical_crossentropy"
-        if recipe.distillation.teacher is not None:
-            from larqlite_zoo.training._distillation import with_teacher
-
-            model, loss = with_teacher(student, recipe, data, shape, output)
+        model, loss = with_teacher(student, recipe, data, shape, output)
         model.compile(
             optimizer,
             loss,
@@ -84,23 +80,6 @@ def image_shape(recipe: Recipe, data: Dataset) -> tuple[int, int, int]:
         return size, size, 3
     height, width, channels = data.image_shape
     return (height, width, channels) if size is None else (size, size, channels)
-
-
-def weight_file(name: str | None, output: Path) -> str | None:
-    """The path of a weight file: as given, or of a student of an earlier stage.
-
-    Raises:
-        ArgumentError: neither exists.
-    """
-    if name is None or Path(name).exists():
-        return name
-    earlier = output.parent / "models" / f"{name}_weights.h5"
-    if earlier.exists():
-        return str(earlier)
-    raise ArgumentError(
-        f'weights "{name}": there is no such file, and no earlier stage has left '
-        f"{earlier}.\n  Fix: the path of a weight file, or run the earlier stages."
-    )
 
 
 def _learning_rate(optimizer) -> Callable[[int], float]:
