@@ -1,21 +1,31 @@
-"""The files of a run: written whole or not at all, and refused before training."""
+"""The files of a run: written whole or not at all, locked, refused before training."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from larqlite.errors import LarqliteError
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NOT_WRITABLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST,
+)  # fmt: skip
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of some network file systems
+NEARLY_FULL = 2**16
+
 
 class OutputError(LarqliteError, OSError):
-    """An output folder that cannot be written, or has too little space."""
+    """An output folder that cannot be written, has too little space, or is in use."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -29,14 +39,40 @@ def write_json(path: Path, content) -> None:
 
 
 def write(path: Path, writer: Callable[[Path], object]) -> None:
-    """Calls `writer` with a temporary path of the same suffix, then moves it to `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    """Calls `writer` with a temporary path of the same suffix, then moves it to `path`.
+
+    The temporary name is always the same, so what a killed process leaves is overwritten
+    by the next one. The content is on the disk before it gets its name.
+
+    Raises:
+        OutputError: there is no space, or no right to write.
+    """
+    temporary = path.with_name(f".part.{path.name}")
     try:
-        writer(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            writer(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except Exception as error:  # h5py raises RuntimeError for a full disk
+        raise_if_full(path, error)
+        raise
+
+
+def raise_if_full(path: Path, error: Exception, advice: str = "") -> None:
+    """Raises OutputError where `error`, met in writing `path`, is one of the disk."""
+    number = getattr(error, "errno", None)
+    if number in NOT_WRITABLE:
+        raise _not_writable(path, error) from error
+    told = os.strerror(errno.ENOSPC) in str(error)
+    if number in NO_SPACE or told or _nearly_full(path.parent):
+        raise OutputError(
+            f"{path}: could not be written, the disk is full.\n"
+            f"{advice}  Fix: free some space; the same command then goes on."
+        ) from error
 
 
 def plain(value):
@@ -48,10 +84,16 @@ def plain(value):
     return list(value)
 
 
-def require_space(folder: Path, needed: int, what: str) -> None:
+def require_space(folder: Path, needed: int, what: str, flag: str = "--output") -> None:
     """Makes sure that `needed` bytes can be written to `folder`, before hours of work.
 
     The bytes are reserved for a moment, so that quotas count too.
+
+    Args:
+        folder: made if it does not exist.
+        needed: bytes.
+        what: what needs them, in the plural.
+        flag: the option that names another folder.
 
     Raises:
         OutputError: the folder cannot be made or written, or has too little space.
@@ -61,17 +103,69 @@ def require_space(folder: Path, needed: int, what: str) -> None:
         with tempfile.TemporaryFile(dir=folder) as file:
             os.posix_fallocate(file.fileno(), 0, max(needed, 1))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in NO_SPACE:
             raise OutputError(
                 f"{folder}: {what} need {needed / 2**20:.1f} MiB, and there is not so "
                 f"much space ({error.strerror}).\n  Fix: free some, keep fewer "
-                "checkpoints (--keep-checkpoints), or write elsewhere (--output)."
+                f"checkpoints (--keep-checkpoints), or write elsewhere ({flag})."
             ) from error
-        if isinstance(error, (PermissionError, NotADirectoryError, FileExistsError)) or (
-            error.errno == errno.EROFS
-        ):
-            raise OutputError(
-                f"{folder}: cannot write there ({error.strerror}).\n"
-                "  Fix: another folder (--output), or the rights to write to this one."
-            ) from error
+        if error.errno in NOT_WRITABLE:
+            raise _not_writable(folder, error, flag) from error
         raise
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes from training into the folder; a killed one unlocks it.
+
+    Raises:
+        OutputError: another process does, or the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise_if_full(folder / ".lock", error)
+        raise
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise OutputError(
+                f"{folder}: another process is training there ({lock.read().strip()})."
+                "\n  Fix: wait for it, stop it, or write elsewhere (--output)."
+            ) from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        with contextlib.suppress(
+            OSError
+        ):  # a full disk is told by what needs the space
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {os.uname().nodename}\n")
+            lock.flush()
+        yield
+
+
+def bytes_of(folder: Path) -> int:
+    """Bytes of the files in a folder; 0 where there is none."""
+    sizes = 0
+    for path in folder.glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            sizes += path.stat().st_size
+    return sizes
+
+
+def _nearly_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < NEARLY_FULL
+    except OSError:
+        return False
+
+
+def _not_writable(path: Path, error, flag: str = "--output") -> OutputError:
+    return OutputError(
+        f"{path}: cannot write there ({error.strerror}).\n"
+        f"  Fix: another folder ({flag}), or the rights to write to this one."
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import fcntl
@@ -9,6 +10,7 @@ import io
 import json
 import platform
 import shutil
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -25,6 +27,12 @@ OWN_FILES = (
     CONFIG, FINISHED, "history.csv", "history.json", "curves.png",
     "summary.txt", "summary.json",
 )  # fmt: skip
+OWN_FOLDERS = ("checkpoints", "tensorboard")
+OWN_PATTERNS = (
+    "checkpoints/ckpt-*", "checkpoints/checkpoint*",
+    "tensorboard/train/events.out.*", "tensorboard/validation/events.out.*",
+)  # fmt: skip
+MODEL_FILES = (".keras", "_weights.h5", ".json")
 
 
 def finished(output: Path, recipe, options) -> dict | None:
@@ -52,6 +60,8 @@ def check_same_recipe(output: Path, recipe) -> None:
         f"{name}: {there.get(name)!r} there, {here.get(name)!r} now"
         for name in sorted({*there, *here})
         if there.get(name) != here.get(name)
+        # A field that is younger than that run, and off, was off then.
+        and (name in there or here[name])
     ]
     if differing:
         raise ArgumentError(
@@ -63,10 +73,18 @@ def check_same_recipe(output: Path, recipe) -> None:
 
 def clear(output: Path) -> None:
     """Removes what an earlier run left in the folder, and nothing else."""
-    for name in OWN_FILES:
-        (output / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "tensorboard"):
-        shutil.rmtree(output / name, ignore_errors=True)
+    ours = [output / name for name in OWN_FILES]
+    if (output / FINISHED).exists():
+        weights = json.loads((output / FINISHED).read_text(encoding="utf-8"))["weights"]
+        model = (weights or "").removesuffix("_weights.h5")
+        ours += [output / f"{model}{end}" for end in MODEL_FILES if model]
+    for pattern in OWN_PATTERNS:
+        ours += output.glob(pattern)
+    for path in ours:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for folder in ("tensorboard/train", "tensorboard/validation", *OWN_FOLDERS):
+        with contextlib.suppress(OSError):  # it is not there, or holds other files
+            (output / folder).rmdir()
 
 
 def begin(output: Path, recipe, options, model: tf_keras.Model) -> None:
@@ -114,6 +132,8 @@ def announce(console, run, first_step: int) -> None:
         f"{run.steps} steps; files in {run.output}",
         highlight=False,
     )
+    for path in run.checkpoints.damaged:
+        console.print(f"{path} is damaged; using one before it", highlight=False)
     if first_step:
         console.print(
             f"going on at step {first_step + 1} of {run.steps * recipe.epochs}",
@@ -123,7 +143,8 @@ def announce(console, run, first_step: int) -> None:
 
 def bytes_needed(model: tf_keras.Model, keep: int) -> int:
     """Disk space of the checkpoints, one more being written, and the final files."""
-    variables = [*model.weights, *model.optimizer.variables]
+    metrics = [variable for metric in model.metrics for variable in metric.variables]
+    variables = [*model.weights, *model.optimizer.variables, *metrics]
     one = sum(int(np.prod(v.shape)) * v.dtype.size for v in variables)
     return one * (keep + 1) + 3 * one + 2**20
 
@@ -148,6 +169,10 @@ def finish(run):
             f"the validation images of {recipe.dataset}; files in {run.output}",
             highlight=False,
         )
+    elif run.options.save_weights:
+        # Statistics of a BatchNormalization are gathered from all workers when read.
+        with tempfile.TemporaryDirectory() as elsewhere:
+            save_model(run.trained.student, Path(elsewhere))
     return Result(row, history, weights, run.output)
 
 

@@ -17,15 +17,24 @@ from larqlite_zoo import datasets
 from larqlite_zoo.datasets import _pipeline as pipeline
 from larqlite_zoo.training import (
     _distribution as distribution,
+)
+from larqlite_zoo.training import (
     _divergence as divergence,
+)
+from larqlite_zoo.training import (
     _files as files,
+)
+from larqlite_zoo.training import (
     _outputs as outputs,
 )
 from larqlite_zoo.training._model import Trained, build
 from larqlite_zoo.training._options import Options
 from larqlite_zoo.training._progress import progress_bar
-from larqlite_zoo.training._recipe import Recipe
-from larqlite_zoo.training._state import Checkpoints, History, Progress
+from larqlite_zoo.training._random import random_state
+from larqlite_zoo.training._recipe import MultiStage, Recipe
+from larqlite_zoo.training._saving import Progress
+from larqlite_zoo.training._state import Checkpoints, History
+from larqlite_zoo.training._tensorboard import Scalars
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ class Result:
 
 
 def train(
-    recipe: Recipe,
+    recipe: Recipe | MultiStage,
     options: Options | None = None,
     *,
     data: datasets.Dataset | None = None,
@@ -60,7 +69,8 @@ def train(
     threads).
 
     Args:
-        recipe: what to train; see `recipe("TrainBinaryVGGSmall")`.
+        recipe: what to train; see `recipe("TrainBinaryVGGSmall")`. Of a `MultiStage` all
+            stages are trained, as `train_stages` does, and the last one's result counts.
         options: where to write, how often, on which devices.
         data: a dataset of your own instead of the one that the recipe names.
         console: where to print.
@@ -75,46 +85,60 @@ def train(
             output folder that holds a run of another recipe.
         DivergenceError: the loss became NaN or infinite.
     """
+    if isinstance(recipe, MultiStage):
+        from larqlite_zoo.training._stages import train_stages
+
+        return train_stages(
+            recipe, options, data=data, console=console, command=command
+        )[-1]
     options = options or Options()
     console = console or Console()
     output = options.output or Path("runs") / recipe.name
     finished = outputs.finished(output, recipe, options)
     if finished is not None:
         console.print(
-            f"{output}: this run is finished. Begin anew with --restart.", highlight=False
+            f"{output}: this run is finished. Begin anew with --restart.",
+            highlight=False,
         )
         return Result(output=output, **finished)
-    data = data or datasets.load(recipe.dataset, folder=options.folder)
-    with _dtype_policy(recipe.precision):
-        run = _Run(recipe, options, data, console, output, command)
-        try:
-            return run.run()
-        finally:
-            run.close()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_dtype_policy(recipe.precision))
+        return _Run(recipe, options, data, console, output, command, stack).run()
 
 
 class _Run:
-    """The parts of one run, made in the order in which something can be refused."""
+    """The parts of one run, made in the order in which something can be refused.
 
-    def __init__(self, recipe, options, data, console, output, command):
-        self.recipe, self.options, self.data = recipe, options, data
+    `stack` ends what must not outlive the run.
+    """
+
+    def __init__(self, recipe, options, data, console, output, command, stack):
+        self.recipe, self.options = recipe, options
         self.console, self.output = console, output
         self.command = command or f"lqz train {recipe.name}"
+        # Several workers must find each other before TensorFlow computes anything.
         self.strategy = distribution.strategy(options.strategy)
         self.shard = distribution.shard_of(self.strategy)
         self.chief = self.shard[0] == 0
         distribution.check_batch(recipe.batch_size, self.strategy)
-        self.steps = pipeline.steps_per_epoch(data.train, recipe.batch_size)
+        stack.enter_context(distribution.losses_named(self.strategy, output))
+        if self.chief:
+            stack.enter_context(files.locked(output))
+            files.require_space(options.results, 2**16, "results", "--results")
+        if not options.restart:
+            outputs.check_same_recipe(output, recipe)
+        data = data or datasets.load(recipe.dataset, folder=options.folder)
+        self.data = _first_images(data, recipe)
+        self.steps = pipeline.steps_per_epoch(self.data.train, recipe.batch_size)
         self.preprocessing = datasets.preprocessing(
-            recipe.preprocessing or data.preprocessing, recipe.image_size
+            recipe.preprocessing or self.data.preprocessing, recipe.image_size
         )
+        self.random_states: list[tf.Variable] = []
         self.trained: Trained = self._build()
         if self.chief:
-            needed = outputs.bytes_needed(self.trained.model, options.keep_checkpoints)
-            files.require_space(output, needed, "the checkpoints of this run")
+            self._require_space()
             if options.restart:
                 outputs.clear(output)
-        outputs.check_same_recipe(output, recipe)
         self._try_one_validation_batch()
         with self.strategy.scope():
             self.checkpoints = Checkpoints(
@@ -122,19 +146,27 @@ class _Run:
                 self.trained.model,
                 options.keep_checkpoints,
                 writes=self.chief,
+                random_states=self.random_states,
             )
         self.history = History(output, writes=self.chief)
+        self._stack = stack
 
     def run(self) -> Result:
         recipe, options = self.recipe, self.options
         first_step = self.checkpoints.restore()
+        distribution.require_same_step(self.strategy, first_step, self.output)
         epoch, inside = divmod(first_step, self.steps)
         self.history.load(epoch)
-        earlier = self.history.rows[-1]["seconds"] if self.history.rows else 0.0
+        earlier = float(self.checkpoints.seconds.numpy())
         begin = time.perf_counter()
         if self.chief:
             outputs.begin(self.output, recipe, options, self.trained.student)
         outputs.announce(self.console, self, first_step)
+        if self.checkpoints.last is None:
+            with self.strategy.scope():
+                self.checkpoints.save(
+                    0
+                )  # what a divergence in the first steps goes back to
         progress = Progress(
             self.checkpoints,
             self.history,
@@ -147,11 +179,9 @@ class _Run:
         )
         callbacks = [progress]
         if options.tensorboard and self.chief:
-            callbacks.append(
-                tf_keras.callbacks.TensorBoard(
-                    str(self.output / "tensorboard"), write_graph=False, profile_batch=0
-                )
-            )
+            scalars = Scalars(self.output / "tensorboard", self.history)
+            self._stack.callback(scalars.close)
+            callbacks.append(scalars)
         total = recipe.epochs * self.steps
         shown = options.progress and self.chief
         with progress_bar(self.console, shown, total, progress) as bar:
@@ -160,7 +190,9 @@ class _Run:
                 self._fit(first_step, epoch, epoch + 1, self.steps - inside, callbacks)
                 epoch += 1
             if epoch < recipe.epochs:
-                self._fit(epoch * self.steps, epoch, recipe.epochs, self.steps, callbacks)
+                self._fit(
+                    epoch * self.steps, epoch, recipe.epochs, self.steps, callbacks
+                )
         return outputs.finish(self)
 
     def batches(self, first_step: int, shard=None, replica_batch_size=None):
@@ -181,22 +213,6 @@ class _Run:
             self.data.validation, self.preprocessing, batch_size=self.recipe.batch_size
         )
 
-    def start_again(self) -> None:
-        """Puts the weights back to those before the first step."""
-        fresh = self._build()
-        self.trained.model.set_weights(fresh.model.get_weights())
-        for variable, first in zip(
-            self.trained.model.optimizer.variables,
-            fresh.model.optimizer.variables,
-            strict=True,
-        ):
-            variable.assign(first)
-
-    def close(self) -> None:
-        """Ends what must not outlive the run."""
-        if hasattr(self, "checkpoints"):
-            self.checkpoints.close()
-
     def _fit(self, first_step, first_epoch, epochs, steps, callbacks) -> None:
         def of_worker(context: tf.distribute.InputContext):
             return self.batches(
@@ -212,7 +228,10 @@ class _Run:
             steps_per_epoch=steps,
             validation_data=self.validation(),
             validation_freq=_validated(
-                first_epoch, epochs, self.options.validation_frequency, self.recipe.epochs
+                first_epoch,
+                epochs,
+                self.options.validation_frequency,
+                self.recipe.epochs,
             ),
             callbacks=callbacks,
             verbose=0,
@@ -220,14 +239,20 @@ class _Run:
 
     def _build(self) -> Trained:
         tf_keras.utils.set_random_seed(self.recipe.seed)
-        return build(
-            self.recipe,
-            self.data,
-            self.strategy,
-            self.steps,
-            self.output,
-            self.options.flip_ratio,
-        )
+        with random_state(self.random_states):
+            return build(
+                self.recipe,
+                self.data,
+                self.strategy,
+                self.steps,
+                self.output,
+                self.options.flip_ratio,
+            )
+
+    def _require_space(self) -> None:
+        needed = outputs.bytes_needed(self.trained.model, self.options.keep_checkpoints)
+        there = files.bytes_of(self.output / "checkpoints")
+        files.require_space(self.output, needed - there, "the checkpoints of this run")
 
     def _try_one_validation_batch(self) -> None:
         """Finds what does not fit before training does, and creates all metrics."""
@@ -245,6 +270,16 @@ def _validated(first: int, end: int, frequency: int, epochs: int) -> list[int]:
         for epoch in range(first + 1, end + 1)
         if epoch % frequency == 0 or epoch == epochs
     ] or [epochs]
+
+
+def _first_images(data: datasets.Dataset, recipe: Recipe) -> datasets.Dataset:
+    """The dataset, with as many images of each split as the recipe says."""
+    for split in ("train", "validation"):
+        count = getattr(recipe, f"{split}_images")
+        if count is not None:
+            first = getattr(data, split).first(count)
+            data = dataclasses.replace(data, **{split: first})
+    return data
 
 
 @contextlib.contextmanager

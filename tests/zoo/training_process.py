@@ -1,0 +1,193 @@
+"""A training run as a process of its own, which may kill itself where it is told to.
+
+`python training_process.py '{"output": ...}'` trains; `--serve` imports everything, then
+forks one process for each line of JSON on its standard input, and prints how it ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+from rich.console import Console
+
+from larqlite_zoo import training
+from larqlite_zoo.training import _files, _outputs, _saving
+
+OPTIMIZERS = {
+    "adam": training.Adam(training.Cosine(5e-3)),
+    "sgd": training.SGD(training.Constant(0.05), momentum=0.9),
+    "plain_sgd": training.SGD(training.Constant(0.05)),
+    "bop": training.TwoOptimizers(
+        training.Bop(threshold=1e-4, gamma=1e-2), training.Adam(training.Cosine(5e-3))
+    ),
+    "adam_and_sgd": training.TwoOptimizers(
+        training.Adam(training.Constant(1e-3)),
+        training.SGD(training.Constant(0.05), momentum=0.9),
+    ),
+}
+
+
+def recipe(
+    model="tiny_dropout", optimizer="adam", epochs=3, batch_size=32, seed=1
+) -> training.Recipe:
+    """The recipe of the tests."""
+    return training.Recipe(
+        name="TrainTiny",
+        model=model,
+        dataset="fashion_mnist_subset",
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=OPTIMIZERS[optimizer],
+        train_images=256,
+        validation_images=96,
+        seed=seed,
+    )
+
+
+def options(output, **changes) -> training.Options:
+    """Checkpoints every three steps, results beside the output."""
+    output = Path(output)
+    if "results" in changes:
+        changes["results"] = Path(changes["results"])
+    chosen = {
+        "checkpoint_steps": 3, "keep_checkpoints": 2, "progress": False,
+        "results": output.parent / f"{output.name}_results",
+    } | changes  # fmt: skip
+    return training.Options(output=output, **chosen)
+
+
+def die() -> None:
+    """What `kill -9` does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arrange_death(kind: str, when: float) -> None:
+    """Makes this process kill itself.
+
+    Args:
+        kind: "step": in a thread, `when` steps after the start, fractions included.
+            "in_checkpoint": within the first write of a checkpoint of step `when` or
+            later, when its tensors are on the disk and nothing names them.
+            "before_listing": when a checkpoint is complete, but not yet listed.
+            "after_row": between the row of the history and the checkpoint of its epoch.
+            "before_results", "after_results": around the row of results.
+    """
+    if kind == "step":
+        _after_step(when)
+    elif kind in ("in_checkpoint", "before_listing"):
+        from tensorflow.python.checkpoint import checkpoint_management
+        from tensorflow.python.ops import gen_io_ops
+
+        module, name = {
+            "in_checkpoint": (gen_io_ops, "merge_v2_checkpoints"),
+            "before_listing": (
+                checkpoint_management,
+                "update_checkpoint_state_internal",
+            ),
+        }[kind]
+        really = getattr(module, name)
+
+        def write(*args, **kwargs):
+            text = f"{args} {kwargs}"
+            step = int(text.split("ckpt-")[1].split("'")[0].split("_")[0].split('"')[0])
+            if step >= when:
+                die()
+            return really(*args, **kwargs)
+
+        setattr(module, name, write)
+    elif kind == "after_row":
+        add = _saving.History.add
+
+        def add_and_die(self, row):
+            add(self, row)
+            if row["epoch"] >= when:
+                die()
+
+        _saving.History.add = add_and_die
+    elif kind == "before_results":
+        _outputs._append = lambda path, row: die()
+    elif kind == "after_results":
+        write_json = _files.write_json
+
+        def die_instead(path, content):
+            if path.name == _outputs.FINISHED:
+                die()
+            write_json(path, content)
+
+        _outputs.write_json = die_instead
+
+
+def _after_step(when: float) -> None:
+    ended = _saving.Progress.on_train_batch_end
+    began = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        began.append(time.perf_counter())
+        if len(began) == int(when) + 1:
+            fraction = when % 1 * (began[-1] - began[max(len(began) - 2, 0)])
+            threading.Timer(fraction, die).start()
+        ended(self, batch, logs)
+
+    _saving.Progress.on_train_batch_end = on_train_batch_end
+
+
+def main(job: dict) -> None:
+    """Trains as the job says."""
+    from tests.zoo import tiny_models
+
+    tiny_models.register()
+    if job.get("replicas"):
+        device = tf.config.list_physical_devices("CPU")[0]
+        each = tf.config.LogicalDeviceConfiguration()
+        tf.config.set_logical_device_configuration(device, [each] * job["replicas"])
+    tf.config.experimental.enable_op_determinism()
+    if "die" in job:
+        arrange_death(*job["die"])
+    training.train(
+        recipe(**job.get("recipe", {})),
+        options(job["output"], **job.get("options", {})),
+        console=Console(width=200),
+    )
+
+
+def _serve() -> None:
+    for line in sys.stdin:
+        job = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _run_and_exit(job)
+        _, status = os.waitpid(child, 0)
+        print(f"ended {os.waitstatus_to_exitcode(status)}", flush=True)
+
+
+def _run_and_exit(job: dict) -> None:
+    log = os.open(job["log"], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    code = 1
+    try:
+        main(job)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--serve":
+        _serve()
+    else:
+        main(json.loads(sys.argv[1]))
