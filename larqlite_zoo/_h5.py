@@ -14,14 +14,16 @@ from larqlite.errors import UnsupportedModelError
 Named = tuple[str, tuple[int, ...]]
 
 
-def require_same_shapes(model: tf_keras.Model, path: Path) -> None:
+def compare_shapes(model: tf_keras.Model, path: Path) -> bool:
     """Compares a file with a model in the order in which Keras loads it.
-
-    Files in Keras' newer layout (`.weights.h5`), which goes by names, are left to Keras.
 
     Args:
         model: any built tf_keras model.
         path: of an `.h5` file, of weights or of a whole model.
+
+    Returns:
+        False if the file is in Keras' newer layout (`.weights.h5`), which goes by names
+        and is left to Keras.
 
     Raises:
         UnsupportedModelError: the file cannot be read, or a weight has another shape;
@@ -31,7 +33,7 @@ def require_same_shapes(model: tf_keras.Model, path: Path) -> None:
         with h5py.File(path, "r") as file:
             group = file.get("model_weights", file)
             if not _attribute(group, "layer_names"):
-                return
+                return False
             in_file = list(_weights_of_file(group))
     except (OSError, KeyError) as error:
         raise UnsupportedModelError(
@@ -48,6 +50,7 @@ def require_same_shapes(model: tf_keras.Model, path: Path) -> None:
                 "model).\n  Fix: a file saved from the same network, with the same "
                 "num_classes, include_top and channels of the input."
             )
+    return True
 
 
 def _weights_of_file(group: h5py.Group) -> Iterator[Named]:

@@ -189,8 +189,8 @@ def find(name: str) -> Entry:
     for entry in entries_of_keras_name(name):
         return entry
     raise ArgumentError(
-        f'There is no model "{name}".\n'
-        f" {near_matches(name, _entries)} All names: larqlite_zoo.list_models()."
+        f'There is no model "{name}".{near_matches(name, _entries)}\n'
+        "  All names: larqlite_zoo.list_models()."
     )
 
 

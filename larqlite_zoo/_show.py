@@ -35,18 +35,18 @@ def print_models(pattern: str = "*", console: Console | None = None) -> None:
             f"  Fix: one of {', '.join(known)}.{near_matches(pattern.strip('*'), known)}"
         )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("Model", "Family"):
-        table.add_column(title, no_wrap=True)
-    for title in ("Input", "Parameters", "Size", "MACs", "1-bit MACs"):
+    table.add_column("Model", no_wrap=True)
+    for title in ("Input", "Parameters", "Size", "MACs", "1-bit\nMACs"):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("Published top-1")
+    table.add_column("Top-1 accuracy (%)", no_wrap=True)
     for name in names:
         table.add_row(*_row(card(name)))
-    console = console or Console()
+    console = console or _console()
     console.print(table)
     console.print(
-        "Size: of the weights as deployed, packed at their bit widths. MACs: of one "
-        "image of the input size given.\nSources of the accuracies: lqz card NAME."
+        "Size: of the weights as deployed, packed at their bit widths. MACs: of one image "
+        "of the input size given.\nAccuracy: as published by others, or measured by this "
+        "repository. Sources and commands: lqz card NAME."
     )
 
 
@@ -57,7 +57,7 @@ def print_card(card: Card, console: Console | None = None) -> None:
         card: from `larqlite_zoo.card`.
         console: to print on; the standard output by default.
     """
-    console = console or Console()
+    console = console or _console()
     console.print(f"[bold]{card.function}[/] ({card.name}): {escape(card.summary)}")
     facts = _grid()
     facts.add_row(
@@ -89,14 +89,22 @@ def _row(card: Card) -> tuple[str, ...]:
     macs = card.costs.macs
     return (
         card.name,
-        card.family,
         _size(card),
         _count(card.costs.parameters),
         memory_as_readable_str(8 * card.costs.deployed_bytes),
         _count(sum(macs.values())),
         _count(macs.get(1, 0)),
-        "\n".join(f"{a.top1:g} % {escape(a.dataset)}" for a in card.published) or "-",
+        _accuracies(card),
     )
+
+
+def _accuracies(card: Card) -> str:
+    """The first published and the last measured accuracy of each dataset."""
+    published = {a.dataset: a.top1 for a in reversed(card.published)}
+    measured = {m.dataset: m.top1 for m in card.measured}
+    lines = [f"{top1:g} {dataset}" for dataset, top1 in published.items()]
+    lines += [f"{top1:g} {dataset}, measured" for dataset, top1 in measured.items()]
+    return "\n".join(map(escape, lines)) or "-"
 
 
 def _costs(card: Card) -> Table:
@@ -131,6 +139,12 @@ def _measured_line(row: Measurement) -> str:
 def _print_rows(console: Console, lines: Iterable[str], otherwise: str) -> None:
     for line in list(lines) or [otherwise]:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _console() -> Console:
+    """The standard output; wide enough for the tables where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
 
 
 def _grid() -> Table:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import tf_keras
 
+import larqlite as lq
 from larqlite.errors import ArgumentError, UnsupportedModelError, near_matches
 from larqlite_zoo._card import WeightFile
 from larqlite_zoo._download import fetch, path_of_url
-from larqlite_zoo._h5 import require_same_shapes
+from larqlite_zoo._h5 import compare_shapes
 from larqlite_zoo._registry import Entry, entries_of_keras_name, find
 
 _FILE_ENDINGS = (".h5", ".hdf5", ".keras", ".ckpt")
@@ -95,24 +96,27 @@ def load_file(model: tf_keras.Model, path: Path) -> None:
     """Loads a weight file, or says what in it does not fit the model.
 
     Args:
-        model: any built tf_keras model.
+        model: any built tf_keras model; it changes only if everything fits.
         path: `.h5` (weights or a whole model), `.weights.h5`, `.keras`, or the prefix
             of a TensorFlow checkpoint.
 
     Raises:
         UnsupportedModelError: the file is of another network, or damaged.
     """
-    if path.name.endswith((".h5", ".hdf5")):
-        require_same_shapes(model, path)
-    try:
-        status = model.load_weights(path)
-        if status is not None:  # a TensorFlow checkpoint
-            status.expect_partial().assert_existing_objects_matched()
-    except (ValueError, KeyError, OSError, AssertionError) as error:
-        raise UnsupportedModelError(
-            f'{path}: these weights cannot be loaded into "{model.name}": {error}\n'
-            "  Fix: a file saved from the same network, with the same arguments."
-        ) from error
+    compared = path.name.endswith((".h5", ".hdf5")) and compare_shapes(model, path)
+    with lq.context.quantized_scope(False):  # latent weights, whatever is outside
+        before = None if compared else model.get_weights()
+        try:
+            status = model.load_weights(path)
+            if status is not None:  # a TensorFlow checkpoint
+                status.expect_partial().assert_existing_objects_matched()
+        except (ValueError, KeyError, OSError, AssertionError) as error:
+            if before is not None:
+                model.set_weights(before)
+            raise UnsupportedModelError(
+                f'{path}: these weights cannot be loaded into "{model.name}": {error}\n'
+                "  Fix: a file saved from the same network, with the same arguments."
+            ) from error
 
 
 def _check_path(name: str, weights: str, words: list[str]) -> None:
