@@ -32,6 +32,7 @@ extensions = [
     "draw",
     "gallery",
     "benchmark_table",
+    "zoo_tables",
     "public_names",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}

@@ -1,0 +1,146 @@
+"""Directives `zoo-models`, `zoo-recipes` and `zoo-results`: what the zoo itself says, as tables.
+
+`{zoo-models} literature` lists the cards of a family, or of the models whose names match a
+pattern; `{zoo-recipes}` all recipes; `{zoo-results} fashion_mnist` the rows of
+`results/fashion_mnist.csv`, each with its command.
+"""
+
+import csv
+from pathlib import Path
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def models_table(selection: str) -> str:
+    """Cards as a Markdown table: costs at the card's input size, published accuracies."""
+    import larqlite_zoo
+
+    cards = [larqlite_zoo.card(name) for name in larqlite_zoo.list_models()]
+    chosen = [card for card in cards if card.family == selection]
+    if not chosen:
+        chosen = [larqlite_zoo.card(n) for n in larqlite_zoo.list_models(selection)]
+    header = (
+        "model",
+        "input",
+        "parameters",
+        "size",
+        "MACs",
+        "of them binary",
+        "top-1 / top-5",
+    )
+    rows = [header, ("---", "---", *["---:"] * 4, "---")]
+    for card in chosen:
+        macs = sum(card.costs.macs.values())
+        rows.append(
+            (
+                f"{{py:func}}`~larqlite_zoo.{card.family}.{card.function}` "
+                f"([paper]({card.paper.url}))",
+                "×".join(map(str, card.input_shape)),
+                f"{card.costs.parameters:,}",
+                f"{card.costs.deployed_bytes / 2**20:.2f} MiB",
+                f"{macs / 1e6:,.0f} M",
+                f"{100 * card.costs.macs.get(1, 0) / macs:.1f} %",
+                "<br>".join(map(_accuracy, card.published)) or "–",
+            )
+        )
+    return _markdown(rows)
+
+
+def _accuracy(row) -> str:
+    top5 = "–" if row.top5 is None else f"{row.top5:g}"
+    return f"{row.top1:g} / {top5} ({row.source})"
+
+
+def recipes_table() -> str:
+    """The recipes as a Markdown table."""
+    from larqlite_zoo import training
+
+    rows = [("recipe", "model", "dataset", "epochs", "batch", "optimizer")]
+    rows.append(("---", "---", "---", "---:", "---:", "---"))
+    for name in training.recipe_names():
+        recipe = training.recipe(name)
+        stages = getattr(recipe, "stages", (recipe,))
+        for number, stage in enumerate(stages):
+            title = f"`{name}`" if len(stages) == 1 else f"`{name}`, stage {number}"
+            rows.append(
+                (
+                    title,
+                    f"`{stage.model}`",
+                    stage.dataset,
+                    f"{stage.epochs:,}",
+                    f"{stage.batch_size:,}",
+                    type(stage.optimizer).__name__,
+                )
+            )
+    return _markdown(rows)
+
+
+def results_table(dataset: str) -> str:
+    """The rows of a results file as a Markdown table, each with its command."""
+    with (RESULTS / f"{dataset}.csv").open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    columns = (
+        "model",
+        "top1",
+        "epochs",
+        "precision",
+        "seed",
+        "deployed_bytes",
+        "minutes",
+    )
+    rows = [(*columns, "command"), ("---", *["---:"] * (len(columns) - 1), "---")]
+    rows += [(*(row[name] for name in columns), f"`{row['command']}`") for row in found]
+    return _markdown(rows)
+
+
+def _markdown(rows) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+class _Table(SphinxDirective):
+    optional_arguments = 1
+
+    def text(self) -> str:
+        """The table in Markdown."""
+        raise TypeError(f"{type(self).__name__} defines no table")
+
+    def run(self) -> list[nodes.Node]:
+        container = nodes.container()
+        content = StringList(self.text().split("\n"), source="the zoo")
+        self.state.nested_parse(content, self.content_offset, container)
+        return container.children
+
+
+class Models(_Table):
+    """Replaces itself by the cards of a family."""
+
+    def text(self) -> str:
+        return models_table(self.arguments[0])
+
+
+class Recipes(_Table):
+    """Replaces itself by all recipes."""
+
+    def text(self) -> str:
+        return recipes_table()
+
+
+class Results(_Table):
+    """Replaces itself by the rows of a results file."""
+
+    def text(self) -> str:
+        self.env.note_dependency(str(RESULTS / f"{self.arguments[0]}.csv"))
+        return results_table(self.arguments[0])
+
+
+def setup(app: Sphinx) -> dict:
+    """Adds the directives."""
+    app.add_directive("zoo-models", Models)
+    app.add_directive("zoo-recipes", Recipes)
+    app.add_directive("zoo-results", Results)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
