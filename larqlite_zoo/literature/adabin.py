@@ -101,6 +101,7 @@ def AdaBinResNet18(
     image = image_input(
         "AdaBinResNet18", input_shape=input_shape, input_tensor=input_tensor,
         weights=weights, include_top=include_top, num_classes=num_classes,
+        minimum_size=17,
     )  # fmt: skip
     x = lq.layers.TwoSlopeReLU()(float_conv(image, 64, 7, strides=2))
     x = _layers.MaxPool2D(3, strides=2, padding="same")(x)

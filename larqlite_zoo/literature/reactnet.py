@@ -85,6 +85,7 @@ def ReActNet18(
     image = image_input(
         "ReActNet18", input_shape=input_shape, input_tensor=input_tensor,
         weights=weights, include_top=include_top, num_classes=num_classes,
+        minimum_size=17,
     )  # fmt: skip
     x = float_conv(image, 64, 7, strides=2)
     x = _layers.MaxPool2D(3, strides=2, padding="same")(x)
@@ -153,6 +154,7 @@ def ReActNetA(
     image = image_input(
         "ReActNetA", input_shape=input_shape, input_tensor=input_tensor,
         weights=weights, include_top=include_top, num_classes=num_classes,
+        minimum_size=17,
     )  # fmt: skip
     x = float_conv(image, 32, 3, strides=2)
     for filters in (64, 128, 128, 256, 256, *[512] * 6, 1024, 1024):

@@ -76,7 +76,7 @@ def BinaryResNet20(
     image = image_input(
         "BinaryResNet20", input_shape=input_shape, input_tensor=input_tensor,
         weights=weights, include_top=include_top, num_classes=num_classes,
-        default_size=32,
+        default_size=32, minimum_size=4,
     )  # fmt: skip
     x = _layers.Conv2D(
         16, 3, padding="same", use_bias=False, kernel_initializer="he_normal"

@@ -148,7 +148,7 @@ class TestAdaBinActivations:
         x = np.array([[-1.0], [2.0]], "float32")
         q, _, of_alpha, of_beta = value_and_gradients(levels, x, [[1.0], [1.0]])
         assert q.ravel().tolist() == [0.5, 0.5]
-        # u = 0 / 0 counts as 0: the sign is +1, h is 2.
+        # u = 0 / 0 counts as the constant 0, whose sign is +1.
         assert (of_alpha.numpy(), of_beta.numpy()) == (2, 2)
 
 
