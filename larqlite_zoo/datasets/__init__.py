@@ -1,6 +1,6 @@
 """Datasets as tf.data pipelines, and the preprocessing of images."""
 
-from larqlite_zoo.datasets import _fashion_mnist, _folder  # noqa: F401 - they register
+from larqlite_zoo.datasets import _fashion_mnist, _folder, _tfds  # noqa: F401 - register
 from larqlite_zoo.datasets._imagenet import preprocess_input
 from larqlite_zoo.datasets._preprocessing import preprocessing
 from larqlite_zoo.datasets._registry import load, names
