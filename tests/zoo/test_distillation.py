@@ -10,10 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError
-from larqlite_zoo import training
-from larqlite_zoo._card import Paper
-from larqlite_zoo._registry import register_model
-from larqlite_zoo.datasets import ArraySource, Dataset
+from larqlite_zoo import _registry
 from larqlite_zoo.training import (
     AttentionMatchingLossLayer,
     Distillation,
@@ -23,53 +20,24 @@ from larqlite_zoo.training import (
     get_unique_layer_with_partial_name,
 )
 from larqlite_zoo.training._distillation import logits_of, with_teacher
-
-layers = tf_keras.layers
-SHAPE = (8, 8, 1)
-
-
-def toy(name: str, filters: int = 4, decay: float = 0.0, final: str = "logits"):
-    """Registers a tiny network; returns its registered name."""
-
-    @register_model(name, summary="A toy.", paper=Paper("-", "-", 2026))
-    def build(*, input_shape=None, weights=None, num_classes=3, **_):
-        image = tf_keras.Input(input_shape)
-        penalty = tf_keras.regularizers.L2(decay) if decay else None
-        x = layers.Conv2D(
-            filters, 3, padding="same", kernel_regularizer=penalty, name=f"{name}_conv"
-        )(image)
-        x = layers.BatchNormalization(momentum=0.5, name=f"{name}_norm")(x)
-        x = layers.ReLU(name=f"{name}_block_out")(x)
-        x = layers.GlobalAveragePooling2D()(x)
-        x = layers.Dropout(0.5)(x)
-        x = layers.Dense(num_classes, name=f"{name}_{final}")(x)
-        model = tf_keras.Model(image, layers.Softmax(dtype="float32")(x), name=name)
-        if weights:
-            model.load_weights(weights)
-        return model
-
-    build.__name__ = build.__qualname__ = name
-    return name
+from tests.zoo.toys import SHAPE, data, images, labels, registered
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _toys():
-    from larqlite_zoo import _registry
-
-    before = dict(_registry._entries)
-    toy("toy_teacher", decay=0.1)
-    toy("toy_student")
-    toy("toy_wide", filters=6)
-    toy("toy_dense", final="classes")
-    yield
-    _registry._entries.clear()
-    _registry._entries.update(before)
+    with registered(
+        "toy_student",
+        toy_teacher={"decay": 0.1},
+        toy_wide={"filters": 6},
+        toy_dense={"final": "classes"},
+    ):
+        yield
 
 
 def taught(distillation: Distillation, model: str = "toy_student"):
     """`(teacher_student_model, student, recipe)`, compiled."""
     recipe = Recipe("TrainToy", model, distillation=distillation)
-    student = training._model._registry.get(model, input_shape=SHAPE, num_classes=3)
+    student = _registry.get(model, input_shape=SHAPE, num_classes=3)
     both, loss = with_teacher(student, recipe, data(), SHAPE, Path("nowhere/stage_1"))
     both.compile(tf_keras.optimizers.SGD(0.1), loss, metrics=["accuracy"])
     return both, student
@@ -88,19 +56,6 @@ def by_both(**changes) -> Distillation:
             **changes,
         }
     )
-
-
-def data() -> Dataset:
-    source = ArraySource(np.uint8(255 * images(6) % 255), labels(6))
-    return Dataset("toy", source, source, "abc", SHAPE, "small")
-
-
-def images(count: int) -> np.ndarray:
-    return np.random.RandomState(1).randn(count, *SHAPE).astype("float32")
-
-
-def labels(count: int) -> np.ndarray:
-    return np.arange(count) % 3
 
 
 def waves(shape, frequency: float, phase: float) -> np.ndarray:
@@ -441,19 +396,16 @@ def test_a_teacher_learns_from_the_loss_that_may_change_it(flag):
 
 
 REPLICAS = """
-    import sys
-    sys.path.insert(0, {tests!r})
     import numpy as np, tensorflow as tf, tf_keras
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * 2,
     )
-    import test_distillation as t
-    from pathlib import Path
+    from tests.zoo import test_distillation as t, toys
 
-    for name in ("toy_teacher", "toy_student"):
-        t.toy(name)
-    x, y = t.images(8), t.labels(8)
+    toys.toy("toy_teacher")
+    toys.toy("toy_student")
+    x, y = toys.images(8), toys.labels(8)
 
     def run(strategy, policy="float32"):
         tf_keras.mixed_precision.set_global_policy(policy)
@@ -492,5 +444,4 @@ REPLICAS = """
 
 @pytest.mark.slow
 def test_two_replicas_and_mixed_precision_report_and_learn_the_same(run_python):
-    code = REPLICAS.replace("{tests!r}", repr(str(Path(__file__).parent)))
-    assert "equal" in run_python(code)
+    assert "equal" in run_python(REPLICAS)
