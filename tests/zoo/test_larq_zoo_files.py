@@ -25,6 +25,7 @@ FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 MODELS = json.loads((FIXTURES / "larq_zoo_2.4.0.json").read_text())
 OUTPUTS = np.load(FIXTURES / "larq_zoo_2.4.0.npz")
 
+REGISTERED = larqlite_zoo.list_models()
 FAST = ("binary_densenet28@32", "quicknet_small")
 every_model = pytest.mark.parametrize(
     "name",
@@ -115,6 +116,16 @@ def test_it_costs_what_larq_counts(name):
     assert profile.deployed_bytes == expected["memory_bytes"]
     assert profile.macs == expected["macs"]
     assert profile.macs_by_precision.get(1, 0) == expected["binary_macs"]
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name in REGISTERED])
+def test_its_card_says_what_larq_counts(name):
+    expected, costs = MODELS[name], larqlite_zoo.card(name).costs
+    assert costs.parameters == expected["count_params"]
+    assert costs.deployed_parameters == expected["summary_params"]
+    assert costs.deployed_bytes == expected["memory_bytes"]
+    assert sum(costs.macs.values()) == expected["macs"]
+    assert costs.macs.get(1, 0) == expected["binary_macs"]
 
 
 @pytest.mark.parametrize("name", PAGES)
