@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's start-up messages out of what the command `lq` prints.
+"""Keeps TensorFlow's start-up messages out of what `lq` and `lqz` print.
 
 TensorFlow writes them straight to the error stream while it is imported, whatever
 log level is set. A program that imports larqlite as a library sees them as usual.
@@ -15,17 +15,21 @@ from pathlib import Path
 
 
 def is_the_command(arguments: list[str]) -> bool:
-    """Whether a process with these arguments (`sys.orig_argv`) is `lq`.
+    """Whether a process with these arguments (`sys.orig_argv`) is `lq` or `lqz`.
 
     >>> is_the_command(["python", ".venv/bin/lq", "summary"])
     True
     >>> is_the_command(["python", "-m", "larqlite", "summary"])
     True
+    >>> is_the_command(["python", ".venv/bin/lqz", "train", "quicknet"])
+    True
     >>> is_the_command(["python", "train.py", "lq"])
     False
     """
     start = arguments[1:3]
-    return start == ["-m", "larqlite"] or Path((start or [""])[0]).stem == "lq"
+    if start[:1] == ["-m"]:
+        return start[1:] in (["larqlite"], ["larqlite_zoo"])
+    return Path((start or [""])[0]).stem in ("lq", "lqz")
 
 
 @contextlib.contextmanager

@@ -1,22 +1,198 @@
 """The command `lqz`: list models and recipes, show cards, train, evaluate."""
 
+from __future__ import annotations
+
+import dataclasses
+import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
 import tyro
+from tyro.conf import (
+    FlagCreatePairsOff,
+    OmitArgPrefixes,
+    OmitSubcommandPrefixes,
+    Positional,
+    arg,
+    subcommand,
+)
 
 from larqlite.errors import LarqliteError
+from larqlite_zoo._imports import Imports, import_modules
+
+Json = FlagCreatePairsOff[
+    Annotated[bool, arg(help="Print JSON, for a program to read.")]
+]
+Model = Annotated[str, arg(metavar="MODEL", help="A registered model: `lqz list`.")]
+
+
+@dataclass(frozen=True)
+class List:
+    """List models, recipes or datasets."""
+
+    pattern: Positional[
+        Annotated[str, arg(metavar="PATTERN", help='Of names, such as "*net*18*".')]
+    ] = "*"
+    recipes: FlagCreatePairsOff[
+        Annotated[bool, arg(help="List the training recipes.")]
+    ] = False
+    datasets: FlagCreatePairsOff[Annotated[bool, arg(help="List the datasets.")]] = (
+        False
+    )
+    json: Json = False
+    imports: Imports = ()
+
+    def run(self) -> None:
+        from larqlite_zoo import _lists, _show
+
+        import_modules(self.imports)
+        if self.recipes or self.datasets:
+            kind = "recipe" if self.recipes else "dataset"
+            rows = getattr(_lists, f"{kind}_rows")(self.pattern)
+            show = getattr(_lists, f"print_{kind}s")
+        elif self.json:
+            rows = _lists.model_rows(self.pattern)
+        else:
+            _show.print_models(self.pattern)
+            return
+        if self.json:
+            print(json.dumps(rows, indent=2))
+        else:
+            show(rows)
+
+
+@dataclass(frozen=True)
+class Card:
+    """Show what is known of a model: paper, costs, accuracies, weight files."""
+
+    name: Positional[Model]
+    json: Json = False
+    imports: Imports = ()
+
+    def run(self) -> None:
+        import larqlite_zoo
+        from larqlite_zoo import _show
+
+        import_modules(self.imports)
+        card = larqlite_zoo.card(self.name)
+        if self.json:
+            print(json.dumps(dataclasses.asdict(card), indent=2))
+        else:
+            _show.print_card(card)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model by its recipe, or go on with a run that was interrupted.
+
+    `lqz train NAME --help` lists the flags of that recipe: all of its fields.
+    """
+
+    name: Positional[
+        Annotated[
+            str, arg(metavar="NAME", help="A model or a recipe, before all flags.")
+        ]
+    ]
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a model on the validation images of a dataset."""
+
+    model: Positional[
+        Annotated[
+            str,
+            arg(
+                metavar="MODEL",
+                help="A registered model, a saved one, or the folder of a finished run.",
+            ),
+        ]
+    ]
+    dataset: Annotated[
+        str | None, arg(help="`lqz list --datasets`; a run's folder knows its own.")
+    ] = None
+    weights: Annotated[
+        str | None,
+        arg(
+            metavar="FILE",
+            help="For a registered model: a file, the folder of a run, or the word for "
+            "published weights, which is the default where there are some.",
+            help_behavior_hint="",
+        ),
+    ] = None
+    folder: Annotated[
+        Path | None, arg(metavar="FOLDER", help="Where a local dataset lies.")
+    ] = None
+    image_size: Annotated[
+        int | None, arg(help="Height and width that the model sees.")
+    ] = None
+    preprocessing: Annotated[
+        str | None, arg(help="How images become numbers; None for the dataset's own.")
+    ] = None
+    images: Annotated[
+        int | None, arg(help="Use only the first n images; None for all.")
+    ] = None
+    batch_size: Annotated[int, arg(help="Images of one step.")] = 128
+    precision: Annotated[str, arg(help="The dtype policy of a registered model.")] = (
+        "float32"
+    )
+    threads: Annotated[
+        int | None, arg(help="Threads of TensorFlow; None leaves it to it.")
+    ] = None
+    json: Json = False
+    imports: Imports = ()
+
+    def run(self) -> None:
+        from larqlite_zoo import _train_command, training
+
+        import_modules(self.imports)
+        _train_command.use_threads(self.threads)
+        settings = dataclasses.asdict(self)
+        for name in ("json", "imports", "threads"):
+            del settings[name]
+        result = training.evaluate(
+            settings.pop("model"), settings.pop("dataset"), **settings
+        )
+        if self.json:
+            print(json.dumps(dataclasses.asdict(result), indent=2))
+        else:
+            print(result)
+
+
+Command = (
+    Annotated[List, subcommand("list")]
+    | Annotated[Card, subcommand("card")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command `lqz`."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    """Runs the command `lqz`.
+
+    Args:
+        arguments: the words after `lqz`; those of the process by default.
+
+    Raises:
+        SystemExit: with code 2 after a mistake in the arguments or in a file they
+            name (the message is on stderr), 130 after Ctrl-C.
+    """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments == ["--version"]:
+        from larqlite._version import __version__
+
+        print(f"larqlite_zoo {__version__}")
+        return
     try:
-        _train(arguments[1], arguments[2:], "lqz " + shlex.join(arguments))
+        _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; Python must not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (LarqliteError, OSError) as error:
         print(f"lqz: {error}", file=sys.stderr)
         raise SystemExit(2) from error
@@ -25,23 +201,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(130) from interruption
 
 
-def _train(name: str, arguments: Sequence[str], command: str) -> None:
-    import tensorflow as tf
+def _run(arguments: list[str]) -> None:
+    """The flags of `train` depend on the recipe, so it reads them itself."""
+    if arguments[:1] == ["train"] and arguments[1:2] not in ([], ["-h"], ["--help"]):
+        from larqlite_zoo import _train_command
 
-    from larqlite_zoo import training
-
-    @dataclass(frozen=True)
-    class Train:
-        recipe: training.Recipe
-        options: training.Options = field(default_factory=training.Options)
-
-    chosen = tyro.cli(
-        Train,
-        prog=f"lqz train {name}",
+        _train_command.run(arguments[1:])
+        return
+    tyro.cli(
+        Command,
+        prog="lqz",
+        description="Reference binarized networks: list, train and evaluate them.",
         args=arguments,
-        default=Train(training.recipe(name)),
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.AvoidSubcommands),
-    )
-    if chosen.options.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    training.train(chosen.recipe, chosen.options, command=command)
+        config=(OmitArgPrefixes, OmitSubcommandPrefixes),
+    ).run()

@@ -1,7 +1,15 @@
 """Training recipes, the loop that survives a crash, and distillation."""
 
-from larqlite_zoo.training import _small_recipes, learning_schedules  # noqa: F401 - adds
+from larqlite_zoo.training import (  # noqa: F401 - the recipes are listed thereby
+    _literature_recipes,
+    _real_to_binary_recipes,
+    _small_recipes,
+    _sota_recipes,
+    knowledge_distillation,
+    learning_schedules,
+)
 from larqlite_zoo.training._divergence import DivergenceError
+from larqlite_zoo.training._evaluate import Evaluation, evaluate
 from larqlite_zoo.training._files import OutputError
 from larqlite_zoo.training._optimizers import SGD, Adam, Bop, TwoOptimizers
 from larqlite_zoo.training._options import Options
@@ -9,8 +17,10 @@ from larqlite_zoo.training._recipe import (
     Distillation,
     MultiStage,
     Recipe,
+    add_recipe,
     recipe,
     recipe_names,
+    recipe_notes,
 )
 from larqlite_zoo.training._run import Result, train
 from larqlite_zoo.training._schedules import (
@@ -21,16 +31,28 @@ from larqlite_zoo.training._schedules import (
     RealToBinary,
     Steps,
 )
+from larqlite_zoo.training._stages import train_stages
+from larqlite_zoo.training.knowledge_distillation import (
+    AttentionMatchingLossLayer,
+    OutputDistributionMatchingLossLayer,
+    WeightedCrossEntropyLoss,
+    get_unique_layer_with_partial_name,
+)
 
 __all__ = [
     "train",
+    "train_stages",
+    "evaluate",
+    "Evaluation",
     "Result",
     "Recipe",
     "MultiStage",
     "Distillation",
     "Options",
     "recipe",
+    "add_recipe",
     "recipe_names",
+    "recipe_notes",
     "Adam",
     "SGD",
     "Bop",
@@ -42,6 +64,11 @@ __all__ = [
     "Cosine",
     "RealToBinary",
     "learning_schedules",
+    "knowledge_distillation",
+    "AttentionMatchingLossLayer",
+    "OutputDistributionMatchingLossLayer",
+    "WeightedCrossEntropyLoss",
+    "get_unique_layer_with_partial_name",
     "DivergenceError",
     "OutputError",
 ]

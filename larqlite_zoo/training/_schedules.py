@@ -71,11 +71,10 @@ class Steps:
             )
 
     def __str__(self) -> str:
-        changes = zip(self.factors, self.at_epochs, strict=True)
-        steps = ", ".join(f"x{factor:g} at {epoch}" for factor, epoch in changes)
-        return (
-            f"{self.learning_rate:g}, {steps}" if steps else f"{self.learning_rate:g}"
-        )
+        factors = ", ".join(f"{factor:g}" for factor in self.factors)
+        epochs = ", ".join(map(str, self.at_epochs))
+        steps = f", x{factors} at {epochs}" if epochs else ""
+        return f"{self.learning_rate:g}{steps}"
 
     def build(self, steps_per_epoch: int, epochs: int) -> Schedule:
         """The Keras schedule."""

@@ -1,0 +1,126 @@
+"""Recipes and datasets as tables and as plain data, for `lqz list`."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import inspect
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from larqlite.errors import ArgumentError, near_matches
+from larqlite_zoo import _registry
+from larqlite_zoo._show import _console
+
+
+def model_rows(pattern: str = "*") -> list[dict[str, Any]]:
+    """The cards of the models whose name matches, as plain data."""
+    return [
+        dataclasses.asdict(_registry.card(name))
+        for name in matching(pattern, _registry.list_models(), "model")
+    ]
+
+
+def recipe_rows(pattern: str = "*") -> list[dict[str, Any]]:
+    """One dictionary for each recipe, one row more for each stage of it.
+
+    A recipe matches by its own name and by its models'.
+    """
+    from larqlite_zoo import training
+
+    recipes = [training.recipe(name) for name in training.recipe_names()]
+    models = {stage.model for each in recipes for stage in _stages(each)}
+    found = matching(pattern, [*training.recipe_names(), *models], "recipe or model")
+    return [
+        {
+            "name": each.name,
+            "stages": [
+                {
+                    "model": stage.model,
+                    "dataset": stage.dataset,
+                    "optimizer": str(stage.optimizer),
+                    "epochs": stage.epochs,
+                    "batch_size": stage.batch_size,
+                }
+                for stage in _stages(each)
+            ],
+            "notes": training.recipe_notes(each.name),
+        }
+        for each in recipes
+        if {each.name, *(stage.model for stage in _stages(each))}.intersection(found)
+    ]
+
+
+def dataset_rows(pattern: str = "*") -> list[dict[str, Any]]:
+    """Name and description of each dataset."""
+    from larqlite_zoo import datasets
+
+    return [
+        {"name": name, "description": _first_line(datasets._registry._loaders[name])}
+        for name in matching(pattern, datasets.names(), "dataset")
+    ]
+
+
+def print_recipes(rows: list[dict[str, Any]], console: Console | None = None) -> None:
+    """Prints a line for each recipe, or for each of its stages."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("Recipe", "Model", "Dataset"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("Optimizer, learning rate", overflow="fold")
+    for title in ("Epochs", "Batch"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        name = row["name"]
+        for stage in row["stages"]:
+            optimizer = escape(stage["optimizer"].replace("; ", "\n"))
+            table.add_row(
+                name, stage["model"], stage["dataset"], optimizer,
+                str(stage["epochs"]), str(stage["batch_size"]),
+            )  # fmt: skip
+            name = ""
+    console = console or _console()
+    console.print(table)
+    noted: dict[str, list[str]] = {}
+    for row in rows:
+        if row["notes"]:
+            noted.setdefault(row["notes"], []).append(row["name"])
+    for note, names in noted.items():
+        console.print(f"{', '.join(names)}: {note}", highlight=False, markup=False)
+
+
+def print_datasets(rows: list[dict[str, Any]], console: Console | None = None) -> None:
+    """Prints a line for each dataset."""
+    console = console or _console()
+    for row in rows:
+        console.print(f"{row['name']:<24}{row['description']}", highlight=False)
+
+
+def matching(pattern: str, names, what: str) -> list[str]:
+    """The names that a shell pattern matches, whatever their case.
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    if what == "model":
+        found = _registry.list_models(pattern)
+    else:
+        found = [n for n in names if fnmatch.fnmatchcase(n.lower(), pattern.lower())]
+    if found:
+        return found
+    hint = near_matches(pattern.strip("*"), names)
+    raise ArgumentError(
+        f'no {what} matches "{pattern}".{hint}\n  Fix: a name, or a part of one '
+        f'between stars: "*{pattern.strip("*")[:4]}*"; without a pattern all are listed.'
+    )
+
+
+def _stages(recipe) -> tuple:
+    return getattr(recipe, "stages", (recipe,))
+
+
+def _first_line(loader) -> str:
+    return (inspect.getdoc(loader) or "").split("\n")[0]

@@ -1,0 +1,247 @@
+"""How well a model does on the validation images of a dataset."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import tf_keras
+
+import larqlite as lq
+from larqlite.errors import ArgumentError, MissingFileError
+from larqlite_zoo import _registry, datasets
+from larqlite_zoo.datasets import _pipeline as pipeline
+from larqlite_zoo.training import _outputs as outputs
+from larqlite_zoo.training._model import image_shape
+from larqlite_zoo.training._recipe import Recipe
+from larqlite_zoo.training._run import _dtype_policy, _first_images
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        model: the registered name, or the path, that was asked for.
+        dataset: its name.
+        weights: the weight file, the word for published weights, or the saved model.
+        images: number of validation images.
+        top1: percent of them whose label has the highest probability.
+        top5: percent whose label is among the five highest.
+        loss: mean cross-entropy, in nats.
+    """
+
+    model: str
+    dataset: str
+    weights: str
+    images: int
+    top1: float
+    top5: float
+    loss: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model} on {self.images:,} validation images of {self.dataset}: "
+            f"top-1 {self.top1:.2f} %, top-5 {self.top5:.2f} %, loss {self.loss:.4f} "
+            f"({self.weights})"
+        )
+
+
+def evaluate(
+    model: str | Path | tf_keras.Model,
+    dataset: str | datasets.Dataset | None = None,
+    *,
+    weights: str | Path | None = None,
+    folder: str | Path | None = None,
+    image_size: int | None = None,
+    preprocessing: str | None = None,
+    images: int | None = None,
+    batch_size: int = 128,
+    precision: str = "float32",
+) -> Evaluation:
+    """Measures accuracy and loss on the validation images.
+
+    Args:
+        model: a registered name; or a model; or the path of a saved one, or the folder
+            of a finished run.
+        dataset: a name of `datasets.names()`, or a dataset; a run's folder knows its own.
+        weights: of a registered model: a file, a run's folder, or the word for published
+            weights, which is the default where there are some.
+        folder: where the dataset lies.
+        image_size: height and width that the model sees; by default its own.
+        preprocessing: how images become numbers; by default as the dataset says.
+        images: use only the first so many; by default all.
+        batch_size: images of one step; does not change the result.
+        precision: dtype policy of a registered model.
+
+    Raises:
+        ArgumentError: a name that does not exist, no weights, or a model that does not
+            fit the images or the classes.
+        MissingFileError: a path at which there is nothing.
+
+    Example:
+        >>> from larqlite_zoo import training
+        >>> model = tf_keras.Sequential(
+        ...     [tf_keras.layers.Flatten(input_shape=(28, 28, 1)),
+        ...      tf_keras.layers.Dense(10, activation="softmax",
+        ...                            kernel_initializer="zeros")])
+        >>> result = training.evaluate(model, "fashion_mnist_subset", images=100)
+        >>> round(result.loss, 4), result.images  # the loss is log(10)
+        (2.3026, 100)
+    """
+    settings = Recipe(
+        name="lqz evaluate",
+        model="",
+        dataset=dataset if isinstance(dataset, str) else "",
+        image_size=image_size,
+        preprocessing=preprocessing,
+        validation_images=images,
+        batch_size=batch_size,
+        precision=precision,
+    )
+    label = model.name if isinstance(model, tf_keras.Model) else str(model)
+    saved = None
+    if not isinstance(model, tf_keras.Model):
+        saved = _saved_model(label)
+        if saved is not None:
+            settings = _with_settings_of_run(settings, Path(label))
+            weights, model = saved, lq.models.load(saved, compile=False)
+        else:
+            settings = replace(settings, model=_registry.find(label).name)
+    if isinstance(dataset, datasets.Dataset):
+        data = dataset
+    elif settings.dataset:
+        data = datasets.load(settings.dataset, folder=folder)
+    else:
+        raise ArgumentError(
+            f"{label}: on which images?\n  Fix: --dataset, one of "
+            f"{', '.join(datasets.names())}."
+        )
+    data = _first_images(data, settings)
+    with _dtype_policy(settings.precision):
+        if isinstance(model, tf_keras.Model):
+            settings = replace(settings, image_size=_size_for(model, settings, data))
+        else:
+            weights = _weights(settings.model, weights)
+            model = _registry.get(
+                settings.model,
+                input_shape=image_shape(settings, data),
+                num_classes=data.num_classes,
+                weights=weights,
+            )
+        _check_classes(model, data)
+        loss, top1, top5 = _measure(model, settings, data)
+    return Evaluation(
+        model=label,
+        dataset=data.name,
+        weights="" if weights is None else str(weights),
+        images=data.validation.size,
+        top1=100 * top1,
+        top5=100 * top5,
+        loss=loss,
+    )
+
+
+def _measure(model: tf_keras.Model, settings: Recipe, data) -> list[float]:
+    prepare = datasets.preprocessing(
+        settings.preprocessing or data.preprocessing, settings.image_size
+    )
+    batches = pipeline.validation_batches(
+        data.validation, prepare, batch_size=settings.batch_size
+    )
+    model.compile(
+        loss="sparse_categorical_crossentropy",
+        metrics=[
+            tf_keras.metrics.SparseCategoricalAccuracy("accuracy"),
+            tf_keras.metrics.SparseTopKCategoricalAccuracy(5, "top_5_accuracy"),
+        ],
+    )
+    return model.evaluate(batches, verbose=0)
+
+
+def _saved_model(path: str) -> Path | None:
+    """The file of a saved model, or None where the words are a registered name."""
+    folder = Path(path)
+    if folder.is_dir() and (folder / outputs.CONFIG).exists():
+        return _only(folder, "*.keras", "a saved model")
+    if folder.exists():
+        return folder
+    if folder.suffix in (".keras", ".h5", ".hdf5") or len(folder.parts) > 1:
+        raise MissingFileError(
+            f"{path}: there is no such file or folder.\n"
+            "  Fix: a saved model, the folder of a finished run, or a name of `lqz list`."
+        )
+    return None
+
+
+def _with_settings_of_run(settings: Recipe, folder: Path) -> Recipe:
+    """What the run was trained with, where nothing else was asked for."""
+    config = folder / outputs.CONFIG
+    if not folder.is_dir() or not config.exists():
+        return settings
+    there = json.loads(config.read_text(encoding="utf-8"))["recipe"]
+    names = ("dataset", "image_size", "preprocessing", "validation_images")
+    found = {name: getattr(settings, name) or there.get(name) for name in names}
+    if settings.dataset not in ("", there["dataset"]):
+        found |= {"preprocessing": settings.preprocessing, "validation_images": None}
+    return replace(settings, **found)
+
+
+def _weights(name: str, weights) -> str:
+    """The weights to load into a registered model."""
+    words = [file.dataset for file in _registry.find(name).weights if file.include_top]
+    if weights is None:
+        if not words:
+            raise ArgumentError(
+                f"{name}: no weights of it are published, and none were given.\n"
+                "  Fix: --weights FILE, or the folder of a run of `lqz train`."
+            )
+        return words[0]
+    if Path(weights).is_dir():
+        return str(_only(Path(weights), "*_weights.h5", "a weight file"))
+    return str(weights)
+
+
+def _only(folder: Path, pattern: str, what: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if len(found) == 1:
+        return found[0]
+    raise MissingFileError(
+        f"{folder}: {len(found)} files are named {pattern}, not one.\n"
+        f"  Fix: let the run finish, which leaves {what} there; or name the file."
+    )
+
+
+def _size_for(model: tf_keras.Model, settings: Recipe, data) -> int | None:
+    """The image size of a ready model; None where that of the dataset is right."""
+    shape = model.input_shape
+    if not isinstance(shape, tuple) or len(shape) != 4:
+        raise ArgumentError(
+            f'"{model.name}" takes {shape}.\n  Fix: a model of images, '
+            "(batch, height, width, channels)."
+        )
+    here = image_shape(replace(settings, image_size=settings.image_size or 1), data)
+    _, height, width, channels = shape
+    if channels not in (None, here[2]) or height != width:
+        raise ArgumentError(
+            f'"{model.name}" takes images of {height} x {width} x {channels}, those of '
+            f"{data.name} have {here[2]} channels.\n"
+            "  Fix: another dataset, or a model for square images of these channels."
+        )
+    if settings.image_size and height not in (None, settings.image_size):
+        raise ArgumentError(
+            f'"{model.name}" takes images of {height} x {width}, not of '
+            f"{settings.image_size}.\n  Fix: leave --image-size out."
+        )
+    if height is None or (height, width, channels) == data.image_shape:
+        return settings.image_size
+    return height
+
+
+def _check_classes(model: tf_keras.Model, data) -> None:
+    if model.output_shape[1:] != (data.num_classes,):
+        raise ArgumentError(
+            f'"{model.name}" gives {model.output_shape}, but {data.name} has '
+            f"{data.num_classes} classes.\n  Fix: the dataset the model was trained on."
+        )
