@@ -11,12 +11,20 @@ import importlib
 import larqlite  # noqa: F401  (registers what a saved model may hold)
 from larqlite_zoo import literature, small, sota
 from larqlite_zoo._build import global_pool
-from larqlite_zoo._registry import card, get, list_models
+from larqlite_zoo._card import Accuracy, Card, Costs, Measurement, Paper, WeightFile
+from larqlite_zoo._registry import card, get, list_models, register_model
 
 __all__ = [
     "list_models",
     "get",
     "card",
+    "register_model",
+    "Card",
+    "Paper",
+    "Accuracy",
+    "Measurement",
+    "WeightFile",
+    "Costs",
     "literature",
     "sota",
     "small",

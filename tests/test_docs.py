@@ -17,6 +17,7 @@ import tf_keras
 
 from larqlite import cli
 from larqlite.quantizers import _registry
+from larqlite_zoo import cli as zoo_cli
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -24,6 +25,7 @@ PAGES = sorted(
     path for path in DOCS.rglob("*.md") if "_build" not in path.relative_to(DOCS).parts
 )
 SHELL_PROMPT = "$ "
+PROGRAMS = {"lq": cli.main, "lqz": zoo_cli.main}
 
 
 def load_extension(name: str):
@@ -67,10 +69,10 @@ def run_command(block, capsys) -> tuple[str, str]:
     """What a console block claims that its command prints, and what it prints."""
     prompt, _, expected = block.code.partition("\n")
     program, *arguments = shlex.split(prompt.removeprefix(SHELL_PROMPT))
-    assert program == "lq", f"the pages run `lq` only, not {program}"
+    assert program in PROGRAMS, f"the pages run lq and lqz only, not {program}"
     capsys.readouterr()
     with contextlib.suppress(SystemExit):
-        cli.main(arguments)
+        PROGRAMS[program](arguments)
     printed = capsys.readouterr()
     return expected, printed.out + printed.err
 

@@ -12,11 +12,15 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 import larqlite
+import larqlite_zoo
 
 log = logging.getLogger(__name__)
 
-# Public modules that `larqlite.__all__` does not name.
-FURTHER_MODULES = ("demo",)
+# Public modules that `__all__` of the package does not name.
+FURTHER_MODULES = {
+    larqlite: ("demo",),
+    larqlite_zoo: ("cli", "training.learning_schedules"),
+}
 _DIRECTIVE = re.compile(
     r"^\.\. (?P<kind>currentmodule|py:data|auto(?:module|class|function|exception)):: "
     r"(?P<name>[\w.]+)$",
@@ -25,9 +29,13 @@ _DIRECTIVE = re.compile(
 
 
 def public_modules() -> list[str]:
-    """Dotted names of the public modules, `larqlite` itself first."""
-    below = [n for n in larqlite.__all__ if inspect.ismodule(getattr(larqlite, n))]
-    return ["larqlite", *(f"larqlite.{name}" for name in (*below, *FURTHER_MODULES))]
+    """Dotted names of the public modules, each package itself before what is in it."""
+    names = []
+    for package, further in FURTHER_MODULES.items():
+        below = [n for n in package.__all__ if inspect.ismodule(getattr(package, n))]
+        title = package.__name__
+        names += [title, *(f"{title}.{name}" for name in (*below, *further))]
+    return names
 
 
 def public_names(module: str) -> list[str]:
