@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
+from larqlite._registration import register_object
 from larqlite_zoo._build import finish, global_pool, image_input
 from larqlite_zoo._card import Accuracy, Paper
 from larqlite_zoo._larq_zoo import LARQ_ZOO, larq_zoo_file
@@ -36,7 +37,7 @@ def _published(name: str, sha256: str, sha256_without_top: str):
     )
 
 
-@tf_keras.saving.register_keras_serializable(package="larqlite_zoo")
+@register_object(package="larqlite_zoo")  # .h5 files name initializers without package
 class BlurPool(tf_keras.initializers.Initializer):
     """Initializer of a depthwise kernel that blurs: binomial weights, which sum to one.
 
