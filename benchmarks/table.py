@@ -120,6 +120,17 @@ ROWS = (
     _bfloat16("bireal_net", "Bi-Real network", 2),
     _bfloat16("bireal_net", "Bi-Real network", 8),
     Row(
+        "input_pipeline",
+        "ImageNet's training images from JPEG files / BiRealNet's step (224x224, batch 4)",
+        "input_pipeline",
+        Side("larqlite", {"part": "pipeline", "batch_size": 4}),
+        Side("larqlite", {"part": "bireal_net", "batch_size": 4}),
+        reach=0.5,
+        aim=0.1,
+        rounds=5,
+        agree=None,
+    ),
+    Row(
         "import",
         "first import, tf_keras already loaded",
         "import_time",

@@ -16,42 +16,34 @@ tfds = pytest.importorskip("tensorflow_datasets")
 CLASSES = ["rose", "tulip", "poppy"]
 
 
+VERSIONS = {"mnist": "3.0.1", "oxford_flowers102": "2.1.1", "imagenet2012": "5.0.0"}
+
+
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     """MNIST, Flowers and ImageNet with a handful of random images."""
-    folder = tmp_path_factory.mktemp("tfds")
-    for name, version, shape, encoding, splits in (
-        ("mnist", "3.0.1", (28, 28, 1), "png", {"train": 30, "test": 10}),
-        (
-            "oxford_flowers102",
-            "2.1.1",
-            (None, None, 3),
-            "jpeg",
-            {"train": 6, "validation": 5, "test": 7},
-        ),
-        (
-            "imagenet2012",
-            "5.0.0",
-            (None, None, 3),
-            "jpeg",
-            {"train": 6, "validation": 5},
-        ),
-    ):
-        tfds.dataset_builders.store_as_tfds_dataset(
-            name=name,
-            version=version,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=shape, encoding_format=encoding),
-                    "label": tfds.features.ClassLabel(names=CLASSES),
-                }
-            ),
-            split_datasets={
-                split: _random_images(count, shape) for split, count in splits.items()
-            },
-            data_dir=folder,
-        )
+    folder, photos = tmp_path_factory.mktemp("tfds"), (None, None, 3)
+    store(folder, "mnist", (28, 28, 1), {"train": 30, "test": 10})
+    flowers = {"train": 6, "validation": 5, "test": 7}
+    store(folder, "oxford_flowers102", photos, flowers)
+    store(folder, "imagenet2012", photos, {"train": 6, "validation": 5})
     return folder
+
+
+def store(folder, name, shape, splits, file_format="tfrecord"):
+    encoding = "png" if shape[-1] == 1 else "jpeg"
+    image = tfds.features.Image(shape=shape, encoding_format=encoding)
+    label = tfds.features.ClassLabel(names=CLASSES)
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version=VERSIONS[name],
+        features=tfds.features.FeaturesDict({"image": image, "label": label}),
+        split_datasets={
+            split: _random_images(count, shape) for split, count in splits.items()
+        },
+        data_dir=folder,
+        file_format=file_format,
+    )
 
 
 def _random_images(count, shape):
@@ -116,7 +108,7 @@ def test_imagenet_is_found_in_an_older_version(data_dir):
 
 def test_data_that_is_not_there_is_told(tmp_path):
     with pytest.raises(
-        MissingFileError, match=r"cifar10, version 3\.0\.\* is not prepared"
+        MissingFileError, match=r"cifar10, version 3\.0\.\*, is not prepared"
     ) as e:
         load("cifar10", folder=tmp_path)
     assert "download=True" in str(e.value)
@@ -124,14 +116,7 @@ def test_data_that_is_not_there_is_told(tmp_path):
         load("imagenet", folder=tmp_path)
 
 
-def test_another_file_format_is_refused(data_dir, monkeypatch):
-    real = tfds.builder
-
-    def other_format(*args, **kwargs):
-        builder = real(*args, **kwargs)
-        builder.info._file_format = tfds.core.FileFormat.ARRAY_RECORD
-        return builder
-
-    monkeypatch.setattr(tfds, "builder", other_format)
+def test_another_file_format_is_refused(tmp_path):
+    store(tmp_path, "mnist", (28, 28, 1), {"train": 3, "test": 2}, "array_record")
     with pytest.raises(ArgumentError, match="array_record, not tfrecord"):
-        load("mnist", folder=data_dir)
+        load("mnist", folder=tmp_path)
