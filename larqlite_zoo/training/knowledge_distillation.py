@@ -8,7 +8,7 @@ import tf_keras
 from larqlite.errors import ArgumentError, near_matches
 
 _USAGE = (
-    "  Fix: layer([x, teacher, student]): a tensor that is returned as it is, then the "
+    "  Fix: layer([x, teacher, student]): a tensor that is returned as it is, then the"
 )
 
 
@@ -233,8 +233,7 @@ class WeightedCrossEntropyLoss(tf_keras.losses.SparseCategoricalCrossentropy):
         0.6931
 
     References:
-        Distilling the Knowledge in a Neural Network, https://arxiv.org/abs/1503.02531,
-        section 2: the second of two objectives, with a smaller weight.
+        Distilling the Knowledge in a Neural Network, https://arxiv.org/abs/1503.02531.
     """
 
     def __init__(self, loss_weight: float, **kwargs):
@@ -269,13 +268,9 @@ def get_unique_layer_with_partial_name(
     found = [name for name in names if partial_name in name]
     if len(found) == 1:
         return model.get_layer(found[0])
-    if found:
-        what, fix = f"{len(found)} layers: {', '.join(found[:8])}", " a longer part."
-    else:
-        what, fix = (
-            "no layer",
-            near_matches(partial_name, names) or " see model.summary().",
-        )
+    what, fix = f"{len(found)} layers: {', '.join(found[:8])}", " a longer part."
+    if not found:
+        what, fix = "no layer", near_matches(partial_name, names) or " model.summary()."
     raise LayerNameError(
         f'"{partial_name}" is part of the name of {what}, in the model "{model.name}".\n'
         f"  Fix:{fix}"
@@ -294,7 +289,7 @@ def _three(inputs, where: str, what: str):
         return inputs
     is_list = isinstance(inputs, (list, tuple))
     got = f"a list of {len(inputs)}" if is_list else f"a {type(inputs).__name__}"
-    raise ArgumentError(f"{where}: called with {got}.\n{_USAGE}{what}")
+    raise ArgumentError(f"{where}: called with {got}.\n{_USAGE} {what}")
 
 
 def _as_list(volumes) -> list:

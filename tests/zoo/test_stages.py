@@ -320,7 +320,7 @@ def lqz(folder: Path) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-c", code, *R2B.split(), "--output", str(folder / "r2b")],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "500"},
         stdout=(folder / "printed.txt").open("a"),
         stderr=subprocess.STDOUT,
     )
