@@ -134,11 +134,11 @@ def announce(console, run, first_step: int) -> None:
     )
     for path in run.checkpoints.damaged:
         console.print(f"{path} is damaged; using one before it", highlight=False)
-    if first_step:
-        console.print(
-            f"going on at step {first_step + 1} of {run.steps * recipe.epochs}",
-            highlight=False,
-        )
+    total = run.steps * recipe.epochs
+    if first_step == total:
+        console.print("all steps are done; the final files are left to write")
+    elif first_step:
+        console.print(f"going on at step {first_step + 1} of {total}", highlight=False)
 
 
 def bytes_needed(model: tf_keras.Model, keep: int) -> int:

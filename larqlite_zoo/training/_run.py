@@ -259,8 +259,8 @@ class _Run:
         self.trained.model.evaluate(self.validation().take(1), verbose=0)
         self.trained.model.reset_metrics()
 
-    def _diverged(self, step: int) -> None:
-        raise divergence.error(self, step)
+    def _diverged(self, step: int, in_validation: bool) -> None:
+        raise divergence.error(self, step, in_validation)
 
 
 def _validated(first: int, end: int, frequency: int, epochs: int) -> list[int]:

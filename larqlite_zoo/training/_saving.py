@@ -9,6 +9,8 @@ import tf_keras
 
 from larqlite_zoo.training._state import Checkpoints, History
 
+UNTOLD = "val_flip_ratio"  # always 0: weights stand still in a validation
+
 
 class Progress(tf_keras.callbacks.Callback):
     """Counts steps over the whole run, saves checkpoints and the log, stops at NaN.
@@ -18,7 +20,8 @@ class Progress(tf_keras.callbacks.Callback):
         steps_per_epoch: of a whole epoch.
         first_step: where this process began.
         every: steps from one checkpoint to the next.
-        on_divergence: called with the step after which the loss is not finite; raises.
+        on_divergence: called with the step after which the loss is not finite, and
+            whether it is that of the validation; raises.
         learning_rate: `step -> float`, for the log.
         clock: `() -> float`, seconds of training so far.
     """
@@ -31,7 +34,7 @@ class Progress(tf_keras.callbacks.Callback):
         steps_per_epoch: int,
         first_step: int,
         every: int,
-        on_divergence: Callable[[int], None],
+        on_divergence: Callable[[int, bool], None],
         learning_rate: Callable[[int], float],
         clock: Callable[[], float],
     ):
@@ -56,7 +59,7 @@ class Progress(tf_keras.callbacks.Callback):
         """Counts the step, looks at the loss, saves now and then."""
         self.step += 1
         if not np.isfinite(logs["loss"]):
-            self._on_divergence(self.step)
+            self._on_divergence(self.step, False)
         in_epoch = self.step % self._steps_per_epoch
         # The last step of an epoch is saved with its validation, in `on_epoch_end`.
         if in_epoch and self.step % self._every == 0:
@@ -66,11 +69,13 @@ class Progress(tf_keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Logs the epoch, then saves: a checkpoint implies the row."""
         self._require_finite()
+        if not np.isfinite(logs.get("val_loss", 0.0)):
+            self._on_divergence(self.step, True)
         self._history.add(
             {
                 "epoch": epoch,
                 "learning_rate": self._learning_rate(self.step - 1),
-                **logs,
+                **{k: v for k, v in logs.items() if not k.startswith(UNTOLD)},
                 "seconds": round(self._clock(), 1),
             }
         )
@@ -78,4 +83,4 @@ class Progress(tf_keras.callbacks.Callback):
 
     def _require_finite(self) -> None:
         if not self._checkpoints.is_finite():
-            self._on_divergence(self.step)
+            self._on_divergence(self.step, False)

@@ -177,7 +177,7 @@ def _is_whole(path: str) -> bool:
         reader = tf.train.load_checkpoint(path)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError, RuntimeError, OSError):
+    except (tf.errors.OpError, ValueError, RuntimeError, OSError, LookupError):
         return False
     return True
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import tf_keras
 
 import larqlite as lq
+from larqlite_zoo import _registry
 from larqlite_zoo._card import Paper
-from larqlite_zoo._registry import register_model
 
 PAPER = Paper("None", "https://example.org", 2026)
 _layers = tf_keras.layers
+_registered: list[str] = []
 
 
 def _tiny(name: str, *, normalized: bool, dropout: float, kernel_quantizer):
@@ -24,6 +25,7 @@ def _tiny(name: str, *, normalized: bool, dropout: float, kernel_quantizer):
                 strides=3,
                 input_quantizer=input_quantizer,
                 kernel_quantizer=kernel_quantizer(),
+                kernel_constraint="weight_clip",
                 use_bias=not normalized,
                 name=f"conv_{filters}",
             )(x)
@@ -37,9 +39,10 @@ def _tiny(name: str, *, normalized: bool, dropout: float, kernel_quantizer):
         return tf_keras.Model(image, x, name=name)
 
     build.__name__ = name
-    register_model(name, summary="For tests.", paper=PAPER, input_shape=(28, 28, 1))(
-        build
-    )
+    _registered.append(name)
+    _registry.register_model(
+        name, summary="For tests.", paper=PAPER, input_shape=(28, 28, 1)
+    )(build)
 
 
 def _latent():
@@ -56,4 +59,10 @@ def register() -> None:
     _tiny("tiny_normalized", normalized=True, dropout=0.0, kernel_quantizer=_latent)
     _tiny("tiny_plain", normalized=False, dropout=0.0, kernel_quantizer=_latent)
     _tiny("tiny_bop", normalized=False, dropout=0.0, kernel_quantizer=_binary)
-    _tiny("tiny_bop_normalized", normalized=True, dropout=0.0, kernel_quantizer=_binary)
+    _tiny("tiny_bop_dropout", normalized=True, dropout=0.3, kernel_quantizer=_binary)
+
+
+def forget() -> None:
+    """Takes them from the registry again."""
+    while _registered:
+        _registry._entries.pop(_registered.pop())

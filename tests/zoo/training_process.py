@@ -1,7 +1,7 @@
 """A training run as a process of its own, which may kill itself where it is told to.
 
 `python training_process.py '{"output": ...}'` trains; `--serve` imports everything, then
-forks one process for each line of JSON on its standard input, and prints how it ended.
+forks one process for each line of JSON on its standard input, and prints its exit code.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -141,6 +142,17 @@ def _after_step(when: float) -> None:
     _saving.Progress.on_train_batch_end = on_train_batch_end
 
 
+def _show_steps() -> None:
+    """Prints a line before each step, for one who waits for it to kill this process."""
+    begin = _saving.Progress.on_train_batch_begin
+
+    def on_train_batch_begin(self, batch, logs=None):
+        print("step", flush=True)
+        begin(self, batch, logs)
+
+    _saving.Progress.on_train_batch_begin = on_train_batch_begin
+
+
 def main(job: dict) -> None:
     """Trains as the job says."""
     from tests.zoo import tiny_models
@@ -153,6 +165,8 @@ def main(job: dict) -> None:
     tf.config.experimental.enable_op_determinism()
     if "die" in job:
         arrange_death(*job["die"])
+    if job.get("show_steps"):
+        _show_steps()
     training.train(
         recipe(**job.get("recipe", {})),
         options(job["output"], **job.get("options", {})),
@@ -162,12 +176,11 @@ def main(job: dict) -> None:
 
 def _serve() -> None:
     for line in sys.stdin:
-        job = json.loads(line)
         child = os.fork()
         if child == 0:
-            _run_and_exit(job)
+            _run_and_exit(json.loads(line))
         _, status = os.waitpid(child, 0)
-        print(f"ended {os.waitstatus_to_exitcode(status)}", flush=True)
+        print(os.waitstatus_to_exitcode(status), flush=True)
 
 
 def _run_and_exit(job: dict) -> None:
@@ -184,6 +197,35 @@ def _run_and_exit(job: dict) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+class Server:
+    """Runs jobs in processes that start quickly, because they are forked.
+
+    Args:
+        root: the checkout.
+    """
+
+    def __init__(self, root: Path):
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--serve"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(root)},
+        )
+
+    def run(self, **job) -> int:
+        """The exit code of a job, negative for a signal; its output goes to `log`."""
+        job.setdefault("log", f"{job['output']}.log")
+        print(json.dumps(job), file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """Ends the server."""
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._process.stdout.close()
 
 
 if __name__ == "__main__":
