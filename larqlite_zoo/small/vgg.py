@@ -7,13 +7,13 @@ from collections.abc import Callable
 import tf_keras
 
 import larqlite as lq
+from larqlite.errors import ArgumentError
 from larqlite_zoo._build import finish, image_input
 from larqlite_zoo._card import Paper
 from larqlite_zoo._registry import register_model
 
 layers = tf_keras.layers
 
-FILTERS = (128, 128, 256, 256, 512, 512)
 _PAPER = Paper(
     "LQ-Nets: Learned Quantization for Highly Accurate and Compact Deep Neural Networks",
     "https://arxiv.org/abs/1807.10029",
@@ -29,8 +29,9 @@ _PAPER = Paper(
     num_classes=10,
     recipe="TrainBinaryVGGSmall",
     notes=(
-        "The layers are VGG-Small's; weights and inputs of the inner ones are binary "
-        "as in BinaryNet, https://arxiv.org/abs/1602.02830.",
+        "Layers of VGG-Small with half of its filters (width=128 has all), and a "
+        "shortcut around every binary convolution as in Bi-Real Net, "
+        "https://arxiv.org/abs/1808.00278 (shortcuts=False leaves them out).",
     ),
 )
 def BinaryVGGSmall(
@@ -40,11 +41,19 @@ def BinaryVGGSmall(
     weights: str | None = None,
     include_top: bool = True,
     num_classes: int = 10,
+    width: int = 64,
+    shortcuts: bool = True,
 ) -> tf_keras.Model:
-    """VGG-Small with binary weights and activations between a float first and last layer.
+    r"""VGG-Small with binary weights and activations between a float first and last layer.
 
-    Convolutions of 128, 128, 256, 256, 512, 512 filters, a 2x2 maximum after every
-    second one, batch normalization before each sign, and one float Dense layer.
+    Convolutions of $w, w, 2w, 2w, 4w, 4w$ filters with $w$ = `width`, a 2x2 maximum after
+    every second one, and one float Dense layer. The inner ones compute
+
+    $$ y = \mathrm{BN}(\mathrm{pool}(\mathrm{conv}_{3 \times 3}(\mathrm{sign}(x))))
+       + \mathrm{pool}(x) $$
+
+    with `approx_sign` for inputs and `ste_sign` for kernels. Shortcuts have no weights:
+    where the channels double, the input stands twice side by side.
 
     Args:
         input_shape: `(height, width, channels)`, (28, 28, 1) by default; (32, 32, 3)
@@ -52,14 +61,16 @@ def BinaryVGGSmall(
         input_tensor: a tensor to start from instead of a new input.
         weights: None or the path of a weight file.
         include_top: False leaves out the classifier; the model then returns the last
-            feature map `(batch, height / 8, width / 8, 512)`.
+            feature map `(batch, height / 8, width / 8, 4 * width)`.
         num_classes: of the classifier.
+        width: filters of the first convolution; 128 are VGG-Small's.
+        shortcuts: False for the plain network.
 
     Returns:
         Model from images to probabilities `(batch, num_classes)`, float32.
 
     Raises:
-        ArgumentError: see `larqlite_zoo.get`.
+        ArgumentError: an argument does not fit.
 
     Example:
         >>> from larqlite_zoo.small import BinaryVGGSmall
@@ -67,11 +78,12 @@ def BinaryVGGSmall(
         (None, 10)
 
     References:
-        LQ-Nets, https://arxiv.org/abs/1807.10029; BinaryNet,
-        https://arxiv.org/abs/1602.02830.
+        LQ-Nets, https://arxiv.org/abs/1807.10029 (the layers); Bi-Real Net,
+        https://arxiv.org/abs/1808.00278 (the shortcuts).
     """
     return _vgg_small(
         "binary_vgg_small", _binary_convolution,
+        width=width, shortcuts=shortcuts,
         input_shape=input_shape, input_tensor=input_tensor, weights=weights,
         include_top=include_top, num_classes=num_classes,
     )  # fmt: skip
@@ -92,8 +104,10 @@ def VGGSmallFP(
     weights: str | None = None,
     include_top: bool = True,
     num_classes: int = 10,
+    width: int = 64,
+    shortcuts: bool = True,
 ) -> tf_keras.Model:
-    """VGG-Small in float: what `BinaryVGGSmall` is compared with.
+    """The float twin of `BinaryVGGSmall`: a ReLU instead of each sign, float kernels.
 
     Args, returns and raises: as `BinaryVGGSmall`.
 
@@ -107,12 +121,17 @@ def VGGSmallFP(
     """
     return _vgg_small(
         "vgg_small_fp", _float_convolution,
+        width=width, shortcuts=shortcuts,
         input_shape=input_shape, input_tensor=input_tensor, weights=weights,
         include_top=include_top, num_classes=num_classes,
     )  # fmt: skip
 
 
-def _vgg_small(name: str, inner: Callable, *, input_shape, **arguments):
+def _vgg_small(
+    name: str, convolution: Callable, *, width, shortcuts, input_shape, **arguments
+):
+    if width < 1:
+        raise ArgumentError(f"{name}: width={width}.\n  Fix: a number of at least 1.")
     image = image_input(
         name,
         input_shape=input_shape,
@@ -121,15 +140,19 @@ def _vgg_small(name: str, inner: Callable, *, input_shape, **arguments):
         minimum_size=8,
         **arguments,
     )
-    x = layers.Conv2D(FILTERS[0], 3, padding="same", use_bias=False)(image)
+    x = layers.Conv2D(width, 3, padding="same", use_bias=False)(image)
     x = layers.BatchNormalization(momentum=0.9)(x)
-    for i, filters in enumerate(FILTERS[1:], start=1):
-        x = inner(x, filters)
+    for i, factor in enumerate((1, 2, 2, 4, 4), start=1):
+        shortcut, x = x, convolution(x, factor * width)
         if i % 2:
-            x = layers.MaxPool2D(2)(x)
+            shortcut, x = layers.MaxPool2D(2)(shortcut), layers.MaxPool2D(2)(x)
         x = layers.BatchNormalization(momentum=0.9)(x)
+        if shortcuts:
+            if shortcut.shape[-1] != x.shape[-1]:
+                shortcut = layers.concatenate([shortcut, shortcut])
+            x = layers.add([x, shortcut])
     if arguments["include_top"]:
-        if inner is _float_convolution:
+        if convolution is _float_convolution:
             x = layers.ReLU()(x)
         x = layers.Flatten()(x)
         x = layers.Dense(arguments["num_classes"])(x)

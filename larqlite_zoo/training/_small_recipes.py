@@ -11,7 +11,7 @@ add_recipe(
         name="TrainBinaryVGGSmall",
         model="binary_vgg_small",
         dataset="fashion_mnist",
-        epochs=8,
+        epochs=15,
         batch_size=128,
         optimizer=Adam(Cosine(5e-3)),
     )
@@ -21,7 +21,7 @@ add_recipe(
         name="TrainVGGSmallFP",
         model="vgg_small_fp",
         dataset="fashion_mnist",
-        epochs=8,
+        epochs=15,
         batch_size=128,
         optimizer=Adam(Cosine(2e-3)),
     )
