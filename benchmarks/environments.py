@@ -12,6 +12,10 @@ LARQ = "larq==0.14.0"
 # Larq asks for numpy<2; it also runs on the numpy of this project, and both sides
 # should use the same. So it is installed without its own list of requirements.
 SHARED = ("tensorflow", "tf-keras", "numpy", "packaging", "terminaltables==3.1.10")
+# Larq Zoo pins a protobuf that no present TensorFlow works with, so it comes without its
+# list of requirements too; these it needs to be imported.
+LARQ_ZOO = ("larq-zoo==2.4.0", "zookeeper==1.4.0")
+LARQ_ZOO_NEEDS = ("click", "pyyaml", "tensorflow-datasets")
 
 
 def python_of(library: str) -> str:
@@ -20,15 +24,17 @@ def python_of(library: str) -> str:
         return sys.executable
     python = LARQ_ENVIRONMENT / "bin" / "python"
     constraints = ROOT / "constraints.txt"
-    wanted = "\n".join([LARQ, *SHARED, constraints.read_text()])
+    packages = [LARQ, *LARQ_ZOO, *SHARED, *LARQ_ZOO_NEEDS]
+    wanted = "\n".join([*packages, constraints.read_text()])
     stamp = LARQ_ENVIRONMENT / "installed.txt"
     if not stamp.exists() or stamp.read_text() != wanted:
         print(f"Creating {LARQ_ENVIRONMENT.name} with {LARQ} ...", file=sys.stderr)
         venv.create(LARQ_ENVIRONMENT, with_pip=True, clear=True)
         (LARQ_ENVIRONMENT / ".gitignore").write_text("*\n")
         pip = [str(python), "-m", "pip", "install", "--quiet"]
-        subprocess.run([*pip, "--constraint", str(constraints), *SHARED], check=True)
-        subprocess.run([*pip, "--no-deps", LARQ], check=True)
+        shared = [*SHARED, *LARQ_ZOO_NEEDS]
+        subprocess.run([*pip, "--constraint", str(constraints), *shared], check=True)
+        subprocess.run([*pip, "--no-deps", LARQ, *LARQ_ZOO], check=True)
         stamp.write_text(wanted)
     return str(python)
 

@@ -71,6 +71,35 @@ def _bfloat16(network: str, what: str, batch_size: int) -> Row:
     )
 
 
+ZOO_MODELS = (
+    "BinaryAlexNet",
+    "BiRealNet",
+    "BinaryResNetE18",
+    "BinaryDenseNet28",
+    "BinaryDenseNet37",
+    "BinaryDenseNet37Dilated",
+    "BinaryDenseNet45",
+    "DoReFaNet",
+    "MeliusNet22",
+    "RealToBinaryNet",
+    "XNORNet",
+    "QuickNetSmall",
+    "QuickNet",
+    "QuickNetLarge",
+)
+
+
+def _built(model: str) -> Row:
+    return _against_larq(
+        f"build_{model}",
+        f"build and summary of {model}, against Larq Zoo",
+        "zoo_build",
+        options={"model": model},
+        reach=1.0,
+        rounds=5,
+    )
+
+
 ROWS = (
     _against_larq(
         "binary_vgg",
@@ -130,6 +159,7 @@ ROWS = (
         rounds=5,
         agree=None,
     ),
+    *map(_built, ZOO_MODELS),
     Row(
         "import",
         "first import, tf_keras already loaded",
