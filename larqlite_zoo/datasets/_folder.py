@@ -38,18 +38,8 @@ class FolderSource(IndexedSource):
             self._labels, item
         )
 
-    def explain(self, error: Exception) -> ArgumentError | None:
-        """The error that names the file that could not be decoded in the middle of a run.
-
-        Decodes one file after the other until one fails, so it takes a while.
-
-        Args:
-            error: what the iterator of a tf.data pipeline over these files raised.
-
-        Returns:
-            The error to raise, or None: every file can be decoded, `error` has another
-            cause.
-        """
+    def explain(self, error):
+        """The first file that cannot be decoded; looking for it takes a while."""
         if not isinstance(error, tf.errors.InvalidArgumentError):
             return None
         broken = first_broken(self.paths)

@@ -41,7 +41,7 @@ def load(name: str, *, folder: str | os.PathLike | None = None, **options) -> Da
     | `fashion_mnist` | 60,000 / 10,000 | a folder of IDX files, else TFDS |
     | `mnist` | 60,000 / 10,000 | TFDS `mnist:3.0.*` |
     | `cifar10` | 50,000 / 10,000 | TFDS `cifar10:3.0.*` |
-    | `oxford_flowers102` | 2,040 / 6,149 | TFDS `oxford_flowers102:2.0.*` |
+    | `oxford_flowers102` | 2,040 / 6,149 | TFDS `oxford_flowers102:2.*` |
     | `imagenet` | 1,281,167 / 50,000 | TFDS `imagenet2012:5.*` |
     | `folder` | yours | `train/<class>/*.jpg`, `validation/<class>/*.jpg` |
 

@@ -53,6 +53,17 @@ class Source:
         """
         return _First(self, count)
 
+    def explain(self, error: Exception) -> ArgumentError | None:
+        """The error to raise instead of one that does not say which image failed.
+
+        Args:
+            error: what the iterator of a tf.data pipeline over this source raised.
+
+        Returns:
+            An error that names the file, or None: nothing better is known.
+        """
+        return None
+
 
 class IndexedSource(Source):
     """A source whose items are the positions 0 ... size - 1."""
@@ -80,6 +91,9 @@ class _First(IndexedSource):
 
     def load(self, item):
         return self._source.load(tf.gather(self._items, item))
+
+    def explain(self, error):
+        return self._source.explain(error)
 
 
 class ArraySource(IndexedSource):

@@ -112,13 +112,13 @@ def tfds_dataset(name: str, folder, download: bool = False) -> Dataset:
         ) from error
     known_as, versions, train, validation, preprocessing = DATASETS[name]
     folder = None if folder is None else str(Path(folder).expanduser())
-    for version in versions:
-        builder = _builder(tfds, f"{known_as}:{version}", folder)
-        if builder is not None and download:
-            builder.download_and_prepare()
-        if builder is not None and {"train", validation} <= set(builder.info.splits):
-            break
-    else:
+    builders = [_builder(tfds, f"{known_as}:{each}", folder) for each in versions]
+    builders = [builder for builder in builders if builder is not None]
+    prepared = [b for b in builders if {"train", validation} <= set(b.info.splits)]
+    if builders and download and not prepared:
+        builders[0].download_and_prepare()
+        prepared = builders[:1]
+    if not prepared:
         by_hand = (
             " ImageNet's archives have to be fetched by hand first, see "
             "https://www.tensorflow.org/datasets/catalog/imagenet2012."
@@ -129,6 +129,7 @@ def tfds_dataset(name: str, folder, download: bool = False) -> Dataset:
             "  Fix: pass download=True; or as folder= the data_dir of TFDS that has it."
             f"{by_hand if name == 'imagenet' else ''}"
         )
+    builder = prepared[0]
     if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
         raise ArgumentError(
             f"{where}: the files in {builder.data_path} are "

@@ -143,6 +143,7 @@ def test_a_file_that_breaks_in_the_middle_of_a_run_is_named(damaged):
     explained = train.explain(caught.value)
     assert isinstance(explained, ArgumentError)
     assert "cut.jpg: cannot be decoded" in str(explained)
+    assert "cut.jpg" in str(train.first(9).explain(caught.value))
     assert train.explain(ValueError("something else")) is None
 
 
