@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from rich.console import Console
 
 from larqlite.errors import ArgumentError
 from larqlite_zoo import training
@@ -157,11 +158,12 @@ def test_a_finished_run_says_so_and_other_recipes_are_refused(tmp_path, capsys):
     output = tmp_path / "run"
     recipe = training_process.recipe("tiny_plain", epochs=1)
     options = training_process.options(output, keep_checkpoints=1)
-    first = training.train(recipe, options)
+    wide = Console(width=500)
+    first = training.train(recipe, options, console=wide)
     own = output / "mine.txt"
     own.write_text("mine", encoding="utf-8")
     before = {p: p.stat().st_mtime_ns for p in output.rglob("*") if p.is_file()}
-    again = training.train(recipe, options)
+    again = training.train(recipe, options, console=wide)
     assert "this run is finished" in capsys.readouterr().out
     assert again.row == first.row
     assert again.history == first.history

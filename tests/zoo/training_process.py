@@ -6,6 +6,7 @@ forks one process for each line of JSON on its standard input, and prints its ex
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -30,6 +31,9 @@ OPTIMIZERS = {
     "plain_sgd": training.SGD(training.Constant(0.05)),
     "bop": training.TwoOptimizers(
         training.Bop(threshold=1e-4, gamma=1e-2), training.Adam(training.Cosine(5e-3))
+    ),
+    "bop_and_sgd": training.TwoOptimizers(
+        training.Bop(threshold=1e-4, gamma=1e-2), training.SGD(training.Constant(0.05))
     ),
     "adam_and_sgd": training.TwoOptimizers(
         training.Adam(training.Constant(1e-3)),
@@ -153,6 +157,24 @@ def _show_steps() -> None:
     _saving.Progress.on_train_batch_begin = on_train_batch_begin
 
 
+def _show_replicas() -> None:
+    """Prints a digest of the trainable weights of each replica here, at the end."""
+    finish = _outputs.finish
+
+    def finish_and_show(run):
+        copies = [
+            run.strategy.experimental_local_results(weight)
+            for weight in run.trained.student.trainable_weights
+        ]
+        for number, values in enumerate(zip(*copies, strict=True)):
+            content = b"".join(value.numpy().tobytes() for value in values)
+            digest = hashlib.sha256(content).hexdigest()
+            print(f"replica {number} of worker {run.shard[0]}: {digest}", flush=True)
+        return finish(run)
+
+    _outputs.finish = finish_and_show
+
+
 def main(job: dict) -> None:
     """Trains as the job says."""
     from tests.zoo import tiny_models
@@ -167,6 +189,8 @@ def main(job: dict) -> None:
         arrange_death(*job["die"])
     if job.get("show_steps"):
         _show_steps()
+    if job.get("show_replicas"):
+        _show_replicas()
     training.train(
         recipe(**job.get("recipe", {})),
         options(job["output"], **job.get("options", {})),
