@@ -109,9 +109,16 @@ class ArraySource(IndexedSource):
         self.images = images[..., np.newaxis] if images.ndim == 3 else images
         self.labels = np.asarray(labels).astype(np.int64)
         self.size = len(self.images)
+        self._tensors: tuple[tf.Tensor, tf.Tensor] | None = None
 
     def load(self, item):
-        return tf.gather(self.images, item), tf.gather(self.labels, item)
+        if self._tensors is None:
+            # Once, on the host, so that graphs share them; and only now, because several
+            # workers must find each other before TensorFlow makes its first tensor.
+            with tf.init_scope(), tf.device("CPU"):
+                self._tensors = tf.constant(self.images), tf.constant(self.labels)
+        images, labels = self._tensors
+        return tf.gather(images, item), tf.gather(labels, item)
 
 
 @dataclass(frozen=True)
