@@ -18,7 +18,7 @@ import tyro
 from tyro.conf import arg
 
 from larqlite.errors import ArgumentError, near_matches
-from larqlite_zoo import training
+from larqlite_zoo import _registry, datasets, training
 from larqlite_zoo._imports import Imports, import_modules
 
 # What can be said of all stages of a recipe at once.
@@ -36,6 +36,7 @@ def run(arguments: Sequence[str]) -> None:
         SystemExit: with 2 after an unknown flag, 0 after `--help`, 130 after Ctrl-C.
     """
     recipe, options = parse(arguments)
+    _check_names(recipe)
     use_threads(options.threads)
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -79,6 +80,16 @@ def parse(
         }
         found = found.with_each_stage(**shared)
     return found, chosen.options
+
+
+def _check_names(recipe) -> None:
+    """Refuses an unknown name before a folder is made or anything is switched on."""
+    for stage in getattr(recipe, "stages", (recipe,)):
+        _registry.find(stage.model)
+        if stage.dataset not in datasets.names():
+            datasets.load(stage.dataset)  # raises, with the near matches
+        if stage.preprocessing is not None:
+            datasets.preprocessing(stage.preprocessing)
 
 
 def use_threads(count: int | None) -> None:

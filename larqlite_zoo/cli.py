@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import (
@@ -137,9 +137,10 @@ class Evaluate:
         int | None, arg(help="Use only the first n images; None for all.")
     ] = None
     batch_size: Annotated[int, arg(help="Images of one step.")] = 128
-    precision: Annotated[str, arg(help="The dtype policy of a registered model.")] = (
-        "float32"
-    )
+    precision: Annotated[
+        Literal["float32", "mixed_bfloat16", "mixed_float16"],
+        arg(help="The dtype policy of a registered model."),
+    ] = "float32"
     threads: Annotated[
         int | None, arg(help="Threads of TensorFlow; None leaves it to it.")
     ] = None

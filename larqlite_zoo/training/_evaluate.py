@@ -93,7 +93,7 @@ def evaluate(
     settings = Recipe(
         name="lqz evaluate",
         model="",
-        dataset=dataset if isinstance(dataset, str) else "",
+        dataset=getattr(dataset, "name", dataset) or "",
         image_size=image_size,
         preprocessing=preprocessing,
         validation_images=images,
@@ -103,12 +103,16 @@ def evaluate(
     label = model.name if isinstance(model, tf_keras.Model) else str(model)
     saved = None
     if not isinstance(model, tf_keras.Model):
-        saved = _saved_model(label)
-        if saved is not None:
-            settings = _with_settings_of_run(settings, Path(label))
-            weights, model = saved, lq.models.load(saved, compile=False)
+        config = Path(label) / outputs.CONFIG
+        if config.exists():
+            settings, saved = _of_run(settings, config)
         else:
+            saved = _saved_model(label)
+        if saved is None:
             settings = replace(settings, model=_registry.find(label).name)
+            weights = _weights(settings.model, weights)
+        else:
+            weights = saved
     if isinstance(dataset, datasets.Dataset):
         data = dataset
     elif settings.dataset:
@@ -120,16 +124,16 @@ def evaluate(
         )
     data = _first_images(data, settings)
     with _dtype_policy(settings.precision):
-        if isinstance(model, tf_keras.Model):
-            settings = replace(settings, image_size=_size_for(model, settings, data))
-        else:
-            weights = _weights(settings.model, weights)
+        if settings.model:
             model = _registry.get(
                 settings.model,
                 input_shape=image_shape(settings, data),
                 num_classes=data.num_classes,
                 weights=weights,
             )
+        else:
+            model = model if saved is None else lq.models.load(saved, compile=False)
+            settings = replace(settings, image_size=_size_for(model, settings, data))
         _check_classes(model, data)
         loss, top1, top5 = _measure(model, settings, data)
     return Evaluation(
@@ -150,6 +154,8 @@ def _measure(model: tf_keras.Model, settings: Recipe, data) -> list[float]:
     batches = pipeline.validation_batches(
         data.validation, prepare, batch_size=settings.batch_size
     )
+    # Another model of the same layers: how the user's own is compiled stays as it is.
+    model = tf_keras.Model(model.inputs, model.outputs)
     model.compile(
         loss="sparse_categorical_crossentropy",
         metrics=[
@@ -162,12 +168,10 @@ def _measure(model: tf_keras.Model, settings: Recipe, data) -> list[float]:
 
 def _saved_model(path: str) -> Path | None:
     """The file of a saved model, or None where the words are a registered name."""
-    folder = Path(path)
-    if folder.is_dir() and (folder / outputs.CONFIG).exists():
-        return _only(folder, "*.keras", "a saved model")
-    if folder.exists():
-        return folder
-    if folder.suffix in (".keras", ".h5", ".hdf5") or len(folder.parts) > 1:
+    file = Path(path)
+    if file.exists():
+        return file
+    if file.suffix in (".keras", ".h5", ".hdf5") or len(file.parts) > 1:
         raise MissingFileError(
             f"{path}: there is no such file or folder.\n"
             "  Fix: a saved model, the folder of a finished run, or a name of `lqz list`."
@@ -175,17 +179,23 @@ def _saved_model(path: str) -> Path | None:
     return None
 
 
-def _with_settings_of_run(settings: Recipe, folder: Path) -> Recipe:
-    """What the run was trained with, where nothing else was asked for."""
-    config = folder / outputs.CONFIG
-    if not folder.is_dir() or not config.exists():
-        return settings
+def _of_run(settings: Recipe, config: Path) -> tuple[Recipe, Path]:
+    """What the run was trained with, where nothing else was asked for; and its weights.
+
+    A model that is registered is built anew: Keras takes long to read a `.keras` file.
+    """
     there = json.loads(config.read_text(encoding="utf-8"))["recipe"]
     names = ("dataset", "image_size", "preprocessing", "validation_images")
     found = {name: getattr(settings, name) or there.get(name) for name in names}
     if settings.dataset not in ("", there["dataset"]):
-        found |= {"preprocessing": settings.preprocessing, "validation_images": None}
-    return replace(settings, **found)
+        found["preprocessing"] = settings.preprocessing
+        found["validation_images"] = settings.validation_images
+    if there["model"] not in _registry.list_models():
+        saved = _only(config.parent, "*.keras", "a saved model")
+        return replace(settings, **found), saved
+    saved = _only(config.parent, "*_weights.h5", "a weight file")
+    found |= {"model": there["model"], "precision": there["precision"]}
+    return replace(settings, **found), saved
 
 
 def _weights(name: str, weights) -> str:

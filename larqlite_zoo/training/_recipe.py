@@ -277,7 +277,7 @@ def recipe_names() -> list[str]:
 
 def recipe_notes(name: str) -> str:
     """What is to be known of a recipe: its source, and where it differs from it."""
-    return _notes.get(recipe(name).name, "")
+    return next((_notes[known] for known in _notes if _fold(known) == _fold(name)), "")
 
 
 def _fold(name: str) -> str:
