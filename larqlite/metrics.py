@@ -65,7 +65,7 @@ class FlipRatio(tf_keras.metrics.Metric):
         self._previous_values = self.add_weight(
             "previous_values",
             shape=tf.TensorShape(input_shape),
-            dtype=self.values_dtype or self.dtype,
+            dtype=_storable(self.values_dtype or tf.as_dtype(self.dtype)),
             initializer="zeros",
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
@@ -106,6 +106,18 @@ class FlipRatio(tf_keras.metrics.Metric):
     def get_config(self) -> dict:
         name = None if self.values_dtype is None else self.values_dtype.name
         return {**super().get_config(), "values_dtype": name}
+
+
+def _storable(dtype: tf.DType) -> tf.DType:
+    """The dtype itself, or float16, which holds every byte, for the workers of a cluster:
+    they send each other the first value of a variable, and cannot send bytes."""
+    cluster = tf.distribute.MultiWorkerMirroredStrategy
+    is_byte = dtype in (tf.int8, tf.uint8)
+    return (
+        tf.float16
+        if is_byte and isinstance(tf.distribute.get_strategy(), cluster)
+        else dtype
+    )
 
 
 def _share(mask: tf.Tensor, dtype) -> tf.Tensor:

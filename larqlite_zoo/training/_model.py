@@ -83,10 +83,12 @@ def image_shape(recipe: Recipe, data: Dataset) -> tuple[int, int, int]:
 
 
 def _learning_rate(optimizer) -> Callable[[int], float]:
-    """The learning rate at a step; that of the first part of a CaseOptimizer."""
+    """The learning rate at a step; of a CaseOptimizer that of its first part with one."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if isinstance(inner, lq.optimizers.CaseOptimizer):
-        inner = inner.optimizers[0]
+        inner = next(
+            (o for o in inner.optimizers if "learning_rate" in o.get_config()), inner
+        )
     rate = inner.get_config().get("learning_rate", 0.0)
     if isinstance(rate, dict):
         rate = tf_keras.optimizers.schedules.deserialize(rate)

@@ -46,12 +46,15 @@ def require_close_runs(one: Path, other: Path) -> None:
     first, second = weights(one), weights(other)
     assert first.keys() == second.keys()
     for name, value in first.items():
-        np.testing.assert_allclose(second[name], value, rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(
+            second[name], value, rtol=0, atol=TOLERANCE, err_msg=name
+        )
     rows = [run_files.rows(folder / "history.csv") for folder in (one, other)]
     for expected, row in zip(*rows, strict=True):
         assert expected.keys() == row.keys()
         for name, value in expected.items():
-            assert float(row[name]) == pytest.approx(float(value), abs=TOLERANCE), name
+            expected_value = pytest.approx(float(value), rel=TOLERANCE, abs=TOLERANCE)
+            assert float(row[name]) == expected_value, name
         assert any("flip_ratio" in name and float(row[name]) > 0 for name in row)
 
 
