@@ -15,7 +15,7 @@ SHARED = ("tensorflow", "tf-keras", "numpy", "packaging", "terminaltables==3.1.1
 # Larq Zoo pins a protobuf that no present TensorFlow works with, so it comes without its
 # list of requirements too; these it needs to be imported.
 LARQ_ZOO = ("larq-zoo==2.4.0", "zookeeper==1.4.0")
-LARQ_ZOO_NEEDS = ("click", "pyyaml", "tensorflow-datasets")
+LARQ_ZOO_NEEDS = ("click", "pyyaml", "typeguard", "tensorflow-datasets")
 
 
 def python_of(library: str) -> str:

@@ -45,6 +45,7 @@ _layers = tf_keras.layers
             "the same README, trained in the two steps of ReActNet",
         ),
     ),
+    recipe="TrainAdaBinResNet18",
 )
 def AdaBinResNet18(
     *,

@@ -127,6 +127,7 @@ def _add_macs(call):
             include_top=False,
         ),
     ),
+    recipe="TrainMeliusNet22",
 )
 def MeliusNet22(
     *,

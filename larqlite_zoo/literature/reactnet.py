@@ -34,6 +34,7 @@ _layers = tf_keras.layers
     summary="Bi-Real-Net-18 with learned thresholds (RSign) and learned bends (RPReLU).",
     paper=PAPER,
     published=(Accuracy("imagenet", 65.5, None, _SOURCE),),
+    recipe="TrainReActNet18",
 )
 def ReActNet18(
     *,
@@ -105,6 +106,7 @@ def ReActNet18(
     summary="A MobileNet-V1 of binary convolutions, with RSign and RPReLU.",
     paper=PAPER,
     published=(Accuracy("imagenet", 69.4, None, _SOURCE),),
+    recipe="TrainReActNetA",
 )
 def ReActNetA(
     *,

@@ -28,6 +28,7 @@ _layers = tf_keras.layers
     ),
     input_shape=(32, 32, 3),
     num_classes=10,
+    recipe="TrainBinaryResNet20",
 )
 def BinaryResNet20(
     *,
