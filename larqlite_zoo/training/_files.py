@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -146,6 +147,26 @@ def locked(folder: Path) -> Iterator[None]:
             lock.write(f"process {os.getpid()} on {os.uname().nodename}\n")
             lock.flush()
         yield
+
+
+def require_seen(path: Path, patience: float = 30.0) -> None:
+    """Makes sure that a file which another worker has written is there.
+
+    Args:
+        path: the file.
+        patience: seconds that a network file system may take to show it.
+
+    Raises:
+        OutputError: it is not.
+    """
+    end = time.monotonic() + patience
+    while not path.exists():
+        if time.monotonic() > end:
+            raise OutputError(
+                f"{path}: the chief has written it, but this worker does not see it.\n"
+                "  Fix: an output folder (--output) that all workers share."
+            )
+        time.sleep(0.1)
 
 
 def bytes_of(folder: Path) -> int:

@@ -154,13 +154,15 @@ class _Run:
     def run(self) -> Result:
         recipe, options = self.recipe, self.options
         first_step = self.checkpoints.restore()
-        distribution.require_same_step(self.strategy, first_step, self.output)
         epoch, inside = divmod(first_step, self.steps)
         self.history.load(epoch)
         earlier = float(self.checkpoints.seconds.numpy())
         begin = time.perf_counter()
         if self.chief:
             outputs.begin(self.output, recipe, options, self.trained.student)
+        distribution.require_same_step(self.strategy, first_step, self.output)
+        if not self.chief:
+            files.require_seen(self.output / outputs.CONFIG)
         outputs.announce(self.console, self, first_step)
         if self.checkpoints.last is None:
             with self.strategy.scope():
@@ -227,27 +229,22 @@ class _Run:
             epochs=epochs,
             steps_per_epoch=steps,
             validation_data=self.validation(),
-            validation_freq=_validated(
-                first_epoch,
-                epochs,
-                self.options.validation_frequency,
-                self.recipe.epochs,
-            ),
+            validation_freq=self._validated(first_epoch, epochs),
             callbacks=callbacks,
             verbose=0,
         )
 
+    def _validated(self, first: int, end: int) -> list[int]:
+        """The epochs, counted from 1 as Keras does here, after which to validate."""
+        every, last = self.options.validation_frequency, self.recipe.epochs
+        counted = range(first + 1, end + 1)
+        return [e for e in counted if e % every == 0 or e == last] or [last]
+
     def _build(self) -> Trained:
         tf_keras.utils.set_random_seed(self.recipe.seed)
         with random_state(self.random_states):
-            return build(
-                self.recipe,
-                self.data,
-                self.strategy,
-                self.steps,
-                self.output,
-                self.options.flip_ratio,
-            )
+            parts = (self.recipe, self.data, self.strategy, self.steps, self.output)
+            return build(*parts, self.options.flip_ratio)
 
     def _require_space(self) -> None:
         needed = outputs.bytes_needed(self.trained.model, self.options.keep_checkpoints)
@@ -261,15 +258,6 @@ class _Run:
 
     def _diverged(self, step: int, in_validation: bool) -> None:
         raise divergence.error(self, step, in_validation)
-
-
-def _validated(first: int, end: int, frequency: int, epochs: int) -> list[int]:
-    """The epochs, counted from 1 as Keras does here, after which to validate."""
-    return [
-        epoch
-        for epoch in range(first + 1, end + 1)
-        if epoch % frequency == 0 or epoch == epochs
-    ] or [epochs]
 
 
 def _first_images(data: datasets.Dataset, recipe: Recipe) -> datasets.Dataset:

@@ -193,3 +193,12 @@ def test_a_file_for_which_there_is_no_space_leaves_the_old_one(small_disk, write
         files.write(path, writer)
     assert path.read_text(encoding="utf-8") == "old"
     assert os.listdir(disk) == [path.name]
+
+
+def test_a_folder_that_the_workers_do_not_share_is_refused(tmp_path):
+    with pytest.raises(
+        OutputError, match=r"config\.json.*does not see it.*\n.*--output"
+    ):
+        files.require_seen(tmp_path / "config.json", patience=0.2)
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    files.require_seen(tmp_path / "config.json", patience=0.2)

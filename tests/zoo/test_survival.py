@@ -188,15 +188,17 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path):
     output = tmp_path / "run"
     output.mkdir()
     code = (
-        "import sys, time; from pathlib import Path\n"
-        "from larqlite_zoo.training._files import locked\n"
-        "with locked(Path(sys.argv[1])): print('locked', flush=True); time.sleep(600)"
+        "import fcntl, os, sys, time\n"
+        "lock = open(sys.argv[1], 'w')\n"
+        "fcntl.flock(lock, fcntl.LOCK_EX)\n"
+        "print(f'process {os.getpid()}', file=lock, flush=True)\n"
+        "print('locked', flush=True)\n"
+        "time.sleep(600)"
     )
     first = subprocess.Popen(
-        [sys.executable, "-c", code, str(output)],
+        [sys.executable, "-c", code, str(output / ".lock")],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     try:
         assert first.stdout.readline() == "locked\n"
