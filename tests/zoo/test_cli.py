@@ -375,6 +375,7 @@ def test_a_closed_pipe_is_no_error_and_tensorflow_is_quiet(tmp_path):
     assert errors == b""
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_thread_end_with_the_same_bits(folder, run_python):
     """In a process of its own: determinism is switched on for the whole process."""
     run_python(
