@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from tyro.conf import (
     subcommand,
 )
 
+from larqlite._command_start import is_the_command
 from larqlite.errors import LarqliteError
 from larqlite_zoo._imports import Imports, import_modules
 
@@ -188,6 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         print(f"larqlite_zoo {__version__}")
         return
+    if is_the_command(sys.orig_argv):  # its warnings are for those who write Python
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         _run(arguments)
         sys.stdout.flush()
