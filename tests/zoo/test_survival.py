@@ -108,50 +108,49 @@ def test_every_optimizer_goes_on_in_the_middle_of_an_epoch(
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_twenty_random_moments_ends_with_the_same_bits(tmp_path):
-    """Every start is a new process with the same command."""
+def test_a_run_killed_at_twenty_random_moments_ends_with_the_same_bits(
+    server, tmp_path
+):
+    """The last start, which ends the run, is the command itself in a new interpreter."""
     generator = random.Random(20)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    job = {"recipe": {"epochs": 5}, "output": str(killed)}
-
-    def start(**more) -> subprocess.Popen:
-        script = str(Path(training_process.__file__))
-        return subprocess.Popen(
-            [sys.executable, script, json.dumps(job | more)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )
-
-    uninterrupted = start(output=str(whole))
+    job = {"recipe": {"epochs": 5}, "options": {"flip_ratio": True}}
+    assert server.run(output=str(whole), **job) == 0
+    job["output"] = str(killed)
     kills = [["in_checkpoint", 4], ["before_listing", 9], ["after_row", 1]]
-    kills += [generator.uniform(0.5, 7.5) for _ in range(15)]
+    kills += [generator.uniform(0.0, 6.0) for _ in range(15)]
     generator.shuffle(kills)
     kills += [["before_results", 0], ["after_results", 0]]
+    assert len(kills) == 20
     for kill in kills:
         if isinstance(kill, list):
-            process = start(die=kill)
-            process.communicate(timeout=400)
+            assert server.run(die=kill, **job) == KILLED
             if kill[0] == "in_checkpoint":
-                step = next((killed / "checkpoints").glob("ckpt-*_temp")).name
-                require_inside_a_checkpoint(killed, int(step[5:-5]))
+                name = next((killed / "checkpoints").glob("ckpt-*_temp")).name
+                require_inside_a_checkpoint(killed, int(name[5:-5]))
         else:
-            process = start(show_steps=True)
-            steps = (line for line in process.stdout if line == "step\n")
-            for _ in range(int(kill) + 1):
-                next(steps)
-            time.sleep(kill % 1 * 0.05)
-            process.kill()
-            process.communicate(timeout=400)
-        assert process.returncode == KILLED
-    assert len(kills) == 20
-    last = start()
-    assert "files in" in last.communicate(timeout=400)[0]
-    assert uninterrupted.communicate(timeout=400)[0]
-    assert (last.returncode, uninterrupted.returncode) == (0, 0)
+            log = tmp_path / f"{kill}.log"
+            process = server.start(show_steps=True, log=str(log), **job)
+            wait_for_step(log, int(kill))
+            time.sleep(kill % 1 * 0.1)
+            os.kill(process, signal.SIGKILL)
+            assert server.wait() == KILLED
+    subprocess.run(
+        [sys.executable, training_process.__file__, json.dumps(job)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     run_files.require_equal_runs(whole, killed)
     assert len(run_files.results(killed)) == 1
+
+
+def wait_for_step(log: Path, number: int) -> None:
+    """Until a run that prints a line before each step has begun the step of this process."""
+    end = time.monotonic() + 600
+    while not log.exists() or log.read_text("utf-8").count("step\n") <= number:
+        assert time.monotonic() < end, log.read_text("utf-8")
+        time.sleep(0.002)
 
 
 def test_a_finished_run_says_so_and_other_recipes_are_refused(tmp_path, capsys):

@@ -1,7 +1,8 @@
 """A training run as a process of its own, which may kill itself where it is told to.
 
 `python training_process.py '{"output": ...}'` trains; `--serve` imports everything, then
-forks one process for each line of JSON on its standard input, and prints its exit code.
+forks one process for each line of JSON on its standard input, and prints the process's id,
+then its exit code.
 """
 
 from __future__ import annotations
@@ -203,6 +204,7 @@ def _serve() -> None:
         child = os.fork()
         if child == 0:
             _run_and_exit(json.loads(line))
+        print(child, flush=True)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
@@ -241,8 +243,17 @@ class Server:
 
     def run(self, **job) -> int:
         """The exit code of a job, negative for a signal; its output goes to `log`."""
+        self.start(**job)
+        return self.wait()
+
+    def start(self, **job) -> int:
+        """Starts a job, and returns the id of its process."""
         job.setdefault("log", f"{job['output']}.log")
         print(json.dumps(job), file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+    def wait(self) -> int:
+        """The exit code of the job that was started."""
         return int(self._process.stdout.readline())
 
     def close(self) -> None:
