@@ -213,10 +213,20 @@ def _run(arguments: list[str]) -> None:
 
         _train_command.run(arguments[1:])
         return
-    tyro.cli(
+    parse(arguments).run()
+
+
+def parse(arguments: Sequence[str]) -> Command:
+    """The command that the words after `lqz` stand for, unless it is `lqz train NAME`,
+    whose flags are those of the recipe; its `run()` does it.
+
+    Raises:
+        SystemExit: with code 2 after a mistake, with 0 after `--help`.
+    """
+    return tyro.cli(
         Command,
         prog="lqz",
         description="Reference binarized networks: list, train and evaluate them.",
         args=arguments,
         config=(OmitArgPrefixes, OmitSubcommandPrefixes),
-    ).run()
+    )

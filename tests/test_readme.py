@@ -8,6 +8,8 @@ import pytest
 
 import larqlite as lq
 from larqlite import cli, demo
+from larqlite_zoo import _train_command
+from larqlite_zoo import cli as zoo_cli
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -53,9 +55,13 @@ def test_the_own_quantizer_takes_about_six_lines():
 @pytest.mark.parametrize("words", commands(README), ids=" ".join)
 def test_a_command_of_the_readme_exists(words):
     program, *arguments = words
-    assert program in ("pip", "make", "lq")
+    assert program in ("pip", "make", "lq", "lqz")
     if program == "lq":
         assert callable(cli.parse(arguments).run)
+    if program == "lqz":
+        kind, *rest = arguments
+        read = _train_command.parse if kind == "train" else zoo_cli.parse
+        assert read(rest if kind == "train" else arguments)
     if program == "make":
         assert_targets_exist(arguments)
 
