@@ -258,9 +258,8 @@ class Server:
 
     def close(self) -> None:
         """Ends the server."""
-        self._process.stdin.close()
-        self._process.wait(30)
-        self._process.stdout.close()
+        self._process.kill()
+        self._process.communicate()
 
 
 if __name__ == "__main__":
