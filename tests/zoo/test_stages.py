@@ -317,13 +317,14 @@ def lqz(folder: Path) -> subprocess.Popen:
     """`lqz train TrainR2B`, begun."""
     folder.mkdir(exist_ok=True)
     code = "import sys; from larqlite_zoo.cli import main; main(sys.argv[1:])"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *R2B.split(), "--output", str(folder / "r2b")],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "500"},
-        stdout=(folder / "printed.txt").open("a"),
-        stderr=subprocess.STDOUT,
-    )
+    with (folder / "printed.txt").open("a") as printed:
+        return subprocess.Popen(
+            [sys.executable, "-c", code, *R2B.split(), "--output", str(folder / "r2b")],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "500"},
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def finish(process: subprocess.Popen, folder: Path) -> str:
