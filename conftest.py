@@ -27,7 +27,8 @@ def _registrations_end_with_the_test():
     """Takes back the quantizers and functions that a test or an example registers."""
     import tf_keras
 
-    import larqlite  # noqa: F401
+    # All that registers anything, so that the first test to import it does not undo it.
+    import larqlite_zoo.training  # noqa: F401
     from larqlite._registration import NamedFunction
     from larqlite.quantizers import _registry
 

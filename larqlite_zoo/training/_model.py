@@ -68,7 +68,7 @@ def build(
             ],
         )
         model.optimizer.build(model.trainable_variables)
-    return Trained(model, student, _learning_rate(model.optimizer))
+    return Trained(model, student, _learning_rate(recipe, steps_per_epoch))
 
 
 def image_shape(recipe: Recipe, data: Dataset) -> tuple[int, int, int]:
@@ -82,16 +82,10 @@ def image_shape(recipe: Recipe, data: Dataset) -> tuple[int, int, int]:
     return (height, width, channels) if size is None else (size, size, channels)
 
 
-def _learning_rate(optimizer) -> Callable[[int], float]:
-    """The learning rate at a step; of a CaseOptimizer that of its first part with one."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    if isinstance(inner, lq.optimizers.CaseOptimizer):
-        inner = next(
-            (o for o in inner.optimizers if "learning_rate" in o.get_config()), inner
-        )
-    rate = inner.get_config().get("learning_rate", 0.0)
-    if isinstance(rate, dict):
-        rate = tf_keras.optimizers.schedules.deserialize(rate)
-    if callable(rate):
-        return lambda step: float(rate(step))
-    return lambda step: float(rate)
+def _learning_rate(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:
+    """The learning rate at a step; of two optimizers that of the first that has one."""
+    optimizer = recipe.optimizer
+    parts = getattr(optimizer, "binary", optimizer), getattr(optimizer, "other", None)
+    schedule = next(part.schedule for part in parts if hasattr(part, "schedule"))
+    rate = schedule.build(steps_per_epoch, recipe.epochs)
+    return lambda step: float(rate(step) if callable(rate) else rate)
