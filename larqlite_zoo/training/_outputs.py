@@ -87,10 +87,20 @@ def clear(output: Path) -> None:
             (output / folder).rmdir()
 
 
-def begin(output: Path, recipe, options, model: tf_keras.Model) -> None:
-    """Writes the config and the summary of the model, before training."""
+def begin(
+    output: Path, recipe, options, model: tf_keras.Model, writes: bool = True
+) -> None:
+    """Writes the config and the summary of the model, before training.
+
+    All workers call it, though one of them `writes`: to look at the statistics of a
+    BatchNormalization is to gather them from all.
+    """
     from larqlite_zoo.training._run import as_dict
 
+    text = io.StringIO()
+    profile = lq.models.summary(model, print_fn=lambda line: text.write(f"{line}\n"))
+    if not writes:
+        return
     path = output / CONFIG
     run = uuid.uuid4().hex
     if path.exists():
@@ -104,8 +114,6 @@ def begin(output: Path, recipe, options, model: tf_keras.Model) -> None:
             "versions": versions(),
         },
     )
-    text = io.StringIO()
-    profile = lq.models.summary(model, print_fn=lambda line: text.write(f"{line}\n"))
     write_text(output / "summary.txt", text.getvalue())
     write_json(output / "summary.json", profile.to_dict())
 

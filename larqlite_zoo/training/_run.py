@@ -158,8 +158,8 @@ class _Run:
         self.history.load(epoch)
         earlier = float(self.checkpoints.seconds.numpy())
         begin = time.perf_counter()
-        if self.chief:
-            outputs.begin(self.output, recipe, options, self.trained.student)
+        student = self.trained.student
+        outputs.begin(self.output, recipe, options, student, writes=self.chief)
         distribution.require_same_step(self.strategy, first_step, self.output)
         if not self.chief:
             files.require_seen(self.output / outputs.CONFIG)
