@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 
 import larqlite  # noqa: F401  (registers what a saved model may hold)
-from larqlite_zoo import literature, small, sota
+from larqlite_zoo import _learning_schedules, literature, small, sota  # noqa: F401
 from larqlite_zoo._build import global_pool
 from larqlite_zoo._card import Accuracy, Card, Costs, Measurement, Paper, WeightFile
 from larqlite_zoo._registry import card, get, list_models, register_model

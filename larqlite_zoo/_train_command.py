@@ -39,7 +39,7 @@ def run(arguments: Sequence[str]) -> None:
     _check_names(recipe)
     use_threads(options.threads)
     if options.deterministic:
-        tf.config.experimental.enable_op_determinism()
+        training.make_deterministic()
     command = shlex.join(["lqz", "train", *arguments])
     try:
         training.train(recipe, options, command=command)

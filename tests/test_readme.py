@@ -8,8 +8,7 @@ import pytest
 
 import larqlite as lq
 from larqlite import cli, demo
-from larqlite_zoo import _train_command
-from larqlite_zoo import cli as zoo_cli
+from larqlite_zoo import _train_command, cli as zoo_cli
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()

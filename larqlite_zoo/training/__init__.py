@@ -8,6 +8,8 @@ from larqlite_zoo.training import (  # noqa: F401 - the recipes are listed there
     knowledge_distillation,
     learning_schedules,
 )
+from larqlite_zoo.training._determinism import make_deterministic
+from larqlite_zoo.training._distribution import WorkerLostError
 from larqlite_zoo.training._divergence import DivergenceError
 from larqlite_zoo.training._evaluate import Evaluation, evaluate
 from larqlite_zoo.training._files import OutputError
@@ -42,6 +44,7 @@ from larqlite_zoo.training.knowledge_distillation import (
 __all__ = [
     "train",
     "train_stages",
+    "make_deterministic",
     "evaluate",
     "Evaluation",
     "Result",
@@ -71,4 +74,5 @@ __all__ = [
     "get_unique_layer_with_partial_name",
     "DivergenceError",
     "OutputError",
+    "WorkerLostError",
 ]

@@ -34,7 +34,8 @@ class Options:
         arg(metavar="FOLDER", help="Where the table of results lies, one per dataset."),
     ] = Path("results")
     checkpoint_steps: Annotated[
-        int, arg(help="Steps from one checkpoint to the next; one more ends each epoch.")
+        int,
+        arg(help="Steps from one checkpoint to the next; one more ends each epoch."),
     ] = 500
     keep_checkpoints: Annotated[int, arg(help="How many checkpoints to keep.")] = 3
     validation_frequency: Annotated[
@@ -42,7 +43,9 @@ class Options:
     ] = 1
     strategy: Annotated[
         StrategyName,
-        arg(help="none: one device; mirrored: all devices here; multi_worker: TF_CONFIG."),
+        arg(
+            help="none: one device; mirrored: all devices here; multi_worker: TF_CONFIG."
+        ),
     ] = "none"
     tensorboard: Annotated[bool, arg(help="Write logs for TensorBoard.")] = True
     progress: Annotated[bool, arg(help="Show a progress bar.")] = True

@@ -17,14 +17,8 @@ from larqlite_zoo import datasets
 from larqlite_zoo.datasets import _pipeline as pipeline
 from larqlite_zoo.training import (
     _distribution as distribution,
-)
-from larqlite_zoo.training import (
     _divergence as divergence,
-)
-from larqlite_zoo.training import (
     _files as files,
-)
-from larqlite_zoo.training import (
     _outputs as outputs,
 )
 from larqlite_zoo.training._model import Trained, build

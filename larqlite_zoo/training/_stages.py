@@ -59,7 +59,9 @@ def train_stages(
     _check(multi, stages, output, options)
     if options.restart and worker == 0:
         for number, _ in stages:
-            _outputs.clear(output / f"stage_{number}")
+            folder = output / f"stage_{number}"
+            with _files.locked(folder):
+                _outputs.clear(folder)
     results = []
     for number, stage in stages:
         folder = output / f"stage_{number}"

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra import numpy as hnp
 
 import larqlite as lq

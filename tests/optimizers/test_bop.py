@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from larqlite.optimizers import Bop
 

@@ -185,7 +185,7 @@ def main(job: dict) -> None:
         device = tf.config.list_physical_devices("CPU")[0]
         each = tf.config.LogicalDeviceConfiguration()
         tf.config.set_logical_device_configuration(device, [each] * job["replicas"])
-    tf.config.experimental.enable_op_determinism()
+    training.make_deterministic()
     if "die" in job:
         arrange_death(*job["die"])
     if job.get("show_steps"):

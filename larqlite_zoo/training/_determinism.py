@@ -1,0 +1,26 @@
+"""Making a process compute the same bits every time."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def make_deterministic() -> None:
+    """Makes TensorFlow, in the whole of this process, give the same bits every time.
+
+    What `lqz train` does unless told otherwise. It chooses kernels whose sums have a fixed
+    order (`tf.config.experimental.enable_op_determinism`), and switches off the one pass of
+    the graph optimizer that orders additions by the addresses of its tables, which differ
+    from one process to the next. Random operations need a seed from then on.
+
+    Call it before a model is built; it cannot be taken back.
+
+    Example:
+        >>> from larqlite_zoo import training
+        >>> training.make_deterministic()  # doctest: +SKIP
+
+    References:
+        https://www.tensorflow.org/api_docs/python/tf/config/experimental/enable_op_determinism
+    """
+    tf.config.experimental.enable_op_determinism()
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
