@@ -21,6 +21,7 @@ import tf_keras
 import larqlite as lq
 from larqlite.errors import ArgumentError
 from larqlite_zoo.training._files import write, write_json, write_text
+from larqlite_zoo.training._plain import as_dict
 
 CONFIG, FINISHED = "config.json", "finished.json"
 OWN_FILES = (
@@ -49,8 +50,6 @@ def finished(output: Path, recipe, options) -> dict | None:
 
 def check_same_recipe(output: Path, recipe) -> None:
     """Raises ArgumentError where the folder holds a run with another recipe."""
-    from larqlite_zoo.training._run import as_dict
-
     path = output / CONFIG
     if not path.exists():
         return
@@ -95,8 +94,6 @@ def begin(
     All workers call it, though one of them `writes`: to look at the statistics of a
     BatchNormalization is to gather them from all.
     """
-    from larqlite_zoo.training._run import as_dict
-
     text = io.StringIO()
     profile = lq.models.summary(model, print_fn=lambda line: text.write(f"{line}\n"))
     if not writes:

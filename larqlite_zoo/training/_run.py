@@ -217,16 +217,17 @@ class _Run:
                 context.get_per_replica_batch_size(self.recipe.batch_size),
             )
 
-        self.trained.model.fit(
-            self.strategy.distribute_datasets_from_function(of_worker),
-            initial_epoch=first_epoch,
-            epochs=epochs,
-            steps_per_epoch=steps,
-            validation_data=self.validation(),
-            validation_freq=self._validated(first_epoch, epochs),
-            callbacks=callbacks,
-            verbose=0,
-        )
+        with self._broken_images_named():
+            self.trained.model.fit(
+                self.strategy.distribute_datasets_from_function(of_worker),
+                initial_epoch=first_epoch,
+                epochs=epochs,
+                steps_per_epoch=steps,
+                validation_data=self.validation(),
+                validation_freq=self._validated(first_epoch, epochs),
+                callbacks=callbacks,
+                verbose=0,
+            )
 
     def _validated(self, first: int, end: int) -> list[int]:
         """The epochs, counted from 1 as Keras does here, after which to validate."""
@@ -247,8 +248,21 @@ class _Run:
 
     def _try_one_validation_batch(self) -> None:
         """Finds what does not fit before training does, and creates all metrics."""
-        self.trained.model.evaluate(self.validation().take(1), verbose=0)
+        with self._broken_images_named():
+            self.trained.model.evaluate(self.validation().take(1), verbose=0)
         self.trained.model.reset_metrics()
+
+    @contextlib.contextmanager
+    def _broken_images_named(self) -> Iterator[None]:
+        """A file that turns out to be unreadable is named by the error."""
+        try:
+            yield
+        except tf.errors.InvalidArgumentError as error:
+            for split in (self.data.train, self.data.validation):
+                named = split.explain(error)
+                if named is not None:
+                    raise named from error
+            raise
 
     def _diverged(self, step: int, in_validation: bool) -> None:
         raise divergence.error(self, step, in_validation)
@@ -272,18 +286,3 @@ def _dtype_policy(name: str) -> Iterator[None]:
         yield
     finally:
         tf_keras.mixed_precision.set_global_policy(before)
-
-
-def as_dict(recipe) -> dict:
-    """A recipe as plain data, with the classes of its parts."""
-
-    def convert(value):
-        if dataclasses.is_dataclass(value):
-            fields = {
-                field.name: convert(getattr(value, field.name))
-                for field in dataclasses.fields(value)
-            }
-            return {"class": type(value).__name__, **fields}
-        return [convert(item) for item in value] if isinstance(value, tuple) else value
-
-    return convert(recipe)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from larqlite.errors import ArgumentError, MissingFileError
+from larqlite_zoo import training
 from larqlite_zoo.datasets import load, preprocessing
 
 PHOTO = Path(__file__).parent / "photos" / "palace.jpg"
@@ -145,6 +146,25 @@ def test_a_file_that_breaks_in_the_middle_of_a_run_is_named(damaged):
     assert "cut.jpg: cannot be decoded" in str(explained)
     assert "cut.jpg" in str(train.first(9).explain(caught.value))
     assert train.explain(ValueError("something else")) is None
+
+
+def test_training_stops_at_an_unreadable_file_and_names_it(damaged, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = load("folder", folder=damaged, on_broken="later")
+    recipe = training.Recipe(
+        name="Pets",
+        model="binary_vgg_small",
+        epochs=1,
+        batch_size=data.train.size,
+        image_size=16,
+        preprocessing="small",
+    )
+    options = training.Options(
+        output=tmp_path / "run", results=tmp_path, tensorboard=False, progress=False
+    )
+    with pytest.raises(ArgumentError, match=r"cut\.jpg: cannot be decoded"):
+        training.train(recipe, options, data=data)
 
 
 def test_an_error_that_no_file_explains_stays_as_it_is(pets):

@@ -36,6 +36,7 @@ from larqlite_zoo.training import (
     _run,
     recipe,
 )
+from larqlite_zoo.training._plain import as_dict
 from tests.zoo.toys import data, registered
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -247,7 +248,7 @@ def test_stages_resume_where_they_stopped_and_end_with_the_same_weights(
 def finished_stage(folder: Path, stage: Recipe, weight_file: str | None) -> None:
     """What a finished stage leaves, as far as another one looks at it."""
     folder.mkdir(parents=True)
-    config = {"run": "0" * 32, "recipe": _run.as_dict(stage)}
+    config = {"run": "0" * 32, "recipe": as_dict(stage)}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / "history.json").write_text("[]", encoding="utf-8")
     done = {"row": {}, "weights": weight_file}
