@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from larqlite_zoo.training._optimizers import Adam
-from larqlite_zoo.training._recipe import Recipe, add_recipe
+from larqlite_zoo.training._recipe import Distillation, Recipe, add_recipe
 from larqlite_zoo.training._schedules import Cosine
 
 add_recipe(
@@ -25,6 +25,26 @@ add_recipe(
         batch_size=128,
         optimizer=Adam(Cosine(2e-3)),
     )
+)
+add_recipe(
+    Recipe(
+        name="TrainBinaryVGGSmallDistilled",
+        model="binary_vgg_small",
+        dataset="fashion_mnist",
+        epochs=10,
+        batch_size=128,
+        optimizer=Adam(Cosine(2e-3)),
+        initial_weights="runs/TrainBinaryVGGSmall/binary_vgg_small_weights.h5",
+        distillation=Distillation(
+            teacher="vgg_small_fp",
+            teacher_weights="runs/TrainVGGSmallFP/vgg_small_fp_weights.h5",
+            classification_weight=0.5,
+            output_weight=0.5,
+            temperature=4.0,
+        ),
+    ),
+    notes="Goes on from TrainBinaryVGGSmall, with the twin that TrainVGGSmallFP trained "
+    "as teacher; run these two first, in the same folder.",
 )
 add_recipe(
     Recipe(
