@@ -14,6 +14,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 RESULTS = Path(__file__).parents[2] / "results"
+_ALIGNMENT = ("---", "---", *["---:"] * 4)
 
 
 def models_table(selection: str) -> str:
@@ -25,26 +26,19 @@ def models_table(selection: str) -> str:
     if not chosen:
         chosen = [larqlite_zoo.card(n) for n in larqlite_zoo.list_models(selection)]
     header = (
-        "model",
-        "input",
-        "parameters",
-        "size",
-        "MACs",
-        "of them binary",
-        "top-1 / top-5",
-    )
-    rows = [header, ("---", "---", *["---:"] * 4, "---")]
+        "model", "parameters", "size, MiB", "MACs, M", "binary, %", "top-1 / top-5, %",
+    )  # fmt: skip
+    rows = [header, ("---", *["---:"] * 4, "---")]
     for card in chosen:
         macs = sum(card.costs.macs.values())
         rows.append(
             (
                 f"{{py:func}}`~larqlite_zoo.{card.family}.{card.function}` "
-                f"([paper]({card.paper.url}))",
-                "×".join(map(str, card.input_shape)),
+                f"([paper]({card.paper.url})), {'×'.join(map(str, card.input_shape))}",
                 f"{card.costs.parameters:,}",
-                f"{card.costs.deployed_bytes / 2**20:.2f} MiB",
-                f"{macs / 1e6:,.0f} M",
-                f"{100 * card.costs.macs.get(1, 0) / macs:.1f} %",
+                f"{card.costs.deployed_bytes / 2**20:.2f}",
+                f"{macs / 1e6:,.0f}",
+                f"{100 * card.costs.macs.get(1, 0) / macs:.1f}",
                 "<br>".join(map(_accuracy, card.published)) or "–",
             )
         )
@@ -84,18 +78,20 @@ def results_table(dataset: str) -> str:
     """The rows of a results file as a Markdown table, each with its command."""
     with (RESULTS / f"{dataset}.csv").open(encoding="utf-8", newline="") as file:
         found = list(csv.DictReader(file))
-    columns = (
-        "model",
-        "top1",
-        "epochs",
-        "precision",
-        "seed",
-        "deployed_bytes",
-        "minutes",
-    )
-    rows = [(*columns, "command"), ("---", *["---:"] * (len(columns) - 1), "---")]
-    rows += [(*(row[name] for name in columns), f"`{row['command']}`") for row in found]
-    return _markdown(rows)
+    rows = [("model", "recipe", "top-1, %", "epochs", "KiB", "minutes"), _ALIGNMENT]
+    rows += [
+        (
+            f"`{row['model']}`",
+            f"`{row['recipe']}`",
+            row["top1"],
+            row["epochs"],
+            f"{int(row['deployed_bytes']) / 1024:,.0f}",
+            row["minutes"],
+        )
+        for row in found
+    ]
+    commands = "\n".join(row["command"] for row in found)
+    return f"{_markdown(rows)}\n\n```sh\n{commands}\n```"
 
 
 def _markdown(rows) -> str:
@@ -110,6 +106,7 @@ class _Table(SphinxDirective):
         raise TypeError(f"{type(self).__name__} defines no table")
 
     def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # cards and recipes change without the page
         container = nodes.container()
         content = StringList(self.text().split("\n"), source="the zoo")
         self.state.nested_parse(content, self.content_offset, container)
