@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +19,8 @@ from tyro.conf import (
     subcommand,
 )
 
+from larqlite import _command
 from larqlite.demo import Options as Demo
-from larqlite.errors import ArgumentError, LarqliteError
 
 PROBES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
@@ -177,18 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         print(f"larqlite {__version__}")
         return
-    try:
-        parse(arguments).run()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (`| head`) has seen enough; Python must not flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (LarqliteError, OSError) as error:
-        print(f"lq: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
-    except KeyboardInterrupt as interruption:
-        print("lq: stopped", file=sys.stderr)
-        raise SystemExit(130) from interruption
+    _command.run("lq", arguments, lambda words: parse(words).run())
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -208,17 +195,7 @@ def parse(arguments: Sequence[str]) -> Command:
 
 def _larqlite(modules: Sequence[str] = ()):
     """larqlite, after the user's own modules have registered what they define."""
-    sys.path.insert(0, "")
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name != module.split(".")[0] and error.name != module:
-                raise
-            raise ArgumentError(
-                f'--import {module}: there is no module "{error.name}" here.\n'
-                "  Fix: run lq in the folder of the module, or install it."
-            ) from error
+    _command.import_modules("lq", modules)
     import larqlite
 
     return larqlite

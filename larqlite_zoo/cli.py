@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ from tyro.conf import (
     subcommand,
 )
 
+from larqlite import _command
 from larqlite._command_start import is_the_command
-from larqlite.errors import LarqliteError
 from larqlite_zoo._imports import Imports, import_modules
 
 Json = FlagCreatePairsOff[
@@ -192,18 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if is_the_command(sys.orig_argv):  # its warnings are for those who write Python
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    try:
-        _run(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (`| head`) has seen enough; Python must not flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (LarqliteError, OSError) as error:
-        print(f"lqz: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
-    except KeyboardInterrupt as interruption:
-        print("lqz: stopped", file=sys.stderr)
-        raise SystemExit(130) from interruption
+    _command.run("lqz", arguments, _run)
 
 
 def _run(arguments: list[str]) -> None:

@@ -1,0 +1,58 @@
+"""What every command does around its work: errors as messages, closed pipes, Ctrl-C."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from larqlite.errors import ArgumentError, LarqliteError
+
+
+def run(
+    program: str, arguments: Sequence[str], work: Callable[[Sequence[str]], None]
+) -> None:
+    """Does the work of a command, and ends the process as a shell expects.
+
+    Args:
+        program: its name, which stands before a message.
+        arguments: the words after it.
+        work: takes the arguments.
+
+    Raises:
+        SystemExit: with code 2 after a mistake in the arguments or in a file they
+            name (the message is on stderr), 130 after Ctrl-C.
+    """
+    try:
+        work(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; Python must not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (LarqliteError, OSError) as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    except KeyboardInterrupt as interruption:
+        print(f"{program}: stopped", file=sys.stderr)
+        raise SystemExit(130) from interruption
+
+
+def import_modules(program: str, modules: Sequence[str]) -> None:
+    """Imports modules of the present folder, or installed ones: `--import MODULE`.
+
+    Raises:
+        ArgumentError: there is no such module.
+    """
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name not in (module.split(".")[0], module):
+                raise
+            raise ArgumentError(
+                f'--import {module}: there is no module "{error.name}" here.\n'
+                f"  Fix: run {program} in the folder of the module, or install it."
+            ) from error
