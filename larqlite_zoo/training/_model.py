@@ -49,8 +49,9 @@ def build(
     """
     shape = image_shape(recipe, data)
     scope = lq.context.metrics_scope(["flip_ratio"] if flip_ratio else [])
-    optimizer = recipe.optimizer.build(steps_per_epoch, recipe.epochs)
     with strategy.scope():
+        # In the scope too: each device needs its own copy of what the optimizer reads.
+        optimizer = recipe.optimizer.build(steps_per_epoch, recipe.epochs)
         with scope if flip_ratio else contextlib.nullcontext():
             student = _registry.get(
                 recipe.model,

@@ -134,9 +134,12 @@ def test_replicas_with_batch_statistics_stay_equal_and_learn(server, tmp_path):
 
 @pytest.mark.slow
 def test_two_workers_killed_together_go_on_with_the_same_bits(tmp_path):
-    """One is killed in a write; the other can only wait or fail, and is killed too."""
+    """One is killed in a write; the other can only wait or fail, and is killed too.
+
+    Without batch statistics: a checkpoint holds their mean over the workers.
+    """
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    job = job_for(whole, "tiny_normalized", "adam", "multi_worker")
+    job = job_for(whole, "tiny_plain", "adam", "multi_worker")
     processes = workers.start(job)
     require_ended(processes, workers.ends(processes))
     job["output"] = str(killed)
@@ -169,6 +172,7 @@ def test_a_worker_whose_fellow_dies_ends_and_says_so(tmp_path):
 @pytest.mark.slow
 def test_workers_that_do_not_share_their_folder_are_refused(server, tmp_path):
     job = job_for(tmp_path / "a", "tiny_plain", "sgd", "none")
+    job["options"]["flip_ratio"] = False
     assert server.run(die=["step", 5], **job) == KILLED
     job["options"]["strategy"] = "multi_worker"
     outputs = [str(tmp_path / "a"), str(tmp_path / "b")]
