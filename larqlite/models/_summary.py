@@ -8,6 +8,7 @@ from typing import Any
 
 import tf_keras
 from rich.box import Box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -97,9 +98,12 @@ def summary(
 
 def _stats(stats: StatsTable) -> Table:
     table = Table(box=_FRAME, show_footer=True)
-    for title, total in zip(stats.header, stats.totals, strict=True):
+    widths = _widths([stats.header, *stats.rows, stats.totals])
+    for title, total, width in zip(stats.header, stats.totals, widths, strict=True):
         justify = "right" if table.columns else "left"
-        table.add_column(Text(title), Text(total), justify=justify, no_wrap=True)
+        table.add_column(
+            Text(title), Text(total), justify=justify, no_wrap=True, width=width
+        )
     for cells in stats.rows:
         table.add_row(*map(Text, cells))
     return table
@@ -107,11 +111,21 @@ def _stats(stats: StatsTable) -> Table:
 
 def _totals(profile: ModelProfile, include_macs: bool) -> Table:
     table = Table(box=_FRAME, show_header=False)
-    for _ in range(2):
-        table.add_column(no_wrap=True)
-    for cells in totals_table(profile, include_macs):
+    rows = list(totals_table(profile, include_macs))
+    for width in _widths(rows):
+        table.add_column(no_wrap=True, width=width)
+    for cells in rows:
         table.add_row(*map(Text, cells))
     return table
+
+
+def _widths(rows: list) -> list[int]:
+    """The width of each column, so that rich need not measure every cell again."""
+    return [max(map(_width, column)) for column in zip(*rows, strict=True)]
+
+
+def _width(cell: str) -> int:
+    return max(map(cell_len, cell.split("\n")))
 
 
 def _write(
