@@ -108,7 +108,11 @@ class Quantizer(tf_keras.layers.Layer):
 
     def quantize(self, x: tf.Tensor) -> tf.Tensor:
         """`forward(x)` with `derivative(x)` as its gradient, on a plain tensor."""
+        if type(self).__module__.startswith(("larqlite.", "larqlite_zoo.")):
+            return _without_autograph(self._quantize, x)
+        return self._quantize(x)
 
+    def _quantize(self, x: tf.Tensor) -> tf.Tensor:
         @tf.custom_gradient
         def quantized(x):
             return self.forward(x), lambda dy: self.pull_back(x, dy)
@@ -178,6 +182,12 @@ class Quantizer(tf_keras.layers.Layer):
 
     def _where(self) -> str:
         return f'{type(self).__name__} "{self.name}"'
+
+
+@tf.autograph.experimental.do_not_convert
+def _without_autograph(function, x: tf.Tensor) -> tf.Tensor:
+    """Our own functions have no Python branches on tensors; reading them takes time."""
+    return function(x)
 
 
 def adopt(quantizer, owner, role: str):
