@@ -109,8 +109,12 @@ def evaluate(
         else:
             saved = _saved_model(label)
         if saved is None:
-            settings = replace(settings, model=_registry.find(label).name)
-            weights = _weights(settings.model, weights)
+            name = _registry.find(label).name
+            config = Path(weights or label) / outputs.CONFIG
+            if config.exists():  # a run's folder knows its dataset too
+                settings, weights = _of_run(settings, config)
+            settings = replace(settings, model=name)
+            weights = _weights(name, weights)
         else:
             weights = saved
     if isinstance(dataset, datasets.Dataset):

@@ -102,6 +102,12 @@ def test_evaluate_takes_weights_and_saved_models_alike(lqz, folder, arguments):
     assert f"top-1 {run['top1']:.2f} %" in lqz("evaluate run")
 
 
+def test_a_registered_model_takes_the_weights_and_the_dataset_of_a_run(lqz, folder):
+    found = json.loads(lqz("evaluate cli_tiny --weights run --json"))
+    run = json.loads(lqz("evaluate run --json"))
+    assert (found["top1"], found["images"]) == (run["top1"], run["images"])
+
+
 def test_evaluate_refuses_a_dataset_that_does_not_fit(folder):
     other = datasets.ArraySource(np.zeros((4, 28, 28, 3), np.uint8), np.zeros(4))
     coloured = datasets.Dataset(
