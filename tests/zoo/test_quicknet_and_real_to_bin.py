@@ -207,7 +207,9 @@ def test_a_trunk_of_open_size_agrees_with_one_of_fixed_size(name):
     fixed = larqlite_zoo.get(name, input_shape=(64, 96, 3), **arguments)
     fixed.set_weights(open_sized.get_weights())
     x = np.random.default_rng(0).normal(size=(1, 64, 96, 3)).astype("float32")
-    np.testing.assert_allclose(open_sized(x), fixed(x), atol=1e-4)
+    y = fixed(x).numpy()
+    # The two average in another order, and features of the gated network reach hundreds.
+    np.testing.assert_allclose(open_sized(x), y, rtol=0, atol=1e-4 * np.abs(y).max())
 
 
 def test_the_layers_load_in_a_fresh_process_after_importing_the_zoo(
