@@ -1,0 +1,398 @@
+"""Quantizers whose range is the last batch's, a moving average, a running one, or fixed."""
+
+from __future__ import annotations
+
+import numbers
+
+import tensorflow as tf
+import tf_keras
+
+from larqlite._registration import register_object
+from larqlite.errors import ArgumentError
+from larqlite.qat.quantizers._base import Quantizer
+from larqlite.qat.quantizers._calibration import batches_seen
+from larqlite.qat.quantizers._fake_quant import batch_range, fake_quant
+
+__all__ = [
+    "AllValuesQuantizer",
+    "FixedQuantizer",
+    "LastValueQuantizer",
+    "MovingAverageQuantizer",
+]
+
+MOMENTUM = 0.999
+MAX_BITS = 16
+
+
+class _RangeQuantizer(Quantizer):
+    """What quantizers share that keep the minimum and maximum of a tensor."""
+
+    initial_range = 6.0
+
+    def __init__(
+        self,
+        num_bits: int = 8,
+        per_axis: bool = False,
+        symmetric: bool = False,
+        narrow_range: bool = False,
+    ):
+        where = type(self).__name__
+        self.num_bits = _bits(where, num_bits)
+        self.per_axis = _boolean(where, "per_axis", per_axis)
+        self.symmetric = _boolean(where, "symmetric", symmetric)
+        self.narrow_range = _boolean(where, "narrow_range", narrow_range)
+
+    @property
+    def precision(self) -> int:
+        """Bits of a quantized value."""
+        return self.num_bits
+
+    def build(self, tensor_shape, name, layer):
+        shape = (self._channels(tensor_shape, name, layer),) if self.per_axis else ()
+
+        def variable(end: str, value: float):
+            # Each replica follows its own part of the batch, and a save takes the
+            # mean, as for the statistics of BatchNormalization.
+            return layer.add_weight(
+                name=f"{name}_{end}",
+                shape=shape,
+                dtype="float32",
+                initializer=tf_keras.initializers.Constant(value),
+                trainable=False,
+                synchronization=tf.VariableSynchronization.ON_READ,
+                aggregation=tf.VariableAggregation.MEAN,
+                experimental_autocast=False,
+            )
+
+        return {
+            "min_var": variable("min", -self.initial_range),
+            "max_var": variable("max", self.initial_range),
+        }
+
+    def _channels(self, tensor_shape, name, layer) -> int:
+        shape = tf.TensorShape(tensor_shape)
+        if not shape.rank or shape[-1] is None:
+            raise ArgumentError(
+                f'{type(self).__name__}, "{name}" of layer "{layer.name}": per_axis=True '
+                f"needs to know the length of the last axis, but the shape is {shape}.\n"
+                "  Fix: give the layer an input of known size, or use per_axis=False."
+            )
+        return shape[-1]
+
+    @tf.autograph.experimental.do_not_convert
+    def __call__(self, inputs, training, weights, **kwargs):
+        count = batches_seen()
+        if count is not None:
+            ends = self._calibrate(self._ends_of(inputs), weights, count)
+        else:
+            ends = self._ends(inputs, training, weights)
+        return fake_quant(
+            inputs, *ends, self.num_bits, self.narrow_range, self.per_axis
+        )
+
+    def _ends(self, inputs, training, weights):
+        def updated():
+            return self._update(self._ends_of(inputs), weights)
+
+        def stored():
+            return tuple(tf.convert_to_tensor(v) for v in _variables(weights))
+
+        if tf.is_tensor(training):
+            constant = tf.get_static_value(training)
+            if constant is None:
+                return tf.cond(tf.cast(training, tf.bool), updated, stored)
+            training = constant
+        return updated() if training else stored()
+
+    def _ends_of(self, inputs):
+        return batch_range(
+            inputs, self.symmetric, self.narrow_range, self.num_bits, self.per_axis
+        )
+
+    def _update(self, batch, weights) -> tuple:
+        """Stores the range after `batch`'s, in training, and returns it."""
+        raise NotImplementedError
+
+    def _calibrate(self, batch, weights, count) -> tuple:
+        """Stores the range after `count` batches and this one, and returns it."""
+        raise NotImplementedError
+
+    def get_config(self) -> dict:
+        return {
+            "num_bits": self.num_bits,
+            "per_axis": self.per_axis,
+            "symmetric": self.symmetric,
+            "narrow_range": self.narrow_range,
+        }
+
+
+@register_object()
+class LastValueQuantizer(_RangeQuantizer):
+    r"""Quantizes to the range of the tensor itself, and keeps the last one.
+
+    In training the stored range becomes that of `inputs`:
+
+    $$ [min, max] \leftarrow R(x) $$
+
+    otherwise the stored one (at first [-6, 6]) is used. $R$ is [min(x, 0), max(x, 0)],
+    or, if symmetric, the smallest range around 0 that holds x; one bit has the levels
+    $\pm \mathrm{mean} |x|$. The rounding to $2^{bits}$ levels and its gradient, 1 inside
+    the range and 0 outside, are those of TensorFlow's fake quantization.
+
+    Args:
+        num_bits: bits of a value, 1 to 16.
+        per_axis: whether each index of the last axis has its own range.
+        symmetric: whether the range has 0 in its middle.
+        narrow_range: whether the lowest code is left out (8 bits: -127 to 127).
+
+    Raises:
+        ArgumentError: an argument is not allowed, or `per_axis` with an unknown length.
+
+    Example:
+        >>> quantizer = lq.qat.quantizers.LastValueQuantizer(2, narrow_range=True)
+        >>> weights = quantizer.build(None, "kernel", tf_keras.layers.Layer())
+        >>> quantizer(tf.constant([-0.5, 0.2, 0.3]), True, weights).numpy().tolist()
+        [-0.5, 0.0, 0.5]
+        >>> float(weights["max_var"])
+        0.5
+
+    References:
+        Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.
+        Bengio et al. 2013, https://arxiv.org/abs/1308.3432 (straight-through gradient).
+        XNOR-Net, https://arxiv.org/abs/1603.05279, eq. 6 (one bit).
+    """
+
+    def __init__(
+        self,
+        num_bits: int = 8,
+        per_axis: bool = False,
+        symmetric: bool = True,
+        narrow_range: bool = False,
+    ):
+        super().__init__(num_bits, per_axis, symmetric, narrow_range)
+
+    def _update(self, batch, weights):
+        return _stored(batch, weights)
+
+    def _calibrate(self, batch, weights, count):
+        return _stored(batch, weights)
+
+
+@register_object()
+class MovingAverageQuantizer(_RangeQuantizer):
+    r"""Quantizes to a moving average of the ranges of the batches.
+
+    In training, with $R(x)$ as in `LastValueQuantizer`:
+
+    $$ [min, max] \leftarrow [min, max] - 0.001 \, ([min, max] - R(x)) $$
+
+    and the result is used, otherwise the stored range; it starts at [-6, 6].
+
+    Args:
+        num_bits: bits of a value, 1 to 16.
+        per_axis: whether each index of the last axis has its own range.
+        symmetric: whether the range has 0 in its middle.
+        narrow_range: whether the lowest code is left out.
+
+    Raises:
+        ArgumentError: an argument is not allowed, or `per_axis` with an unknown length.
+
+    Example:
+        >>> quantizer = lq.qat.quantizers.MovingAverageQuantizer()
+        >>> weights = quantizer.build(None, "output", tf_keras.layers.Layer())
+        >>> _ = quantizer(tf.constant([0.0, 2.0]), True, weights)
+        >>> round(float(weights["max_var"]), 4)
+        5.996
+
+    References:
+        Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.1.
+        Bengio et al. 2013, https://arxiv.org/abs/1308.3432 (straight-through gradient).
+    """
+
+    def _update(self, batch, weights):
+        return _stored(
+            [
+                value - (value - end) * (1 - MOMENTUM)
+                for value, end in zip(_read(weights), batch, strict=True)
+            ],
+            weights,
+        )
+
+    def _calibrate(self, batch, weights, count):
+        number = tf.cast(count, tf.float32)
+        return _stored(
+            [
+                tf.where(number > 0, (value * number + end) / (number + 1), end)
+                for value, end in zip(_read(weights), batch, strict=True)
+            ],
+            weights,
+        )
+
+
+@register_object()
+class AllValuesQuantizer(_RangeQuantizer):
+    r"""Quantizes to the range of all values that were seen in training.
+
+    In training, with $[a, b] = R(x)$ as in `LastValueQuantizer`:
+
+    $$ [min, max] \leftarrow [\min(min, a, 0), \max(max, b, 0)] $$
+
+    and the result is used, otherwise the stored range; it starts at [0, 0].
+
+    Args:
+        num_bits: bits of a value, 1 to 16.
+        per_axis: whether each index of the last axis has its own range.
+        symmetric: whether the range has 0 in its middle.
+        narrow_range: whether the lowest code is left out.
+
+    Raises:
+        ArgumentError: an argument is not allowed, or `per_axis` with an unknown length.
+
+    Example:
+        >>> quantizer = lq.qat.quantizers.AllValuesQuantizer()
+        >>> weights = quantizer.build(None, "input", tf_keras.layers.Layer())
+        >>> for batch in ([0.0, 2.0], [-1.0, 1.0]):
+        ...     _ = quantizer(tf.constant(batch), True, weights)
+        >>> [float(weights["min_var"]), float(weights["max_var"])]
+        [-1.0, 2.0]
+
+    References:
+        Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.
+        Bengio et al. 2013, https://arxiv.org/abs/1308.3432 (straight-through gradient).
+    """
+
+    initial_range = 0.0
+
+    def _update(self, batch, weights):
+        return _stored(self._with_stored(batch, weights), weights)
+
+    def _calibrate(self, batch, weights, count):
+        joined = self._with_stored(batch, weights)
+        first = tf.equal(count, 0)
+        return _stored(
+            [
+                tf.where(first, end, both)
+                for end, both in zip(batch, joined, strict=True)
+            ],
+            weights,
+        )
+
+    def _with_stored(self, batch, weights) -> list:
+        smallest, largest = _read(weights)
+        return [tf.minimum(smallest, batch[0]), tf.maximum(largest, batch[1])]
+
+
+@register_object()
+class FixedQuantizer(Quantizer):
+    r"""Quantizes to a range that is given and does not change.
+
+    Rounding and gradient are those of `LastValueQuantizer`. The range is moved by up to
+    half a step, so that 0 is a level.
+
+    Args:
+        num_bits: bits of a value, 1 to 16; one bit has the levels ± `init_max`.
+        init_min: lower end of the range, <= 0.
+        init_max: upper end of the range, >= 0 and above `init_min`.
+        narrow_range: whether the lowest code is left out.
+
+    Raises:
+        ArgumentError: an argument is not allowed, or not with the others.
+
+    Example:
+        >>> quantizer = lq.qat.quantizers.FixedQuantizer(2, 0.0, 3.0)
+        >>> quantizer(tf.constant([-1.0, 1.2, 9.0]), False, {}).numpy().tolist()
+        [0.0, 1.0, 3.0]
+
+    References:
+        Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.
+    """
+
+    def __init__(
+        self,
+        num_bits: int = 8,
+        init_min: float = -6.0,
+        init_max: float = 6.0,
+        narrow_range: bool = False,
+    ):
+        where = type(self).__name__
+        self.num_bits = _bits(where, num_bits)
+        self.init_min = _number(where, "init_min", init_min)
+        self.init_max = _number(where, "init_max", init_max)
+        self.narrow_range = _boolean(where, "narrow_range", narrow_range)
+        if not self.init_min <= 0 <= self.init_max or self.init_min == self.init_max:
+            raise ArgumentError(
+                f"{where}: the range from init_min={init_min!r} to init_max={init_max!r} "
+                "must contain 0 and more than one value, since 0 has to be a level.\n"
+                "  Fix: init_min <= 0 <= init_max, e.g. init_min=0.0, init_max=6.0."
+            )
+        if self.num_bits == 1 and self.init_min != -self.init_max:
+            raise ArgumentError(
+                f"{where}: with num_bits=1 the levels are minus and plus init_max, but "
+                f"init_min={init_min!r} is not minus init_max={init_max!r}.\n"
+                f"  Fix: init_min={-self.init_max!r}, or num_bits=2."
+            )
+
+    @property
+    def precision(self) -> int:
+        """Bits of a quantized value."""
+        return self.num_bits
+
+    @tf.autograph.experimental.do_not_convert
+    def __call__(self, inputs, training, weights, **kwargs):
+        return fake_quant(
+            inputs,
+            tf.constant(self.init_min),
+            tf.constant(self.init_max),
+            self.num_bits,
+            self.narrow_range,
+        )
+
+    def get_config(self) -> dict:
+        return {
+            "num_bits": self.num_bits,
+            "init_min": self.init_min,
+            "init_max": self.init_max,
+            "narrow_range": self.narrow_range,
+        }
+
+
+def _variables(weights) -> tuple:
+    return weights["min_var"], weights["max_var"]
+
+
+def _read(weights) -> tuple:
+    return tuple(tf.convert_to_tensor(v) for v in _variables(weights))
+
+
+def _stored(ends, weights) -> tuple:
+    for variable, end in zip(_variables(weights), ends, strict=True):
+        variable.assign(end, read_value=False)
+    return tuple(ends)
+
+
+def _bits(where: str, bits) -> int:
+    whole = isinstance(bits, numbers.Integral) and not isinstance(bits, bool)
+    if not whole or not 1 <= bits <= MAX_BITS:
+        raise ArgumentError(
+            f"{where}: num_bits must be a whole number from 1 to {MAX_BITS}, got "
+            f"{bits!r}.\n  Fix: num_bits=8, or fewer."
+        )
+    return int(bits)
+
+
+def _boolean(where: str, argument: str, value) -> bool:
+    if not isinstance(value, bool) and value not in (0, 1):
+        raise ArgumentError(
+            f"{where}: {argument} must be True or False, got {value!r}.\n"
+            f"  Fix: {argument}=True, or {argument}=False."
+        )
+    return bool(value)
+
+
+def _number(where: str, argument: str, value) -> float:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise ArgumentError(
+            f"{where}: {argument} must be a number, got {value!r}.\n"
+            f"  Fix: {argument}=6.0, or another float."
+        )
+    return float(value)
