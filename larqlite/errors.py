@@ -63,6 +63,10 @@ class UnsupportedModelError(LarqliteError, ValueError):
     """A model that cannot be converted, loaded or inspected exactly."""
 
 
+class UnsupportedLayerError(LarqliteError, RuntimeError):
+    """A layer that a conversion has no rule for."""
+
+
 class MissingFileError(LarqliteError, FileNotFoundError):
     """A file or folder that does not exist."""
 

@@ -93,7 +93,7 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
             )
         self._latent = variable
         self._quantizer = quantizer
-        self._precision = precision or getattr(quantizer, "precision", None)
+        self._precision = precision
         self._assign_op = op
 
     @classmethod
@@ -123,7 +123,14 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
 
     @property
     def precision(self) -> int | None:
-        return self._precision
+        return self._precision or getattr(self._quantizer, "precision", None)
+
+    def read_through(self, quantizer) -> None:
+        """From now on, reads in scope pass through this callable (None: latent values).
+
+        For layers whose quantizers are known only after their weights are made.
+        """
+        self._quantizer = quantizer
 
     # Reads.
 

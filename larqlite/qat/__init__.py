@@ -1,0 +1,49 @@
+"""Quantization-aware training of existing models: annotate, apply, train, convert.
+
+The verbs are those of TensorFlow Model Optimization; every quantizer of larqlite can
+stand in a `QuantizeConfig`.
+"""
+
+from larqlite.qat import quantizers
+from larqlite.qat._annotate import quantize_annotate_layer, quantize_annotate_model
+from larqlite.qat._apply import quantize_apply, quantize_model
+from larqlite.qat._calibrate import calibrate
+from larqlite.qat._config import (
+    LayerQuantizeConfig,
+    NoOpQuantizeConfig,
+    QuantizeConfig,
+)
+from larqlite.qat._layer import QuantizeLayer
+from larqlite.qat._registry import Rule, add_rule
+from larqlite.qat._schemes import (
+    BinaryScheme,
+    Default8BitQuantizeScheme,
+    DefaultNBitQuantizeScheme,
+    QuantizeRegistry,
+    QuantizeScheme,
+)
+from larqlite.qat._scope import quantize_scope
+from larqlite.qat._wrapper import QuantizeWrapper, QuantizeWrapperV2
+
+__all__ = [
+    "BinaryScheme",
+    "Default8BitQuantizeScheme",
+    "DefaultNBitQuantizeScheme",
+    "LayerQuantizeConfig",
+    "NoOpQuantizeConfig",
+    "QuantizeConfig",
+    "QuantizeLayer",
+    "QuantizeRegistry",
+    "QuantizeScheme",
+    "QuantizeWrapper",
+    "QuantizeWrapperV2",
+    "Rule",
+    "add_rule",
+    "calibrate",
+    "quantize_annotate_layer",
+    "quantize_annotate_model",
+    "quantize_apply",
+    "quantize_model",
+    "quantize_scope",
+    "quantizers",
+]

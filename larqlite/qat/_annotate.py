@@ -1,0 +1,163 @@
+"""Annotations: which layers of a model shall be quantized, and how."""
+
+from __future__ import annotations
+
+import tf_keras
+
+from larqlite._registration import register_object
+from larqlite.errors import ArgumentError, UnsupportedModelError, require_tf_keras
+from larqlite.models._graph import is_functional
+from larqlite.qat._config import QuantizeConfig
+
+__all__ = ["QuantizeAnnotate", "quantize_annotate_layer", "quantize_annotate_model"]
+
+Layer = tf_keras.layers.Layer
+
+
+@register_object()
+class QuantizeAnnotate(tf_keras.layers.Wrapper):
+    """Marks a layer for `quantize_apply`; computes what the layer computes.
+
+    Args:
+        layer: a layer, or a model used as one.
+        quantize_config: how it is quantized; None leaves that to the scheme.
+        **kwargs: those of a Keras layer.
+
+    Example:
+        >>> marked = lq.qat.quantize_annotate_layer(tf_keras.layers.Dense(2, name="fc"))
+        >>> marked.name, marked(tf.ones((1, 3))).shape.as_list()
+        ('quantize_annotate_fc', [1, 2])
+    """
+
+    def __init__(self, layer, quantize_config=None, **kwargs):
+        kwargs.setdefault("name", f"quantize_annotate_{layer.name}")
+        if not isinstance(layer, tf_keras.Model):
+            shape = layer.get_config().get("batch_input_shape")
+            if shape is not None:
+                kwargs.setdefault("batch_input_shape", shape)
+        super().__init__(layer, **kwargs)
+        self.quantize_config = quantize_config
+
+    def call(self, inputs, *args, **kwargs):
+        return self.layer(inputs, *args, **kwargs)
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+    def compute_mask(self, inputs, mask=None):
+        return self.layer.compute_mask(inputs, mask)
+
+    def get_config(self) -> dict:
+        config = self.quantize_config
+        if config is not None:
+            config = tf_keras.saving.serialize_keras_object(config)
+        return {**super().get_config(), "quantize_config": config}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for key in ("layer", "quantize_config"):
+            if config[key] is not None:
+                config[key] = tf_keras.saving.deserialize_keras_object(
+                    config[key], custom_objects=custom_objects
+                )
+        return cls(**config)
+
+
+def quantize_annotate_layer(
+    to_annotate: Layer, quantize_config: QuantizeConfig | None = None
+) -> QuantizeAnnotate:
+    """Marks one layer to be quantized by `quantize_apply`.
+
+    Args:
+        to_annotate: a tf_keras layer, or a model used as a layer.
+        quantize_config: how it is quantized; None takes the scheme's default for its
+            class.
+
+    Returns:
+        A layer that wraps the given one and computes the same.
+
+    Raises:
+        ArgumentError: the first is no layer, or the second no QuantizeConfig instance.
+        KerasVersionError: a Keras 3 layer.
+
+    Example:
+        >>> model = tf_keras.Sequential([
+        ...     lq.qat.quantize_annotate_layer(tf_keras.layers.Dense(20, input_shape=(20,))),
+        ...     tf_keras.layers.Flatten()])
+        >>> lq.qat.quantize_apply(model).count_params()
+        428
+    """
+    where = "lq.qat.quantize_annotate_layer"
+    require_tf_keras(to_annotate, where)
+    if not isinstance(to_annotate, Layer):
+        raise ArgumentError(
+            f"{where}: `to_annotate` must be a tf_keras layer, got {to_annotate!r}."
+        )
+    if quantize_config is not None and not isinstance(quantize_config, QuantizeConfig):
+        hint = ""
+        if isinstance(quantize_config, type):
+            hint = f" Did you mean {quantize_config.__name__}()?"
+        raise ArgumentError(
+            f'{where}: `quantize_config` of "{to_annotate.name}" must be an instance of '
+            f"QuantizeConfig, got {quantize_config!r}.{hint}"
+        )
+    return QuantizeAnnotate(to_annotate, quantize_config)
+
+
+def quantize_annotate_model(to_annotate: tf_keras.Model) -> tf_keras.Model:
+    """Marks every layer of a model to be quantized; layers marked already stay as they are.
+
+    Args:
+        to_annotate: a Sequential or functional tf_keras model. Its layers are used in
+            the annotated model too, with their weights.
+
+    Returns:
+        A model that computes the same, for `quantize_apply`.
+
+    Raises:
+        ArgumentError: it is no model.
+        UnsupportedModelError: it is subclassed.
+        KerasVersionError: it is a Keras 3 model.
+
+    Example:
+        >>> model = tf_keras.Sequential([
+        ...     tf_keras.layers.Dense(20, input_shape=(20,)), tf_keras.layers.Flatten()])
+        >>> annotated = lq.qat.quantize_annotate_model(model)
+        >>> [layer.name.startswith("quantize_annotate") for layer in annotated.layers]
+        [True, True]
+    """
+    where = "lq.qat.quantize_annotate_model"
+    require_model(to_annotate, where)
+
+    def annotate(layer):
+        operator = isinstance(getattr(layer, "symbol", None), str)
+        if operator or isinstance(
+            layer, (QuantizeAnnotate, tf_keras.layers.InputLayer)
+        ):
+            return layer
+        return QuantizeAnnotate(layer)
+
+    if isinstance(to_annotate, tf_keras.Sequential) and not to_annotate.built:
+        return tf_keras.Sequential(
+            [annotate(layer) for layer in to_annotate.layers], name=to_annotate.name
+        )
+    return tf_keras.models.clone_model(to_annotate, clone_function=annotate)
+
+
+def require_model(model, where: str) -> None:
+    """Raises unless a model is a Sequential or functional one of tf_keras."""
+    require_tf_keras(model, where)
+    if not isinstance(model, tf_keras.Model):
+        raise ArgumentError(
+            f"{where}: expected a tf_keras Sequential or functional model, got {model!r}."
+        )
+    if isinstance(model, tf_keras.Sequential) or is_functional(model):
+        return
+    raise UnsupportedModelError(
+        f'{where}: "{model.name}" is a subclassed model ({type(model).__name__}): what its '
+        "call() computes between layers cannot be seen or changed.\n"
+        "  Fix: build it as a functional model, once, around the same layers:\n"
+        "      inputs = tf_keras.Input(shape)\n"
+        f"      model = tf_keras.Model(inputs, my_model.call(inputs))  # {type(model).__name__}"
+    )

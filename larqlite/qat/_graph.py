@@ -1,0 +1,261 @@
+"""A model as a graph that passes edit: uses of layers, and the edges between them.
+
+`Graph.of(model)` reads a Sequential or functional model; `graph.build(...)` makes a new
+model from what the passes left. The layers of the model that was read are never called.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from larqlite.models._graph import is_functional, nodes_of
+from larqlite.qat._annotate import QuantizeAnnotate
+from larqlite.qat._config import QuantizeConfig
+
+Layer = tf_keras.layers.Layer
+
+
+@dataclasses.dataclass(eq=False)
+class Edge:
+    """A tensor between two uses of layers.
+
+    Attributes:
+        source: the use it comes out of; None for an input of the model.
+        tensor: the Keras tensor of the model that was read, or None for a new edge.
+    """
+
+    source: Use | None
+    tensor: Any = None
+
+
+@dataclasses.dataclass(eq=False)
+class Entry:
+    """A layer of the model, and what becomes of it.
+
+    Attributes:
+        layer: the layer that was read, or a new one.
+        config: how it is quantized; None leaves it as it is.
+        is_annotated: whether the user asked for it to be quantized.
+        scheme: the scheme that `config` comes from; None for a user's own config.
+        is_new: whether `layer` was made by a pass, so that it is used as it is.
+        copies: pairs (attribute path of the new layer, variable) whose values it takes.
+        graph: for a nested model, its own graph.
+        reason: a remark for `qat.report`.
+    """
+
+    layer: Layer
+    config: QuantizeConfig | None = None
+    is_annotated: bool = False
+    scheme: Any = None
+    is_new: bool = False
+    copies: tuple = ()
+    graph: Graph | None = None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.layer.name
+
+
+@dataclasses.dataclass(eq=False)
+class Use:
+    """One call of a layer.
+
+    Attributes:
+        entry: the layer.
+        args: positional arguments, edges in place of tensors.
+        kwargs: keyword arguments, likewise.
+        outputs: the edges that come out.
+        structure: how Keras nests them.
+    """
+
+    entry: Entry
+    args: tuple
+    kwargs: dict
+    outputs: list[Edge]
+    structure: Any = None
+
+    @property
+    def layer(self) -> Layer:
+        return self.entry.layer
+
+    @property
+    def inputs(self) -> list[Edge]:
+        """The edges that go in, in order."""
+        flat = tf.nest.flatten((self.args, self.kwargs))
+        return [leaf for leaf in flat if isinstance(leaf, Edge)]
+
+
+class Graph:
+    """The uses of layers that compute a model's outputs, each after its sources.
+
+    Attributes:
+        model: the model that was read.
+        is_nested: whether it is a layer of another model.
+        inputs: `(input layer, edge)` for each input.
+        uses: the calls, in order of computation.
+        outputs: the edges that the model returns.
+    """
+
+    def __init__(self, model: tf_keras.Model, is_nested: bool = False):
+        self.model = model
+        self.is_nested = is_nested
+        self.inputs: list[tuple[Layer, Edge]] = []
+        self.uses: list[Use] = []
+        self.outputs: list[Edge] = []
+        self._readers: dict[int, list] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        model: tf_keras.Model,
+        entries: dict[int, Entry] | None = None,
+        is_nested: bool = False,
+    ) -> Graph:
+        """Reads a model; nested models are read into graphs of their own.
+
+        Args:
+            model: a built Sequential or functional model.
+            entries: the entries made so far by `id` of the layer, so that a layer that
+                is shared between models stays one.
+            is_nested: whether the model is a layer of another one.
+        """
+        entries = {} if entries is None else entries
+        graph = cls(model, is_nested)
+        edges: dict[int, Edge] = {}
+        for tensor in model.inputs:
+            edge = edges[id(tensor)] = Edge(None, tensor)
+            graph.inputs.append((tensor.node.layer, edge))
+        for node in nodes_of(model):
+            if isinstance(node.layer, tf_keras.layers.InputLayer):
+                continue
+            layer = node.layer
+            if id(layer) not in entries:
+                entries[id(layer)] = entry_of(layer, entries)
+            args, kwargs = tf.nest.map_structure(
+                lambda leaf: edges.get(id(leaf), leaf),
+                (node.call_args, node.call_kwargs),
+            )
+            use = Use(entries[id(layer)], args, dict(kwargs), [])
+            for tensor in tf.nest.flatten(node.outputs):
+                edges[id(tensor)] = Edge(use, tensor)
+                use.outputs.append(edges[id(tensor)])
+            graph.uses.append(use)
+        graph.outputs = [edges[id(tensor)] for tensor in model.outputs]
+        return graph
+
+    # Questions that passes ask.
+
+    def consumers(self, edge: Edge) -> list[Use]:
+        """The uses that an edge goes into; None among them stands for the model's output."""
+        if self._readers is None:
+            self._readers = defaultdict(list)
+            for use in self.uses:
+                for read in {id(e): e for e in use.inputs}:
+                    self._readers[read].append(use)
+            for output in self.outputs:
+                self._readers[id(output)].append(None)
+        return self._readers.get(id(edge), [])
+
+    def only_consumer(self, use: Use) -> Use | None:
+        """The one use that a layer's single output goes into, or None."""
+        if len(use.outputs) != 1:
+            return None
+        consumers = self.consumers(use.outputs[0])
+        return consumers[0] if len(consumers) == 1 else None
+
+    def is_shared(self, entry: Entry) -> bool:
+        """Whether a layer is called more than once."""
+        return sum(use.entry is entry for use in self.uses) > 1
+
+    def entries(self) -> Iterator[Entry]:
+        """Each layer once, in order; nested models before their layers."""
+        seen = set()
+        for use in self.uses:
+            if id(use.entry) not in seen:
+                seen.add(id(use.entry))
+                yield use.entry
+
+    def graphs(self) -> Iterator[Graph]:
+        """This graph and those of the models inside, each once."""
+        seen = set()
+
+        def walk(graph):
+            if id(graph) in seen:
+                return
+            seen.add(id(graph))
+            yield graph
+            for entry in graph.entries():
+                if entry.graph is not None:
+                    yield from walk(entry.graph)
+
+        return walk(self)
+
+    # Edits.
+
+    def insert_after(self, edge: Edge, entry: Entry) -> Use:
+        """Puts a new layer on an edge: all that read the edge now read its output."""
+        position = 0 if edge.source is None else self.uses.index(edge.source) + 1
+        use = Use(entry, (edge,), {}, [])
+        use.outputs.append(Edge(use))
+        self._redirect(edge, use.outputs[0])
+        self.uses.insert(position, use)
+        self._readers = None
+        return use
+
+    def replace(self, use: Use, entries: list[Entry]) -> list[Use]:
+        """Puts a chain of new layers in the place of one use."""
+        position = self.uses.index(use)
+        (edge, *_), chain = use.inputs, []
+        for entry in entries:
+            new = Use(entry, (edge,), {}, [])
+            edge = Edge(new)
+            new.outputs.append(edge)
+            chain.append(new)
+        # The last edge stays the one that consumers know.
+        edge = use.outputs[0]
+        edge.source = chain[-1]
+        chain[-1].outputs[:] = [edge]
+        self.uses[position : position + 1] = chain
+        self._readers = None
+        return chain
+
+    def bypass(self, use: Use, consumer: Use) -> None:
+        """Lets a consumer of a layer read what goes into that layer instead."""
+        (source, *_), output = use.inputs, use.outputs[0]
+        swap = lambda leaf: source if leaf is output else leaf  # noqa: E731
+        consumer.args, consumer.kwargs = tf.nest.map_structure(
+            swap, (consumer.args, consumer.kwargs)
+        )
+        self._readers = None
+
+    def drop_unused(self) -> None:
+        """Removes the uses that nothing reads any more."""
+        for use in reversed(list(self.uses)):
+            if not any(self.consumers(edge) for edge in use.outputs):
+                self.uses.remove(use)
+                self._readers = None
+
+    def _redirect(self, old: Edge, new: Edge) -> None:
+        swap = lambda leaf: new if leaf is old else leaf  # noqa: E731
+        for use in self.uses:
+            use.args, use.kwargs = tf.nest.map_structure(swap, (use.args, use.kwargs))
+        self.outputs = [swap(edge) for edge in self.outputs]
+
+
+def entry_of(layer: Layer, entries: dict[int, Entry]) -> Entry:
+    """The entry of a layer that was just met; what annotations say of it is taken over."""
+    if isinstance(layer, QuantizeAnnotate):
+        entry = entry_of(layer.layer, entries)
+        entry.is_annotated, entry.config = True, layer.quantize_config
+        return entry
+    entry = Entry(layer)
+    if is_functional(layer):
+        entry.graph = Graph.of(layer, entries, is_nested=True)
+    return entry

@@ -1,0 +1,281 @@
+"""Schemes: which bits a model gets, from one word, a table of patterns, or an object."""
+
+from __future__ import annotations
+
+import abc
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import tf_keras
+
+from larqlite._registration import register_object
+from larqlite.errors import ArgumentError, near_matches
+from larqlite.qat import quantizers
+from larqlite.qat._config import LayerQuantizeConfig, QuantizeConfig
+from larqlite.qat._registry import rule_for
+
+__all__ = [
+    "BinaryScheme",
+    "Default8BitQuantizeScheme",
+    "DefaultNBitQuantizeScheme",
+    "QuantizeRegistry",
+    "QuantizeScheme",
+    "get_scheme",
+]
+
+Layer = tf_keras.layers.Layer
+
+
+class QuantizeRegistry(abc.ABC):
+    """Knows the `QuantizeConfig` of each class of layers that a scheme supports."""
+
+    @abc.abstractmethod
+    def supports(self, layer: Layer) -> bool:
+        """Whether there is a config for the layer."""
+
+    @abc.abstractmethod
+    def get_quantize_config(self, layer: Layer) -> QuantizeConfig:
+        """The layer's config."""
+
+
+class QuantizeScheme(abc.ABC):
+    """What `quantize_apply` follows: a registry of layers, and passes over the graph.
+
+    Write `get_quantize_registry`. `passes` are those of `larqlite.qat.passes`; a pass is
+    a function of a `Graph` that edits it. `input_quantizer` is for the model's inputs.
+
+    Example:
+        >>> class NoDense(lq.qat.Default8BitQuantizeScheme):
+        ...     def config_of(self, layer):
+        ...         if isinstance(layer, tf_keras.layers.Dense):
+        ...             return lq.qat.NoOpQuantizeConfig("as float")
+        ...         return super().config_of(layer)
+        >>> model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> lq.qat.quantize_model(model, scheme=NoDense()).layers[-1].quantize_config.reason
+        'as float'
+    """
+
+    @abc.abstractmethod
+    def get_quantize_registry(self) -> QuantizeRegistry:
+        """The registry of the layers that the scheme supports."""
+
+    def input_quantizer(self) -> quantizers.Quantizer | None:
+        """The quantizer of the model's inputs; None leaves them as they are."""
+        return quantizers.AllValuesQuantizer()
+
+    def tensor_quantizer(self) -> quantizers.Quantizer | None:
+        """The quantizer of what operators such as `a + b` give out."""
+        return quantizers.MovingAverageQuantizer()
+
+    def config_of(self, layer: Layer) -> QuantizeConfig | None:
+        """The config for a layer, or None if the scheme does not know its class."""
+        registry = self.get_quantize_registry()
+        return registry.get_quantize_config(layer) if registry.supports(layer) else None
+
+
+class _RuleRegistry(QuantizeRegistry):
+    """The registry that the table of rules makes for a scheme."""
+
+    def __init__(self, scheme: DefaultNBitQuantizeScheme):
+        self._scheme = scheme
+
+    def supports(self, layer: Layer) -> bool:
+        return rule_for(layer) is not None
+
+    def get_quantize_config(self, layer: Layer) -> LayerQuantizeConfig:
+        rule, scheme = rule_for(layer), self._scheme
+        return LayerQuantizeConfig(
+            weights={
+                path: scheme.weight_quantizer(per_axis)
+                for path, per_axis in rule.weights.items()
+            },
+            activations={path: scheme.tensor_quantizer() for path in rule.activations},
+            outputs=scheme.tensor_quantizer() if rule.outputs(layer) else None,
+        )
+
+
+@register_object()
+class DefaultNBitQuantizeScheme(QuantizeScheme):
+    """Weights and activations at widths of one's choice, from 1 to 16 bits.
+
+    Weights: range of the present values, symmetric, lowest code left out, one range per
+    output channel for convolutions. Activations and outputs: moving average of the
+    batches' ranges, asymmetric. Biases stay float.
+
+    Args:
+        disable_per_axis: one range for all channels.
+        num_bits_weight: bits of the weights.
+        num_bits_activation: bits of the activations.
+
+    Raises:
+        ArgumentError: a width that is no whole number from 1 to 16.
+
+    Example:
+        >>> model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> scheme = lq.qat.DefaultNBitQuantizeScheme(num_bits_weight=4)
+        >>> lq.qat.quantize_model(model, scheme=scheme).layers[-1].layer.kernel.precision
+        4
+
+    References:
+        https://arxiv.org/abs/1712.05877, section 3;
+        https://arxiv.org/abs/1806.08342, section 3 (one range per channel).
+    """
+
+    def __init__(
+        self,
+        disable_per_axis: bool = False,
+        num_bits_weight: int = 8,
+        num_bits_activation: int = 8,
+    ):
+        self.disable_per_axis = disable_per_axis
+        self.num_bits_weight = num_bits_weight
+        self.num_bits_activation = num_bits_activation
+        self.weight_quantizer(True)
+        self.tensor_quantizer()
+
+    def get_quantize_registry(self) -> QuantizeRegistry:
+        return _RuleRegistry(self)
+
+    def weight_quantizer(self, per_axis: bool) -> quantizers.Quantizer:
+        """The quantizer of a weight."""
+        return quantizers.LastValueQuantizer(
+            num_bits=self.num_bits_weight,
+            per_axis=per_axis and not self.disable_per_axis,
+            symmetric=True,
+            narrow_range=self.num_bits_weight > 1,
+        )
+
+    def input_quantizer(self) -> quantizers.Quantizer:
+        return quantizers.AllValuesQuantizer(num_bits=self.num_bits_activation)
+
+    def tensor_quantizer(self) -> quantizers.Quantizer:
+        return quantizers.MovingAverageQuantizer(num_bits=self.num_bits_activation)
+
+    def get_config(self) -> dict:
+        """The arguments of `__init__`."""
+        return {
+            "disable_per_axis": self.disable_per_axis,
+            "num_bits_weight": self.num_bits_weight,
+            "num_bits_activation": self.num_bits_activation,
+        }
+
+
+@register_object()
+class Default8BitQuantizeScheme(DefaultNBitQuantizeScheme):
+    """8 bits everywhere: what TFLite's integer kernels compute.
+
+    Args:
+        disable_per_axis: one range for all channels of a convolution's kernel.
+
+    Example:
+        >>> lq.qat.Default8BitQuantizeScheme().num_bits_weight
+        8
+    """
+
+    def __init__(self, disable_per_axis: bool = False):
+        super().__init__(disable_per_axis)
+
+    def get_config(self) -> dict:
+        return {"disable_per_axis": self.disable_per_axis}
+
+
+class BinaryScheme(QuantizeScheme):
+    """Layers with kernels become larqlite's Quant layers; the rest stays float.
+
+    A ReLU before a binary layer is taken out of its way, since the sign of what is
+    never negative is always +1.
+
+    Args:
+        kernel_quantizer: quantizer of the kernels, by name or as an object.
+        input_quantizer: quantizer of the layers' inputs, likewise.
+
+    Raises:
+        UnknownQuantizerError: a name that no quantizer has.
+
+    Example:
+        >>> model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> binary = lq.qat.quantize_model(model, scheme=lq.qat.BinaryScheme("ste_sign"))
+        >>> type(binary.layers[-1]).__name__
+        'QuantDense'
+
+    References:
+        XNOR-Net (kernels with the mean magnitude as scale),
+        https://arxiv.org/abs/1603.05279.
+    """
+
+    def __init__(
+        self,
+        kernel_quantizer: Any = "magnitude_aware_sign",
+        input_quantizer: Any = "ste_sign",
+    ):
+        quantizers.get(kernel_quantizer), quantizers.get(input_quantizer)
+        self.kernel_quantizer = kernel_quantizer
+        self.input_quantizer_of_layers = input_quantizer
+
+    def get_quantize_registry(self) -> QuantizeRegistry:
+        raise NotImplementedError  # the pass `binary` replaces layers instead
+
+    def input_quantizer(self) -> None:
+        return None
+
+    def tensor_quantizer(self) -> None:
+        return None
+
+    def config_of(self, layer: Layer) -> None:
+        return None
+
+
+FLOAT = "float"
+
+
+def get_scheme(identifier: Any, where: str) -> Any:
+    """The scheme that a word or object means.
+
+    Args:
+        identifier: "int1" to "int16", "binary", "float", a `QuantizeScheme`, a
+            `QuantizeConfig`, or None for 8 bits.
+        where: the public function, for messages.
+
+    Returns:
+        A QuantizeScheme, a QuantizeConfig, or "float".
+
+    Raises:
+        ArgumentError: nothing is known by that name.
+    """
+    if identifier is None:
+        return Default8BitQuantizeScheme()
+    if isinstance(identifier, (QuantizeScheme, QuantizeConfig)) or identifier == FLOAT:
+        return identifier
+    if identifier == "binary":
+        return BinaryScheme()
+    if isinstance(identifier, str):
+        width = re.fullmatch(r"int(\d+)", identifier)
+        if identifier == "int8":
+            return Default8BitQuantizeScheme()
+        if width and 1 <= int(width[1]) <= 16:
+            bits = int(width[1])
+            return DefaultNBitQuantizeScheme(
+                num_bits_weight=bits, num_bits_activation=bits
+            )
+        known = ["binary", FLOAT, *(f"int{bits}" for bits in range(1, 17))]
+        raise ArgumentError(
+            f"{where}: unknown scheme {identifier!r}.{near_matches(identifier, known)}\n"
+            '  Fix: "int1" to "int16", "binary", "float", a QuantizeScheme or '
+            "QuantizeConfig object, or a dictionary {pattern of layer names: one of "
+            "these}."
+        )
+    hint = ""
+    if isinstance(identifier, type):
+        hint = f" You passed the class; write {identifier.__name__}()."
+    raise ArgumentError(
+        f"{where}: a scheme is a name, a QuantizeScheme, a QuantizeConfig, or a "
+        f"dictionary of them by layer pattern; got {identifier!r}.{hint}"
+    )
+
+
+def get_schemes(identifier: Any, where: str) -> Mapping[Any, Any] | Any:
+    """As `get_scheme`, and dictionaries of patterns."""
+    if isinstance(identifier, Mapping):
+        return {key: get_scheme(value, where) for key, value in identifier.items()}
+    return get_scheme(identifier, where)

@@ -1,0 +1,50 @@
+"""The scope in which files with quantization-aware layers of one's own are loaded."""
+
+from __future__ import annotations
+
+import tf_keras
+
+from larqlite.errors import ArgumentError
+
+__all__ = ["quantize_scope"]
+
+
+def quantize_scope(*args):
+    """A scope in which Keras knows larqlite.qat's classes and those given.
+
+    Only needed to load a file with classes of your own that are not registered with
+    Keras; `larqlite.qat`'s own are known wherever it is imported.
+
+    Args:
+        *args: dictionaries `{name: class or function}`.
+
+    Returns:
+        A context manager.
+
+    Raises:
+        ArgumentError: an argument is no dictionary.
+
+    Example:
+        >>> class MyDense(tf_keras.layers.Dense):
+        ...     pass
+        >>> with lq.qat.quantize_scope({"MyDense": MyDense}):
+        ...     config = {"class_name": "MyDense", "config": {"units": 2}}
+        ...     type(tf_keras.layers.deserialize(config)).__name__
+        'MyDense'
+    """
+    from larqlite import qat
+
+    objects = {
+        name: getattr(module, name)
+        for module in (qat, qat.quantizers)
+        for name in module.__all__
+        if isinstance(getattr(module, name), type)
+    }
+    for given in args:
+        if not isinstance(given, dict):
+            raise ArgumentError(
+                "lq.qat.quantize_scope: expected dictionaries {name: class}, got "
+                f"{given!r}.\n  Fix: quantize_scope({{'MyLayer': MyLayer}})."
+            )
+        objects.update(given)
+    return tf_keras.saving.custom_object_scope(objects)

@@ -1,0 +1,321 @@
+"""`QuantizeWrapperV2`: a layer that computes with quantized weights and activations."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+
+import tensorflow as tf
+import tf_keras
+
+from larqlite._registration import register_object
+from larqlite.errors import ArgumentError, require_tf_keras
+from larqlite.qat import _slots, quantizers
+from larqlite.qat._activation import QuantizedActivation
+from larqlite.qat._config import QuantizeConfig
+from larqlite.qat._moment import Moment, at
+from larqlite.qat._setter import values_set_by
+from larqlite.qat._steps import counted
+
+__all__ = ["QuantizeWrapper", "QuantizeWrapperV2"]
+
+# Layers that make their weights when they are first called, not when they are built.
+_BUILT_IN_CALL = (tf_keras.layers.MultiHeadAttention,)
+
+
+@register_object()
+class QuantizeWrapperV2(tf_keras.layers.Wrapper):
+    """Fake-quantizes the weights, activations, inputs and outputs of a layer.
+
+    In training, ranges follow the data and kernels; otherwise the stored ranges are
+    used. Gradients pass straight through inside of the ranges. The layer's variables
+    stay its own, in float; they read as quantized while it is called.
+
+    Args:
+        layer: the layer; one that has weights already is copied with them.
+        quantize_config: the `QuantizeConfig` that says what is quantized.
+        name_prefix: goes before the layer's name.
+        **kwargs: those of a Keras layer.
+
+    Attributes:
+        layer: the layer inside.
+        quantize_config: as given.
+        optimizer_step: int32 variable; counts training steps from 0 if a quantizer asks
+            for `step`, else stays -1.
+
+    Raises:
+        ArgumentError: `layer` is no layer, or `quantize_config` no QuantizeConfig.
+
+    Example:
+        >>> wrapped = lq.qat.QuantizeWrapperV2(
+        ...     tf_keras.layers.Dense(3, name="fc"),
+        ...     lq.qat.LayerQuantizeConfig({"kernel": "ste_sign"}))
+        >>> wrapped.name, wrapped(tf.ones((1, 4))).shape.as_list()
+        ('quant_fc', [1, 3])
+        >>> with lq.context.quantized_scope(True):
+        ...     np.unique(abs(wrapped.layer.kernel.numpy())).tolist()
+        [1.0]
+
+    References:
+        Quantization and Training of Neural Networks for Efficient
+        Integer-Arithmetic-Only Inference, https://arxiv.org/abs/1712.05877, section 3.
+    """
+
+    def __init__(self, layer, quantize_config, name_prefix="quant_", **kwargs):
+        where = type(self).__name__
+        require_tf_keras(layer, where)
+        if not isinstance(layer, tf_keras.layers.Layer):
+            raise ArgumentError(
+                f"{where}: `layer` must be a tf_keras layer, got {layer!r}."
+            )
+        if not isinstance(quantize_config, QuantizeConfig):
+            raise ArgumentError(
+                f'{where}: quantize_config of "{layer.name}" must be a QuantizeConfig '
+                f"instance, got {quantize_config!r}.\n"
+                "  Fix: pass an instance (with parentheses), e.g. NoOpQuantizeConfig()."
+            )
+        self._kept_weights = None
+        if layer.weights:
+            self._kept_weights = layer.get_weights()
+            with _slots.viewed_variables():
+                layer = type(layer).from_config(layer.get_config())
+        kwargs.setdefault("name", f"{name_prefix or ''}{layer.name}")
+        kwargs.setdefault("dtype", layer.dtype_policy)
+        shape = layer.get_config().get("batch_input_shape")
+        if shape is not None:
+            kwargs.setdefault("batch_input_shape", shape)
+        super().__init__(layer, **kwargs)
+        self.quantize_config = quantize_config
+        self._layer_config = None
+        self._weight_slots = []
+        self._activations = []
+        self._outputs = []
+        self._inputs = []
+
+    # Building.
+
+    def build(self, input_shape):
+        self.optimizer_step = self.add_weight(
+            "optimizer_step",
+            shape=(),
+            initializer=tf_keras.initializers.Constant(-1),
+            dtype="int32",
+            trainable=False,
+        )
+        with _slots.viewed_variables(), tf.name_scope(self.layer.name):
+            if not self.layer.built:
+                self.layer.build(input_shape)
+                self.layer.built = True
+        self._layer_config = self._serialized_layer()
+        self._build_quantizers(input_shape)
+        if self._kept_weights is not None:
+            self.layer.set_weights(self._kept_weights)
+            self._kept_weights = None
+        self.built = True
+
+    def _build_quantizers(self, input_shape) -> None:
+        config, layer = self.quantize_config, self.layer
+        for weight, identifier in config.get_weights_and_quantizers(layer):
+            quantizer = quantizers.get(identifier)
+            name = weight.name.partition(":")[0].rpartition("/")[2]
+            variables = quantizer.build(weight.shape, name, self) or {}
+            slot = _slots.Slot(
+                lambda latent, q=quantizer, v=variables: Moment().quantize(
+                    q, latent, v
+                ),
+                getattr(quantizer, "precision", None),
+            )
+            _slots.attach(weight, slot, self._where())
+            self._weight_slots.append((weight, quantizer, variables, slot))
+        output_shapes = self._output_shapes(input_shape)
+        pairs = config.get_activations_and_quantizers(layer)
+        self._activations = [
+            QuantizedActivation(
+                function, quantizers.get(identifier), self, output_shapes[0]
+            )
+            for function, identifier in pairs
+        ]
+        if self._activations:
+            config.set_quantize_activations(layer, list(self._activations))
+        self._inputs = self._built(
+            config.get_input_quantizers(layer), "input", _flat_shapes(input_shape)
+        )
+        self._outputs = self._built(
+            config.get_output_quantizers(layer), "output", output_shapes
+        )
+
+    def _built(self, identifiers, role: str, shapes) -> list:
+        """One quantizer with variables for each tensor; the last serves those that follow."""
+        found = [quantizers.get(identifier) for identifier in identifiers]
+        built = []
+        for index, shape in enumerate(shapes if found else ()):
+            quantizer = found[min(index, len(found) - 1)]
+            name = role if index == 0 else f"{role}_{index}"
+            built.append((quantizer, quantizer.build(shape, name, self) or {}))
+        return built
+
+    def _output_shapes(self, input_shape) -> list:
+        try:
+            return _flat_shapes(self.layer.compute_output_shape(input_shape))
+        except NotImplementedError:
+            return [tf.TensorShape(None)]
+
+    def build_from_config(self, config):
+        """As in Keras, but a layer that is built in its call waits for that."""
+        if not isinstance(self.layer, _BUILT_IN_CALL):
+            with tf.name_scope(self.name):
+                super().build_from_config(config)
+
+    # Calls.
+
+    def __call__(self, inputs, *args, **kwargs):
+        if isinstance(self.layer, _BUILT_IN_CALL) and not self.layer.weights:
+            with _slots.viewed_variables():
+                self.layer(inputs, *args, **kwargs)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def call(self, inputs, *args, training=None, mask=None, **kwargs):
+        moment = Moment(
+            False if training is None else training,
+            counted(self.optimizer_step, self._quantizers(), training),
+        )
+        readings = self._readings(moment)
+        if self._inputs:
+            inputs = _quantized(self._inputs, inputs, moment)
+        for name, value in (("training", training), ("mask", mask)):
+            if value is not None and name in _parameters(type(self.layer)):
+                kwargs[name] = value
+        with _slots.reading(readings), at(moment):
+            outputs = self.layer(inputs, *args, **kwargs)
+        return _quantized(self._outputs, outputs, moment) if self._outputs else outputs
+
+    def _readings(self, moment: Moment) -> dict:
+        """What each quantized weight reads as in this call, by the id of its slot."""
+        values = []
+        for weight, quantizer, variables, _ in self._weight_slots:
+            latent = tf.convert_to_tensor(_latent(weight))
+            values.append(moment.quantize(quantizer, latent, variables))
+        config = self.quantize_config
+        if values and _overrides_setter(type(config)):
+            values = values_set_by(
+                config, self.layer, [s[0] for s in self._weight_slots], values
+            )
+        slots = [entry[3] for entry in self._weight_slots]
+        return {id(slot): v for slot, v in zip(slots, values, strict=True)}
+
+    def _quantizers(self) -> list:
+        return [
+            *(entry[1] for entry in self._weight_slots),
+            *(activation.quantizer for activation in self._activations),
+            *(quantizer for quantizer, _ in (*self._inputs, *self._outputs)),
+        ]
+
+    @property
+    def output_precision(self) -> int | None:
+        """Bits of the values that come out; None if nothing quantizes them."""
+        if self._outputs:
+            return getattr(self._outputs[0][0], "precision", None)
+        for activation in self._activations:
+            if activation.fixes_outputs:
+                return getattr(activation.quantizer, "precision", None)
+        return None
+
+    # What Keras asks of a layer is answered by the layer inside.
+
+    @property
+    def trainable(self) -> bool:
+        return self.layer.trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.layer.trainable = value
+
+    def compute_output_shape(self, input_shape):
+        return self.layer.compute_output_shape(input_shape)
+
+    def compute_mask(self, inputs, mask=None):
+        return self.layer.compute_mask(inputs, mask)
+
+    @property
+    def supports_masking(self) -> bool:
+        return self.layer.supports_masking
+
+    @supports_masking.setter
+    def supports_masking(self, value: bool) -> None:
+        pass
+
+    def _where(self) -> str:
+        return f'{type(self.layer).__name__} "{self.layer.name}"'
+
+    # Copies and files.
+
+    def _serialized_layer(self) -> dict:
+        """The layer before its activations were replaced; not yet built when it loads."""
+        config = tf_keras.saving.serialize_keras_object(self.layer)
+        config.pop("build_config", None)
+        return config
+
+    def get_config(self) -> dict:
+        layer = copy.deepcopy(self._layer_config) or self._serialized_layer()
+        layer["config"]["trainable"] = self.layer.trainable
+        config = {
+            # Not Wrapper's, which would write down the activations put in place.
+            **tf_keras.layers.Layer.get_config(self),
+            "layer": layer,
+            "quantize_config": tf_keras.saving.serialize_keras_object(
+                self.quantize_config
+            ),
+        }
+        config.pop("trainable", None)
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        with _slots.viewed_variables():
+            layer = tf_keras.saving.deserialize_keras_object(
+                config.pop("layer"), custom_objects=custom_objects
+            )
+        quantize_config = tf_keras.saving.deserialize_keras_object(
+            config.pop("quantize_config"), custom_objects=custom_objects
+        )
+        return cls(layer, quantize_config, **config)
+
+
+QuantizeWrapper = QuantizeWrapperV2
+
+
+def _quantized(built: list, tensors, moment: Moment):
+    """Each floating-point tensor of a structure through its quantizer."""
+    flat = tf.nest.flatten(tensors)
+    for index, tensor in enumerate(flat):
+        if tensor is not None and tensor.dtype.is_floating and index < len(built):
+            quantizer, variables = built[index]
+            flat[index] = moment.quantize(quantizer, tensor, variables)
+    return tf.nest.pack_sequence_as(tensors, flat)
+
+
+def _latent(weight):
+    """The latent variable of a view, outside of Keras' mixed-precision cast."""
+    return weight.latent_variable
+
+
+def _flat_shapes(shapes) -> list[tf.TensorShape]:
+    """The shapes of one tensor or of several, as a list."""
+    if isinstance(shapes, tf.TensorShape):
+        return [shapes]
+    if isinstance(shapes, dict):
+        return [shape for value in shapes.values() for shape in _flat_shapes(value)]
+    if isinstance(shapes, (list, tuple)) and not all(
+        size is None or isinstance(size, int) for size in shapes
+    ):
+        return [shape for value in shapes for shape in _flat_shapes(value)]
+    return [tf.TensorShape(shapes)]
+
+
+def _parameters(cls: type) -> set[str]:
+    return set(inspect.signature(cls.call).parameters)
+
+
+def _overrides_setter(cls: type) -> bool:
+    return cls.set_quantize_weights is not QuantizeConfig.set_quantize_weights

@@ -1,0 +1,30 @@
+"""Passes: each edits the graph of a model before its layers are wrapped.
+
+A pass is a module with one function, `run(graph)`. It looks at the entries that a scheme
+quantizes (`passes.is_ours`) and changes their configs, or uses of layers. A user's own
+`QuantizeConfig` is never changed. They run in the order of `PASSES`.
+"""
+
+from __future__ import annotations
+
+from larqlite.qat.passes import (
+    batch_norm,
+    binary,
+    concatenate,
+    configs,
+    inputs,
+    operators,
+    relu,
+    separable,
+)
+
+PASSES = (
+    binary.run,
+    separable.run,
+    configs.run,
+    batch_norm.run,
+    concatenate.run,
+    relu.run,
+    operators.run,
+    inputs.run,
+)

@@ -1,0 +1,37 @@
+"""What operators such as `a + b` give out is quantized by a layer after them."""
+
+from __future__ import annotations
+
+from larqlite.models._operators import KEEPING_VALUES
+from larqlite.qat._graph import Entry, Graph, Use
+from larqlite.qat._layer import QuantizeLayer
+from larqlite.qat.passes._match import is_ours, is_relu
+
+# Their range is known, or an engine fuses them with what comes before.
+_KNOWN_RANGE = frozenset({"softmax", "sigmoid", "tanh"})
+_FUSED_WITH_RELU = frozenset({"add", "subtract", "multiply", "sub", "mul"})
+
+
+def run(graph: Graph) -> None:
+    """Puts a `QuantizeLayer` after each operator that makes new values."""
+    for use in list(graph.uses):
+        if use.entry.scheme is None or not _computes(graph, use):
+            continue
+        for edge in list(use.outputs):
+            quantizer = use.entry.scheme.tensor_quantizer()
+            if quantizer is None or not edge.tensor.dtype.is_floating:
+                continue
+            layer = QuantizeLayer(quantizer, name=f"quantize_{use.layer.name}")
+            graph.insert_after(edge, Entry(layer, scheme=use.entry.scheme, is_new=True))
+
+
+def _computes(graph: Graph, use: Use) -> bool:
+    """Whether a use is an operator whose values are new."""
+    symbol = getattr(use.layer, "symbol", None)
+    if not isinstance(symbol, str):
+        return False
+    name = symbol.rpartition(".")[2]
+    if name in KEEPING_VALUES or name in _KNOWN_RANGE:
+        return False
+    reader = graph.only_consumer(use)
+    return not (name in _FUSED_WITH_RELU and is_relu(reader) and is_ours(reader))

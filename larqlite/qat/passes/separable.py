@@ -1,0 +1,83 @@
+"""A separable convolution becomes its two: the tensor between them is quantized too."""
+
+from __future__ import annotations
+
+import tf_keras
+
+from larqlite.qat._graph import Entry, Graph
+
+layers = tf_keras.layers
+
+# Class: (depthwise class, pointwise class).
+_PARTS = {
+    layers.SeparableConv1D: (layers.DepthwiseConv1D, layers.Conv1D),
+    layers.SeparableConv2D: (layers.DepthwiseConv2D, layers.Conv2D),
+}
+
+
+def run(graph: Graph) -> None:
+    """Splits separable convolutions."""
+    entries: dict[int, list[Entry]] = {}
+    for use in list(graph.uses):
+        if type(use.layer) not in _PARTS or use.entry.scheme is None:
+            continue
+        if use.entry.config is not None:
+            continue
+        if id(use.entry) not in entries:
+            entries[id(use.entry)] = _split(use.entry)
+        graph.replace(use, entries[id(use.entry)])
+
+
+def _split(entry: Entry) -> list[Entry]:
+    separable = entry.layer
+    depthwise_class, pointwise_class = _PARTS[type(separable)]
+    config = separable.get_config()
+    padding = ()
+    if config["padding"] == "causal":
+        # A depthwise convolution knows no causal padding; zeros in front are the same.
+        width = (config["kernel_size"][0] - 1) * config["dilation_rate"][0]
+        layer = layers.ZeroPadding1D((width, 0), name=f"{separable.name}_padding")
+        padding = (Entry(layer, scheme=entry.scheme, is_new=True),)
+        config["padding"] = "valid"
+    common = {key: config[key] for key in ("data_format", "dtype", "trainable")}
+    depthwise = depthwise_class(
+        name=f"{separable.name}_depthwise",
+        **common,
+        **{
+            key: config[key]
+            for key in (
+                *("kernel_size", "strides", "padding", "dilation_rate"),
+                *("depth_multiplier", "depthwise_initializer"),
+                *("depthwise_regularizer", "depthwise_constraint"),
+            )
+        },
+        use_bias=False,
+    )
+    pointwise = pointwise_class(
+        name=separable.name,
+        **common,
+        filters=config["filters"],
+        kernel_size=1,
+        kernel_initializer=config["pointwise_initializer"],
+        kernel_regularizer=config["pointwise_regularizer"],
+        kernel_constraint=config["pointwise_constraint"],
+        **{
+            key: config[key]
+            for key in (
+                *("activation", "use_bias", "bias_initializer", "bias_regularizer"),
+                *("activity_regularizer", "bias_constraint"),
+            )
+        },
+    )
+    bias = (("bias", separable.bias),) if separable.use_bias else ()
+    kernels = (separable.depthwise_kernel, separable.pointwise_kernel)
+    return [
+        *padding,
+        *(
+            Entry(part, scheme=entry.scheme, is_new=True, copies=copies)
+            for part, copies in (
+                (depthwise, (("depthwise_kernel", kernels[0]),)),
+                (pointwise, (("kernel", kernels[1]), *bias)),
+            )
+        ),
+    ]
