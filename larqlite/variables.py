@@ -159,8 +159,10 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
         return self._read(self._latent.initial_value)
 
     def sparse_read(self, indices, name=None):
-        # A quantizer may depend on the whole tensor (a scale, a threshold).
-        return tf.gather(self.read_value(), indices, name=name)
+        # A quantizer may depend on the whole tensor (a scale, a threshold). The reshape
+        # turns the sparse gradient of the gather into one that quantizers can take.
+        value = self.read_value()
+        return tf.gather(tf.reshape(value, tf.shape(value)), indices, name=name)
 
     def gather_nd(self, indices, name=None):
         return tf.gather_nd(self.read_value(), indices, name=name)

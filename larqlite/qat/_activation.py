@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
+from larqlite._registration import register_object
 from larqlite.qat._moment import now
 
 # What an int8 engine fixes the output range of, or computes by a table of its input.
@@ -11,6 +12,7 @@ BEFORE = ("softmax", "sigmoid", "tanh")
 BOTH = ("gelu",)
 
 
+@register_object()
 class QuantizedActivation:
     """What takes the place of a layer's activation function.
 
@@ -47,6 +49,15 @@ class QuantizedActivation:
         if self._after is not None:
             x = moment.quantize(self.quantizer, x, self._after)
         return x
+
+    def get_config(self) -> dict:
+        """The function alone: a layer that is read from a file gets it as it was."""
+        return {"function": tf_keras.activations.serialize(self.function)}
+
+    @classmethod
+    def from_config(cls, config: dict):
+        """The function."""
+        return tf_keras.activations.deserialize(config["function"])
 
 
 def name_of(function) -> str:

@@ -8,6 +8,7 @@ from larqlite._registration import register_object
 from larqlite.errors import ArgumentError, UnsupportedModelError, require_tf_keras
 from larqlite.models._graph import is_functional
 from larqlite.qat._config import QuantizeConfig
+from larqlite.qat._wrapper import layer_from
 
 __all__ = ["QuantizeAnnotate", "quantize_annotate_layer", "quantize_annotate_model"]
 
@@ -56,12 +57,12 @@ class QuantizeAnnotate(tf_keras.layers.Wrapper):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        for key in ("layer", "quantize_config"):
-            if config[key] is not None:
-                config[key] = tf_keras.saving.deserialize_keras_object(
-                    config[key], custom_objects=custom_objects
-                )
-        return cls(**config)
+        layer = layer_from(config.pop("layer"), custom_objects)
+        if config["quantize_config"] is not None:
+            config["quantize_config"] = tf_keras.saving.deserialize_keras_object(
+                config["quantize_config"], custom_objects=custom_objects
+            )
+        return cls(layer, **config)
 
 
 def quantize_annotate_layer(

@@ -137,8 +137,9 @@ def _read(model: tf_keras.Model, where: str) -> Graph:
 
 def _quantized(graph: Graph, schemes, prefix, calibrate, where: str) -> tf_keras.Model:
     _choose_schemes(graph, schemes, where)
-    for part in list(graph.graphs()):
-        for run in PASSES:
+    parts = list(graph.graphs())
+    for run in PASSES:
+        for part in parts:
             run(part)
     model = Builder(prefix or "", where).model(graph)
     if calibrate is not None:

@@ -117,6 +117,13 @@ RULES: dict[type, Rule] = {
 
 def rule_for(layer: layers.Layer) -> Rule | None:
     """The rule for a layer's class, or None."""
+    if type(layer) is layers.TimeDistributed:
+        inner = rule_for(layer.layer)
+        return inner and Rule(
+            {f"layer.{path}": per_axis for path, per_axis in inner.weights.items()},
+            tuple(f"layer.{path}" for path in inner.activations),
+            lambda _: inner.outputs(layer.layer),
+        )
     return RULES.get(type(layer))
 
 

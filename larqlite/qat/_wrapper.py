@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import functools
 import inspect
 
 import tensorflow as tf
@@ -86,7 +86,6 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             kwargs.setdefault("batch_input_shape", shape)
         super().__init__(layer, **kwargs)
         self.quantize_config = quantize_config
-        self._layer_config = None
         self._weight_slots = []
         self._activations = []
         self._outputs = []
@@ -95,6 +94,8 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     # Building.
 
     def build(self, input_shape):
+        if isinstance(self.layer, _BUILT_IN_CALL) and not self.layer.weights:
+            return  # as when a SavedModel is loaded; the call that follows builds it
         self.optimizer_step = self.add_weight(
             "optimizer_step",
             shape=(),
@@ -106,7 +107,6 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             if not self.layer.built:
                 self.layer.build(input_shape)
                 self.layer.built = True
-        self._layer_config = self._serialized_layer()
         self._build_quantizers(input_shape)
         if self._kept_weights is not None:
             self.layer.set_weights(self._kept_weights)
@@ -115,9 +115,10 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
 
     def _build_quantizers(self, input_shape) -> None:
         config, layer = self.quantize_config, self.layer
-        for weight, identifier in config.get_weights_and_quantizers(layer):
+        pairs = config.get_weights_and_quantizers(layer)
+        names = _short_names([weight.name for weight, _ in pairs], layer.name)
+        for (weight, identifier), name in zip(pairs, names, strict=True):
             quantizer = quantizers.get(identifier)
-            name = weight.name.partition(":")[0].rpartition("/")[2]
             variables = quantizer.build(weight.shape, name, self) or {}
             slot = _slots.Slot(
                 lambda latent, q=quantizer, v=variables: Moment().quantize(
@@ -155,6 +156,8 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         return built
 
     def _output_shapes(self, input_shape) -> list:
+        if isinstance(self.layer, _BUILT_IN_CALL):
+            return [tf.TensorShape(None)]
         try:
             return _flat_shapes(self.layer.compute_output_shape(input_shape))
         except NotImplementedError:
@@ -169,12 +172,16 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     # Calls.
 
     def __call__(self, inputs, *args, **kwargs):
+        # Named, since Keras writes arguments without a name into no file.
+        names = _parameters(type(self.layer))[2:]
+        kwargs.update(zip(names, args, strict=False))
         if isinstance(self.layer, _BUILT_IN_CALL) and not self.layer.weights:
             with _slots.viewed_variables():
-                self.layer(inputs, *args, **kwargs)
-        return super().__call__(inputs, *args, **kwargs)
+                self.layer(inputs, **kwargs)
+        return super().__call__(inputs, **kwargs)
 
-    def call(self, inputs, *args, training=None, mask=None, **kwargs):
+    def call(self, inputs, **kwargs):
+        training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
         moment = Moment(
             False if training is None else training,
             counted(self.optimizer_step, self._quantizers(), training),
@@ -186,7 +193,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             if value is not None and name in _parameters(type(self.layer)):
                 kwargs[name] = value
         with _slots.reading(readings), at(moment):
-            outputs = self.layer(inputs, *args, **kwargs)
+            outputs = self.layer(inputs, **kwargs)
         return _quantized(self._outputs, outputs, moment) if self._outputs else outputs
 
     def _readings(self, moment: Moment) -> dict:
@@ -194,7 +201,11 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         values = []
         for weight, quantizer, variables, _ in self._weight_slots:
             latent = tf.convert_to_tensor(_latent(weight))
-            values.append(moment.quantize(quantizer, latent, variables))
+            value = moment.quantize(quantizer, latent, variables)
+            if moment.training is not False and value.shape.rank == 2:
+                # Turns the sparse gradient of an embedding into a dense one.
+                value = tf.reshape(value, tf.shape(value))
+            values.append(value)
         config = self.quantize_config
         if values and _overrides_setter(type(config)):
             values = values_set_by(
@@ -249,18 +260,11 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
 
     # Copies and files.
 
-    def _serialized_layer(self) -> dict:
-        """The layer before its activations were replaced; not yet built when it loads."""
-        config = tf_keras.saving.serialize_keras_object(self.layer)
-        config.pop("build_config", None)
-        return config
-
     def get_config(self) -> dict:
-        layer = copy.deepcopy(self._layer_config) or self._serialized_layer()
-        layer["config"]["trainable"] = self.layer.trainable
+        layer = tf_keras.saving.serialize_keras_object(self.layer)
+        layer.pop("build_config", None)  # it is built by the wrapper
         config = {
-            # Not Wrapper's, which would write down the activations put in place.
-            **tf_keras.layers.Layer.get_config(self),
+            **super().get_config(),
             "layer": layer,
             "quantize_config": tf_keras.saving.serialize_keras_object(
                 self.quantize_config
@@ -273,9 +277,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         with _slots.viewed_variables():
-            layer = tf_keras.saving.deserialize_keras_object(
-                config.pop("layer"), custom_objects=custom_objects
-            )
+            layer = layer_from(config.pop("layer"), custom_objects)
         quantize_config = tf_keras.saving.deserialize_keras_object(
             config.pop("quantize_config"), custom_objects=custom_objects
         )
@@ -283,6 +285,15 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
 
 
 QuantizeWrapper = QuantizeWrapperV2
+
+
+def layer_from(config: dict, custom_objects: dict | None) -> tf_keras.layers.Layer:
+    """The layer of a configuration in the format of `.keras` files or of `.h5` files."""
+    return tf_keras.layers.deserialize(
+        config,
+        custom_objects=custom_objects,
+        use_legacy_format="module" not in config,
+    )
 
 
 def _quantized(built: list, tensors, moment: Moment):
@@ -293,6 +304,15 @@ def _quantized(built: list, tensors, moment: Moment):
             quantizer, variables = built[index]
             flat[index] = moment.quantize(quantizer, tensor, variables)
     return tf.nest.pack_sequence_as(tensors, flat)
+
+
+def _short_names(names: list[str], layer_name: str) -> list[str]:
+    """The last parts of variable names, or all after the layer's if those are not unique."""
+    paths = [name.partition(":")[0].split("/") for name in names]
+    last = [path[-1] for path in paths]
+    if len(set(last)) == len(last):
+        return last
+    return ["_".join(p[p.index(layer_name) + 1 :] or p) for p in paths]
 
 
 def _latent(weight):
@@ -313,8 +333,10 @@ def _flat_shapes(shapes) -> list[tf.TensorShape]:
     return [tf.TensorShape(shapes)]
 
 
-def _parameters(cls: type) -> set[str]:
-    return set(inspect.signature(cls.call).parameters)
+@functools.cache
+def _parameters(cls: type) -> list[str]:
+    """Names of the parameters of a layer class' call, `self` first."""
+    return list(inspect.signature(cls.call).parameters)
 
 
 def _overrides_setter(cls: type) -> bool:

@@ -1,10 +1,10 @@
 """Quantizers of weights and activations in quantization-aware training."""
 
 from larqlite.qat.quantizers._base import Quantizer
+from larqlite.qat.quantizers._fixed import FixedQuantizer
 from larqlite.qat.quantizers._named import NamedQuantizer, get
 from larqlite.qat.quantizers._ranges import (
     AllValuesQuantizer,
-    FixedQuantizer,
     LastValueQuantizer,
     MovingAverageQuantizer,
 )

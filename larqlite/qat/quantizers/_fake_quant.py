@@ -5,12 +5,23 @@ from __future__ import annotations
 import tensorflow as tf
 
 from larqlite.math import as_floating
+from larqlite.qat.quantizers import _gradients
+from larqlite.qat.quantizers._along_axis import quantized_along_axis
 
 __all__ = ["batch_range", "fake_quant"]
 
+SMALLEST_RANGE = 1e-30
+
 
 def fake_quant(
-    x, minimum, maximum, bits: int = 8, narrow_range: bool = False, per_axis=False
+    x,
+    minimum,
+    maximum,
+    bits: int = 8,
+    narrow_range: bool = False,
+    per_axis: bool = False,
+    *,
+    bounds=None,
 ) -> tf.Tensor:
     r"""Rounds `x` to the levels of a range; gradients pass inside of it.
 
@@ -33,6 +44,9 @@ def fake_quant(
         bits: 1 to 16.
         narrow_range: whether the lowest code is left out; not used with one bit.
         per_axis: whether the ranges are vectors.
+        bounds: smallest and largest value that `x` may have, in the shape of `minimum`,
+            if they are known: then there are faster ways to the same result. By default
+            the operations are those that TFLite's converter recognises.
 
     Returns:
         Tensor of the shape and dtype of `x`.
@@ -52,81 +66,59 @@ def fake_quant(
     """
     x = as_floating(x, "fake_quant")
     values = tf.cast(x, tf.float32)
+    minimum, maximum = (tf.convert_to_tensor(v, tf.float32) for v in (minimum, maximum))
     if bits == 1:
         quantized = _two_levels(values, maximum)
+    elif per_axis and bounds is not None and x.shape[-1] == 1:
+        ends = (tf.reshape(v, ()) for v in (minimum, maximum))
+        quantized = _with_one_range(values, *ends, bits, narrow_range, None)
     elif per_axis:
-        quantized = _along_last_axis(values, minimum, maximum, bits, narrow_range)
+        quantized = quantized_along_axis(
+            values, minimum, maximum, bits, narrow_range, bounds is None
+        )
     else:
-        quantized = _with_one_range(values, minimum, maximum, bits, narrow_range)
+        quantized = _with_one_range(
+            values, minimum, maximum, bits, narrow_range, bounds
+        )
     return tf.cast(quantized, x.dtype)
 
 
 def _two_levels(x, scale) -> tf.Tensor:
     @tf.custom_gradient
     def quantized(x):
-        return tf.where(x >= 0, scale, -scale), lambda dy: dy
+        return tf.where(x < 0, -scale, tf.where(tf.math.is_nan(x), x, scale)), _same
 
     return quantized(x)
 
 
-def _with_one_range(x, minimum, maximum, bits, narrow_range) -> tf.Tensor:
+def _same(dy):
+    return dy
+
+
+def _with_one_range(x, minimum, maximum, bits, narrow_range, bounds) -> tf.Tensor:
     arguments = {"num_bits": bits, "narrow_range": narrow_range}
+
+    def pull_back(dy):
+        if bounds is None or _gradients.small(x):
+            return _gradients.kernel(dy, x, minimum, maximum, arguments)
+        return _gradients.kernel_if_outside(dy, x, minimum, maximum, arguments, bounds)
 
     @tf.custom_gradient
     def quantized(x):
-        def pull_back(dy):
-            return tf.quantization.fake_quant_with_min_max_vars_gradient(
-                dy, x, minimum, maximum, **arguments
-            )[0]
-
-        return (
-            tf.quantization.fake_quant_with_min_max_vars(
-                x, minimum, maximum, **arguments
-            ),
-            _linear(pull_back),
+        rounded = tf.quantization.fake_quant_with_min_max_vars(
+            x, minimum, maximum, **arguments
         )
+        return rounded, _gradients.linear(pull_back)
 
     return quantized(x)
-
-
-def _along_last_axis(x, minimum, maximum, bits, narrow_range) -> tf.Tensor:
-    arguments = {"num_bits": bits, "narrow_range": narrow_range}
-
-    @tf.custom_gradient
-    def quantized(x):
-        def pull_back(dy):
-            op = tf.quantization.fake_quant_with_min_max_vars_per_channel_gradient
-            return op(dy, x, minimum, maximum, **arguments)[0]
-
-        return (
-            tf.quantization.fake_quant_with_min_max_vars_per_channel(
-                x, minimum, maximum, **arguments
-            ),
-            _linear(pull_back),
-        )
-
-    # The operation knows ranks 1, 2 and 4; the gradient of a reshape is a reshape.
-    if x.shape.rank in (1, 2, 4):
-        return quantized(x)
-    rows = tf.reshape(x, (-1, x.shape[-1]))
-    return tf.reshape(quantized(rows), tf.shape(x))
-
-
-def _linear(function):
-    """`function`, which is linear in its argument and its own transpose, as its gradient.
-
-    TensorFlow has no gradient of the gradient operations of fake quantization.
-    """
-
-    @tf.custom_gradient
-    def differentiable(dy):
-        return function(dy), differentiable
-
-    return differentiable
 
 
 def batch_range(
-    x, symmetric: bool = False, narrow: bool = False, bits: int = 8, per_axis=False
+    x,
+    symmetric: bool = False,
+    narrow: bool = False,
+    bits: int = 8,
+    per_axis: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     r"""The range of the values of a batch, which always includes 0.
 
@@ -140,7 +132,7 @@ def batch_range(
     levels the least.
 
     Args:
-        x: floating-point tensor.
+        x: floating-point tensor; an empty one has the range [0, 0].
         symmetric: whether the range has 0 in its middle.
         narrow: whether the lowest code is left out.
         bits: 1 to 16.
@@ -161,17 +153,24 @@ def batch_range(
     x = tf.stop_gradient(as_floating(x, "batch_range"))
     axes = list(range(x.shape.rank - 1)) if per_axis else None
     if bits == 1:
-        scale = tf.reduce_mean(tf.abs(tf.cast(x, tf.float32)), axes)
+        total = tf.reduce_sum(tf.abs(tf.cast(x, tf.float32)), axes)
+        values = tf.size(x) // (x.shape[-1] if per_axis else 1)
+        scale = total / tf.maximum(tf.cast(values, tf.float32), 1.0)
         return -scale, scale
+    if symmetric and narrow and per_axis:
+        largest = tf.cast(tf.reduce_max(tf.abs(x), axes), tf.float32)
+        # Steps below the smallest float32 would make NaN of filters that died out.
+        largest = tf.where(largest < SMALLEST_RANGE, 0.0, largest)
+        return -largest, largest
     smallest = tf.cast(tf.reduce_min(x, axes), tf.float32)
     largest = tf.cast(tf.reduce_max(x, axes), tf.float32)
     if not symmetric:
         return tf.minimum(smallest, 0.0), tf.maximum(largest, 0.0)
     if narrow:
-        minimum = tf.minimum(smallest, -largest)
+        minimum = tf.minimum(tf.minimum(smallest, -largest), 0.0)
         return minimum, -minimum
     ratio = -(2**bits - 2) / 2**bits
     return (
-        tf.minimum(smallest, largest / ratio),
-        tf.maximum(largest, smallest * ratio),
+        tf.minimum(tf.minimum(smallest, largest / ratio), 0.0),
+        tf.maximum(tf.maximum(largest, smallest * ratio), 0.0),
     )

@@ -17,9 +17,9 @@ from larqlite.errors import (
     near_matches,
 )
 from larqlite.qat.quantizers._base import Quantizer
+from larqlite.qat.quantizers._fixed import FixedQuantizer
 from larqlite.qat.quantizers._ranges import (
     AllValuesQuantizer,
-    FixedQuantizer,
     LastValueQuantizer,
     MovingAverageQuantizer,
 )

@@ -1,27 +1,26 @@
-"""Quantizers whose range is the last batch's, a moving average, a running one, or fixed."""
+"""Quantizers whose range is the last batch's, a moving average, or a running one."""
 
 from __future__ import annotations
-
-import numbers
 
 import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
+from larqlite.math import as_floating
+from larqlite.qat.quantizers import _arguments
+from larqlite.qat.quantizers._along_axis import centred_along_axis
 from larqlite.qat.quantizers._base import Quantizer
 from larqlite.qat.quantizers._calibration import batches_seen
 from larqlite.qat.quantizers._fake_quant import batch_range, fake_quant
 
 __all__ = [
     "AllValuesQuantizer",
-    "FixedQuantizer",
     "LastValueQuantizer",
     "MovingAverageQuantizer",
 ]
 
 MOMENTUM = 0.999
-MAX_BITS = 16
 
 
 class _RangeQuantizer(Quantizer):
@@ -37,10 +36,10 @@ class _RangeQuantizer(Quantizer):
         narrow_range: bool = False,
     ):
         where = type(self).__name__
-        self.num_bits = _bits(where, num_bits)
-        self.per_axis = _boolean(where, "per_axis", per_axis)
-        self.symmetric = _boolean(where, "symmetric", symmetric)
-        self.narrow_range = _boolean(where, "narrow_range", narrow_range)
+        self.num_bits = _arguments.bits(where, num_bits)
+        self.per_axis = _arguments.boolean(where, "per_axis", per_axis)
+        self.symmetric = _arguments.boolean(where, "symmetric", symmetric)
+        self.narrow_range = _arguments.boolean(where, "narrow_range", narrow_range)
 
     @property
     def precision(self) -> int:
@@ -81,28 +80,38 @@ class _RangeQuantizer(Quantizer):
 
     @tf.autograph.experimental.do_not_convert
     def __call__(self, inputs, training, weights, **kwargs):
-        count = batches_seen()
-        if count is not None:
-            ends = self._calibrate(self._ends_of(inputs), weights, count)
-        else:
-            ends = self._ends(inputs, training, weights)
+        inputs = as_floating(inputs, type(self).__name__)
+        ends, bounds = self._ends(inputs, training, weights)
+        return self._quantized(inputs, ends, bounds)
+
+    def _quantized(self, inputs, ends, bounds) -> tf.Tensor:
         return fake_quant(
-            inputs, *ends, self.num_bits, self.narrow_range, self.per_axis
+            *(inputs, *ends, self.num_bits, self.narrow_range, self.per_axis),
+            bounds=bounds,
         )
 
-    def _ends(self, inputs, training, weights):
-        def updated():
-            return self._update(self._ends_of(inputs), weights)
-
-        def stored():
-            return tuple(tf.convert_to_tensor(v) for v in _variables(weights))
-
+    def _ends(self, inputs, training, weights) -> tuple:
+        """The range to quantize to, and that of `inputs` or None."""
+        count = batches_seen()
+        if count is not None:
+            batch = self._ends_of(inputs)
+            return self._calibrate(batch, weights, count), batch
         if tf.is_tensor(training):
             constant = tf.get_static_value(training)
             if constant is None:
-                return tf.cond(tf.cast(training, tf.bool), updated, stored)
+                return self._ends_if(training, inputs, weights), None
             training = constant
-        return updated() if training else stored()
+        if not training:
+            return _read(weights), None
+        batch = self._ends_of(inputs)
+        return self._update(batch, weights), batch
+
+    def _ends_if(self, training, inputs, weights) -> tuple:
+        return tf.cond(
+            tf.cast(training, tf.bool),
+            lambda: self._update(self._ends_of(inputs), weights),
+            lambda: _read(weights),
+        )
 
     def _ends_of(self, inputs):
         return batch_range(
@@ -170,6 +179,16 @@ class LastValueQuantizer(_RangeQuantizer):
         narrow_range: bool = False,
     ):
         super().__init__(num_bits, per_axis, symmetric, narrow_range)
+
+    def _quantized(self, inputs, ends, bounds):
+        if (
+            bounds is None
+            or not (self.per_axis and self.symmetric and self.narrow_range)
+            or self.num_bits == 1
+        ):
+            return super()._quantized(inputs, ends, bounds)
+        values = tf.cast(inputs, tf.float32)
+        return tf.cast(centred_along_axis(values, ends[1], self.num_bits), inputs.dtype)
 
     def _update(self, batch, weights):
         return _stored(batch, weights)
@@ -282,80 +301,6 @@ class AllValuesQuantizer(_RangeQuantizer):
         return [tf.minimum(smallest, batch[0]), tf.maximum(largest, batch[1])]
 
 
-@register_object()
-class FixedQuantizer(Quantizer):
-    r"""Quantizes to a range that is given and does not change.
-
-    Rounding and gradient are those of `LastValueQuantizer`. The range is moved by up to
-    half a step, so that 0 is a level.
-
-    Args:
-        num_bits: bits of a value, 1 to 16; one bit has the levels ± `init_max`.
-        init_min: lower end of the range, <= 0.
-        init_max: upper end of the range, >= 0 and above `init_min`.
-        narrow_range: whether the lowest code is left out.
-
-    Raises:
-        ArgumentError: an argument is not allowed, or not with the others.
-
-    Example:
-        >>> quantizer = lq.qat.quantizers.FixedQuantizer(2, 0.0, 3.0)
-        >>> quantizer(tf.constant([-1.0, 1.2, 9.0]), False, {}).numpy().tolist()
-        [0.0, 1.0, 3.0]
-
-    References:
-        Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.
-    """
-
-    def __init__(
-        self,
-        num_bits: int = 8,
-        init_min: float = -6.0,
-        init_max: float = 6.0,
-        narrow_range: bool = False,
-    ):
-        where = type(self).__name__
-        self.num_bits = _bits(where, num_bits)
-        self.init_min = _number(where, "init_min", init_min)
-        self.init_max = _number(where, "init_max", init_max)
-        self.narrow_range = _boolean(where, "narrow_range", narrow_range)
-        if not self.init_min <= 0 <= self.init_max or self.init_min == self.init_max:
-            raise ArgumentError(
-                f"{where}: the range from init_min={init_min!r} to init_max={init_max!r} "
-                "must contain 0 and more than one value, since 0 has to be a level.\n"
-                "  Fix: init_min <= 0 <= init_max, e.g. init_min=0.0, init_max=6.0."
-            )
-        if self.num_bits == 1 and self.init_min != -self.init_max:
-            raise ArgumentError(
-                f"{where}: with num_bits=1 the levels are minus and plus init_max, but "
-                f"init_min={init_min!r} is not minus init_max={init_max!r}.\n"
-                f"  Fix: init_min={-self.init_max!r}, or num_bits=2."
-            )
-
-    @property
-    def precision(self) -> int:
-        """Bits of a quantized value."""
-        return self.num_bits
-
-    @tf.autograph.experimental.do_not_convert
-    def __call__(self, inputs, training, weights, **kwargs):
-        return fake_quant(
-            inputs,
-            tf.constant(self.init_min),
-            tf.constant(self.init_max),
-            self.num_bits,
-            self.narrow_range,
-        )
-
-    def get_config(self) -> dict:
-        return {
-            "num_bits": self.num_bits,
-            "init_min": self.init_min,
-            "init_max": self.init_max,
-            "narrow_range": self.narrow_range,
-        }
-
-
 def _variables(weights) -> tuple:
     return weights["min_var"], weights["max_var"]
 
@@ -368,31 +313,3 @@ def _stored(ends, weights) -> tuple:
     for variable, end in zip(_variables(weights), ends, strict=True):
         variable.assign(end, read_value=False)
     return tuple(ends)
-
-
-def _bits(where: str, bits) -> int:
-    whole = isinstance(bits, numbers.Integral) and not isinstance(bits, bool)
-    if not whole or not 1 <= bits <= MAX_BITS:
-        raise ArgumentError(
-            f"{where}: num_bits must be a whole number from 1 to {MAX_BITS}, got "
-            f"{bits!r}.\n  Fix: num_bits=8, or fewer."
-        )
-    return int(bits)
-
-
-def _boolean(where: str, argument: str, value) -> bool:
-    if not isinstance(value, bool) and value not in (0, 1):
-        raise ArgumentError(
-            f"{where}: {argument} must be True or False, got {value!r}.\n"
-            f"  Fix: {argument}=True, or {argument}=False."
-        )
-    return bool(value)
-
-
-def _number(where: str, argument: str, value) -> float:
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise ArgumentError(
-            f"{where}: {argument} must be a number, got {value!r}.\n"
-            f"  Fix: {argument}=6.0, or another float."
-        )
-    return float(value)

@@ -1,0 +1,86 @@
+"""Fake quantization with a range for each index of the last axis, at any rank."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from larqlite.qat.quantizers._gradients import divided, linear, nudged
+
+__all__ = ["centred_along_axis", "quantized_along_axis"]
+
+
+def quantized_along_axis(
+    x, minimum, maximum, bits: int, narrow_range: bool, by_operation: bool
+) -> tf.Tensor:
+    """Rounds `x` to the levels of its channels' ranges.
+
+    Args:
+        x: float32 tensor.
+        minimum: vector along the last axis of `x`.
+        maximum: vector along the last axis of `x`.
+        bits: 2 to 16.
+        narrow_range: whether the lowest code is left out.
+        by_operation: True for TensorFlow's operation, which goes through memory channel
+            by channel; elementwise operations do the same several times as fast.
+    """
+    # A range of nothing but 0 has one level, and passes every gradient.
+    nothing = (minimum == 0) & (maximum == 0)
+    lowest, highest, step = nudged(minimum, maximum, bits, narrow_range)
+
+    def elementwise(x):
+        low, high = (tf.where(nothing, 0.0, end) for end in (lowest, highest))
+        scale = tf.where(nothing, 1.0, step)
+        codes = _codes(tf.maximum(tf.minimum(x, high), low) - low, 1 / scale)
+        return (codes - _codes(-low, 1 / scale)) * scale
+
+    def operation(x):
+        return tf.quantization.fake_quant_with_min_max_vars_per_channel(
+            x, minimum, maximum, num_bits=bits, narrow_range=narrow_range
+        )
+
+    @tf.custom_gradient
+    def quantized(x):
+        def pull_back(dy):
+            passes = ((x >= lowest) & (x <= highest)) | nothing
+            return tf.where(passes, dy, 0.0)
+
+        return (operation if by_operation else elementwise)(x), linear(pull_back)
+
+    return quantized(x)
+
+
+def centred_along_axis(x, largest, bits: int) -> tf.Tensor:
+    """The same with the narrow ranges from -`largest` to `largest`, which hold `x`.
+
+    Nothing has to be clipped then, and one comparison finds where rounding has put the
+    end of the range below the largest value.
+
+    Args:
+        x: float32 tensor, |x| <= `largest`.
+        largest: vector along the last axis of `x`.
+        bits: 2 to 16.
+    """
+    half = 2.0 ** (bits - 1) - 1
+    nothing = largest == 0
+    step = divided(largest + largest, 2 * half)
+    scale = tf.where(nothing, 1.0, step)
+
+    @tf.custom_gradient
+    def quantized(x):
+        def pull_back(dy):
+            # ReluGrad, dy where its second argument is positive, is one pass.
+            limit = tf.where(nothing, 1.0, _next_above(half * step))
+            return tf.raw_ops.ReluGrad(gradients=dy, features=limit - tf.abs(x))
+
+        codes = _codes(x + half * scale, 1 / scale)
+        return (codes - half) * scale, linear(pull_back)
+
+    return quantized(x)
+
+
+def _codes(distance, steps_per_unit) -> tf.Tensor:
+    return tf.floor(distance * steps_per_unit + 0.5)
+
+
+def _next_above(x) -> tf.Tensor:
+    return tf.math.nextafter(x, float("inf"))

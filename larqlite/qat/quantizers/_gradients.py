@@ -1,0 +1,65 @@
+"""The gradient of fake quantization: it passes between the ends of the range."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+__all__ = ["divided", "kernel", "kernel_if_outside", "linear", "nudged", "small"]
+
+# Elements of one example, from which on a branch costs less than what it may save.
+WORTH_A_BRANCH = 2048
+
+
+def linear(function):
+    """`function`, linear in its argument and its own transpose, with its gradient.
+
+    TensorFlow has no gradient of the gradient operations of fake quantization.
+    """
+
+    @tf.custom_gradient
+    def differentiable(dy):
+        return function(dy), differentiable
+
+    return differentiable
+
+
+def small(x) -> bool:
+    """Whether branches are not worth it for `x`."""
+    elements = x.shape[1:].num_elements() if x.shape.rank else 1
+    return elements is not None and elements < WORTH_A_BRANCH
+
+
+def kernel(dy, x, minimum, maximum, arguments) -> tf.Tensor:
+    """`dy` inside of the range by TensorFlow's operation."""
+    return tf.quantization.fake_quant_with_min_max_vars_gradient(
+        dy, x, minimum, maximum, **arguments
+    )[0]
+
+
+def kernel_if_outside(dy, x, minimum, maximum, arguments, bounds) -> tf.Tensor:
+    """The same where no value can be outside, without a look at them.
+
+    The operation goes through its inputs three times, as it sums what is outside too.
+    """
+    lowest, highest, _ = nudged(minimum, maximum, **arguments)
+    return tf.cond(
+        (lowest <= bounds[0]) & (bounds[1] <= highest),
+        lambda: tf.identity(dy),
+        lambda: kernel(dy, x, minimum, maximum, arguments),
+    )
+
+
+def divided(x, number: float) -> tf.Tensor:
+    """`x` / `number`, which graphs would otherwise turn into x * (1 / `number`)."""
+    return tf.math.divide_no_nan(x, number)
+
+
+def nudged(minimum, maximum, num_bits: int, narrow_range: bool) -> tuple:
+    """The ends of the range, moved so that 0 is a level, and the step between levels.
+
+    Where the step is 0, or not a number that float32 holds, so are the ends.
+    """
+    first, last = float(narrow_range), float(2**num_bits - 1)
+    step = divided(maximum - minimum, last - first)
+    zero = tf.clip_by_value(tf.floor(first - minimum / step + 0.5), first, last)
+    return (first - zero) * step, (last - zero) * step, step
