@@ -13,6 +13,11 @@ from larqlite.qat._config import (
     NoOpQuantizeConfig,
     QuantizeConfig,
 )
+from larqlite.qat._input_range import (
+    FixedOutputQuantizeConfig,
+    fix_input_output_range,
+    remove_input_range,
+)
 from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat._registry import Rule, add_rule
 from larqlite.qat._schemes import (
@@ -29,6 +34,7 @@ __all__ = [
     "BinaryScheme",
     "Default8BitQuantizeScheme",
     "DefaultNBitQuantizeScheme",
+    "FixedOutputQuantizeConfig",
     "LayerQuantizeConfig",
     "NoOpQuantizeConfig",
     "QuantizeConfig",
@@ -40,10 +46,12 @@ __all__ = [
     "Rule",
     "add_rule",
     "calibrate",
+    "fix_input_output_range",
     "quantize_annotate_layer",
     "quantize_annotate_model",
     "quantize_apply",
     "quantize_model",
     "quantize_scope",
+    "remove_input_range",
     "quantizers",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import tensorflow as tf
 import tf_keras
@@ -77,7 +77,7 @@ class Builder:
                 _slots.viewed_variables() if entry.config else contextlib.nullcontext()
             )
             with watch:
-                inner = _clone_of(entry.layer, self._where)
+                inner = _clone_of(entry.layer, self._where, entry.changes)
         self._copied.append((entry, inner))
         if entry.config is None:
             return inner
@@ -94,11 +94,11 @@ def _copy_weights(entry: Entry, layer: Layer) -> None:
         target.assign(source)
 
 
-def _clone_of(layer: Layer, where: str) -> Layer:
-    """A new layer of the same class and configuration, without weights."""
+def _clone_of(layer: Layer, where: str, changes: Mapping | None = None) -> Layer:
+    """A new layer of the same class and configuration (but `changes`), without weights."""
     try:
         with tf_keras.saving.custom_object_scope(dict(_functions_of(layer))):
-            return type(layer).from_config(layer.get_config())
+            return type(layer).from_config({**layer.get_config(), **(changes or {})})
     except (NotImplementedError, TypeError, ValueError) as error:
         raise UnsupportedModelError(
             f'{where}: unable to clone the layer "{layer.name}" '

@@ -43,6 +43,7 @@ class Entry:
         config: how it is quantized; None leaves it as it is.
         is_annotated: whether the user asked for it to be quantized.
         scheme: the scheme that `config` comes from; None for a user's own config.
+        changes: what is different in the configuration of the new layer.
         is_new: whether `layer` was made by a pass, so that it is used as it is.
         copies: pairs (attribute path of the new layer, variable) whose values it takes.
         graph: for a nested model, its own graph.
@@ -53,6 +54,7 @@ class Entry:
     config: QuantizeConfig | None = None
     is_annotated: bool = False
     scheme: Any = None
+    changes: dict = dataclasses.field(default_factory=dict)
     is_new: bool = False
     copies: tuple = ()
     graph: Graph | None = None

@@ -115,24 +115,16 @@ def _become_quantized(entry: Entry) -> None:
     old, scheme = entry.layer, entry.scheme
     config = {**old.get_config(), **entry.changes}
     quant_class = QUANT_CLASS[type(old)]
+    config["input_quantizer"] = scheme.input_quantizer_of_layers
+    config["name"] = f"quant_{old.name}"
     copies = []
     for kernel, role in quant_class.quantized_weights.items():
+        constraint = kernel.removesuffix("_kernel") + "_constraint"
         config[role] = scheme.kernel_quantizer
-        prefix = kernel.removesuffix("kernel")
-        config[f"{prefix}constraint"] = (
-            config.get(f"{prefix}constraint") or "weight_clip"
-        )
+        config[constraint] = config[constraint] or "weight_clip"
         copies.append((kernel, getattr(old, kernel)))
     if getattr(old, "bias", None) is not None:
         copies.append(("bias", old.bias))
-    config["name"] = f"quant_{old.name}"
-    new = quant_class(
-        input_quantizer=scheme.input_quantizer_of_layers,
-        **{
-            key: value
-            for key, value in quant_class.from_config(config).get_config().items()
-            if key != "input_quantizer"
-        },
-    )
+    new = quant_class.from_config(config)
     entry.layer, entry.is_new, entry.copies = new, True, tuple(copies)
     entry.reason = f"replaced by {quant_class.__name__}"

@@ -26,12 +26,15 @@ def quantized_along_axis(
     # A range of nothing but 0 has one level, and passes every gradient.
     nothing = (minimum == 0) & (maximum == 0)
     lowest, highest, step = nudged(minimum, maximum, bits, narrow_range)
+    steps = 2.0**bits - 1 - narrow_range
 
     def elementwise(x):
         low, high = (tf.where(nothing, 0.0, end) for end in (lowest, highest))
         scale = tf.where(nothing, 1.0, step)
-        codes = _codes(tf.maximum(tf.minimum(x, high), low) - low, 1 / scale)
-        return (codes - _codes(-low, 1 / scale)) * scale
+        per_unit = tf.where(nothing, 1.0, steps / (maximum - minimum))
+        below_zero = tf.floor(0.5 - low * per_unit)
+        distance = tf.maximum(tf.minimum(x, high), low) - low
+        return tf.floor(distance * per_unit + (0.5 - below_zero)) * scale
 
     def operation(x):
         return tf.quantization.fake_quant_with_min_max_vars_per_channel(
@@ -72,14 +75,11 @@ def centred_along_axis(x, largest, bits: int) -> tf.Tensor:
             limit = tf.where(nothing, 1.0, _next_above(half * step))
             return tf.raw_ops.ReluGrad(gradients=dy, features=limit - tf.abs(x))
 
-        codes = _codes(x + half * scale, 1 / scale)
-        return (codes - half) * scale, linear(pull_back)
+        per_unit = tf.where(nothing, 1.0, 2 * half / (largest + largest))
+        codes = tf.floor((x + half * scale) * per_unit + (0.5 - half))
+        return codes * scale, linear(pull_back)
 
     return quantized(x)
-
-
-def _codes(distance, steps_per_unit) -> tf.Tensor:
-    return tf.floor(distance * steps_per_unit + 0.5)
 
 
 def _next_above(x) -> tf.Tensor:
