@@ -69,6 +69,9 @@ def output_of(
     """
     if isinstance(layer, Quantizer):
         return tuple(_quantized(value, "the quantizer", layer) for value in outputs)
+    bits = getattr(layer, "output_precision", None)
+    if bits is not None:
+        return tuple(Value(value.shape, value.dtype, bits) for value in outputs)
     activation = getattr(layer, "activation", None)
     recurrent = isinstance(layer, tf_keras.layers.RNN)
     if not recurrent and (
@@ -93,10 +96,16 @@ def deployed_weights(
     """Those weights of a layer as they are deployed: batch normalization fused.
 
     A batch normalization becomes one scale and one offset per channel, whatever
-    of gamma and beta it has; they are trainable if gamma and beta are.
+    of gamma and beta it has; they are trainable if gamma and beta are. What a layer
+    names in `training_state` (ranges, counts of steps) stays behind.
     """
-    if isinstance(layer, _BATCH_NORMALIZATIONS):
-        yield from _fused(layer) if weights else ()
+    left = {id(variable) for variable in getattr(layer, "training_state", ())}
+    weights = [weight for weight in weights if id(weight) not in left]
+    normalization = layer
+    if isinstance(layer, tf_keras.layers.Wrapper) and hasattr(layer, "training_state"):
+        normalization = layer.layer
+    if isinstance(normalization, _BATCH_NORMALIZATIONS):
+        yield from _fused(normalization) if weights else ()
         return
     trainable = {id(weight) for weight in layer.trainable_weights}
     for weight in weights:

@@ -7,18 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import tf_keras
-from rich.box import Box
-from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from larqlite._tables import FRAME, widths_of, write
 from larqlite.models._measure import measure
 from larqlite.models._profile import ModelProfile
 from larqlite.models._table import StatsTable, stats_table, totals_table
-
-# Plain characters without lines between columns: equal in every terminal and log.
-_FRAME = Box("+--+\n|  |\n+--+\n|  |\n+--+\n+--+\n|  |\n+--+\n", ascii=True)
 
 
 def summary(
@@ -87,18 +83,18 @@ def summary(
     )
     for title, table, footnotes in parts:
         if print_fn is None:
-            _write(Console(force_jupyter=False), title, table, footnotes)
+            write(Console(force_jupyter=False), title, table, footnotes)
         else:
             text = io.StringIO()
             plain = Console(file=text, color_system=None, force_terminal=False)
-            _write(plain, title, table, footnotes)
+            write(plain, title, table, footnotes)
             print_fn(text.getvalue().rstrip("\n"))
     return profile
 
 
 def _stats(stats: StatsTable) -> Table:
-    table = Table(box=_FRAME, show_footer=True)
-    widths = _widths([stats.header, *stats.rows, stats.totals])
+    table = Table(box=FRAME, show_footer=True)
+    widths = widths_of([stats.header, *stats.rows, stats.totals])
     for title, total, width in zip(stats.header, stats.totals, widths, strict=True):
         justify = "right" if table.columns else "left"
         table.add_column(
@@ -110,31 +106,10 @@ def _stats(stats: StatsTable) -> Table:
 
 
 def _totals(profile: ModelProfile, include_macs: bool) -> Table:
-    table = Table(box=_FRAME, show_header=False)
+    table = Table(box=FRAME, show_header=False)
     rows = list(totals_table(profile, include_macs))
-    for width in _widths(rows):
+    for width in widths_of(rows):
         table.add_column(no_wrap=True, width=width)
     for cells in rows:
         table.add_row(*map(Text, cells))
     return table
-
-
-def _widths(rows: list) -> list[int]:
-    """The width of each column, so that rich need not measure every cell again."""
-    return [max(map(_width, column)) for column in zip(*rows, strict=True)]
-
-
-def _width(cell: str) -> int:
-    return max(map(cell_len, cell.split("\n")))
-
-
-def _write(
-    console: Console, title: str, table: Table, footnotes: tuple[str, ...]
-) -> None:
-    """Writes as wide as the content needs, whatever the terminal has."""
-    unlimited = Console(file=io.StringIO(), width=1_000_000)
-    console.width = unlimited.measure(table).maximum
-    console.print(Text(title), soft_wrap=True)
-    console.print(table)
-    for note in footnotes:
-        console.print(Text(note), soft_wrap=True)

@@ -4,7 +4,7 @@ The verbs are those of TensorFlow Model Optimization; every quantizer of larqlit
 stand in a `QuantizeConfig`.
 """
 
-from larqlite.qat import quantizers
+from larqlite.qat import _cost, quantizers  # noqa: F401  _cost teaches the summary
 from larqlite.qat._annotate import quantize_annotate_layer, quantize_annotate_model
 from larqlite.qat._apply import quantize_apply, quantize_model
 from larqlite.qat._calibrate import calibrate
@@ -20,6 +20,7 @@ from larqlite.qat._input_range import (
 )
 from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat._registry import Rule, add_rule
+from larqlite.qat._report import LayerReport, ModelReport, report
 from larqlite.qat._schemes import (
     BinaryScheme,
     Default8BitQuantizeScheme,
@@ -36,6 +37,8 @@ __all__ = [
     "DefaultNBitQuantizeScheme",
     "FixedOutputQuantizeConfig",
     "LayerQuantizeConfig",
+    "LayerReport",
+    "ModelReport",
     "NoOpQuantizeConfig",
     "QuantizeConfig",
     "QuantizeLayer",
@@ -53,5 +56,6 @@ __all__ = [
     "quantize_model",
     "quantize_scope",
     "remove_input_range",
+    "report",
     "quantizers",
 ]

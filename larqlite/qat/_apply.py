@@ -104,8 +104,9 @@ def quantize_apply(
         ...     tf_keras.layers.Dense(8, name="inner"),
         ...     tf_keras.layers.Dense(2, name="last")])
         >>> mixed = lq.qat.quantize_apply(model, {"inner": "binary", "*": "int8"})
-        >>> [layer.name for layer in mixed.layers]
-        ['quantize_layer', 'quant_first', 'quant_inner', 'quant_last']
+        >>> [(layer.name, type(layer).__name__) for layer in mixed.layers[1:]]
+        [('quant_first', 'QuantizeWrapperV2'), ('quant_inner', 'QuantDense'),
+         ('quant_last', 'QuantizeWrapperV2')]
     """
     where = "lq.qat.quantize_apply"
     graph = _read(model, where)

@@ -48,6 +48,11 @@ class QuantizeLayer(tf_keras.layers.Layer):
         super().build(input_shape)
 
     @property
+    def training_state(self) -> list:
+        """Variables that are not deployed: the range, and the count of steps."""
+        return list(self.non_trainable_weights)
+
+    @property
     def output_precision(self) -> int | None:
         """Bits of the values that come out, or None."""
         return getattr(self.quantizer, "precision", None)

@@ -11,7 +11,7 @@ import tf_keras
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError, require_tf_keras
 from larqlite.qat import _slots, quantizers
-from larqlite.qat._activation import QuantizedActivation
+from larqlite.qat._activation import QuantizedActivation, name_of
 from larqlite.qat._config import QuantizeConfig
 from larqlite.qat._moment import Moment, at
 from larqlite.qat._setter import values_set_by
@@ -230,6 +230,29 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             if activation.fixes_outputs:
                 return getattr(activation.quantizer, "precision", None)
         return None
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether anything of the layer is quantized."""
+        return bool(self._quantizers())
+
+    @property
+    def quantized_activations(self) -> dict[str, QuantizedActivation]:
+        """The activations with a quantizer, by the names of their functions."""
+        return {name_of(a.function): a for a in self._activations}
+
+    @property
+    def training_state(self) -> list:
+        """Variables that are not deployed: ranges, and the count of steps."""
+        inside = {id(variable) for variable in self.layer.weights}
+        return [v for v in self.weights if id(v) not in inside and not v.trainable]
+
+    @property
+    def input_quantizer(self):
+        """The quantizer of the input, or None."""
+        if self._inputs:
+            return self._inputs[0][0]
+        return getattr(self.layer, "input_quantizer", None)
 
     # What Keras asks of a layer is answered by the layer inside.
 

@@ -33,5 +33,14 @@ def _computes(graph: Graph, use: Use) -> bool:
     name = symbol.rpartition(".")[2]
     if name in KEEPING_VALUES or name in _KNOWN_RANGE:
         return False
+    if name not in _FUSED_WITH_RELU:
+        return True
     reader = graph.only_consumer(use)
-    return not (name in _FUSED_WITH_RELU and is_relu(reader) and is_ours(reader))
+    return not (is_relu(reader) and is_ours(reader)) and not _is_relu_operator(reader)
+
+
+def _is_relu_operator(use: Use | None) -> bool:
+    """Whether a use is `tf.nn.relu` or `tf.nn.relu6`, quantized after it."""
+    if use is None or use.entry.scheme is None:
+        return False
+    return getattr(use.layer, "symbol", None) in ("nn.relu", "nn.relu6")

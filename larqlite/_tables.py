@@ -1,0 +1,65 @@
+"""Tables as text: the look they share, whatever the terminal is."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.box import Box
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# Plain characters without lines between columns: equal in every terminal and log.
+FRAME = Box("+--+\n|  |\n+--+\n|  |\n+--+\n+--+\n|  |\n+--+\n", ascii=True)
+
+
+def show(
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    notes: Sequence[str] = (),
+    print_fn: Callable[[str], Any] | None = None,
+) -> None:
+    """Prints a table of text, its columns to the left.
+
+    Args:
+        title: a line before it.
+        header: titles of the columns.
+        rows: the cells.
+        notes: lines after it.
+        print_fn: takes the text instead of the standard output.
+    """
+    table = Table(box=FRAME)
+    for name, width in zip(header, widths_of([header, *rows]), strict=True):
+        table.add_column(Text(name), no_wrap=True, width=width)
+    for cells in rows:
+        table.add_row(*map(Text, cells))
+    if print_fn is None:
+        write(Console(force_jupyter=False), title, table, notes)
+        return
+    text = io.StringIO()
+    plain = Console(file=text, color_system=None, force_terminal=False)
+    write(plain, title, table, notes)
+    print_fn(text.getvalue().rstrip("\n"))
+
+
+def widths_of(rows: list) -> list[int]:
+    """The width of each column, so that rich need not measure every cell again."""
+    return [max(map(_width, column)) for column in zip(*rows, strict=True)]
+
+
+def _width(cell: str) -> int:
+    return max(map(cell_len, cell.split("\n")))
+
+
+def write(console: Console, title: str, table: Table, notes: Sequence[str]) -> None:
+    """Writes as wide as the content needs, whatever the terminal has."""
+    unlimited = Console(file=io.StringIO(), width=1_000_000)
+    console.width = unlimited.measure(table).maximum
+    console.print(Text(title), soft_wrap=True)
+    console.print(table)
+    for note in notes:
+        console.print(Text(note), soft_wrap=True)
