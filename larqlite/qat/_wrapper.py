@@ -95,7 +95,13 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
 
     def build(self, input_shape):
         if isinstance(self.layer, _BUILT_IN_CALL) and not self.layer.weights:
-            return  # as when a SavedModel is loaded; the call that follows builds it
+            shapes = _remembered_shapes(self.layer)
+            if shapes is None:
+                return  # the call that follows builds it
+            with _slots.viewed_variables():
+                self.layer(
+                    **{k: tf_keras.Input(batch_shape=s) for k, s in shapes.items()}
+                )
         self.optimizer_step = self.add_weight(
             "optimizer_step",
             shape=(),
@@ -164,10 +170,9 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             return [tf.TensorShape(None)]
 
     def build_from_config(self, config):
-        """As in Keras, but a layer that is built in its call waits for that."""
-        if not isinstance(self.layer, _BUILT_IN_CALL):
-            with tf.name_scope(self.name):
-                super().build_from_config(config)
+        """As in Keras, with the names that variables have in a call."""
+        with tf.name_scope(self.name):
+            super().build_from_config(config)
 
     # Calls.
 
@@ -336,6 +341,13 @@ def _short_names(names: list[str], layer_name: str) -> list[str]:
     if len(set(last)) == len(last):
         return last
     return ["_".join(p[p.index(layer_name) + 1 :] or p) for p in paths]
+
+
+def _remembered_shapes(layer) -> dict | None:
+    """The input shapes of an attention layer that was read from a file or cloned."""
+    config = layer.get_config()
+    shapes = {name: config[f"{name}_shape"] for name in ("query", "value", "key")}
+    return None if None in shapes.values() else shapes
 
 
 def _latent(weight):
