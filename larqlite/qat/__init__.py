@@ -7,6 +7,7 @@ stand in a `QuantizeConfig`.
 from larqlite.qat import _cost, quantizers  # noqa: F401  _cost teaches the summary
 from larqlite.qat._annotate import quantize_annotate_layer, quantize_annotate_model
 from larqlite.qat._apply import quantize_apply, quantize_model
+from larqlite.qat._binarize import binarize
 from larqlite.qat._calibrate import calibrate
 from larqlite.qat._config import (
     LayerQuantizeConfig,
@@ -48,6 +49,7 @@ __all__ = [
     "QuantizeWrapperV2",
     "Rule",
     "add_rule",
+    "binarize",
     "calibrate",
     "fix_input_output_range",
     "quantize_annotate_layer",

@@ -59,12 +59,11 @@ def quantize_model(
         https://arxiv.org/abs/1712.05877, section 3.
     """
     where = "lq.qat.quantize_model"
-    graph = _read(to_quantize, where)
-    schemes = get_schemes(scheme, where)
+    graph = read(to_quantize, where)
     for part in graph.graphs():
         for entry in part.entries():
             entry.is_annotated = True
-    return _quantized(graph, schemes, quantized_layer_name_prefix, calibrate, where)
+    return quantize_graph(graph, scheme, quantized_layer_name_prefix, calibrate, where)
 
 
 def quantize_apply(
@@ -109,12 +108,16 @@ def quantize_apply(
          ('quant_last', 'QuantizeWrapperV2')]
     """
     where = "lq.qat.quantize_apply"
-    graph = _read(model, where)
-    schemes = get_schemes(scheme, where)
-    return _quantized(graph, schemes, quantized_layer_name_prefix, calibrate, where)
+    graph = read(model, where)
+    return quantize_graph(graph, scheme, quantized_layer_name_prefix, calibrate, where)
 
 
-def _read(model: tf_keras.Model, where: str) -> Graph:
+def read(model: tf_keras.Model, where: str) -> Graph:
+    """The graph of a float model.
+
+    Raises:
+        ArgumentError, UnbuiltModelError, UnsupportedModelError: it cannot be quantized.
+    """
     require_model(model, where)
     if not model.built or not model.inputs:
         raise UnbuiltModelError(
@@ -136,7 +139,15 @@ def _read(model: tf_keras.Model, where: str) -> Graph:
     return graph
 
 
-def _quantized(graph: Graph, schemes, prefix, calibrate, where: str) -> tf_keras.Model:
+def quantize_graph(
+    graph: Graph,
+    scheme: Any,
+    prefix: str | None = "quant_",
+    calibrate: Any = None,
+    where: str = "lq.qat.quantize_apply",
+) -> tf_keras.Model:
+    """`quantize_apply` for a graph, on behalf of the function named `where`."""
+    schemes = get_schemes(scheme, where)
     _choose_schemes(graph, schemes, where)
     parts = list(graph.graphs())
     for run in PASSES:

@@ -1,0 +1,109 @@
+"""On real images: a trained float network keeps its accuracy at 8 bits, and nearly at 4."""
+
+import logging
+
+import numpy as np
+import pytest
+import tf_keras
+
+import larqlite as lq
+
+layers = tf_keras.layers
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Fashion-MNIST as kept in the package: 8,000 images to train on, 2,000 to test."""
+    (x_train, y_train), (x_test, y_test) = lq.datasets.load_fashion_mnist()
+    to_float = lq.datasets.to_float_images
+    return to_float(x_train), y_train, to_float(x_test), y_test
+
+
+@pytest.fixture(scope="module")
+def trained(images):
+    """A small float network after ten epochs."""
+    tf_keras.utils.set_random_seed(1)
+    x_train, y_train, *_ = images
+    inputs = tf_keras.Input((28, 28, 1))
+    x = inputs
+    for filters, strides in ((16, 2), (32, 1), (32, 2), (64, 1)):
+        x = layers.Conv2D(filters, 3, strides, padding="same", use_bias=False)(x)
+        x = layers.BatchNormalization(momentum=0.9)(x)
+        x = layers.ReLU()(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    model = tf_keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
+    compiled(model, tf_keras.optimizers.schedules.CosineDecay(4e-3, 1250))
+    model.fit(x_train, y_train, batch_size=64, epochs=10, verbose=0)
+    return model
+
+
+def compiled(model, learning_rate):
+    model.compile(
+        tf_keras.optimizers.Adam(learning_rate),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def accuracy(model, images) -> float:
+    """Percent of the test images that a model names rightly."""
+    *_, x_test, y_test = images
+    labels = model.predict(x_test, batch_size=200, verbose=0).argmax(axis=1)
+    return 100 * np.mean(labels == y_test)
+
+
+def test_the_float_network_has_learned(trained, images):
+    assert accuracy(trained, images) > 84
+
+
+def test_calibration_alone_keeps_accuracy_within_a_point(trained, images):
+    quantized = lq.qat.quantize_model(trained, calibrate=images[0][:512])
+    assert abs(accuracy(quantized, images) - accuracy(trained, images)) <= 1.0
+
+
+def test_without_ranges_one_warning_says_so_and_the_network_guesses(
+    trained, images, caplog
+):
+    with caplog.at_level(logging.WARNING, "larqlite.qat"):
+        quantized = lq.qat.quantize_model(trained)
+    assert len(caplog.records) == 1
+    assert "ranges" in caplog.text
+    assert "calibrate" in caplog.text
+    assert accuracy(quantized, images) < 20
+
+
+def test_int8_is_within_half_a_point_after_one_epoch(trained, images):
+    x_train, y_train, *_ = images
+    quantized = lq.qat.quantize_model(trained, calibrate=x_train[:512])
+    compiled(quantized, 5e-4).fit(x_train, y_train, batch_size=64, verbose=0)
+    assert accuracy(quantized, images) >= accuracy(trained, images) - 0.5
+
+
+def test_int4_is_within_two_points_after_three_epochs(trained, images):
+    x_train, y_train, *_ = images
+    quantized = lq.qat.quantize_model(trained, scheme="int4", calibrate=x_train[:512])
+    before = accuracy(quantized, images)
+    schedule = tf_keras.optimizers.schedules.CosineDecay(1e-3, 375)
+    compiled(quantized, schedule)
+    quantized.fit(x_train, y_train, batch_size=64, epochs=3, verbose=0)
+    after = accuracy(quantized, images)
+    assert after >= accuracy(trained, images) - 2.0
+    assert after > before
+
+
+def test_a_float_network_becomes_binary_inside_and_learns_again(trained, images):
+    x_train, y_train, *_ = images
+    quantized = lq.qat.binarize(trained, calibrate=x_train[:512])
+    binary = [
+        layer for layer in quantized.layers if isinstance(layer, lq.layers.QuantConv2D)
+    ]
+    assert len(binary) == 3
+    before = accuracy(quantized, images)
+    schedule = tf_keras.optimizers.schedules.CosineDecay(3e-3, 500)
+    compiled(quantized, schedule)
+    quantized.fit(x_train, y_train, batch_size=64, epochs=4, verbose=0)
+    assert accuracy(quantized, images) > max(before + 20, 60)
+    costs = lq.models.profile(quantized)
+    assert costs.params_by_bits[1] == 16 * 32 * 9 + 32 * 32 * 9 + 32 * 64 * 9
+    assert costs.params_by_bits[8] == 9 * 16 + 64 * 10
