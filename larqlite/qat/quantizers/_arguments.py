@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 
 from larqlite.errors import ArgumentError
@@ -33,10 +34,11 @@ def boolean(where: str, argument: str, value) -> bool:
 
 
 def number(where: str, argument: str, value) -> float:
-    """A number, or an ArgumentError."""
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+    """A finite number, or an ArgumentError."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not math.isfinite(value):
         raise ArgumentError(
-            f"{where}: {argument} must be a number, got {value!r}.\n"
+            f"{where}: {argument} must be a finite number, got {value!r}.\n"
             f"  Fix: {argument}=6.0, or another float."
         )
     return float(value)
