@@ -1,40 +1,70 @@
-"""The Python of each side; Larq's environment is created when it is first needed."""
+"""The Python of each side; an environment of a peer is created when it is first needed."""
 
 import os
 import pathlib
 import subprocess
 import sys
 import venv
+from dataclasses import dataclass
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-LARQ_ENVIRONMENT = ROOT / ".venv-bench-larq"
-LARQ = "larq==0.14.0"
-# Larq asks for numpy<2; it also runs on the numpy of this project, and both sides
-# should use the same. So it is installed without its own list of requirements.
-SHARED = ("tensorflow", "tf-keras", "numpy", "packaging", "terminaltables==3.1.10")
-# Larq Zoo pins a protobuf that no present TensorFlow works with, so it comes without its
-# list of requirements too; these it needs to be imported.
-LARQ_ZOO = ("larq-zoo==2.4.0", "zookeeper==1.4.0")
-LARQ_ZOO_NEEDS = ("click", "pyyaml", "typeguard", "tensorflow-datasets")
+# Both sides should use the same of these.
+SHARED = ("tensorflow", "tf-keras", "numpy", "packaging")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What is installed for a peer.
+
+    Args:
+        packages: the peers, without their own lists of requirements, since those name
+            versions that no present TensorFlow works with.
+        needs: what they need to be imported, at the versions of this project.
+    """
+
+    packages: tuple[str, ...]
+    needs: tuple[str, ...]
+
+
+ENVIRONMENTS = {
+    "larq": Environment(
+        packages=(
+            *("larq==0.14.0", "larq-zoo==2.4.0", "zookeeper==1.4.0"),
+            "terminaltables==3.1.10",
+        ),
+        needs=(*SHARED, "click", "pyyaml", "typeguard", "tensorflow-datasets"),
+    ),
+    "tfmot": Environment(
+        packages=("tensorflow-model-optimization==0.8.1",),
+        needs=(*SHARED, "absl-py", "dm-tree", "six"),
+    ),
+}
+
+
+def folder_of(library: str) -> pathlib.Path:
+    """Where a peer's environment is."""
+    return ROOT / f".venv-bench-{library}"
 
 
 def python_of(library: str) -> str:
-    """The interpreter of a side; makes Larq's environment when it is missing."""
+    """The interpreter of a side; makes its environment when it is missing."""
     if library == "larqlite":
         return sys.executable
-    python = LARQ_ENVIRONMENT / "bin" / "python"
+    environment, folder = ENVIRONMENTS[library], folder_of(library)
+    python = folder / "bin" / "python"
     constraints = ROOT / "constraints.txt"
-    packages = [LARQ, *LARQ_ZOO, *SHARED, *LARQ_ZOO_NEEDS]
-    wanted = "\n".join([*packages, constraints.read_text()])
-    stamp = LARQ_ENVIRONMENT / "installed.txt"
+    wanted = "\n".join(
+        [*environment.packages, *environment.needs, constraints.read_text()]
+    )
+    stamp = folder / "installed.txt"
     if not stamp.exists() or stamp.read_text() != wanted:
-        print(f"Creating {LARQ_ENVIRONMENT.name} with {LARQ} ...", file=sys.stderr)
-        venv.create(LARQ_ENVIRONMENT, with_pip=True, clear=True)
-        (LARQ_ENVIRONMENT / ".gitignore").write_text("*\n")
+        print(f"Creating {folder.name} ...", file=sys.stderr)
+        venv.create(folder, with_pip=True, clear=True)
+        (folder / ".gitignore").write_text("*\n")
         pip = [str(python), "-m", "pip", "install", "--quiet"]
-        shared = [*SHARED, *LARQ_ZOO_NEEDS]
-        subprocess.run([*pip, "--constraint", str(constraints), *shared], check=True)
-        subprocess.run([*pip, "--no-deps", LARQ, *LARQ_ZOO], check=True)
+        needs = ["--constraint", str(constraints), *environment.needs]
+        subprocess.run([*pip, *needs], check=True)
+        subprocess.run([*pip, "--no-deps", *environment.packages], check=True)
         stamp.write_text(wanted)
     return str(python)
 

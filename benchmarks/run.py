@@ -1,8 +1,9 @@
 """The driver: `python benchmarks/run.py [ROW ...]` measures rows and prints a table.
 
-Larq's side runs in an environment of its own, `.venv-bench-larq`, which is created when
-a row first needs it. Figures are CPU time of the worker process (all its threads), not
-wall time: other work on the machine then disturbs little.
+A peer's side runs in an environment of its own, `.venv-bench-larq` or
+`.venv-bench-tfmot`, which is created when a row first needs it. Figures are CPU time of
+the worker process (all its threads), not wall time: other work on the machine then
+disturbs little.
 """
 
 import argparse
@@ -55,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="list the rows and stop")
     parser.add_argument("--rounds", type=int, help="rounds in place of the row's own")
     parser.add_argument(
-        "--only", choices=("larqlite", "larq"), help="run this library's sides alone"
+        "--only",
+        choices=("larqlite", "larq", "tfmot"),
+        help="run this library's sides alone",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, no table")
     return parser

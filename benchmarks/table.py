@@ -8,7 +8,7 @@ class Side:
     """One worker process: a library and the options of the row's workload.
 
     Args:
-        library: "larqlite" or "larq", each in an environment of its own.
+        library: "larqlite", "larq" or "tfmot", each in an environment of its own.
         options: keyword arguments of the workload's `prepare`.
     """
 
@@ -100,6 +100,11 @@ def _built(model: str) -> Row:
     )
 
 
+def _qat(name: str, what: str, part: str, other: Side, reach: float, **row) -> Row:
+    what = f"{what} (MobileNetV2, 32x32{', batch 32' if part == 'step' else ''})"
+    return Row(name, what, "qat", Side("larqlite", {"part": part}), other, reach, **row)
+
+
 ROWS = (
     _against_larq(
         "binary_vgg",
@@ -160,6 +165,29 @@ ROWS = (
         agree=None,
     ),
     *map(_built, ZOO_MODELS),
+    _qat(
+        "qat_quantize",
+        "quantize_model, against TFMOT",
+        "quantize",
+        Side("tfmot", {"part": "quantize"}),
+        reach=0.5,
+        rounds=7,
+    ),
+    _qat(
+        "qat_step",
+        "int8 QAT training step, against TFMOT",
+        "step",
+        Side("tfmot", {"part": "step"}),
+        reach=0.85,
+    ),
+    _qat(
+        "qat_step_float",
+        "int8 QAT training step, against the float network's",
+        "step",
+        Side("larqlite", {"part": "float"}),
+        reach=1.25,
+        agree=None,
+    ),
     Row(
         "import",
         "first import, tf_keras already loaded",
