@@ -10,10 +10,10 @@ import tf_keras
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError, require_tf_keras
-from larqlite.qat import _slots, quantizers
+from larqlite.qat import _slots, forms, quantizers
 from larqlite.qat._activation import QuantizedActivation, name_of
 from larqlite.qat._config import QuantizeConfig
-from larqlite.qat._moment import Moment, at
+from larqlite.qat._moment import Moment, as_it_is, at, is_ours
 from larqlite.qat._setter import values_set_by
 from larqlite.qat._steps import counted
 
@@ -186,20 +186,37 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         return super().__call__(inputs, **kwargs)
 
     def call(self, inputs, **kwargs):
+        if self._needs_no_autograph():
+            return as_it_is(self._call, inputs, kwargs)
+        return self._call(inputs, kwargs)
+
+    def _needs_no_autograph(self) -> bool:
+        """Whether all that computes is Keras' or larqlite's, without branches on tensors."""
+        parts = (self.layer, *self.layer.submodules)
+        return all(map(is_ours, (self.quantize_config, *self._quantizers()))) and all(
+            type(part).__module__.startswith(("tf_keras.", "larqlite."))
+            for part in parts
+        )
+
+    def _call(self, inputs, kwargs: dict):
         training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
         moment = Moment(
             False if training is None else training,
             counted(self.optimizer_step, self._quantizers(), training),
         )
-        readings = self._readings(moment)
         if self._inputs:
             inputs = _quantized(self._inputs, inputs, moment)
         for name, value in (("training", training), ("mask", mask)):
             if value is not None and name in _parameters(type(self.layer)):
                 kwargs[name] = value
-        with _slots.reading(readings), at(moment):
-            outputs = self.layer(inputs, **kwargs)
-        return _quantized(self._outputs, outputs, moment) if self._outputs else outputs
+        with at(moment):
+            outputs = None if kwargs else forms.outputs_of(self, training, inputs)
+            if outputs is None:
+                with _slots.reading(self._readings(moment)):
+                    outputs = self.layer(inputs, **kwargs)
+        if self._outputs:
+            outputs = _quantized(self._outputs, outputs, moment)
+        return outputs
 
     def _readings(self, moment: Moment) -> dict:
         """What each quantized weight reads as in this call, by the id of its slot."""
@@ -212,7 +229,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
                 value = tf.reshape(value, tf.shape(value))
             values.append(value)
         config = self.quantize_config
-        if values and _overrides_setter(type(config)):
+        if values and self.has_own_setter:
             values = values_set_by(
                 config, self.layer, [s[0] for s in self._weight_slots], values
             )
@@ -258,6 +275,22 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         if self._inputs:
             return self._inputs[0][0]
         return getattr(self.layer, "input_quantizer", None)
+
+    @property
+    def weight_slots(self) -> list:
+        """`(weight, quantizer, its variables, slot)` of each quantized weight."""
+        return list(self._weight_slots)
+
+    @property
+    def has_own_setter(self) -> bool:
+        """Whether the config puts values of its own in the places of the weights."""
+        own = type(self.quantize_config).set_quantize_weights
+        return own is not QuantizeConfig.set_quantize_weights
+
+    @property
+    def ends_in_range(self) -> bool:
+        """Whether what the layer sums up is quantized here, not by one that follows."""
+        return bool(self._activations or self._outputs)
 
     # What Keras asks of a layer is answered by the layer inside.
 
@@ -372,7 +405,3 @@ def _flat_shapes(shapes) -> list[tf.TensorShape]:
 def _parameters(cls: type) -> list[str]:
     """Names of the parameters of a layer class' call, `self` first."""
     return list(inspect.signature(cls.call).parameters)
-
-
-def _overrides_setter(cls: type) -> bool:
-    return cls.set_quantize_weights is not QuantizeConfig.set_quantize_weights

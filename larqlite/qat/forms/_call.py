@@ -1,0 +1,52 @@
+"""One call of a wrapped layer, as a form sees it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+from larqlite.qat import _slots
+from larqlite.qat.forms._weight import Weight
+
+__all__ = ["Call"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """What goes into a layer, and what it computes with.
+
+    Attributes:
+        layer: the Keras layer.
+        inputs: a tensor of known rank.
+        weight: its quantized weight, or None.
+        ends_in_range: whether what it computes is quantized by the wrapper, not by a
+            layer that follows.
+    """
+
+    layer: Any
+    inputs: tf.Tensor
+    weight: Weight | None
+    ends_in_range: bool
+
+    def of_keras(self, values: tf.Tensor) -> tf.Tensor:
+        """What the layer itself computes with these values of its weight."""
+        with _slots.reading({id(self.weight.slot): values}):
+            return self.layer(self.inputs)
+
+    def like_inputs(self, values: tf.Tensor) -> tf.Tensor:
+        """Values in the dtype that the layer computes in."""
+        return tf.cast(values, self.inputs.dtype)
+
+    def with_bias(self, outputs: tf.Tensor) -> tf.Tensor:
+        """`outputs + bias`, if there is one."""
+        if not self.layer.use_bias:
+            return outputs
+        bias = tf.convert_to_tensor(self.layer.bias.latent_variable)
+        return tf.nn.bias_add(outputs, self.like_inputs(bias))
+
+    def activated(self, outputs: tf.Tensor) -> tf.Tensor:
+        """`activation(outputs)`, with its fake quantization."""
+        activation = self.layer.activation
+        return outputs if activation is None else activation(outputs)

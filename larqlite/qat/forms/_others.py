@@ -1,0 +1,77 @@
+"""The forms of pooling, resizing and PReLU."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from larqlite.qat.forms._call import Call
+from larqlite.qat.quantizers._fake_quant import fake_quant
+
+__all__ = ["average1d", "average2d", "prelu", "upsample2d"]
+
+LARGEST_WINDOW = 16  # of a mean by a convolution, whose kernel has to be stored
+
+
+def prelu(call: Call):
+    """`PReLU`, whose slopes the converter rounds by itself."""
+    return call.of_keras(call.weight.as_constant())
+
+
+def average1d(call: Call):
+    """`AveragePooling1D`, as an image of one row."""
+    layer = call.layer
+    if layer.data_format != "channels_last":
+        return None
+    window, strides = (1, *layer.pool_size), (1, *layer.strides)
+    row = tf.expand_dims(call.inputs, 1)
+    if layer.padding == "valid" and window[1] <= LARGEST_WINDOW:
+        return tf.squeeze(_mean(row, window, strides), 1)
+    pooled = tf.nn.avg_pool2d(row, window, strides, layer.padding.upper())
+    return tf.squeeze(_same(pooled), 1)
+
+
+def average2d(call: Call):
+    """`AveragePooling2D`: small windows by a convolution, which rounds only once."""
+    layer = call.layer
+    height, width = layer.pool_size
+    if layer.data_format != "channels_last" or layer.padding != "valid":
+        return None
+    if height * width > LARGEST_WINDOW:
+        return None
+    return _mean(call.inputs, layer.pool_size, layer.strides)
+
+
+def upsample2d(call: Call):
+    """`UpSampling2D`: if values are mixed, their range is left only after that."""
+    layer = call.layer
+    if layer.data_format != "channels_last" or layer.interpolation == "nearest":
+        return None
+    return _same(layer(call.inputs))
+
+
+def _mean(image, window, strides):
+    """The mean over windows, as a convolution."""
+    kernel = _equal_weights(window, image.shape[-1], 1 / (window[0] * window[1]))
+    return _depthwise(image, kernel, strides)
+
+
+def _same(image):
+    """What goes in. TFLite's pooling and resizing keep the range of their inputs.
+
+    Where the outputs' range is smaller, the converter would clip the inputs to it; after
+    an operation that can change ranges, it does not.
+    """
+    return _depthwise(image, _equal_weights((1, 1), image.shape[-1], 1.0), (1, 1))
+
+
+def _depthwise(image, kernel, strides):
+    return tf.nn.depthwise_conv2d(
+        image, tf.cast(kernel, image.dtype), [1, *strides, 1], "VALID"
+    )
+
+
+def _equal_weights(window, channels: int, value: float) -> tf.Tensor:
+    ends = tf.fill([channels], value)
+    kernel = tf.fill([*window, 1, channels], value)
+    quantized = fake_quant(kernel, -ends, ends, 8, True, per_axis=True)
+    return tf.reshape(quantized, [*window, channels, 1])

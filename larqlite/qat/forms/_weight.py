@@ -1,0 +1,115 @@
+"""A quantized weight in the arrangement of axes, and the width, that TFLite stores."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from larqlite.qat.quantizers import (
+    AllValuesQuantizer,
+    FixedQuantizer,
+    LastValueQuantizer,
+    MovingAverageQuantizer,
+)
+from larqlite.qat.quantizers._along_axis import quantized_along_axis
+from larqlite.qat.quantizers._fake_quant import fake_quant
+from larqlite.qat.quantizers._gradients import nudged
+
+__all__ = ["STORED_BITS", "Weight", "has_range", "range_of"]
+
+STORED_BITS = 8
+LARGEST_CODE = 127  # of an int8 weight, whose zero point is 0
+
+_BY_VARIABLES = (LastValueQuantizer, MovingAverageQuantizer, AllValuesQuantizer)
+
+
+def has_range(quantizer) -> bool:
+    """Whether a quantizer is one of larqlite's that round to a range."""
+    return type(quantizer) in (*_BY_VARIABLES, FixedQuantizer)
+
+
+def range_of(quantizer, variables) -> tuple[tf.Tensor, tf.Tensor]:
+    """Minimum and maximum of such a quantizer as it is now."""
+    if type(quantizer) is FixedQuantizer:
+        return tf.constant(quantizer.init_min), tf.constant(quantizer.init_max)
+    return tuple(tf.convert_to_tensor(variables[end]) for end in ("min_var", "max_var"))
+
+
+class Weight:
+    """A weight of a layer and the range that its values are rounded to.
+
+    Args:
+        view: the variable that the layer holds.
+        quantizer: a quantizer that `has_range`.
+        ranges: its variables.
+        slot: what the view reads through.
+
+    Attributes:
+        shape: of the weight.
+        bits: of the quantized values.
+        is_per_tensor: whether one range serves all values.
+    """
+
+    def __init__(self, view, quantizer, ranges, slot):
+        latent = tf.convert_to_tensor(view.latent_variable)
+        self.latent = tf.cast(latent, tf.float32)
+        self.shape = view.shape.as_list()
+        self.bits = quantizer.num_bits
+        self.slot = slot
+        self._quantizer = quantizer
+        self._ends = range_of(quantizer, ranges)
+
+    @property
+    def is_per_tensor(self) -> bool:
+        return self._ends[0].shape.rank == 0
+
+    def per_channel(self, shape, repeats: int = 1) -> tf.Tensor:
+        """Quantized values of another shape, by one operation along its last axis.
+
+        Args:
+            shape: of rank 4.
+            repeats: how many times the vector of ranges lies along the new last axis.
+        """
+        values = tf.reshape(self.latent, shape)
+        return self._rounded(values, self._along(shape[-1], repeats), per_axis=True)
+
+    def per_tensor(self) -> tf.Tensor:
+        """Quantized values with one range, in the shape of the weight."""
+        return self._rounded(self.latent, self._ends, per_axis=False)
+
+    def as_constant(self) -> tf.Tensor:
+        """Quantized values by arithmetic, whose range the converter finds by itself.
+
+        For weights whose channels do not lie on the last axis.
+        """
+        narrow = self._quantizer.narrow_range
+        ends = self._along(self.latent.shape[-1], 1)
+        if self.bits == 1:
+            return fake_quant(self.latent, *ends, 1, per_axis=True)
+        return quantized_along_axis(
+            self.latent, *ends, self.bits, narrow, by_operation=False
+        )
+
+    def _along(self, length: int, repeats: int) -> tuple:
+        """The ends of the range as vectors along the last axis."""
+        if self.is_per_tensor:
+            return tuple(tf.fill([length], end) for end in self._ends)
+        return tuple(tf.tile(end, [repeats]) for end in self._ends)
+
+    def _rounded(self, values, ends, per_axis: bool) -> tf.Tensor:
+        narrow = self._quantizer.narrow_range
+        rounded = fake_quant(values, *ends, self.bits, narrow, per_axis=per_axis)
+        if self.bits >= STORED_BITS:
+            return rounded
+        # The same values by the operation for 8 bits: its step is the largest fraction
+        # of theirs with which they all have codes up to 127.
+        step = ends[1] if self.bits == 1 else nudged(*ends, self.bits, narrow)[2]
+        end = step / (LARGEST_CODE // self._largest_code()) * LARGEST_CODE
+        return fake_quant(rounded, -end, end, STORED_BITS, True, per_axis=per_axis)
+
+    def _largest_code(self) -> int:
+        if self.bits == 1:
+            return 1
+        quantizer = self._quantizer
+        if getattr(quantizer, "symmetric", False):
+            return 2 ** (self.bits - 1) - (1 if quantizer.narrow_range else 0)
+        return 2**self.bits - 1
