@@ -328,12 +328,13 @@ def test_filters_that_died_out_do_not_become_nan():
         np.testing.assert_array_equal(dx[:, 0], 1)
 
 
+@pytest.mark.parametrize("per_axis", [False, True])
 @pytest.mark.parametrize("bits", [1, 2, 8])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_no_numbers_are_seen_in_the_range(bits, value):
-    quantizer = LastValueQuantizer(bits, narrow_range=True)
-    _, weights = built(quantizer)
-    quantizer(tf.constant([0.5, value]), True, weights)
+def test_values_that_are_no_numbers_are_seen_in_the_range(bits, value, per_axis):
+    quantizer = LastValueQuantizer(bits, per_axis, narrow_range=True)
+    _, weights = built(quantizer, (2, 1))
+    quantizer(tf.constant([[0.5], [value]]), True, weights)
     assert not np.isfinite(ends_of(weights)).any()
 
 

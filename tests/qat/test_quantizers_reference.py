@@ -55,7 +55,10 @@ def test_values_gradients_and_ranges_are_the_references(index, golden):
     # Every seventh case in a graph too: tracing them all would take a minute.
     for compiled in (False, True)[: 1 + (index % 7 == 0 or index > 115)]:
         outputs, gradients, ranges = ran(index, CASES[index], compiled)
-        np.testing.assert_array_equal(ranges, golden[f"{index}_ranges"])
+        # No step is made that float32 cannot hold: 1e-30 takes the place of 0.
+        np.testing.assert_allclose(
+            ranges, golden[f"{index}_ranges"], rtol=0, atol=1e-30
+        )
         np.testing.assert_array_equal(outputs, golden[f"{index}_outputs"])
         # At an infinite range the reference converts NaN to an integer.
         finite = np.isfinite(ranges).all(1)

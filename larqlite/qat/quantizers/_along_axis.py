@@ -60,24 +60,23 @@ def centred_along_axis(x, largest, bits: int) -> tf.Tensor:
 
     Args:
         x: float32 tensor, |x| <= `largest`.
-        largest: vector along the last axis of `x`.
+        largest: vector along the last axis of `x`, > 0.
         bits: 2 to 16.
     """
     half = 2.0 ** (bits - 1) - 1
-    nothing = largest == 0
     step = divided(largest + largest, 2 * half)
-    scale = tf.where(nothing, 1.0, step)
+    end = half * step
 
     @tf.custom_gradient
     def quantized(x):
         def pull_back(dy):
             # ReluGrad, dy where its second argument is positive, is one pass.
-            limit = tf.where(nothing, 1.0, _next_above(half * step))
-            return tf.raw_ops.ReluGrad(gradients=dy, features=limit - tf.abs(x))
+            distance = _next_above(end) - tf.abs(x)
+            return tf.raw_ops.ReluGrad(gradients=dy, features=distance)
 
-        per_unit = tf.where(nothing, 1.0, 2 * half / (largest + largest))
-        codes = tf.floor((x + half * scale) * per_unit + (0.5 - half))
-        return codes * scale, linear(pull_back)
+        per_unit = 2 * half / (largest + largest)
+        codes = tf.floor((x + end) * per_unit + (0.5 - half))
+        return codes * step, linear(pull_back)
 
     return quantized(x)
 

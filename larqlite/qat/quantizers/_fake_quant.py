@@ -160,7 +160,7 @@ def batch_range(
     if symmetric and narrow and per_axis:
         largest = tf.cast(tf.reduce_max(tf.abs(x), axes), tf.float32)
         # Steps below the smallest float32 would make NaN of filters that died out.
-        largest = tf.where(largest < SMALLEST_RANGE, 0.0, largest)
+        largest = tf.maximum(largest, SMALLEST_RANGE)
         return -largest, largest
     smallest = tf.cast(tf.reduce_min(x, axes), tf.float32)
     largest = tf.cast(tf.reduce_max(x, axes), tf.float32)
