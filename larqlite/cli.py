@@ -1,4 +1,4 @@
-"""The command `lq`: list quantizers, summarize and draw models, run the demo."""
+"""The command `lq`: list quantizers, summarize, draw and quantize models, run the demo."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tyro.conf import (
 
 from larqlite import _command
 from larqlite.demo import Options as Demo
+from larqlite.qat._command import Options as Qat
 
 PROBES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
@@ -155,6 +156,7 @@ Command = (
     Annotated[Quantizers, subcommand("quantizers")]
     | Annotated[Summary, subcommand("summary")]
     | Annotated[Plot, subcommand("plot")]
+    | Annotated[Qat, subcommand("qat")]
     | Annotated[Demo, subcommand("demo")]
 )
 

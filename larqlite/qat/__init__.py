@@ -4,7 +4,12 @@ The verbs are those of TensorFlow Model Optimization; every quantizer of larqlit
 stand in a `QuantizeConfig`.
 """
 
-from larqlite.qat import _cost, quantizers  # noqa: F401  _cost teaches the summary
+from larqlite.qat import (
+    _cost,  # noqa: F401  teaches the summary what these layers cost
+    default_8bit,
+    experimental,
+    quantizers,
+)
 from larqlite.qat._annotate import quantize_annotate_layer, quantize_annotate_model
 from larqlite.qat._apply import quantize_apply, quantize_model
 from larqlite.qat._binarize import binarize
@@ -20,12 +25,14 @@ from larqlite.qat._input_range import (
     remove_input_range,
 )
 from larqlite.qat._layer import QuantizeLayer
+from larqlite.qat._layout import QuantizeLayoutTransform
 from larqlite.qat._registry import Rule, add_rule
 from larqlite.qat._report import LayerReport, ModelReport, report
 from larqlite.qat._schemes import (
     BinaryScheme,
     Default8BitQuantizeScheme,
     DefaultNBitQuantizeScheme,
+    DefaultQuantizeRegistry,
     QuantizeRegistry,
     QuantizeScheme,
 )
@@ -36,6 +43,7 @@ __all__ = [
     "BinaryScheme",
     "Default8BitQuantizeScheme",
     "DefaultNBitQuantizeScheme",
+    "DefaultQuantizeRegistry",
     "FixedOutputQuantizeConfig",
     "LayerQuantizeConfig",
     "LayerReport",
@@ -43,6 +51,7 @@ __all__ = [
     "NoOpQuantizeConfig",
     "QuantizeConfig",
     "QuantizeLayer",
+    "QuantizeLayoutTransform",
     "QuantizeRegistry",
     "QuantizeScheme",
     "QuantizeWrapper",
@@ -51,6 +60,8 @@ __all__ = [
     "add_rule",
     "binarize",
     "calibrate",
+    "default_8bit",
+    "experimental",
     "fix_input_output_range",
     "quantize_annotate_layer",
     "quantize_annotate_model",

@@ -16,9 +16,9 @@ from larqlite.qat._calibrate import calibrate as set_ranges
 from larqlite.qat._config import QuantizeConfig
 from larqlite.qat._graph import Entry, Graph
 from larqlite.qat._layer import QuantizeLayer
+from larqlite.qat._layout import QuantizeLayoutTransform
 from larqlite.qat._schemes import FLOAT, get_schemes
 from larqlite.qat._wrapper import QuantizeWrapperV2
-from larqlite.qat.passes import PASSES
 
 __all__ = ["quantize_apply", "quantize_model"]
 
@@ -149,10 +149,7 @@ def quantize_graph(
     """`quantize_apply` for a graph, on behalf of the function named `where`."""
     schemes = get_schemes(scheme, where)
     _choose_schemes(graph, schemes, where)
-    parts = list(graph.graphs())
-    for run in PASSES:
-        for part in parts:
-            run(part)
+    _layout(graph).apply(graph)
     model = Builder(prefix or "", where).model(graph)
     if calibrate is not None:
         set_ranges(model, calibrate)
@@ -166,6 +163,18 @@ def quantize_graph(
             where,
         )
     return model
+
+
+def _layout(graph: Graph) -> QuantizeLayoutTransform:
+    """The passes of all schemes in a model, each once; the default ones if there is none."""
+    schemes = [entry.scheme for part in graph.graphs() for entry in part.entries()]
+    passes = [
+        run
+        for scheme in dict.fromkeys(schemes)
+        if scheme is not None
+        for run in scheme.get_layout_transformer().passes
+    ]
+    return QuantizeLayoutTransform(list(dict.fromkeys(passes)) or None)
 
 
 def _choose_schemes(graph: Graph, schemes, where: str) -> None:

@@ -13,12 +13,14 @@ from larqlite._registration import register_object
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.qat import quantizers
 from larqlite.qat._config import LayerQuantizeConfig, QuantizeConfig
+from larqlite.qat._layout import QuantizeLayoutTransform
 from larqlite.qat._registry import rule_for
 
 __all__ = [
     "BinaryScheme",
     "Default8BitQuantizeScheme",
     "DefaultNBitQuantizeScheme",
+    "DefaultQuantizeRegistry",
     "QuantizeRegistry",
     "QuantizeScheme",
     "get_scheme",
@@ -42,8 +44,9 @@ class QuantizeRegistry(abc.ABC):
 class QuantizeScheme(abc.ABC):
     """What `quantize_apply` follows: a registry of layers, and passes over the graph.
 
-    Write `get_quantize_registry`. `passes` are those of `larqlite.qat.passes`; a pass is
-    a function of a `Graph` that edits it. `input_quantizer` is for the model's inputs.
+    Write `get_quantize_registry`. `get_layout_transformer` may add passes of one's own;
+    where several schemes meet in a model, each pass runs once. `input_quantizer` is for
+    the model's inputs.
 
     Example:
         >>> class NoDense(lq.qat.Default8BitQuantizeScheme):
@@ -60,6 +63,10 @@ class QuantizeScheme(abc.ABC):
     def get_quantize_registry(self) -> QuantizeRegistry:
         """The registry of the layers that the scheme supports."""
 
+    def get_layout_transformer(self) -> QuantizeLayoutTransform:
+        """The passes that edit the graph before layers are wrapped."""
+        return QuantizeLayoutTransform()
+
     def input_quantizer(self) -> quantizers.Quantizer | None:
         """The quantizer of the model's inputs; None leaves them as they are."""
         return quantizers.AllValuesQuantizer()
@@ -74,11 +81,23 @@ class QuantizeScheme(abc.ABC):
         return registry.get_quantize_config(layer) if registry.supports(layer) else None
 
 
-class _RuleRegistry(QuantizeRegistry):
-    """The registry that the table of rules makes for a scheme."""
+class DefaultQuantizeRegistry(QuantizeRegistry):
+    """The registry that the table of rules makes for the quantizers of a scheme.
 
-    def __init__(self, scheme: DefaultNBitQuantizeScheme):
-        self._scheme = scheme
+    Args:
+        scheme: has `weight_quantizer(per_axis)` and `tensor_quantizer()`; 8 bits by
+            default.
+
+    Example:
+        >>> registry = lq.qat.DefaultQuantizeRegistry()
+        >>> registry.supports(tf_keras.layers.Dense(2))
+        True
+        >>> registry.get_quantize_config(tf_keras.layers.Dense(2)).weights["kernel"].num_bits
+        8
+    """
+
+    def __init__(self, scheme: DefaultNBitQuantizeScheme | None = None):
+        self._scheme = scheme or Default8BitQuantizeScheme()
 
     def supports(self, layer: Layer) -> bool:
         return rule_for(layer) is not None
@@ -135,7 +154,7 @@ class DefaultNBitQuantizeScheme(QuantizeScheme):
         self.tensor_quantizer()
 
     def get_quantize_registry(self) -> QuantizeRegistry:
-        return _RuleRegistry(self)
+        return DefaultQuantizeRegistry(self)
 
     def weight_quantizer(self, per_axis: bool) -> quantizers.Quantizer:
         """The quantizer of a weight."""

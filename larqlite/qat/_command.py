@@ -1,0 +1,114 @@
+"""The command `lq qat`: from a saved float model to a quantized TFLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from larqlite.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Quantize a saved float model: calibrate, train on if asked to, write TFLite."""
+
+    model: Positional[
+        Annotated[
+            Path, arg(metavar="MODEL", help="A saved model: .keras, .h5 or a folder.")
+        ]
+    ]
+    data: Annotated[
+        str,
+        arg(
+            metavar="FILE",
+            help="A .npz with x (and y, or x_train, y_train, x_test, y_test), a .npy "
+            "with inputs, or fashion_mnist.",
+        ),
+    ]
+    scheme: Annotated[
+        tuple[str, ...],
+        arg(
+            metavar="SCHEME",
+            help="int8, int4, ... binary, float; or several PATTERN=SCHEME, the first "
+            "that fits a layer's name counts.",
+        ),
+    ] = ("int8",)
+    output: Annotated[
+        Path | None,
+        arg(
+            aliases=("-o",),
+            metavar="FILE",
+            help="Where to write the TFLite file.",
+            help_behavior_hint="(default: MODEL with the ending .tflite)",
+        ),
+    ] = None
+    save: Annotated[
+        Path | None,
+        arg(metavar="FILE", help="Where to save the quantization-aware model too."),
+    ] = None
+    inputs: Annotated[
+        Literal["float32", "int8"], arg(help="Type of the file's inputs and outputs.")
+    ] = "float32"
+    epochs: Annotated[
+        int, arg(help="How often to train on the data; needs labels.")
+    ] = 0
+    learning_rate: Annotated[
+        float, arg(help="Of Adam, decayed to 0 along a cosine.")
+    ] = 1e-4
+    batch_size: Annotated[int, arg(help="Inputs at once.")] = 32
+    calibration: Annotated[
+        int, arg(metavar="COUNT", help="How many inputs to set the ranges from.")
+    ] = 512
+    seed: Annotated[int, arg(help="Seed of all shuffling.")] = 1
+    imports: Annotated[
+        tuple[str, ...],
+        arg(
+            name="import",
+            metavar="MODULE",
+            help="Modules that register your own quantizers and layers.",
+            help_behavior_hint="",
+        ),
+    ] = ()
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 0), ("batch_size", 1), ("calibration", 1)):
+            value = getattr(self, name)
+            if value < least:
+                flag = "--" + name.replace("_", "-")
+                raise ArgumentError(
+                    f"lq qat: {flag} {value} is out of range.\n"
+                    f"  Fix: a number from {least} up."
+                )
+
+    def run(self) -> None:
+        """Quantizes the model with these options, and prints what becomes of it."""
+        from larqlite import _command
+        from larqlite.qat import _command_run
+
+        _command.import_modules("lq", self.imports)
+        _command_run.run(self)
+
+
+def scheme_of(words: Sequence[str]) -> Any:
+    """The scheme that the words after `--scheme` mean.
+
+    Raises:
+        ArgumentError: patterns and names are mixed.
+
+    Example:
+        >>> from larqlite.qat._command import scheme_of
+        >>> scheme_of(["int8"]), scheme_of(["conv*=binary", "*=int8"])
+        ('int8', {'conv*': 'binary', '*': 'int8'})
+    """
+    if len(words) == 1 and "=" not in words[0]:
+        return words[0]
+    if not words or not all("=" in word for word in words):
+        raise ArgumentError(
+            f"lq qat: --scheme {' '.join(words)}: one name, or patterns each with a "
+            'name.\n  Fix: --scheme int8, or --scheme "conv*=binary" "*=int8".'
+        )
+    return dict(word.rsplit("=", 1) for word in words)

@@ -1,0 +1,99 @@
+"""The data that `lq qat` reads: arrays of inputs, and labels if there are any."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import tf_keras
+
+from larqlite.datasets import load_fashion_mnist, to_float_images
+from larqlite.errors import ArgumentError, MissingFileError
+
+EMBEDDED = "fashion_mnist"
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Inputs and labels.
+
+    Attributes:
+        x: inputs to calibrate and train with.
+        y: their labels, or None.
+        x_test: inputs to compare with.
+        y_test: their labels, or None.
+    """
+
+    x: np.ndarray
+    y: np.ndarray | None
+    x_test: np.ndarray
+    y_test: np.ndarray | None
+
+
+def read(name: str, model: tf_keras.Model) -> Data:
+    """Data from a file, fit for a model.
+
+    Args:
+        name: "fashion_mnist"; a `.npy` file with inputs; or a `.npz` file with `x` and,
+            for training, `y`; or with `x_train`, `y_train`, `x_test`, `y_test`.
+        model: what it is for.
+
+    Raises:
+        MissingFileError: there is no such file.
+        ArgumentError: it holds no such arrays, or not of the model's input shape.
+    """
+    data = _embedded() if name == EMBEDDED else _from_file(Path(name))
+    if len(model.inputs) != 1:
+        raise ArgumentError(
+            f'lq qat: "{model.name}" has {len(model.inputs)} inputs, but --data serves '
+            "one.\n  Fix: use lq.qat.quantize_model(model, calibrate=data) in Python."
+        )
+    wanted = model.inputs[0].shape[1:]
+    for array in (data.x, data.x_test):
+        if not wanted.is_compatible_with(array.shape[1:]):
+            raise ArgumentError(
+                f"lq qat: --data {name}: the inputs have the shape {array.shape}, but "
+                f'"{model.name}" takes {model.inputs[0].shape}.\n'
+                "  Fix: save them as the model is fed, scaled as in its training."
+            )
+    return data
+
+
+def _embedded() -> Data:
+    (x, y), (x_test, y_test) = load_fashion_mnist()
+    return Data(to_float_images(x), y, to_float_images(x_test), y_test)
+
+
+def _from_file(path: Path) -> Data:
+    if not path.is_file():
+        raise MissingFileError(
+            f"lq qat: --data {path}: there is no such file.\n"
+            f'  Fix: a .npz or .npy file, or "{EMBEDDED}".'
+        )
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except ValueError as error:
+        raise ArgumentError(
+            f"lq qat: --data {path}: NumPy cannot read it ({error}).\n"
+            "  Fix: write it with np.savez(path, x=inputs, y=labels)."
+        ) from error
+    if isinstance(loaded, np.ndarray):
+        return Data(loaded, None, loaded, None)
+    with loaded as arrays:
+        names = ("x", "y") if "x" in arrays else ("x_train", "y_train")
+        if names[0] not in arrays:
+            raise ArgumentError(
+                f"lq qat: --data {path}: it holds {', '.join(arrays) or 'nothing'}, but "
+                'an array "x" or "x_train" is needed.\n'
+                "  Fix: write it with np.savez(path, x=inputs, y=labels)."
+            )
+        x, y = (arrays.get(key) for key in names)
+        x_test = arrays.get("x_test", x)
+        y_test = arrays.get("y_test", y if "x_test" not in arrays else None)
+    for inputs, labels in ((x, y), (x_test, y_test)):
+        if labels is not None and len(labels) != len(inputs):
+            raise ArgumentError(
+                f"lq qat: --data {path}: {len(inputs)} inputs, but {len(labels)} labels."
+            )
+    return Data(x, y, x_test, y_test)

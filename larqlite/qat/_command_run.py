@@ -1,0 +1,83 @@
+"""What `lq qat` does: read, quantize, calibrate, train, convert, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import tf_keras
+from rich.console import Console
+from rich.progress import track
+
+from larqlite import models, qat
+from larqlite.errors import ArgumentError
+from larqlite.qat._command import Options, scheme_of
+from larqlite.qat._command_data import Data, read
+
+
+def run(options: Options) -> None:
+    """Does it, and prints the report and the comparison."""
+    tf_keras.utils.set_random_seed(options.seed)
+    output = options.output or options.model.with_suffix(".tflite")
+    float_model = models.load(options.model)
+    data = read(options.data, float_model)
+    if options.epochs and data.y is None:
+        raise ArgumentError(
+            f"lq qat: --epochs {options.epochs} needs labels, but --data {options.data} "
+            'has none.\n  Fix: a .npz file with "x" and "y".'
+        )
+    model = qat.quantize_apply(
+        qat.quantize_annotate_model(float_model),
+        scheme_of(options.scheme),
+        calibrate=_calibration_batches(options, data),
+    )
+    if options.epochs:
+        _train(model, float_model, data, options)
+    qat.report(model)
+    if options.save is not None:
+        model.save(options.save)
+        print(f"wrote {options.save}")
+    _accuracies(float_model, model, data)
+    content = qat.to_tflite(model, output, inputs=options.inputs)
+    print(f"wrote {output} ({Path(output).stat().st_size:,} bytes)")
+    qat.compare_tflite(model, content, data.x_test).print()
+
+
+def _calibration_batches(options: Options, data: Data):
+    chosen = data.x[: options.calibration]
+    batches = [
+        chosen[start : start + options.batch_size]
+        for start in range(0, len(chosen), options.batch_size)
+    ]
+    return track(batches, "calibrating", console=Console(stderr=True), transient=True)
+
+
+def _train(model, float_model, data: Data, options: Options) -> None:
+    steps = options.epochs * -(-len(data.x) // options.batch_size)
+    schedule = tf_keras.optimizers.schedules.CosineDecay(options.learning_rate, steps)
+    loss = getattr(float_model, "loss", None) or _loss(float_model, data.y)
+    model.compile(tf_keras.optimizers.Adam(schedule), loss, metrics=["accuracy"])
+    model.fit(
+        data.x, data.y, batch_size=options.batch_size, epochs=options.epochs, verbose=1
+    )
+
+
+def _loss(model: tf_keras.Model, y: np.ndarray):
+    """Cross entropy for whole numbers as labels, squared error for others."""
+    if not np.issubdtype(y.dtype, np.integer):
+        return "mean_squared_error"
+    last = getattr(model.layers[-1], "activation", None)
+    probabilities = last is tf_keras.activations.softmax or isinstance(
+        model.layers[-1], tf_keras.layers.Softmax
+    )
+    return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
+
+
+def _accuracies(float_model, model, data: Data) -> None:
+    """Prints how well both name the labels, if there are labels of classes."""
+    if data.y_test is None or not np.issubdtype(data.y_test.dtype, np.integer):
+        return
+    for name, network in (("float", float_model), ("quantized", model)):
+        labels = network.predict(data.x_test, verbose=0).argmax(axis=-1)
+        rate = np.mean(labels.ravel() == data.y_test.ravel())
+        print(f"{name} accuracy: {100 * rate:.2f} % of {len(labels):,}")
