@@ -24,11 +24,11 @@ class Quantizer:
         ...         return {"end": layer.add_weight(
         ...             name + "_end", initializer="ones", trainable=False)}
         ...     def __call__(self, inputs, training, weights, **kwargs):
-        ...         return tf.clip_by_value(inputs, 0.0, weights["end"])
+        ...         return tf.clip_by_value(inputs, 0.25, weights["end"])
         >>> layer, quantizer = tf_keras.layers.Layer(), FixedRange()
         >>> weights = quantizer.build(None, "output", layer)
         >>> quantizer(tf.constant([-1.0, 0.5, 2.0]), False, weights).numpy().tolist()
-        [0.0, 0.5, 1.0]
+        [0.25, 0.5, 1.0]
 
     References:
         Jacob et al. 2018, https://arxiv.org/abs/1712.05877.
