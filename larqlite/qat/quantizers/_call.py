@@ -39,23 +39,26 @@ def invoke(quantizer, inputs, *, training=None, weights=None, step=None):
         1.0
     """
     offered = {"training": training, "weights": weights, "step": step}
-    return quantizer(inputs, **{name: offered[name] for name in _taken(quantizer)})
+    taken = _taken(quantizer).items()
+    return quantizer(inputs, **{name: offered[meant] for name, meant in taken})
 
 
-def _taken(quantizer) -> tuple[str, ...]:
+def _taken(quantizer) -> dict[str, str]:
     cls = type(quantizer)
     if cls not in _taken_by_class:
         _taken_by_class[cls] = _inspected(quantizer)
     return _taken_by_class[cls]
 
 
-def _inspected(quantizer) -> tuple[str, ...]:
+def _inspected(quantizer) -> dict[str, str]:
+    """What is offered, by the names that the class has for it."""
     parameters = list(inspect.signature(quantizer).parameters.values())
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        taken = OFFERED
-    else:
-        names = {p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY}
-        taken = tuple(name for name in OFFERED if name in names)
+    names = [p.name for p in parameters[1:]]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    taken = {name: name for name in OFFERED if open_ended or name in names}
+    if "training" not in names:
+        # The reference hands it in by position, so it may be `is_training` too.
+        taken.update({name: "training" for name in names[:1] if "train" in name})
     for parameter in parameters[1:]:
         required = parameter.default is parameter.empty and parameter.kind not in (
             parameter.VAR_POSITIONAL,

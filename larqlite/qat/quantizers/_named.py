@@ -92,14 +92,19 @@ class NamedQuantizer(Quantizer):
         return (weights or {}).get("quantizer", self.quantizer)(inputs)
 
     def get_config(self) -> dict:
-        return {"quantizer": quantizers.serialize(self.quantizer)}
+        serialized = quantizers.serialize(self.quantizer)
+        if isinstance(serialized, dict):
+            # It may serve for a tensor of another shape.
+            serialized.pop("build_config", None)
+        return {"quantizer": serialized}
 
     def __eq__(self, other) -> bool:
         if type(self) is not type(other):
             return NotImplemented
         return _without_name(self.get_config()) == _without_name(other.get_config())
 
-    __hash__ = Quantizer.__hash__
+    def __hash__(self) -> int:
+        return hash((type(self), repr(_without_name(self.get_config()))))
 
 
 def _resolved(identifier, arguments: dict):
