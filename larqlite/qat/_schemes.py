@@ -162,7 +162,7 @@ class DefaultNBitQuantizeScheme(QuantizeScheme):
             num_bits=self.num_bits_weight,
             per_axis=per_axis and not self.disable_per_axis,
             symmetric=True,
-            narrow_range=self.num_bits_weight > 1,
+            narrow_range=self.num_bits_weight != 1,
         )
 
     def input_quantizer(self) -> quantizers.Quantizer:

@@ -1,0 +1,75 @@
+"""The bits of a scheme are the bits that are computed with: levels are counted."""
+
+import numpy as np
+import pytest
+import tf_keras
+
+import larqlite as lq
+
+WIDTHS = range(1, 9)
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return np.random.default_rng(0).uniform(-1, 1, (256, 64)).astype("float32")
+
+
+def dense(inputs, scheme):
+    """A dense layer with evenly spread weights, quantized and calibrated."""
+    even = tf_keras.initializers.RandomUniform(-1, 1, seed=1)
+    model = tf_keras.Sequential(
+        [tf_keras.layers.Dense(64, kernel_initializer=even, input_shape=(64,))]
+    )
+    return lq.qat.quantize_model(model, scheme=scheme, calibrate=inputs)
+
+
+@pytest.mark.parametrize("bits", WIDTHS)
+def test_weights_have_the_levels_of_their_width(inputs, bits):
+    layer = dense(inputs, f"int{bits}").layers[-1].layer
+    with lq.context.quantized_scope(True):
+        kernel = layer.kernel.numpy()
+    levels = np.unique(kernel)
+    # The lowest code is left out; one bit has a minus and a plus of the mean magnitude.
+    assert len(levels) == (2 if bits == 1 else 2**bits - 1)
+    assert np.allclose(levels, -levels[::-1])
+    assert layer.kernel.precision == bits
+    if bits == 1:
+        assert levels[1] == pytest.approx(abs(layer.kernel.numpy()).mean(), rel=1e-5)
+    else:
+        step = abs(layer.kernel.numpy()).max() / (2 ** (bits - 1) - 1)
+        assert np.allclose(np.diff(levels), step, rtol=1e-3)
+
+
+@pytest.mark.parametrize("bits", WIDTHS)
+def test_activations_have_the_levels_of_their_width(inputs, bits):
+    model = dense(inputs, f"int{bits}")
+    levels = np.unique(model.predict(inputs, verbose=0))
+    if bits < 7:
+        assert len(levels) == 2**bits
+    else:
+        # Sums of many products are rarely as large as the largest.
+        assert 2 ** (bits - 1) < len(levels) <= 2**bits
+    if bits == 1:
+        assert levels[0] == -levels[1]
+
+
+@pytest.mark.parametrize("bits", WIDTHS)
+def test_inputs_have_the_levels_of_their_width(inputs, bits):
+    model = dense(inputs, f"int{bits}")
+    quantized = tf_keras.Model(model.inputs, model.layers[0].output)
+    levels = np.unique(quantized.predict(inputs, verbose=0))
+    assert len(levels) == 2**bits
+
+
+def test_weights_and_activations_may_have_different_widths(inputs):
+    scheme = lq.qat.DefaultNBitQuantizeScheme(num_bits_weight=3, num_bits_activation=5)
+    model = dense(inputs, scheme)
+    with lq.context.quantized_scope(True):
+        assert len(np.unique(model.layers[-1].layer.kernel.numpy())) == 7
+    assert len(np.unique(model.predict(inputs, verbose=0))) == 32
+
+
+@pytest.mark.parametrize("bits", [0, 17, 2.5, "8"])
+def test_a_width_that_is_none_is_refused(bits):
+    with pytest.raises(lq.errors.ArgumentError, match=r"num_bits"):
+        lq.qat.DefaultNBitQuantizeScheme(num_bits_weight=bits)
