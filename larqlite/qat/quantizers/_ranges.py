@@ -11,7 +11,7 @@ from larqlite.math import as_floating
 from larqlite.qat.quantizers import _arguments
 from larqlite.qat.quantizers._along_axis import centred_along_axis
 from larqlite.qat.quantizers._base import Quantizer
-from larqlite.qat.quantizers._calibration import batches_seen
+from larqlite.qat.quantizers._calibration import batches_seen, with_earlier_calls
 from larqlite.qat.quantizers._fake_quant import batch_range, fake_quant
 
 __all__ = [
@@ -95,7 +95,10 @@ class _RangeQuantizer(Quantizer):
         count = batches_seen()
         if count is not None:
             batch = self._ends_of(inputs)
-            return self._calibrate(batch, weights, count), batch
+            stored, ends = with_earlier_calls(
+                id(weights["min_var"]), _read(weights), tuple(batch)
+            )
+            return _stored(self._calibrated(ends, stored, count), weights), batch
         if tf.is_tensor(training):
             constant = tf.get_static_value(training)
             if constant is None:
@@ -122,8 +125,8 @@ class _RangeQuantizer(Quantizer):
         """Stores the range after `batch`'s, in training, and returns it."""
         raise NotImplementedError
 
-    def _calibrate(self, batch, weights, count) -> tuple:
-        """Stores the range after `count` batches and this one, and returns it."""
+    def _calibrated(self, batch, stored, count) -> tuple | list:
+        """The range after `count` batches, `stored`, and this one."""
         raise NotImplementedError
 
     def get_config(self) -> dict:
@@ -193,8 +196,8 @@ class LastValueQuantizer(_RangeQuantizer):
     def _update(self, batch, weights):
         return _stored(batch, weights)
 
-    def _calibrate(self, batch, weights, count):
-        return _stored(batch, weights)
+    def _calibrated(self, batch, stored, count):
+        return batch
 
 
 @register_object()
@@ -237,15 +240,12 @@ class MovingAverageQuantizer(_RangeQuantizer):
             weights,
         )
 
-    def _calibrate(self, batch, weights, count):
+    def _calibrated(self, batch, stored, count):
         number = tf.cast(count, tf.float32)
-        return _stored(
-            [
-                tf.where(number > 0, (value * number + end) / (number + 1), end)
-                for value, end in zip(_read(weights), batch, strict=True)
-            ],
-            weights,
-        )
+        return [
+            tf.where(number > 0, (value * number + end) / (number + 1), end)
+            for value, end in zip(stored, batch, strict=True)
+        ]
 
 
 @register_object()
@@ -283,21 +283,17 @@ class AllValuesQuantizer(_RangeQuantizer):
     initial_range = 0.0
 
     def _update(self, batch, weights):
-        return _stored(self._with_stored(batch, weights), weights)
+        return _stored(self._with_stored(batch, _read(weights)), weights)
 
-    def _calibrate(self, batch, weights, count):
-        joined = self._with_stored(batch, weights)
+    def _calibrated(self, batch, stored, count):
+        joined = self._with_stored(batch, stored)
         first = tf.equal(count, 0)
-        return _stored(
-            [
-                tf.where(first, end, both)
-                for end, both in zip(batch, joined, strict=True)
-            ],
-            weights,
-        )
+        return [
+            tf.where(first, end, both) for end, both in zip(batch, joined, strict=True)
+        ]
 
-    def _with_stored(self, batch, weights) -> list:
-        smallest, largest = _read(weights)
+    def _with_stored(self, batch, stored) -> list:
+        smallest, largest = stored
         return [tf.minimum(smallest, batch[0]), tf.maximum(largest, batch[1])]
 
 
