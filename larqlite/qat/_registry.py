@@ -71,7 +71,9 @@ _NOTHING_TO_QUANTIZE = (
     "Permute RepeatVector ActivityRegularization Cropping1D Cropping2D Cropping3D "
     "ZeroPadding1D ZeroPadding2D ZeroPadding3D MaxPooling1D MaxPooling2D MaxPooling3D "
     "GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D GaussianNoise "
-    "GaussianDropout AlphaDropout Masking Identity"
+    "GaussianDropout AlphaDropout Masking Identity CenterCrop RandomBrightness "
+    "RandomContrast RandomCrop RandomFlip RandomHeight RandomRotation RandomTranslation "
+    "RandomWidth RandomZoom"
 )
 
 RULES: dict[type, Rule] = {
