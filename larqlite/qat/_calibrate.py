@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError
+from larqlite.layers import QuantLayer
 from larqlite.qat._annotate import require_model
+from larqlite.qat._batches import batches_of
+from larqlite.qat._layer import QuantizeLayer
+from larqlite.qat._wrapper import QuantizeWrapperV2
 from larqlite.qat.quantizers._calibration import calibrating
 
 __all__ = ["calibrate"]
+
+_QUANTIZED = (QuantizeLayer, QuantizeWrapperV2, QuantLayer)
 
 
 def calibrate(
@@ -26,8 +32,9 @@ def calibrate(
 
     Args:
         model: a model made by `quantize_model` or `quantize_apply`; changed in place.
-        data: an array or list of arrays of inputs; or a `tf.data.Dataset`, generator or
-            list of batches, each of inputs or `(inputs, labels)`.
+        data: an array, or list or dictionary of arrays, of inputs; or a
+            `tf.data.Dataset`, generator or list of batches, each of inputs or
+            `(inputs, labels)`. Several inputs are a list or dictionary, never a tuple.
         batch_size: for arrays.
         steps: stop after this many batches; all by default.
 
@@ -35,7 +42,8 @@ def calibrate(
         The model.
 
     Raises:
-        ArgumentError: no data, or values that are not finite.
+        ArgumentError: no data, or not of the model's shapes, or values that are not
+            finite, or a model with nothing to calibrate. The ranges are as before then.
 
     Example:
         >>> model = tf_keras.Sequential([tf_keras.layers.ReLU(input_shape=(2,))])
@@ -48,60 +56,51 @@ def calibrate(
     """
     where = "lq.qat.calibrate"
     require_model(model, where)
+    if not any(isinstance(part, _QUANTIZED) for part in model.submodules):
+        raise ArgumentError(
+            f'{where}: no layer of "{model.name}" is quantization-aware, so there are no '
+            "ranges to set.\n  Fix: make it so first, with lq.qat.quantize_model(model)."
+        )
+    batches = batches_of(model, data, batch_size, steps, where)
+    kept = [(v, v.numpy()) for v in model.variables if not v.trainable]
+    try:
+        _observe_all(model, batches, where)
+    except Exception:
+        for variable, value in kept:
+            variable.assign(value)
+        raise
+    return model
+
+
+def _observe_all(model: tf_keras.Model, batches: Iterable, where: str) -> None:
     count = tf.Variable(0, trainable=False, dtype=tf.int32)
 
     @tf.function(reduce_retracing=True)
     def observe(inputs):
         with calibrating(count):
-            outputs = model(inputs, training=False)
-        return tf.reduce_all(
-            [
-                tf.reduce_all(tf.math.is_finite(output))
-                for output in tf.nest.flatten(outputs)
-                if output.dtype.is_floating
-            ]
-        )
+            return _finite(inputs), _finite(model(inputs, training=False))
 
-    for number, inputs in enumerate(_batches(model, data, batch_size)):
-        if number == steps:
-            break
-        if not observe(inputs):
-            raise ArgumentError(
-                f'{where}: batch {number} makes outputs of "{model.name}" that are not '
-                "finite.\n  Fix: look for NaN and infinities in the data and weights."
-            )
+    for inputs in batches:
+        for part, finite in zip(("inputs", "outputs"), observe(inputs), strict=True):
+            if not finite:
+                raise ArgumentError(
+                    f'{where}: batch {int(count)} has {part} of "{model.name}" that are '
+                    "not finite.\n"
+                    "  Fix: look for NaN and infinities in the data and the weights."
+                )
         count.assign_add(1)
     if count == 0:
         raise ArgumentError(
             f"{where}: the data has no batch.\n"
             "  Fix: pass at least one batch of inputs; a generator can be read only once."
         )
-    return model
 
 
-def _batches(model: tf_keras.Model, data: Any, batch_size: int):
-    """Batches of inputs, of the dtypes that the model takes."""
-    arrays = isinstance(data, np.ndarray) or tf.is_tensor(data)
-    arrays = arrays or (
-        isinstance(data, (list, tuple))
-        and len(model.inputs) == len(data)
-        and all(isinstance(a, np.ndarray) for a in data)
+def _finite(tensors: Any) -> tf.Tensor:
+    return tf.reduce_all(
+        [
+            tf.reduce_all(tf.math.is_finite(tensor))
+            for tensor in tf.nest.flatten(tensors)
+            if tensor.dtype.is_floating
+        ]
     )
-    if arrays or isinstance(data, dict):
-        data = tf.data.Dataset.from_tensor_slices(
-            tuple(data) if isinstance(data, list) else data
-        ).batch(batch_size)
-        yield from (_cast(model, batch) for batch in data)
-        return
-    for batch in data:
-        is_pair = isinstance(batch, tuple) and len(batch) in (2, 3)
-        yield _cast(model, batch[0] if is_pair else batch)
-
-
-def _cast(model: tf_keras.Model, batch: Any) -> Any:
-    flat = tf.nest.flatten(batch)
-    cast = [
-        tf.cast(value, tensor.dtype)
-        for value, tensor in zip(flat, model.inputs, strict=True)
-    ]
-    return tf.nest.pack_sequence_as(batch, cast)

@@ -1,0 +1,103 @@
+"""Batches of a model's inputs, out of what users hand in as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from larqlite.errors import ArgumentError
+
+__all__ = ["batches_of"]
+
+_HOW = (
+    "  Fix: an array, or a list or dictionary of arrays, of inputs; or batches of these "
+    "(a tf.data.Dataset, generator or list), each of inputs or of (inputs, labels)."
+)
+
+
+def batches_of(
+    model: tf_keras.Model,
+    data: Any,
+    batch_size: int = 32,
+    steps: int | None = None,
+    where: str = "lq.qat.calibrate",
+) -> Iterator[Any]:
+    """Batches of inputs, of the dtypes that the model takes.
+
+    Args:
+        model: the model.
+        data: arrays, or an iterable of batches, each of inputs or `(inputs, labels)`.
+        batch_size: for arrays.
+        steps: stop after this many batches; None for all.
+        where: the public function, for messages.
+
+    Raises:
+        ArgumentError: data of another kind or shape, or without an end.
+    """
+    if _are_arrays(model, data):
+        data = tf.data.Dataset.from_tensor_slices(
+            tuple(data) if isinstance(data, list) else data
+        ).batch(batch_size)
+        labelled = False
+    elif isinstance(data, Iterable) and not isinstance(data, str):
+        labelled = True
+        endless = (
+            getattr(data, "cardinality", lambda: 0)() == tf.data.INFINITE_CARDINALITY
+        )
+        if endless and steps is None:
+            raise ArgumentError(
+                f"{where}: the data repeats without an end.\n"
+                "  Fix: say how many batches count, e.g. steps=100."
+            )
+    else:
+        raise ArgumentError(f"{where}: {data!r} is no data.\n{_HOW}")
+    for number, batch in enumerate(data):
+        if number == steps:
+            break
+        is_pair = labelled and isinstance(batch, tuple) and len(batch) in (2, 3)
+        yield _cast(model, batch[0] if is_pair else batch, f"{where}: batch {number}")
+
+
+def _are_arrays(model: tf_keras.Model, data: Any) -> bool:
+    """Whether data are all examples at once, an array for each input."""
+    if isinstance(data, (list, tuple)):
+        return len(data) == len(model.inputs) and all(map(_is_array, data))
+    if isinstance(data, dict):
+        return True
+    return _is_array(data)
+
+
+def _is_array(data: Any) -> bool:
+    return isinstance(data, np.ndarray) or tf.is_tensor(data)
+
+
+def _cast(model: tf_keras.Model, batch: Any, where: str) -> Any:
+    tensors = model.inputs
+    if isinstance(batch, dict) and not isinstance(model.input, dict):
+        by_name = dict(zip(model.input_names, model.inputs, strict=True))
+        tensors = [by_name[name] for name in sorted(batch) if name in by_name]
+    flat = tf.nest.flatten(batch)
+    shapes = [getattr(value, "shape", ()) for value in flat]
+    if len(flat) != len(tensors) or not all(map(_fits, tensors, shapes)):
+        wanted = ", ".join(f'"{t.node.layer.name}" {t.shape}' for t in model.inputs)
+        given = ", ".join(str(tf.TensorShape(shape)) for shape in shapes[:4])
+        more = ", ..." if len(shapes) > 4 else ""
+        raise ArgumentError(
+            f'{where} has the shapes {given}{more}, but the inputs of "{model.name}" are '
+            f"{wanted}.\n{_HOW}"
+        )
+    cast = [tf.cast(v, t.dtype) for v, t in zip(flat, tensors, strict=True)]
+    return tf.nest.pack_sequence_as(batch, cast)
+
+
+def _fits(tensor: Any, shape: Any) -> bool:
+    """Whether an array may be an input; Keras adds or drops a last axis of length 1."""
+    shape = tf.TensorShape(shape)
+    shapes = [shape, shape.concatenate(1)]
+    if shape.rank and shape[-1] == 1:
+        shapes.append(shape[:-1])
+    return any(map(tensor.shape.is_compatible_with, shapes))
