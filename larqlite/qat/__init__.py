@@ -6,6 +6,7 @@ stand in a `QuantizeConfig`.
 
 from larqlite.qat import (
     _cost,  # noqa: F401  teaches the summary what these layers cost
+    collab_opts,
     default_8bit,
     experimental,
     quantizers,
@@ -38,6 +39,13 @@ from larqlite.qat._schemes import (
 )
 from larqlite.qat._scope import quantize_scope
 from larqlite.qat._wrapper import QuantizeWrapper, QuantizeWrapperV2
+from larqlite.qat.tflite import (
+    LayerComparison,
+    TFLiteComparison,
+    TFLiteModel,
+    compare_tflite,
+    to_tflite,
+)
 
 __all__ = [
     "BinaryScheme",
@@ -45,6 +53,7 @@ __all__ = [
     "DefaultNBitQuantizeScheme",
     "DefaultQuantizeRegistry",
     "FixedOutputQuantizeConfig",
+    "LayerComparison",
     "LayerQuantizeConfig",
     "LayerReport",
     "ModelReport",
@@ -57,9 +66,13 @@ __all__ = [
     "QuantizeWrapper",
     "QuantizeWrapperV2",
     "Rule",
+    "TFLiteComparison",
+    "TFLiteModel",
     "add_rule",
     "binarize",
     "calibrate",
+    "collab_opts",
+    "compare_tflite",
     "default_8bit",
     "experimental",
     "fix_input_output_range",
@@ -69,6 +82,7 @@ __all__ = [
     "quantize_model",
     "quantize_scope",
     "remove_input_range",
+    "to_tflite",
     "report",
     "quantizers",
 ]

@@ -41,6 +41,12 @@ class QuantizedActivation:
         """Whether values come out quantized."""
         return self._after is not None
 
+    @property
+    def quantizers(self) -> list:
+        """`(what for, quantizer, its variables)`, in order of use."""
+        places = (("pre-activation", self._before), ("activation", self._after))
+        return [(role, self.quantizer, v) for role, v in places if v is not None]
+
     def __call__(self, x):
         moment = now()
         if self._before is not None:

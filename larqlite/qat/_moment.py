@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from larqlite.qat.forms._exporting import is_exporting, stored
 from larqlite.qat.quantizers._call import invoke
 
 
@@ -28,10 +29,16 @@ class Moment:
     def quantize(self, quantizer, inputs, weights):
         """The quantizer on a tensor, at this moment."""
         if is_ours(quantizer):
+            if _only_shapes.get():
+                return inputs
             return as_it_is(self._quantize, quantizer, inputs, weights)
         return self._quantize(quantizer, inputs, weights)
 
     def _quantize(self, quantizer, inputs, weights):
+        if is_exporting():
+            outputs = stored(quantizer, inputs, weights)
+            if outputs is not None:
+                return outputs
         return invoke(
             quantizer, inputs, training=self.training, weights=weights, step=self.step
         )
@@ -52,6 +59,30 @@ _now: contextvars.ContextVar[Moment] = contextvars.ContextVar(
     "larqlite_qat_moment",
     default=Moment(),  # noqa: B039  frozen
 )
+
+
+_only_shapes: contextvars.ContextVar[bool] = contextvars.ContextVar(
+    "larqlite_qat_only_shapes", default=False
+)
+
+
+@contextlib.contextmanager
+def only_shapes() -> Iterator[None]:
+    """Within the block, tensors are not quantized: for calls that ask for shapes alone.
+
+    Keras calls each layer once when a model is put together, and keeps nothing of the
+    computation.
+    """
+    token = _only_shapes.set(True)
+    try:
+        yield
+    finally:
+        _only_shapes.reset(token)
+
+
+def asks_only_for_shapes() -> bool:
+    """Whether nothing is computed with the tensors of this call."""
+    return _only_shapes.get()
 
 
 def now() -> Moment:

@@ -13,7 +13,8 @@ from larqlite.errors import ArgumentError, require_tf_keras
 from larqlite.qat import _slots, forms, quantizers
 from larqlite.qat._activation import QuantizedActivation, name_of
 from larqlite.qat._config import QuantizeConfig
-from larqlite.qat._moment import Moment, as_it_is, at, is_ours
+from larqlite.qat._fit import fitted, values_of
+from larqlite.qat._moment import Moment, as_it_is, asks_only_for_shapes, at, is_ours
 from larqlite.qat._setter import values_set_by
 from larqlite.qat._steps import counted
 
@@ -77,6 +78,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         self._kept_weights = None
         if layer.weights:
             self._kept_weights = layer.get_weights()
+            quantize_config = fitted(quantize_config, values_of(layer), layer)
             with _slots.viewed_variables():
                 layer = type(layer).from_config(layer.get_config())
         kwargs.setdefault("name", f"{name_prefix or ''}{layer.name}")
@@ -117,7 +119,14 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         if self._kept_weights is not None:
             self.layer.set_weights(self._kept_weights)
             self._kept_weights = None
+            self.capture_weights()
         self.built = True
+
+    def capture_weights(self) -> None:
+        """Lets the quantizers that keep something of the present weights take it."""
+        for weight, quantizer, variables, _ in self._weight_slots:
+            if hasattr(quantizer, "capture"):
+                quantizer.capture(_latent(weight), variables)
 
     def _build_quantizers(self, input_shape) -> None:
         config, layer = self.quantize_config, self.layer
@@ -206,12 +215,14 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         )
         if self._inputs:
             inputs = _quantized(self._inputs, inputs, moment)
-        for name, value in (("training", training), ("mask", mask)):
-            if value is not None and name in _parameters(type(self.layer)):
-                kwargs[name] = value
         with at(moment):
-            outputs = None if kwargs else forms.outputs_of(self, training, inputs)
+            outputs = None
+            if not kwargs and not asks_only_for_shapes():
+                outputs = forms.outputs_of(self, training, inputs)
             if outputs is None:
+                for name, value in (("training", training), ("mask", mask)):
+                    if value is not None and name in _parameters(type(self.layer)):
+                        kwargs[name] = value
                 with _slots.reading(self._readings(moment)):
                     outputs = self.layer(inputs, **kwargs)
         if self._outputs:
@@ -265,9 +276,19 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
 
     @property
     def training_state(self) -> list:
-        """Variables that are not deployed: ranges, and the count of steps."""
-        inside = {id(variable) for variable in self.layer.weights}
-        return [v for v in self.weights if id(v) not in inside and not v.trainable]
+        """Variables that are not deployed: ranges, the count of steps, centroids."""
+        deployed = {id(variable) for variable in self.layer.weights}
+        stand_ins = {
+            id(variable)
+            for _, quantizer, variables, _ in self._weight_slots
+            if getattr(quantizer, "replaces_weight", False)
+            for variable in variables.values()
+        }
+        return [
+            v
+            for v in self.weights
+            if id(v) not in deployed and (id(v) in stand_ins or not v.trainable)
+        ]
 
     @property
     def input_quantizer(self):
@@ -280,6 +301,14 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     def weight_slots(self) -> list:
         """`(weight, quantizer, its variables, slot)` of each quantized weight."""
         return list(self._weight_slots)
+
+    @property
+    def value_quantizers(self) -> list:
+        """`(what for, quantizer, its variables)` of all but weights, in order of use."""
+        found = [("input", *pair) for pair in self._inputs]
+        for activation in self._activations:
+            found.extend(activation.quantizers)
+        return [*found, *(("output", *pair) for pair in self._outputs)]
 
     @property
     def has_own_setter(self) -> bool:
@@ -301,6 +330,25 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self.layer.trainable = value
+
+    @property
+    def trainable_weights(self) -> list:
+        replaced = self._replaced()
+        return [v for v in super().trainable_weights if id(v) not in replaced]
+
+    @property
+    def non_trainable_weights(self) -> list:
+        found = super().non_trainable_weights
+        known = {id(v) for v in found}
+        return [*found, *(v for k, v in self._replaced().items() if k not in known)]
+
+    def _replaced(self) -> dict:
+        """The weights that are not read, since their quantizers train others, by id."""
+        return {
+            id(weight): weight
+            for weight, quantizer, *_ in self._weight_slots
+            if getattr(quantizer, "replaces_weight", False)
+        }
 
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)

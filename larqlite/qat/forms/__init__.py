@@ -20,7 +20,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tf_keras
 
-from larqlite.qat.forms import _conv, _dense, _others
+from larqlite.qat.forms import _affine, _conv, _dense, _others
 from larqlite.qat.forms._call import Call
 from larqlite.qat.forms._weight import Weight, has_range
 from larqlite.qat.quantizers._calibration import batches_seen
@@ -54,6 +54,9 @@ TABLE: dict[type, Form] = {
     layers.AveragePooling1D: Form(_others.average1d),
     layers.AveragePooling2D: Form(_others.average2d),
     layers.UpSampling2D: Form(_others.upsample2d),
+    layers.BatchNormalization: Form(_affine.normalization),
+    layers.experimental.SyncBatchNormalization: Form(_affine.normalization),
+    layers.Rescaling: Form(_affine.rescaling),
 }
 
 
@@ -74,6 +77,8 @@ def outputs_of(wrapper, training, inputs):
     if layer.activity_regularizer is not None:  # Keras applies it in its own way
         return None
     weight = None
+    if form.weight is None and wrapper.weight_slots:
+        return None
     if form.weight is not None:
         if len(wrapper.weight_slots) != 1 or wrapper.has_own_setter:
             return None
@@ -81,7 +86,8 @@ def outputs_of(wrapper, training, inputs):
         if view is not getattr(layer, form.weight) or not has_range(quantizer):
             return None
         weight = Weight(view, quantizer, ranges, slot)
-    return form.compute(Call(layer, inputs, weight, wrapper.ends_in_range))
+    call = Call(wrapper.name, layer, inputs, weight, wrapper.ends_in_range)
+    return form.compute(call)
 
 
 def is_static_inference(training) -> bool:

@@ -18,6 +18,7 @@ class Call:
     """What goes into a layer, and what it computes with.
 
     Attributes:
+        name: of the wrapper.
         layer: the Keras layer.
         inputs: a tensor of known rank.
         weight: its quantized weight, or None.
@@ -25,6 +26,7 @@ class Call:
             layer that follows.
     """
 
+    name: str
     layer: Any
     inputs: tf.Tensor
     weight: Weight | None

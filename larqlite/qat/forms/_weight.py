@@ -97,7 +97,13 @@ class Weight:
 
     def _rounded(self, values, ends, per_axis: bool) -> tf.Tensor:
         narrow = self._quantizer.narrow_range
-        rounded = fake_quant(values, *ends, self.bits, narrow, per_axis=per_axis)
+        if per_axis and 1 < self.bits < STORED_BITS:
+            # By arithmetic, since the converter follows one operation, not two.
+            rounded = quantized_along_axis(
+                values, *ends, self.bits, narrow, by_operation=False
+            )
+        else:
+            rounded = fake_quant(values, *ends, self.bits, narrow, per_axis=per_axis)
         if self.bits >= STORED_BITS:
             return rounded
         # The same values by the operation for 8 bits: its step is the largest fraction

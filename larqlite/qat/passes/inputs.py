@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tf_keras
+
 from larqlite.qat._graph import Entry, Graph, Use
 from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat._schemes import Default8BitQuantizeScheme
@@ -22,6 +24,8 @@ def run(graph: Graph) -> None:
 
 
 def _is_quantized(use: Use) -> bool:
+    if type(use.layer) is tf_keras.layers.Embedding:
+        return False  # it reads numbers of rows, which no rounding may change
     if use.entry.graph is not None:
         return any(entry.config for entry in _all_entries(use.entry.graph))
     return use.entry.config is not None or use.entry.scheme is not None

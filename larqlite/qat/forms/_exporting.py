@@ -1,0 +1,66 @@
+"""The scope in which a model is traced for TFLite, and what is only done in it."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Collection, Iterator
+
+import tensorflow as tf
+
+from larqlite.qat.forms._weight import STORED_BITS, has_range, range_of
+from larqlite.qat.quantizers._fake_quant import fake_quant
+from larqlite.qat.quantizers._gradients import nudged
+
+__all__ = ["exporting", "is_alone", "is_exporting", "stored"]
+
+_alone: contextvars.ContextVar[Collection[str] | None] = contextvars.ContextVar(
+    "larqlite_qat_exporting", default=None
+)
+
+
+@contextlib.contextmanager
+def exporting(alone: Collection[str] = ()) -> Iterator[None]:
+    """Within the block, models are traced in the forms that TFLite stores.
+
+    Args:
+        alone: names of wrapped normalizations that no convolution can take in.
+    """
+    token = _alone.set(frozenset(alone))
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
+
+def is_exporting() -> bool:
+    """Whether a model is being traced for TFLite."""
+    return _alone.get() is not None
+
+
+def is_alone(name: str) -> bool:
+    """Whether a normalization is one that no convolution can take in, in an export."""
+    return name in (_alone.get() or ())
+
+
+def stored(quantizer, inputs, variables) -> tf.Tensor | None:
+    """Values of 1 to 7 bits on codes of 8, or None if `quantizer` does that itself.
+
+    The range of 8 bits begins where the narrow one does, with the same step; what lies
+    above the narrow one is cut off before.
+    """
+    if not is_exporting() or not has_range(quantizer):
+        return None
+    if quantizer.num_bits >= STORED_BITS:
+        return None
+    minimum, maximum = range_of(quantizer, variables)
+    if minimum.shape.rank != 0:
+        return None
+    values = tf.cast(inputs, tf.float32)
+    if quantizer.num_bits == 1:
+        signs = tf.where(values >= 0, maximum, -maximum)
+        return fake_quant(signs, -maximum, maximum, STORED_BITS, True)
+    narrow = quantizer.narrow_range
+    lowest, highest, step = nudged(minimum, maximum, quantizer.num_bits, narrow)
+    last = lowest + (2**STORED_BITS - 1) * step
+    return fake_quant(tf.minimum(values, highest), lowest, last, STORED_BITS)

@@ -1,0 +1,87 @@
+"""What keeps a model from being converted exactly: one error each."""
+
+from __future__ import annotations
+
+import numpy as np
+import tf_keras
+
+from larqlite import context
+from larqlite.errors import ArgumentError, UnsupportedModelError
+from larqlite.layers import QuantLayer
+from larqlite.qat._layer import QuantizeLayer
+from larqlite.qat._wrapper import QuantizeWrapperV2
+from larqlite.qat.forms._weight import STORED_BITS, has_range, range_of
+from larqlite.qat.quantizers import AllValuesQuantizer, MovingAverageQuantizer
+
+__all__ = ["require_convertible"]
+
+Layer = tf_keras.layers.Layer
+
+
+def require_convertible(model: tf_keras.Model, layers: list[Layer], where: str) -> None:
+    """Raises unless a model's numbers and ranges have a form in TFLite.
+
+    Args:
+        model: a Sequential or functional model.
+        layers: its layers, those of nested models among them.
+        where: the public function, for messages.
+    """
+    if not any(
+        isinstance(x, (QuantizeWrapperV2, QuantizeLayer, QuantLayer)) for x in layers
+    ):
+        raise UnsupportedModelError(
+            f'{where}: "{model.name}" is not quantization-aware: none of its layers '
+            f"({', '.join(x.name for x in layers[:5])}) is quantized.\n"
+            "  Fix: lq.qat.quantize_model(model, calibrate=data) first."
+        )
+    _require_finite(model, where)
+    for layer in layers:
+        for role, quantizer, variables in _range_quantizers(layer):
+            _require_width(layer, role, quantizer, where)
+            _require_range(layer, role, quantizer, variables, where)
+
+
+def _require_finite(model: tf_keras.Model, where: str) -> None:
+    with context.quantized_scope(False):
+        for variable in model.weights:
+            if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
+                raise ArgumentError(
+                    f'{where}: the weight "{variable.name}" of "{model.name}" has '
+                    "values that are not finite, which a file would hold without a "
+                    "word.\n  Fix: train with a lower learning rate or clipnorm, or "
+                    "load weights from before they became NaN."
+                )
+
+
+def _range_quantizers(layer: Layer):
+    """`(what for, quantizer, its variables)` of each of a layer's range quantizers."""
+    found = []
+    if isinstance(layer, QuantizeLayer) and layer.quantizer is not None:
+        found.append(("input", layer.quantizer, layer.quantizer_vars))
+    if isinstance(layer, QuantizeWrapperV2):
+        found.extend(("weight", q, v) for _, q, v, _ in layer.weight_slots)
+        found.extend(layer.value_quantizers)
+    return [entry for entry in found if has_range(entry[1])]
+
+
+def _require_width(layer, role, quantizer, where) -> None:
+    if quantizer.num_bits > STORED_BITS:
+        raise ArgumentError(
+            f'{where}: the {role} of "{layer.name}" is quantized to {quantizer.num_bits} '
+            "bits, for which TFLite has no fake quantization that stays exact.\n"
+            f"  Fix: {STORED_BITS} bits or fewer, or leave that layer float: a scheme "
+            f'{{"{layer.name}": "float", "*": "int8"}}.'
+        )
+
+
+def _require_range(layer, role, quantizer, variables, where) -> None:
+    if role == "weight":
+        return
+    minimum, maximum = (float(np.min(end)) for end in range_of(quantizer, variables))
+    unset = {AllValuesQuantizer: (0.0, 0.0), MovingAverageQuantizer: (-6.0, 6.0)}
+    if (minimum, maximum) == unset.get(type(quantizer)):
+        raise ArgumentError(
+            f'{where}: the range of the {role} of "{layer.name}" is not set yet: it is '
+            f"still [{minimum:g}, {maximum:g}].\n"
+            "  Fix: lq.qat.calibrate(model, data), or train the model first."
+        )

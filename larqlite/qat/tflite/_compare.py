@@ -1,0 +1,313 @@
+"""`compare_tflite`: what a model and its TFLite file make of the same data."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from larqlite._tables import show
+from larqlite.errors import ArgumentError, MissingFileError
+from larqlite.qat._annotate import require_model
+from larqlite.qat._batches import batches_of
+from larqlite.qat.tflite import _file
+from larqlite.qat.tflite._interpreter import Runner
+from larqlite.qat.tflite._match import Match, matches
+
+__all__ = ["LayerComparison", "TFLiteComparison", "compare_tflite"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerComparison:
+    """One layer whose output both have as integers.
+
+    Attributes:
+        layer: its name in the model.
+        tensor: the number of the tensor in the file.
+        step: the difference between two neighbouring levels.
+        largest_steps: the largest difference, in steps.
+        share_off: the share of values that differ by more than half a step.
+    """
+
+    layer: str
+    tensor: int
+    step: float
+    largest_steps: float
+    share_off: float
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class TFLiteComparison:
+    """A model against its TFLite file.
+
+    Attributes:
+        name: of the model.
+        examples: how many there were.
+        label_agreement: the share of them with the same largest output; with outputs of
+            one value, on the same side of 0.5.
+        largest_difference: the largest difference of an output.
+        step: that of the outputs, or None where they are not quantized.
+        largest_steps: the largest difference in steps of its output, or None.
+        share_off: the share of outputs that differ by more than half a step, or None.
+        threshold: the steps from which on a layer departs.
+        first_departing: the first layer with a difference above `threshold`, or None.
+        layers: those whose outputs could be found in the file, in order.
+        unmatched: the quantized layers whose outputs could not.
+    """
+
+    name: str
+    examples: int
+    label_agreement: float
+    largest_difference: float
+    step: float | None
+    largest_steps: float | None
+    share_off: float | None
+    threshold: float
+    first_departing: str | None
+    layers: tuple[LayerComparison, ...]
+    unmatched: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """This comparison in types that JSON knows."""
+        return dataclasses.asdict(self)
+
+    def print(self, print_fn: Callable[[str], Any] | None = None) -> None:
+        """Prints the comparison as a table.
+
+        Args:
+            print_fn: takes the text instead of the standard output.
+        """
+        notes = [
+            f"Labels that agree: {self.label_agreement:.2%} of {self.examples}",
+            f"Largest difference of an output: {_steps(self)}",
+            f"First layer more than {self.threshold:g} steps off: "
+            f"{self.first_departing or 'none'}",
+        ]
+        if self.unmatched:
+            notes.append(f"Not found in the file: {', '.join(self.unmatched)}")
+        show(
+            f"{self.name}: Keras against TFLite",
+            ("Layer", "Step", "Largest difference (steps)", "Off by a step"),
+            [
+                (
+                    row.layer,
+                    f"{row.step:.3g}",
+                    f"{row.largest_steps:.2f}",
+                    f"{row.share_off:.2%}",
+                )
+                for row in self.layers
+            ],
+            notes,
+            print_fn,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f'<TFLiteComparison "{self.name}": {self.label_agreement:.2%} of labels '
+            f"agree, largest difference {_steps(self)}>"
+        )
+
+
+def _steps(comparison: TFLiteComparison) -> str:
+    if comparison.largest_steps is None:
+        return f"{comparison.largest_difference:.3g}"
+    return f"{comparison.largest_steps:.2f} steps of {comparison.step:.3g}"
+
+
+def compare_tflite(
+    model: tf_keras.Model,
+    tflite: bytes | str | os.PathLike,
+    data: Any,
+    batch_size: int = 32,
+    threshold: float = 2.0,
+) -> TFLiteComparison:
+    """Runs a model and its TFLite file on the same data.
+
+    Args:
+        model: the quantization-aware model.
+        tflite: the content of the file, as `to_tflite` returns it, or its path.
+        data: as for `lq.qat.calibrate`.
+        batch_size: for arrays.
+        threshold: steps of difference from which on a layer counts as departing.
+
+    Returns:
+        The comparison; its `print()` shows a table, `to_dict()` is for JSON.
+
+    Raises:
+        ArgumentError: no data, no TFLite file, or one with other inputs.
+        MissingFileError: there is no such file.
+        UnsupportedModelError: a subclassed model.
+
+    Example:
+        >>> model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> data = np.linspace(-1, 1, 24, dtype="float32").reshape(8, 3)
+        >>> quantized = lq.qat.quantize_model(model, calibrate=data)
+        >>> content = lq.qat.to_tflite(quantized)
+        >>> lq.qat.compare_tflite(quantized, content, data).largest_steps < 1.01
+        True
+
+    References:
+        https://arxiv.org/abs/1712.05877, section 2.
+    """
+    where = "lq.qat.compare_tflite"
+    require_model(model, where)
+    content = _content(tflite, where)
+    file = _file.read(content, where)
+    found, unmatched = matches(model, file)
+    tally = _Tally(model, file, content, found, where)
+    for inputs in batches_of(model, data, batch_size, None, where):
+        tally.add(inputs)
+    if not tally.examples:
+        raise ArgumentError(
+            f"{where}: the data has no batch.\n"
+            "  Fix: pass at least one batch of inputs; a generator can be read only once."
+        )
+    return tally.result(threshold, unmatched)
+
+
+def _content(tflite, where: str) -> bytes:
+    if isinstance(tflite, (bytes, bytearray)):
+        return bytes(tflite)
+    path = Path(tflite)
+    if not path.is_file():
+        raise MissingFileError(
+            f"{where}: there is no file {str(path)!r}.\n"
+            "  Fix: write it with lq.qat.to_tflite(model, path)."
+        )
+    return path.read_bytes()
+
+
+class _Tally:
+    """Largest differences and counts over batches."""
+
+    def __init__(self, model, file, content: bytes, found: list[Match], where: str):
+        self._model, self._found = model, found
+        self._plain, self._whole = Runner(content), Runner(content, keeps_all=True)
+        self._order_in = _order(
+            self._plain.input_names, model.input_names, "inputs", where
+        )
+        self._order_out = _order(
+            self._plain.output_names, model.output_names, "outputs", where
+        )
+        self._probe = tf_keras.Model(
+            model.inputs, [*model.outputs, *(match.tensor for match in found)]
+        )
+        self._steps = [_step_of(file, file.outputs[i]) for i in self._order_out]
+        self._layers = [_Difference() for _ in found]
+        self._outputs = [_Difference() for _ in self._order_out]
+        self._agreeing: list[float] = []
+        self.examples = 0
+
+    def add(self, inputs) -> None:
+        """Takes a batch into account."""
+        flat = [np.asarray(value) for value in _flat(self._model, inputs)]
+        arrays = [flat[i] for i in self._order_in]
+        kept = tf.nest.flatten(
+            self._probe(flat if len(flat) > 1 else flat[0], training=False)
+        )
+        values = [np.asarray(value, "float32") for value in kept]
+        count = len(self._order_out)
+        stored = self._plain(arrays)
+        for i, position in enumerate(self._order_out):
+            self._outputs[i].add(values[i], stored[position], self._steps[i])
+            self._agreeing.append(
+                float(
+                    np.sum(_same_label(values[i], stored[position]))
+                    / _labels(values[i])
+                )
+                * len(flat[0])
+            )
+        self._whole(arrays)
+        for difference, match, value in zip(
+            self._layers, self._found, values[count:], strict=True
+        ):
+            codes = self._whole.tensor(match.index).astype("float32")
+            difference.add(value, (codes - match.zero_point) * match.step, match.step)
+        self.examples += len(flat[0])
+
+    def result(self, threshold: float, unmatched) -> TFLiteComparison:
+        """What was found."""
+        rows = tuple(
+            LayerComparison(
+                m.layer, m.index, m.step, d.largest / m.step, d.off / max(d.count, 1)
+            )
+            for m, d in zip(self._found, self._layers, strict=True)
+        )
+        worst = max(
+            range(len(self._outputs)),
+            key=lambda i: self._outputs[i].largest / (self._steps[i] or 1.0),
+        )
+        step, output = self._steps[worst], self._outputs[worst]
+        # Whole steps differ by what float32 rounds.
+        departing = (r.layer for r in rows if r.largest_steps > threshold + 0.01)
+        return TFLiteComparison(
+            name=self._model.name,
+            examples=self.examples,
+            label_agreement=sum(self._agreeing) / self.examples / len(self._order_out),
+            largest_difference=output.largest,
+            step=step,
+            largest_steps=output.largest / step if step else None,
+            share_off=output.off / output.count if step else None,
+            threshold=threshold,
+            first_departing=next(departing, None),
+            layers=rows,
+            unmatched=tuple(unmatched),
+        )
+
+
+class _Difference:
+    """The largest difference, and how many values are off by more than half a step."""
+
+    def __init__(self):
+        self.largest, self.off, self.count = 0.0, 0, 0
+
+    def add(self, expected, found, step: float | None) -> None:
+        difference = np.abs(expected.ravel() - np.asarray(found, "float32").ravel())
+        self.largest = max(self.largest, float(difference.max(initial=0.0)))
+        self.off += int(np.sum(difference > step / 2 * 1.01)) if step else 0
+        self.count += difference.size
+
+
+def _flat(model, inputs) -> list:
+    if isinstance(inputs, dict):
+        return [inputs[name] for name in model.input_names]
+    return tf.nest.flatten(inputs)
+
+
+def _order(names: list[str], known: list[str], role: str, where: str) -> list[int]:
+    """For each entry of the other side, its position on this one."""
+    if len(names) != len(known):
+        raise ArgumentError(
+            f"{where}: the file has {len(names)} {role}, the model {len(known)} "
+            f"({', '.join(known)}).\n  Fix: compare a model with its own file."
+        )
+    if role == "inputs":
+        return [known.index(n) if n in known else i for i, n in enumerate(names)]
+    return [names.index(n) if n in names else i for i, n in enumerate(known)]
+
+
+def _step_of(file: _file.File, index: int) -> float | None:
+    """The step of an output: its own, or that of the integers it is made of."""
+    tensor = file.tensors[index]
+    if tensor.scales:
+        return tensor.scales[0]
+    for operation in file.operations:
+        if index in operation.outputs and operation.name == "DEQUANTIZE":
+            return file.tensors[operation.inputs[0]].scales[0]
+    return None
+
+
+def _labels(values) -> int:
+    return max(int(np.prod(values.shape[:-1])), 1)
+
+
+def _same_label(expected, found):
+    if expected.shape[-1] == 1:
+        return (expected > 0.5) == (found > 0.5)
+    return np.argmax(expected, -1) == np.argmax(found, -1)

@@ -1,0 +1,207 @@
+"""`to_tflite`: a quantization-aware model as a TFLite file."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+import tf_keras
+
+from larqlite.errors import ArgumentError, UnsupportedModelError
+from larqlite.qat._annotate import require_model
+from larqlite.qat._graph import Graph
+from larqlite.qat.forms._exporting import exporting
+from larqlite.qat.tflite import _file
+from larqlite.qat.tflite._checks import require_convertible
+from larqlite.qat.tflite._names import layer_of
+from larqlite.qat.tflite._notes import notes_on
+from larqlite.qat.tflite._prepare import prepared
+
+__all__ = ["TFLiteModel", "to_tflite"]
+
+log = logging.getLogger("larqlite.qat")
+INPUTS = ("float32", "int8")
+
+
+class TFLiteModel(bytes):
+    """The content of a TFLite file, and what to know of it.
+
+    Attributes:
+        notes: sentences on what the file has in another way than the model.
+        float_layers: names of the layers that compute in float32.
+    """
+
+    notes: tuple[str, ...] = ()
+    float_layers: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"<TFLiteModel: {len(self)} bytes, {len(self.float_layers)} float layers>"
+        )
+
+
+def to_tflite(
+    model: tf_keras.Model,
+    path: str | os.PathLike | None = None,
+    inputs: str = "float32",
+) -> TFLiteModel:
+    """Converts a quantization-aware model to TFLite, with the ranges it was trained with.
+
+    Weights of 8 bits and fewer are stored in 8 bits with the same values; activations
+    are computed in int8. What cannot stay the same is an error, or named in `notes`.
+
+    Args:
+        model: a model of `quantize_model`, `quantize_apply` or `binarize`, trained or
+            calibrated. It is not changed.
+        path: where to write the file too; it is there as a whole or not at all.
+        inputs: "float32", or "int8" for inputs and outputs without float tensors.
+
+    Returns:
+        The content of the file: `bytes` with the attributes `notes` and `float_layers`.
+
+    Raises:
+        ArgumentError: `inputs` is unknown, weights are not finite, ranges are not set,
+            or are wider than 8 bits.
+        UnsupportedModelError: the model is not quantization-aware, or cannot be
+            converted, or has float layers where `inputs` is "int8".
+        UnsupportedLayerError: a recurrent layer that reads any number of steps.
+
+    Example:
+        >>> model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> data = np.linspace(-1, 1, 24, dtype="float32").reshape(8, 3)
+        >>> quantized = lq.qat.quantize_model(model, calibrate=data)
+        >>> content = lq.qat.to_tflite(quantized, inputs="int8")
+        >>> content[4:8], content.float_layers
+        (b'TFL3', ())
+
+    References:
+        https://arxiv.org/abs/1712.05877, section 2.
+    """
+    where = "lq.qat.to_tflite"
+    require_model(model, where)
+    if inputs not in INPUTS:
+        raise ArgumentError(
+            f"{where}: inputs={inputs!r} is not known.\n"
+            f"  Fix: {' or '.join(map(repr, INPUTS))}."
+        )
+    layers = list(_layers(model))
+    require_convertible(model, layers, where)
+    ready = prepared(model, where)
+    content = _converted(ready.model, ready.alone, inputs, where)
+    made = TFLiteModel(content)
+    file = _file.read(content, where)
+    names = [layer.name for layer in layers]
+    made.float_layers = tuple(
+        dict.fromkeys(layer_of(file, o, names) for o in file.float_operations())
+    )
+    if inputs == "int8":
+        _require_integers(model, file, made.float_layers, where)
+    made.notes = (*ready.notes, *notes_on(layers, made.float_layers))
+    for note in made.notes:
+        log.info("%s: %s.", where, note)
+    if path is not None:
+        _write(Path(path), content)
+    return made
+
+
+def _layers(model: tf_keras.Model) -> Iterator[tf_keras.layers.Layer]:
+    """The layers of a model, those of nested models among them, each once."""
+    for part in Graph.of(model).graphs():
+        for entry in part.entries():
+            if entry.graph is None:
+                yield entry.layer
+
+
+def _converted(model, alone, inputs: str, where: str) -> bytes:
+    function = _traced(model, alone)
+    # Holds the variables, without all that Keras would save with a model.
+    holder = tf.Module()
+    holder.variables_of_model = list(model.variables)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
+    # Without any range, this would round kernels that stand for float values.
+    if any(getattr(layer, "output_precision", None) for layer in _layers(model)):
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if inputs == "int8":
+            converter.inference_input_type = tf.int8
+            converter.inference_output_type = tf.int8
+    try:
+        with _quiet():
+            return converter.convert()
+    except Exception as error:  # its ConverterError has no public name
+        raise UnsupportedModelError(
+            f'{where}: TFLite\'s converter does not take "{model.name}": '
+            f"{_first_line(error)}\n"
+            "  Fix: leave the layer float that this names, with a scheme "
+            '{"its_name": "float", "*": "int8"}.'
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the converter says of every model that brings its ranges along."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return "with ops with unsaved custom gradients" not in record.getMessage()
+
+    loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs")
+        for logger in loggers:
+            logger.addFilter(is_news)
+        try:
+            yield
+        finally:
+            for logger in loggers:
+                logger.removeFilter(is_news)
+
+
+def _traced(model, alone):
+    """The function that the model computes in inference, its inputs named as in Keras."""
+
+    def compute(*flat):
+        with exporting(alone):
+            outputs = model(flat[0] if len(flat) == 1 else list(flat), training=False)
+        return dict(zip(model.output_names, tf.nest.flatten(outputs), strict=True))
+
+    specs = [
+        tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
+        for tensor, name in zip(model.inputs, model.input_names, strict=True)
+    ]
+    return tf.function(compute, autograph=False).get_concrete_function(*specs)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def _require_integers(model, file, float_layers, where: str) -> None:
+    floats = [t.name for t in file.tensors if t.dtype.startswith("float")]
+    if not floats:
+        return
+    named = ", ".join(f'"{name}"' for name in float_layers) or ", ".join(floats[:5])
+    raise UnsupportedModelError(
+        f'{where}: inputs="int8" asks for a file without float tensors, but in '
+        f'"{model.name}" {named} compute in float32.\n'
+        '  Fix: inputs="float32", or quantize these layers (lq.qat.report(model) says '
+        "what of them is not)."
+    )
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes beside the file first, so that no half of it is ever seen."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise

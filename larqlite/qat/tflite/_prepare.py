@@ -1,0 +1,204 @@
+"""The copy of a model that is traced: float32, unrolled, with signs and barriers of int8."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from larqlite import quantizers as larqlite_quantizers
+from larqlite.errors import UnsupportedLayerError
+from larqlite.layers import QuantLayer
+from larqlite.qat._build import Builder
+from larqlite.qat._graph import Entry, Graph, Use
+from larqlite.qat._wrapper import QuantizeWrapperV2
+from larqlite.qat.passes._match import BATCH_NORMALIZATIONS, WITH_KERNEL
+from larqlite.qat.quantizers._fake_quant import fake_quant
+from larqlite.qat.tflite._barrier import FloatBarrier
+
+__all__ = ["Prepared", "prepared"]
+
+Layer = tf_keras.layers.Layer
+RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+_IN_FLOAT = (tf_keras.layers.Dot,)  # whose int8 kernels are steps off
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What is traced.
+
+    Attributes:
+        model: the model itself, or a copy of it.
+        alone: names of wrapped normalizations that no convolution can take in.
+        notes: what is different in the file.
+    """
+
+    model: tf_keras.Model
+    alone: frozenset[str]
+    notes: tuple[str, ...]
+
+
+def prepared(model: tf_keras.Model, where: str) -> Prepared:
+    """A model that computes the same, as the converter can follow it."""
+    graph, notes = Graph.of(model), []
+    changed = False
+    for part in graph.graphs():
+        for entry in part.entries():
+            if entry.graph is None:
+                changed |= _change(entry, where, notes)
+        for use in list(part.uses):
+            changed |= _fence(part, use, notes)
+    parts = list(graph.graphs())
+    alone = frozenset(u.layer.name for part in parts for u in _alone(part))
+    if changed:
+        model = Builder("", where).model(graph)
+    return Prepared(model, alone, tuple(notes))
+
+
+def _change(entry: Entry, where: str, notes: list[str]) -> bool:
+    """Says what is different in the copy of a layer; whether anything is."""
+    layer = entry.layer
+    if isinstance(layer, tf_keras.layers.InputLayer) or _is_operator(layer):
+        return False
+    config = layer.get_config()
+    rewritten = _in_float32(config)
+    if rewritten != config:
+        notes.append(f'"{layer.name}": computes in float32, not {layer.compute_dtype}')
+    steps = _steps(layer)
+    if any(_unrollable(c) for c in _configs(layer, rewritten)):
+        if steps is None:
+            raise UnsupportedLayerError(
+                f'{where}: the recurrent layer "{layer.name}" reads sequences of '
+                "unknown length, and TFLite has its loops only unrolled.\n"
+                "  Fix: give the Input the number of steps, e.g. Input((28, 8)), and "
+                "build the model again."
+            )
+        for part in _configs(layer, rewritten):
+            if _unrollable(part):
+                part["unroll"] = True
+        notes.append(f'"{layer.name}": its {steps} steps are unrolled')
+    if isinstance(layer, QuantLayer) and _is_sign(layer.input_quantizer):
+        rewritten["input_quantizer"] = _stored_sign
+        entry.changes = rewritten
+        return True
+    if rewritten != config:
+        entry.changes = rewritten
+        return True
+    return False
+
+
+def _is_operator(layer: Layer) -> bool:
+    return isinstance(getattr(layer, "symbol", None), str)
+
+
+def _in_float32(config: Any) -> Any:
+    """The same configuration in float32."""
+    if isinstance(config, dict):
+        return {
+            key: "float32"
+            if key == "dtype" and _is_other_float(value)
+            else _in_float32(value)
+            for key, value in config.items()
+        }
+    if isinstance(config, (list, tuple)):
+        return type(config)(map(_in_float32, config))
+    return config
+
+
+def _is_other_float(dtype: Any) -> bool:
+    name = dtype["config"].get("name", "") if isinstance(dtype, dict) else dtype
+    return isinstance(name, str) and "float" in name and name != "float32"
+
+
+def _configs(layer: Layer, config: dict):
+    """The configurations of the recurrent layers in that of a layer."""
+    if type(layer).__name__ in RECURRENT:
+        yield config
+    yield from _inner_configs(config)
+
+
+def _inner_configs(config: Any):
+    if isinstance(config, dict):
+        if config.get("class_name") in RECURRENT and isinstance(config["config"], dict):
+            yield config["config"]
+        for value in config.values():
+            yield from _inner_configs(value)
+
+
+def _unrollable(config: dict) -> bool:
+    return not config.get("unroll", False)
+
+
+def _steps(layer: Layer) -> int | None:
+    shape = layer.input_shape
+    return shape[1] if isinstance(shape, tuple) and len(shape) == 3 else None
+
+
+def _is_sign(quantizer) -> bool:
+    """Whether a quantizer gives -1 and +1, by what it makes of some values."""
+    if quantizer is None or getattr(quantizer, "weights", None):
+        return False
+    values = np.array([-3.0, -1.0, -0.4, -0.0, 0.0, 0.4, 1.0, 3.0], "float32")
+    signs = larqlite_quantizers.get(quantizer)(tf.constant(values))
+    return np.array_equal(signs, np.where(values >= 0, 1.0, -1.0))
+
+
+def _stored_sign(inputs):
+    """The sign, as a comparison, which integers have too, with the range -1 to 1."""
+    signs = tf.where(inputs >= 0, 1.0, -1.0)
+    return fake_quant(signs, tf.constant(-1.0), tf.constant(1.0), 8, True)
+
+
+def _fence(graph: Graph, use: Use, notes: list[str]) -> bool:
+    """Puts a barrier after what shall stay float between quantized layers."""
+    if not _is_float(use.layer) or len(use.outputs) != 1:
+        return False
+    last = use
+    while (reader := graph.only_consumer(last)) is not None:
+        if isinstance(reader.layer, (QuantizeWrapperV2, QuantLayer)):
+            break
+        if not isinstance(
+            reader.layer,
+            (*BATCH_NORMALIZATIONS, tf_keras.layers.ReLU, tf_keras.layers.Activation),
+        ):
+            break
+        last = reader
+    if last.outputs[0] in graph.outputs and not graph.is_nested:
+        return False
+    name = f"{last.layer.name}_float_barrier"
+    graph.insert_after(last.outputs[0], Entry(FloatBarrier(name=name), is_new=True))
+    notes.append(f'"{use.layer.name}": stays float32, as it is not quantized')
+    return True
+
+
+def _is_float(layer: Layer) -> bool:
+    """Whether a layer has a kernel that nothing quantizes, or is to be kept in float."""
+    if isinstance(layer, QuantizeWrapperV2):
+        inner = layer.layer
+        has_kernel = isinstance(inner, WITH_KERNEL) and not layer.weight_slots
+        return (has_kernel and not layer.ends_in_range) or (
+            isinstance(inner, _IN_FLOAT) and not layer.ends_in_range
+        )
+    return isinstance(layer, WITH_KERNEL) and not isinstance(layer, QuantLayer)
+
+
+def _alone(graph: Graph):
+    """The normalizations that quantize their output and follow no open sum."""
+    for use in graph.uses:
+        layer = use.layer
+        if not isinstance(layer, QuantizeWrapperV2):
+            continue
+        if not isinstance(layer.layer, BATCH_NORMALIZATIONS):
+            continue
+        source = use.inputs[0].source
+        inner = getattr(source and source.layer, "layer", None)
+        open_sum = (
+            isinstance(source and source.layer, QuantizeWrapperV2)
+            and isinstance(inner, WITH_KERNEL)
+            and not source.layer.ends_in_range
+        )
+        if not open_sum:
+            yield use
