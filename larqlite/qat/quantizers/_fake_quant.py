@@ -150,7 +150,9 @@ def batch_range(
     References:
         XNOR-Net, https://arxiv.org/abs/1603.05279, eq. 6 (one bit).
     """
-    x = tf.stop_gradient(as_floating(x, "batch_range"))
+    x = as_floating(x, "batch_range")
+    never_negative = _is_never_negative(x)
+    x = tf.stop_gradient(x)
     axes = list(range(x.shape.rank - 1)) if per_axis else None
     if bits == 1:
         total = tf.reduce_sum(tf.abs(tf.cast(x, tf.float32)), axes)
@@ -162,8 +164,10 @@ def batch_range(
         # Steps below the smallest float32 would make NaN of filters that died out.
         largest = tf.maximum(largest, SMALLEST_RANGE)
         return -largest, largest
-    smallest = tf.cast(tf.reduce_min(x, axes), tf.float32)
     largest = tf.cast(tf.reduce_max(x, axes), tf.float32)
+    if never_negative and not symmetric:
+        return tf.zeros_like(largest), tf.maximum(largest, 0.0)
+    smallest = tf.cast(tf.reduce_min(x, axes), tf.float32)
     if not symmetric:
         return tf.minimum(smallest, 0.0), tf.maximum(largest, 0.0)
     if narrow:
@@ -174,3 +178,9 @@ def batch_range(
         tf.minimum(tf.minimum(smallest, largest / ratio), 0.0),
         tf.maximum(tf.maximum(largest, smallest * ratio), 0.0),
     )
+
+
+def _is_never_negative(x) -> bool:
+    """Whether a tensor of a graph comes from a ReLU, so that its minimum is 0."""
+    operation = getattr(x, "op", None)  # eager tensors have none
+    return operation is not None and operation.type in ("Relu", "Relu6")
