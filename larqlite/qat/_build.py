@@ -11,7 +11,9 @@ import tf_keras
 from larqlite.errors import UnsupportedModelError
 from larqlite.qat import _slots
 from larqlite.qat._attributes import resolve
+from larqlite.qat._fit import fitted, values_of
 from larqlite.qat._graph import Entry, Graph
+from larqlite.qat._moment import only_shapes
 from larqlite.qat._wrapper import QuantizeWrapperV2
 
 Layer = tf_keras.layers.Layer
@@ -33,9 +35,13 @@ class Builder:
 
     def model(self, graph: Graph) -> tf_keras.Model:
         """The new model, with the weights of the old one."""
-        model = self._model(graph)
+        with only_shapes():
+            model = self._model(graph)
         for entry, layer in self._copied:
             _copy_weights(entry, layer)
+        for layer in self._made.values():
+            if isinstance(layer, QuantizeWrapperV2):
+                layer.capture_weights()
         return model
 
     def _model(self, graph: Graph) -> tf_keras.Model:
@@ -81,7 +87,8 @@ class Builder:
         self._copied.append((entry, inner))
         if entry.config is None:
             return inner
-        return QuantizeWrapperV2(inner, entry.config, name_prefix=self._prefix)
+        config = fitted(entry.config, values_of(entry.layer, entry.copies), inner)
+        return QuantizeWrapperV2(inner, config, name_prefix=self._prefix)
 
 
 def _copy_weights(entry: Entry, layer: Layer) -> None:

@@ -246,14 +246,21 @@ class BinaryScheme(QuantizeScheme):
 
 
 FLOAT = "float"
+_BY_WORD: dict[str, type[QuantizeScheme]] = {}
+
+
+def name_scheme(word: str, scheme: type[QuantizeScheme]) -> None:
+    """Lets `get_scheme` know a scheme by a word."""
+    _BY_WORD[word] = scheme
 
 
 def get_scheme(identifier: Any, where: str) -> Any:
     """The scheme that a word or object means.
 
     Args:
-        identifier: "int1" to "int16", "binary", "float", a `QuantizeScheme`, a
-            `QuantizeConfig`, or None for 8 bits.
+        identifier: "int1" to "int16", "binary", "float", "prune_preserve",
+            "cluster_preserve", a `QuantizeScheme`, a `QuantizeConfig`, or None for 8
+            bits.
         where: the public function, for messages.
 
     Returns:
@@ -277,12 +284,14 @@ def get_scheme(identifier: Any, where: str) -> Any:
             return DefaultNBitQuantizeScheme(
                 num_bits_weight=bits, num_bits_activation=bits
             )
-        known = ["binary", FLOAT, *(f"int{bits}" for bits in range(1, 17))]
+        if identifier in _BY_WORD:
+            return _BY_WORD[identifier]()
+        known = ["binary", FLOAT, *_BY_WORD, *(f"int{bits}" for bits in range(1, 17))]
         raise ArgumentError(
             f"{where}: unknown scheme {identifier!r}.{near_matches(identifier, known)}\n"
-            '  Fix: "int1" to "int16", "binary", "float", a QuantizeScheme or '
-            "QuantizeConfig object, or a dictionary {pattern of layer names: one of "
-            "these}."
+            '  Fix: "int1" to "int16", "binary", "float", "prune_preserve", '
+            '"cluster_preserve", a QuantizeScheme or QuantizeConfig object, or a '
+            "dictionary {pattern of layer names: one of these}."
         )
     hint = ""
     if isinstance(identifier, type):
