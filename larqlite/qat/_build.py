@@ -32,6 +32,7 @@ class Builder:
         self._where = where
         self._made: dict[int, Layer] = {}
         self._copied: list[tuple[Entry, Layer]] = []
+        self._wrapped: list[QuantizeWrapperV2] = []
 
     def model(self, graph: Graph) -> tf_keras.Model:
         """The new model, with the weights of the old one."""
@@ -39,9 +40,8 @@ class Builder:
             model = self._model(graph)
         for entry, layer in self._copied:
             _copy_weights(entry, layer)
-        for layer in self._made.values():
-            if isinstance(layer, QuantizeWrapperV2):
-                layer.capture_weights()
+        for wrapper in self._wrapped:
+            wrapper.capture_weights()
         return model
 
     def _model(self, graph: Graph) -> tf_keras.Model:
@@ -88,7 +88,8 @@ class Builder:
         if entry.config is None:
             return inner
         config = fitted(entry.config, values_of(entry.layer, entry.copies), inner)
-        return QuantizeWrapperV2(inner, config, name_prefix=self._prefix)
+        self._wrapped.append(QuantizeWrapperV2(inner, config, name_prefix=self._prefix))
+        return self._wrapped[-1]
 
 
 def _copy_weights(entry: Entry, layer: Layer) -> None:

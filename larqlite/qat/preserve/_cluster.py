@@ -9,15 +9,13 @@ import tensorflow as tf
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError, QuantizerError
-from larqlite.qat.preserve._find import PRUNED, Clusters, clusters_of
+from larqlite.qat.preserve._find import MOST_CLUSTERS, PRUNED, Clusters, clusters_of
 from larqlite.qat.preserve._prune import PrunePreserveQuantizer, require_zero
 from larqlite.qat.quantizers import LastValueQuantizer, _arguments
 
 __all__ = ["ClusterPreserveQuantizer"]
 
 log = logging.getLogger("larqlite.qat")
-
-MOST_CLUSTERS = 1024
 
 
 @register_object()
@@ -41,8 +39,9 @@ class ClusterPreserveQuantizer(LastValueQuantizer):
         narrow_range: whether the lowest code is left out.
         preserve_sparsity: whether zeros are pruned weights that stay 0. Otherwise they
             are a cluster like others.
-        per_channel: whether indices of the last axis may have centroids of their own,
-            which they have if the numbers of their distinct values agree within 1.
+        per_channel: whether a weight with more than 1024 distinct values may have
+            centroids for each index of its last axis, which it has if the numbers of
+            their distinct values agree within 1. Equal values share a centroid otherwise.
         clusters: number of centroids; None until the values of the weight are known.
 
     Raises:
@@ -100,8 +99,8 @@ class ClusterPreserveQuantizer(LastValueQuantizer):
 
         Returns:
             One that knows the number of clusters. One that trains the weight as usual
-            if it has 1 distinct value, more than 1024, or as many as weights; zeros
-            stay 0 there too if `preserve_sparsity`.
+            if it has 1 distinct value, more than 1024 (in a channel), or as many as
+            weights; zeros stay 0 there too if `preserve_sparsity`.
         """
         found = clusters_of(value, self.per_channel, self.preserve_sparsity)
         if 1 < found.most <= MOST_CLUSTERS and found.any_shared:

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+MOST_CLUSTERS = 1024
 PRUNED = -1
 
 
@@ -47,43 +48,54 @@ class Clusters:
 def clusters_of(values: np.ndarray, per_channel: bool, keep_zeros: bool) -> Clusters:
     """Finds the clusters of a weight.
 
+    Equal values are one cluster wherever they are, so that neither the weight nor one of
+    its channels ever has more distinct values. Only if they are more than 1024, indices
+    of the last axis have centroids of their own.
+
     Args:
         values: any shape.
-        per_channel: whether indices of the last axis may have centroids of their own;
-            they have if the numbers of their distinct values agree within 1.
+        per_channel: whether they may; they have if the numbers of their distinct values
+            agree within 1.
         keep_zeros: whether zeros are pruned weights, no cluster.
 
     Example:
         >>> from larqlite.qat.preserve._find import clusters_of
         >>> found = clusters_of(np.array([[0.0, 2.0], [5.0, 2.0]]), True, keep_zeros=True)
-        >>> found.centroids.tolist(), found.lookup.tolist(), found.per_channel
-        ([5.0, 2.0], [[-1, 1], [0, 1]], True)
+        >>> found.centroids.tolist(), found.lookup.tolist()
+        ([2.0, 5.0], [[-1, 0], [1, 0]])
 
     References:
         Deep Compression, https://arxiv.org/abs/1510.00149, section 3.
     """
-    if per_channel and values.ndim > 1 and values.shape[-1]:
-        columns = values.reshape(-1, values.shape[-1]).T
-        parts = [_distinct(column, keep_zeros) for column in columns]
-        counts = [_count(*part) for part in parts]
-        if max(counts) - min(counts) <= 1:
-            starts = np.cumsum([0, *(len(centroids) for centroids, _ in parts[:-1])])
-            lookup = np.stack(
-                [
-                    np.where(indices == PRUNED, PRUNED, indices + start)
-                    for (_, indices), start in zip(parts, starts, strict=True)
-                ],
-                axis=-1,
-            )
-            return Clusters(
-                np.concatenate([centroids for centroids, _ in parts]),
-                lookup.reshape(values.shape).astype(np.int32),
-                True,
-                max(counts),
-            )
     centroids, indices = _distinct(values.reshape(-1), keep_zeros)
     lookup = indices.reshape(values.shape)
-    return Clusters(centroids, lookup, False, _count(centroids, indices))
+    found = Clusters(centroids, lookup, False, _count(centroids, indices))
+    if found.most > MOST_CLUSTERS and per_channel and values.ndim > 1:
+        return _by_channel(values, keep_zeros) or found
+    return found
+
+
+def _by_channel(values: np.ndarray, keep_zeros: bool) -> Clusters | None:
+    """The clusters of each channel, if their numbers agree within 1."""
+    columns = values.reshape(-1, values.shape[-1]).T
+    parts = [_distinct(column, keep_zeros) for column in columns]
+    counts = [_count(*part) for part in parts]
+    if max(counts) - min(counts) > 1:
+        return None
+    starts = np.cumsum([0, *(len(centroids) for centroids, _ in parts[:-1])])
+    lookup = np.stack(
+        [
+            np.where(indices == PRUNED, PRUNED, indices + start)
+            for (_, indices), start in zip(parts, starts, strict=True)
+        ],
+        axis=-1,
+    )
+    return Clusters(
+        np.concatenate([centroids for centroids, _ in parts]),
+        lookup.reshape(values.shape).astype(np.int32),
+        True,
+        max(counts),
+    )
 
 
 def _distinct(values: np.ndarray, keep_zeros: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -120,10 +120,10 @@ class Default8BitClusterPreserveQuantizeScheme(_PreserveScheme):
     $$ w_i = q(c_{k(i)}) $$
 
     as `ClusterPreserveQuantizer` has it: the centroids c are trained in the place of the
-    kernels, for the layers that `Default8BitPrunePreserveQuantizeScheme` names. A
-    convolution has centroids for each channel if the numbers of distinct values in its
-    channels agree within 1. Kernels with 1 distinct value or more than 1024 are quantized
-    as by `Default8BitQuantizeScheme`, with a warning.
+    kernels, for the layers that `Default8BitPrunePreserveQuantizeScheme` names. Neither a
+    kernel nor one of its channels ever has more distinct values than at first. Kernels
+    with 1 distinct value or more than 1024 (convolutions: in a channel, if the channels'
+    numbers agree within 1) are quantized as by `Default8BitQuantizeScheme`, with a warning.
 
     With one range for each channel a centroid that channels share has several codes; with
     `disable_per_axis=True` the file has no more codes than there are centroids.
