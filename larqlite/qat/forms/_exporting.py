@@ -8,7 +8,12 @@ from collections.abc import Collection, Iterator
 
 import tensorflow as tf
 
-from larqlite.qat.forms._weight import STORED_BITS, has_range, range_of
+from larqlite.qat.forms._weight import (
+    STORED_BITS,
+    has_range,
+    range_of,
+    values_to_round,
+)
 from larqlite.qat.quantizers._fake_quant import fake_quant
 from larqlite.qat.quantizers._gradients import nudged
 
@@ -56,7 +61,7 @@ def stored(quantizer, inputs, variables) -> tf.Tensor | None:
     minimum, maximum = range_of(quantizer, variables)
     if minimum.shape.rank != 0:
         return None
-    values = tf.cast(inputs, tf.float32)
+    values = values_to_round(quantizer, inputs, variables)
     if quantizer.num_bits == 1:
         signs = tf.where(values >= 0, maximum, -maximum)
         return fake_quant(signs, -maximum, maximum, STORED_BITS, True)

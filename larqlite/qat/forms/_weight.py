@@ -14,7 +14,7 @@ from larqlite.qat.quantizers._along_axis import quantized_along_axis
 from larqlite.qat.quantizers._fake_quant import fake_quant
 from larqlite.qat.quantizers._gradients import nudged
 
-__all__ = ["STORED_BITS", "Weight", "has_range", "range_of"]
+__all__ = ["STORED_BITS", "Weight", "has_range", "range_of", "values_to_round"]
 
 STORED_BITS = 8
 LARGEST_CODE = 127  # of an int8 weight, whose zero point is 0
@@ -24,7 +24,16 @@ _BY_VARIABLES = (LastValueQuantizer, MovingAverageQuantizer, AllValuesQuantizer)
 
 def has_range(quantizer) -> bool:
     """Whether a quantizer is one of larqlite's that round to a range."""
+    if isinstance(quantizer, LastValueQuantizer) and hasattr(quantizer, "preserved"):
+        return True
     return type(quantizer) in (*_BY_VARIABLES, FixedQuantizer)
+
+
+def values_to_round(quantizer, inputs, variables) -> tf.Tensor:
+    """What such a quantizer rounds: `inputs`, or what it keeps of a pruned or clustered weight."""
+    if hasattr(quantizer, "preserved"):
+        inputs = quantizer.preserved(inputs, variables)
+    return tf.cast(inputs, tf.float32)
 
 
 def range_of(quantizer, variables) -> tuple[tf.Tensor, tf.Tensor]:
@@ -51,7 +60,7 @@ class Weight:
 
     def __init__(self, view, quantizer, ranges, slot):
         latent = tf.convert_to_tensor(view.latent_variable)
-        self.latent = tf.cast(latent, tf.float32)
+        self.latent = values_to_round(quantizer, latent, ranges)
         self.shape = view.shape.as_list()
         self.bits = quantizer.num_bits
         self.slot = slot
