@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 import tensorflow as tf
@@ -63,21 +63,21 @@ class Slot:
         return self
 
 
-def attach(weight, slot: Slot, where: str) -> None:
-    """Lets a weight of a layer read through the slot.
+def require_views(weights: Iterable, where: str) -> None:
+    """Raises unless all can read as something else.
 
     Raises:
-        QuantizerError: the weight was not made by the wrapped layer.
+        QuantizerError: a weight was not made by the wrapped layer.
     """
-    view = getattr(weight, "read_through", None)
-    if view is None:
-        raise QuantizerError(
-            f"{where}: its quantize_config returns {weight!r} as a weight, which is no "
-            "variable that the layer made.\n"
-            "  Fix: return variables of the layer from get_weights_and_quantizers, e.g. "
-            "[(layer.kernel, quantizer)]."
-        )
-    view(slot)
+    for weight in weights:
+        # Keras' mixed precision puts a variable of its own around it.
+        if not hasattr(weight, "read_through"):
+            raise QuantizerError(
+                f"{where}: its quantize_config returns {weight!r} as a weight, which is "
+                "no variable that the layer made.\n"
+                "  Fix: return variables of the layer from get_weights_and_quantizers, "
+                "e.g. [(layer.kernel, quantizer)]."
+            )
 
 
 @contextlib.contextmanager

@@ -24,6 +24,10 @@ __all__ = ["QuantizeWrapper", "QuantizeWrapperV2"]
 _BUILT_IN_CALL = (tf_keras.layers.MultiHeadAttention,)
 
 
+class _Plain(list):
+    """A list in which Keras does not look for weights: these have another owner."""
+
+
 @register_object()
 class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     """Fake-quantizes the weights, activations, inputs and outputs of a layer.
@@ -88,10 +92,10 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             kwargs.setdefault("batch_input_shape", shape)
         super().__init__(layer, **kwargs)
         self.quantize_config = quantize_config
-        self._weight_slots = []
-        self._activations = []
-        self._outputs = []
-        self._inputs = []
+        self._weight_slots = _Plain()
+        self._activations = _Plain()
+        self._outputs = _Plain()
+        self._inputs = _Plain()
 
     # Building.
 
@@ -131,6 +135,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     def _build_quantizers(self, input_shape) -> None:
         config, layer = self.quantize_config, self.layer
         pairs = config.get_weights_and_quantizers(layer)
+        _slots.require_views([weight for weight, _ in pairs], self._where())
         names = _short_names([weight.name for weight, _ in pairs], layer.name)
         for (weight, identifier), name in zip(pairs, names, strict=True):
             quantizer = quantizers.get(identifier)
@@ -141,24 +146,22 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
                 ),
                 getattr(quantizer, "precision", None),
             )
-            _slots.attach(weight, slot, self._where())
+            weight.read_through(slot)
             self._weight_slots.append((weight, quantizer, variables, slot))
         output_shapes = self._output_shapes(input_shape)
         pairs = config.get_activations_and_quantizers(layer)
-        self._activations = [
+        self._activations.extend(
             QuantizedActivation(
                 function, quantizers.get(identifier), self, output_shapes[0]
             )
             for function, identifier in pairs
-        ]
+        )
         if self._activations:
             config.set_quantize_activations(layer, list(self._activations))
-        self._inputs = self._built(
-            config.get_input_quantizers(layer), "input", _flat_shapes(input_shape)
-        )
-        self._outputs = self._built(
-            config.get_output_quantizers(layer), "output", output_shapes
-        )
+        inputs = config.get_input_quantizers(layer)
+        self._inputs.extend(self._built(inputs, "input", _flat_shapes(input_shape)))
+        outputs = config.get_output_quantizers(layer)
+        self._outputs.extend(self._built(outputs, "output", output_shapes))
 
     def _built(self, identifiers, role: str, shapes) -> list:
         """One quantizer with variables for each tensor; the last serves those that follow."""
