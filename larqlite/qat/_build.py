@@ -107,14 +107,22 @@ def _clone_of(layer: Layer, where: str, changes: Mapping | None = None) -> Layer
     try:
         with tf_keras.saving.custom_object_scope(dict(_functions_of(layer))):
             return type(layer).from_config({**layer.get_config(), **(changes or {})})
-    except (NotImplementedError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        LookupError,
+        NotImplementedError,
+        TypeError,
+        ValueError,
+    ) as e:
+        # Keras puts the whole configuration before what went wrong.
+        reason = str(e).rpartition("Exception encountered: ")[2].strip()
         raise UnsupportedModelError(
             f'{where}: unable to clone the layer "{layer.name}" '
-            f"({type(layer).__name__}): {str(error).strip().partition(chr(10))[0]}\n"
+            f"({type(layer).__name__}): {reason.partition(chr(10))[0]}\n"
             "  Fix: give the class a get_config with the arguments of its __init__; "
             "objects in it that Keras does not know go into "
             "`with lq.qat.quantize_scope({'MyObject': MyObject}):` around the call."
-        ) from error
+        ) from e
 
 
 def _functions_of(layer: Layer) -> Iterator[tuple[str, object]]:
