@@ -13,9 +13,19 @@ from larqlite.errors import QuantizerError
 class _Recorder:
     """Looks like a layer; attributes that are set on it are noted down, not set."""
 
+    __slots__ = ("_notes", "_target")
+
     def __init__(self, target, notes: list):
         object.__setattr__(self, "_target", target)
         object.__setattr__(self, "_notes", notes)
+
+    @property
+    def __dict__(self):
+        return vars(self._target)  # where the inherited setter looks for a weight
+
+    @property
+    def submodules(self):
+        return tuple(_Recorder(part, self._notes) for part in self._target.submodules)
 
     @property
     def __class__(self):
