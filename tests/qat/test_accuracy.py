@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 import tf_keras
+from ai_edge_litert.interpreter import Interpreter
 
 import larqlite as lq
 
@@ -107,3 +108,45 @@ def test_a_float_network_becomes_binary_inside_and_learns_again(trained, images)
     costs = lq.models.profile(quantized)
     assert costs.params_by_bits[1] == 16 * 32 * 9 + 32 * 32 * 9 + 32 * 64 * 9
     assert costs.params_by_bits[8] == 9 * 16 + 64 * 10
+
+
+@pytest.mark.parametrize("inputs", ["float32", "int8"])
+def test_tflite_is_as_good_as_the_quantized_network(trained, images, inputs, tmp_path):
+    x_train, y_train, x_test, y_test = images
+    quantized = lq.qat.quantize_model(trained, calibrate=x_train[:512])
+    compiled(quantized, 5e-4).fit(x_train, y_train, batch_size=64, verbose=0)
+    path = tmp_path / "quantized.tflite"
+    content = lq.qat.to_tflite(quantized, path, inputs=inputs)
+    assert content.float_layers == ()
+    interpreter = Interpreter(model_path=str(path))
+    predicted = run_tflite(interpreter, x_test)
+    of_keras = quantized.predict(x_test, batch_size=200, verbose=0).argmax(axis=1)
+    labels = predicted.argmax(axis=1)
+    assert np.mean(labels == of_keras) >= 0.99
+    difference = np.mean(labels == y_test) - np.mean(of_keras == y_test)
+    assert abs(100 * difference) <= 0.3
+    types = {tensor["dtype"] for tensor in interpreter.get_tensor_details()}
+    floats = [
+        tensor["name"]
+        for tensor in interpreter.get_tensor_details()
+        if tensor["dtype"] == np.float32
+    ]
+    assert len(floats) == (2 if inputs == "float32" else 0)
+    assert np.int8 in types
+    # 8 bits a weight: a quarter of float32, and some header.
+    assert path.stat().st_size < trained.count_params() * 4 / 2
+
+
+def run_tflite(interpreter, images) -> np.ndarray:
+    """What stock TFLite makes of images, in numbers whatever its types are."""
+    source = interpreter.get_input_details()[0]
+    target = interpreter.get_output_details()[0]
+    interpreter.resize_tensor_input(source["index"], images.shape)
+    interpreter.allocate_tensors()
+    if source["dtype"] == np.int8:
+        scale, zero_point = source["quantization"]
+        codes = np.round(images / scale) + zero_point
+        images = np.clip(codes, -128, 127).astype(np.int8)
+    interpreter.set_tensor(source["index"], images)
+    interpreter.invoke()
+    return interpreter.get_tensor(target["index"])

@@ -1,0 +1,148 @@
+"""The command `lq qat`: from a saved float model to a TFLite file."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tf_keras
+from ai_edge_litert.interpreter import Interpreter
+
+import larqlite as lq
+from larqlite import cli
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with a float model and data for it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    model = tf_keras.Sequential(
+        [
+            tf_keras.layers.Dense(8, activation="relu", input_shape=(4,), name="first"),
+            tf_keras.layers.Dense(8, activation="relu", name="inner"),
+            tf_keras.layers.Dense(3, activation="softmax", name="last"),
+        ],
+        name="net",
+    )
+    model.save("net.keras")
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, (96, 4)).astype("float32")
+    np.savez("data.npz", x=x, y=rng.integers(0, 3, 96))
+    np.save("inputs.npy", x)
+    return tmp_path
+
+
+@pytest.fixture
+def command(here, capfd):
+    """Runs `lq qat ARGUMENTS` in this process; gives back what it printed."""
+
+    def run(*arguments):
+        cli.main(["qat", *arguments])
+        return capfd.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def refused(here, capfd):
+    """Runs `lq qat ARGUMENTS`, which must exit with 2; gives back stderr."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as exit_:
+            cli.main(["qat", *arguments])
+        captured = capfd.readouterr()
+        assert exit_.value.code == 2
+        assert "Traceback" not in captured.err
+        assert not list(here.glob("*.tflite"))
+        return captured.err
+
+    return run
+
+
+def test_a_float_model_becomes_a_tflite_file_with_report_and_comparison(command, here):
+    printed = command("net.keras", "--data", "data.npz", "-o", "small.tflite")
+    assert "net: quantization (bits)" in printed
+    assert re.search(r"quant_first +\| *Dense|quant_first +Dense", printed)
+    assert re.search(r"float accuracy: [\d.]+ % of 96", printed)
+    assert re.search(r"quantized accuracy: [\d.]+ % of 96", printed)
+    size = (here / "small.tflite").stat().st_size
+    assert f"wrote small.tflite ({size:,} bytes)" in printed
+    agreeing = re.search(r"Labels that agree: ([\d.]+)% of 96", printed)
+    assert float(agreeing[1]) > 95
+    interpreter = Interpreter(model_path="small.tflite")
+    interpreter.allocate_tensors()
+    details = interpreter.get_tensor_details()
+    assert sum(tensor["dtype"] == np.float32 for tensor in details) == 2
+
+
+def test_integers_in_and_out(command):
+    command("net.keras", "--data", "inputs.npy", "--inputs", "int8")
+    interpreter = Interpreter(model_path="net.tflite")
+    assert interpreter.get_input_details()[0]["dtype"] == np.int8
+    assert interpreter.get_output_details()[0]["dtype"] == np.int8
+
+
+def test_it_trains_on_if_asked_to_and_saves_the_quantization_aware_model(command):
+    options = ("--epochs", "2", "--learning-rate", "0.01", "--save", "aware.keras")
+    command("net.keras", "--data", "data.npz", *options)
+    before = lq.models.load("net.keras").get_weights()[0]
+    aware = lq.models.load("aware.keras")
+    layer = next(part for part in aware.layers if part.name == "quant_first")
+    assert np.abs(layer.layer.kernel.numpy() - before).max() > 1e-3
+    assert aware.optimizer is not None
+
+
+def test_patterns_give_layers_schemes_of_their_own(command):
+    scheme = ("--scheme", "inner=binary", "*=int4")
+    printed = command("net.keras", "--data", "data.npz", *scheme, "--save", "aware.h5")
+    assert "QuantDense" in printed
+    costs = lq.models.profile(lq.models.load("aware.h5"))
+    assert costs.params_by_bits == {1: 64, 4: 4 * 8 + 8 * 3, 32: 8 + 8 + 3}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("missing.keras --data data.npz", "missing.keras"),
+        ("net.keras --data none.npz", "there is no such file"),
+        ("net.keras --data net.keras", "NumPy cannot read it|needed"),
+        ("net.keras --data data.npz --scheme int9000", "int9000"),
+        ("net.keras --data data.npz --scheme int8 inner=binary", "patterns"),
+        ("net.keras --data data.npz --scheme other=int8", "other"),
+        ("net.keras --data inputs.npy --epochs 1", "needs labels"),
+        ("net.keras --data data.npz --epochs -1", "out of range"),
+        ("net.keras --data fashion_mnist", r"\(8000, 28, 28, 1\)"),
+        ("net.keras --data data.npz --inputs int4", "int4"),
+        ("net.keras", "--data"),
+    ],
+)
+def test_a_mistake_is_answered_with_what_where_and_the_fix(refused, arguments, said):
+    assert re.search(said, refused(*arguments.split()))
+
+
+def test_a_quantization_aware_model_is_told_so(command, refused):
+    command("net.keras", "--data", "data.npz", "-o", "x", "--save", "aware.keras")
+    assert "quantization-aware already" in refused("aware.keras", "--data", "data.npz")
+
+
+def test_data_with_a_test_part_is_compared_on_that_part(command, here):
+    with np.load("data.npz") as data:
+        x, y = data["x"], data["y"]
+    np.savez("split.npz", x_train=x, y_train=y, x_test=x[:32], y_test=y[:32])
+    printed = command("net.keras", "--data", "split.npz")
+    assert "% of 32" in printed
+
+
+def test_the_installed_command_does_it(here):
+    program = [sys.executable, "-m", "larqlite", "qat", "net.keras"]
+    result = subprocess.run(
+        [*program, "--data", "data.npz"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "wrote net.tflite" in result.stdout
+    assert (here / "net.tflite").exists()
