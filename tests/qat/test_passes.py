@@ -193,3 +193,63 @@ def test_a_separable_convolution_computes_the_same_in_two_parts(padding):
     parts = [w.shape for w in quantized.trainable_weights]
     # (3, 3, 2) and (1, 6, 4), as (3, 3, 2) and (1, 6, 4), and a bias.
     assert [tuple(shape) for shape in parts] == sources
+
+
+# Binary layers read what has signs.
+
+
+def before_a_binary_convolution(*before):
+    """The quantized model that begins as given and ends in a binary convolution."""
+    last = layers.Conv2D(2, 1, name="binary")
+    model = chain(*before, last, shape=(6, 6, 3))
+    quantized = qat.quantize_model(model, scheme={"binary": "binary", "*": "int8"})
+    assert quantized.output_shape == model.output_shape
+    return quantized
+
+
+@pytest.mark.parametrize("name", ["Conv2D", "SeparableConv2D", "Conv2DTranspose"])
+def test_a_relu_in_the_layer_before_a_binary_one_is_left_out(name):
+    quantized = before_a_binary_convolution(
+        getattr(layers, name)(4, 3, activation="relu", name="conv")
+    )
+    functions = [
+        activation.function.__name__
+        for layer in quantized.layers
+        if (activation := getattr(getattr(layer, "layer", None), "activation", None))
+    ]
+    assert set(functions) == {"linear"}
+
+
+@pytest.mark.parametrize("pool", [(), (layers.MaxPooling2D(name="pool"),)])
+def test_a_relu_layer_before_a_binary_one_is_left_out(pool):
+    quantized = before_a_binary_convolution(
+        layers.Conv2D(4, 3, name="conv"), relu(), *pool
+    )
+    assert [layer.name for layer in quantized.layers[2:]] == [
+        *("quant_conv", *(f"quant_{layer.name}" for layer in pool), "quant_binary")
+    ]
+
+
+def test_the_states_of_a_recurrent_layer_before_a_binary_one_are_not_changed(caplog):
+    model = chain(
+        layers.LSTM(4, activation="relu", name="lstm"),
+        layers.Dense(2, name="binary"),
+        shape=(5, 3),
+    )
+    quantized = qat.quantize_model(model, scheme={"binary": "binary", "*": "int8"})
+    wrapper = quantized.get_layer("quant_lstm")
+    assert wrapper.layer.activation is tf_keras.activations.relu
+    assert '"binary" reads the output of "lstm", which is never negative' in caplog.text
+
+
+def test_a_layer_that_is_used_elsewhere_too_keeps_its_relu(caplog):
+    a, b = tf_keras.Input((6, 6, 3)), tf_keras.Input((6, 6, 3))
+    conv = layers.Conv2D(4, 3, activation="relu", name="conv")
+    outputs = [layers.Conv2D(2, 1, name="binary")(conv(a)), conv(b)]
+    quantized = qat.quantize_model(
+        tf_keras.Model([a, b], outputs), scheme={"binary": "binary", "*": "int8"}
+    )
+    # Its activation function is within the quantized one.
+    function = quantized.get_layer("quant_conv").layer.activation.function
+    assert function is tf_keras.activations.relu
+    assert "its sign is always +1" in caplog.text

@@ -82,9 +82,14 @@ def _read_signs(graph: Graph, use: Use, binary: set[int]) -> None:
     if source is None or source.entry.graph is not None:
         return
     if _function_of(source.layer) in _NEVER_NEGATIVE:
-        if not hasattr(source.layer, "kernel") and len(source.inputs) == 1:
+        if type(source.layer) in (layers.ReLU, layers.Activation):
             graph.bypass(source, reader)
-        elif _all_binary(graph, source, reader, binary) and not source.entry.is_new:
+        elif (
+            type(source.layer) in QUANT_CLASS  # the activation is the last it computes
+            and _all_binary(graph, source, reader, binary)
+            and not graph.is_shared(source.entry)
+            and not source.entry.is_new
+        ):
             source.entry.changes["activation"] = "linear"
         else:
             log.warning(

@@ -31,7 +31,7 @@ def run(graph: Graph) -> None:
 def _split(entry: Entry) -> list[Entry]:
     separable = entry.layer
     depthwise_class, pointwise_class = _PARTS[type(separable)]
-    config = separable.get_config()
+    config = {**separable.get_config(), **entry.changes}
     padding = ()
     if config["padding"] == "causal":
         # A depthwise convolution knows no causal padding; zeros in front are the same.
