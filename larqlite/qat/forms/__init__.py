@@ -22,6 +22,7 @@ import tf_keras
 
 from larqlite.qat.forms import _affine, _conv, _dense, _others
 from larqlite.qat.forms._call import Call
+from larqlite.qat.forms._exporting import nth_use
 from larqlite.qat.forms._weight import Weight, has_range
 from larqlite.qat.quantizers._calibration import batches_seen
 
@@ -85,7 +86,7 @@ def outputs_of(wrapper, training, inputs):
         ((view, quantizer, ranges, slot),) = wrapper.weight_slots
         if view is not getattr(layer, form.weight) or not has_range(quantizer):
             return None
-        weight = Weight(view, quantizer, ranges, slot)
+        weight = Weight(view, quantizer, ranges, slot, nth_use(wrapper.name))
     call = Call(wrapper.name, layer, inputs, weight, wrapper.ends_in_range)
     return form.compute(call)
 

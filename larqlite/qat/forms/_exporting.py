@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+from collections import Counter
 from collections.abc import Collection, Iterator
 
 import tensorflow as tf
@@ -17,9 +18,18 @@ from larqlite.qat.forms._weight import (
 from larqlite.qat.quantizers._fake_quant import fake_quant
 from larqlite.qat.quantizers._gradients import nudged
 
-__all__ = ["exporting", "is_alone", "is_exporting", "stored"]
+__all__ = ["exporting", "is_alone", "is_exporting", "nth_use", "stored"]
 
-_alone: contextvars.ContextVar[Collection[str] | None] = contextvars.ContextVar(
+
+class _Export:
+    """One export: the normalizations on their own, and how often layers were called."""
+
+    def __init__(self, alone: Collection[str]):
+        self.alone = frozenset(alone)
+        self.uses: Counter[str] = Counter()
+
+
+_export: contextvars.ContextVar[_Export | None] = contextvars.ContextVar(
     "larqlite_qat_exporting", default=None
 )
 
@@ -31,21 +41,31 @@ def exporting(alone: Collection[str] = ()) -> Iterator[None]:
     Args:
         alone: names of wrapped normalizations that no convolution can take in.
     """
-    token = _alone.set(frozenset(alone))
+    token = _export.set(_Export(alone))
     try:
         yield
     finally:
-        _alone.reset(token)
+        _export.reset(token)
 
 
 def is_exporting() -> bool:
     """Whether a model is being traced for TFLite."""
-    return _alone.get() is not None
+    return _export.get() is not None
 
 
 def is_alone(name: str) -> bool:
     """Whether a normalization is one that no convolution can take in, in an export."""
-    return name in (_alone.get() or ())
+    export = _export.get()
+    return export is not None and name in export.alone
+
+
+def nth_use(name: str) -> int:
+    """How often a layer was called before in this export; counts this call."""
+    export = _export.get()
+    if export is None:
+        return 0
+    export.uses[name] += 1
+    return export.uses[name] - 1
 
 
 def stored(quantizer, inputs, variables) -> tf.Tensor | None:

@@ -51,6 +51,9 @@ class Weight:
         quantizer: a quantizer that `has_range`.
         ranges: its variables.
         slot: what the view reads through.
+        use: how often the layer was called before in an export. The converter takes
+            equal operations together and rounds a weight that several share once more;
+            ranges that differ in the last digit keep them apart.
 
     Attributes:
         shape: of the weight.
@@ -58,7 +61,7 @@ class Weight:
         is_per_tensor: whether one range serves all values.
     """
 
-    def __init__(self, view, quantizer, ranges, slot):
+    def __init__(self, view, quantizer, ranges, slot, use: int = 0):
         latent = tf.convert_to_tensor(view.latent_variable)
         self.latent = values_to_round(quantizer, latent, ranges)
         self.shape = view.shape.as_list()
@@ -66,6 +69,8 @@ class Weight:
         self.slot = slot
         self._quantizer = quantizer
         self._ends = range_of(quantizer, ranges)
+        if use:
+            self._ends = tuple(end * (1 + use * 2.0**-22) for end in self._ends)
 
     @property
     def is_per_tensor(self) -> bool:

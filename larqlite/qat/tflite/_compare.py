@@ -228,7 +228,7 @@ class _Tally:
             self._layers, self._found, values[count:], strict=True
         ):
             codes = self._whole.tensor(match.index).astype("float32")
-            difference.add(value, (codes - match.zero_point) * match.step, match.step)
+            difference.add(value, (codes - match.zero_point) * match.scale, match.step)
         self.examples += len(flat[0])
 
     def result(self, threshold: float, unmatched) -> TFLiteComparison:

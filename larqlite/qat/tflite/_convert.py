@@ -19,7 +19,7 @@ from larqlite.qat._graph import Graph
 from larqlite.qat.forms._exporting import exporting
 from larqlite.qat.tflite import _file
 from larqlite.qat.tflite._checks import require_convertible
-from larqlite.qat.tflite._names import layer_of
+from larqlite.qat.tflite._names import float_layers_of
 from larqlite.qat.tflite._notes import notes_on
 from larqlite.qat.tflite._prepare import prepared
 
@@ -96,10 +96,7 @@ def to_tflite(
     content = _converted(ready.model, ready.alone, inputs, where)
     made = TFLiteModel(content)
     file = _file.read(content, where)
-    names = [layer.name for layer in layers]
-    made.float_layers = tuple(
-        dict.fromkeys(layer_of(file, o, names) for o in file.float_operations())
-    )
+    made.float_layers = float_layers_of(file, _layers(ready.model))
     if inputs == "int8":
         _require_integers(model, file, made.float_layers, where)
     made.notes = (*ready.notes, *notes_on(layers, made.float_layers))

@@ -7,7 +7,7 @@ the order are.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections import Counter
 from typing import Any
 
 import tf_keras
@@ -17,12 +17,14 @@ from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat._wrapper import QuantizeWrapperV2
 from larqlite.qat.forms._weight import STORED_BITS, has_range, range_of
 from larqlite.qat.quantizers._gradients import nudged
-from larqlite.qat.tflite._file import File, Tensor
+from larqlite.qat.tflite._file import File, Operation, Tensor
+from larqlite.qat.tflite._names import layer_of
 
 __all__ = ["Match", "matches"]
 
 LOWEST = -(2 ** (STORED_BITS - 1))
 TOLERANCE = 1e-5
+RESHAPING = ("RESHAPE", "EXPAND_DIMS", "SQUEEZE")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Match:
         layer: its name.
         tensor: the Keras tensor.
         index: the number of the tensor in the file.
-        step: between levels.
+        step: between levels of the model.
+        scale: the step in the file: the same, but for ranges that have changed since.
         zero_point: the code of 0 in the file.
     """
 
@@ -41,55 +44,92 @@ class Match:
     tensor: Any
     index: int
     step: float
+    scale: float
     zero_point: int
 
 
 def matches(model: tf_keras.Model, file: File) -> tuple[list[Match], list[str]]:
     """The outputs that could be found in the file, and names of layers that could not."""
-    free = list(_activations(file))
-    found, missing = [], []
-    for use in Graph.of(model).uses:
+    graph, tensors = Graph.of(model), _activations(file)
+    names = [use.layer.name for use in graph.uses]
+    calls = Counter(id(use.entry) for use in graph.uses)
+    found, missing, taken = [], [], set()
+    for use in graph.uses:
         quantization = _quantization(use)
         if quantization is None:
             continue
-        step, zero_point, bits = quantization
-        keras_tensor = use.outputs[0].tensor
-        size = keras_tensor.shape[1:].num_elements()
-        fitting = [
-            (producer, tensor)
-            for producer, tensor in free
-            if (size is None or _size(tensor) == size)
-            and abs(tensor.zero_point - zero_point) <= 1
-            and abs(tensor.scales[0] - step) <= TOLERANCE * step
-        ]
-        if not fitting:
+        fitting = _fitting(use, *quantization, tensors) or _named(
+            use, names, file, tensors
+        )
+        free = [tensor for tensor in fitting if tensor.index not in taken]
+        # A layer that is called twice on one tensor is computed once.
+        if not free or len(fitting) < calls[id(use.entry)]:
             missing.append(use.layer.name)
             continue
-        # The converter may round half a code the other way, as in a range from -1 to 1.
-        exact = [entry for entry in fitting if entry[1].zero_point == zero_point]
-        fitting = exact or fitting
-        # What lies above a narrow range is cut off by an operation of its own.
-        cut = [entry for entry in fitting if entry[0] == "MINIMUM"]
-        chosen = (cut if cut and bits < STORED_BITS else fitting)[0]
-        # Those before it are of earlier operations.
-        free = free[free.index(chosen) + 1 :] if len(fitting) > 1 else free
-        tensor = chosen[1]
+        tensor = free[0]
+        taken.add(tensor.index)
         found.append(
-            Match(use.layer.name, keras_tensor, tensor.index, step, tensor.zero_point)
+            Match(
+                use.layer.name,
+                use.outputs[0].tensor,
+                tensor.index,
+                quantization[0],
+                tensor.scales[0],
+                tensor.zero_point,
+            )
         )
     return found, missing
 
 
-def _activations(file: File) -> Iterator[tuple[str, Tensor]]:
+def _fitting(
+    use: Use, step: float, zero_point: int, bits: int, tensors
+) -> list[Tensor]:
+    """The tensors with this range and as many values, in order."""
+    near = [
+        (operation, tensor)
+        for operation, tensor in tensors
+        if _is_as_large(use, tensor)
+        and abs(tensor.zero_point - zero_point) <= 1
+        and abs(tensor.scales[0] - step) <= TOLERANCE * step
+    ]
+    # Values that are only arranged in another way count where nothing else does.
+    near = [entry for entry in near if entry[0].name not in RESHAPING] or near
+    # The converter may round half a code the other way, as in a range from -1 to 1.
+    near = [entry for entry in near if entry[1].zero_point == zero_point] or near
+    if bits < STORED_BITS:
+        # What lies above a narrow range is cut off by an operation of its own.
+        near = [entry for entry in near if entry[0].name == "MINIMUM"] or near
+    return [tensor for _, tensor in near]
+
+
+def _named(use: Use, names: list[str], file: File, tensors) -> list[Tensor]:
+    """The last tensor that bears the layer's name: its range is not that of the model."""
+    return [
+        tensor
+        for operation, tensor in tensors
+        if _is_as_large(use, tensor)
+        and operation.name not in RESHAPING
+        and operation.outputs
+        and layer_of(file, operation, names) == use.layer.name
+    ][-1:]
+
+
+def _activations(file: File) -> list[tuple[Operation, Tensor]]:
     """`(operation, int8 tensor)` in order of computation, the inputs first."""
-    for index in file.inputs:
-        if file.tensors[index].dtype == "int8":
-            yield "", file.tensors[index]
+    inputs = Operation("INPUT", (), ())
+    found = [(inputs, file.tensors[index]) for index in file.inputs]
     for operation in file.operations:
-        for index in operation.outputs:
-            tensor = file.tensors[index]
-            if tensor.dtype == "int8" and len(tensor.scales) == 1:
-                yield operation.name, tensor
+        found += [(operation, file.tensors[index]) for index in operation.outputs]
+    return [
+        (operation, tensor)
+        for operation, tensor in found
+        if tensor.dtype == "int8" and len(tensor.scales) == 1
+    ]
+
+
+def _is_as_large(use: Use, tensor: Tensor) -> bool:
+    size = use.outputs[0].tensor.shape[1:].num_elements()
+    return size is None or _size(tensor) == size
 
 
 def _size(tensor: Tensor) -> int:

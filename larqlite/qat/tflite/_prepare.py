@@ -23,7 +23,6 @@ __all__ = ["Prepared", "prepared"]
 
 Layer = tf_keras.layers.Layer
 RECURRENT = ("LSTM", "GRU", "SimpleRNN")
-_IN_FLOAT = (tf_keras.layers.Dot,)  # whose int8 kernels are steps off
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +102,10 @@ def _in_float32(config: Any) -> Any:
             else _in_float32(value)
             for key, value in config.items()
         }
-    if isinstance(config, (list, tuple)):
-        return type(config)(map(_in_float32, config))
+    if isinstance(config, list):
+        return [_in_float32(value) for value in config]
+    if isinstance(config, tuple):
+        return tuple(_in_float32(value) for value in config)
     return config
 
 
@@ -179,9 +180,7 @@ def _is_float(layer: Layer) -> bool:
     if isinstance(layer, QuantizeWrapperV2):
         inner = layer.layer
         has_kernel = isinstance(inner, WITH_KERNEL) and not layer.weight_slots
-        return (has_kernel and not layer.ends_in_range) or (
-            isinstance(inner, _IN_FLOAT) and not layer.ends_in_range
-        )
+        return has_kernel and not layer.ends_in_range
     return isinstance(layer, WITH_KERNEL) and not isinstance(layer, QuantLayer)
 
 

@@ -1,0 +1,107 @@
+"""The comparison of a model with its TFLite file finds where they part."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tf_keras
+
+from larqlite import qat
+from larqlite.errors import ArgumentError, MissingFileError
+from tests.qat.tflite_models import L, data_for, net, run
+
+
+@pytest.fixture
+def converted():
+    float_model = net(
+        (8, 8, 3),
+        L.Conv2D(6, 3, padding="same", activation="relu", name="first"),
+        L.Conv2D(6, 3, padding="same", activation="relu", name="second"),
+        L.Flatten(),
+        L.Dense(4, name="last"),
+    )
+    data = data_for(float_model)
+    model = qat.quantize_model(float_model, calibrate=data)
+    return model, qat.to_tflite(model), data
+
+
+def test_its_figures_are_those_of_the_interpreter(converted):
+    model, content, data = converted
+    found = qat.compare_tflite(model, content, data, batch_size=24)
+    outputs, _ = run(content, data)
+    expected = model.predict(data, verbose=0)
+    assert found.examples == 64
+    assert found.label_agreement == np.mean(outputs.argmax(-1) == expected.argmax(-1))
+    largest = np.abs(outputs - expected).max()
+    np.testing.assert_allclose(found.largest_difference, largest, atol=1e-5)
+    np.testing.assert_allclose(found.largest_steps, largest / found.step, atol=1e-3)
+    assert found.first_departing is None
+
+
+def test_every_quantized_layer_is_found_in_the_file(converted):
+    model, content, data = converted
+    found = qat.compare_tflite(model, content, data)
+    assert [row.layer for row in found.layers] == [
+        "quantize_layer",
+        "quant_first",
+        "quant_second",
+        "quant_last",
+    ]
+    assert found.unmatched == ()
+    assert found.layers[0].largest_steps < 0.01
+
+
+@pytest.mark.parametrize("name", ["first", "second", "last"])
+def test_a_layer_whose_kernel_was_changed_is_the_first_to_depart(converted, name):
+    model, content, data = converted
+    kernel = model.get_layer(f"quant_{name}").layer.kernel
+    kernel.assign(-kernel)
+    found = qat.compare_tflite(model, content, data)
+    assert found.first_departing == f"quant_{name}"
+
+
+def test_a_layer_whose_range_was_changed_is_the_first_to_depart(converted):
+    model, content, data = converted
+    for variable in model.get_layer("quant_second").weights:
+        if "post_activation_max" in variable.name:
+            variable.assign(variable / 3)
+    found = qat.compare_tflite(model, content, data)
+    assert found.first_departing == "quant_second"
+
+
+def test_it_prints_a_table_and_speaks_json(converted):
+    model, content, data = converted
+    found = qat.compare_tflite(model, content, data)
+    lines = []
+    found.print(lines.append)
+    assert "quant_second" in lines[0]
+    assert "Labels that agree: 100.00% of 64" in lines[0]
+    assert (
+        json.loads(json.dumps(found.to_dict()))["layers"][1]["layer"] == "quant_first"
+    )
+
+
+def test_several_inputs_and_outputs_are_matched_by_name():
+    inputs = [tf_keras.Input((4,), name="zeta"), tf_keras.Input((4,), name="alpha")]
+    outputs = [
+        L.Dense(3, name="p")(inputs[0]),
+        L.Dense(2, name="b")(L.Concatenate()(inputs)),
+    ]
+    rng = np.random.default_rng(0)
+    data = [(s * rng.normal(size=(32, 4))).astype("float32") for s in (1, 5)]
+    model = qat.quantize_model(tf_keras.Model(inputs, outputs), calibrate=data)
+    found = qat.compare_tflite(model, qat.to_tflite(model), data)
+    assert found.largest_steps < 1.01
+    assert found.label_agreement == 1.0
+
+
+def test_a_file_and_data_that_are_none_are_refused(converted, tmp_path):
+    model, content, data = converted
+    with pytest.raises(MissingFileError, match=r"no file.*gone.tflite"):
+        qat.compare_tflite(model, tmp_path / "gone.tflite", data)
+    with pytest.raises(ArgumentError, match="no content of a TFLite file"):
+        qat.compare_tflite(model, b"something else", data)
+    with pytest.raises(ArgumentError, match="no batch"):
+        qat.compare_tflite(model, content, [])
