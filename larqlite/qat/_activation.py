@@ -70,6 +70,8 @@ def name_of(function) -> str:
     """The name of an activation function; "linear" for none."""
     if function is None:
         return "linear"
+    if isinstance(function, QuantizedActivation):
+        return name_of(function.function)
     if isinstance(function, tf_keras.layers.Layer):
         return type(function).__name__.lower()
     return getattr(function, "__name__", type(function).__name__)

@@ -52,6 +52,24 @@ def test_more_than_8_bits():
         qat.to_tflite(quantized(scheme="int12"))
 
 
+class Asymmetric(qat.QuantizeConfig):
+    def get_weights_and_quantizers(self, layer):
+        return [(layer.kernel, qat.quantizers.LastValueQuantizer(8, symmetric=False))]
+
+    def get_activations_and_quantizers(self, layer):
+        return [(layer.activation, qat.quantizers.MovingAverageQuantizer(8))]
+
+    def get_output_quantizers(self, layer):
+        return []
+
+
+def test_an_asymmetric_kernel_of_a_convolution():
+    model = net((8, 8, 3), L.Conv2D(4, 3, name="conv"))
+    model = qat.quantize_apply(model, {"*": Asymmetric()}, calibrate=data_for(model))
+    with pytest.raises(ArgumentError, match=r'"quant_conv"[^$]*symmetric=True'):
+        qat.to_tflite(model)
+
+
 def test_an_unknown_kind_of_inputs():
     with pytest.raises(ArgumentError, match="inputs='uint8'"):
         qat.to_tflite(quantized(), inputs="uint8")

@@ -43,6 +43,13 @@ def range_of(quantizer, variables) -> tuple[tf.Tensor, tf.Tensor]:
     return tuple(tf.convert_to_tensor(variables[end]) for end in ("min_var", "max_var"))
 
 
+def is_symmetric(quantizer) -> bool:
+    """Whether the range of such a quantizer has 0 in its middle."""
+    if type(quantizer) is FixedQuantizer:
+        return quantizer.init_min == -quantizer.init_max
+    return quantizer.symmetric
+
+
 class Weight:
     """A weight of a layer and the range that its values are rounded to.
 
@@ -84,6 +91,9 @@ class Weight:
             repeats: how many times the vector of ranges lies along the new last axis.
         """
         values = tf.reshape(self.latent, shape)
+        if self.bits >= STORED_BITS and not is_symmetric(self._quantizer):
+            # TFLite has no codes for these: their zero point would have to be 0.
+            return self._by_arithmetic(values, self._along(shape[-1], repeats))
         return self._rounded(values, self._along(shape[-1], repeats), per_axis=True)
 
     def per_tensor(self) -> tf.Tensor:
@@ -95,12 +105,14 @@ class Weight:
 
         For weights whose channels do not lie on the last axis.
         """
-        narrow = self._quantizer.narrow_range
-        ends = self._along(self.latent.shape[-1], 1)
+        return self._by_arithmetic(self.latent, self._along(self.latent.shape[-1], 1))
+
+    def _by_arithmetic(self, values, ends) -> tf.Tensor:
         if self.bits == 1:
-            return fake_quant(self.latent, *ends, 1, per_axis=True)
+            return fake_quant(values, *ends, 1, per_axis=True)
+        narrow = self._quantizer.narrow_range
         return quantized_along_axis(
-            self.latent, *ends, self.bits, narrow, by_operation=False
+            values, *ends, self.bits, narrow, by_operation=False
         )
 
     def _along(self, length: int, repeats: int) -> tuple:
@@ -113,9 +125,7 @@ class Weight:
         narrow = self._quantizer.narrow_range
         if per_axis and 1 < self.bits < STORED_BITS:
             # By arithmetic, since the converter follows one operation, not two.
-            rounded = quantized_along_axis(
-                values, *ends, self.bits, narrow, by_operation=False
-            )
+            rounded = self._by_arithmetic(values, ends)
         else:
             rounded = fake_quant(values, *ends, self.bits, narrow, per_axis=per_axis)
         if self.bits >= STORED_BITS:
@@ -129,7 +139,6 @@ class Weight:
     def _largest_code(self) -> int:
         if self.bits == 1:
             return 1
-        quantizer = self._quantizer
-        if getattr(quantizer, "symmetric", False):
-            return 2 ** (self.bits - 1) - (1 if quantizer.narrow_range else 0)
+        if is_symmetric(self._quantizer):
+            return 2 ** (self.bits - 1) - (1 if self._quantizer.narrow_range else 0)
         return 2**self.bits - 1

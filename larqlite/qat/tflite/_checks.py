@@ -10,7 +10,8 @@ from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.layers import QuantLayer
 from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat._wrapper import QuantizeWrapperV2
-from larqlite.qat.forms._weight import STORED_BITS, has_range, range_of
+from larqlite.qat.forms._weight import STORED_BITS, has_range, is_symmetric, range_of
+from larqlite.qat.passes._match import WITH_KERNEL
 from larqlite.qat.quantizers import AllValuesQuantizer, MovingAverageQuantizer
 
 __all__ = ["require_convertible"]
@@ -39,6 +40,7 @@ def require_convertible(model: tf_keras.Model, layers: list[Layer], where: str) 
         for role, quantizer, variables in _range_quantizers(layer):
             _require_width(layer, role, quantizer, where)
             _require_range(layer, role, quantizer, variables, where)
+            _require_zero_point(layer, role, quantizer, where)
 
 
 def _require_finite(model: tf_keras.Model, where: str) -> None:
@@ -72,6 +74,24 @@ def _require_width(layer, role, quantizer, where) -> None:
             f"  Fix: {STORED_BITS} bits or fewer, or leave that layer float: a scheme "
             f'{{"{layer.name}": "float", "*": "int8"}}.'
         )
+
+
+def _require_zero_point(layer, role, quantizer, where) -> None:
+    """A kernel of TFLite has its zero at code 0; only a matrix product can do without."""
+    if role != "weight" or quantizer.num_bits < STORED_BITS or is_symmetric(quantizer):
+        return
+    inner = layer.layer
+    if type(inner) in (tf_keras.layers.Dense, tf_keras.layers.Embedding):
+        if layer.ends_in_range or not hasattr(inner, "kernel"):
+            return
+    elif not isinstance(inner, WITH_KERNEL):
+        return
+    raise ArgumentError(
+        f'{where}: the kernel of "{layer.name}" has an asymmetric range of '
+        f"{quantizer.num_bits} bits, which TFLite has no codes for.\n"
+        f"  Fix: {type(quantizer).__name__}(num_bits={quantizer.num_bits}, "
+        "symmetric=True, narrow_range=True), or 7 bits."
+    )
 
 
 def _require_range(layer, role, quantizer, variables, where) -> None:
