@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import register_object
@@ -51,6 +52,11 @@ class QuantizeLayer(tf_keras.layers.Layer):
     def training_state(self) -> list:
         """Variables that are not deployed: the range, and the count of steps."""
         return list(self.non_trainable_weights)
+
+    def build_from_config(self, config):
+        """As in Keras, with the names that variables have in a call."""
+        with tf.name_scope(self.name):
+            super().build_from_config(config)
 
     @property
     def output_precision(self) -> int | None:

@@ -1,0 +1,328 @@
+"""Quantization-aware models through every file format, in this and in a fresh process."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+import larqlite as lq
+from larqlite import qat
+
+layers = tf_keras.layers
+FORMATS = {"keras": ".keras", "h5": ".h5", "saved_model": ""}
+
+
+def rows(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def mixed():
+    """Eight, four and one bit in one model."""
+    model = tf_keras.Sequential(
+        [
+            layers.Conv2D(4, 3, input_shape=(8, 8, 3), name="first"),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.SeparableConv2D(4, 3, activation="relu", name="inner"),
+            layers.Conv2D(4, 3, name="binary"),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax", name="last"),
+        ]
+    )
+    scheme = {"inner": "int4", "binary": "binary", "*": "int8"}
+    return model, rows(8, 8, 8, 3), scheme
+
+
+def named():
+    """Quantizers of larqlite by name and as objects, one with a learned threshold."""
+    first = qat.LayerQuantizeConfig(
+        {"kernel": "magnitude_aware_sign"},
+        {"activation": "dorefa"},
+        inputs=lq.quantizers.SteHeaviside(),
+        reason="by name",
+    )
+    second = qat.LayerQuantizeConfig({"kernel": "ste_tern"}, inputs="ste_sign")
+    third = qat.LayerQuantizeConfig(
+        {"kernel": "approx_sign"}, outputs=lq.quantizers.RSign()
+    )
+    model = tf_keras.Sequential(
+        [
+            layers.Dense(4, input_shape=(6,), name="first", activation="relu"),
+            layers.Dense(4, name="second"),
+            layers.Dense(4, name="third"),
+        ]
+    )
+    return model, rows(8, 6), {"first": first, "second": second, "third": third}
+
+
+def nested():
+    """A model used twice inside of another, operators, and a shared layer."""
+    inner = tf_keras.Sequential(
+        [layers.Dense(4, input_shape=(8, 4)), layers.ReLU()], name="inner"
+    )
+    inputs = tf_keras.Input((8, 4))
+    x = inner(inputs) + 2.0 * inner(inputs)
+    x = tf.nn.relu(x)[:, 1:]
+    dense = layers.Dense(4, activation="tanh")
+    x = dense(dense(layers.Multiply()([x, x])))
+    return tf_keras.Model(inputs, x), rows(8, 8, 4), None
+
+
+def attention():
+    query, value = tf_keras.Input((5, 8)), tf_keras.Input((3, 6))
+    x = layers.MultiHeadAttention(2, 4)(query, value)
+    x = layers.LayerNormalization()(layers.Add()([query, x]))
+    return tf_keras.Model([query, value], x), [rows(8, 5, 8), rows(8, 3, 6)], None
+
+
+def recurrent():
+    """States that go from layer to layer, and a mask."""
+    inputs = tf_keras.Input((7,), dtype="int32")
+    x = layers.Embedding(9, 4, mask_zero=True)(inputs)
+    outputs, h, c = layers.LSTM(4, return_state=True)(x)
+    x = layers.LSTM(4)(x, initial_state=[h, c])
+    x = layers.Concatenate()([x, outputs])
+    data = np.random.default_rng(0).integers(0, 9, (8, 7)).astype("int32")
+    return tf_keras.Model(inputs, x), data, None
+
+
+MODELS = {f.__name__: f for f in (mixed, named, nested, attention, recurrent)}
+# These are saved after a step, and train on in a fresh process.
+TRAINED_ON = ("mixed",)
+
+
+def targets(model):
+    return np.random.default_rng(1).normal(size=(8, *model.output_shape[1:]))
+
+
+def compiled(name):
+    """A quantization-aware model, and its inputs."""
+    model, x, scheme = MODELS[name]()
+    quantized = qat.quantize_model(model, scheme=scheme, calibrate=x)
+    quantized.compile(tf_keras.optimizers.Adam(0.01), "mse")
+    if name in TRAINED_ON:
+        quantized.fit(x, targets(quantized), batch_size=8, verbose=0)
+    return quantized, x
+
+
+LOAD_ALL = """
+    import json, pickle
+    from pathlib import Path
+    import numpy as np
+    import larqlite
+    import tf_keras
+    folder = Path({folder!r})
+    expected = pickle.loads((folder / "expected.pickle").read_bytes())
+    differing = []
+    for name, (x, targets, before, after) in expected.items():
+        path = folder / (name + {ending!r})
+        model = tf_keras.models.load_model(path)
+        if not np.array_equal(model(x, training=False), before):
+            differing.append(name + " predicts otherwise")
+        if after:
+            model.fit(x, targets, batch_size=8, shuffle=False, verbose=0)
+            for key, value in {{w.name: w.numpy() for w in model.weights}}.items():
+                if not np.array_equal(value, after[{ending!r}][key]):
+                    differing.append((name + " trains otherwise", key))
+    print(json.dumps(differing))
+"""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder with all models in all formats, and what they do before and after a step."""
+    import pickle
+
+    folder = tmp_path_factory.mktemp("saved")
+    expected = {}
+    for name in MODELS:
+        tf_keras.backend.clear_session()
+        model, x = compiled(name)
+        for ending in FORMATS.values():
+            model.save(folder / f"{name}{ending}")
+        before, y, after = model(x, training=False).numpy(), targets(model), None
+        if name in TRAINED_ON:
+            kept = model.get_weights()
+            model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+            resumed = {w.name: w.numpy() for w in model.weights}
+            # Keras does not load the state of an optimizer from a SavedModel.
+            model.set_weights(kept)
+            model.compile(tf_keras.optimizers.Adam(0.01), "mse")
+            model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+            afresh = {w.name: w.numpy() for w in model.weights}
+            after = {".keras": resumed, ".h5": resumed, "": afresh}
+        expected[name] = (x, y, before, after)
+    (folder / "expected.pickle").write_bytes(pickle.dumps(expected))
+    return folder
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_all_load_in_a_fresh_process_without_a_scope_and_train_on_as_if_never_saved(
+    kind, saved, run_python
+):
+    printed = run_python(LOAD_ALL.format(folder=str(saved), ending=FORMATS[kind]))
+    assert json.loads(printed.strip().splitlines()[-1]) == []
+
+
+@pytest.mark.parametrize("ending", [".weights.h5", ".h5", ".tf"])
+@pytest.mark.parametrize("name", ["mixed", "attention", "named"])
+def test_weight_files_hold_kernels_and_ranges(name, ending, tmp_path):
+    float_model, x, scheme = MODELS[name]()
+    model = qat.quantize_model(float_model, scheme=scheme, calibrate=x)
+    twin = qat.quantize_model(MODELS[name]()[0], scheme=scheme)
+    model.save_weights(tmp_path / f"weights{ending}")
+    status = twin.load_weights(tmp_path / f"weights{ending}")
+    if status is not None:
+        status.assert_existing_objects_matched()
+    np.testing.assert_array_equal(twin(x), model(x))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_untrained_and_uncompiled_models_load_too(kind, tmp_path):
+    model, x, _ = nested()
+    quantized = qat.quantize_model(model, calibrate=x)
+    quantized.save(tmp_path / f"model{FORMATS[kind]}")
+    loaded = tf_keras.models.load_model(tmp_path / f"model{FORMATS[kind]}")
+    np.testing.assert_array_equal(loaded(x), quantized(x))
+    assert loaded.optimizer is None
+
+
+class HalfBits(qat.QuantizeConfig):
+    """A config of one's own, with an argument."""
+
+    def __init__(self, bits=4):
+        self.bits = bits
+
+    def get_weights_and_quantizers(self, layer):
+        return [(layer.kernel, qat.quantizers.LastValueQuantizer(self.bits))]
+
+    def get_activations_and_quantizers(self, layer):
+        return [(layer.activation, qat.quantizers.MovingAverageQuantizer(self.bits))]
+
+    def get_output_quantizers(self, layer):
+        return []
+
+    def get_config(self):
+        return {"bits": self.bits}
+
+
+class Scaled(layers.Dense):
+    """A layer of one's own, with an argument."""
+
+    def __init__(self, units, scale=2.0, **kwargs):
+        super().__init__(units, **kwargs)
+        self.scale = scale
+
+    def call(self, inputs):
+        return self.scale * super().call(inputs)
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}
+
+
+def own_classes():
+    return tf_keras.Sequential(
+        [
+            tf_keras.Input((6,)),
+            qat.quantize_annotate_layer(
+                Scaled(5, scale=3.0, activation="relu"), HalfBits(3)
+            ),
+            qat.quantize_annotate_layer(layers.Dense(2)),
+        ]
+    )
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_classes_of_ones_own_load_inside_of_the_scope(kind, tmp_path):
+    x = rows(8, 6)
+    quantized = qat.quantize_apply(own_classes(), calibrate=x)
+    path = tmp_path / f"model{FORMATS[kind]}"
+    quantized.save(path)
+    with qat.quantize_scope({"HalfBits": HalfBits, "Scaled": Scaled}):
+        loaded = tf_keras.models.load_model(path)
+    np.testing.assert_array_equal(loaded(x), quantized(x))
+    wrapper = loaded.layers[1]
+    assert wrapper.quantize_config == HalfBits(3)
+    assert wrapper.layer.scale == 3.0
+    assert wrapper.layer.kernel.precision == 3
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_annotated_models_can_be_saved_and_quantized_later(kind, tmp_path):
+    annotated = own_classes()
+    path = tmp_path / f"model{FORMATS[kind]}"
+    annotated.save(path)
+    x = rows(8, 6)
+    with qat.quantize_scope({"HalfBits": HalfBits, "Scaled": Scaled}):
+        loaded = tf_keras.models.load_model(path)
+        later = qat.quantize_apply(loaded, calibrate=x)
+    now = qat.quantize_apply(annotated, calibrate=x)
+    np.testing.assert_array_equal(later(x), now(x))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_clone_model_gives_the_same_layers_with_weights_of_their_own(name):
+    model, x, scheme = MODELS[name]()
+    quantized = qat.quantize_model(model, scheme=scheme, calibrate=x)
+    clone = tf_keras.models.clone_model(quantized)
+    assert [layer.name for layer in clone.layers] == [
+        layer.name for layer in quantized.layers
+    ]
+    clone.set_weights(quantized.get_weights())
+    np.testing.assert_array_equal(clone(x), quantized(x))
+    kept = quantized.get_weights()
+    clone.set_weights([0 * w for w in kept])
+    for a, b in zip(kept, quantized.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("index", [1, 2, 3])
+@pytest.mark.parametrize("name", ["mixed", "named"])
+def test_a_deep_copy_of_a_layer_has_weights_and_ranges_of_its_own(name, index):
+    model, x, scheme = MODELS[name]()
+    quantized = qat.quantize_model(model, scheme=scheme, calibrate=x)
+    layer = quantized.layers[index]
+    inputs = rows(8, *layer.input_shape[1:])
+    copied = copy.deepcopy(layer)
+    before = layer(inputs).numpy()
+    np.testing.assert_array_equal(copied(inputs), before)
+    for weight in copied.weights:
+        weight.assign(2 * weight + 1)
+    np.testing.assert_array_equal(layer(inputs), before)
+    assert np.abs(copied(inputs) - before).max() > 0
+
+
+def test_a_deep_copy_of_a_model_trains_by_itself():
+    model, x, scheme = mixed()
+    quantized = qat.quantize_model(model, scheme=scheme, calibrate=x)
+    copied = copy.deepcopy(quantized)
+    before = quantized.get_weights()
+    np.testing.assert_array_equal(copied(x), quantized(x))
+    copied.compile("sgd", "mse")
+    copied.fit(x, targets(copied), verbose=0)
+    for a, b in zip(before, quantized.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert np.abs(copied(x) - quantized(x)).max() > 0
+
+
+def test_a_loaded_model_can_be_saved_in_another_format(tmp_path):
+    model, x, _ = attention()
+    model = qat.quantize_model(model, calibrate=x)
+    expected = model(x)
+    for number, ending in enumerate([".h5", "", ".keras", "", ".h5"]):
+        path = tmp_path / f"model_{number}{ending}"
+        model.save(path)
+        model = tf_keras.models.load_model(path, compile=False)
+        np.testing.assert_array_equal(model(x), expected)
+
+
+def test_a_bare_saved_function_computes_the_quantized_outputs(tmp_path):
+    model, x, scheme = mixed()
+    model = qat.quantize_model(model, scheme=scheme, calibrate=x)
+    model.save(tmp_path / "saved")
+    saved = tf.saved_model.load(str(tmp_path / "saved"))
+    outputs = saved.signatures["serving_default"](tf.constant(x))["quant_last"]
+    np.testing.assert_allclose(outputs, model(x), atol=1e-6)
