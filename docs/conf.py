@@ -33,6 +33,7 @@ extensions = [
     "gallery",
     "benchmark_table",
     "zoo_tables",
+    "qat_tables",
     "public_names",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}

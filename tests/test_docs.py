@@ -16,6 +16,7 @@ import pytest
 import tf_keras
 
 from larqlite import cli
+from larqlite.qat._registry import RULES
 from larqlite.quantizers import _registry
 from larqlite_zoo import cli as zoo_cli
 
@@ -44,7 +45,8 @@ pages = load_extension("pages")
 
 @pytest.fixture
 def registry():
-    """Takes back what a page registers: quantizers and custom objects of Keras."""
+    """Takes back what a page registers: quantizers, rules, custom objects of Keras."""
+    rules = dict(RULES)
     entries, names = list(_registry._entries), dict(_registry._by_name)
     known = tf_keras.saving.get_custom_objects()
     objects = dict(known)
@@ -54,6 +56,8 @@ def registry():
     _registry._by_name.update(names)
     known.clear()
     known.update(objects)
+    RULES.clear()
+    RULES.update(rules)
 
 
 def matches(expected: str, shown: str) -> bool:
@@ -77,6 +81,8 @@ def run_command(block, capsys) -> tuple[str, str]:
     return expected, printed.out + printed.err
 
 
+# TFLite's own converter says so of every model that brings its ranges along.
+@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
 def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(page, registry, capsys):
     with pages.fresh_page() as namespace:

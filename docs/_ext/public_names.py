@@ -18,7 +18,14 @@ log = logging.getLogger(__name__)
 
 # Public modules that `__all__` of the package does not name.
 FURTHER_MODULES = {
-    larqlite: ("demo",),
+    larqlite: (
+        "demo",
+        "qat.quantizers",
+        "qat.default_8bit",
+        "qat.experimental",
+        "qat.experimental.default_n_bit",
+        "qat.collab_opts",
+    ),
     larqlite_zoo: ("cli", "training.learning_schedules"),
 }
 _DIRECTIVE = re.compile(

@@ -1,0 +1,63 @@
+"""Directive `qat-layers`: the layers that a scheme quantizes, from the table of rules itself."""
+
+from collections import defaultdict
+
+from docutils import nodes
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+PACKAGES = ("tf_keras.", "keras.")
+NOTHING = "–"
+
+
+def layers_table() -> str:
+    """Rules as a Markdown table, layers with equal rules in one row."""
+    from larqlite.qat._registry import RULES
+
+    names = defaultdict(list)
+    for cls, rule in RULES.items():
+        if cls.__module__.startswith(PACKAGES):  # not what a page or a test has added
+            names[_parts(rule)].append(f"`{cls.__name__}`")
+    rows = [("layers", "weights", "activation", "output"), ("---",) * 4]
+    rows += [
+        (", ".join(classes), *parts)
+        for parts, classes in sorted(names.items(), key=_by_how_much)
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _parts(rule) -> tuple[str, str, str]:
+    """What a rule quantizes, in words: weights, activation, output."""
+    from larqlite.qat._registry import _always, _never
+
+    weights = "<br>".join(
+        f"`{path}`, {'each channel' if per_axis else 'as a whole'}"
+        for path, per_axis in rule.weights.items()
+    )
+    known = {_always: "yes", _never: NOTHING}
+    outputs = known.get(rule.outputs, rule.outputs.__doc__)
+    return weights or NOTHING, "yes" if rule.activations else NOTHING, outputs
+
+
+def _by_how_much(row) -> list[bool]:
+    """Layers with more to quantize come first."""
+    return [part == NOTHING for part in row[0]]
+
+
+class Layers(SphinxDirective):
+    """Replaces itself by the table."""
+
+    def run(self) -> list[nodes.Node]:
+        """The table as nodes."""
+        self.env.note_reread()  # rules change without the page
+        container = nodes.container()
+        content = StringList(layers_table().split("\n"), source="the rules")
+        self.state.nested_parse(content, self.content_offset, container)
+        return container.children
+
+
+def setup(app: Sphinx) -> dict:
+    """Adds the directive."""
+    app.add_directive("qat-layers", Layers)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
