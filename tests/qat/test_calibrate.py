@@ -1,0 +1,201 @@
+"""Calibrated ranges are those of the data, in closed form."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+from larqlite import qat
+
+layers = tf_keras.layers
+
+
+def data(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def ends(wrapper, part) -> list:
+    return [
+        next(v.numpy() for v in wrapper.weights if f"{part}_{end}" in v.name)
+        for end in ("min", "max")
+    ]
+
+
+def linear_model(**kwargs):
+    """An input of four numbers, and each of them times two."""
+    dense = layers.Dense(4, use_bias=False, name="fc", **kwargs)
+    model = tf_keras.Sequential([tf_keras.Input((4,), name="x"), dense])
+    dense.kernel.assign(2 * tf.eye(4))
+    return model
+
+
+def rounded(x, low, high, levels=255):
+    """Fake quantization with zero as a level, in NumPy."""
+    step = np.float32((high - low) / levels)
+    zero = np.round(-low / step)
+    return (np.clip(np.round(x / step) + zero, 0, levels) - zero) * step
+
+
+def test_the_input_takes_the_range_of_all_batches_and_outputs_the_mean_of_theirs():
+    x = data(96, 4)
+    model = qat.quantize_model(linear_model())
+    assert qat.calibrate(model, x, batch_size=32) is model
+    quantize_layer, fc = model.layers
+    np.testing.assert_array_equal(ends(quantize_layer, "layer"), [x.min(), x.max()])
+    np.testing.assert_array_equal(ends(fc, "kernel"), [-2, 2])
+    # Layers see what those before them quantize, as the range was at that batch.
+    lows, highs = [], []
+    for last in (32, 64, 96):
+        seen = rounded(x[last - 32 : last], x[:last].min(), x[:last].max())
+        lows.append(2 * seen.min())
+        highs.append(2 * seen.max())
+    np.testing.assert_allclose(
+        ends(fc, "post_activation"), [np.mean(lows), np.mean(highs)], rtol=1e-5
+    )
+
+
+def test_what_was_stored_before_is_replaced():
+    model = qat.quantize_model(linear_model(), calibrate=100 * data(32, 4))
+    x = data(32, 4, seed=1)
+    qat.calibrate(model, x)
+    again = qat.quantize_model(linear_model(), calibrate=x)
+    for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_range_always_holds_zero():
+    model = qat.quantize_model(linear_model(), calibrate=5 + abs(data(32, 4)))
+    quantize_layer, fc = model.layers
+    assert ends(quantize_layer, "layer")[0] == 0
+    assert ends(fc, "post_activation")[0] == 0
+
+
+def as_array(x):
+    return x
+
+
+def as_tensor(x):
+    return tf.constant(x)
+
+
+def as_list_of_arrays(x):
+    return [x]
+
+
+def as_dictionary(x):
+    return {"x": x}
+
+
+def as_dataset(x):
+    return tf.data.Dataset.from_tensor_slices(x).batch(32)
+
+
+def as_dataset_with_labels(x):
+    return tf.data.Dataset.from_tensor_slices((x, np.arange(len(x)))).batch(32)
+
+
+def as_dataset_with_weights(x):
+    count = np.arange(len(x))
+    return tf.data.Dataset.from_tensor_slices((x, count, count)).batch(32)
+
+
+def as_generator(x):
+    return (x[i : i + 32] for i in range(0, len(x), 32))
+
+
+def as_list_of_batches(x):
+    return [(x[i : i + 32], None) for i in range(0, len(x), 32)]
+
+
+def as_sequence(x):
+    class Batches(tf_keras.utils.Sequence):
+        def __len__(self):
+            return len(x) // 32
+
+        def __getitem__(self, index):
+            if index >= len(self):
+                raise IndexError
+            return x[32 * index : 32 * index + 32], np.zeros(32)
+
+    return Batches()
+
+
+def as_double_precision(x):
+    return x.astype("float64")
+
+
+FORMS = [f for name, f in list(globals().items()) if name.startswith("as_")]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda f: f.__name__)
+def test_data_in_every_form_gives_the_same_ranges(form):
+    x = data(64, 4)
+    model = qat.quantize_model(linear_model(), calibrate=form(x))
+    expected = qat.quantize_model(linear_model(), calibrate=x)
+    for a, b in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_steps_end_the_data_a_repeated_one_too():
+    x = data(64, 4)
+    model = qat.quantize_model(linear_model())
+    qat.calibrate(model, as_dataset(x).repeat(), steps=1)
+    expected = qat.quantize_model(linear_model(), calibrate=x[:32])
+    for a, b in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_several_inputs_are_told_apart_by_name():
+    numbers = tf_keras.Input((3,), name="numbers")
+    words = tf_keras.Input((2,), dtype="int32", name="a_word")
+    joint = layers.Concatenate()([numbers, layers.Embedding(5, 3)(words)[:, 0]])
+    model = tf_keras.Model([numbers, words], joint)
+    x, w = data(16, 3), np.random.default_rng(0).integers(0, 5, (16, 2))
+    by_name = qat.quantize_model(model, calibrate={"numbers": x, "a_word": w})
+    by_place = qat.quantize_model(model, calibrate=[x, w])
+    for a, b in zip(by_name.get_weights(), by_place.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_weights_statistics_and_steps_are_not_touched():
+    model = tf_keras.Sequential(
+        [
+            layers.Conv2D(4, 3, input_shape=(6, 6, 2)),
+            layers.BatchNormalization(),
+            layers.Dropout(0.5),
+        ]
+    )
+    model.layers[1].set_weights(list(np.random.default_rng(0).uniform(1, 2, (4, 4))))
+    quantized = qat.quantize_model(model, calibrate=data(8, 6, 6, 2))
+    for before, after in zip(
+        model.weights,
+        [w for layer in quantized.layers[1:] for w in layer.layer.weights],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(before, after)
+    steps = [w.numpy() for w in quantized.weights if "optimizer_step" in w.name]
+    assert steps == [-1, -1, -1, -1]
+
+
+def test_a_shared_layers_range_holds_all_of_its_uses():
+    inputs = tf_keras.Input((4,))
+    double = layers.Dense(4, use_bias=False, name="double")
+    model = tf_keras.Model(inputs, double(double(double(inputs)) * -1.0))
+    double.kernel.assign(2 * tf.eye(4))
+    x = np.array([[0.25, 0.5, 0.75, 1.0]], "float32")
+    quantized = qat.quantize_model(model, calibrate=[x, x])
+    (wrapper,) = [part for part in quantized.layers if "double" in part.name]
+    # Its outputs are 2 and 4 and -8 times the input.
+    low, high = ends(wrapper, "post_activation")
+    np.testing.assert_allclose([low, high], [-8, 4], rtol=0.02)
+
+
+def test_calibrated_outputs_are_near_to_float_and_uncalibrated_ones_not():
+    x = data(64, 4)
+    model = linear_model()
+    quantized = qat.quantize_model(model)
+    assert np.abs(quantized(x) - model(x)).max() > 1  # the input's range is [0, 0]
+    qat.calibrate(quantized, x)
+    step = np.ptp(2 * x) / 255
+    mean_only = np.quantile(np.abs(quantized(x) - model(x)), 0.9)
+    assert mean_only < 1.6 * step
