@@ -284,7 +284,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         stand_ins = {
             id(variable)
             for _, quantizer, variables, _ in self._weight_slots
-            if getattr(quantizer, "replaces_weight", False)
+            if hasattr(quantizer, "preserved")
             for variable in variables.values()
         }
         return [

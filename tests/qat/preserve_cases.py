@@ -2,8 +2,6 @@
 
 import numpy as np
 
-STEP = 0.25
-
 
 def codebook(rng, count: int) -> np.ndarray:
     """Distinct values, none of them 0."""
@@ -54,6 +52,13 @@ def moved(name: str, kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(len(name))
     change = rng.normal(0, 0.1, kernel.shape).astype("float32")
     return kernel + change, rng.normal(size=kernel.shape).astype("float32")
+
+
+def flat_data() -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and targets for the clustered network."""
+    rng = np.random.default_rng(2)
+    x = rng.uniform(-1, 1, (16, 12)).astype("float32")
+    return x, rng.normal(size=(16, 3)).astype("float32")
 
 
 def data() -> tuple[np.ndarray, np.ndarray]:

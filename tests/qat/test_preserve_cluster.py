@@ -16,10 +16,15 @@ from larqlite.qat.collab_opts import (
     PrunePreserveQuantizer,
     update_latent_weights,
 )
-from larqlite.qat.preserve._cluster import pulled
 from larqlite.qat.preserve._find import clusters_of
+from larqlite.qat.preserve._lookup import nearest, pulled
 from larqlite.qat.quantizers import LastValueQuantizer
-from tests.qat.preserve_cases import by_channel, clustered, kernels, pruned
+from tests.qat.preserve_cases import (
+    by_channel as with_own_values,
+    clustered,
+    kernels,
+    pruned,
+)
 
 layers = tf_keras.layers
 KERNELS = kernels()
@@ -66,26 +71,46 @@ def trained(model, optimizer=None, steps: int = 5):
     return model
 
 
-def test_the_gradient_of_a_centroid_is_the_sum_over_its_members():
+@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "XLA"])
+def test_the_gradient_of_a_centroid_is_the_sum_over_its_members(compiled):
     centroids, lookup = tf.Variable([1.0, 2.0, 3.0]), [[0, 1, 1], [1, -1, 0]]
+    latent = tf.Variable(tf.zeros((2, 3)))
     dy = tf.constant([[1.0, 10.0, 100.0], [1000.0, 7.0, 0.5]])
-    for compiled in (False, True):
 
-        @tf.function(jit_compile=compiled)
-        def run():
-            with tf.GradientTape() as tape:
-                values = pulled(centroids.read_value(), tf.constant(lookup))
-                loss = tf.reduce_sum(values * dy)
-            return values, tape.gradient(loss, centroids)
+    @tf.function(jit_compile=compiled)
+    def run():
+        with tf.GradientTape() as tape:
+            arguments = (latent.read_value(), tf.constant(lookup))
+            values = pulled(centroids.read_value(), *arguments)
+            loss = tf.reduce_sum(values * dy)
+        return values, *tape.gradient(loss, (centroids, latent))
 
-        values, gradient = run()
-        assert values.numpy().tolist() == [[1.0, 2.0, 2.0], [2.0, 0.0, 1.0]]
-        assert isinstance(gradient, tf.Tensor)
-        assert gradient.numpy().tolist() == [1.5, 1110.0, 0.0]
+    values, of_centroids, of_latent = run()
+    assert values.numpy().tolist() == [[1.0, 2.0, 2.0], [2.0, 0.0, 1.0]]
+    assert isinstance(of_centroids, tf.Tensor)
+    assert of_centroids.numpy().tolist() == [1.5, 1110.0, 0.0]
+    assert of_latent.numpy().tolist() == [[1.0, 10.0, 100.0], [1000.0, 0.0, 0.5]]
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["graph", "XLA"])
+@pytest.mark.parametrize("counts", [7, [2, 1, 2, 2], [3, 0, 1, 3]], ids=str)
+def test_the_nearest_centroid_is_found_as_by_brute_force(counts, compiled):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 50, 4)).astype("float32")
+    centroids = rng.normal(size=7).astype("float32")
+    found = tf.function(nearest, jit_compile=compiled)(values, centroids, counts)
+    ends = [7] * 4 if counts == 7 else np.cumsum(counts)
+    starts = [0] * 4 if counts == 7 else ends - counts
+    for c in range(4):
+        own = centroids[starts[c] : ends[c]]
+        if len(own):
+            distances = np.abs(values[..., c, None] - own)
+            expected = distances.argmin(-1) + starts[c]
+            np.testing.assert_array_equal(found[..., c], expected)
 
 
 def test_a_step_moves_each_centroid_by_the_summed_gradient_of_the_loss():
-    model = quantized(dense())
+    model = quantized(dense(), train_lookup=False)
     variables = slot(model)[2]
     before, lookup = variables["centroids"].numpy(), variables["lookup"].numpy()
     x = np.random.default_rng(3).normal(size=(4, 12)).astype("float32")
@@ -101,62 +126,104 @@ def test_a_step_moves_each_centroid_by_the_summed_gradient_of_the_loss():
     np.testing.assert_allclose(variables["centroids"].numpy(), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("preserve_sparsity", [False, True])
+@pytest.mark.parametrize("train_lookup", [False, True], ids=["fixed", "trained"])
+@pytest.mark.parametrize("preserve_sparsity", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize(
     "name", ["dense_8", "dense_8_pruned", "conv_by_channel_pruned", "conv_unequal"]
 )
-def test_neither_a_kernel_nor_a_channel_ever_has_more_values(name, preserve_sparsity):
+def test_a_kernel_or_its_channels_never_have_more_values(
+    name, preserve_sparsity, train_lookup
+):
     kernel = KERNELS[name]
     make = dense if kernel.ndim == 2 else conv
-    model = trained(
-        quantized(make(kernel), preserve_sparsity=preserve_sparsity),
-        tf_keras.optimizers.AdamW(0.05, weight_decay=0.1),
+    model = quantized(
+        make(kernel), preserve_sparsity=preserve_sparsity, train_lookup=train_lookup
     )
     weight, quantizer, variables = slot(model)
+    lookup = variables["lookup"].numpy()
+    trained(model, tf_keras.optimizers.AdamW(0.05, weight_decay=0.1))
+    assert (variables["lookup"].numpy() != lookup).any() == train_lookup
     values = quantizer.preserved(weight.latent_variable, variables).numpy()
     assert np.abs(values - kernel).max() > 0.05
-    assert len(np.unique(values)) <= len(np.unique(kernel))
-    for c in range(kernel.shape[-1]):
-        count = len(np.unique(kernel[..., c]))
-        assert len(np.unique(values[..., c])) <= count
-        assert len(np.unique(read(weight)[..., c])) <= count
+    by_channel = name == "conv_by_channel_pruned"
+    assert isinstance(quantizer.clusters, list) == by_channel
+    if not by_channel:
+        assert len(np.unique(values)) <= len(np.unique(kernel))
+    if not train_lookup or by_channel:
+        for c in range(kernel.shape[-1]):
+            count = len(np.unique(kernel[..., c]))
+            assert len(np.unique(values[..., c])) <= count
+            assert len(np.unique(read(weight)[..., c])) <= count
     if preserve_sparsity:
         np.testing.assert_array_equal(read(weight)[kernel == 0], 0)
+        np.testing.assert_array_equal(variables["lookup"].numpy() < 0, kernel == 0)
+
+
+def test_a_weight_changes_to_the_centroid_that_has_come_nearer_and_back_in_training_only():
+    model = quantized(dense(use_bias=False))
+    weight, quantizer, variables = slot(model)
+    kernel, centroids = weight.numpy(), variables["centroids"].numpy()
+    order = np.argsort(centroids)
+    moved = np.where(kernel == 0, 5.0, -kernel)
+    weight.assign(moved)
+    model(np.ones((1, 12)), training=False)
+    np.testing.assert_array_equal(
+        quantizer.preserved(weight.latent_variable, variables), kernel
+    )
+    for training in (True, tf.constant(True), tf.Variable(True)):
+        variables["lookup"].assign(np.where(kernel == 0, -1, 0))
+        tf.function(quantizer)(tf.convert_to_tensor(weight), training, variables)
+        expected = centroids[np.abs(moved[..., None] - centroids).argmin(-1)]
+        np.testing.assert_array_equal(
+            quantizer.preserved(weight.latent_variable, variables),
+            np.where(kernel == 0, 0, expected),
+        )
+    assert (np.diff(centroids[order]) > 0).all()
+    before = variables["lookup"].numpy()
+    weight.assign(kernel)
+    lq.qat.calibrate(model, np.ones((4, 12), "float32"))
+    np.testing.assert_array_equal(variables["lookup"].numpy(), before)
 
 
 def test_without_preserved_sparsity_zeros_move_together():
     kernel = KERNELS["dense_8_pruned"]
-    model = trained(quantized(dense(), preserve_sparsity=False))
+    model = trained(quantized(dense(), preserve_sparsity=False, train_lookup=False))
     weight, quantizer, variables = slot(model)
     values = quantizer.preserved(weight.latent_variable, variables).numpy()
     assert len(np.unique(values[kernel == 0])) == 1
     assert (values[kernel == 0] != 0).all()
 
 
-def test_centroids_and_bias_are_trained_and_the_kernel_is_not():
-    model = quantized(dense())
-    names = [v.name.rpartition("/")[2] for v in model.trainable_variables]
-    assert sorted(names) == ["bias:0", "kernel_centroids:0"]
+@pytest.mark.parametrize("train_lookup", [False, True], ids=["fixed", "trained"])
+def test_the_kernel_is_trained_if_it_chooses_the_centroids_and_else_is_not(
+    train_lookup,
+):
+    model = quantized(dense(), train_lookup=train_lookup)
+    names = sorted(v.name.rpartition("/")[2] for v in model.trainable_variables)
+    expected = ["bias:0", "kernel:0", "kernel_centroids:0"]
+    assert names == [n for n in expected if train_lookup or n != "kernel:0"]
     wrapper = model.layers[-1]
     ids = [id(v) for v in wrapper.weights]
     assert len(set(ids)) == len(ids)
     assert {id(v) for v in wrapper.variables} == set(ids)
-    assert any(v is wrapper.layer.kernel for v in wrapper.non_trainable_weights)
     wrapper.trainable = False
     assert model.trainable_variables == []
     assert {id(v) for v in wrapper.weights} == set(ids)
     wrapper.trainable = True
-    assert len(model.trainable_variables) == 2
+    assert len(model.trainable_variables) == 2 + train_lookup
 
 
-def test_training_warns_of_no_missing_gradient(caplog):
-    model = quantized(dense())
+@pytest.mark.parametrize("train_lookup", [False, True], ids=["fixed", "trained"])
+def test_training_warns_of_no_missing_gradient(train_lookup, caplog):
+    model = quantized(dense(), train_lookup=train_lookup)
     with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
         warnings.simplefilter("error")
         kernel = model.layers[-1].layer.kernel.numpy()
         trained(model, "adam", 2)
     assert "Gradients do not exist" not in caplog.text
-    np.testing.assert_array_equal(model.layers[-1].layer.kernel.numpy(), kernel)
+    now = model.layers[-1].layer.kernel.numpy()
+    assert (now != kernel).any() == train_lookup
+    np.testing.assert_array_equal(now[kernel == 0], 0)
 
 
 def test_what_is_counted_is_the_kernel_with_8_bits_and_no_centroids():
@@ -221,10 +288,10 @@ def test_zeros_of_a_kernel_with_too_many_clusters_stay_zero():
 
 def test_channels_have_clusters_of_their_own_where_the_kernel_has_too_many():
     rng = np.random.default_rng(0)
-    kernel = by_channel(rng, (3, 3, 16, 80), [14, 15] * 40)
+    kernel = with_own_values(rng, (3, 3, 16, 80), [14, 15] * 40)
     assert len(np.unique(kernel)) > 1024
     found = clusters_of(kernel, per_channel=True, keep_zeros=True)
-    assert (found.per_channel, found.most) == (True, 15)
+    assert (found.counts, found.most) == ([14, 15] * 40, 15)
     assert found.centroids.size == 40 * (14 + 15)
     np.testing.assert_array_equal(found.values, kernel)
     for c in (0, 1, 79):
@@ -236,8 +303,9 @@ def test_channels_have_clusters_of_their_own_where_the_kernel_has_too_many():
     for c in (0, 1, 79):
         assert len(np.unique(read(slot(model)[0])[..., c])) <= 14 + c % 2
     # Numbers that differ by more mean that values do not belong to channels.
-    unequal = by_channel(rng, (3, 3, 16, 80), [10, 30] * 40)
-    assert not clusters_of(unequal, per_channel=True, keep_zeros=True).per_channel
+    unequal = with_own_values(rng, (3, 3, 16, 80), [10, 30] * 40)
+    found = clusters_of(unequal, per_channel=True, keep_zeros=True)
+    assert found.counts == len(np.unique(unequal))
 
 
 def test_a_codebook_that_channels_share_stays_one():
@@ -305,7 +373,7 @@ def test_a_config_of_ones_own_counts_the_clusters_too():
 
 def test_regularizers_of_the_kernel_are_said_to_have_no_effect(caplog):
     with caplog.at_level(logging.WARNING, "larqlite.qat"):
-        quantized(dense(kernel_regularizer="l2", name="fc"))
+        quantized(dense(kernel_regularizer="l2", name="fc"), train_lookup=False)
     assert 'kernel_regularizer of "fc" has no effect' in caplog.text
 
 
@@ -314,8 +382,8 @@ def test_mistakes_are_named():
     config = lq.qat.LayerQuantizeConfig({"kernel": ClusterPreserveQuantizer()})
     with pytest.raises(QuantizerError, match="number of clusters is not known"):
         lq.qat.QuantizeWrapper(layer, config).build((None, 2))
-    with pytest.raises(ArgumentError, match="clusters=0"):
-        ClusterPreserveQuantizer(clusters=0)
+    with pytest.raises(ArgumentError, match="clusters='8'"):
+        ClusterPreserveQuantizer(clusters="8")
     with pytest.raises(ArgumentError, match="num_bits=1"):
         ClusterPreserveQuantizer(num_bits=1)
     quantizer = ClusterPreserveQuantizer(clusters=3)

@@ -13,7 +13,7 @@ from larqlite.qat.collab_opts import (
     Default8BitClusterPreserveQuantizeScheme,
     PrunePreserveQuantizer,
 )
-from tests.qat.preserve_cases import data, kernels, moved
+from tests.qat.preserve_cases import data, flat_data, kernels, moved
 
 layers = tf_keras.layers
 KERNELS = kernels()
@@ -81,8 +81,7 @@ def test_clusters_their_gradients_and_codes_are_the_references(
         quantized = quantizer(tf.convert_to_tensor(weight), True, variables)
     gradient = tape.gradient(quantized, variables["centroids"], dy).numpy()
     np.testing.assert_array_equal(quantized, golden[f"{key}/quantized"])
-    # Zeros that are kept have none; where channels share the cluster 0, they share its.
-    others = kernel != 0
+    others = lookup >= 0  # zeros that are kept have none
     expected = golden[f"{key}/gradient"][others]
     np.testing.assert_allclose(gradient[lookup][others], expected, rtol=1e-5, atol=1e-6)
 
@@ -113,3 +112,28 @@ def test_a_pruned_network_trains_as_in_the_reference(golden):
     # One step of the outputs' 8 bits over the range that starts as [-6, 6].
     np.testing.assert_allclose(outputs, golden["trained/outputs"], atol=12 / 255 + 1e-4)
     assert np.mean(outputs != golden["trained/outputs"]) < 0.05
+
+
+def test_a_clustered_network_trains_as_in_the_reference(golden):
+    model = tf_keras.Sequential(
+        [layers.Dense(10, activation="relu", input_shape=(12,)), layers.Dense(3)]
+    )
+    model.layers[0].kernel.assign(KERNELS["dense_8"])
+    model.layers[1].kernel.assign(KERNELS["dense_8_pruned"][:10, :3])
+    scheme = Default8BitClusterPreserveQuantizeScheme(preserve_sparsity=False)
+    quantized = lq.qat.quantize_model(model, scheme=scheme)
+    quantized.compile(tf_keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    x, y = flat_data()
+    for _ in range(6):
+        quantized.train_on_batch(x, y)
+    moves = 0
+    for index, before in enumerate(model.layers):
+        weight, _, variables = quantized.layers[index + 1].weight_slots[0][:3]
+        values = variables["centroids"].numpy()[variables["lookup"]]
+        expected = golden[f"clusters/{index}/values"]
+        np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-5)
+        latent = golden[f"clusters/{index}/latent"]
+        np.testing.assert_allclose(weight.numpy(), latent, rtol=1e-4, atol=1e-5)
+        kernel = before.kernel.numpy()
+        moves += sum(len(set(values[kernel == v])) > 1 for v in np.unique(kernel))
+    assert moves > 2  # so that the nearest centroid has been looked for

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError, QuantizerError
+from larqlite.math import as_floating
 from larqlite.qat.preserve._find import MOST_CLUSTERS, PRUNED, Clusters, clusters_of
+from larqlite.qat.preserve._lookup import nearest, pulled
 from larqlite.qat.preserve._prune import PrunePreserveQuantizer, require_zero
 from larqlite.qat.quantizers import LastValueQuantizer, _arguments
+from larqlite.qat.quantizers._calibration import batches_seen
 
 __all__ = ["ClusterPreserveQuantizer"]
 
@@ -20,16 +24,22 @@ log = logging.getLogger("larqlite.qat")
 
 @register_object()
 class ClusterPreserveQuantizer(LastValueQuantizer):
-    r"""Quantizes a clustered weight: its centroids are trained, its clusters stay.
+    r"""Quantizes a clustered weight: its centroids are trained, their number stays.
 
     $$ w_i = q(c_{k(i)}) \qquad
        \frac{\partial L}{\partial c_k} =
        \sum_{i: k(i) = k} \frac{\partial L}{\partial w_i} $$
 
     with the trained centroids c, one for each distinct value that the weight had when
-    the quantization-aware model was made, and the fixed lookup k; q is that of
-    `LastValueQuantizer`. So there are never more distinct values than at first. Pruned
-    weights have k = -1 and stay 0. The weight itself is not read and not trained.
+    the quantization-aware model was made, and the lookup k; q is that of
+    `LastValueQuantizer`. So there are never more distinct values than at first. The
+    latent weight $\tilde w$ is trained too, to choose the centroid: in training
+
+    $$ k(i) \leftarrow \mathrm{argmin}_k |\tilde w_i - c_k| \qquad
+       \frac{\partial L}{\partial \tilde w_i} = \frac{\partial L}{\partial w_i} $$
+
+    unless `train_lookup` is False: then k stays, and $\tilde w$ is not trained. Pruned
+    weights have k = -1; they stay 0, with the gradient 0.
 
     Args:
         num_bits: bits of a value, 2 to 16.
@@ -39,10 +49,12 @@ class ClusterPreserveQuantizer(LastValueQuantizer):
         narrow_range: whether the lowest code is left out.
         preserve_sparsity: whether zeros are pruned weights that stay 0. Otherwise they
             are a cluster like others.
-        per_channel: whether a weight with more than 1024 distinct values may have
-            centroids for each index of its last axis, which it has if the numbers of
-            their distinct values agree within 1. Equal values share a centroid otherwise.
-        clusters: number of centroids; None until the values of the weight are known.
+        per_channel: whether indices of the last axis may have centroids of their own.
+            They have if the numbers of their distinct values agree within 1 and few of
+            the values are in several of them.
+        train_lookup: whether weights may change to a centroid that has come nearer.
+        clusters: number of centroids, or a list with one for each index of the last
+            axis; None until the values of the weight are known.
 
     Raises:
         ArgumentError: an argument is not allowed.
@@ -64,8 +76,6 @@ class ClusterPreserveQuantizer(LastValueQuantizer):
         Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.
     """
 
-    replaces_weight = True
-
     def __init__(
         self,
         num_bits: int = 8,
@@ -74,7 +84,8 @@ class ClusterPreserveQuantizer(LastValueQuantizer):
         narrow_range: bool = True,
         preserve_sparsity: bool = True,
         per_channel: bool = False,
-        clusters: int | None = None,
+        train_lookup: bool = True,
+        clusters: int | Sequence[int] | None = None,
     ):
         super().__init__(num_bits, per_axis, symmetric, narrow_range)
         require_zero(self)
@@ -83,12 +94,23 @@ class ClusterPreserveQuantizer(LastValueQuantizer):
             where, "preserve_sparsity", preserve_sparsity
         )
         self.per_channel = _arguments.boolean(where, "per_channel", per_channel)
-        if clusters is not None and (not isinstance(clusters, int) or clusters < 1):
+        self.train_lookup = _arguments.boolean(where, "train_lookup", train_lookup)
+        counts = clusters if isinstance(clusters, (list, tuple)) else [clusters]
+        if clusters is not None and not all(
+            isinstance(n, int) and n >= 0 for n in counts
+        ):
             raise ArgumentError(
-                f"{where}: clusters={clusters!r} is no whole number of at least 1.\n"
+                f"{where}: clusters={clusters!r} is no number, and no list of numbers.\n"
                 "  Fix: leave it out; it is counted when the values are known."
             )
-        self.clusters = clusters
+        self.clusters = (
+            clusters if clusters is None or counts is not clusters else list(counts)
+        )
+
+    @property
+    def replaces_weight(self) -> bool:
+        """Whether the weight is not read, and so not to be trained."""
+        return not self.train_lookup
 
     def for_weight(self, value: np.ndarray, where: str) -> LastValueQuantizer:
         """The quantizer for a weight with these values.
@@ -104,8 +126,7 @@ class ClusterPreserveQuantizer(LastValueQuantizer):
         """
         found = clusters_of(value, self.per_channel, self.preserve_sparsity)
         if 1 < found.most <= MOST_CLUSTERS and found.any_shared:
-            config = {**self.get_config(), "per_channel": found.per_channel}
-            return type(self)(**{**config, "clusters": found.centroids.size})
+            return type(self)(**{**self.get_config(), "clusters": found.counts})
         if found.most <= 1 or found.any_shared:
             log.warning(
                 "larqlite.qat: %s has %d distinct value%s, so its clusters are not kept; "
@@ -131,11 +152,12 @@ class ClusterPreserveQuantizer(LastValueQuantizer):
                 "  Fix: name it in a LayerQuantizeConfig, which asks the weight; or give "
                 "`clusters`, or quantizer.for_weight(values, name)."
             )
-        _warn_of_what_is_not_trained(name, layer)
+        if self.replaces_weight:
+            _warn_of_what_is_not_trained(name, layer)
         variables = super().build(tensor_shape, name, layer)
         variables["centroids"] = layer.add_weight(
             name=f"{name}_centroids",
-            shape=(self.clusters,),
+            shape=(int(np.sum(self.clusters)),),
             initializer="zeros",
             trainable=True,
             experimental_autocast=False,
@@ -146,6 +168,9 @@ class ClusterPreserveQuantizer(LastValueQuantizer):
             dtype=tf.int32,
             initializer="zeros",
             trainable=False,
+            # All replicas compute the same.
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
         return variables
 
@@ -161,61 +186,64 @@ class ClusterPreserveQuantizer(LastValueQuantizer):
 
     def _found_in(self, values: np.ndarray, name: str) -> Clusters:
         found = clusters_of(values, self.per_channel, self.preserve_sparsity)
-        if found.centroids.size != self.clusters:
+        if found.counts != self.clusters:
             raise ArgumentError(
                 f"{type(self).__name__}: clusters={self.clusters}, but {name} has "
-                f"{found.centroids.size} distinct values.\n"
+                f"{found.counts} distinct values.\n"
                 "  Fix: leave `clusters` out; it is counted when the values are known."
             )
         return found
 
     def preserved(self, inputs, variables) -> tf.Tensor:
         """The values that are rounded: for each weight the centroid of its cluster."""
+        return self._pulled(
+            inputs, variables, tf.convert_to_tensor(variables["lookup"])
+        )
+
+    def _pulled(self, inputs, variables, lookup) -> tf.Tensor:
         centroids = tf.cast(variables["centroids"], inputs.dtype)
-        return pulled(centroids, tf.convert_to_tensor(variables["lookup"]))
+        return pulled(centroids, inputs if self.train_lookup else None, lookup)
 
     @tf.autograph.experimental.do_not_convert
     def __call__(self, inputs, training, weights, **kwargs):
-        inputs = self.preserved(inputs, weights)
+        inputs = as_floating(inputs, type(self).__name__)
+        lookup = self._lookup(inputs, training, weights)
+        inputs = self._pulled(inputs, weights, lookup)
         return super().__call__(inputs, training, weights)
+
+    def _lookup(self, inputs, training, variables) -> tf.Tensor:
+        stored = tf.convert_to_tensor(variables["lookup"])
+        if not self.train_lookup or batches_seen() is not None:
+            return stored
+        if tf.is_tensor(training):
+            constant = tf.get_static_value(training)
+            if constant is None:
+                return tf.cond(
+                    tf.cast(training, tf.bool),
+                    lambda: self._updated(inputs, stored, variables),
+                    lambda: stored,
+                )
+            training = constant
+        return self._updated(inputs, stored, variables) if training else stored
+
+    def _updated(self, inputs, stored, variables) -> tf.Tensor:
+        """Stores the nearest centroids, and returns them."""
+        centroids = tf.cast(variables["centroids"], inputs.dtype)
+        found = nearest(
+            tf.stop_gradient(inputs), tf.stop_gradient(centroids), self.clusters
+        )
+        lookup = tf.where(tf.equal(stored, PRUNED), stored, found)
+        variables["lookup"].assign(lookup, read_value=False)
+        return lookup
 
     def get_config(self) -> dict:
         return {
             **super().get_config(),
             "preserve_sparsity": self.preserve_sparsity,
             "per_channel": self.per_channel,
+            "train_lookup": self.train_lookup,
             "clusters": self.clusters,
         }
-
-
-def pulled(centroids: tf.Tensor, lookup: tf.Tensor) -> tf.Tensor:
-    r"""The centroid of each index; 0 for -1.
-
-    $$ \frac{\partial L}{\partial c_k} = \sum_{i: k(i) = k} \frac{\partial L}{\partial w_i} $$
-
-    is dense: plain `tf.gather` would give a sparse one, which optimizers treat otherwise.
-
-    Args:
-        centroids: `(clusters,)`.
-        lookup: int32 of any shape.
-
-    Returns:
-        Tensor in the shape of `lookup`.
-    """
-    number = centroids.shape[0]
-
-    @tf.custom_gradient
-    def looked_up(centroids):
-        values = tf.gather(centroids, tf.maximum(lookup, 0))
-        zero = tf.zeros((), centroids.dtype)
-
-        def sums(dy):
-            # Negative indices are left out.
-            return tf.math.unsorted_segment_sum(dy, lookup, number)
-
-        return tf.where(tf.equal(lookup, PRUNED), zero, values), sums
-
-    return looked_up(centroids)
 
 
 def _warn_of_what_is_not_trained(name: str, layer) -> None:

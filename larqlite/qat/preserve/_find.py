@@ -19,13 +19,14 @@ class Clusters:
             has its own; ascending.
         lookup: int32 in the shape of the weight: the index of its centroid, or -1 where
             a pruned weight stays 0.
-        per_channel: whether each index of the last axis has its own centroids.
+        counts: the number of centroids; one for each index of the last axis if each has
+            its own.
         most: the largest number of distinct values that share centroids, 0 included.
     """
 
     centroids: np.ndarray
     lookup: np.ndarray
-    per_channel: bool
+    counts: int | list[int]
     most: int
 
     @property
@@ -48,19 +49,18 @@ class Clusters:
 def clusters_of(values: np.ndarray, per_channel: bool, keep_zeros: bool) -> Clusters:
     """Finds the clusters of a weight.
 
-    Equal values are one cluster wherever they are, so that neither the weight nor one of
-    its channels ever has more distinct values. Only if they are more than 1024, indices
-    of the last axis have centroids of their own.
+    Indices of the last axis have centroids of their own if the numbers of their distinct
+    values agree within 1, and these are their own: all together are more than 1024, or
+    more than half of the sum of the numbers.
 
     Args:
         values: any shape.
-        per_channel: whether they may; they have if the numbers of their distinct values
-            agree within 1.
+        per_channel: whether indices of the last axis may have centroids of their own.
         keep_zeros: whether zeros are pruned weights, no cluster.
 
     Example:
         >>> from larqlite.qat.preserve._find import clusters_of
-        >>> found = clusters_of(np.array([[0.0, 2.0], [5.0, 2.0]]), True, keep_zeros=True)
+        >>> found = clusters_of(np.array([[0.0, 2.0], [5.0, 2.0]]), False, keep_zeros=True)
         >>> found.centroids.tolist(), found.lookup.tolist()
         ([2.0, 5.0], [[-1, 0], [1, 0]])
 
@@ -69,20 +69,24 @@ def clusters_of(values: np.ndarray, per_channel: bool, keep_zeros: bool) -> Clus
     """
     centroids, indices = _distinct(values.reshape(-1), keep_zeros)
     lookup = indices.reshape(values.shape)
-    found = Clusters(centroids, lookup, False, _count(centroids, indices))
-    if found.most > MOST_CLUSTERS and per_channel and values.ndim > 1:
-        return _by_channel(values, keep_zeros) or found
+    found = Clusters(centroids, lookup, centroids.size, _count(centroids, indices))
+    if per_channel and values.ndim > 1 and values.shape[-1] > 1:
+        return _by_channel(values, keep_zeros, found) or found
     return found
 
 
-def _by_channel(values: np.ndarray, keep_zeros: bool) -> Clusters | None:
-    """The clusters of each channel, if their numbers agree within 1."""
+def _by_channel(
+    values: np.ndarray, keep_zeros: bool, found: Clusters
+) -> Clusters | None:
+    """The clusters of each channel, if they are its own; else None."""
     columns = values.reshape(-1, values.shape[-1]).T
     parts = [_distinct(column, keep_zeros) for column in columns]
-    counts = [_count(*part) for part in parts]
-    if max(counts) - min(counts) > 1:
+    most = [_count(*part) for part in parts]
+    counts = [len(centroids) for centroids, _ in parts]
+    are_shared = found.most <= MOST_CLUSTERS and found.counts <= sum(counts) / 2
+    if max(most) - min(most) > 1 or are_shared:
         return None
-    starts = np.cumsum([0, *(len(centroids) for centroids, _ in parts[:-1])])
+    starts = np.cumsum([0, *counts[:-1]])
     lookup = np.stack(
         [
             np.where(indices == PRUNED, PRUNED, indices + start)
@@ -93,8 +97,8 @@ def _by_channel(values: np.ndarray, keep_zeros: bool) -> Clusters | None:
     return Clusters(
         np.concatenate([centroids for centroids, _ in parts]),
         lookup.reshape(values.shape).astype(np.int32),
-        True,
-        max(counts),
+        counts,
+        max(most),
     )
 
 

@@ -119,11 +119,11 @@ class Default8BitClusterPreserveQuantizeScheme(_PreserveScheme):
 
     $$ w_i = q(c_{k(i)}) $$
 
-    as `ClusterPreserveQuantizer` has it: the centroids c are trained in the place of the
-    kernels, for the layers that `Default8BitPrunePreserveQuantizeScheme` names. Neither a
-    kernel nor one of its channels ever has more distinct values than at first. Kernels
-    with 1 distinct value or more than 1024 (convolutions: in a channel, if the channels'
-    numbers agree within 1) are quantized as by `Default8BitQuantizeScheme`, with a warning.
+    as `ClusterPreserveQuantizer` has it, with trained centroids c, for the layers that
+    `Default8BitPrunePreserveQuantizeScheme` names. A kernel never has more distinct values
+    than at first; if the channels of a convolution have values of their own, in numbers
+    that agree within 1, a channel never has. Kernels with 1 distinct value or more than
+    1024 (in a channel) are quantized as by `Default8BitQuantizeScheme`, with a warning.
 
     With one range for each channel a centroid that channels share has several codes; with
     `disable_per_axis=True` the file has no more codes than there are centroids.
@@ -132,12 +132,15 @@ class Default8BitClusterPreserveQuantizeScheme(_PreserveScheme):
         preserve_sparsity: whether zeros stay 0 too.
         disable_per_axis: one range for all channels of a convolution's kernel.
         depthwise: whether depthwise kernels keep their clusters and zeros too.
+        train_lookup: whether weights may change from one centroid to another, which is
+            more accurate. Otherwise kernels are not trained, only centroids.
 
     Example:
         >>> dense = tf_keras.layers.Dense(2, input_shape=(2,), name="dense")
         >>> model = tf_keras.Sequential([dense])
         >>> dense.set_weights([np.array([[0.0, 2.0], [2.0, -1.0]]), np.zeros(2)])
-        >>> scheme = lq.qat.collab_opts.Default8BitClusterPreserveQuantizeScheme()
+        >>> scheme = lq.qat.collab_opts.Default8BitClusterPreserveQuantizeScheme(
+        ...     train_lookup=False)
         >>> quantized = lq.qat.quantize_model(model, scheme=scheme)
         >>> [v.name for v in quantized.layers[-1].trainable_variables]
         ['quant_dense/kernel_centroids:0', 'quant_dense/dense/bias:0']
@@ -151,19 +154,26 @@ class Default8BitClusterPreserveQuantizeScheme(_PreserveScheme):
         preserve_sparsity: bool = True,
         disable_per_axis: bool = False,
         depthwise: bool = False,
+        train_lookup: bool = True,
     ):
         super().__init__(disable_per_axis, depthwise)
         self.preserve_sparsity = preserve_sparsity
+        self.train_lookup = train_lookup
 
     def _preserving(self, quantizer: LastValueQuantizer, per_axis: bool) -> Quantizer:
         return ClusterPreserveQuantizer(
             **quantizer.get_config(),
             preserve_sparsity=self.preserve_sparsity,
             per_channel=per_axis,
+            train_lookup=self.train_lookup,
         )
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "preserve_sparsity": self.preserve_sparsity}
+        return {
+            **super().get_config(),
+            "preserve_sparsity": self.preserve_sparsity,
+            "train_lookup": self.train_lookup,
+        }
 
 
 name_scheme("prune_preserve", Default8BitPrunePreserveQuantizeScheme)
