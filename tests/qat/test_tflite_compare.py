@@ -105,3 +105,24 @@ def test_a_file_and_data_that_are_none_are_refused(converted, tmp_path):
         qat.compare_tflite(model, b"something else", data)
     with pytest.raises(ArgumentError, match="no batch"):
         qat.compare_tflite(model, content, [])
+
+
+@pytest.mark.slow
+def test_without_ai_edge_litert_the_interpreter_of_tensorflow_runs_files(run_python):
+    printed = run_python(
+        """
+        import importlib.util, sys, warnings
+        find = importlib.util.find_spec
+        importlib.util.find_spec = lambda name, *rest: (
+            None if name == "ai_edge_litert" else find(name, *rest)
+        )
+        import numpy as np, tf_keras, larqlite as lq
+        warnings.simplefilter("error")
+        model = tf_keras.Sequential([tf_keras.layers.Dense(3, input_shape=(4,))])
+        data = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+        model = lq.qat.quantize_model(model, calibrate=data)
+        found = lq.qat.compare_tflite(model, lq.qat.to_tflite(model), data)
+        print(found.largest_steps < 1.01, "ai_edge_litert" in sys.modules)
+        """
+    )
+    assert printed.split() == ["True", "False"]

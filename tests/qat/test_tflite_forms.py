@@ -22,8 +22,10 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("scheme", ["int8", "int3"])
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [*((name, "int8") for name in NETWORKS), *((name, "int3") for name in PATTERNS)],
+)
 def test_a_form_computes_what_keras_computes(name, scheme, monkeypatch):
     float_model = NETWORKS[name]()
     data = data_for(float_model, 16)

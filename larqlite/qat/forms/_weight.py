@@ -14,7 +14,14 @@ from larqlite.qat.quantizers._along_axis import quantized_along_axis
 from larqlite.qat.quantizers._fake_quant import fake_quant
 from larqlite.qat.quantizers._gradients import nudged
 
-__all__ = ["STORED_BITS", "Weight", "has_range", "range_of", "values_to_round"]
+__all__ = [
+    "STORED_BITS",
+    "Weight",
+    "has_range",
+    "is_symmetric",
+    "range_of",
+    "values_to_round",
+]
 
 STORED_BITS = 8
 LARGEST_CODE = 127  # of an int8 weight, whose zero point is 0

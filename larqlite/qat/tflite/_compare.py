@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,112 +10,15 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite._tables import show
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.qat._annotate import require_model
 from larqlite.qat._batches import batches_of
 from larqlite.qat.tflite import _file
+from larqlite.qat.tflite._comparison import LayerComparison, TFLiteComparison
 from larqlite.qat.tflite._interpreter import Runner
 from larqlite.qat.tflite._match import Match, matches
 
-__all__ = ["LayerComparison", "TFLiteComparison", "compare_tflite"]
-
-
-@dataclasses.dataclass(frozen=True)
-class LayerComparison:
-    """One layer whose output both have as integers.
-
-    Attributes:
-        layer: its name in the model.
-        tensor: the number of the tensor in the file.
-        step: the difference between two neighbouring levels.
-        largest_steps: the largest difference, in steps.
-        share_off: the share of values that differ by more than half a step.
-    """
-
-    layer: str
-    tensor: int
-    step: float
-    largest_steps: float
-    share_off: float
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class TFLiteComparison:
-    """A model against its TFLite file.
-
-    Attributes:
-        name: of the model.
-        examples: how many there were.
-        label_agreement: the share of them with the same largest output; with outputs of
-            one value, on the same side of 0.5.
-        largest_difference: the largest difference of an output.
-        step: that of the outputs, or None where they are not quantized.
-        largest_steps: the largest difference in steps of its output, or None.
-        share_off: the share of outputs that differ by more than half a step, or None.
-        threshold: the steps from which on a layer departs.
-        first_departing: the first layer with a difference above `threshold`, or None.
-        layers: those whose outputs could be found in the file, in order.
-        unmatched: the quantized layers whose outputs could not.
-    """
-
-    name: str
-    examples: int
-    label_agreement: float
-    largest_difference: float
-    step: float | None
-    largest_steps: float | None
-    share_off: float | None
-    threshold: float
-    first_departing: str | None
-    layers: tuple[LayerComparison, ...]
-    unmatched: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """This comparison in types that JSON knows."""
-        return dataclasses.asdict(self)
-
-    def print(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Prints the comparison as a table.
-
-        Args:
-            print_fn: takes the text instead of the standard output.
-        """
-        notes = [
-            f"Labels that agree: {self.label_agreement:.2%} of {self.examples}",
-            f"Largest difference of an output: {_steps(self)}",
-            f"First layer more than {self.threshold:g} steps off: "
-            f"{self.first_departing or 'none'}",
-        ]
-        if self.unmatched:
-            notes.append(f"Not found in the file: {', '.join(self.unmatched)}")
-        show(
-            f"{self.name}: Keras against TFLite",
-            ("Layer", "Step", "Largest difference (steps)", "Off by a step"),
-            [
-                (
-                    row.layer,
-                    f"{row.step:.3g}",
-                    f"{row.largest_steps:.2f}",
-                    f"{row.share_off:.2%}",
-                )
-                for row in self.layers
-            ],
-            notes,
-            print_fn,
-        )
-
-    def __repr__(self) -> str:
-        return (
-            f'<TFLiteComparison "{self.name}": {self.label_agreement:.2%} of labels '
-            f"agree, largest difference {_steps(self)}>"
-        )
-
-
-def _steps(comparison: TFLiteComparison) -> str:
-    if comparison.largest_steps is None:
-        return f"{comparison.largest_difference:.3g}"
-    return f"{comparison.largest_steps:.2f} steps of {comparison.step:.3g}"
+__all__ = ["compare_tflite"]
 
 
 def compare_tflite(
