@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from larqlite import context, quantizers
@@ -41,7 +43,8 @@ def quantized_weights(model: tf_keras.Model) -> dict[str, QuantizedWeight]:
     """The kernels of a model that a quantizer stands before.
 
     Args:
-        model: a built tf_keras model of any kind, or a single Quant layer.
+        model: a built tf_keras model of any kind, quantization-aware ones included, or a
+            single layer.
 
     Returns:
         `QuantizedWeight` by path, in the order of the layers; the path is that of
@@ -60,18 +63,29 @@ def quantized_weights(model: tf_keras.Model) -> dict[str, QuantizedWeight]:
     """
     _require_built(model, "lq.models.quantized_weights")
     found = {}
-    for path, layer in _quant_layers(model, ""):
-        for weight, role in layer.quantized_weights.items():
-            quantizer = getattr(layer, role)
-            if quantizer is None:
-                continue
-            found[f"{path}/{weight}"] = QuantizedWeight(
-                latent=layer.latent_weight(weight).numpy(),
-                quantized=layer.quantized_weight(weight).numpy(),
-                precision=getattr(quantizer, "precision", None),
-                quantizer=quantizer,
+    for path, layer in _paths(model, ""):
+        for name, view, quantizer in _views(layer):
+            with context.quantized_scope(False):
+                latent = tf.convert_to_tensor(view).numpy()
+            with context.quantized_scope(True):
+                quantized = tf.convert_to_tensor(view).numpy()
+            found[f"{path}/{name}"] = QuantizedWeight(
+                latent, quantized, getattr(quantizer, "precision", None), quantizer
             )
     return found
+
+
+def _views(layer) -> Iterator[tuple[str, tf.Variable, object]]:
+    """Name, variable and quantizer of each quantized weight of a layer itself."""
+    if isinstance(layer, QuantLayer):
+        for name, role in layer.quantized_weights.items():
+            if getattr(layer, role) is not None:
+                yield name, getattr(layer, name), getattr(layer, role)
+    # Quantization-aware layers, whose quantizers come from a config.
+    for view, quantizer, *_ in getattr(layer, "weight_slots", ()):
+        parts = view.name.partition(":")[0].split("/")
+        name = "/".join(parts[parts.index(layer.layer.name) + 1 :])
+        yield name, view, quantizer
 
 
 def freeze(model: tf_keras.Model) -> tf_keras.Model:
@@ -175,16 +189,15 @@ def _require_built(model, where: str) -> None:
         )
 
 
-def _quant_layers(model, path: str):
-    """The Quant layers of a model with their paths, each once, in order."""
+def _paths(model, path: str):
+    """The layers of a model with their paths, each once, in order."""
     seen = set()
 
     def walk(layer, path):
         if id(layer) in seen:
             return
         seen.add(id(layer))
-        if isinstance(layer, QuantLayer):
-            yield path or layer.name, layer
+        yield path or layer.name, layer
         for child in _children(layer):
             yield from walk(child, f"{path}/{child.name}" if path else child.name)
 

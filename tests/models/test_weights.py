@@ -204,3 +204,20 @@ def test_an_unbuilt_model_is_refused_with_the_fix(function):
 
 def listed(x):
     return x if isinstance(x, (list, tuple)) else [x]
+
+
+def test_weights_of_quantization_aware_layers_are_there_too():
+    model = tf_keras.Sequential(
+        [tf_keras.layers.Conv2D(4, 3, input_shape=(8, 8, 2), name="conv")]
+    )
+    data = np.random.default_rng(0).normal(size=(4, 8, 8, 2)).astype("float32")
+    quantized = lq.qat.quantize_model(model, scheme="int3", calibrate=data)
+    (path, weight), *others = lq.models.quantized_weights(quantized).items()
+    assert (path, others, weight.precision) == ("quant_conv/kernel", [], 3)
+    latent = model.layers[0].kernel.numpy()
+    np.testing.assert_array_equal(weight.latent, latent)
+    # Seven levels in each output channel, the largest magnitude at code 3.
+    step = np.abs(latent).max(axis=(0, 1, 2)) / 3
+    np.testing.assert_allclose(
+        weight.quantized, np.round(latent / step) * step, atol=1e-6
+    )
