@@ -13,12 +13,19 @@ NOTHING = "–"
 
 def layers_table() -> str:
     """Rules as a Markdown table, layers with equal rules in one row."""
-    from larqlite.qat._registry import RULES
+    from larqlite.qat import _registry
 
+    outputs = {_registry._always: "yes", _registry._never: NOTHING}
     names = defaultdict(list)
-    for cls, rule in RULES.items():
-        if cls.__module__.startswith(PACKAGES):  # not what a page or a test has added
-            names[_parts(rule)].append(f"`{cls.__name__}`")
+    for cls, rule in _registry.RULES.items():
+        if not cls.__module__.startswith(PACKAGES):
+            continue  # a page or a test has added it
+        name = f"`{cls.__name__}`"
+        if rule.outputs not in outputs:
+            name += f" ({rule.outputs.__doc__})"
+        activation = "yes" if rule.activations else NOTHING
+        parts = (_weights(rule), activation, outputs.get(rule.outputs, "depends"))
+        names[parts].append(name)
     rows = [("layers", "weights", "activation", "output"), ("---",) * 4]
     rows += [
         (", ".join(classes), *parts)
@@ -27,17 +34,14 @@ def layers_table() -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _parts(rule) -> tuple[str, str, str]:
-    """What a rule quantizes, in words: weights, activation, output."""
-    from larqlite.qat._registry import _always, _never
-
-    weights = "<br>".join(
-        f"`{path}`, {'each channel' if per_axis else 'as a whole'}"
-        for path, per_axis in rule.weights.items()
+def _weights(rule) -> str:
+    return (
+        "<br>".join(
+            f"`{path}`, {'each channel' if per_axis else 'as a whole'}"
+            for path, per_axis in rule.weights.items()
+        )
+        or NOTHING
     )
-    known = {_always: "yes", _never: NOTHING}
-    outputs = known.get(rule.outputs, rule.outputs.__doc__)
-    return weights or NOTHING, "yes" if rule.activations else NOTHING, outputs
 
 
 def _by_how_much(row) -> list[bool]:
