@@ -76,7 +76,8 @@ def quantize_apply(
 
     Args:
         model: a built Sequential or functional tf_keras model with annotated layers.
-        scheme: "int8" (the default), "int1" to "int16", "binary", "float"; a
+        scheme: "int8" (the default), "int1" to "int16", "binary", "float",
+            "prune_preserve", "cluster_preserve" (`lq.qat.collab_opts`); a
             `QuantizeScheme`; or a dictionary from patterns of layer names (as in
             `"block*"`) or layer classes to one of these or a `QuantizeConfig`; the first
             that fits counts, and such layers need no annotation.

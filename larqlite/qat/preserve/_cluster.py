@@ -50,8 +50,8 @@ class ClusterPreserveQuantizer(LastValueQuantizer):
         preserve_sparsity: whether zeros are pruned weights that stay 0. Otherwise they
             are a cluster like others.
         per_channel: whether indices of the last axis may have centroids of their own.
-            They have if the numbers of their distinct values agree within 1 and few of
-            the values are in several of them.
+            They have if the numbers of their distinct values agree within 1 and none but
+            0 is in two of them, or all together are more than 1024.
         train_lookup: whether weights may change to a centroid that has come nearer.
         clusters: number of centroids, or a list with one for each index of the last
             axis; None until the values of the weight are known.

@@ -50,8 +50,8 @@ def clusters_of(values: np.ndarray, per_channel: bool, keep_zeros: bool) -> Clus
     """Finds the clusters of a weight.
 
     Indices of the last axis have centroids of their own if the numbers of their distinct
-    values agree within 1, and these are their own: all together are more than 1024, or
-    more than half of the sum of the numbers.
+    values agree within 1, and no value but 0 is in two of them, or all together are more
+    than 1024.
 
     Args:
         values: any shape.
@@ -83,7 +83,10 @@ def _by_channel(
     parts = [_distinct(column, keep_zeros) for column in columns]
     most = [_count(*part) for part in parts]
     counts = [len(centroids) for centroids, _ in parts]
-    are_shared = found.most <= MOST_CLUSTERS and found.counts <= sum(counts) / 2
+    different = sum(np.count_nonzero(centroids) for centroids, _ in parts)
+    are_shared = (
+        found.most <= MOST_CLUSTERS and np.count_nonzero(found.centroids) < different
+    )
     if max(most) - min(most) > 1 or are_shared:
         return None
     starts = np.cumsum([0, *counts[:-1]])
