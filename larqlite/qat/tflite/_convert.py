@@ -45,6 +45,8 @@ class TFLiteModel(bytes):
             f"<TFLiteModel: {len(self)} bytes, {len(self.float_layers)} float layers>"
         )
 
+    __str__ = __repr__  # the content as text is of no use to anyone
+
 
 def to_tflite(
     model: tf_keras.Model,
