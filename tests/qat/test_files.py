@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -131,14 +132,26 @@ LOAD_ALL = """
 """
 
 
+QUICK, LARGE = ("mixed", "named"), ("nested", "attention", "recurrent")
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A folder with all models in all formats, and what they do before and after a step."""
-    import pickle
+    """Folders with models in all formats, and what they do before and after a step."""
+    folders = {}
 
-    folder = tmp_path_factory.mktemp("saved")
+    def folder_of(names):
+        if names not in folders:
+            folders[names] = tmp_path_factory.mktemp("saved")
+            _save(names, folders[names])
+        return folders[names]
+
+    return folder_of
+
+
+def _save(names, folder):
     expected = {}
-    for name in MODELS:
+    for name in names:
         tf_keras.backend.clear_session()
         model, x = compiled(name)
         for ending in FORMATS.values():
@@ -156,14 +169,16 @@ def saved(tmp_path_factory):
             after = {".keras": resumed, ".h5": resumed, "": afresh}
         expected[name] = (x, y, before, after)
     (folder / "expected.pickle").write_bytes(pickle.dumps(expected))
-    return folder
 
 
 @pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("names", [QUICK, pytest.param(LARGE, marks=pytest.mark.slow)])
 def test_all_load_in_a_fresh_process_without_a_scope_and_train_on_as_if_never_saved(
-    kind, saved, run_python
+    names, kind, saved, run_python
 ):
-    printed = run_python(LOAD_ALL.format(folder=str(saved), ending=FORMATS[kind]))
+    printed = run_python(
+        LOAD_ALL.format(folder=str(saved(names)), ending=FORMATS[kind])
+    )
     assert json.loads(printed.strip().splitlines()[-1]) == []
 
 
@@ -263,7 +278,7 @@ def test_annotated_models_can_be_saved_and_quantized_later(kind, tmp_path):
     np.testing.assert_array_equal(later(x), now(x))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["mixed", "named", "nested", "attention"])
 def test_clone_model_gives_the_same_layers_with_weights_of_their_own(name):
     model, x, scheme = MODELS[name]()
     quantized = qat.quantize_model(model, scheme=scheme, calibrate=x)
