@@ -8,7 +8,7 @@ from larqlite._registration import register_object
 from larqlite.errors import ArgumentError, UnsupportedModelError, require_tf_keras
 from larqlite.models._graph import is_functional
 from larqlite.qat._config import QuantizeConfig
-from larqlite.qat._wrapper import layer_from
+from larqlite.qat._inner import layer_from
 
 __all__ = ["QuantizeAnnotate", "quantize_annotate_layer", "quantize_annotate_model"]
 
