@@ -70,8 +70,8 @@ def test_calibrated_it_stays_near_to_float_and_the_given_model_is_not_changed(na
     quantized = qat.quantize_model(model, calibrate=x)
     difference, extent = differences(model, quantized, x)
     # In steps of the output: some for the inputs, the kernels, and the output itself.
-    # Fourteen are for long sums; TFMOT's own layers of this size reach nine.
-    assert difference < 14 * extent / 255
+    # With three seeds, the largest seen of all cases was 5.0, the median 0.9.
+    assert difference < 6 * extent / 255
     if name in EXACT:
         step = 3 / 255
         assert difference <= step / 2 * 1.01
@@ -145,7 +145,7 @@ def test_in_mixed_precision_variables_stay_float32_and_training_moves_them(
         assert {w.dtype for w in floating} == {tf.float32}
         difference, extent = differences(model, quantized, x)
         coarse = 2**-7 if "bfloat" in policy else 2**-10
-        assert difference < (14 / 255 + 4 * coarse) * extent
+        assert difference < (6 / 255 + 4 * coarse) * extent
         if quantized.trainable_weights:
             before = [w.numpy() for w in quantized.trainable_weights]
             quantized.compile(tf_keras.optimizers.SGD(0.1), "mse")
