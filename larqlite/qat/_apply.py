@@ -17,7 +17,7 @@ from larqlite.qat._config import QuantizeConfig
 from larqlite.qat._graph import Entry, Graph
 from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat._layout import QuantizeLayoutTransform
-from larqlite.qat._schemes import FLOAT, get_schemes
+from larqlite.qat._scheme_names import FLOAT, get_schemes
 from larqlite.qat._wrapper import QuantizeWrapperV2
 
 __all__ = ["quantize_apply", "quantize_model"]
