@@ -154,7 +154,9 @@ def quantize_graph(
     model = Builder(prefix or "", where).model(graph)
     if calibrate is not None:
         set_ranges(model, calibrate)
-    else:
+    elif any(
+        isinstance(m, (QuantizeWrapperV2, QuantizeLayer)) for m in model.submodules
+    ):
         log.warning(
             '%s: the ranges of "%s" are not set yet, so that its outputs mean nothing '
             "before it is trained or calibrated. Fix: %s(..., calibrate=data), "
@@ -187,16 +189,22 @@ def _choose_schemes(graph: Graph, schemes, where: str) -> None:
                 for inner in entry.graph.entries():
                     inner.is_annotated = True
                 entry.config = None
-    any_chosen = False
+    any_chosen = any_annotated = False
     for part in graph.graphs():
         for entry in part.entries():
             if entry.graph is None:
                 any_chosen |= _choose(entry, schemes, unused)
+                any_annotated |= entry.is_annotated
     if unused:
         names = [e.name for part in graph.graphs() for e in part.entries()]
         raise ArgumentError(
             f"{where}: no layer fits {', '.join(map(repr, sorted(unused, key=str)))} of "
             f"the scheme.\n  Fix: the layers are {', '.join(names)}."
+        )
+    if not any_chosen and any_annotated:
+        raise ArgumentError(
+            f'{where}: the scheme leaves every layer of "{graph.model.name}" float.\n'
+            '  Fix: give some layers a width, e.g. {"dense*": "int8"}.'
         )
     if not any_chosen:
         raise ArgumentError(

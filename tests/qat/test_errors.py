@@ -415,3 +415,16 @@ def test_unset_ranges_are_warned_of_once_and_calibrated_ones_not(caplog):
     caplog.clear()
     qat.quantize_model(sequential(dense()), calibrate=X)
     assert caplog.text == ""
+
+
+def test_a_scheme_that_leaves_all_layers_float_is_told_so():
+    model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+    with pytest.raises(ArgumentError, match=r"every layer .* float"):
+        qat.quantize_model(model, scheme="float")
+
+
+def test_a_model_without_ranges_is_not_warned_of_them(caplog):
+    dense = [tf_keras.layers.Dense(4, name=name) for name in ("a", "b", "c")]
+    model = tf_keras.Sequential([tf_keras.Input((4,)), *dense])
+    qat.binarize(model, ends="float")
+    assert "ranges" not in caplog.text
