@@ -24,18 +24,22 @@ def _names_in_docstring_examples(request):
 
 @pytest.fixture(autouse=True)
 def _registrations_end_with_the_test():
-    """Takes back the quantizers and functions that a test or an example registers."""
+    """Takes back what a test or an example registers."""
     import tf_keras
 
     # All that registers anything, so that the first test to import it does not undo it.
     import larqlite_zoo.training  # noqa: F401
     from larqlite._registration import NamedFunction
+    from larqlite.models._kinds import KINDS
+    from larqlite.qat._registry import RULES
     from larqlite.quantizers import _registry
 
     stores = (
         tf_keras.saving.get_custom_objects(),
         _registry._by_name,
         NamedFunction.known,
+        KINDS,
+        RULES,
     )
     kept = [(store, store.copy()) for store in stores]
     entries = list(_registry._entries)

@@ -95,6 +95,7 @@ def freeze(model: tf_keras.Model) -> tf_keras.Model:
     values in every file format. Kernel quantizers become
     `NoOp(precision)`, which leaves values as they are and keeps the bit width
     for the summary; input quantizers stay, since they belong to the computation.
+    Quantization-aware layers stay what they are, with quantized values in them.
 
     Args:
         model: a built Sequential or functional tf_keras model; nested models,

@@ -1,6 +1,6 @@
 """A model as a graph that passes edit: uses of layers, and the edges between them.
 
-`Graph.of(model)` reads a Sequential or functional model; `graph.build(...)` makes a new
+`Graph.of(model)` reads a Sequential or functional model; `_build.Builder` makes a new
 model from what the passes left. The layers of the model that was read are never called.
 """
 

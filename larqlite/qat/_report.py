@@ -36,7 +36,7 @@ class LayerReport:
         status: "quantized"; "fused": another layer quantizes its output; "skipped".
         weights: bits by name of the weight, without biases.
         biases: bits by name of the bias.
-        activations: bits by attribute of the activation function, 32 if not quantized.
+        activations: bits by name of the activation function, 32 if not quantized.
         inputs: bits that the layer itself makes of its inputs, or None.
         outputs: bits of what comes out, or None if this layer does not quantize it.
         reason: why it is fused or skipped, or a remark.

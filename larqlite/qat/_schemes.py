@@ -8,6 +8,7 @@ from typing import Any
 import tf_keras
 
 from larqlite._registration import register_object
+from larqlite.errors import UnsupportedLayerError
 from larqlite.qat import quantizers
 from larqlite.qat._config import LayerQuantizeConfig, QuantizeConfig
 from larqlite.qat._layout import QuantizeLayoutTransform
@@ -195,6 +196,19 @@ class Default8BitQuantizeScheme(DefaultNBitQuantizeScheme):
         return {"disable_per_axis": self.disable_per_axis}
 
 
+class _NoLayers(QuantizeRegistry):
+    """Wraps no layer."""
+
+    def supports(self, layer: Layer) -> bool:
+        return False
+
+    def get_quantize_config(self, layer: Layer) -> QuantizeConfig:
+        raise UnsupportedLayerError(
+            f'larqlite.qat: the layer "{layer.name}" is not wrapped by this scheme.\n'
+            "  Fix: ask `supports(layer)` first."
+        )
+
+
 class BinaryScheme(QuantizeScheme):
     """Layers with kernels become larqlite's Quant layers; the rest stays float.
 
@@ -229,13 +243,10 @@ class BinaryScheme(QuantizeScheme):
         self.input_quantizer_of_layers = input_quantizer
 
     def get_quantize_registry(self) -> QuantizeRegistry:
-        raise NotImplementedError  # the pass `binary` replaces layers instead
+        return _NoLayers()  # the pass `binary` replaces layers instead
 
     def input_quantizer(self) -> None:
         return None
 
     def tensor_quantizer(self) -> None:
-        return None
-
-    def config_of(self, layer: Layer) -> None:
         return None

@@ -97,7 +97,10 @@ def _require_zero_point(layer, role, quantizer, where) -> None:
 def _require_range(layer, role, quantizer, variables, where) -> None:
     if role == "weight":
         return
-    minimum, maximum = (float(np.min(end)) for end in range_of(quantizer, variables))
+    minimum, maximum = (
+        float(np.min(end)) + 0.0
+        for end in range_of(quantizer, variables)  # no -0
+    )
     unset = {AllValuesQuantizer: (0.0, 0.0), MovingAverageQuantizer: (-6.0, 6.0)}
     if (minimum, maximum) == unset.get(type(quantizer)):
         raise ArgumentError(

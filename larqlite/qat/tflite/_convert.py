@@ -27,6 +27,7 @@ __all__ = ["TFLiteModel", "to_tflite"]
 
 log = logging.getLogger("larqlite.qat")
 INPUTS = ("float32", "int8")
+_NO_NEWS = ("with ops with unsaved custom gradients", "Assets written to")
 
 
 class TFLiteModel(bytes):
@@ -146,7 +147,8 @@ def _quiet() -> Iterator[None]:
     """Without what the converter says of every model that brings its ranges along."""
 
     def is_news(record: logging.LogRecord) -> bool:
-        return "with ops with unsaved custom gradients" not in record.getMessage()
+        message = record.getMessage()
+        return not any(part in message for part in _NO_NEWS)
 
     loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
     with warnings.catch_warnings():
