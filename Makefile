@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Processes that share the tests, a file at a time.
+PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 PINS := setup.cfg pyproject.toml constraints.txt
@@ -18,7 +20,7 @@ demo: $(VENV)/.run-ready ## train a small binary network on real images (under 3
 	$(BIN)/lq demo $(ARGS)
 
 test: $(VENV)/.dev-ready ## run the tests, the examples in docstrings and the notebooks
-	$(BIN)/python -m pytest -m "not slow" --nbmake $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m "not slow" --nbmake $(ARGS)
 
 test-all: $(VENV)/.dev-ready ## the same with the slow tests
 	$(BIN)/python -m pytest --nbmake $(ARGS)

@@ -291,8 +291,8 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
         if self._quantizer is not None:
             name = getattr(self._quantizer, "__name__", None)
             parts.append(f"quantizer={name or type(self._quantizer).__name__}")
-        if self._precision is not None:
-            parts.append(f"precision={self._precision}")
+        if self.precision is not None:
+            parts.append(f"precision={self.precision}")
         if tf.executing_eagerly() and not getattr(self, "_in_graph_mode", False):
             parts.append(f"numpy={self.numpy()!r}")
         return f"<QuantizedVariable '{self.name}' {' '.join(parts)}>"

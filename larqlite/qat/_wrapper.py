@@ -217,7 +217,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         stand_ins = {
             id(variable)
             for placed in self._placed.weights
-            if placed.is_replaced
+            if hasattr(placed.quantizer, "preserved")
             for variable in placed.variables.values()
         }
         return [
