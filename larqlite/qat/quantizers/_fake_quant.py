@@ -97,11 +97,14 @@ def _same(dy):
 
 def _with_one_range(x, minimum, maximum, bits, narrow_range, bounds) -> tf.Tensor:
     arguments = {"num_bits": bits, "narrow_range": narrow_range}
+    mask = _gradients.kernel
+    if bounds is not None and _is_never_negative(x):
+        mask = _gradients.up_to_largest
 
     def pull_back(dy):
         if bounds is None or _gradients.small(x):
-            return _gradients.kernel(dy, x, minimum, maximum, arguments)
-        return _gradients.kernel_if_outside(dy, x, minimum, maximum, arguments, bounds)
+            return mask(dy, x, minimum, maximum, arguments)
+        return _gradients.if_outside(mask, dy, x, minimum, maximum, arguments, bounds)
 
     @tf.custom_gradient
     def quantized(x):

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-__all__ = ["divided", "kernel", "kernel_if_outside", "linear", "nudged", "small"]
+__all__ = [
+    "divided",
+    "kernel",
+    "if_outside",
+    "linear",
+    "nudged",
+    "small",
+    "up_to_largest",
+]
 
 # Elements of one example, from which on a branch costs less than what it may save.
 WORTH_A_BRANCH = 2048
@@ -36,16 +44,24 @@ def kernel(dy, x, minimum, maximum, arguments) -> tf.Tensor:
     )[0]
 
 
-def kernel_if_outside(dy, x, minimum, maximum, arguments, bounds) -> tf.Tensor:
-    """The same where no value can be outside, without a look at them.
+def up_to_largest(dy, x, minimum, maximum, arguments) -> tf.Tensor:
+    """The same for `x` >= 0, which cannot be below a range that holds 0, in two passes."""
+    _, highest, _ = nudged(minimum, maximum, **arguments)
+    # ReluGrad, dy where its second argument is positive, is one pass.
+    distance = tf.math.nextafter(highest, float("inf")) - x
+    return tf.raw_ops.ReluGrad(gradients=dy, features=distance)
 
-    The operation goes through its inputs three times, as it sums what is outside too.
+
+def if_outside(mask, dy, x, minimum, maximum, arguments, bounds) -> tf.Tensor:
+    """The same by `mask`, or `dy` without a look at `x` where no value can be outside.
+
+    `kernel` goes through its inputs three times, as it sums what is outside too.
     """
     lowest, highest, _ = nudged(minimum, maximum, **arguments)
     return tf.cond(
         (lowest <= bounds[0]) & (bounds[1] <= highest),
         lambda: tf.identity(dy),
-        lambda: kernel(dy, x, minimum, maximum, arguments),
+        lambda: mask(dy, x, minimum, maximum, arguments),
     )
 
 
