@@ -150,6 +150,8 @@ def quantize_graph(
     """`quantize_apply` for a graph, on behalf of the function named `where`."""
     schemes = get_schemes(scheme, where)
     _choose_schemes(graph, schemes, where)
+    for part in graph.graphs():
+        part.prefix = prefix or ""
     _layout(graph).apply(graph)
     model = Builder(prefix or "", where).model(graph)
     if calibrate is not None:

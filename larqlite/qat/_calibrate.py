@@ -65,7 +65,7 @@ def calibrate(
     kept = [(v, v.numpy()) for v in model.variables if not v.trainable]
     try:
         _observe_all(model, batches, where)
-    except Exception:
+    except BaseException:  # Ctrl-C leaves no half-set ranges either
         for variable, value in kept:
             variable.assign(value)
         raise

@@ -103,6 +103,7 @@ class Graph:
         inputs: `(input layer, edge)` for each input.
         uses: the calls, in order of computation.
         outputs: the edges that the model returns.
+        prefix: goes before the names of layers that are quantized.
     """
 
     def __init__(self, model: tf_keras.Model, is_nested: bool = False):
@@ -111,6 +112,7 @@ class Graph:
         self.inputs: list[tuple[Layer, Edge]] = []
         self.uses: list[Use] = []
         self.outputs: list[Edge] = []
+        self.prefix = ""
         self._readers: dict[int, list] | None = None
 
     @classmethod

@@ -199,3 +199,18 @@ def test_calibrated_outputs_are_near_to_float_and_uncalibrated_ones_not():
     step = np.ptp(2 * x) / 255
     mean_only = np.quantile(np.abs(quantized(x) - model(x)), 0.9)
     assert mean_only < 1.6 * step
+
+
+def test_ctrl_c_leaves_the_ranges_as_they_were():
+    model = tf_keras.Sequential([tf_keras.layers.ReLU(input_shape=(2,))])
+    quantized = qat.quantize_model(model, calibrate=np.float32([[0.0, 3.0]]))
+    before = quantized.get_weights()
+
+    def batches():
+        yield np.float32([[50.0, 70.0]])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        qat.calibrate(quantized, batches())
+    for kept, found in zip(before, quantized.get_weights(), strict=True):
+        np.testing.assert_array_equal(kept, found)

@@ -253,3 +253,15 @@ def test_a_layer_that_is_used_elsewhere_too_keeps_its_relu(caplog):
     function = quantized.get_layer("quant_conv").layer.activation.function
     assert function is tf_keras.activations.relu
     assert "its sign is always +1" in caplog.text
+
+
+@pytest.mark.parametrize(("prefix", "expected"), [("q_", "q_inner"), (None, "inner")])
+def test_binary_layers_have_the_prefix_that_was_asked_for(prefix, expected):
+    dense = [tf_keras.layers.Dense(4, name=name) for name in ("first", "inner", "last")]
+    model = tf_keras.Sequential([tf_keras.Input((4,)), *dense])
+    binary = qat.quantize_apply(
+        model, {"inner": "binary", "*": "int8"}, quantized_layer_name_prefix=prefix
+    )
+    assert [
+        type(layer).__name__ for layer in binary.layers if layer.name == expected
+    ] == ["QuantDense"]

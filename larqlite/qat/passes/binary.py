@@ -65,7 +65,7 @@ def run(graph: Graph) -> None:
         _read_signs(graph, use, {id(u.entry) for u in binary})
     for use in binary:
         if not use.entry.is_new:
-            _become_quantized(use.entry)
+            _become_quantized(use.entry, graph.prefix)
     for entry in graph.entries():
         if isinstance(entry.scheme, BinaryScheme):
             entry.scheme = None
@@ -116,12 +116,12 @@ def _all_binary(graph: Graph, source: Use, reader: Use, binary: set[int]) -> boo
     )
 
 
-def _become_quantized(entry: Entry) -> None:
+def _become_quantized(entry: Entry, prefix: str) -> None:
     old, scheme = entry.layer, entry.scheme
     config = {**old.get_config(), **entry.changes}
     quant_class = QUANT_CLASS[type(old)]
     config["input_quantizer"] = scheme.input_quantizer_of_layers
-    config["name"] = f"quant_{old.name}"
+    config["name"] = f"{prefix}{old.name}"
     copies = []
     for kernel, role in quant_class.quantized_weights.items():
         constraint = kernel.removesuffix("_kernel") + "_constraint"
