@@ -45,6 +45,7 @@ __all__ = [
     "context",
     "errors",
     "datasets",
+    "deploy",
     "layers",
     "math",
     "metrics",
@@ -53,16 +54,22 @@ __all__ = [
     "plot",
     "qat",
     "quantizers",
+    "runtime",
     "utils",
     "variables",
 ]
 
-_IMPORTED_WHEN_USED = ("datasets", "plot")
+_IMPORTED_WHEN_USED = {
+    "datasets": "larqlite.datasets",
+    "deploy": "larqlite.deploy",
+    "plot": "larqlite.plot",
+    "runtime": "larqlite_runtime",
+}
 
 
 def __getattr__(name: str):
     if name in _IMPORTED_WHEN_USED:
-        return importlib.import_module(f"larqlite.{name}")
+        return importlib.import_module(_IMPORTED_WHEN_USED[name])
     raise AttributeError(f"module 'larqlite' has no attribute {name!r}")
 
 

@@ -1,0 +1,346 @@
+"""The graph that converters write: nodes, constants, weights, and the values between."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Shape = tuple[int | None, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """A tensor between two layers.
+
+    Attributes:
+        name: of the tensor in the file.
+        shape: sizes as in Keras, None for the batch, which comes first.
+        is_moved: whether the file holds it channels first where Keras has the channels
+            last.
+        levels: which values it holds, if these are few: "sign" (-1, +1), "heaviside"
+            (0, 1), "ternary" (-1, 0, 1), "steps:k" (0, 1/n, ..., 1 with n = 2^k - 1);
+            else None.
+    """
+
+    name: str
+    shape: Shape
+    is_moved: bool = False
+    levels: str | None = None
+
+    @property
+    def rank(self) -> int:
+        """The number of axes, the batch included."""
+        return len(self.shape)
+
+    @property
+    def stored_shape(self) -> Shape:
+        """Sizes in the order of the file."""
+        return channels_moved(self.shape) if self.is_moved else self.shape
+
+    def stored_axis(self, axis: int) -> int:
+        """The axis of the file that is `axis` (of either sign) in Keras."""
+        axis %= self.rank
+        if not self.is_moved or axis == 0:
+            return axis
+        return 1 if axis == self.rank - 1 else axis + 1
+
+    def with_levels(self, levels: str | None) -> Value:
+        """The same tensor, known to hold these levels."""
+        return dataclasses.replace(self, levels=levels)
+
+
+@dataclasses.dataclass
+class Node:
+    """One operation of the file; attributes as Python values."""
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    name: str
+    domain: str
+    attributes: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredWeight:
+    """A weight of the summary: which layer holds it, bits of a value, their number."""
+
+    layer: str
+    bits: int
+    count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Normalization:
+    """A scale and an offset that stand for a batch normalization.
+
+    Attributes:
+        layer: the Keras layer.
+        source: name of the tensor that it normalizes.
+        scale, offset: names of the two initializers.
+        output: name of the normalized tensor.
+        channel_axis: of the stored tensor.
+    """
+
+    layer: Any
+    source: str
+    scale: str
+    offset: str
+    output: str
+    channel_axis: int
+
+
+class Writer:
+    """Collects what an ONNX file will hold.
+
+    Attributes:
+        path: of the layer that is being converted, `"block/conv"`.
+        nodes: in the order in which they run.
+        constants: initializers by name.
+        weights: those of them that the summary counts.
+        scales: names of those that were derived from weights and are not counted.
+        shapes: sizes of tensors in the file, by name, where they are known.
+        normalizations: batch normalizations, for the passes over the finished graph.
+        packed: packed layers, likewise.
+        notes: remarks for the report.
+    """
+
+    def __init__(self):
+        self.path = ""
+        self.nodes: list[Node] = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.weights: dict[str, StoredWeight] = {}
+        self.scales: list[str] = []
+        self.shapes: dict[str, Shape] = {}
+        self.normalizations: list[Normalization] = []
+        self.packed: list[Any] = []
+        self.notes: list[str] = []
+        self._tensor_names: set[str] = set()
+        self._node_names: set[str] = set()
+        self._constant_of: dict[tuple, str] = {}
+        self._weight_of: dict[Any, str] = {}
+        self._transposed: dict[str, Value] = {}
+
+    # Nodes and constants.
+
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        *,
+        name: str | None = None,
+        domain: str = "",
+        outputs: int = 1,
+        **attributes,
+    ) -> str | list[str]:
+        """Adds an operation.
+
+        Args:
+            op: its type, e.g. `"Conv"`.
+            inputs: names of tensors, "" for one that is left out.
+            name: of the node; that of the layer and the type by default.
+            domain: "" for the standard operations.
+            outputs: how many there are.
+            **attributes: those of the operation; None leaves one out.
+
+        Returns:
+            The name of its output, or a list of names if there are several.
+        """
+        wanted = name or f"{self.path}/{op}"
+        name = _unique(wanted, self._node_names)
+        names = [self.tensor_name(f"{name}:{i}") for i in range(outputs)]
+        kept = {key: value for key, value in attributes.items() if value is not None}
+        self.nodes.append(Node(op, tuple(inputs), tuple(names), name, domain, kept))
+        return names[0] if outputs == 1 else names
+
+    def tensor_name(self, wanted: str) -> str:
+        """A name that no tensor has yet: `wanted`, or with a number added to it."""
+        return _unique(wanted, self._tensor_names)
+
+    def constant(self, array: Any, name: str | None = None) -> str:
+        """An initializer that is no weight: a shape, axes, a bound.
+
+        Args:
+            array: its values; Python integers become int64, floats float32.
+            name: what it is, for readers of the file.
+
+        Returns:
+            Its name. Equal constants are stored once.
+        """
+        array = _as_array(array)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constant_of:
+            text = name or "x".join(map(str, array.ravel()[:6])) or "empty"
+            stored = self.tensor_name(f"constants/{text}")
+            self.constants[stored] = array
+            self._constant_of[key] = stored
+        return self._constant_of[key]
+
+    def weight(
+        self,
+        layer_path: str,
+        name: str,
+        array: Any,
+        bits: int = 32,
+        count: int | None = None,
+        variable: Any = None,
+    ) -> str:
+        """An initializer that the summary counts.
+
+        Args:
+            layer_path: path of the layer that holds it.
+            name: of the weight in it, `"kernel"`.
+            array: float32 values, or packed bytes.
+            bits: of one value, as the summary has it.
+            count: number of values, if they are packed.
+            variable: the Keras variable, if other layers may hold it too.
+
+        Returns:
+            Its name; the same one if it was stored before.
+        """
+        array = _as_array(array)
+        key = (layer_path, name)
+        shared = (id(variable), array.dtype.str, array.shape, array.tobytes())
+        stored = self._weight_of.get(key)
+        if stored is None and variable is not None:
+            stored = self._weight_of.get(shared)
+        if stored is None:
+            stored = self.tensor_name(f"{layer_path}/{name}")
+            self.constants[stored] = array
+            count = array.size if count is None else count
+            self.weights[stored] = StoredWeight(layer_path, bits, count)
+            if variable is not None:
+                self._weight_of[shared] = stored
+        self._weight_of[key] = stored
+        return stored
+
+    def scale(self, layer_path: str, name: str, array: Any) -> str:
+        """An initializer derived from weights, which the summary does not count.
+
+        Args:
+            layer_path: path of the layer.
+            name: what it is, `"kernel_scale"`.
+            array: its values.
+
+        Returns:
+            Its name; the same one if it was stored before.
+        """
+        key = (layer_path, name)
+        if key not in self._weight_of:
+            stored = self.tensor_name(f"{layer_path}/{name}")
+            self.constants[stored] = _as_array(array)
+            self.scales.append(stored)
+            self._weight_of[key] = stored
+        return self._weight_of[key]
+
+    # Values.
+
+    def value(
+        self,
+        name: str,
+        shape: Shape,
+        like: Value | None = None,
+        is_moved: bool | None = None,
+        levels: str | None = None,
+    ) -> Value:
+        """A tensor with its sizes, which the file will state.
+
+        Args:
+            name: of the tensor.
+            shape: as in Keras, batch first.
+            like: a value stored in the same order, instead of `is_moved`.
+            is_moved: whether it is stored channels first where Keras has them last.
+            levels: see `Value`.
+        """
+        if is_moved is None:
+            is_moved = like is not None and like.is_moved
+        value = Value(name, tuple(shape), bool(is_moved), levels)
+        self.shapes[name] = value.stored_shape
+        return value
+
+    def channels_first(self, value: Value) -> Value:
+        """A value that is channels last in Keras, stored channels first.
+
+        Values of fewer than three axes stay as they are.
+        """
+        if value.is_moved or value.rank < 3:
+            return value
+        last = value.rank - 1
+        return self._turned(value, True, (0, last, *range(1, last)))
+
+    def channels_last(self, value: Value) -> Value:
+        """A value stored in the order that Keras has it in."""
+        if not value.is_moved:
+            return value
+        return self._turned(value, False, (0, *range(2, value.rank), 1))
+
+    def image(self, value: Value, data_format: str) -> Value:
+        """A value stored channels first, for a layer of a data format."""
+        if data_format == "channels_last":
+            return self.channels_first(value)
+        return self.channels_last(value)
+
+    def _turned(self, value: Value, is_moved: bool, order: tuple[int, ...]) -> Value:
+        if value.name not in self._transposed:
+            name = self.node("Transpose", [value.name], perm=list(order))
+            turned = self.value(name, value.shape, is_moved=is_moved)
+            self._transposed[value.name] = turned
+            self._transposed[name] = value
+        return self._transposed[value.name].with_levels(value.levels)
+
+    def normalize(
+        self, value: Value, layer: Any, scale: Any, offset: Any, axis: int = -1
+    ) -> Value:
+        """`value * scale + offset`, in place of a batch normalization.
+
+        Later passes may fold the scale of a packed kernel into `scale`, and move
+        `offset` by a few units in the last place so that a sign that follows is the
+        one of Keras for every accumulator.
+
+        Args:
+            value: what is normalized.
+            layer: the Keras layer; it is evaluated by those passes.
+            scale: `(channels,)`, float32.
+            offset: likewise.
+            axis: of the channels in Keras' shape.
+        """
+        stored_axis = value.stored_axis(axis)
+        broadcast = (-1, *[1] * (value.rank - 1 - stored_axis))
+        names = [
+            self.weight(self.path, name, _as_array(array).reshape(broadcast))
+            for name, array in (("scale", scale), ("offset", offset))
+        ]
+        product = self.node("Mul", [value.name, names[0]], name=f"{self.path}/scaled")
+        self.value(product, value.shape, like=value)
+        total = self.node("Add", [product, names[1]], name=self.path)
+        self.normalizations.append(
+            Normalization(layer, value.name, *names, total, stored_axis)
+        )
+        return self.value(total, value.shape, like=value)
+
+
+def channels_moved(shape: Shape) -> Shape:
+    """`(batch, ..., channels)` as `(batch, channels, ...)`."""
+    return (shape[0], shape[-1], *shape[1:-1])
+
+
+def _as_array(array: Any) -> np.ndarray:
+    array = np.asarray(array)
+    if array.dtype == np.float64:
+        return array.astype(np.float32)
+    if array.dtype.kind == "i" and array.dtype != np.int32:
+        return array.astype(np.int64)
+    return np.ascontiguousarray(array) if array.ndim else array
+
+
+def _unique(wanted: str, taken: set[str]) -> str:
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        stem, colon, index = wanted.rpartition(":")
+        name = f"{stem}_{number}:{index}" if colon else f"{wanted}_{number}"
+    taken.add(name)
+    return name
