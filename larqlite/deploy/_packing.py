@@ -1,0 +1,284 @@
+"""Kernels as codes of a few bits, and codes as bytes.
+
+A kernel is taken by its values, whatever quantizer they come from. It fits if integers,
+times one scale for each channel, give the same float32 numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+# Relative to the largest value (two of its units in the last place): what a quantizer may
+# lose that computes its levels in several float32 steps, as DoReFa's does.
+GRID_TOLERANCE = 2.0**-22
+
+
+@dataclasses.dataclass(frozen=True)
+class PackedKernel:
+    """A kernel `scale * (step * code + offset) + center`.
+
+    Attributes:
+        codes: unsigned integers, `(channels_out, ..., channels_in)`.
+        bits: of a code.
+        step, offset: what makes integers of codes.
+        scale: float32, one value or one for each channel along `scale_axis`; None
+            stands for 1.
+        center: likewise; None stands for 0.
+        scale_axis: 0 (channels out) or -1 (channels in).
+        error: the largest difference from the values of the layer, relative to its
+            largest value; 0.0 if they are equal bit for bit.
+    """
+
+    codes: np.ndarray
+    bits: int
+    step: int
+    offset: int
+    scale: np.ndarray | None = None
+    center: np.ndarray | None = None
+    scale_axis: int = 0
+    error: float = 0.0
+
+    @property
+    def integers(self) -> np.ndarray:
+        """`step * code + offset`, int64."""
+        return self.step * self.codes.astype(np.int64) + self.offset
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether sums over the kernel are integers, scaled by output channel."""
+        return self.center is None and (
+            self.scale is None or self.scale.size == 1 or self.scale_axis == 0
+        )
+
+    @property
+    def kind(self) -> str:
+        """The letter of its nodes: binary, ternary, or any other grid."""
+        if (self.bits, self.step, self.offset) == (1, -2, 1):
+            return "B"
+        is_ternary = (self.bits, self.step, self.offset) == (2, 1, -1)
+        return "T" if is_ternary and self.codes.max(initial=0) <= 2 else "Q"
+
+    def values(self) -> np.ndarray:
+        """The kernel as the file's nodes compute it, float32."""
+        values = self.integers.astype(np.float32)
+        for part, operation in ((self.scale, np.multiply), (self.center, np.add)):
+            if part is not None:
+                values = operation(values, along(part, self.scale_axis, values.ndim))
+        return values
+
+    def packed(self) -> np.ndarray:
+        """The codes as a little-endian stream of bits, uint8."""
+        return pack(self.codes, self.bits)
+
+
+def along(values: np.ndarray, axis: int, rank: int) -> np.ndarray:
+    """One value, or one for each entry of an axis, shaped to be combined with a tensor."""
+    shape = [1] * rank
+    shape[axis] = values.size
+    return values.reshape(shape)
+
+
+def pack(codes: np.ndarray, bits: int) -> np.ndarray:
+    """Codes of some bits, row by row, as a little-endian stream of bits.
+
+    >>> pack(np.array([1, 0, 2, 3]), 2).tolist()
+    [225]
+    """
+    column = codes.reshape(-1, 1).astype(np.uint8)
+    planes = (column >> np.arange(bits, dtype=np.uint8)) & np.uint8(1)
+    return np.packbits(planes.ravel(), bitorder="little")
+
+
+def unpack(packed: np.ndarray, shape: tuple[int, ...], bits: int) -> np.ndarray:
+    """The codes of a stream of bits, int64: the inverse of `pack`."""
+    count = int(np.prod(shape))
+    planes = np.unpackbits(packed, count=count * bits, bitorder="little")
+    return (
+        (planes.reshape(count, bits).astype(np.int64) << np.arange(bits))
+        .sum(axis=1)
+        .reshape(shape)
+    )
+
+
+def find_codes(values: np.ndarray, bits: int) -> PackedKernel | None:
+    """The codes of a kernel's values, or None if they do not fit.
+
+    Args:
+        values: float32, `(channels_out, ..., channels_in)`, finite.
+        bits: of a code, 1 to 8.
+    """
+    values = np.asarray(values, np.float32)
+    for find in _FINDERS[min(bits, 3)]:
+        for axis in (0, -1):
+            found = find(values, bits, axis)
+            if found is not None:
+                return found
+    return None
+
+
+def _binary(values: np.ndarray, bits: int, axis: int) -> PackedKernel | None:
+    """Every channel is -s and +s."""
+    rows = _rows(values, axis)
+    scale = np.abs(rows[:, :1])
+    if (np.abs(rows) != scale).any():
+        return None
+    return PackedKernel(
+        np.signbit(values).astype(np.uint8), 1, -2, 1, _scale(scale), None, axis
+    )
+
+
+def _ternary(values: np.ndarray, bits: int, axis: int) -> PackedKernel | None:
+    """Every channel is -s, 0 and +s."""
+    magnitudes = np.abs(_rows(values, axis))
+    scale = magnitudes.max(axis=1, keepdims=True)
+    if ((magnitudes != scale) & (magnitudes != 0)).any():
+        return None
+    codes = (np.sign(values) + 1).astype(np.uint8)
+    # A channel of zeros needs no scale of its own.
+    scale = np.where(scale == 0, scale.max(), scale)
+    return PackedKernel(codes, 2, 1, -1, _scale(scale), None, axis)
+
+
+def _step(values: np.ndarray, bits: int, axis: int) -> PackedKernel | None:
+    """Every channel is 0 and s."""
+    rows = _rows(values, axis)
+    highest, lowest = rows.max(axis=1, keepdims=True), rows.min(axis=1, keepdims=True)
+    scale = np.where(highest > 0, highest, lowest)
+    if ((rows != scale) & (rows != 0)).any():
+        return None
+    codes = (values != 0).astype(np.uint8)
+    scale = np.where(scale == 0, np.abs(scale).max(), scale)
+    return PackedKernel(codes, 1, 1, 0, _scale(scale), None, axis)
+
+
+def _two_levels(values: np.ndarray, bits: int, axis: int) -> PackedKernel | None:
+    """Every channel is center - distance and center + distance."""
+    rows = _rows(values, axis)
+    low, high = rows.min(axis=1, keepdims=True), rows.max(axis=1, keepdims=True)
+    if ((rows != low) & (rows != high)).any():
+        return None
+    center, distance = _center_and_distance(low.ravel(), high.ravel())
+    is_low = _unrows(rows == low, values.shape, axis)
+    constant = _unrows((low == high) | np.zeros_like(rows, bool), values.shape, axis)
+    codes = (is_low & ~constant).astype(np.uint8)
+    found = PackedKernel(codes, 1, -2, 1, distance, center, axis)
+    return dataclasses.replace(found, error=_error(found.values(), values))
+
+
+def _grid(values: np.ndarray, bits: int, axis: int) -> PackedKernel | None:
+    """Integers of some bits times a scale, of the tensor or of each channel."""
+    for rows in (values.reshape(1, -1), _rows(values, axis)):
+        unit = np.array([[_unit(row, bits)] for row in rows], np.float32)
+        integers = np.rint(rows.astype(np.float64) / unit).astype(np.int64)
+        codes = _codes_of(integers, bits)
+        if codes is None:
+            continue
+        codes, step, offset = codes
+        per_channel = len(unit) > 1
+        codes = _unrows(codes, values.shape, axis) if per_channel else codes
+        found = PackedKernel(
+            codes.reshape(values.shape), bits, step, offset, _scale(unit), None, axis
+        )
+        error = _error(found.values(), values)
+        if error <= GRID_TOLERANCE:
+            return dataclasses.replace(found, error=error)
+    return None
+
+
+_FINDERS = {
+    1: (_binary, _step, _two_levels),
+    2: (_ternary, _grid),
+    3: (_grid,),
+}
+
+
+def _unit(row: np.ndarray, bits: int) -> float:
+    """The largest number of which all values are about an integer multiple."""
+    levels = np.unique(np.abs(row.astype(np.float64)))
+    levels = levels[levels > 0]
+    if not levels.size:
+        return 1.0
+    noise = levels[-1] * GRID_TOLERANCE * 4
+    if len(levels) > 2**bits:
+        return float(levels[-1])
+    unit = levels[0]
+    for level in levels[1:]:
+        unit = _common(unit, level, noise * 2**bits)
+    # Of all values the largest has the smallest relative error.
+    return float(levels[-1] / max(np.rint(levels[-1] / unit), 1))
+
+
+def _common(a: float, b: float, noise: float) -> float:
+    """The greatest common divisor of two numbers that are only about right."""
+    while b > noise:
+        rest = a % b
+        a, b = b, min(rest, b - rest)
+    return a
+
+
+def _codes_of(integers: np.ndarray, bits: int) -> tuple[np.ndarray, int, int] | None:
+    """Codes, step and offset of integers, if they fit: an odd grid, or a whole one."""
+    most = 2**bits - 1
+    lowest, highest = integers.min(), integers.max()
+    if (integers % 2 == 1).all() and max(-lowest, highest) <= most:
+        return ((integers + most) // 2).astype(np.uint8), 2, -most
+    half = 2 ** (bits - 1)
+    for offset in (-half, 0, int(lowest)):
+        if offset <= lowest and highest - offset <= most:
+            return (integers - offset).astype(np.uint8), 1, offset
+    return None
+
+
+def _center_and_distance(
+    low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Float32 numbers whose difference and sum round to `low` and `high`."""
+    wide_low, wide_high = low.astype(np.float64), high.astype(np.float64)
+    center = ((wide_low + wide_high) / 2).astype(np.float32)
+    distance = ((wide_high - wide_low) / 2).astype(np.float32)
+    best_center, best_distance = center.copy(), distance.copy()
+    is_open = (center + distance != high) | (center - distance != low)
+    for moved_center in _neighbours(center):
+        for moved_distance in _neighbours(distance):
+            fits = (moved_center + moved_distance == high) & (
+                moved_center - moved_distance == low
+            )
+            chosen = is_open & fits
+            best_center[chosen] = moved_center[chosen]
+            best_distance[chosen] = moved_distance[chosen]
+            is_open &= ~fits
+    return best_center, best_distance
+
+
+def _neighbours(values: np.ndarray) -> list[np.ndarray]:
+    up, down = np.float32(np.inf), np.float32(-np.inf)
+    after, before = np.nextafter(values, up), np.nextafter(values, down)
+    return [values, after, before, np.nextafter(after, up), np.nextafter(before, down)]
+
+
+def _rows(values: np.ndarray, axis: int) -> np.ndarray:
+    """One row for each channel."""
+    return np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
+
+
+def _unrows(rows: np.ndarray, shape: tuple[int, ...], axis: int) -> np.ndarray:
+    moved = (shape[axis], *np.delete(shape, axis))
+    return np.moveaxis(rows.reshape(moved), 0, axis)
+
+
+def _scale(scale: np.ndarray) -> np.ndarray | None:
+    """A scale as it is stored: None for 1, one value if all channels share it."""
+    scale = scale.astype(np.float32).ravel()
+    if (scale == scale[0]).all():
+        scale = scale[:1]
+        return None if scale[0] == 1 else scale
+    return scale
+
+
+def _error(found: np.ndarray, values: np.ndarray) -> float:
+    if (found == values).all():
+        return 0.0
+    largest = max(float(np.abs(values).max()), np.finfo(np.float32).tiny)
+    return float(np.abs(found.astype(np.float64) - values).max() / largest)
