@@ -7,14 +7,14 @@ ARGS ?=
 PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
-PINS := setup.cfg pyproject.toml constraints.txt
+PINS := setup.cfg setup.py pyproject.toml constraints.txt $(wildcard native/*.cc native/*.h native/*.inc)
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench docs clean
+.PHONY: help demo test test-all test-native lint format bench docs clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.run-ready ## train a small binary network on real images (under 3 minutes)
 	$(BIN)/lq demo $(ARGS)
@@ -24,6 +24,9 @@ test: $(VENV)/.dev-ready ## run the tests, the examples in docstrings and the no
 
 test-all: $(VENV)/.dev-ready ## the same with the slow tests
 	$(BIN)/python -m pytest --nbmake $(ARGS)
+
+test-native: ## test the C++ kernels under sanitizers, and for ARM if its compiler is there
+	native/test.sh $(ARGS)
 
 lint: $(VENV)/.dev-ready ## check format and lint
 	$(BIN)/ruff format --check .

@@ -1,0 +1,175 @@
+// Kernels for CPUs with AVX2: ones are counted by table look-up of four bits at a time.
+#include "kernels.h"
+#include "target.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+LARQLITE_TARGET_BEGIN("avx2")
+
+namespace {
+
+inline uint32_t pack_word(const float* v) {
+  const __m256 zero = _mm256_setzero_ps();
+  uint32_t bits = 0;
+  for (int i = 0; i < 4; ++i) {
+    const __m256 below = _mm256_cmp_ps(_mm256_loadu_ps(v + 8 * i), zero, _CMP_LT_OQ);
+    bits |= static_cast<uint32_t>(_mm256_movemask_ps(below)) << 8 * i;
+  }
+  return bits;
+}
+
+inline __m256i read(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+
+inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* high) {
+  uint32_t bits = 0;
+  for (int i = 0; i < 32; i += 8) {
+    const __m256i x = read(v + i);
+    const __m256i outside = _mm256_or_si256(_mm256_cmpgt_epi32(read(low + i), x),
+                                            _mm256_cmpgt_epi32(x, read(high + i)));
+    bits |= static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(outside))) << i;
+  }
+  return bits;
+}
+
+inline int32_t vectors_for(int64_t, int32_t) { return 1; }
+struct Tile;
+void conv_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+
+}  // namespace
+
+#include "rows.inc"
+
+namespace {
+
+// Ones in each byte.
+inline __m256i ones_in_bytes(__m256i x) {
+  const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
+                                         0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+  const __m256i four = _mm256_set1_epi8(15);
+  const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(x, four));
+  const __m256i high =
+      _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(x, 4), four));
+  return _mm256_add_epi8(low, high);
+}
+
+// The sum of the four bytes of each lane.
+inline __m256i sum_of_bytes(__m256i bytes) {
+  const __m256i pairs = _mm256_maddubs_epi16(bytes, _mm256_set1_epi8(1));
+  return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+
+// P pixels, 16 channels. Bytes take 31 words before they are added up.
+template <int P>
+void conv_core(const Tile& tile, int32_t first) {
+  constexpr int kMost = 31;
+  const lq_step& s = *tile.step;
+  const int64_t taps = static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w;
+  const int64_t pixel = s.input.pixel;
+  const uint32_t* start = tile.input + first * pixel;
+  __m256i sums[P][2], bytes[P][2];
+  for (int p = 0; p < P; ++p)
+    for (int i = 0; i < 2; ++i) sums[p][i] = bytes[p][i] = _mm256_setzero_si256();
+  const auto flush = [&] {
+    for (int p = 0; p < P; ++p)
+      for (int i = 0; i < 2; ++i) {
+        sums[p][i] = _mm256_add_epi32(sums[p][i], sum_of_bytes(bytes[p][i]));
+        bytes[p][i] = _mm256_setzero_si256();
+      }
+  };
+  for (int32_t sum = s.input_planes + s.weight_planes - 2; sum >= 0; --sum) {
+    for (int p = 0; p < P; ++p)
+      for (int i = 0; i < 2; ++i) sums[p][i] = _mm256_add_epi32(sums[p][i], sums[p][i]);
+    int held = 0;
+    for (int32_t in = 0; in < s.input_planes; ++in) {
+      const int32_t of_weights = sum - in;
+      if (of_weights < 0 || of_weights >= s.weight_planes) continue;
+      const uint32_t* w = tile.weights + of_weights * taps * s.words * larqlite::kLanes;
+      const uint32_t* plane = start + static_cast<int64_t>(in) * s.groups * s.words;
+      for (int32_t d = 0; d < s.kernel_d; ++d)
+        for (int32_t h = 0; h < s.kernel_h; ++h)
+          for (int32_t x = 0; x < s.kernel_w; ++x) {
+            const uint32_t* input = plane + d * s.tap_depth + h * s.tap_row + x * s.tap_pixel;
+            int32_t k = 0;
+            while (k < s.words) {
+              const int32_t room = kMost - held, left = s.words - k;
+              const int32_t end = k + (left < room ? left : room);
+              held += end - k;
+              for (; k < end; ++k, w += larqlite::kLanes) {
+                const __m256i w0 = read(w), w1 = read(w + 8);
+#pragma GCC unroll 4
+                for (int p = 0; p < P; ++p) {
+                  const __m256i bits = _mm256_set1_epi32(static_cast<int>(input[k + p * pixel]));
+                  bytes[p][0] = _mm256_add_epi8(bytes[p][0],
+                                                ones_in_bytes(_mm256_xor_si256(bits, w0)));
+                  bytes[p][1] = _mm256_add_epi8(bytes[p][1],
+                                                ones_in_bytes(_mm256_xor_si256(bits, w1)));
+                }
+              }
+              if (held == kMost) {
+                flush();
+                held = 0;
+              }
+            }
+          }
+    }
+    flush();
+  }
+  for (int p = 0; p < P; ++p) {
+    int32_t lanes[larqlite::kLanes];
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), sums[p][0]);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes + 8), sums[p][1]);
+    const int32_t* base = tile.base[first + p];
+    int32_t* out = tile.out + (first + p) * tile.out_stride;
+    for (int32_t c = 0; c < tile.channels; ++c) out[c] = (base[c] - 2 * lanes[c]) >> s.shift;
+  }
+}
+
+void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
+  int32_t first = 0;
+  while (pixels - first > 4 || pixels - first == 3) {
+    conv_core<3>(tile, first);
+    first += 3;
+  }
+  switch (pixels - first) {
+    case 4:
+      conv_core<4>(tile, first);
+      break;
+    case 2:
+      conv_core<2>(tile, first);
+      break;
+    case 1:
+      conv_core<1>(tile, first);
+      break;
+    default:
+      break;
+  }
+}
+
+double peak(int64_t rounds) {
+  __m256i bytes[12], sums = _mm256_setzero_si256();
+  const __m256i words = _mm256_set1_epi32(0x1234567);
+  for (int i = 0; i < 12; ++i) bytes[i] = _mm256_setzero_si256();
+  for (int64_t n = 0; n < rounds * 1000; ++n) {
+    const __m256i bits = _mm256_set1_epi32(static_cast<int>(n));
+#pragma GCC unroll 12
+    for (int i = 0; i < 12; ++i) {
+      __m256i x = _mm256_xor_si256(bits, words);
+      __asm__("" : "+x"(x));
+      bytes[i] = _mm256_add_epi8(bytes[i], ones_in_bytes(x));
+    }
+  }
+  for (int i = 0; i < 12; ++i) sums = _mm256_add_epi32(sums, sum_of_bytes(bytes[i]));
+  volatile int kept = _mm256_extract_epi32(sums, 0);
+  (void)kept;
+  return 12000.0 * static_cast<double>(rounds) * 256;
+}
+
+}  // namespace
+
+namespace larqlite {
+extern const Kernels kAvx2 = {load, conv, depthwise, pool, mean, apply, peak};
+}
+
+LARQLITE_TARGET_END
+#endif

@@ -1,0 +1,256 @@
+// Whether a step touches only what lies in its buffers: every address, before any is used.
+#include "kernels.h"
+
+namespace {
+
+__extension__ typedef __int128 Wide;
+
+constexpr int64_t kMostStride = int64_t{1} << 40;
+constexpr int32_t kMostSize = 1 << 28;
+constexpr int32_t kMostTaps = 1 << 15;
+constexpr int32_t kMostPlanes = 8;
+
+// The numbers of the checks, as lq_check returns them.
+enum Failed {
+  kNone = 0,
+  kKind = 1,
+  kSizes = 2,
+  kOps = 3,
+  kView = 4,
+  kWindow = 5,
+  kWeights = 6,
+  kBase = 7,
+  kClasses = 8,
+  kOpKind = 9,
+  kOpValues = 10,
+  kOpView = 11,
+  kOpPacking = 12,
+  kOverflow = 13,
+};
+
+struct Checker {
+  const lq_step& step;
+  const lq_buffer* buffers;
+  int32_t buffer_count;
+  int32_t batch;
+
+  bool holds(int32_t buffer, Wide elements) const {
+    if (buffer < 0 || buffer >= buffer_count || elements < 0) return false;
+    const lq_buffer& b = buffers[buffer];
+    if (b.data == nullptr || reinterpret_cast<uintptr_t>(b.data) % 4 != 0) return false;
+    return elements * 4 <= b.bytes;
+  }
+
+  static bool fits(int64_t stride) { return 0 <= stride && stride <= kMostStride; }
+  static bool size(int32_t n, int32_t most = kMostSize) { return 1 <= n && n <= most; }
+
+  static bool strides(const lq_view& v) {
+    return fits(v.image) && fits(v.depth) && fits(v.row) && fits(v.pixel) && fits(v.offset);
+  }
+
+  // The last element that the view's first pixel reaches over all output positions, plus 1.
+  Wide reach(const lq_view& v, int64_t contiguous) const {
+    return Wide{v.offset} + Wide{batch - 1} * v.image + Wide{step.depth - 1} * v.depth +
+           Wide{step.height - 1} * v.row + Wide{step.width - 1} * v.pixel + contiguous;
+  }
+
+  int64_t taps() const {
+    return static_cast<int64_t>(step.kernel_d) * step.kernel_h * step.kernel_w;
+  }
+
+  bool is_sum_of_bits() const { return step.kind == LQ_CONV || step.kind == LQ_DEPTHWISE; }
+
+  Failed run() const {
+    if (step.kind < LQ_LOAD || step.kind > LQ_MEAN) return kKind;
+    if (!size(batch) || !size(step.depth) || !size(step.height) || !size(step.width) ||
+        !size(step.channels) || !size(step.kernel_d, kMostTaps) ||
+        !size(step.kernel_h, kMostTaps) || !size(step.kernel_w, kMostTaps) ||
+        taps() > kMostTaps)
+      return kSizes;
+    if (Wide{batch} * step.depth * step.height >= INT64_MAX / 4 ||
+        step.op_count < 0 || step.op_count > 1024 || (step.op_count > 0 && !step.ops))
+      return kOps;
+    if (!strides(step.input) || !fits(step.tap_depth) || !fits(step.tap_row) ||
+        !fits(step.tap_pixel))
+      return kView;
+    Failed failed = is_sum_of_bits()                                    ? sums()
+                    : step.kind == LQ_LOAD                              ? load()
+                    : step.kind == LQ_MEAN                              ? mean()
+                                                                        : pool();
+    if (failed != kNone) return failed;
+    bool integers = is_sum_of_bits();
+    for (int32_t i = 0; i < step.op_count; ++i) {
+      failed = operation(step.ops[i], integers);
+      if (failed != kNone) return failed;
+    }
+    return kNone;
+  }
+
+  Failed load() const {
+    return holds(step.input.buffer, reach(step.input, step.channels)) ? kNone : kView;
+  }
+
+  bool has_input_sizes() const {
+    return size(step.in_d) && size(step.in_h) && size(step.in_w);
+  }
+
+  Failed mean() const {
+    if (!has_input_sizes() || step.depth != 1 || step.height != 1 || step.width != 1)
+      return kWindow;
+    const lq_view& v = step.input;
+    const Wide last = Wide{v.offset} + Wide{batch - 1} * v.image +
+                      Wide{step.in_d - 1} * v.depth + Wide{step.in_h - 1} * v.row +
+                      Wide{step.in_w - 1} * v.pixel + step.channels;
+    return holds(v.buffer, last) ? kNone : kView;
+  }
+
+  // Strides of the tensor itself follow from those of the taps; both must agree.
+  static bool agrees(int64_t position, int64_t tap, int32_t stride, int32_t dilation) {
+    return size(stride) && size(dilation) && tap % dilation == 0 &&
+           Wide{tap / dilation} * stride == position;
+  }
+
+  Failed pool() const {
+    const lq_view& v = step.input;
+    const bool one_row = step.height == 1, one_depth = step.depth == 1, one = step.width == 1;
+    if (!has_input_sizes() || step.pad_d < 0 || step.pad_h < 0 || step.pad_w < 0 ||
+        step.pad_d > kMostSize || step.pad_h > kMostSize || step.pad_w > kMostSize ||
+        !size(step.stride_d) || !size(step.stride_h) || !size(step.stride_w) ||
+        !size(step.dilation_d) || !size(step.dilation_h) || !size(step.dilation_w) ||
+        !(one_depth || agrees(v.depth, step.tap_depth, step.stride_d, step.dilation_d)) ||
+        !(one_row || agrees(v.row, step.tap_row, step.stride_h, step.dilation_h)) ||
+        !(one || agrees(v.pixel, step.tap_pixel, step.stride_w, step.dilation_w)) ||
+        step.tap_depth % step.dilation_d || step.tap_row % step.dilation_h ||
+        step.tap_pixel % step.dilation_w)
+      return kWindow;
+    const Wide last = Wide{v.offset} + Wide{batch - 1} * v.image +
+                      Wide{step.in_d - 1} * (step.tap_depth / step.dilation_d) +
+                      Wide{step.in_h - 1} * (step.tap_row / step.dilation_h) +
+                      Wide{step.in_w - 1} * (step.tap_pixel / step.dilation_w) + step.channels;
+    return holds(v.buffer, last) ? kNone : kView;
+  }
+
+  Failed sums() const {
+    if (!size(step.input_planes, kMostPlanes) || !size(step.weight_planes, kMostPlanes) ||
+        step.shift < 0 || step.shift > 30)
+      return kWindow;
+    int64_t words = 0;  // of one plane of an input pixel
+    int64_t bits = 0;   // of one product
+    if (step.kind == LQ_CONV) {
+      if (!size(step.groups) || step.channels % step.groups || !size(step.words, 1 << 20))
+        return kWindow;
+      words = static_cast<int64_t>(step.groups) * step.words;
+      bits = 32 * static_cast<int64_t>(step.words);
+    } else {
+      if (!size(step.in_channels) || !size(step.multiplier) ||
+          Wide{step.in_channels} * step.multiplier != step.channels)
+        return kWindow;
+      words = larqlite::words_of(step.in_channels);
+      bits = 1;
+    }
+    if ((Wide{taps()} * bits << (step.input_planes + step.weight_planes)) >= (1 << 30))
+      return kOverflow;
+    const Wide last = reach(step.input, words * step.input_planes) +
+                      Wide{step.kernel_d - 1} * step.tap_depth +
+                      Wide{step.kernel_h - 1} * step.tap_row +
+                      Wide{step.kernel_w - 1} * step.tap_pixel;
+    if (!holds(step.input.buffer, last)) return kView;
+    const int64_t size_of_weights = lq_weights_size(&step);
+    if (size_of_weights < 0 || !holds(step.weights, Wide{size_of_weights} / 4)) return kWeights;
+    return classes();
+  }
+
+  // The largest class of `count` places, or -1 if one is negative.
+  int64_t largest(int32_t buffer, int64_t count) const {
+    if (buffer < 0) return 0;
+    if (!holds(buffer, count)) return -1;
+    const int32_t* values = static_cast<const int32_t*>(buffers[buffer].data);
+    int64_t most = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      if (values[i] < 0) return -1;
+      if (values[i] > most) most = values[i];
+    }
+    return most;
+  }
+
+  Failed classes() const {
+    const int64_t row = largest(step.row_class, static_cast<int64_t>(step.depth) * step.height);
+    const int64_t column = largest(step.column_class, step.width);
+    if (row < 0 || column < 0 || !size(step.column_classes) || column >= step.column_classes)
+      return kClasses;
+    const Wide rows = (Wide{row} + 1) * step.column_classes * step.channels;
+    return holds(step.base, rows) ? kNone : kBase;
+  }
+
+  Failed operation(const lq_op& op, bool& integers) const {
+    const bool wants_integers = op.kind >= LQ_STORE_INT && op.kind <= LQ_TO_FLOAT;
+    const bool is_pack = op.kind == LQ_THRESHOLD ||
+                         (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_STEPS);
+    const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_SIGN;
+    if (!(wants_integers || is_float || is_pack) || wants_integers != integers) return kOpKind;
+    switch (op.kind) {
+      case LQ_TO_FLOAT:
+        integers = false;
+        return kNone;
+      case LQ_MULTIPLY:
+      case LQ_ADD:
+      case LQ_PRELU:
+        return holds(op.a, step.channels) ? kNone : kOpValues;
+      case LQ_MULTIPLY_IMAGE:
+        return holds(op.a, Wide{batch} * step.channels) ? kNone : kOpValues;
+      case LQ_STORE_INT:
+      case LQ_STORE:
+      case LQ_ADD_TENSOR:
+        if (!strides(op.view) || !holds(op.view.buffer, reach(op.view, step.channels)))
+          return kOpView;
+        return kNone;
+      case LQ_THRESHOLD:
+        if (!holds(op.a, step.channels) || !holds(op.b, step.channels)) return kOpValues;
+        return packing(op, 1, 1);
+      case LQ_PACK_SIGN:
+      case LQ_PACK_HEAVISIDE:
+        return packing(op, 1, 1);
+      case LQ_PACK_TERNARY:
+        return packing(op, 2, 2);
+      case LQ_PACK_STEPS:
+        return packing(op, 1, kMostPlanes);
+      default:
+        return kNone;
+    }
+  }
+
+  Failed packing(const lq_op& op, int32_t least, int32_t most) const {
+    if (op.planes < least || op.planes > most) return kOpPacking;
+    if (op.group < 0 || (op.group > 0 && step.channels % op.group)) return kOpPacking;
+    const int64_t needed =
+        op.group > 0
+            ? static_cast<int64_t>(step.channels / op.group) * larqlite::words_of(op.group)
+            : larqlite::words_of(step.channels);
+    if (op.words < needed || op.words > kMostSize) return kOpPacking;
+    const int64_t words = static_cast<int64_t>(op.planes - 1) * op.words + needed;
+    if (!strides(op.view) || !holds(op.view.buffer, reach(op.view, words))) return kOpView;
+    return kNone;
+  }
+};
+
+}  // namespace
+
+extern "C" int64_t lq_weights_size(const lq_step* step) {
+  const Wide taps = Wide{step->kernel_d} * step->kernel_h * step->kernel_w;
+  Wide words = 0;
+  if (step->kind == LQ_CONV && step->groups > 0)
+    words = Wide{step->groups} * larqlite::blocks_of(step->channels / step->groups) *
+            step->weight_planes * taps * step->words * larqlite::kLanes;
+  else if (step->kind == LQ_DEPTHWISE)
+    words = Wide{step->multiplier} * step->weight_planes * taps *
+            larqlite::words_of(step->in_channels);
+  if (words <= 0 || words > (int64_t{1} << 40)) return -1;
+  return static_cast<int64_t>(words) * 4;
+}
+
+extern "C" int32_t lq_check(const lq_step* step, const lq_buffer* buffers, int32_t buffer_count,
+                            int32_t batch) {
+  if (step == nullptr || (buffers == nullptr && buffer_count > 0) || buffer_count < 0)
+    return kKind;
+  return Checker{*step, buffers, buffer_count, batch}.run();
+}

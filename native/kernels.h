@@ -1,0 +1,62 @@
+// What each instruction set implements: the work on one block of one output row.
+#ifndef LARQLITE_KERNELS_H
+#define LARQLITE_KERNELS_H
+
+#include "larqlite.h"
+
+namespace larqlite {
+
+constexpr int kLanes = 16;   // channels of a block of convolution weights
+constexpr int kPixels = 7;   // most pixels that a convolution keeps in registers
+
+// A block of one output row: `pixels` pixels from `pixel`, `count` channels from `channel`.
+struct Block {
+  const lq_step* step;
+  const lq_buffer* buffers;
+  int64_t image, depth, row;
+  int64_t pixel, pixels;
+  int32_t channel, count;
+};
+
+// Values [pixels][count], as integers or as floats.
+union Value {
+  int32_t integer;
+  float real;
+};
+
+struct Kernels {
+  // Each computes the block's values from the input of the step.
+  void (*load)(const Block& block, Value* values);
+  void (*conv)(const Block& block, Value* values);
+  void (*depthwise)(const Block& block, Value* values);
+  void (*pool)(const Block& block, Value* values);
+  void (*mean)(const Block& block, Value* values);
+  // Passes the block's values through the operations of the step.
+  void (*apply)(const Block& block, Value* values);
+  // Executes about `rounds` x 1000 x 12 xor + popcount + add; returns one-bit products.
+  double (*peak)(int64_t rounds);
+};
+
+extern const Kernels kPortable;
+#if defined(__x86_64__)
+extern const Kernels kAvx2;
+extern const Kernels kAvx512;
+#elif defined(__aarch64__)
+extern const Kernels kNeon;
+#endif
+
+inline int64_t address(const lq_view& view, const Block& block) {
+  return view.offset + block.image * view.image + block.depth * view.depth +
+         block.row * view.row + block.pixel * view.pixel;
+}
+
+template <typename T>
+T* data(const Block& block, int32_t buffer) {
+  return static_cast<T*>(block.buffers[buffer].data);
+}
+
+inline int32_t blocks_of(int32_t channels) { return (channels + kLanes - 1) / kLanes; }
+inline int32_t words_of(int32_t channels) { return (channels + 31) / 32; }
+
+}  // namespace larqlite
+#endif

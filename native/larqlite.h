@@ -1,0 +1,156 @@
+// The C interface of the kernels: a program of steps over buffers, run in one call.
+//
+// A step produces rows of `width` pixels with `channels` values each, and passes every
+// row through a list of operations (scale, add a residual, threshold, store, pack bits).
+// All tensors are channels-last. Bits: 0 is +1, 1 is -1; channel c of a pixel is bit
+// (c % 32) of 32-bit word c / 32; unused bits of the last word are 0. Strides and offsets
+// count elements: float or int32 values, or 32-bit words of bits.
+#ifndef LARQLITE_H
+#define LARQLITE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LQ_ABI 1
+
+// Where a tensor lies in a buffer.
+typedef struct {
+  int32_t buffer;       // index into the buffers of the run; -1: none
+  int32_t reserved;
+  int64_t offset;       // of image 0, depth 0, row 0, pixel 0
+  int64_t image;        // strides
+  int64_t depth;
+  int64_t row;
+  int64_t pixel;
+} lq_view;
+
+// What happens to a row of values. "v" is the row: width x channels values.
+enum {
+  // Integers, only after a convolution and before LQ_TO_FLOAT:
+  LQ_STORE_INT = 1,     // view <- v (int32)
+  LQ_THRESHOLD = 2,     // bits of view: +1 where a[c] <= v <= b[c] (int32 buffers a, b)
+  LQ_TO_FLOAT = 3,      // v <- float(v)
+  // Floats:
+  LQ_MULTIPLY = 10,     // v <- v * a[c]                (float buffer a)
+  LQ_ADD = 11,          // v <- v + a[c]
+  LQ_ADD_TENSOR = 12,   // v <- v + view                (float view, channels contiguous)
+  LQ_MULTIPLY_IMAGE = 13,  // v <- v * a[image * channels + c]
+  LQ_RELU = 14,         // v <- max(v, 0)
+  LQ_PRELU = 15,        // v <- v < 0 ? v * a[c] : v
+  LQ_CLIP = 16,         // v <- min(max(v, x), y)
+  LQ_STORE = 17,        // view <- v (float)
+  LQ_SIGN = 18,         // v <- v >= 0 ? 1 : -1
+  // Floats to bits, v is kept. `planes` bit planes per pixel, plane p at word
+  // p * words of the pixel:
+  LQ_PACK_SIGN = 30,       // 1 plane: bit = v < 0
+  LQ_PACK_HEAVISIDE = 31,  // 1 plane: bit = !(v > 0), so that v' = (s + 1) / 2
+  LQ_PACK_TERNARY = 32,    // 2 planes, v' = (s0 + s1) / 2, threshold x
+                           // t = sgn(sgn(v + x) + sgn(v - x)): s0 = t > 0 || t == 0 ? 1 : -1,
+                           // s1 = t > 0 ? 1 : -1
+  LQ_PACK_STEPS = 33,      // k = planes: code = round_half_even(clip(v, 0, 1) * (2^k - 1));
+                           // bit p = !((code >> p) & 1), so that code = sum 2^p (s_p + 1) / 2
+};
+
+typedef struct {
+  int32_t kind;
+  int32_t a, b;         // buffers of per-channel values, -1: none
+  int32_t planes;       // of packed bits
+  int32_t group;        // packed bits: channels of a group; each group begins at a new
+                        // word; 0: one group of all channels
+  int32_t words;        // packed bits: words of one plane of a pixel
+  float x, y;
+  lq_view view;
+} lq_op;
+
+enum {
+  LQ_LOAD = 1,          // rows of a float tensor (`input`)
+  LQ_CONV = 2,          // sums of products of bits
+  LQ_DEPTHWISE = 3,     // one filter for each channel, or `multiplier` of them
+  LQ_POOL_MAX = 4,      // over a float tensor
+  LQ_POOL_AVERAGE = 5,  // v * the number of values in the window (borders left out)
+  LQ_POOL_AVERAGE_PADDED = 6,  // the same, divided by the whole window
+  LQ_MEAN = 7,          // over all pixels of a float image: one row of one pixel
+};
+
+typedef struct {
+  int32_t kind;
+  int32_t op_count;
+  const lq_op* ops;
+  // What comes out: for each image depth * height rows.
+  int32_t depth, height, width, channels;
+  // The window; 1 where there is none.
+  int32_t kernel_d, kernel_h, kernel_w;
+  // LQ_LOAD, LQ_POOL_*, LQ_MEAN: `input` is a float tensor; `input.offset` is where its own
+  // first pixel lies. The strides of the view are those from one output position to the next
+  // (for pooling: stride of the window x stride of the tensor; for LQ_MEAN of the tensor).
+  // LQ_CONV, LQ_DEPTHWISE: a tensor of bits with its borders; `input.offset` is where the
+  // first tap of output position 0 lies.
+  lq_view input;
+  // From one tap of the window to the next (dilation x stride of the tensor).
+  int64_t tap_depth, tap_row, tap_pixel;
+  // LQ_POOL_*: sizes of the input, stride, and padding before: tap k of output position y
+  // reads row y * stride_h - pad_h + k * dilation_h, and is left out where there is none.
+  // LQ_MEAN: the sizes of the input.
+  int32_t in_d, in_h, in_w;
+  int32_t stride_d, stride_h, stride_w;
+  int32_t pad_d, pad_h, pad_w;
+  int32_t dilation_d, dilation_h, dilation_w;
+  // LQ_CONV, LQ_DEPTHWISE:
+  int32_t groups;        // LQ_CONV: channels / groups come out of each
+  int32_t words;         // LQ_CONV: words of one plane of one group of an input pixel
+  int32_t in_channels;   // LQ_DEPTHWISE: channels of the input
+  int32_t multiplier;    // LQ_DEPTHWISE: channels = in_channels * multiplier
+  int32_t input_planes;  // plane p of an input pixel begins at word p * groups * words
+  int32_t weight_planes;
+  // p = popcount of input xor weights, plane by plane, times 2^(input + weight plane):
+  //   v = (base[class][c] - 2 * p) >> shift
+  // class = row_class[depth * height + row] * column_classes + column_class[pixel].
+  // base is int32 [row classes * column_classes][channels].
+  int32_t shift;
+  int32_t weights;       // buffer, laid out as lq_weights_size says
+  int32_t base, row_class, column_class;  // buffers of int32; the classes may be -1: all 0
+  int32_t column_classes;
+} lq_step;
+
+typedef struct {
+  void* data;
+  int64_t bytes;
+} lq_buffer;
+
+// LQ_ABI of the library.
+int32_t lq_abi(void);
+
+// Instruction sets: 0 portable, 1 AVX2, 2 AVX-512 (VPOPCNTDQ), 3 NEON.
+// 1 if the library holds it and this CPU can run it.
+int32_t lq_supports(int32_t isa);
+
+// Bytes of the weights of an LQ_CONV step in the layout of the kernels, the same for every
+// instruction set: uint32 [group][block of 16 channels][plane][tap][word][16], taps in the
+// order depth, row, column, channels beyond the last 0. LQ_DEPTHWISE: uint32
+// [multiplier][plane][tap][ceil(in_channels / 32)]; channel c * multiplier + m of the output
+// reads channel c.
+int64_t lq_weights_size(const lq_step* step);
+
+// 0 if every address that the step touches for `batch` images lies in its buffers and all
+// fields make sense; else the number of the check that failed.
+int32_t lq_check(const lq_step* step, const lq_buffer* buffers, int32_t buffer_count,
+                 int32_t batch);
+
+// Runs steps in order for `batch` images on up to `threads` threads with an instruction set.
+// seconds: null, or one double a step that wall time is added to. Steps must have passed
+// lq_check. 0, or the 1-based number of the step that could not run.
+int32_t lq_run(const lq_step* steps, int32_t step_count, const lq_buffer* buffers,
+               int32_t buffer_count, int32_t batch, int32_t threads, int32_t isa,
+               double* seconds);
+
+// Adds up what an otherwise idle core can do: 512-bit (or the widest) xor + popcount + add on
+// registers, for about the given time. Returns 10^9 one-bit products per second.
+double lq_peak(int32_t isa, double seconds);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,132 @@
+// Kernels for 64-bit ARM: NEON counts the ones of every byte in one instruction.
+#include "kernels.h"
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+
+namespace {
+
+// Lane i of each mask, all ones or none, as bit i.
+inline uint32_t bits_of(uint32x4_t mask) {
+  const uint32_t kPlaces[4] = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(mask, vld1q_u32(kPlaces)));
+}
+
+inline uint32_t pack_word(const float* v) {
+  uint32_t bits = 0;
+  for (int i = 0; i < 32; i += 4) bits |= bits_of(vcltzq_f32(vld1q_f32(v + i))) << i;
+  return bits;
+}
+
+inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* high) {
+  uint32_t bits = 0;
+  for (int i = 0; i < 32; i += 4) {
+    const int32x4_t x = vld1q_s32(v + i);
+    bits |= bits_of(vorrq_u32(vcltq_s32(x, vld1q_s32(low + i)),
+                              vcgtq_s32(x, vld1q_s32(high + i))))
+            << i;
+  }
+  return bits;
+}
+
+inline int32_t vectors_for(int64_t, int32_t) { return 1; }
+struct Tile;
+void conv_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+
+}  // namespace
+
+#include "rows.inc"
+
+namespace {
+
+// P pixels, 16 channels. Bytes take 31 words before they are added up.
+template <int P>
+void conv_core(const Tile& tile, int32_t first) {
+  constexpr int kMost = 31;
+  const lq_step& s = *tile.step;
+  const int64_t taps = static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w;
+  const int64_t pixel = s.input.pixel;
+  const uint32_t* start = tile.input + first * pixel;
+  uint32x4_t sums[P][4];
+  uint8x16_t bytes[P][4];
+  for (int p = 0; p < P; ++p)
+    for (int i = 0; i < 4; ++i) {
+      sums[p][i] = vdupq_n_u32(0);
+      bytes[p][i] = vdupq_n_u8(0);
+    }
+  const auto flush = [&] {
+    for (int p = 0; p < P; ++p)
+      for (int i = 0; i < 4; ++i) {
+        sums[p][i] = vpadalq_u16(sums[p][i], vpaddlq_u8(bytes[p][i]));
+        bytes[p][i] = vdupq_n_u8(0);
+      }
+  };
+  for (int32_t sum = s.input_planes + s.weight_planes - 2; sum >= 0; --sum) {
+    for (int p = 0; p < P; ++p)
+      for (int i = 0; i < 4; ++i) sums[p][i] = vaddq_u32(sums[p][i], sums[p][i]);
+    int held = 0;
+    for (int32_t in = 0; in < s.input_planes; ++in) {
+      const int32_t of_weights = sum - in;
+      if (of_weights < 0 || of_weights >= s.weight_planes) continue;
+      const uint32_t* w = tile.weights + of_weights * taps * s.words * larqlite::kLanes;
+      const uint32_t* plane = start + static_cast<int64_t>(in) * s.groups * s.words;
+      for (int32_t d = 0; d < s.kernel_d; ++d)
+        for (int32_t h = 0; h < s.kernel_h; ++h)
+          for (int32_t x = 0; x < s.kernel_w; ++x) {
+            const uint32_t* input = plane + d * s.tap_depth + h * s.tap_row + x * s.tap_pixel;
+            for (int32_t k = 0; k < s.words; ++k, w += larqlite::kLanes) {
+              for (int p = 0; p < P; ++p) {
+                const uint32x4_t bits = vdupq_n_u32(input[k + p * pixel]);
+                for (int i = 0; i < 4; ++i) {
+                  const uint32x4_t differ = veorq_u32(bits, vld1q_u32(w + 4 * i));
+                  bytes[p][i] = vaddq_u8(bytes[p][i], vcntq_u8(vreinterpretq_u8_u32(differ)));
+                }
+              }
+              if (++held == kMost) {
+                flush();
+                held = 0;
+              }
+            }
+          }
+    }
+    flush();
+  }
+  for (int p = 0; p < P; ++p) {
+    uint32_t lanes[larqlite::kLanes];
+    for (int i = 0; i < 4; ++i) vst1q_u32(lanes + 4 * i, sums[p][i]);
+    const int32_t* base = tile.base[first + p];
+    int32_t* out = tile.out + (first + p) * tile.out_stride;
+    for (int32_t c = 0; c < tile.channels; ++c)
+      out[c] = (base[c] - 2 * static_cast<int32_t>(lanes[c])) >> s.shift;
+  }
+}
+
+void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
+  int32_t first = 0;
+  for (; pixels - first >= 2; first += 2) conv_core<2>(tile, first);
+  if (first < pixels) conv_core<1>(tile, first);
+}
+
+double peak(int64_t rounds) {
+  uint8x16_t bytes[12];
+  for (int i = 0; i < 12; ++i) bytes[i] = vdupq_n_u8(0);
+  const uint8x16_t words = vdupq_n_u8(0x35);
+  for (int64_t n = 0; n < rounds * 1000; ++n) {
+    const uint8x16_t bits = vdupq_n_u8(static_cast<uint8_t>(n));
+    for (int i = 0; i < 12; ++i) {
+      uint8x16_t x = veorq_u8(bits, words);
+      __asm__("" : "+w"(x));
+      bytes[i] = vaddq_u8(bytes[i], vcntq_u8(x));
+    }
+  }
+  volatile uint8_t kept = 0;
+  for (int i = 0; i < 12; ++i) kept = static_cast<uint8_t>(kept + vaddvq_u8(bytes[i]));
+  return 12000.0 * static_cast<double>(rounds) * 128;
+}
+
+}  // namespace
+
+namespace larqlite {
+extern const Kernels kNeon = {load, conv, depthwise, pool, mean, apply, peak};
+}
+#endif

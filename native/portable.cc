@@ -1,0 +1,81 @@
+// Kernels in plain C++, for every machine.
+#include "kernels.h"
+
+namespace {
+
+inline uint32_t pack_word(const float* v) {
+  uint32_t bits = 0;
+  for (int i = 0; i < 32; ++i) bits |= static_cast<uint32_t>(v[i] < 0.0f) << i;
+  return bits;
+}
+
+inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* high) {
+  uint32_t bits = 0;
+  for (int i = 0; i < 32; ++i)
+    bits |= static_cast<uint32_t>(v[i] < low[i] || v[i] > high[i]) << i;
+  return bits;
+}
+
+inline uint32_t popcount(uint32_t x) {
+  x -= x >> 1 & 0x55555555u;
+  x = (x & 0x33333333u) + (x >> 2 & 0x33333333u);
+  x = (x + (x >> 4)) & 0x0f0f0f0fu;
+  return x * 0x01010101u >> 24;
+}
+
+inline int32_t vectors_for(int64_t, int32_t) { return 1; }
+struct Tile;
+void conv_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+
+}  // namespace
+
+#include "rows.inc"
+
+namespace {
+
+void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
+  const lq_step& s = *tile.step;
+  const int64_t taps = static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w;
+  for (int32_t p = 0; p < pixels; ++p) {
+    uint32_t sums[larqlite::kLanes] = {};
+    for (int32_t sum = s.input_planes + s.weight_planes - 2; sum >= 0; --sum) {
+      for (uint32_t& lane : sums) lane *= 2;
+      for (int32_t in = 0; in < s.input_planes; ++in) {
+        const int32_t of_weights = sum - in;
+        if (of_weights < 0 || of_weights >= s.weight_planes) continue;
+        const uint32_t* w = tile.weights + of_weights * taps * s.words * larqlite::kLanes;
+        for (int32_t d = 0; d < s.kernel_d; ++d)
+          for (int32_t h = 0; h < s.kernel_h; ++h)
+            for (int32_t x = 0; x < s.kernel_w; ++x) {
+              const uint32_t* input = tile.input + p * s.input.pixel + d * s.tap_depth +
+                                      h * s.tap_row + x * s.tap_pixel +
+                                      static_cast<int64_t>(in) * s.groups * s.words;
+              for (int32_t k = 0; k < s.words; ++k, w += larqlite::kLanes)
+                for (int lane = 0; lane < larqlite::kLanes; ++lane)
+                  sums[lane] += popcount(input[k] ^ w[lane]);
+            }
+      }
+    }
+    int32_t* out = tile.out + p * tile.out_stride;
+    for (int32_t c = 0; c < tile.channels; ++c)
+      out[c] = (tile.base[p][c] - 2 * static_cast<int32_t>(sums[c])) >> s.shift;
+  }
+}
+
+double peak(int64_t rounds) {
+  uint32_t sums[larqlite::kLanes] = {}, words[larqlite::kLanes];
+  for (int lane = 0; lane < larqlite::kLanes; ++lane) words[lane] = 77u * lane;
+  for (int64_t i = 0; i < rounds * 1000; ++i)
+    for (int k = 0; k < 12; ++k)
+      for (int lane = 0; lane < larqlite::kLanes; ++lane)
+        sums[lane] += popcount(words[lane] ^ static_cast<uint32_t>(i + k));
+  volatile uint32_t kept = sums[0] + sums[larqlite::kLanes - 1];
+  (void)kept;
+  return 12000.0 * static_cast<double>(rounds) * 32 * larqlite::kLanes;
+}
+
+}  // namespace
+
+namespace larqlite {
+const Kernels kPortable = {load, conv, depthwise, pool, mean, apply, peak};
+}

@@ -1,0 +1,194 @@
+// Runs the steps of a program: which kernels, which blocks, on which threads.
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "kernels.h"
+#include "threads.h"
+
+namespace {
+
+using larqlite::Block;
+using larqlite::Kernels;
+using larqlite::Value;
+
+// Values that a block holds at a time: half of a first-level cache.
+constexpr int64_t kBlockValues = 6144;
+constexpr int32_t kMostChannels = 512;
+constexpr int32_t kLeastChannels = 64;
+
+const Kernels* kernels_of(int32_t isa) {
+  switch (isa) {
+    case 0:
+      return &larqlite::kPortable;
+#if defined(__x86_64__)
+    case 1:
+      return __builtin_cpu_supports("avx2") ? &larqlite::kAvx2 : nullptr;
+    case 2:
+      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+                     __builtin_cpu_supports("avx512vpopcntdq")
+                 ? &larqlite::kAvx512
+                 : nullptr;
+#elif defined(__aarch64__)
+    case 3:
+      return &larqlite::kNeon;
+#endif
+    default:
+      return nullptr;
+  }
+}
+
+// Room for the values of a block, kept by each thread from one block to the next.
+Value* scratch(int64_t values) {
+  thread_local std::vector<Value> room;
+  if (static_cast<int64_t>(room.size()) < values) room.resize(static_cast<size_t>(values));
+  return room.data();
+}
+
+// How the rows of a step are cut into blocks.
+struct Work {
+  const lq_step* step;
+  const lq_buffer* buffers;
+  const Kernels* kernels;
+  int64_t pixels;    // of a block
+  int32_t channels;  // of a block
+  int64_t along;     // blocks along a row
+  int64_t across;    // blocks across the channels
+  int64_t count;
+
+  void plan(int64_t images, int32_t threads) {
+    const lq_step& s = *step;
+    channels = s.channels;
+    const bool splits = may_split();
+    if (splits && channels > kMostChannels) channels = kMostChannels;
+    const int64_t rows = images * s.depth * s.height;
+    for (;;) {
+      pixels = kBlockValues / channels / larqlite::kPixels * larqlite::kPixels;
+      if (pixels < larqlite::kPixels) pixels = larqlite::kPixels;
+      if (pixels > s.width) pixels = s.width;
+      along = (s.width + pixels - 1) / pixels;
+      across = (s.channels + channels - 1) / channels;
+      count = rows * along * across;
+      // Each thread gets several blocks, so that none waits long for another.
+      if (threads <= 1 || count >= 4 * static_cast<int64_t>(threads) || !splits) break;
+      const int32_t half = (channels / 2 + 31) / 32 * 32;
+      if (half < kLeastChannels || half >= channels) break;
+      channels = half;
+    }
+  }
+
+  // Whether blocks of 32 channels can be worked on apart.
+  bool may_split() const {
+    if (step->kind == LQ_CONV && step->groups != 1) return false;
+    for (int32_t i = 0; i < step->op_count; ++i)
+      if (step->ops[i].group > 0 && step->ops[i].group % 32 != 0) return false;
+    return true;
+  }
+
+  void run(int64_t index) const {
+    const lq_step& s = *step;
+    Block block;
+    block.step = step;
+    block.buffers = buffers;
+    const int64_t part = index % across;
+    index /= across;
+    const int64_t piece = index % along;
+    index /= along;
+    block.row = index % s.height;
+    index /= s.height;
+    block.depth = index % s.depth;
+    block.image = index / s.depth;
+    block.pixel = piece * pixels;
+    block.pixels = block.pixel + pixels > s.width ? s.width - block.pixel : pixels;
+    block.channel = static_cast<int32_t>(part) * channels;
+    block.count =
+        block.channel + channels > s.channels ? s.channels - block.channel : channels;
+    Value* values = scratch(block.pixels * block.count);
+    switch (s.kind) {
+      case LQ_LOAD:
+        kernels->load(block, values);
+        break;
+      case LQ_CONV:
+        kernels->conv(block, values);
+        break;
+      case LQ_DEPTHWISE:
+        kernels->depthwise(block, values);
+        break;
+      case LQ_MEAN:
+        kernels->mean(block, values);
+        break;
+      default:
+        kernels->pool(block, values);
+    }
+    kernels->apply(block, values);
+  }
+};
+
+void run_block(void* work, int64_t index) { static_cast<const Work*>(work)->run(index); }
+
+// Images of one pixel become the pixels of one image, so that weights are read once.
+bool images_become_pixels(const lq_step& s) {
+  if (static_cast<int64_t>(s.depth) * s.height * s.width != 1) return false;
+  if (s.kind != LQ_LOAD && s.kind != LQ_CONV && s.kind != LQ_DEPTHWISE) return false;
+  if (s.kind != LQ_LOAD && (s.row_class >= 0 || s.column_class >= 0)) return false;
+  for (int32_t i = 0; i < s.op_count; ++i)
+    if (s.ops[i].kind == LQ_MULTIPLY_IMAGE) return false;
+  return true;
+}
+
+void run_step(const lq_step& given, const lq_buffer* buffers, int32_t batch, int32_t threads,
+              const Kernels* kernels) {
+  lq_step step = given;
+  std::vector<lq_op> ops;
+  int64_t images = batch;
+  if (batch > 1 && images_become_pixels(step)) {
+    ops.assign(step.ops, step.ops + step.op_count);
+    for (lq_op& op : ops) op.view.pixel = op.view.image;
+    step.ops = ops.data();
+    step.input.pixel = step.input.image;
+    step.width = batch;
+    images = 1;
+  }
+  Work work = {&step, buffers, kernels, 0, 0, 0, 0, 0};
+  work.plan(images, threads);
+  larqlite::parallel_for(work.count, threads, run_block, &work);
+}
+
+}  // namespace
+
+extern "C" int32_t lq_abi(void) { return LQ_ABI; }
+
+extern "C" int32_t lq_supports(int32_t isa) { return kernels_of(isa) != nullptr; }
+
+extern "C" int32_t lq_run(const lq_step* steps, int32_t step_count, const lq_buffer* buffers,
+                          int32_t, int32_t batch, int32_t threads, int32_t isa,
+                          double* seconds) {
+  const Kernels* kernels = kernels_of(isa);
+  if (kernels == nullptr) return 1;
+  for (int32_t i = 0; i < step_count; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    run_step(steps[i], buffers, batch, threads, kernels);
+    if (seconds != nullptr)
+      seconds[i] +=
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  return 0;
+}
+
+extern "C" double lq_peak(int32_t isa, double seconds) {
+  const Kernels* kernels = kernels_of(isa);
+  if (kernels == nullptr) return 0.0;
+  using Clock = std::chrono::steady_clock;
+  double best = 0.0;
+  const auto start = Clock::now();
+  do {
+    const auto begin = Clock::now();
+    const double products = kernels->peak(20);
+    const double rate =
+        products / std::chrono::duration<double>(Clock::now() - begin).count() * 1e-9;
+    if (rate > best) best = rate;
+  } while (std::chrono::duration<double>(Clock::now() - start).count() < seconds);
+  return best;
+}

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Builds the kernels' test with each sanitizer and runs it; then for ARM, emulated.
+# Usage: native/test.sh [how many random steps] [seed]
+set -euo pipefail
+cd "$(dirname "$0")"
+steps=${1:-3000}
+seed=${2:-0}
+sources=(test_kernels.cc portable.cc avx2.cc avx512.cc neon.cc run.cc check.cc threads.cc)
+flags=(-std=c++17 -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Werror -pthread)
+built=$(mktemp -d)
+trap 'rm -rf "$built"' EXIT
+
+run() { # name, compiler, flags...
+  local name=$1
+  shift
+  printf '%s: ' "$name"
+  "$@" "${flags[@]}" "${sources[@]}" -o "$built/test"
+}
+
+run "no sanitizer" "${CXX:-g++}" -O3
+"$built/test" "$steps" "$seed"
+run "address, undefined behaviour" "${CXX:-g++}" -O1 -g -fsanitize=address,undefined \
+  -fno-sanitize-recover=all
+"$built/test" "$steps" "$seed"
+run "threads" "${CXX:-g++}" -O1 -g -fsanitize=thread
+"$built/test" "$((steps / 4))" "$seed"
+if command -v clang++ > /dev/null; then
+  run "clang" clang++ -O3
+  "$built/test" "$steps" "$seed"
+fi
+if command -v aarch64-linux-gnu-g++ > /dev/null && command -v qemu-aarch64 > /dev/null; then
+  run "ARM, emulated" aarch64-linux-gnu-g++ -O2 -static
+  qemu-aarch64 "$built/test" "$((steps / 4))" "$seed"
+else
+  echo "ARM: not tested, needs g++-aarch64-linux-gnu and qemu-user (Debian's names)"
+fi
