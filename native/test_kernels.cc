@@ -198,7 +198,7 @@ int32_t expected_sum(Case& c, const Place& at) {
 
 float expected_pool(Case& c, const Place& at) {
   const lq_step& s = c.step;
-  double sum = 0, most = -INFINITY;
+  double most = -INFINITY;
   int64_t n = 0;
   const int64_t d0 = s.tap_depth / s.dilation_d, h0 = s.tap_row / s.dilation_h,
                 w0 = s.tap_pixel / s.dilation_w;
@@ -212,7 +212,6 @@ float expected_pool(Case& c, const Place& at) {
         if (d < 0 || h < 0 || w < 0 || d >= s.in_d || h >= s.in_h || w >= s.in_w) continue;
         const float v = c.floats(0)[at.image * s.input.image + d * d0 + h * h0 + w * w0 + at.channel];
         total += v;
-        sum += v;
         if (v > most) most = v;
         ++n;
       }
