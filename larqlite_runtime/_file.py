@@ -3,77 +3,169 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterable
 
-import numpy as np
-import onnx
-from onnx import numpy_helper
+from larqlite_runtime import _budget, _shapes
+from larqlite_runtime._build import WRITE_AGAIN, build, check_declared
+from larqlite_runtime._errors import MissingModelFileError, ModelFileError
+from larqlite_runtime._graph import PACKED, Graph
+from larqlite_runtime._operators import OPERATORS, OPSETS
+from larqlite_runtime._text import quoted
+from larqlite_runtime._wire import DAMAGED, decode
 
-from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._graph import Graph, Node
-
-DEFAULT_BUDGET = 2 << 30
+MAX_BYTES = (2 << 30) - 1  # of a file; the format has no larger ones
+IR_VERSIONS = range(8, 12)
 
 
 def read(
     path_or_bytes: str | os.PathLike | bytes,
-    budget: int = DEFAULT_BUDGET,
+    budget: int = _budget.DEFAULT_BUDGET,
     batch: int = 1,
 ) -> Graph:
-    """The model in a file, without any of the checks yet."""
-    data = path_or_bytes
-    if not isinstance(data, bytes):
-        with open(path_or_bytes, "rb") as file:
-            data = file.read()
-    model = onnx.ModelProto.FromString(data)
-    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
-    graph = Graph(
-        metadata={item.key: item.value for item in model.metadata_props},
-        constants={
-            item.name: numpy_helper.to_array(item) for item in model.graph.initializer
-        },
-    )
-    for number, node in enumerate(model.graph.node):
-        attributes = {item.name: _value(item) for item in node.attribute}
-        if node.op_type == "Constant":
-            graph.constants[node.output[0]] = np.asarray(attributes["value"])
-            continue
-        name = node.name or f"{node.op_type}:{number}"
-        graph.nodes.append(
-            Node(
-                node.op_type,
-                node.domain,
-                name,
-                tuple(node.input),
-                tuple(node.output),
-                attributes,
-            )
-        )
-    for item in [*inferred.value_info, *inferred.input, *inferred.output]:
-        kind = item.type.tensor_type
-        graph.shapes[item.name] = tuple(
-            None if dim.dim_param else dim.dim_value for dim in kind.shape.dim
-        )
-        graph.dtypes[item.name] = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
-    for name, array in graph.constants.items():
-        graph.shapes[name] = array.shape
-        graph.dtypes[name] = array.dtype
-    graph.inputs = {item.name: graph.shapes[item.name] for item in inferred.input}
-    graph.outputs = {item.name: graph.shapes[item.name] for item in inferred.output}
-    missing = [
-        name
-        for node in graph.nodes
-        for name in node.outputs
-        if name not in graph.shapes
-    ]
-    if missing:
-        raise ModelFileError(f"no shape is known for the tensor {missing[0]!r}")
+    """The model in a file, after every check.
+
+    Nothing is allocated that the file could make larger than a small multiple of its own
+    size or than `budget`, and no other file is opened.
+
+    Args:
+        path_or_bytes: of a packed model that `lq.deploy.export` wrote.
+        budget: most bytes that the model may need; see `_budget.memory`.
+        batch: samples that run together, for the budget.
+
+    Raises:
+        ModelFileError: there is no such file, it is no packed model, is damaged, asks for
+            too much, or has operations that the runtime does not know.
+    """
+    data, source = _data(path_or_bytes, budget)
+    try:
+        model = decode("Model", data)
+        _check_versions(model)
+        _check_functions(model.get("functions", ()))
+        graph = build(model["graph"], budget)
+        graph.metadata = _metadata(model.get("metadata_props", ()))
+        costs = _shapes.infer(graph)
+        check_declared(graph, model["graph"])
+        _budget.check(graph, costs, budget, batch)
+    except ModelFileError as error:
+        raise ModelFileError(f"{source}: {error}") from None
     return graph
 
 
-def _value(attribute: onnx.AttributeProto):
-    value = onnx.helper.get_attribute_value(attribute)
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, onnx.TensorProto):
-        return numpy_helper.to_array(value)
-    return value if isinstance(value, (int, float)) else list(value)
+def _data(path_or_bytes, budget: int) -> tuple[bytes, str]:
+    """The bytes, and a name for them."""
+    if isinstance(path_or_bytes, (bytes, bytearray, memoryview)):
+        data, source = bytes(path_or_bytes), "the model (bytes)"
+        _check_size(len(data), source, budget)
+        return data, source
+    try:
+        path = os.fspath(path_or_bytes)
+    except TypeError:
+        raise ModelFileError(
+            f"a model is a path or bytes, not {type(path_or_bytes).__name__}.\n  Fix: "
+            "give the path of a file, or what `open(path, 'rb').read()` returns."
+        ) from None
+    source = quoted(path, "")
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+            raise ModelFileError(
+                f"{source} is {kind}.\n  Fix: give the path of the .onnx file itself."
+            )
+        _check_size(found.st_size, source, budget)
+        with open(path, "rb") as file:
+            data = file.read(found.st_size + 1)
+    except FileNotFoundError:
+        raise MissingModelFileError(
+            f"{source}: there is no such file.\n  Fix: check the path; it is looked up "
+            f"from {os.getcwd()}."
+        ) from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(
+            f"{source} can't be read: {error}.\n  Fix: check its name and permissions."
+        ) from None
+    return data, source
+
+
+def _check_size(size: int, source: str, budget: int) -> None:
+    if size == 0:
+        raise ModelFileError(f"{source}: it is empty" + DAMAGED)
+    if size > MAX_BYTES:
+        raise ModelFileError(
+            f"{source}: it has {size:,} bytes; a model has at most {MAX_BYTES:,}"
+            + DAMAGED
+        )
+    if size > budget:
+        raise ModelFileError(
+            f"{source}: it has {size:,} bytes, more than the budget of {budget:,}.\n"
+            "  Fix: if the file is yours, give `budget=` a larger number."
+        )
+
+
+def _check_versions(model: dict) -> None:
+    version = model.get("ir_version", 0)
+    if version not in IR_VERSIONS:
+        raise ModelFileError(
+            f"it has the format version (ir_version) {version}; "
+            f"{IR_VERSIONS[0]} to {IR_VERSIONS[-1]} are supported" + WRITE_AGAIN
+        )
+    if "graph" not in model:
+        raise ModelFileError("it has no graph" + DAMAGED)
+    found: dict[str, int] = {}
+    for item in model.get("opset_import", ()):
+        domain = _domain(item.get("domain", ""))
+        shown = quoted(domain or "ai.onnx")
+        if domain in found:
+            raise ModelFileError(f"it names the opset {shown} twice" + DAMAGED)
+        found[domain] = version = item.get("version", 0)
+        if domain not in OPSETS:
+            raise ModelFileError(
+                f"it uses operations of {shown}; a packed model has standard operations "
+                f"and those of {PACKED}" + WRITE_AGAIN
+            )
+        if version != OPSETS[domain]:
+            raise ModelFileError(
+                f"it uses version {version} of the operations {shown}; this runtime knows "
+                f"version {OPSETS[domain]}"
+                + WRITE_AGAIN
+                + " Or update larqlite_runtime, if the file is newer."
+            )
+    if "" not in found:
+        raise ModelFileError(
+            'it names no version of the operations "ai.onnx"' + DAMAGED
+        )
+
+
+def _check_functions(functions: Iterable[dict]) -> None:
+    """Functions may be only those that the runtime knows; their bodies are not read."""
+    seen = set()
+    for item in functions:
+        domain, name = _domain(item.get("domain", "")), item.get("name", "")
+        if domain != PACKED or name not in OPERATORS[PACKED] or item.get("overload"):
+            raise ModelFileError(
+                f"it defines the function {quoted(name)} of the domain {quoted(domain)}, "
+                "which this runtime does not know" + WRITE_AGAIN
+            )
+        if name in seen:
+            raise ModelFileError(
+                f"it defines the function {quoted(name)} twice" + DAMAGED
+            )
+        seen.add(name)
+
+
+def _metadata(entries: Iterable[dict]) -> dict[str, str]:
+    result: dict[str, str] = {}
+    for item in entries:
+        key = item.get("key", "")
+        if key in result:
+            raise ModelFileError(f"its metadata has {quoted(key)} twice" + DAMAGED)
+        result[key] = item.get("value", "")
+    return result
+
+
+def _domain(name: str) -> str:
+    """The standard operations have two names."""
+    return "" if name == "ai.onnx" else name

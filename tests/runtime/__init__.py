@@ -1,0 +1,1 @@
+"""Tests of the runtime: files, shapes, plans, kernels, whole models."""
