@@ -1,0 +1,72 @@
+"""Layers that do nothing when a network is used, and layers that are never exported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import tf_keras
+
+from larqlite.deploy._registry import converter, refuse, refused
+
+if TYPE_CHECKING:
+    from larqlite.deploy._writer import Value, Writer
+
+layers = tf_keras.layers
+
+
+def without_mask(graph: Writer, layer, mask: Any) -> None:
+    """Refuses a call with a mask."""
+    if mask is not None:
+        raise refuse(
+            layer,
+            graph.path,
+            "it is called with a mask, which the file has no place for",
+            "multiply by the mask in the network, or call the layer without it",
+        )
+
+
+@converter(
+    layers.Identity,
+    layers.ActivityRegularization,
+    layers.Dropout,
+    layers.SpatialDropout1D,
+    layers.SpatialDropout2D,
+    layers.SpatialDropout3D,
+    layers.AlphaDropout,
+    layers.GaussianDropout,
+    layers.GaussianNoise,
+    layers.RandomBrightness,
+    layers.RandomContrast,
+    layers.RandomFlip,
+    layers.RandomRotation,
+    layers.RandomTranslation,
+    layers.RandomZoom,
+)
+def convert_identity(graph: Writer, layer, value: Value) -> Value:
+    """The value itself."""
+    return value
+
+
+refused(
+    layers.Lambda,
+    "a Lambda layer may compute anything",
+    "write it as a layer class of your own and teach that with @lq.deploy.converter; or "
+    "use TensorFlow operators directly on the tensors, e.g. `x * 2`",
+)
+refused(
+    layers.Masking,
+    "it hides time steps from the layers after it, which the file has no place for",
+    "leave it out, and give the model sequences of one length",
+)
+refused(
+    layers.RNN,
+    "recurrent layers are not exported",
+    "end the exported part of the model before it: "
+    "tf_keras.Model(model.input, layer.input)",
+)
+refused(
+    layers.TimeDistributed,
+    "a layer for each time step is not exported",
+    "use the layer itself, on the time steps reshaped into an axis that it treats "
+    "alike: Dense works on every axis but the last, Conv1D along time",
+)
