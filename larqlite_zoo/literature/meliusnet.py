@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -103,6 +104,36 @@ def _split_macs(call):
 @lq.models.mac_formula(AddToLastChannels)
 def _add_macs(call):
     return ()
+
+
+@lq.deploy.converter(SplitChannels)
+def _convert_split(graph, layer, value):
+    """`Split`."""
+    size = value.shape[-1] // layer.parts
+    if layer.parts == 1:
+        return [value]
+    names = graph.node(
+        "Split",
+        [value.name, graph.constant([size] * layer.parts)],
+        outputs=layer.parts,
+        axis=value.stored_axis(-1),
+    )
+    shape = (*value.shape[:-1], size)
+    return [graph.value(name, shape, like=value, levels=value.levels) for name in names]
+
+
+@lq.deploy.converter(AddToLastChannels)
+def _convert_add(graph, layer, values):
+    """`Pad` with zeros before the channels, and `Add`."""
+    wide, narrow = map(graph.channels_first, values)
+    pads = [0] * 2 * wide.rank
+    pads[wide.stored_axis(-1)] = wide.shape[-1] - narrow.shape[-1]
+    if any(pads):
+        zero = graph.constant(np.float32(0))
+        name = graph.node("Pad", [narrow.name, graph.constant(pads), zero])
+        narrow = graph.value(name, wide.shape, like=narrow)
+    name = graph.node("Add", [wide.name, narrow.name], name=graph.path)
+    return graph.value(name, wide.shape, like=wide)
 
 
 @register_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tf_keras
 
 import larqlite as lq
@@ -75,6 +76,20 @@ class LearnedRescale(tf_keras.layers.Layer):
 @lq.models.mac_formula(LearnedRescale)
 def _rescale_macs(call):
     return ()  # Elementwise: the scales of rows, columns and channels accumulate nothing.
+
+
+@lq.deploy.converter(LearnedRescale)
+def _convert_rescale(graph, layer, value):
+    """`Mul` by the product of the three vectors, which are stored as they are."""
+    value = graph.channels_first(value)
+    product = None
+    for name in ("scale_h", "scale_w", "scale_c"):
+        variable = getattr(layer, name)
+        vector = np.moveaxis(variable.numpy(), -1, 0)
+        stored = graph.weight(graph.path, name, vector, variable=variable)
+        product = stored if product is None else graph.node("Mul", [product, stored])
+    name = graph.node("Mul", [value.name, product], name=graph.path)
+    return graph.value(name, value.shape, like=value)
 
 
 @register_model(

@@ -156,7 +156,7 @@ def convert_softmax_function(graph: Writer, fn, value: Value, axis: int = -1) ->
     return unary(graph, value, "Softmax", axis=value.stored_axis(axis))
 
 
-@activation_converter(tf.nn.log_softmax)
+@activation_converter(tf.nn.log_softmax, keras.get("log_softmax"))
 def convert_log_softmax(graph: Writer, fn, value: Value, axis: int = -1) -> Value:
     """Over the last axis of the Keras tensor."""
     return unary(graph, value, "LogSoftmax", axis=value.stored_axis(axis))

@@ -49,6 +49,8 @@ BINARY = {
     "math.minimum": "Min",
 }
 
+FLOAT, BOOL = 1, 9  # onnx.TensorProto
+
 COMPARISONS = {
     "math.greater": "Greater",
     "math.greater_equal": "GreaterOrEqual",
@@ -87,7 +89,8 @@ for _symbol, _op in BINARY.items():
 def _register_comparison(symbol: str, op: str) -> None:
     @tensorflow(symbol)
     def convert(graph: Writer, layer, call) -> Value:
-        return elementwise(graph, layer, op, operands(call), tensor=_of_booleans)
+        compared = elementwise(graph, layer, op, operands(call), tensor=_of_booleans)
+        return unary(graph, compared, "Cast", to=FLOAT).with_levels("heaviside")
 
 
 for _symbol, _op in COMPARISONS.items():
@@ -153,13 +156,17 @@ def convert_where(graph: Writer, layer, call) -> Value:
             "tf.where without `x` and `y` gives a tensor of open size",
             "give both: tf.where(condition, x, y)",
         )
-    given = [operand(x) for x in (call.condition, call.x, call.y)]
-    return elementwise(graph, layer, "Where", given)
+    condition = operand(call.condition)
+    if isinstance(condition, Value):
+        name = graph.node("Cast", [condition.name], to=BOOL)
+        condition = _of_booleans(name, condition.shape, condition)
+    given = [operand(x) for x in (call.x, call.y)]
+    return elementwise(graph, layer, "Where", [condition, *given])
 
 
 @tensorflow("cast")
 def convert_cast(graph: Writer, layer, call) -> Value:
-    """Truth values as 0 and 1; floats stay."""
+    """The value itself: truth values are 0 and 1 in the file."""
     if tf.as_dtype(call.dtype) != tf.float32:
         raise refuse(
             layer,
@@ -168,9 +175,7 @@ def convert_cast(graph: Writer, layer, call) -> Value:
             "file",
             "cast to tf.float32, or leave the cast out",
         )
-    if not _is_boolean(graph, call.x):
-        return call.x
-    return unary(graph, call.x, "Cast", to=1).with_levels("heaviside")
+    return call.x
 
 
 # Activations.
@@ -217,20 +222,5 @@ def convert_log_softmax(graph: Writer, layer, call) -> Value:
 
 
 def _of_booleans(name: str, shape: tuple, like: Value) -> Value:
-    """A value whose sizes are left to ONNX, which knows that it is not of floats."""
+    """A value inside of a converter whose dtype is left to ONNX."""
     return Value(name, shape, like.is_moved)
-
-
-def _is_boolean(graph: Writer, value: Value) -> bool:
-    """Whether a value comes out of a comparison, perhaps moved around since."""
-    made_by = {name: node for node in graph.nodes for name in node.outputs}
-    node = made_by.get(value.name)
-    while node is not None and node.op in _MOVING:
-        node = made_by.get(node.inputs[0])
-    return node is not None and node.op in COMPARISONS.values()
-
-
-_MOVING = (
-    "Concat", "Expand", "Gather", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile",
-    "Transpose", "Unsqueeze",
-)  # fmt: skip

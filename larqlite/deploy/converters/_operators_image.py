@@ -95,14 +95,14 @@ for _symbol, _op in {
 @tensorflow("image.resize")
 def convert_resize(graph: Writer, layer, call) -> Value:
     """`Resize`."""
-    if call.antialias or call.preserve_aspect_ratio or call.images.rank != 4:
+    if call.preserve_aspect_ratio or call.images.rank != 4:
         raise refuse(
             layer,
             graph.path,
-            "it is asked for antialias, preserve_aspect_ratio, or a single image",
-            "leave these at False, on tensors (batch, height, width, channels)",
+            "it keeps the aspect ratio, or resizes a single image",
+            "preserve_aspect_ratio=False, on tensors (batch, height, width, channels)",
         )
     sizes = integers(graph, layer, call.size, "size")
     value = graph.channels_first(call.images)
     method = str(getattr(call.method, "value", call.method))
-    return resized(graph, layer, value, sizes, method)
+    return resized(graph, value, sizes, method, bool(call.antialias))

@@ -84,8 +84,8 @@ def pooled(
     name = graph.node(
         op,
         [value.name],
-        kernel_shape=list(map(int, size)),
-        strides=list(map(int, strides)),
+        kernel_shape=list(size),
+        strides=list(strides),
         pads=pads,
     )
     stored = (*value.stored_shape[:2], *lengths)
@@ -95,7 +95,9 @@ def pooled(
 
 
 def _of_layer(graph: Writer, layer, value: Value, op: str) -> Value:
-    size, strides = np.ravel(layer.pool_size), np.ravel(layer.strides)
+    size, strides = (
+        np.ravel(numbers).tolist() for numbers in (layer.pool_size, layer.strides)
+    )
     return pooled(graph, value, op, size, strides, layer.padding, layer.data_format)
 
 

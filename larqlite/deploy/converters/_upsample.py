@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
 from larqlite.deploy._layout import spatial_shape
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
 layers = tf_keras.layers
 
-# What TensorFlow's methods are in ONNX. Repeating whole pixels is all that "nearest"
-# and "area" do for a multiple of the size.
+# What TensorFlow's methods are in ONNX where the new size is a multiple of the old one.
 METHODS = {
     "nearest": {
         "mode": "nearest",
@@ -27,7 +27,6 @@ METHODS = {
     },
     "bilinear": {"mode": "linear", "coordinate_transformation_mode": "half_pixel"},
 }
-METHODS["area"] = METHODS["nearest"]
 
 
 @converter(layers.UpSampling1D)
@@ -45,7 +44,7 @@ def convert_upsampling(graph: Writer, layer, value: Value) -> Value:
         for length, factor in zip(spatial_shape(value), layer.size, strict=True)
     ]
     method = getattr(layer, "interpolation", "nearest")
-    return resized(graph, layer, value, lengths, method)
+    return resized(graph, value, lengths, method)
 
 
 @converter(layers.Resizing)
@@ -60,7 +59,7 @@ def convert_resizing(graph: Writer, layer, value: Value) -> Value:
             "crop_to_aspect_ratio=True crops and resizes in one step",
             "crop with tf_keras.layers.Cropping2D, then resize without it",
         )
-    return resized(graph, layer, value, lengths, layer.interpolation)
+    return resized(graph, value, lengths, layer.interpolation)
 
 
 @converter(layers.CenterCrop)
@@ -82,37 +81,58 @@ def convert_center_crop(graph: Writer, layer, value: Value) -> Value:
 
 
 def resized(
-    graph: Writer, layer, value: Value, lengths: Sequence[int], method: str
+    graph: Writer,
+    value: Value,
+    lengths: Sequence[int],
+    method: str,
+    antialias: bool = False,
 ) -> Value:
     """A value that is stored channels first with other sizes in space.
 
-    Raises:
-        UnsupportedLayerError: a method that ONNX Runtime does not compute alike.
+    `Resize` to a multiple of the size; else a `MatMul` for each axis, since resizing is
+    linear, with the weights that TensorFlow uses.
+
+    Args:
+        graph: the graph.
+        value: images, or volumes that are repeated.
+        lengths: the new sizes in space.
+        method: one of `tf.image.ResizeMethod`.
+        antialias: as in `tf.image.resize`.
     """
     space = spatial_shape(value)
-    if list(lengths) == list(space):
+    if list(lengths) == list(space) and method in METHODS:
         return value
     is_multiple = all(new % old == 0 for new, old in zip(lengths, space, strict=True))
-    known = METHODS.get(method)
-    if known is None or (known["mode"] == "nearest" and not is_multiple):
-        raise refuse(
-            layer,
-            graph.path,
-            f'interpolation="{method}" from {space} to {tuple(lengths)} has no exact '
-            "twin in ONNX Runtime",
-            'interpolation="bilinear", or "nearest" to a multiple of the size',
-        )
+    levels = value.levels if method == "nearest" else None
+    if is_multiple and method in METHODS:
+        factors = np.floor_divide(lengths, space)
+        scales = graph.constant(np.array([1, 1, *factors], np.float32))
+        name = graph.node("Resize", [value.name, "", scales], **METHODS[method])
+        return _with_space(graph, name, value, lengths).with_levels(levels)
+    rows, columns = (
+        _weights(old, new, method, antialias)
+        for old, new in zip(space, lengths, strict=True)
+    )
+    name = graph.node("MatMul", [graph.constant(rows), value.name])
+    value = _with_space(graph, name, value, [lengths[0], space[1]])
+    name = graph.node("MatMul", [value.name, graph.constant(columns.T)])
+    return _with_space(graph, name, value, lengths).with_levels(levels)
+
+
+def _weights(old: int, new: int, method: str, antialias: bool) -> np.ndarray:
+    """`(new, old)`: how much of each pixel of a column is in each pixel of the new one."""
+    pixels = np.eye(old, dtype=np.float32)[:, :, np.newaxis, np.newaxis]
+    columns = tf.image.resize(pixels, (new, 1), method, antialias=antialias)
+    return columns.numpy()[..., 0, 0].T
+
+
+def _with_space(
+    graph: Writer, name: str, value: Value, lengths: Sequence[int]
+) -> Value:
+    """A value like another one, but of other sizes in space."""
     stored = (*value.stored_shape[:2], *lengths)
     shape = (stored[0], *lengths, stored[1]) if value.is_moved else stored
-    if is_multiple:
-        factors = np.floor_divide(lengths, space)
-        target = ["", graph.constant(np.array([1, 1, *factors], np.float32))]
-    else:
-        known = {**known, "axes": list(range(2, value.rank))}
-        target = ["", "", graph.constant(list(lengths))]
-    name = graph.node("Resize", [value.name, *target], **known)
-    levels = value.levels if known["mode"] == "nearest" else None
-    return graph.value(name, shape, like=value, levels=levels)
+    return graph.value(name, shape, like=value)
 
 
 def repeated(graph: Writer, value: Value, factors: dict[int, int]) -> Value:
