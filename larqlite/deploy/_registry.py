@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import tf_keras
 
+from larqlite._registration import NamedFunction
 from larqlite.errors import ArgumentError, UnsupportedLayerError
+from larqlite.quantizers import Quantizer
+from larqlite.quantizers._registry import find
 
 if TYPE_CHECKING:
     from larqlite.deploy._writer import Value, Writer
@@ -143,6 +146,8 @@ def converter_of(layer: tf_keras.layers.Layer, path: str) -> Callable:
     symbol = getattr(layer, "symbol", None)
     if isinstance(symbol, str):
         return _operator_of(layer, symbol, path)
+    if isinstance(layer, Quantizer) or type(layer) in ACTIVATIONS:
+        return lambda graph, quantizer, value: activation(graph, value, quantizer, path)
     own = f"teach it with @lq.deploy.converter({type(layer).__name__})"
     for cls in type(layer).__mro__:
         if cls in REFUSALS:
@@ -176,14 +181,31 @@ def _operator_of(layer: tf_keras.layers.Layer, symbol: str, path: str) -> Callab
 
 
 def activation_converter_of(fn: Any) -> Callable | None:
-    """The registered converter of a quantizer or function, or None."""
-    if inspect.isfunction(fn) or not isinstance(fn, tf_keras.layers.Layer):
-        return ACTIVATIONS.get(fn) if _is_hashable(fn) else None
+    """The registered converter of a quantizer, activation layer or function, or None.
+
+    A function that stands for a quantizer class, as `"ste_sign"` in a Keras layer, is
+    converted as an instance of the class.
+    """
+    if _is_hashable(fn) and fn in ACTIVATIONS:
+        return ACTIVATIONS[fn]
+    quantizer = _quantizer_behind(fn)
+    if quantizer is not None:
+        convert = activation_converter_of(quantizer)
+        return convert and (lambda graph, _, value: convert(graph, quantizer, value))
     for cls in type(fn).__mro__:
         if cls in ACTIVATIONS:
             overridden = first_override(type(fn), cls, _QUANTIZER_METHODS)
             return ACTIVATIONS[cls] if overridden is None else None
     return None
+
+
+def _quantizer_behind(fn: Any) -> Quantizer | None:
+    """The quantizer that a registered function is the function of, or None."""
+    if not isinstance(fn, NamedFunction):
+        return None
+    entry = find(fn.__name__)
+    is_class = entry is not None and inspect.isclass(entry.target)
+    return entry.target() if is_class and entry.function is fn else None
 
 
 def activation(graph: Writer, value: Value, fn: Any, where: str) -> Value:

@@ -82,7 +82,8 @@ class Normalization:
         source: name of the tensor that it normalizes.
         scale, offset: names of the two initializers.
         output: name of the normalized tensor.
-        channel_axis: of the stored tensor.
+        rank: of the tensor.
+        axis: of the channels in Keras' shape, counted from the front.
     """
 
     layer: Any
@@ -90,7 +91,8 @@ class Normalization:
     scale: str
     offset: str
     output: str
-    channel_axis: int
+    rank: int
+    axis: int
 
 
 class Writer:
@@ -202,19 +204,17 @@ class Writer:
             Its name; the same one if it was stored before.
         """
         array = _as_array(array)
-        key = (layer_path, name)
-        shared = (id(variable), array.dtype.str, array.shape, array.tobytes())
-        stored = self._weight_of.get(key)
-        if stored is None and variable is not None:
-            stored = self._weight_of.get(shared)
+        content = (array.dtype.str, array.shape, array.tobytes())
+        keys = [(layer_path, name, *content)]
+        if variable is not None:
+            keys.append((id(variable), *content))
+        stored = next((self._weight_of[k] for k in keys if k in self._weight_of), None)
         if stored is None:
             stored = self.tensor_name(f"{layer_path}/{name}")
             self.constants[stored] = array
             count = array.size if count is None else count
             self.weights[stored] = StoredWeight(layer_path, bits, count)
-            if variable is not None:
-                self._weight_of[shared] = stored
-        self._weight_of[key] = stored
+        self._weight_of.update(dict.fromkeys(keys, stored))
         return stored
 
     def scale(self, layer_path: str, name: str, array: Any) -> str:
@@ -228,10 +228,11 @@ class Writer:
         Returns:
             Its name; the same one if it was stored before.
         """
-        key = (layer_path, name)
+        array = _as_array(array)
+        key = (layer_path, name, array.dtype.str, array.shape, array.tobytes())
         if key not in self._weight_of:
             stored = self.tensor_name(f"{layer_path}/{name}")
-            self.constants[stored] = _as_array(array)
+            self.constants[stored] = array
             self.scales.append(stored)
             self._weight_of[key] = stored
         return self._weight_of[key]
@@ -317,7 +318,9 @@ class Writer:
         self.value(product, value.shape, like=value)
         total = self.node("Add", [product, names[1]], name=self.path)
         self.normalizations.append(
-            Normalization(layer, value.name, *names, total, stored_axis)
+            Normalization(
+                layer, value.name, *names, total, value.rank, axis % value.rank
+            )
         )
         return self.value(total, value.shape, like=value)
 

@@ -1,0 +1,101 @@
+"""`export(model, path)`: a Keras model as an ONNX file with packed weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import tf_keras
+
+from larqlite.deploy import converters  # noqa: F401  (registers the converters)
+from larqlite.deploy._fold import fold_scales
+from larqlite.deploy._inputs import check_model, input_values
+from larqlite.deploy._metadata import metadata_of
+from larqlite.deploy._model import onnx_model, require_folder, write
+from larqlite.deploy._nudge import nudge_offsets
+from larqlite.deploy._report import PackedRow, Report
+from larqlite.deploy._walk import Walk
+from larqlite.deploy._writer import Value, Writer
+from larqlite.models import ModelProfile, profile
+
+
+def export(model: tf_keras.Model, path: str | os.PathLike) -> Report:
+    """See `larqlite.deploy.export`."""
+    path = Path(path)
+    check_model(model)
+    require_folder(path)
+    graph = Writer()
+    inputs, outputs = _converted(graph, model)
+    fold_scales(graph, [value.name for value in outputs.values()])
+    nudge_offsets(graph)
+    costs = profile(model)
+    renamed = {value.name: name for name, value in outputs.items()}
+    metadata = metadata_of(graph, costs, renamed)
+    size = write(onnx_model(graph, model.name, inputs, outputs, metadata), path)
+    return _report(graph, costs, path, size)
+
+
+def _converted(
+    graph: Writer, model: tf_keras.Model
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """The inputs and outputs of a model by name, the graph between them written."""
+    inputs = input_values(graph, model)
+    names = [graph.tensor_name(name) for name in model.output_names]
+    outputs: dict[str, Value] = {}
+    taken = {value.name for value in inputs.values()}
+    for name, value in zip(
+        names, Walk(graph, model).follow(model, list(inputs.values())), strict=True
+    ):
+        value = graph.channels_last(value)
+        if value.name in taken:  # an input, or an output already
+            same = graph.node("Identity", [value.name], name=f"{name}/output")
+            value = graph.value(same, value.shape)
+        taken.add(value.name)
+        outputs[name] = value
+    return inputs, outputs
+
+
+def _report(graph: Writer, costs: ModelProfile, path: Path, size: int) -> Report:
+    weight_bytes = sum(graph.constants[name].nbytes for name in graph.weights)
+    notes = list(dict.fromkeys(graph.notes))
+    if weight_bytes != costs.deployed_bytes:
+        notes.append(
+            f"the summary counts {costs.deployed_bytes:,} bytes of weights, the file holds "
+            f"{weight_bytes:,}: a converter stores weights that the summary does not know, "
+            "or leaves some out"
+        )
+    return Report(
+        path=path,
+        bytes=size,
+        weight_bytes=weight_bytes,
+        scale_bytes=sum(graph.constants[name].nbytes for name in graph.scales),
+        packed=tuple(_row(graph, packed) for packed in graph.packed),
+        float_layers=_float_layers(costs),
+        notes=tuple(notes),
+    )
+
+
+def _row(graph: Writer, packed: Any) -> PackedRow:
+    kernels = {
+        name
+        for name, stored in graph.weights.items()
+        if stored.layer == packed.path and stored.bits < 32
+    }
+    node = next(node for node in graph.nodes if node.name == packed.nodes[-1])
+    return PackedRow(
+        layer=packed.path,
+        class_name=type(packed.layer).__name__,
+        operation=node.op if packed.accumulator else "float",
+        weight_bits=packed.weight_bits,
+        weight_bytes=sum(graph.constants[name].nbytes for name in kernels),
+    )
+
+
+def _float_layers(costs: ModelProfile) -> tuple[str, ...]:
+    """Paths of the layers that multiply with weights of more than 8 bits."""
+    return tuple(
+        layer.path
+        for layer in costs.layers
+        if any(weight_bits > 8 for weight_bits, _ in layer.macs_by_bits or {})
+    )

@@ -1,0 +1,74 @@
+"""Scales of packed kernels become part of the batch normalization that follows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from larqlite.deploy._writer import Normalization, Writer
+
+
+def fold_scales(graph: Writer, outputs: Sequence[str]) -> None:
+    """Multiplies kernel scales into batch normalizations, where no one else sees them.
+
+    `(accumulator * kernel_scale) * scale + offset` needs one number less for each
+    channel, and one pass less over the tensor, as `accumulator * (kernel_scale * scale)
+    + offset`. A bias or an activation between the two keeps them apart.
+
+    Args:
+        graph: the graph; changed in place.
+        outputs: names of the model's outputs.
+    """
+    packed_of = {packed.scaled: packed for packed in graph.packed if packed.scaled}
+    readers = _readers(graph, outputs)
+    for index, normalization in enumerate(graph.normalizations):
+        packed = packed_of.get(normalization.source)
+        if (
+            packed is None
+            or packed.scaled != packed.output
+            or readers[packed.scaled] != 1
+            or readers[normalization.scale] != 1
+            or packed.accumulator is None
+            or not _is_one_for_each_channel(graph, packed, normalization)
+        ):
+            continue
+        _fold(graph, packed, normalization)
+        graph.normalizations[index] = dataclasses.replace(
+            normalization, source=packed.accumulator
+        )
+        packed.scaled = packed.output = None
+    _drop_unread_scales(graph, outputs)
+
+
+def _is_one_for_each_channel(graph: Writer, packed, normalization) -> bool:
+    own = graph.constants[normalization.scale]
+    return np.broadcast_shapes(own.shape, packed.unit.shape) == own.shape
+
+
+def _fold(graph: Writer, packed, normalization: Normalization) -> None:
+    producer = next(n for n in graph.nodes if packed.scaled in n.outputs)
+    source, kernel_scale = producer.inputs
+    graph.nodes.remove(producer)
+    graph.shapes.pop(packed.scaled)
+    own = graph.constants[normalization.scale]
+    product = own.astype(np.float64) * graph.constants[kernel_scale]
+    graph.constants[normalization.scale] = product.astype(np.float32)
+    for node in graph.nodes:
+        if packed.scaled in node.inputs:
+            node.inputs = (source, *node.inputs[1:])
+
+
+def _readers(graph: Writer, outputs: Sequence[str]) -> Counter[str]:
+    readers = Counter(name for node in graph.nodes for name in node.inputs)
+    readers.update(outputs)
+    return readers
+
+
+def _drop_unread_scales(graph: Writer, outputs: Sequence[str]) -> None:
+    readers = _readers(graph, outputs)
+    for name in [name for name in graph.scales if not readers[name]]:
+        graph.scales.remove(name)
+        del graph.constants[name]

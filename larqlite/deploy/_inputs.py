@@ -1,0 +1,94 @@
+"""Which models can be exported, and the inputs of those that can."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tf_keras
+
+from larqlite.deploy._writer import Value, Writer
+from larqlite.errors import (
+    ArgumentError,
+    UnbuiltModelError,
+    UnsupportedModelError,
+    require_tf_keras,
+)
+from larqlite.models._graph import inner_layers, is_functional
+
+WHERE = "lq.deploy.export"
+
+
+def check_model(model: Any) -> None:
+    """Refuses what is no built Sequential or functional tf_keras model.
+
+    Raises:
+        KerasVersionError, ArgumentError, UnbuiltModelError, UnsupportedModelError: as
+            `export` says.
+    """
+    require_tf_keras(model, WHERE)
+    if not isinstance(model, tf_keras.Model):
+        raise ArgumentError(
+            f"{WHERE}: got {type(model).__name__} {str(model)[:60]!r}, which is no tf_keras "
+            "model.\n"
+            "  Fix: pass the model object; load a file with lq.models.load(path), put a "
+            "single layer into tf_keras.Sequential([tf_keras.Input(shape), layer])."
+        )
+    if not model.built:
+        raise UnbuiltModelError(
+            f'{WHERE}: "{model.name}" has no weights yet, because it does not know the '
+            "size of its input.\n"
+            "  Fix: begin it with tf_keras.Input((32, 32, 3)), with your sizes."
+        )
+    _refuse_quantization_aware(model)
+    if not is_functional(model):
+        raise UnsupportedModelError(
+            f'{WHERE}: "{model.name}" is a {type(model).__name__} that computes with a '
+            "`call` of its own, which no file can tell.\n"
+            "  Fix: build it with tf_keras.Sequential or tf_keras.Model(inputs, outputs)."
+        )
+
+
+def _refuse_quantization_aware(model: tf_keras.Model) -> None:
+    from larqlite.qat._annotate import QuantizeAnnotate
+    from larqlite.qat._layer import QuantizeLayer
+    from larqlite.qat._wrapper import QuantizeWrapperV2
+
+    kinds = (QuantizeAnnotate, QuantizeLayer, QuantizeWrapperV2)
+    pending = [model]
+    while pending:
+        layer = pending.pop()
+        if isinstance(layer, kinds):
+            raise UnsupportedModelError(
+                f'{WHERE}: "{model.name}" is a quantization-aware model ("{layer.name}" is '
+                f"a {type(layer).__name__}), whose integers are those of TFLite.\n"
+                "  Fix: lq.qat.to_tflite(model)."
+            )
+        pending.extend(inner_layers(layer) if isinstance(layer, tf_keras.Model) else ())
+
+
+def input_values(graph: Writer, model: tf_keras.Model) -> dict[str, Value]:
+    """The inputs of a model by name.
+
+    Raises:
+        UnsupportedModelError: one is no float32, or leaves a size open.
+    """
+    values = {}
+    for name, tensor in zip(model.input_names, model.inputs, strict=True):
+        shape = tuple(tensor.shape.as_list())
+        if tensor.dtype.name != "float32":
+            raise UnsupportedModelError(
+                f'{WHERE}: the input "{name}" of "{model.name}" is {tensor.dtype.name}, '
+                "and a file takes float32.\n"
+                f'  Fix: tf_keras.Input({shape[1:]}, dtype="float32", name="{name}").'
+            )
+        if None in shape[1:]:
+            example = tuple(32 if size is None else size for size in shape[1:])
+            raise UnsupportedModelError(
+                f'{WHERE}: the input "{name}" of "{model.name}" has the shape {shape}, '
+                "which leaves more open than the batch; a file has fixed sizes.\n"
+                f"  Fix: build the model with the size it will run at, e.g. "
+                f"tf_keras.Input({example}), and give it these weights with set_weights."
+            )
+        stored = graph.tensor_name(name)
+        values[stored] = graph.value(stored, (None, *shape[1:]))
+    return values

@@ -1,0 +1,74 @@
+"""What an export wrote, as data and as a table."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from larqlite import _tables
+
+
+@dataclasses.dataclass(frozen=True)
+class PackedRow:
+    """A packed layer in the file.
+
+    Attributes:
+        layer: its path in the model.
+        class_name: its class.
+        operation: type of its node, `"BConv2D"`, or "float" if its kernel is unpacked
+            and used in float arithmetic.
+        weight_bits: bits of a value of its kernel.
+        weight_bytes: of its packed kernels.
+    """
+
+    layer: str
+    class_name: str
+    operation: str
+    weight_bits: int
+    weight_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What `lq.deploy.export` wrote; printed as a table.
+
+    Attributes:
+        path: of the file.
+        bytes: its size.
+        weight_bytes: of the weights in it: the summary's deployed size.
+        scale_bytes: of the numbers derived from weights, such as the scales of kernels,
+            which the summary does not count.
+        packed: the packed layers, a `PackedRow` for each use.
+        float_layers: paths of the layers that multiply with float weights.
+        notes: remarks.
+    """
+
+    path: Path
+    bytes: int
+    weight_bytes: int
+    scale_bytes: int
+    packed: tuple[PackedRow, ...]
+    float_layers: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        lines = []
+        header = ("layer", "class", "operation", "bits", "bytes")
+        rows = [
+            (
+                row.layer,
+                row.class_name,
+                row.operation,
+                str(row.weight_bits),
+                f"{row.weight_bytes:,}",
+            )
+            for row in self.packed
+        ]
+        notes = [
+            f"weights {self.weight_bytes:,} bytes, scales {self.scale_bytes:,} bytes",
+            "float layers: " + (", ".join(self.float_layers) or "none"),
+            *self.notes,
+        ]
+        title = f"{self.path} ({self.bytes:,} bytes)"
+        _tables.show(title, header, rows, notes, print_fn=lines.append)
+        return "\n".join(lines)

@@ -1,0 +1,185 @@
+"""Convolutions with packed kernels: plain, grouped, depthwise, separable, transposed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from larqlite import layers
+from larqlite.deploy._geometry import conv_pads, transposed_pads
+from larqlite.deploy._kernels import kernel_of
+from larqlite.deploy._layout import output_shape, spatial_shape
+from larqlite.deploy._levels import Levels
+from larqlite.deploy._registry import converter, refuse, refused
+from larqlite.deploy._sums import Operation, Sums, sums
+from larqlite.deploy.converters._conv import image
+from larqlite.deploy.converters._packed_layer import (
+    finished,
+    input_levels,
+    quantized_input,
+    scaled_sums,
+)
+
+if TYPE_CHECKING:
+    from larqlite.deploy._writer import Shape, Value, Writer
+
+
+@converter(layers.QuantConv1D, layers.QuantConv2D, layers.QuantConv3D)
+def convert_convolution(graph: Writer, layer, value: Value) -> Value:
+    """One packed node."""
+    kernel = kernel_of(layer, graph.path, "kernel", channels_out_first)
+    source = image(graph, layer, value)
+    quantized = quantized_input(graph, layer, source)
+    operation = _convolution(layer, quantized, graph.path, layer.groups)
+    result = sums(graph, quantized, input_levels(quantized), kernel, operation)
+    return finished(graph, layer, source, quantized, result, [kernel], [graph.path])
+
+
+@converter(layers.QuantDepthwiseConv1D, layers.QuantDepthwiseConv2D)
+def convert_depthwise(graph: Writer, layer, value: Value) -> Value:
+    """One packed node with a group for each channel."""
+    kernel = kernel_of(layer, graph.path, "depthwise_kernel", one_group_a_channel)
+    source = image(graph, layer, value)
+    quantized = quantized_input(graph, layer, source)
+    channels = layer.depthwise_kernel.shape[-2]
+    operation = _convolution(layer, quantized, graph.path, channels)
+    result = sums(graph, quantized, input_levels(quantized), kernel, operation)
+    return finished(graph, layer, source, quantized, result, [kernel], [graph.path])
+
+
+@converter(layers.QuantSeparableConv1D, layers.QuantSeparableConv2D)
+def convert_separable(graph: Writer, layer, value: Value) -> Value:
+    """Two packed nodes: the sums of the depthwise part are what the pointwise part takes."""
+    depthwise = kernel_of(layer, graph.path, "depthwise_kernel", one_group_a_channel)
+    pointwise = kernel_of(layer, graph.path, "pointwise_kernel", channels_out_first)
+    source = image(graph, layer, value)
+    quantized = quantized_input(graph, layer, source)
+    *_, channels, multiplier = layer.depthwise_kernel.shape
+    names = [f"{graph.path}/depthwise", graph.path]
+    shape = list(output_shape(layer, value.shape))
+    shape[_channel_axis(layer)] = channels * multiplier
+    operation = _convolution(layer, quantized, names[0], channels, tuple(shape))
+    inner = sums(graph, quantized, input_levels(quantized), depthwise, operation)
+    operation = _pointwise(layer, value, graph.path)
+    if inner.scale is not None and inner.scale.size > 1:
+        scaled = scaled_sums(graph, inner, "depthwise_scale", f"{names[0]}/scaled")
+        result = sums(graph, scaled, None, pointwise, operation)
+    else:
+        levels = _levels_of_sums(inner)
+        result = sums(graph, inner.value, levels, pointwise, operation)
+        result = _times(result, inner.scale)
+    return finished(
+        graph, layer, source, quantized, result, [depthwise, pointwise], names
+    )
+
+
+@converter(
+    layers.QuantConv1DTranspose,
+    layers.QuantConv2DTranspose,
+    layers.QuantConv3DTranspose,
+)
+def convert_transposed(graph: Writer, layer, value: Value) -> Value:
+    """One packed node, cropped as TensorFlow does it."""
+    if layer.groups != 1:
+        raise refuse(
+            layer,
+            graph.path,
+            f"groups={layer.groups}, which Keras does not compute for this layer",
+            "groups=1",
+        )
+    kernel = kernel_of(layer, graph.path, "kernel", transposed_channels_out_first)
+    source = image(graph, layer, value)
+    quantized = quantized_input(graph, layer, source)
+    pads, output_padding = transposed_pads(layer, spatial_shape(quantized))
+    operation = Operation(
+        "ConvTranspose",
+        graph.path,
+        output_shape(layer, value.shape),
+        {
+            "strides": list(layer.strides),
+            "dilations": list(layer.dilation_rate),
+            "group": 1,
+            "pads": pads,
+            "output_padding": output_padding,
+        },
+    )
+    result = sums(graph, quantized, input_levels(quantized), kernel, operation)
+    return finished(graph, layer, source, quantized, result, [kernel], [graph.path])
+
+
+for _cls in (layers.QuantLocallyConnected1D, layers.QuantLocallyConnected2D):
+    refused(
+        _cls,
+        "locally connected layers have a kernel for each position, for which there is "
+        "no packed operation",
+        "use a QuantConv layer, which shares its kernel between positions",
+    )
+
+
+def channels_out_first(kernel: np.ndarray) -> np.ndarray:
+    """`(*size, channels_in, channels_out)` as `(channels_out, *size, channels_in)`."""
+    return np.moveaxis(kernel, -1, 0)
+
+
+def one_group_a_channel(kernel: np.ndarray) -> np.ndarray:
+    """`(*size, channels, multiplier)` as `(channels * multiplier, *size, 1)`."""
+    return channels_out_first(kernel.reshape((*kernel.shape[:-2], 1, -1)))
+
+
+def transposed_channels_out_first(kernel: np.ndarray) -> np.ndarray:
+    """`(*size, channels_out, channels_in)` as `(channels_out, *size, channels_in)`."""
+    return np.moveaxis(kernel, -2, 0)
+
+
+def _convolution(
+    layer, value: Value, name: str, group: int, shape: Shape | None = None
+) -> Operation:
+    return Operation(
+        "Conv",
+        name,
+        output_shape(layer, value.shape) if shape is None else shape,
+        {
+            "strides": list(layer.strides),
+            "dilations": list(layer.dilation_rate),
+            "group": group,
+            "pads": conv_pads(layer, spatial_shape(value)),
+        },
+        _pad_value(layer),
+    )
+
+
+def _pad_value(layer) -> float:
+    """What the pads are filled with; Keras pads with zeros unless it is "same"."""
+    return float(layer.pad_values) if layer.padding == "same" else 0.0
+
+
+def _pointwise(layer, value: Value, name: str) -> Operation:
+    ones, zeros = [1] * layer.rank, [0] * layer.rank
+    return Operation(
+        "Conv",
+        name,
+        output_shape(layer, value.shape),
+        {"strides": ones, "dilations": ones, "group": 1, "pads": zeros * 2},
+    )
+
+
+def _levels_of_sums(inner: Sums) -> Levels | None:
+    """The accumulators of the depthwise part as the levels of an input."""
+    if inner.largest is None:
+        return None
+    largest = int(inner.largest.max())
+    return Levels("integer", 1, -largest, largest)
+
+
+def _times(result: Sums, scale: np.ndarray | None) -> Sums:
+    """Sums of accumulators that are themselves still to be scaled by one number."""
+    if scale is None:
+        return result
+    own = np.ones(1) if result.scale is None else result.scale
+    return dataclasses.replace(result, scale=own * scale)
+
+
+def _channel_axis(layer) -> int:
+    return -1 if layer.data_format == "channels_last" else 1

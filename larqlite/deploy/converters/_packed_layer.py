@@ -1,0 +1,171 @@
+"""What the layers with packed kernels share: input quantizer, scale, bias, activation."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tf_keras
+
+from larqlite.deploy._levels import Levels, levels_of
+from larqlite.deploy._registry import activation
+from larqlite.deploy.converters._quantizers import quantize
+
+if TYPE_CHECKING:
+    from larqlite.deploy._kernels import Kernel
+    from larqlite.deploy._sums import Sums
+    from larqlite.deploy._writer import Value, Writer
+
+
+@dataclasses.dataclass
+class PackedLayer:
+    """One use of a layer with a packed kernel.
+
+    Attributes:
+        layer: the Keras layer.
+        path: where it is.
+        nodes: names of the nodes that read its kernels.
+        input, quantized: tensors before and after its input quantizer.
+        accumulator: tensor of integers; None if it computes on floats.
+        unit: what an accumulator of 1 stands for, as stored; None stands for 1.
+        scaled: the accumulators times it; None if that is not a tensor.
+        biased: with the bias added; None if there is none.
+        bias: its values as stored; None if there is none.
+        output: what the layer gives out; None once a scale was folded further on.
+        largest: for each channel the largest magnitude of an accumulator.
+        weight_bits: of its kernels, the widest.
+    """
+
+    layer: Any
+    path: str
+    nodes: list[str]
+    input: str
+    quantized: str
+    accumulator: str | None
+    unit: np.ndarray | None
+    scaled: str | None
+    biased: str | None
+    bias: np.ndarray | None
+    output: str | None
+    largest: np.ndarray | None
+    weight_bits: int
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it has no activation."""
+        return _is_linear(self.layer)
+
+
+def quantized_input(graph: Writer, layer: Any, value: Value) -> Value:
+    """The input of a layer behind its input quantizer."""
+    if layer.input_quantizer is None:
+        return value
+    return quantize(
+        graph, value, layer.input_quantizer, f"{graph.path}/input_quantizer"
+    )
+
+
+def input_levels(value: Value) -> Levels | None:
+    """What a packed node may count on."""
+    return levels_of(value.levels)
+
+
+def finished(
+    graph: Writer,
+    layer: Any,
+    source: Value,
+    quantized: Value,
+    sums: Sums,
+    kernels: list[Kernel],
+    nodes: list[str],
+) -> Value:
+    """Scale, bias and activation behind the sums, and the record of the layer.
+
+    Args:
+        graph: the graph.
+        layer: the layer.
+        source, quantized: its input before and after the input quantizer.
+        sums: of products with its kernel.
+        kernels: all that it has.
+        nodes: names of the nodes that read them.
+    """
+    value = scaled = scaled_sums(graph, sums, "kernel_scale", f"{graph.path}/scaled")
+    biased = bias_values = None
+    if layer.use_bias:
+        bias_values = _beside_channels(
+            np.asarray(layer.bias), value.rank, sums.channel_axis
+        )
+        bias = graph.weight(graph.path, "bias", bias_values, variable=layer.bias)
+        name = graph.node("Add", [value.name, bias], name=f"{graph.path}/biased")
+        value = biased = graph.value(name, value.shape, like=value)
+    if not _is_linear(layer):
+        value = activation(graph, value, layer.activation, f"{graph.path}/activation")
+    if any(kernel.packed is not None for kernel in kernels):
+        is_exact = sums.largest is not None
+        graph.packed.append(
+            PackedLayer(
+                layer=layer,
+                path=graph.path,
+                nodes=nodes,
+                input=source.name,
+                quantized=quantized.name,
+                accumulator=sums.value.name if is_exact else None,
+                unit=_unit(sums),
+                scaled=scaled.name if scaled is not sums.value else None,
+                biased=biased and biased.name,
+                bias=bias_values,
+                output=value.name,
+                largest=sums.largest,
+                weight_bits=max(kernel.bits for kernel in kernels),
+            )
+        )
+        _note(graph, kernels, quantized, is_exact)
+    return value
+
+
+def _note(graph: Writer, kernels: list[Kernel], value: Value, is_exact: bool) -> None:
+    errors = [kernel.packed.error for kernel in kernels if kernel.packed]
+    if max(errors):
+        graph.notes.append(
+            f"{graph.path}: the levels of its kernel are rounded by up to "
+            f"{max(errors):.1e} of the largest, as float32 arithmetic leaves them uneven"
+        )
+    if not is_exact:
+        why = "its input is not quantized to few levels"
+        if levels_of(value.levels) is not None:
+            why = "its levels or sums are no integers that float32 holds"
+        graph.notes.append(f"{graph.path}: computes on floats, since {why}")
+
+
+def scaled_sums(graph: Writer, sums: Sums, weight: str, name: str) -> Value:
+    """Sums times their scale, if they have one.
+
+    Args:
+        graph: the graph.
+        sums: what comes out of a packed node.
+        weight: name of the scale in the layer.
+        name: of the node.
+    """
+    value = sums.value
+    if sums.scale is None:
+        return value
+    stored = graph.scale(graph.path, weight, _unit(sums))
+    result = graph.node("Mul", [value.name, stored], name=name)
+    return graph.value(result, value.shape, like=value)
+
+
+def _unit(sums: Sums) -> np.ndarray | None:
+    """The scale of sums as it is stored."""
+    if sums.scale is None:
+        return None
+    return _beside_channels(sums.scale, sums.value.rank, sums.channel_axis)
+
+
+def _beside_channels(array: np.ndarray, rank: int, axis: int) -> np.ndarray:
+    """One number, or one for each entry of an axis, to be combined with a tensor."""
+    return array.reshape((-1, *[1] * (rank - 1 - axis))).astype(np.float32)
+
+
+def _is_linear(layer: Any) -> bool:
+    return layer.activation in (None, tf_keras.activations.linear)

@@ -1,0 +1,177 @@
+"""Quantizers of activations: what they become, and which levels they leave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from larqlite import math, quantizers
+from larqlite.deploy import _levels
+from larqlite.deploy._functions import DOMAIN
+from larqlite.deploy._layout import along, as_in_first_use
+from larqlite.deploy._registry import (
+    activation_converter,
+    activation_converter_of,
+    refuse,
+)
+
+if TYPE_CHECKING:
+    from larqlite.deploy._writer import Value, Writer
+
+
+def quantize(graph: Writer, value: Value, quantizer: Any, where: str) -> Value:
+    """Writes a quantizer applied to a value.
+
+    Args:
+        graph: the graph.
+        value: what goes in.
+        quantizer: an object, or a function of a tensor.
+        where: path of the place it stands in, `"conv/input_quantizer"`.
+
+    Raises:
+        UnsupportedLayerError: it has no converter.
+    """
+    convert = activation_converter_of(quantizer)
+    if convert is None:
+        raise _unknown(quantizer, where)
+    outer, graph.path = graph.path, where
+    try:
+        return convert(graph, quantizer, value)
+    finally:
+        graph.path = outer
+
+
+def is_quantizer(fn: Any) -> bool:
+    """Whether `quantize` is what writes a function or layer."""
+    return (
+        isinstance(fn, quantizers.Quantizer) or activation_converter_of(fn) is not None
+    )
+
+
+def _unknown(quantizer: Any, where: str) -> Exception:
+    is_object = isinstance(quantizer, quantizers.Quantizer)
+    name = getattr(quantizer, "__name__", None) or type(quantizer).__name__
+    if not is_object and not name.isidentifier():  # "<lambda>"
+        name = "my_function"
+    return refuse(
+        quantizer,
+        where,
+        "there is no converter for this quantizer",
+        f"teach it with @lq.deploy.activation_converter({name}), or use one of "
+        "lq.quantizers.names()",
+    )
+
+
+def quantized(graph: Writer, value: Value, op: str, levels: str, **attributes) -> Value:
+    """A node of our own, named like the place it stands in."""
+    name = graph.node(op, [value.name], name=graph.path, domain=DOMAIN, **attributes)
+    return graph.value(name, value.shape, like=value, levels=levels)
+
+
+@activation_converter(
+    quantizers.SteSign, quantizers.ApproxSign, quantizers.SwishSign, math.sign
+)
+def convert_sign(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """-1 below zero, else +1."""
+    return quantized(graph, value, "Sign", "sign")
+
+
+@activation_converter(quantizers.SteHeaviside, math.heaviside)
+def convert_heaviside(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """1 above zero, else 0."""
+    return quantized(graph, value, "Heaviside", "heaviside")
+
+
+@activation_converter(tf.sign)
+def convert_sign_with_zero(graph: Writer, function: Any, value: Value) -> Value:
+    """-1, 0 or +1."""
+    name = graph.node("Sign", [value.name], name=graph.path)
+    return graph.value(name, value.shape, like=value, levels="ternary")
+
+
+@activation_converter(quantizers.RSign)
+def convert_rsign(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """The sign of `x - threshold`."""
+    value = as_in_first_use(graph, value)
+    stored = _channel_weight(graph, quantizer, value, "threshold", quantizer.axis)
+    name = graph.node("Sub", [value.name, stored])
+    return convert_sign(graph, quantizer, graph.value(name, value.shape, like=value))
+
+
+@activation_converter(quantizers.SteTern)
+def convert_ternary(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """-1, 0 or +1 with a fixed threshold."""
+    if quantizer.ternary_weight_networks:
+        raise refuse(
+            quantizer,
+            graph.path,
+            "ternary_weight_networks=True takes its threshold from the mean magnitude of "
+            "whatever batch it sees, so an image would get other values in other company",
+            "ternary_weight_networks=False with a threshold_value",
+        )
+    threshold = float(np.float32(quantizer.threshold_value))
+    return quantized(graph, value, "Ternary", "ternary", threshold=threshold)
+
+
+@activation_converter(quantizers.DoReFa)
+def convert_dorefa(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """2^k steps from 0 to 1."""
+    if quantizer.mode != "activations":
+        raise refuse(
+            quantizer,
+            graph.path,
+            f'mode="{quantizer.mode}" divides by the largest value of whatever batch it '
+            "sees, so an image would get other values in other company",
+            f'DoReFa(k_bit={quantizer.k_bit}, mode="activations")',
+        )
+    levels = _levels.steps(quantizer.k_bit)
+    return quantized(graph, value, "Steps", levels, bits=quantizer.k_bit)
+
+
+@activation_converter(quantizers.AdaBinActivations)
+def convert_adabin(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """`alpha * sign((x - beta) / alpha) + beta`."""
+    alpha, beta = (
+        graph.weight(graph.path, name, np.asarray(variable), variable=variable)
+        for name, variable in (("alpha", quantizer.alpha), ("beta", quantizer.beta))
+    )
+    centred = graph.node("Sub", [value.name, beta])
+    graph.value(centred, value.shape, like=value)
+    # An alpha of 0 gives a NaN here, of which the sign is +1, times 0.
+    standardized = graph.node("Div", [centred, alpha])
+    inner = graph.value(standardized, value.shape, like=value)
+    sign = convert_sign(graph, quantizer, inner)
+    for op, operand in (("Mul", alpha), ("Add", beta)):
+        name = graph.node(op, [sign.name, operand])
+        sign = graph.value(name, value.shape, like=value)
+    return sign
+
+
+@activation_converter(quantizers.NoOp)
+def convert_no_op(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """The value itself."""
+    return value
+
+
+@activation_converter(quantizers.MagnitudeAwareSign, quantizers.AdaBinWeights)
+def refuse_kernel_quantizer(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """Never: these are for kernels."""
+    raise refuse(
+        quantizer,
+        graph.path,
+        "it scales by statistics of whatever batch it sees, so an image would get other "
+        "values in other company",
+        'a quantizer for activations, e.g. "ste_sign"; learned levels are '
+        "AdaBinActivations",
+    )
+
+
+def _channel_weight(
+    graph: Writer, quantizer: Any, value: Value, name: str, axis: int
+) -> str:
+    variable = getattr(quantizer, name)
+    array = np.asarray(variable)
+    shaped = along(value, array, [axis]) if array.ndim else array
+    return graph.weight(graph.path, name, shaped, variable=variable)
