@@ -48,8 +48,7 @@ inline __m256i ones_in_bytes(__m256i x) {
                                          0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
   const __m256i four = _mm256_set1_epi8(15);
   const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(x, four));
-  const __m256i high =
-      _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(x, 4), four));
+  const __m256i high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(x, 4), four));
   return _mm256_add_epi8(low, high);
 }
 
@@ -64,7 +63,7 @@ template <int P>
 void conv_core(const Tile& tile, int32_t first) {
   constexpr int kMost = 31;
   const lq_step& s = *tile.step;
-  const int64_t taps = static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w;
+  const int64_t taps = tile.tap_count;
   const int64_t pixel = s.input.pixel;
   const uint32_t* start = tile.input + first * pixel;
   __m256i sums[P][2], bytes[P][2];
@@ -86,42 +85,36 @@ void conv_core(const Tile& tile, int32_t first) {
       if (of_weights < 0 || of_weights >= s.weight_planes) continue;
       const uint32_t* w = tile.weights + of_weights * taps * s.words * larqlite::kLanes;
       const uint32_t* plane = start + static_cast<int64_t>(in) * s.groups * s.words;
-      for (int32_t d = 0; d < s.kernel_d; ++d)
-        for (int32_t h = 0; h < s.kernel_h; ++h)
-          for (int32_t x = 0; x < s.kernel_w; ++x) {
-            const uint32_t* input = plane + d * s.tap_depth + h * s.tap_row + x * s.tap_pixel;
-            int32_t k = 0;
-            while (k < s.words) {
-              const int32_t room = kMost - held, left = s.words - k;
-              const int32_t end = k + (left < room ? left : room);
-              held += end - k;
-              for (; k < end; ++k, w += larqlite::kLanes) {
-                const __m256i w0 = read(w), w1 = read(w + 8);
+      for (int64_t t = 0; t < taps; ++t) {
+        const uint32_t* input = plane + tile.taps[t];
+        int32_t k = 0;
+        while (k < s.words) {
+          const int32_t room = kMost - held, left = s.words - k;
+          const int32_t end = k + (left < room ? left : room);
+          held += end - k;
+          for (; k < end; ++k, w += larqlite::kLanes) {
+            const __m256i w0 = read(w), w1 = read(w + 8);
 #pragma GCC unroll 4
-                for (int p = 0; p < P; ++p) {
-                  const __m256i bits = _mm256_set1_epi32(static_cast<int>(input[k + p * pixel]));
-                  bytes[p][0] = _mm256_add_epi8(bytes[p][0],
-                                                ones_in_bytes(_mm256_xor_si256(bits, w0)));
-                  bytes[p][1] = _mm256_add_epi8(bytes[p][1],
-                                                ones_in_bytes(_mm256_xor_si256(bits, w1)));
-                }
-              }
-              if (held == kMost) {
-                flush();
-                held = 0;
-              }
+            for (int p = 0; p < P; ++p) {
+              const __m256i bits = _mm256_set1_epi32(static_cast<int>(input[k + p * pixel]));
+              bytes[p][0] = _mm256_add_epi8(bytes[p][0], ones_in_bytes(_mm256_xor_si256(bits, w0)));
+              bytes[p][1] = _mm256_add_epi8(bytes[p][1], ones_in_bytes(_mm256_xor_si256(bits, w1)));
             }
           }
+          if (held == kMost) {
+            flush();
+            held = 0;
+          }
+        }
+      }
     }
     flush();
   }
   for (int p = 0; p < P; ++p) {
-    int32_t lanes[larqlite::kLanes];
+    uint32_t lanes[larqlite::kLanes];
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), sums[p][0]);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes + 8), sums[p][1]);
-    const int32_t* base = tile.base[first + p];
-    int32_t* out = tile.out + (first + p) * tile.out_stride;
-    for (int32_t c = 0; c < tile.channels; ++c) out[c] = (base[c] - 2 * lanes[c]) >> s.shift;
+    finish(tile, first + p, lanes);
   }
 }
 
@@ -148,14 +141,13 @@ void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
 
 double peak(int64_t rounds) {
   __m256i bytes[12], sums = _mm256_setzero_si256();
-  const __m256i words = _mm256_set1_epi32(0x1234567);
   for (int i = 0; i < 12; ++i) bytes[i] = _mm256_setzero_si256();
   for (int64_t n = 0; n < rounds * 1000; ++n) {
     const __m256i bits = _mm256_set1_epi32(static_cast<int>(n));
 #pragma GCC unroll 12
     for (int i = 0; i < 12; ++i) {
-      __m256i x = _mm256_xor_si256(bits, words);
-      __asm__("" : "+x"(x));
+      __m256i x = _mm256_xor_si256(bits, bytes[i]);
+      __asm__ volatile("" : "+x"(x));
       bytes[i] = _mm256_add_epi8(bytes[i], ones_in_bytes(x));
     }
   }
@@ -168,7 +160,7 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kAvx2 = {load, conv, depthwise, pool, mean, apply, peak};
+extern const Kernels kAvx2 = {load, depthwise, pool, mean, conv, apply, peak};
 }
 
 LARQLITE_TARGET_END

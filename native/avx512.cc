@@ -54,7 +54,7 @@ namespace {
 template <int P, int V>
 void conv_core(const Tile& tile) {
   const lq_step& s = *tile.step;
-  const int64_t taps = static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w;
+  const int64_t taps = tile.tap_count;
   const int64_t pixel = s.input.pixel, next = tile.block_stride;
   const int32_t words = s.words;
   __m512i sums[P][V];
@@ -68,35 +68,53 @@ void conv_core(const Tile& tile) {
       if (of_weights < 0 || of_weights >= s.weight_planes) continue;
       const uint32_t* w = tile.weights + of_weights * taps * words * larqlite::kLanes;
       const uint32_t* plane = tile.input + static_cast<int64_t>(in) * s.groups * words;
-      for (int32_t d = 0; d < s.kernel_d; ++d)
-        for (int32_t h = 0; h < s.kernel_h; ++h)
-          for (int32_t x = 0; x < s.kernel_w; ++x) {
-            const uint32_t* input = plane + d * s.tap_depth + h * s.tap_row + x * s.tap_pixel;
-            for (int32_t k = 0; k < words; ++k, w += larqlite::kLanes) {
-              __m512i weights[V];
-              for (int i = 0; i < V; ++i) weights[i] = _mm512_loadu_si512(w + i * next);
+      for (int64_t t = 0; t < taps; ++t) {
+        const uint32_t* input = plane + tile.taps[t];
+        for (int32_t k = 0; k < words; ++k, w += larqlite::kLanes) {
+          __m512i weights[V];
+          for (int i = 0; i < V; ++i) weights[i] = _mm512_loadu_si512(w + i * next);
 #pragma GCC unroll 8
-              for (int p = 0; p < P; ++p) {
-                const __m512i bits = _mm512_set1_epi32(static_cast<int>(input[k + p * pixel]));
+          for (int p = 0; p < P; ++p) {
+            const __m512i bits = _mm512_set1_epi32(static_cast<int>(input[k + p * pixel]));
 #pragma GCC unroll 8
-                for (int i = 0; i < V; ++i)
-                  sums[p][i] = _mm512_add_epi32(
-                      sums[p][i], _mm512_popcnt_epi32(_mm512_xor_si512(bits, weights[i])));
-              }
-            }
+            for (int i = 0; i < V; ++i)
+              sums[p][i] = _mm512_add_epi32(
+                  sums[p][i], _mm512_popcnt_epi32(_mm512_xor_si512(bits, weights[i])));
           }
+        }
+      }
     }
   }
+  const Finish& f = *tile.finish;
   const __m128i shift = _mm_cvtsi32_si128(s.shift);
-  for (int p = 0; p < P; ++p)
-    for (int i = 0; i < V; ++i) {
-      const int32_t left = tile.channels - i * larqlite::kLanes;
-      const __mmask16 mask = left >= 16 ? 0xffff : static_cast<__mmask16>((1 << left) - 1);
-      const __m512i base = _mm512_maskz_loadu_epi32(mask, tile.base[p] + i * larqlite::kLanes);
-      const __m512i twice = _mm512_add_epi32(sums[p][i], sums[p][i]);
-      const __m512i v = _mm512_sra_epi32(_mm512_sub_epi32(base, twice), shift);
-      _mm512_mask_storeu_epi32(tile.out + p * tile.out_stride + i * larqlite::kLanes, mask, v);
+#pragma GCC unroll 8
+  for (int i = 0; i < V; ++i) {
+    const int32_t at = i * larqlite::kLanes, left = tile.channels - at;
+    const __mmask16 mask = left >= 16 ? 0xffff : static_cast<__mmask16>((1 << left) - 1);
+    __m512 multiply = _mm512_setzero_ps(), add = _mm512_setzero_ps();
+    if (f.multiply) multiply = _mm512_maskz_loadu_ps(mask, f.multiply + tile.channel + at);
+    if (f.add) add = _mm512_maskz_loadu_ps(mask, f.add + tile.channel + at);
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) {
+      const __m512i base = _mm512_maskz_loadu_epi32(mask, tile.base[p] + at);
+      __m512i v = _mm512_sub_epi32(base, _mm512_add_epi32(sums[p][i], sums[p][i]));
+      if (s.shift) v = _mm512_sra_epi32(v, shift);
+      if (f.to_float) {
+        __m512 x = _mm512_cvtepi32_ps(v);
+        if (f.multiply) x = _mm512_mul_ps(x, multiply);
+        if (f.add) x = _mm512_add_ps(x, add);
+        if (f.tensor) {
+          const float* tensor = f.tensor + (tile.pixel + p) * f.tensor_stride + tile.channel + at;
+          x = _mm512_add_ps(x, _mm512_maskz_loadu_ps(mask, tensor));
+        }
+        v = _mm512_castps_si512(x);
+      }
+      if (f.store)
+        _mm512_mask_storeu_epi32(f.store + (tile.pixel + p) * f.store_stride + tile.channel + at,
+                                 mask, v);
+      if (f.keep) _mm512_mask_storeu_epi32(tile.out + p * tile.out_stride + at, mask, v);
     }
+  }
 }
 
 using Core = void (*)(const Tile&);
@@ -118,13 +136,12 @@ void conv_tile(const Tile& tile, int32_t pixels, int32_t vectors) {
 double peak(int64_t rounds) {
   __m512i sums[12];
   for (int i = 0; i < 12; ++i) sums[i] = _mm512_set1_epi32(i);
-  const __m512i words = _mm512_set1_epi32(0x1234567);
   for (int64_t n = 0; n < rounds * 1000; ++n) {
     const __m512i bits = _mm512_set1_epi32(static_cast<int>(n));
 #pragma GCC unroll 12
     for (int i = 0; i < 12; ++i) {
-      __m512i x = _mm512_xor_si512(bits, words);
-      __asm__("" : "+v"(x));  // each its own xor, popcount and add
+      __m512i x = _mm512_xor_si512(bits, sums[i]);
+      __asm__ volatile("" : "+v"(x));  // each its own xor, popcount and add
       sums[i] = _mm512_add_epi32(sums[i], _mm512_popcnt_epi32(x));
     }
   }
@@ -136,7 +153,7 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kAvx512 = {load, conv, depthwise, pool, mean, apply, peak};
+extern const Kernels kAvx512 = {load, depthwise, pool, mean, conv, apply, peak};
 }
 
 LARQLITE_TARGET_END

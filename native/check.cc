@@ -64,19 +64,18 @@ struct Checker {
     if (step.kind < LQ_LOAD || step.kind > LQ_MEAN) return kKind;
     if (!size(batch) || !size(step.depth) || !size(step.height) || !size(step.width) ||
         !size(step.channels) || !size(step.kernel_d, kMostTaps) ||
-        !size(step.kernel_h, kMostTaps) || !size(step.kernel_w, kMostTaps) ||
-        taps() > kMostTaps)
+        !size(step.kernel_h, kMostTaps) || !size(step.kernel_w, kMostTaps) || taps() > kMostTaps)
       return kSizes;
-    if (Wide{batch} * step.depth * step.height >= INT64_MAX / 4 ||
-        step.op_count < 0 || step.op_count > 1024 || (step.op_count > 0 && !step.ops))
+    if (Wide{batch} * step.depth * step.height >= INT64_MAX / 4 || step.op_count < 0 ||
+        step.op_count > 1024 || (step.op_count > 0 && !step.ops))
       return kOps;
     if (!strides(step.input) || !fits(step.tap_depth) || !fits(step.tap_row) ||
         !fits(step.tap_pixel))
       return kView;
-    Failed failed = is_sum_of_bits()                                    ? sums()
-                    : step.kind == LQ_LOAD                              ? load()
-                    : step.kind == LQ_MEAN                              ? mean()
-                                                                        : pool();
+    Failed failed = is_sum_of_bits()       ? sums()
+                    : step.kind == LQ_LOAD ? load()
+                    : step.kind == LQ_MEAN ? mean()
+                                           : pool();
     if (failed != kNone) return failed;
     bool integers = is_sum_of_bits();
     for (int32_t i = 0; i < step.op_count; ++i) {
@@ -90,17 +89,14 @@ struct Checker {
     return holds(step.input.buffer, reach(step.input, step.channels)) ? kNone : kView;
   }
 
-  bool has_input_sizes() const {
-    return size(step.in_d) && size(step.in_h) && size(step.in_w);
-  }
+  bool has_input_sizes() const { return size(step.in_d) && size(step.in_h) && size(step.in_w); }
 
   Failed mean() const {
     if (!has_input_sizes() || step.depth != 1 || step.height != 1 || step.width != 1)
       return kWindow;
     const lq_view& v = step.input;
-    const Wide last = Wide{v.offset} + Wide{batch - 1} * v.image +
-                      Wide{step.in_d - 1} * v.depth + Wide{step.in_h - 1} * v.row +
-                      Wide{step.in_w - 1} * v.pixel + step.channels;
+    const Wide last = Wide{v.offset} + Wide{batch - 1} * v.image + Wide{step.in_d - 1} * v.depth +
+                      Wide{step.in_h - 1} * v.row + Wide{step.in_w - 1} * v.pixel + step.channels;
     return holds(v.buffer, last) ? kNone : kView;
   }
 
@@ -150,10 +146,9 @@ struct Checker {
     }
     if ((Wide{taps()} * bits << (step.input_planes + step.weight_planes)) >= (1 << 30))
       return kOverflow;
-    const Wide last = reach(step.input, words * step.input_planes) +
-                      Wide{step.kernel_d - 1} * step.tap_depth +
-                      Wide{step.kernel_h - 1} * step.tap_row +
-                      Wide{step.kernel_w - 1} * step.tap_pixel;
+    const Wide last =
+        reach(step.input, words * step.input_planes) + Wide{step.kernel_d - 1} * step.tap_depth +
+        Wide{step.kernel_h - 1} * step.tap_row + Wide{step.kernel_w - 1} * step.tap_pixel;
     if (!holds(step.input.buffer, last)) return kView;
     const int64_t size_of_weights = lq_weights_size(&step);
     if (size_of_weights < 0 || !holds(step.weights, Wide{size_of_weights} / 4)) return kWeights;
@@ -184,8 +179,8 @@ struct Checker {
 
   Failed operation(const lq_op& op, bool& integers) const {
     const bool wants_integers = op.kind >= LQ_STORE_INT && op.kind <= LQ_TO_FLOAT;
-    const bool is_pack = op.kind == LQ_THRESHOLD ||
-                         (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_STEPS);
+    const bool is_pack =
+        op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_STEPS);
     const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_SIGN;
     if (!(wants_integers || is_float || is_pack) || wants_integers != integers) return kOpKind;
     switch (op.kind) {
@@ -223,9 +218,8 @@ struct Checker {
     if (op.planes < least || op.planes > most) return kOpPacking;
     if (op.group < 0 || (op.group > 0 && step.channels % op.group)) return kOpPacking;
     const int64_t needed =
-        op.group > 0
-            ? static_cast<int64_t>(step.channels / op.group) * larqlite::words_of(op.group)
-            : larqlite::words_of(step.channels);
+        op.group > 0 ? static_cast<int64_t>(step.channels / op.group) * larqlite::words_of(op.group)
+                     : larqlite::words_of(step.channels);
     if (op.words < needed || op.words > kMostSize) return kOpPacking;
     const int64_t words = static_cast<int64_t>(op.planes - 1) * op.words + needed;
     if (!strides(op.view) || !holds(op.view.buffer, reach(op.view, words))) return kOpView;
@@ -242,15 +236,14 @@ extern "C" int64_t lq_weights_size(const lq_step* step) {
     words = Wide{step->groups} * larqlite::blocks_of(step->channels / step->groups) *
             step->weight_planes * taps * step->words * larqlite::kLanes;
   else if (step->kind == LQ_DEPTHWISE)
-    words = Wide{step->multiplier} * step->weight_planes * taps *
-            larqlite::words_of(step->in_channels);
+    words =
+        Wide{step->multiplier} * step->weight_planes * taps * larqlite::words_of(step->in_channels);
   if (words <= 0 || words > (int64_t{1} << 40)) return -1;
   return static_cast<int64_t>(words) * 4;
 }
 
 extern "C" int32_t lq_check(const lq_step* step, const lq_buffer* buffers, int32_t buffer_count,
                             int32_t batch) {
-  if (step == nullptr || (buffers == nullptr && buffer_count > 0) || buffer_count < 0)
-    return kKind;
+  if (step == nullptr || (buffers == nullptr && buffer_count > 0) || buffer_count < 0) return kKind;
   return Checker{*step, buffers, buffer_count, batch}.run();
 }

@@ -2,17 +2,20 @@
 #ifndef LARQLITE_KERNELS_H
 #define LARQLITE_KERNELS_H
 
+#include <stddef.h>
+
 #include "larqlite.h"
 
 namespace larqlite {
 
-constexpr int kLanes = 16;   // channels of a block of convolution weights
-constexpr int kPixels = 7;   // most pixels that a convolution keeps in registers
+constexpr int kLanes = 16;  // channels of a block of convolution weights
+constexpr int kPixels = 7;  // most pixels that a convolution keeps in registers
 
 // A block of one output row: `pixels` pixels from `pixel`, `count` channels from `channel`.
 struct Block {
   const lq_step* step;
   const lq_buffer* buffers;
+  const int64_t* taps;  // sums of bits: where each tap of the window lies from the first
   int64_t image, depth, row;
   int64_t pixel, pixels;
   int32_t channel, count;
@@ -27,12 +30,14 @@ union Value {
 struct Kernels {
   // Each computes the block's values from the input of the step.
   void (*load)(const Block& block, Value* values);
-  void (*conv)(const Block& block, Value* values);
   void (*depthwise)(const Block& block, Value* values);
   void (*pool)(const Block& block, Value* values);
   void (*mean)(const Block& block, Value* values);
-  // Passes the block's values through the operations of the step.
-  void (*apply)(const Block& block, Value* values);
+  // This one also does the step's first operations, where it can, while values are in
+  // registers; it returns how many.
+  int32_t (*conv)(const Block& block, Value* values);
+  // Passes the block's values through the operations of the step from the given one on.
+  void (*apply)(const Block& block, Value* values, int32_t first);
   // Executes about `rounds` x 1000 x 12 xor + popcount + add; returns one-bit products.
   double (*peak)(int64_t rounds);
 };
@@ -46,8 +51,8 @@ extern const Kernels kNeon;
 #endif
 
 inline int64_t address(const lq_view& view, const Block& block) {
-  return view.offset + block.image * view.image + block.depth * view.depth +
-         block.row * view.row + block.pixel * view.pixel;
+  return view.offset + block.image * view.image + block.depth * view.depth + block.row * view.row +
+         block.pixel * view.pixel;
 }
 
 template <typename T>

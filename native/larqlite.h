@@ -18,10 +18,10 @@ extern "C" {
 
 // Where a tensor lies in a buffer.
 typedef struct {
-  int32_t buffer;       // index into the buffers of the run; -1: none
+  int32_t buffer;  // index into the buffers of the run; -1: none
   int32_t reserved;
-  int64_t offset;       // of image 0, depth 0, row 0, pixel 0
-  int64_t image;        // strides
+  int64_t offset;  // of image 0, depth 0, row 0, pixel 0
+  int64_t image;   // strides
   int64_t depth;
   int64_t row;
   int64_t pixel;
@@ -30,19 +30,19 @@ typedef struct {
 // What happens to a row of values. "v" is the row: width x channels values.
 enum {
   // Integers, only after a convolution and before LQ_TO_FLOAT:
-  LQ_STORE_INT = 1,     // view <- v (int32)
-  LQ_THRESHOLD = 2,     // bits of view: +1 where a[c] <= v <= b[c] (int32 buffers a, b)
-  LQ_TO_FLOAT = 3,      // v <- float(v)
+  LQ_STORE_INT = 1,  // view <- v (int32)
+  LQ_THRESHOLD = 2,  // bits of view: +1 where a[c] <= v <= b[c] (int32 buffers a, b)
+  LQ_TO_FLOAT = 3,   // v <- float(v)
   // Floats:
-  LQ_MULTIPLY = 10,     // v <- v * a[c]                (float buffer a)
-  LQ_ADD = 11,          // v <- v + a[c]
-  LQ_ADD_TENSOR = 12,   // v <- v + view                (float view, channels contiguous)
+  LQ_MULTIPLY = 10,        // v <- v * a[c]                (float buffer a)
+  LQ_ADD = 11,             // v <- v + a[c]
+  LQ_ADD_TENSOR = 12,      // v <- v + view                (float view, channels contiguous)
   LQ_MULTIPLY_IMAGE = 13,  // v <- v * a[image * channels + c]
-  LQ_RELU = 14,         // v <- max(v, 0)
-  LQ_PRELU = 15,        // v <- v < 0 ? v * a[c] : v
-  LQ_CLIP = 16,         // v <- min(max(v, x), y)
-  LQ_STORE = 17,        // view <- v (float)
-  LQ_SIGN = 18,         // v <- v >= 0 ? 1 : -1
+  LQ_RELU = 14,            // v <- max(v, 0)
+  LQ_PRELU = 15,           // v <- v < 0 ? v * a[c] : v
+  LQ_CLIP = 16,            // v <- min(max(v, x), y)
+  LQ_STORE = 17,           // view <- v (float)
+  LQ_SIGN = 18,            // v <- v >= 0 ? 1 : -1
   // Floats to bits, v is kept. `planes` bit planes per pixel, plane p at word
   // p * words of the pixel:
   LQ_PACK_SIGN = 30,       // 1 plane: bit = v < 0
@@ -56,23 +56,23 @@ enum {
 
 typedef struct {
   int32_t kind;
-  int32_t a, b;         // buffers of per-channel values, -1: none
-  int32_t planes;       // of packed bits
-  int32_t group;        // packed bits: channels of a group; each group begins at a new
-                        // word; 0: one group of all channels
-  int32_t words;        // packed bits: words of one plane of a pixel
+  int32_t a, b;    // buffers of per-channel values, -1: none
+  int32_t planes;  // of packed bits
+  int32_t group;   // packed bits: channels of a group; each group begins at a new
+                   // word; 0: one group of all channels
+  int32_t words;   // packed bits: words of one plane of a pixel
   float x, y;
   lq_view view;
 } lq_op;
 
 enum {
-  LQ_LOAD = 1,          // rows of a float tensor (`input`)
-  LQ_CONV = 2,          // sums of products of bits
-  LQ_DEPTHWISE = 3,     // one filter for each channel, or `multiplier` of them
-  LQ_POOL_MAX = 4,      // over a float tensor
-  LQ_POOL_AVERAGE = 5,  // v * the number of values in the window (borders left out)
+  LQ_LOAD = 1,                 // rows of a float tensor (`input`)
+  LQ_CONV = 2,                 // sums of products of bits
+  LQ_DEPTHWISE = 3,            // one filter for each channel, or `multiplier` of them
+  LQ_POOL_MAX = 4,             // over a float tensor
+  LQ_POOL_AVERAGE = 5,         // v * the number of values in the window (borders left out)
   LQ_POOL_AVERAGE_PADDED = 6,  // the same, divided by the whole window
-  LQ_MEAN = 7,          // over all pixels of a float image: one row of one pixel
+  LQ_MEAN = 7,                 // over all pixels of a float image: one row of one pixel
 };
 
 typedef struct {
@@ -110,7 +110,7 @@ typedef struct {
   // class = row_class[depth * height + row] * column_classes + column_class[pixel].
   // base is int32 [row classes * column_classes][channels].
   int32_t shift;
-  int32_t weights;       // buffer, laid out as lq_weights_size says
+  int32_t weights;                        // buffer, laid out as lq_weights_size says
   int32_t base, row_class, column_class;  // buffers of int32; the classes may be -1: all 0
   int32_t column_classes;
 } lq_step;
@@ -143,8 +143,7 @@ int32_t lq_check(const lq_step* step, const lq_buffer* buffers, int32_t buffer_c
 // seconds: null, or one double a step that wall time is added to. Steps must have passed
 // lq_check. 0, or the 1-based number of the step that could not run.
 int32_t lq_run(const lq_step* steps, int32_t step_count, const lq_buffer* buffers,
-               int32_t buffer_count, int32_t batch, int32_t threads, int32_t isa,
-               double* seconds);
+               int32_t buffer_count, int32_t batch, int32_t threads, int32_t isa, double* seconds);
 
 // Adds up what an otherwise idle core can do: 512-bit (or the widest) xor + popcount + add on
 // registers, for about the given time. Returns 10^9 one-bit products per second.

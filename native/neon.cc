@@ -22,8 +22,7 @@ inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* 
   uint32_t bits = 0;
   for (int i = 0; i < 32; i += 4) {
     const int32x4_t x = vld1q_s32(v + i);
-    bits |= bits_of(vorrq_u32(vcltq_s32(x, vld1q_s32(low + i)),
-                              vcgtq_s32(x, vld1q_s32(high + i))))
+    bits |= bits_of(vorrq_u32(vcltq_s32(x, vld1q_s32(low + i)), vcgtq_s32(x, vld1q_s32(high + i))))
             << i;
   }
   return bits;
@@ -44,7 +43,7 @@ template <int P>
 void conv_core(const Tile& tile, int32_t first) {
   constexpr int kMost = 31;
   const lq_step& s = *tile.step;
-  const int64_t taps = static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w;
+  const int64_t taps = tile.tap_count;
   const int64_t pixel = s.input.pixel;
   const uint32_t* start = tile.input + first * pixel;
   uint32x4_t sums[P][4];
@@ -70,34 +69,29 @@ void conv_core(const Tile& tile, int32_t first) {
       if (of_weights < 0 || of_weights >= s.weight_planes) continue;
       const uint32_t* w = tile.weights + of_weights * taps * s.words * larqlite::kLanes;
       const uint32_t* plane = start + static_cast<int64_t>(in) * s.groups * s.words;
-      for (int32_t d = 0; d < s.kernel_d; ++d)
-        for (int32_t h = 0; h < s.kernel_h; ++h)
-          for (int32_t x = 0; x < s.kernel_w; ++x) {
-            const uint32_t* input = plane + d * s.tap_depth + h * s.tap_row + x * s.tap_pixel;
-            for (int32_t k = 0; k < s.words; ++k, w += larqlite::kLanes) {
-              for (int p = 0; p < P; ++p) {
-                const uint32x4_t bits = vdupq_n_u32(input[k + p * pixel]);
-                for (int i = 0; i < 4; ++i) {
-                  const uint32x4_t differ = veorq_u32(bits, vld1q_u32(w + 4 * i));
-                  bytes[p][i] = vaddq_u8(bytes[p][i], vcntq_u8(vreinterpretq_u8_u32(differ)));
-                }
-              }
-              if (++held == kMost) {
-                flush();
-                held = 0;
-              }
+      for (int64_t t = 0; t < taps; ++t) {
+        const uint32_t* input = plane + tile.taps[t];
+        for (int32_t k = 0; k < s.words; ++k, w += larqlite::kLanes) {
+          for (int p = 0; p < P; ++p) {
+            const uint32x4_t bits = vdupq_n_u32(input[k + p * pixel]);
+            for (int i = 0; i < 4; ++i) {
+              const uint32x4_t differ = veorq_u32(bits, vld1q_u32(w + 4 * i));
+              bytes[p][i] = vaddq_u8(bytes[p][i], vcntq_u8(vreinterpretq_u8_u32(differ)));
             }
           }
+          if (++held == kMost) {
+            flush();
+            held = 0;
+          }
+        }
+      }
     }
     flush();
   }
   for (int p = 0; p < P; ++p) {
     uint32_t lanes[larqlite::kLanes];
     for (int i = 0; i < 4; ++i) vst1q_u32(lanes + 4 * i, sums[p][i]);
-    const int32_t* base = tile.base[first + p];
-    int32_t* out = tile.out + (first + p) * tile.out_stride;
-    for (int32_t c = 0; c < tile.channels; ++c)
-      out[c] = (base[c] - 2 * static_cast<int32_t>(lanes[c])) >> s.shift;
+    finish(tile, first + p, lanes);
   }
 }
 
@@ -110,12 +104,11 @@ void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
 double peak(int64_t rounds) {
   uint8x16_t bytes[12];
   for (int i = 0; i < 12; ++i) bytes[i] = vdupq_n_u8(0);
-  const uint8x16_t words = vdupq_n_u8(0x35);
   for (int64_t n = 0; n < rounds * 1000; ++n) {
     const uint8x16_t bits = vdupq_n_u8(static_cast<uint8_t>(n));
     for (int i = 0; i < 12; ++i) {
-      uint8x16_t x = veorq_u8(bits, words);
-      __asm__("" : "+w"(x));
+      uint8x16_t x = veorq_u8(bits, bytes[i]);
+      __asm__ volatile("" : "+w"(x));
       bytes[i] = vaddq_u8(bytes[i], vcntq_u8(x));
     }
   }
@@ -127,6 +120,6 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kNeon = {load, conv, depthwise, pool, mean, apply, peak};
+extern const Kernels kNeon = {load, depthwise, pool, mean, conv, apply, peak};
 }
 #endif

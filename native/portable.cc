@@ -11,8 +11,7 @@ inline uint32_t pack_word(const float* v) {
 
 inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* high) {
   uint32_t bits = 0;
-  for (int i = 0; i < 32; ++i)
-    bits |= static_cast<uint32_t>(v[i] < low[i] || v[i] > high[i]) << i;
+  for (int i = 0; i < 32; ++i) bits |= static_cast<uint32_t>(v[i] < low[i] || v[i] > high[i]) << i;
   return bits;
 }
 
@@ -35,7 +34,7 @@ namespace {
 
 void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
   const lq_step& s = *tile.step;
-  const int64_t taps = static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w;
+  const int64_t taps = tile.tap_count;
   for (int32_t p = 0; p < pixels; ++p) {
     uint32_t sums[larqlite::kLanes] = {};
     for (int32_t sum = s.input_planes + s.weight_planes - 2; sum >= 0; --sum) {
@@ -44,21 +43,17 @@ void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
         const int32_t of_weights = sum - in;
         if (of_weights < 0 || of_weights >= s.weight_planes) continue;
         const uint32_t* w = tile.weights + of_weights * taps * s.words * larqlite::kLanes;
-        for (int32_t d = 0; d < s.kernel_d; ++d)
-          for (int32_t h = 0; h < s.kernel_h; ++h)
-            for (int32_t x = 0; x < s.kernel_w; ++x) {
-              const uint32_t* input = tile.input + p * s.input.pixel + d * s.tap_depth +
-                                      h * s.tap_row + x * s.tap_pixel +
-                                      static_cast<int64_t>(in) * s.groups * s.words;
-              for (int32_t k = 0; k < s.words; ++k, w += larqlite::kLanes)
-                for (int lane = 0; lane < larqlite::kLanes; ++lane)
-                  sums[lane] += popcount(input[k] ^ w[lane]);
-            }
+        const uint32_t* plane =
+            tile.input + p * s.input.pixel + static_cast<int64_t>(in) * s.groups * s.words;
+        for (int64_t t = 0; t < taps; ++t) {
+          const uint32_t* input = plane + tile.taps[t];
+          for (int32_t k = 0; k < s.words; ++k, w += larqlite::kLanes)
+            for (int lane = 0; lane < larqlite::kLanes; ++lane)
+              sums[lane] += popcount(input[k] ^ w[lane]);
+        }
       }
     }
-    int32_t* out = tile.out + p * tile.out_stride;
-    for (int32_t c = 0; c < tile.channels; ++c)
-      out[c] = (tile.base[p][c] - 2 * static_cast<int32_t>(sums[c])) >> s.shift;
+    finish(tile, p, sums);
   }
 }
 
@@ -77,5 +72,5 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-const Kernels kPortable = {load, conv, depthwise, pool, mean, apply, peak};
+const Kernels kPortable = {load, depthwise, pool, mean, conv, apply, peak};
 }

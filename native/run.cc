@@ -52,6 +52,7 @@ struct Work {
   const lq_step* step;
   const lq_buffer* buffers;
   const Kernels* kernels;
+  const int64_t* taps;
   int64_t pixels;    // of a block
   int32_t channels;  // of a block
   int64_t along;     // blocks along a row
@@ -92,6 +93,7 @@ struct Work {
     Block block;
     block.step = step;
     block.buffers = buffers;
+    block.taps = taps;
     const int64_t part = index % across;
     index /= across;
     const int64_t piece = index % along;
@@ -103,15 +105,15 @@ struct Work {
     block.pixel = piece * pixels;
     block.pixels = block.pixel + pixels > s.width ? s.width - block.pixel : pixels;
     block.channel = static_cast<int32_t>(part) * channels;
-    block.count =
-        block.channel + channels > s.channels ? s.channels - block.channel : channels;
+    block.count = block.channel + channels > s.channels ? s.channels - block.channel : channels;
     Value* values = scratch(block.pixels * block.count);
+    int32_t done = 0;  // operations
     switch (s.kind) {
       case LQ_LOAD:
         kernels->load(block, values);
         break;
       case LQ_CONV:
-        kernels->conv(block, values);
+        done = kernels->conv(block, values);
         break;
       case LQ_DEPTHWISE:
         kernels->depthwise(block, values);
@@ -122,7 +124,7 @@ struct Work {
       default:
         kernels->pool(block, values);
     }
-    kernels->apply(block, values);
+    kernels->apply(block, values, done);
   }
 };
 
@@ -151,7 +153,13 @@ void run_step(const lq_step& given, const lq_buffer* buffers, int32_t batch, int
     step.width = batch;
     images = 1;
   }
-  Work work = {&step, buffers, kernels, 0, 0, 0, 0, 0};
+  std::vector<int64_t> taps;
+  if (step.kind == LQ_CONV || step.kind == LQ_DEPTHWISE)
+    for (int64_t d = 0; d < step.kernel_d; ++d)
+      for (int64_t h = 0; h < step.kernel_h; ++h)
+        for (int64_t w = 0; w < step.kernel_w; ++w)
+          taps.push_back(d * step.tap_depth + h * step.tap_row + w * step.tap_pixel);
+  Work work = {&step, buffers, kernels, taps.data(), 0, 0, 0, 0, 0};
   work.plan(images, threads);
   larqlite::parallel_for(work.count, threads, run_block, &work);
 }
@@ -163,16 +171,14 @@ extern "C" int32_t lq_abi(void) { return LQ_ABI; }
 extern "C" int32_t lq_supports(int32_t isa) { return kernels_of(isa) != nullptr; }
 
 extern "C" int32_t lq_run(const lq_step* steps, int32_t step_count, const lq_buffer* buffers,
-                          int32_t, int32_t batch, int32_t threads, int32_t isa,
-                          double* seconds) {
+                          int32_t, int32_t batch, int32_t threads, int32_t isa, double* seconds) {
   const Kernels* kernels = kernels_of(isa);
   if (kernels == nullptr) return 1;
   for (int32_t i = 0; i < step_count; ++i) {
     const auto start = std::chrono::steady_clock::now();
     run_step(steps[i], buffers, batch, threads, kernels);
     if (seconds != nullptr)
-      seconds[i] +=
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      seconds[i] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
   return 0;
 }

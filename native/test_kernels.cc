@@ -130,7 +130,8 @@ void sums_of_bits(Case& c, Random& random) {
       const int64_t word = static_cast<int64_t>(i) / 16 % s.words;
       const int64_t block = static_cast<int64_t>(i) /
                             (16 * s.words * s.weight_planes * s.kernel_d * s.kernel_h *
-                             static_cast<int64_t>(s.kernel_w)) % blocks;
+                             static_cast<int64_t>(s.kernel_w)) %
+                            blocks;
       const int64_t left = in - word * 32;
       w[i] = static_cast<uint32_t>(random.engine());
       if (left < 32) w[i] &= (1u << left) - 1;
@@ -174,15 +175,19 @@ int32_t expected_sum(Case& c, const Place& at) {
           const int64_t group = at.channel / per_group, within = at.channel % per_group;
           for (int64_t k = 0; k < s.words; ++k) {
             const uint32_t a = input[(in * s.groups + group) * s.words + k];
-            const uint32_t b = w[(((((group * blocks + within / 16) * s.weight_planes + of) * taps +
-                                    t) * s.words + k) * 16) + within % 16];
+            const uint32_t b =
+                w[(((((group * blocks + within / 16) * s.weight_planes + of) * taps + t) * s.words +
+                    k) *
+                   16) +
+                  within % 16];
             ones += __builtin_popcount(a ^ b);
           }
         } else {
           const int64_t of_plane = (s.in_channels + 31) / 32, channel = at.channel / s.multiplier;
           const uint32_t a = input[in * of_plane + channel / 32];
-          const uint32_t b = w[((at.channel % s.multiplier * s.weight_planes + of) * taps + t) *
-                                   of_plane + channel / 32];
+          const uint32_t b =
+              w[((at.channel % s.multiplier * s.weight_planes + of) * taps + t) * of_plane +
+                channel / 32];
           ones = (a ^ b) >> channel % 32 & 1;
         }
         sum += ones << (in + of);
@@ -210,7 +215,8 @@ float expected_pool(Case& c, const Place& at) {
         const int64_t h = at.row * s.stride_h - s.pad_h + kh * s.dilation_h;
         const int64_t w = at.pixel * s.stride_w - s.pad_w + kw * s.dilation_w;
         if (d < 0 || h < 0 || w < 0 || d >= s.in_d || h >= s.in_h || w >= s.in_w) continue;
-        const float v = c.floats(0)[at.image * s.input.image + d * d0 + h * h0 + w * w0 + at.channel];
+        const float v =
+            c.floats(0)[at.image * s.input.image + d * d0 + h * h0 + w * w0 + at.channel];
         total += v;
         if (v > most) most = v;
         ++n;
@@ -224,8 +230,8 @@ float expected_pool(Case& c, const Place& at) {
 float expected_float(Case& c, const Place& at) {
   const lq_step& s = c.step;
   if (s.kind == LQ_LOAD)
-    return c.floats(0)[at.image * s.input.image + at.depth * s.input.depth +
-                       at.row * s.input.row + at.pixel * s.input.pixel + at.channel];
+    return c.floats(0)[at.image * s.input.image + at.depth * s.input.depth + at.row * s.input.row +
+                       at.pixel * s.input.pixel + at.channel];
   if (s.kind != LQ_MEAN) return expected_pool(c, at);
   double sum = 0;
   for (int64_t d = 0; d < s.in_d; ++d)
@@ -277,10 +283,10 @@ void add_store(Case& c, Random& random, int32_t kind) {
 void float_operations(Case& c, Random& random) {
   const int count = static_cast<int>(random.between(1, 5));
   for (int i = 0; i < count; ++i) {
-    static const int32_t kKinds[] = {LQ_MULTIPLY, LQ_ADD,  LQ_ADD_TENSOR, LQ_MULTIPLY_IMAGE,
-                                     LQ_RELU,     LQ_PRELU, LQ_CLIP,       LQ_STORE,
-                                     LQ_SIGN,     LQ_PACK_SIGN, LQ_PACK_HEAVISIDE,
-                                     LQ_PACK_TERNARY, LQ_PACK_STEPS};
+    static const int32_t kKinds[] = {
+        LQ_MULTIPLY,       LQ_ADD,          LQ_ADD_TENSOR, LQ_MULTIPLY_IMAGE, LQ_RELU,
+        LQ_PRELU,          LQ_CLIP,         LQ_STORE,      LQ_SIGN,           LQ_PACK_SIGN,
+        LQ_PACK_HEAVISIDE, LQ_PACK_TERNARY, LQ_PACK_STEPS};
     lq_op op = operation(kKinds[random.between(0, 12)]);
     const size_t channels = static_cast<size_t>(c.step.channels);
     switch (op.kind) {
@@ -332,8 +338,9 @@ Case make_case(Random& random) {
   Case c;
   c.add(0);  // the input
   lq_step& s = c.step;
-  static const int32_t kKinds[] = {LQ_CONV, LQ_CONV, LQ_CONV, LQ_DEPTHWISE, LQ_LOAD,
-                                   LQ_POOL_MAX, LQ_POOL_AVERAGE, LQ_POOL_AVERAGE_PADDED, LQ_MEAN};
+  static const int32_t kKinds[] = {LQ_CONV, LQ_CONV,     LQ_CONV,         LQ_DEPTHWISE,
+                                   LQ_LOAD, LQ_POOL_MAX, LQ_POOL_AVERAGE, LQ_POOL_AVERAGE_PADDED,
+                                   LQ_MEAN};
   s.kind = kKinds[random.between(0, 8)];
   c.batch = static_cast<int32_t>(random.between(1, 3));
   const bool is_vector = s.kind == LQ_MEAN || random.chance(15);
@@ -386,7 +393,12 @@ Case make_case(Random& random) {
       s.in_h = static_cast<int32_t>(sizes[1] - s.pad_h);
       s.in_w = static_cast<int32_t>(sizes[2] - s.pad_w);
       const int64_t row = static_cast<int64_t>(s.in_w) * s.channels, depth = s.in_h * row;
-      s.input = {0, 0, 0, s.in_d * depth, depth * s.stride_d, row * s.stride_h,
+      s.input = {0,
+                 0,
+                 0,
+                 s.in_d * depth,
+                 depth * s.stride_d,
+                 row * s.stride_h,
                  static_cast<int64_t>(s.channels) * s.stride_w};
       s.tap_depth = depth * s.dilation_d;
       s.tap_row = row * s.dilation_h;
@@ -409,9 +421,10 @@ void put_bit(Case& c, const lq_op& op, const Place& at, int plane, bool is_minus
     bit = within % 32;
   }
   const lq_view& v = op.view;
-  uint32_t& target = c.memory[v.buffer][static_cast<size_t>(
-      v.offset + at.image * v.image + at.depth * v.depth + at.row * v.row + at.pixel * v.pixel +
-      plane * op.words + word)];
+  uint32_t& target =
+      c.memory[v.buffer]
+              [static_cast<size_t>(v.offset + at.image * v.image + at.depth * v.depth +
+                                   at.row * v.row + at.pixel * v.pixel + plane * op.words + word)];
   target = (target & ~(1u << bit)) | static_cast<uint32_t>(is_minus) << bit;
 }
 
@@ -424,30 +437,55 @@ void expect(Case& c, const Place& at) {
     v = expected_float(c, at);
   for (const lq_op& op : c.ops) {
     const float a = op.a >= 0 && op.kind != LQ_THRESHOLD && op.kind != LQ_MULTIPLY_IMAGE
-                        ? c.floats(op.a)[at.channel] : 0.0f;
-    const size_t place = static_cast<size_t>(
-        op.view.offset + at.image * op.view.image + at.depth * op.view.depth +
-        at.row * op.view.row + at.pixel * op.view.pixel + at.channel);
+                        ? c.floats(op.a)[at.channel]
+                        : 0.0f;
+    const size_t place =
+        static_cast<size_t>(op.view.offset + at.image * op.view.image + at.depth * op.view.depth +
+                            at.row * op.view.row + at.pixel * op.view.pixel + at.channel);
     switch (op.kind) {
-      case LQ_STORE_INT: c.integers(op.view.buffer)[place] = integer; break;
-      case LQ_THRESHOLD:
-        put_bit(c, op, at, 0, integer < c.integers(op.a)[at.channel] ||
-                                  integer > c.integers(op.b)[at.channel]);
+      case LQ_STORE_INT:
+        c.integers(op.view.buffer)[place] = integer;
         break;
-      case LQ_TO_FLOAT: v = static_cast<float>(integer); break;
-      case LQ_MULTIPLY: v = v * a; break;
-      case LQ_ADD: v = v + a; break;
-      case LQ_ADD_TENSOR: v = v + c.floats(op.view.buffer)[place]; break;
+      case LQ_THRESHOLD:
+        put_bit(c, op, at, 0,
+                integer < c.integers(op.a)[at.channel] || integer > c.integers(op.b)[at.channel]);
+        break;
+      case LQ_TO_FLOAT:
+        v = static_cast<float>(integer);
+        break;
+      case LQ_MULTIPLY:
+        v = v * a;
+        break;
+      case LQ_ADD:
+        v = v + a;
+        break;
+      case LQ_ADD_TENSOR:
+        v = v + c.floats(op.view.buffer)[place];
+        break;
       case LQ_MULTIPLY_IMAGE:
         v = v * c.floats(op.a)[at.image * c.step.channels + at.channel];
         break;
-      case LQ_RELU: v = v < 0 ? 0.0f : v; break;
-      case LQ_PRELU: v = v < 0 ? v * a : v; break;
-      case LQ_CLIP: v = std::fmin(std::fmax(v, op.x), op.y); break;
-      case LQ_STORE: c.floats(op.view.buffer)[place] = v; break;
-      case LQ_SIGN: v = v < 0 ? -1.0f : 1.0f; break;
-      case LQ_PACK_SIGN: put_bit(c, op, at, 0, v < 0); break;
-      case LQ_PACK_HEAVISIDE: put_bit(c, op, at, 0, !(v > 0)); break;
+      case LQ_RELU:
+        v = v < 0 ? 0.0f : v;
+        break;
+      case LQ_PRELU:
+        v = v < 0 ? v * a : v;
+        break;
+      case LQ_CLIP:
+        v = std::fmin(std::fmax(v, op.x), op.y);
+        break;
+      case LQ_STORE:
+        c.floats(op.view.buffer)[place] = v;
+        break;
+      case LQ_SIGN:
+        v = v < 0 ? -1.0f : 1.0f;
+        break;
+      case LQ_PACK_SIGN:
+        put_bit(c, op, at, 0, v < 0);
+        break;
+      case LQ_PACK_HEAVISIDE:
+        put_bit(c, op, at, 0, !(v > 0));
+        break;
       case LQ_PACK_TERNARY: {
         const float t = sign_of(sign_of(v + op.x) + sign_of(v - op.x));
         put_bit(c, op, at, 0, t < 0);
@@ -460,7 +498,8 @@ void expect(Case& c, const Place& at) {
         for (int p = 0; p < op.planes; ++p) put_bit(c, op, at, p, !(code >> p & 1));
         break;
       }
-      default: std::abort();
+      default:
+        std::abort();
     }
   }
 }
@@ -479,8 +518,7 @@ bool run_case(Case& c, int32_t threads, long number) {
     Case run = c;
     run.step.ops = run.ops.data();
     std::vector<lq_buffer> buffers;
-    for (auto& m : run.memory)
-      buffers.push_back({m.data(), static_cast<int64_t>(m.size()) * 4});
+    for (auto& m : run.memory) buffers.push_back({m.data(), static_cast<int64_t>(m.size()) * 4});
     const int32_t count = static_cast<int32_t>(buffers.size());
     const int32_t failed = lq_check(&run.step, buffers.data(), count, c.batch);
     if (failed != 0) {
