@@ -77,10 +77,7 @@ def _transpose(call: Call) -> Results:
 
 def _squeeze(call: Call) -> Results:
     shape = call.shape(0)
-    if call.has(1):
-        axes = call.axes(call.integers(1), len(shape), call.has_batch(0))
-    else:
-        axes = [index for index, length in enumerate(shape) if length == 1]
+    axes = call.axes(call.integers(1), len(shape), call.has_batch(0))
     call.require(
         all(shape[index] == 1 for index in axes),
         f"the axes {axes} of {shape_text(shape)} are not all of size 1",
@@ -227,7 +224,7 @@ TABLE: dict[str, Operator] = {
     "Reshape": Operator(_reshape, (2, 2), {"allowzero": only(0)}),
     "Flatten": Operator(_flatten, (1, 1), {"axis": axis(1)}),
     "Transpose": Operator(_transpose, (1, 1), {"perm": integers(0, 7)}),
-    "Squeeze": Operator(_squeeze, (1, 2)),
+    "Squeeze": Operator(_squeeze, (2, 2)),
     "Unsqueeze": Operator(_unsqueeze, (2, 2)),
     "Expand": Operator(_expand, (2, 2)),
     "Tile": Operator(_tile, (2, 2)),

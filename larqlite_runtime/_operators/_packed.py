@@ -154,8 +154,14 @@ _INPUT = {
     )
 }
 _PAD_VALUE = Attribute("float", "-1, 0 or 1", lambda value: value in (-1, 0, 1), 0.0)
+_STEPS = Attribute(
+    "float",
+    "a whole number, 1 to 255",
+    lambda value: 1 <= value <= 255 and value.is_integer(),
+    REQUIRED,
+)
 # Attributes by the first letter of the name: binary, ternary, k bits.
-_WIDTHS = {"B": {}, "T": {}, "Q": {**_CODES, "input_steps": integer(1, 255)}}
+_WIDTHS = {"B": {}, "T": {}, "Q": {**_CODES, "input_steps": _STEPS}}
 
 
 def _layers() -> dict[str, Operator]:
@@ -164,8 +170,12 @@ def _layers() -> dict[str, Operator]:
         common = {**_WEIGHTS, **_INPUT, **codes}
         table[f"{letter}Dense"] = Operator(_dense, (2, 2), common)
         convolution = {**common, **CONVOLUTION, "pad_value": _PAD_VALUE}
-        transposed = {**convolution, "group": integer(1, 1, 1)}
-        transposed["output_padding"] = integers(0)
+        transposed = {
+            **common,
+            **CONVOLUTION,
+            "group": integer(1, 1, 1),
+            "output_padding": integers(0),
+        }
         for rank in (1, 2, 3):
             table[f"{letter}Conv{rank}D"] = Operator(_convolution, (2, 2), convolution)
             table[f"{letter}ConvTranspose{rank}D"] = Operator(

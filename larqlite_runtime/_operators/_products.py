@@ -59,6 +59,8 @@ def transposed_sizes(
     result = []
     for axis, length in enumerate(spatial):
         extent = (kernel[axis] - 1) * dilations[axis] + 1
+        if added[axis] >= strides[axis]:
+            call.fail(f"output_padding {added} must be smaller than strides {strides}")
         full = (length - 1) * strides[axis] + extent
         out = full - pads[axis] - pads[axis + rank] + added[axis]
         if out < 1 or max(pads[axis], pads[axis + rank]) >= full:

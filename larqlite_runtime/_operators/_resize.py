@@ -43,12 +43,21 @@ def _resize(call: Call) -> Results:
         )
         new = dict(enumerate(shape)) | dict(zip(axes, sizes, strict=True))
     call.require(
-        new[0] is shape[0] is None
-        and new.get(1) == shape[1]
-        and len(shape) in (3, 4, 5),
-        f"it resizes more than the last axes of {shape_text(shape)}",
+        call.has_batch(0) and new[0] is None and len(shape) >= 2,
+        f"it resizes the batch of {shape_text(shape)}",
     )
+    _require_mode(call, shape, tuple(new.values()))
     return [(tuple(new.values()), dtype)]
+
+
+def _require_mode(call: Call, shape: Shape, new: Shape) -> None:
+    """Modes that mix neighbours know only some axes."""
+    mode, rank = call.attribute("mode"), len(shape)
+    ranks = {"nearest": range(2, 9), "linear": range(3, 6), "cubic": range(4, 5)}[mode]
+    if rank not in ranks or (mode != "nearest" and new[:2] != shape[:2]):
+        call.fail(
+            f'mode "{mode}" is not supported from {shape_text(shape)} to {shape_text(new)}'
+        )
 
 
 def _scaled(call: Call, shape: Shape, axes: list[int], factors: np.ndarray) -> dict:

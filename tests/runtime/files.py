@@ -86,7 +86,8 @@ def convolution(weight_shape: Sequence[int], **changes) -> dict:
         "pad_value": 0.0,
         "input": "sign",
     }
-    return attributes | changes
+    attributes |= changes
+    return {key: value for key, value in attributes.items() if value is not None}
 
 
 def binary_block() -> onnx.ModelProto:
@@ -141,7 +142,13 @@ def ternary_block() -> onnx.ModelProto:
                 "TConvTranspose1D",
                 "steps w1",
                 "wide",
-                **convolution((6, 3, 8), input="heaviside", pads=[0, 0], strides=[2]),
+                **convolution(
+                    (6, 3, 8),
+                    input="heaviside",
+                    pads=[0, 0],
+                    strides=[2],
+                    pad_value=None,
+                ),
                 output_padding=[0],
             ),
             node("LeakyRelu", "wide", "leaky", alpha=0.25),
@@ -159,7 +166,7 @@ def ternary_block() -> onnx.ModelProto:
 
 def kbit_block() -> onnx.ModelProto:
     """k-bit activations and weights, unpacked weights, dense layers, 3-D."""
-    levels = {"bits": 3, "step": 2.0, "offset": -7.0, "input_steps": 3}
+    levels = {"bits": 3, "step": 2.0, "offset": -7.0, "input_steps": 3.0}
     dense = {"weight_shape": [7, 24], "input": "sign"}
     return model(
         [
