@@ -83,7 +83,7 @@ def transposed_pads(
     pairs, added = [], []
     for axis, length in enumerate(spatial_shape):
         kernel, stride = layer.kernel_size[axis], layer.strides[axis]
-        dilation = layer.dilation_rate[axis]
+        dilation = transposed_dilation(layer)[axis]
         wanted = transposed_length(layer, axis, length)
         # It is the gradient of a convolution that pads an input of that length.
         before = 0
@@ -96,9 +96,17 @@ def transposed_pads(
     return onnx_order(pairs), added
 
 
+def transposed_dilation(layer: Any) -> tuple[int, ...]:
+    """The dilation that a transposed Keras convolution computes with.
+
+    In three dimensions it takes a `dilation_rate`, and leaves it out of account.
+    """
+    return (1, 1, 1) if layer.rank == 3 else tuple(layer.dilation_rate)
+
+
 def transposed_length(layer: Any, axis: int, length: int) -> int:
     """What a transposed Keras convolution makes of an axis of some length."""
-    kernel = _extent(layer.kernel_size[axis], layer.dilation_rate[axis])
+    kernel = _extent(layer.kernel_size[axis], transposed_dilation(layer)[axis])
     stride = layer.strides[axis]
     if layer.output_padding is None:
         overlap = max(kernel - stride, 0) if layer.padding == "valid" else 0

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras
 
-from larqlite.deploy._geometry import conv_pads, transposed_pads
+from larqlite.deploy._geometry import (
+    conv_pads,
+    transposed_dilation,
+    transposed_pads,
+)
 from larqlite.deploy._layout import output_shape, spatial_shape
 from larqlite.deploy._registry import activation, converter, refuse
 
@@ -134,7 +138,7 @@ def transposed_convolved(graph: Writer, layer, value: Value, kernel: str) -> Val
         name=graph.path,
         kernel_shape=list(layer.kernel_size),
         strides=list(layer.strides),
-        dilations=list(layer.dilation_rate),
+        dilations=list(transposed_dilation(layer)),
         pads=pads,
         output_padding=output_padding,
     )

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from larqlite import layers
-from larqlite.deploy._geometry import conv_pads, transposed_pads
+from larqlite.deploy._geometry import (
+    conv_pads,
+    transposed_dilation,
+    transposed_pads,
+)
 from larqlite.deploy._kernels import kernel_of
 from larqlite.deploy._layout import output_shape, spatial_shape
 from larqlite.deploy._levels import Levels
@@ -99,7 +103,7 @@ def convert_transposed(graph: Writer, layer, value: Value) -> Value:
         output_shape(layer, value.shape),
         {
             "strides": list(layer.strides),
-            "dilations": list(layer.dilation_rate),
+            "dilations": list(transposed_dilation(layer)),
             "group": 1,
             "pads": pads,
             "output_padding": output_padding,
