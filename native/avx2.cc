@@ -58,6 +58,28 @@ inline __m256i sum_of_bytes(__m256i bytes) {
   return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
+// What follows the sums of channels at .. at + 8 of pixel p of a tile, all of which exist.
+inline void finish_eight(const Tile& tile, int32_t p, int32_t at, __m256i sums) {
+  const Finish& f = *tile.finish;
+  const int32_t channel = tile.channel + at;
+  __m256i v = _mm256_sub_epi32(read(tile.base[p] + at), _mm256_add_epi32(sums, sums));
+  if (tile.step->shift) v = _mm256_sra_epi32(v, _mm_cvtsi32_si128(tile.step->shift));
+  if (f.to_float) {
+    __m256 x = _mm256_cvtepi32_ps(v);
+    if (f.multiply) x = _mm256_mul_ps(x, _mm256_loadu_ps(f.multiply + channel));
+    if (f.add) x = _mm256_add_ps(x, _mm256_loadu_ps(f.add + channel));
+    if (f.tensor)
+      x = _mm256_add_ps(x,
+                        _mm256_loadu_ps(f.tensor + (tile.pixel + p) * f.tensor_stride + channel));
+    v = _mm256_castps_si256(x);
+  }
+  if (f.store)
+    _mm256_storeu_si256(
+        reinterpret_cast<__m256i*>(f.store + (tile.pixel + p) * f.store_stride + channel), v);
+  if (f.keep)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(tile.out + p * tile.out_stride + at), v);
+}
+
 // P pixels, 16 channels. Bytes take 31 words before they are added up.
 template <int P>
 void conv_core(const Tile& tile, int32_t first) {
@@ -111,6 +133,11 @@ void conv_core(const Tile& tile, int32_t first) {
     flush();
   }
   for (int p = 0; p < P; ++p) {
+    if (tile.channels == larqlite::kLanes) {
+      finish_eight(tile, first + p, 0, sums[p][0]);
+      finish_eight(tile, first + p, 8, sums[p][1]);
+      continue;
+    }
     uint32_t lanes[larqlite::kLanes];
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), sums[p][0]);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes + 8), sums[p][1]);
