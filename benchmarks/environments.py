@@ -20,10 +20,14 @@ class Environment:
         packages: the peers, without their own lists of requirements, since those name
             versions that no present TensorFlow works with.
         needs: what they need to be imported, at the versions of this project.
+        pins: versions in place of this project's, where a peer works with no other.
+        reads_larqlite: whether its side builds networks with this checkout's larqlite.
     """
 
     packages: tuple[str, ...]
     needs: tuple[str, ...]
+    pins: tuple[str, ...] = ()
+    reads_larqlite: bool = False
 
 
 ENVIRONMENTS = {
@@ -37,6 +41,20 @@ ENVIRONMENTS = {
     "tfmot": Environment(
         packages=("tensorflow-model-optimization==0.8.1",),
         needs=(*SHARED, "absl-py", "dm-tree", "six"),
+    ),
+    # It reads larqlite's models as Larq's, and is built for NumPy 1; ml-dtypes 0.6 is not.
+    "lce": Environment(
+        packages=(
+            "larq-compute-engine==0.16.0",
+            "larq==0.14.0",
+            "terminaltables==3.1.10",
+        ),
+        needs=(
+            *(*SHARED, "tqdm", "flatbuffers", "click", "typeguard"),
+            *("h5py", "matplotlib", "rich", "tyro", "tensorboard"),
+        ),
+        pins=("numpy==1.26.4", "ml-dtypes==0.5.4"),
+        reads_larqlite=True,
     ),
 }
 
@@ -52,17 +70,16 @@ def python_of(library: str) -> str:
         return sys.executable
     environment, folder = ENVIRONMENTS[library], folder_of(library)
     python = folder / "bin" / "python"
-    constraints = ROOT / "constraints.txt"
-    wanted = "\n".join(
-        [*environment.packages, *environment.needs, constraints.read_text()]
-    )
+    constraints = _constraints(environment)
+    wanted = "\n".join([*environment.packages, *environment.needs, constraints])
     stamp = folder / "installed.txt"
     if not stamp.exists() or stamp.read_text() != wanted:
         print(f"Creating {folder.name} ...", file=sys.stderr)
         venv.create(folder, with_pip=True, clear=True)
         (folder / ".gitignore").write_text("*\n")
+        (folder / "constraints.txt").write_text(constraints)
         pip = [str(python), "-m", "pip", "install", "--quiet"]
-        needs = ["--constraint", str(constraints), *environment.needs]
+        needs = ["--constraint", str(folder / "constraints.txt"), *environment.needs]
         subprocess.run([*pip, *needs], check=True)
         subprocess.run([*pip, "--no-deps", *environment.packages], check=True)
         stamp.write_text(wanted)
@@ -72,10 +89,17 @@ def python_of(library: str) -> str:
 def variables_of(library: str) -> dict[str, str]:
     """The environment variables of a side's process."""
     variables = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3")
-    if library == "larqlite":
+    variables.pop("PYTHONPATH", None)
+    variables.pop("TF_USE_LEGACY_KERAS", None)
+    if library == "larqlite" or ENVIRONMENTS[library].reads_larqlite:
         variables["PYTHONPATH"] = str(ROOT)
-        variables.pop("TF_USE_LEGACY_KERAS", None)
-    else:
-        variables.pop("PYTHONPATH", None)
+    if library != "larqlite":
         variables["TF_USE_LEGACY_KERAS"] = "1"
     return variables
+
+
+def _constraints(environment: Environment) -> str:
+    """The versions of this project, with a peer's own in their place."""
+    own = {pin.partition("==")[0]: pin for pin in environment.pins}
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    return "\n".join(own.get(line.partition("==")[0], line) for line in lines) + "\n"
