@@ -14,15 +14,14 @@ from larqlite.deploy._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy._layout import along, as_in_first_use, beside
 from larqlite.deploy._registry import (
     activation_converter,
-    activation_converter_of,
     converter,
     converter_of,
     refuse,
 )
 from larqlite.deploy.converters._identity import without_mask
+from larqlite.deploy.converters._quantizers import is_quantizer, quantize
 from larqlite.errors import UnsupportedLayerError
 from larqlite.layers import RPReLU, TwoSlopeReLU
-from larqlite.quantizers import Quantizer
 
 if TYPE_CHECKING:
     from larqlite.deploy._writer import Value, Writer
@@ -57,13 +56,8 @@ def activation(graph: Writer, value: Value, fn: Any, where: str) -> Value:
     """
     if fn is None or fn is keras.linear:
         return value
-    if isinstance(fn, Quantizer):
-        from larqlite.deploy.converters import _quantizers
-
-        return _quantizers.quantize(graph, value, fn, where)
-    convert = activation_converter_of(fn)
-    if convert is not None:
-        return convert(graph, fn, value)
+    if is_quantizer(fn):
+        return quantize(graph, value, fn, where)
     if isinstance(fn, layers.Layer):
         return _as_layer(graph, value, fn, where)
     name = getattr(fn, "__name__", None) or repr(fn)

@@ -1,0 +1,106 @@
+"""A Keras model beside its exported file on a stock ONNX Runtime."""
+
+from __future__ import annotations
+
+import inspect
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import tensorflow as tf
+import tf_keras
+
+import larqlite as lq
+
+TOLERANCE = 1e-6
+
+
+def assert_same(
+    model: tf_keras.Model,
+    inputs: Sequence[np.ndarray] | None = None,
+    expected: Sequence[np.ndarray] | None = None,
+    tolerance: float = TOLERANCE,
+) -> list[str]:
+    """Asserts that a file computes what Keras does, and holds what the summary counts.
+
+    Args:
+        model: a tf_keras model.
+        inputs: one array for each input; random ones for two samples by default.
+        expected: the outputs; those of the model by default.
+        tolerance: of the largest difference, relative to the largest output.
+
+    Returns:
+        The operations in the file, in their order.
+    """
+    inputs = random_inputs(model) if inputs is None else inputs
+    if expected is None:
+        given = inputs if len(inputs) > 1 else inputs[0]
+        expected = tf.nest.flatten(model(given, training=False))
+    file, found, weight_bytes = run_file(model, inputs)
+    for output, keras in zip(found, expected, strict=True):
+        keras = np.asarray(keras)
+        assert output.shape == keras.shape
+        assert output.dtype == np.float32
+        largest = max(np.abs(keras).max(initial=0), 1e-30)
+        assert np.abs(output - keras).max(initial=0) / largest <= tolerance
+    assert weight_bytes == lq.models.profile(model).deployed_bytes
+    return [node.op_type for node in file.graph.node]
+
+
+def run_file(model: tf_keras.Model, inputs: Sequence[np.ndarray]):
+    """The exported file, its outputs, and the bytes of the weights in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        report = export(model, path)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        names = [node.name for node in session.get_inputs()]
+        found = session.run(None, dict(zip(names, inputs, strict=True)))
+        return onnx.load(path), found, report.weight_bytes
+
+
+def export(model: tf_keras.Model, path="unused.onnx"):
+    """Exports without the check that `export` itself runs."""
+    known = inspect.signature(lq.deploy.export).parameters
+    return lq.deploy.export(
+        model, path, **{"verify": False} if "verify" in known else {}
+    )
+
+
+def random_inputs(model: tf_keras.Model, samples: int = 2) -> list[np.ndarray]:
+    """Normally distributed inputs, with some numbers that are exactly zero."""
+    rng = np.random.default_rng(7)
+    inputs = []
+    for tensor in model.inputs:
+        x = 2 * rng.normal(size=(samples, *tensor.shape[1:]))
+        x[rng.random(x.shape) < 0.05] = 0
+        inputs.append(x.astype(np.float32))
+    return inputs
+
+
+def with_random_weights(model: tf_keras.Model) -> tf_keras.Model:
+    """The model, its weights random; variances are positive."""
+    rng = np.random.default_rng(8)
+    for variable in model.weights:
+        values = 0.5 * rng.normal(size=variable.shape)
+        if "variance" in variable.name:
+            values = np.abs(values) + 0.1
+        variable.assign(values.astype(variable.dtype.as_numpy_dtype))
+    return model
+
+
+def sequential(shape: Sequence[int], *layers) -> tf_keras.Model:
+    """The layers on an input of this shape, with random weights."""
+    return with_random_weights(tf_keras.Sequential([tf_keras.Input(shape), *layers]))
+
+
+def stored_channels_first(shape: Sequence[int]) -> list[tf_keras.layers.Layer]:
+    """A layer that changes nothing, but after which images lie channels first."""
+    pooling = {
+        2: tf_keras.layers.MaxPooling1D,
+        3: tf_keras.layers.MaxPooling2D,
+        4: tf_keras.layers.MaxPooling3D,
+    }
+    return [pooling[len(shape)](1)] if len(shape) in pooling else []
