@@ -6,34 +6,49 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tf_keras
 
 from larqlite.deploy import converters  # noqa: F401  (registers the converters)
 from larqlite.deploy._fold import fold_scales
 from larqlite.deploy._inputs import check_model, input_values
 from larqlite.deploy._metadata import metadata_of
-from larqlite.deploy._model import onnx_model, require_folder, write
+from larqlite.deploy._model import Plan, onnx_model, require_folder, write
 from larqlite.deploy._nudge import nudge_offsets
+from larqlite.deploy._registry import WHERE
 from larqlite.deploy._report import PackedRow, Report
+from larqlite.deploy._value import Value
 from larqlite.deploy._walk import Walk
-from larqlite.deploy._writer import Value, Writer
+from larqlite.deploy._writer import Writer
+from larqlite.errors import UnsupportedModelError
 from larqlite.models import ModelProfile, profile
 
 
 def export(model: tf_keras.Model, path: str | os.PathLike) -> Report:
     """See `larqlite.deploy.export`."""
     path = Path(path)
-    check_model(model)
+    plan = plan_of(model)
     require_folder(path)
+    costs = profile(model)
+    metadata = metadata_of(plan.graph, costs, plan.renamed)
+    size = write(onnx_model(plan, metadata), path)
+    return _report(plan.graph, costs, path, size)
+
+
+def plan_of(model: tf_keras.Model, batch: int | None = None) -> Plan:
+    """The finished graph of a model.
+
+    Args:
+        model: a built model.
+        batch: the size of the batch; None leaves it open.
+    """
+    check_model(model)
     graph = Writer()
     inputs, outputs = _converted(graph, model)
     fold_scales(graph, [value.name for value in outputs.values()])
     nudge_offsets(graph)
-    costs = profile(model)
-    renamed = {value.name: name for name, value in outputs.items()}
-    metadata = metadata_of(graph, costs, renamed)
-    size = write(onnx_model(graph, model.name, inputs, outputs, metadata), path)
-    return _report(graph, costs, path, size)
+    _refuse_nan(graph)
+    return Plan(graph, model.name, inputs, outputs, batch)
 
 
 def _converted(
@@ -42,11 +57,17 @@ def _converted(
     """The inputs and outputs of a model by name, the graph between them written."""
     inputs = input_values(graph, model)
     names = [graph.tensor_name(name) for name in model.output_names]
+    results = Walk(graph, model).follow(model, list(inputs.values()))
     outputs: dict[str, Value] = {}
     taken = {value.name for value in inputs.values()}
-    for name, value in zip(
-        names, Walk(graph, model).follow(model, list(inputs.values())), strict=True
-    ):
+    for name, value in zip(names, results, strict=True):
+        if not isinstance(value, Value) or value.shape[:1] != (None,):
+            raise UnsupportedModelError(
+                f'{WHERE.get()}: the output "{name}" of "{model.name}" does not begin '
+                "with the batch, so it is no result of each sample.\n"
+                "  Fix: leave it out: tf_keras.Model(model.inputs, outputs) with the "
+                "others."
+            )
         value = graph.channels_last(value)
         if value.name in taken:  # an input, or an output already
             same = graph.node("Identity", [value.name], name=f"{name}/output")
@@ -54,6 +75,15 @@ def _converted(
         taken.add(value.name)
         outputs[name] = value
     return inputs, outputs
+
+
+def _refuse_nan(graph: Writer) -> None:
+    for name, array in graph.constants.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise UnsupportedModelError(
+                f'{WHERE.get()}: "{name}" holds NaN, so everything behind it would be '
+                "NaN.\n  Fix: load weights of before the training diverged."
+            )
 
 
 def _report(graph: Writer, costs: ModelProfile, path: Path, size: int) -> Report:

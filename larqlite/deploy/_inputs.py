@@ -6,6 +6,7 @@ from typing import Any
 
 import tf_keras
 
+from larqlite.deploy._registry import WHERE
 from larqlite.deploy._writer import Value, Writer
 from larqlite.errors import (
     ArgumentError,
@@ -15,8 +16,6 @@ from larqlite.errors import (
 )
 from larqlite.models._graph import inner_layers, is_functional
 
-WHERE = "lq.deploy.export"
-
 
 def check_model(model: Any) -> None:
     """Refuses what is no built Sequential or functional tf_keras model.
@@ -25,24 +24,24 @@ def check_model(model: Any) -> None:
         KerasVersionError, ArgumentError, UnbuiltModelError, UnsupportedModelError: as
             `export` says.
     """
-    require_tf_keras(model, WHERE)
+    require_tf_keras(model, WHERE.get())
     if not isinstance(model, tf_keras.Model):
         raise ArgumentError(
-            f"{WHERE}: got {type(model).__name__} {str(model)[:60]!r}, which is no tf_keras "
+            f"{WHERE.get()}: got {type(model).__name__} {str(model)[:60]!r}, which is no tf_keras "
             "model.\n"
             "  Fix: pass the model object; load a file with lq.models.load(path), put a "
             "single layer into tf_keras.Sequential([tf_keras.Input(shape), layer])."
         )
     if not model.built:
         raise UnbuiltModelError(
-            f'{WHERE}: "{model.name}" has no weights yet, because it does not know the '
+            f'{WHERE.get()}: "{model.name}" has no weights yet, because it does not know the '
             "size of its input.\n"
             "  Fix: begin it with tf_keras.Input((32, 32, 3)), with your sizes."
         )
     _refuse_quantization_aware(model)
     if not is_functional(model):
         raise UnsupportedModelError(
-            f'{WHERE}: "{model.name}" is a {type(model).__name__} that computes with a '
+            f'{WHERE.get()}: "{model.name}" is a {type(model).__name__} that computes with a '
             "`call` of its own, which no file can tell.\n"
             "  Fix: build it with tf_keras.Sequential or tf_keras.Model(inputs, outputs)."
         )
@@ -59,7 +58,7 @@ def _refuse_quantization_aware(model: tf_keras.Model) -> None:
         layer = pending.pop()
         if isinstance(layer, kinds):
             raise UnsupportedModelError(
-                f'{WHERE}: "{model.name}" is a quantization-aware model ("{layer.name}" is '
+                f'{WHERE.get()}: "{model.name}" is a quantization-aware model ("{layer.name}" is '
                 f"a {type(layer).__name__}), whose integers are those of TFLite.\n"
                 "  Fix: lq.qat.to_tflite(model)."
             )
@@ -77,14 +76,14 @@ def input_values(graph: Writer, model: tf_keras.Model) -> dict[str, Value]:
         shape = tuple(tensor.shape.as_list())
         if tensor.dtype.name != "float32":
             raise UnsupportedModelError(
-                f'{WHERE}: the input "{name}" of "{model.name}" is {tensor.dtype.name}, '
+                f'{WHERE.get()}: the input "{name}" of "{model.name}" is {tensor.dtype.name}, '
                 "and a file takes float32.\n"
                 f'  Fix: tf_keras.Input({shape[1:]}, dtype="float32", name="{name}").'
             )
         if None in shape[1:]:
             example = tuple(32 if size is None else size for size in shape[1:])
             raise UnsupportedModelError(
-                f'{WHERE}: the input "{name}" of "{model.name}" has the shape {shape}, '
+                f'{WHERE.get()}: the input "{name}" of "{model.name}" has the shape {shape}, '
                 "which leaves more open than the batch; a file has fixed sizes.\n"
                 f"  Fix: build the model with the size it will run at, e.g. "
                 f"tf_keras.Input({example}), and give it these weights with set_weights."

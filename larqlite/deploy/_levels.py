@@ -25,6 +25,11 @@ class Levels:
         """The largest magnitude."""
         return max(-self.lowest, self.highest)
 
+    @property
+    def pad_values(self) -> tuple[float, ...]:
+        """What may be put around such a tensor."""
+        return (0.0, 1.0) if self.lowest == 0 else (0.0, 1.0, -1.0)
+
 
 _NAMED = {
     "sign": Levels("sign", 1, -1, 1),

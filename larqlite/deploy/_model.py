@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tempfile
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from larqlite._version import __version__
 from larqlite.deploy import _functions
-from larqlite.deploy._writer import Node, Shape, Value, Writer
+from larqlite.deploy._registry import WHERE
+from larqlite.deploy._value import Shape, Value
+from larqlite.deploy._writer import Node, Writer
 from larqlite.errors import MissingFileError, UnsupportedModelError
 
 IR_VERSION = 9
@@ -23,29 +26,51 @@ MOST_BYTES = 2**31 - 2**24
 _SMALL = 64
 
 
-def onnx_model(
-    graph: Writer,
-    name: str,
-    inputs: Mapping[str, Value],
-    outputs: Mapping[str, Value],
-    metadata: Mapping[str, str],
-) -> onnx.ModelProto:
-    """The ONNX model of a graph.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A graph with everything else that its file says.
 
-    Args:
+    Attributes:
         graph: nodes and constants.
         name: of the model.
         inputs, outputs: the values by name, in Keras' order and layout.
+        batch: the size of the batch; None leaves it open.
+    """
+
+    graph: Writer
+    name: str
+    inputs: Mapping[str, Value]
+    outputs: Mapping[str, Value]
+    batch: int | None = None
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """The outputs' names by those of the tensors in the graph."""
+        return {value.name: name for name, value in self.outputs.items()}
+
+    def tensor_info(
+        self, name: str, shape: Shape, kind: int = TensorProto.FLOAT
+    ) -> onnx.ValueInfoProto:
+        """A tensor with its sizes."""
+        batch = BATCH if self.batch is None else self.batch
+        sizes = [batch if size is None else int(size) for size in shape]
+        return helper.make_tensor_value_info(name, kind, sizes)
+
+
+def onnx_model(plan: Plan, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """The ONNX model of a graph.
+
+    Args:
+        plan: the graph, its inputs and outputs.
         metadata: texts that the file carries.
 
     Raises:
         UnsupportedModelError: more bytes than an ONNX file holds, or a tensor whose
             sizes cannot be told.
     """
-    _require_size(graph, name)
-    model = _assembled(graph, name, inputs, outputs, with_weights=True)
-    sizes = _sizes_of_all(graph, name, inputs, outputs)
-    model.graph.value_info.extend(sizes)
+    _require_size(plan)
+    model = _assembled(plan, with_weights=True)
+    model.graph.value_info.extend(_sizes_of_all(plan))
     helper.set_model_props(model, dict(sorted(metadata.items())))
     return model
 
@@ -85,12 +110,12 @@ def require_folder(path: Path) -> None:
     """
     if path.is_dir():
         raise MissingFileError(
-            f'lq.deploy.export: "{path}" is a folder.\n'
+            f'{WHERE.get()}: "{path}" is a folder.\n'
             f'  Fix: name a file in it, e.g. "{path / "model.onnx"}".'
         )
     if not path.parent.is_dir():
         raise MissingFileError(
-            f'lq.deploy.export: the folder "{path.parent}" of "{path.name}" does not '
+            f'{WHERE.get()}: the folder "{path.parent}" of "{path.name}" does not '
             f'exist.\n  Fix: os.makedirs("{path.parent}"), or another path.'
         )
 
@@ -101,27 +126,21 @@ def _umask() -> int:
     return mask
 
 
-def _require_size(graph: Writer, name: str) -> None:
-    size = sum(array.nbytes for array in graph.constants.values())
+def _require_size(plan: Plan) -> None:
+    size = sum(array.nbytes for array in plan.graph.constants.values())
     if size > MOST_BYTES:
         raise UnsupportedModelError(
-            f'lq.deploy.export: the weights of "{name}" take {size:,} bytes, and one ONNX '
-            f"file holds {MOST_BYTES:,}.\n"
+            f'{WHERE.get()}: the weights of "{plan.name}" take {size:,} bytes, and one '
+            f"ONNX file holds {MOST_BYTES:,}.\n"
             "  Fix: quantize the kernels of its largest layers (lq.models.summary shows "
             "them), or export the model in parts: tf_keras.Model(model.input, "
             "some_layer.output) and the rest."
         )
 
 
-def _assembled(
-    graph: Writer,
-    name: str,
-    inputs: Mapping[str, Value],
-    outputs: Mapping[str, Value],
-    with_weights: bool,
-) -> onnx.ModelProto:
-    renamed = {value.name: output for output, value in outputs.items()}
-    given = [_tensor_info(key, value.shape) for key, value in inputs.items()]
+def _assembled(plan: Plan, with_weights: bool) -> onnx.ModelProto:
+    graph, renamed = plan.graph, plan.renamed
+    given = [plan.tensor_info(key, value.shape) for key, value in plan.inputs.items()]
     initializers = []
     for key, array in graph.constants.items():
         if with_weights or array.size <= _SMALL:
@@ -130,16 +149,16 @@ def _assembled(
             kind = helper.np_dtype_to_tensor_dtype(array.dtype)
             given.append(helper.make_tensor_value_info(key, kind, array.shape))
     operations = {node.op for node in graph.nodes if node.domain == _functions.DOMAIN}
-    domains = {node.domain for node in graph.nodes} - {"", _functions.DOMAIN}
-    imports = {"": _functions.OPSET, **dict.fromkeys(sorted(domains), 1)}
+    others = {node.domain for node in graph.nodes} - {"", _functions.DOMAIN}
+    imports = {"": _functions.OPSET, **dict.fromkeys(sorted(others), 1)}
     if operations:
         imports[_functions.DOMAIN] = _functions.VERSION
     return helper.make_model(
         helper.make_graph(
             [_node_proto(node, renamed) for node in graph.nodes],
-            name,
+            plan.name,
             given,
-            [_tensor_info(key, value.shape) for key, value in outputs.items()],
+            [plan.tensor_info(key, value.shape) for key, value in plan.outputs.items()],
             initializers,
         ),
         opset_imports=[helper.make_opsetid(*item) for item in imports.items()],
@@ -161,51 +180,34 @@ def _node_proto(node: Node, renamed: Mapping[str, str]) -> onnx.NodeProto:
     )
 
 
-def _tensor_info(
-    name: str, shape: Shape, kind: int = TensorProto.FLOAT
-) -> onnx.ValueInfoProto:
-    sizes = [BATCH if size is None else int(size) for size in shape]
-    return helper.make_tensor_value_info(name, kind, sizes)
-
-
-def _sizes_of_all(
-    graph: Writer,
-    name: str,
-    inputs: Mapping[str, Value],
-    outputs: Mapping[str, Value],
-) -> list[onnx.ValueInfoProto]:
+def _sizes_of_all(plan: Plan) -> list[onnx.ValueInfoProto]:
     """Type and sizes of every tensor between input and output."""
-    skeleton = _assembled(graph, name, inputs, outputs, with_weights=False)
-    renamed = {value.name: output for output, value in outputs.items()}
-    produced = [
-        (renamed.get(output, output), node)
+    graph, renamed = plan.graph, plan.renamed
+    inner = {
+        output: node
         for node in graph.nodes
         for output in node.outputs
-    ]
-    known = {renamed.get(key, key): shape for key, shape in graph.shapes.items()}
-    skeleton.graph.value_info.extend(
-        _tensor_info(tensor, known[tensor])
-        for tensor, _ in produced
-        if tensor in known and tensor not in outputs
-    )
+        if output not in renamed
+    }
+    stated = [plan.tensor_info(t, graph.shapes[t]) for t in inner if t in graph.shapes]
+    skeleton = _assembled(plan, with_weights=False)
+    skeleton.graph.value_info.extend(stated)
     inferred = onnx.shape_inference.infer_shapes(
         skeleton, strict_mode=True, data_prop=True
     )
     types = {info.name: info.type.tensor_type for info in inferred.graph.value_info}
     infos = []
-    for tensor, node in produced:
-        if tensor in outputs:
-            continue
+    for tensor, node in inner.items():
         kind = types[tensor].elem_type if tensor in types else TensorProto.FLOAT
-        shape = known.get(tensor) or _inferred_shape(types.get(tensor))
+        shape = graph.shapes.get(tensor) or _inferred_shape(types.get(tensor))
         if shape is None:
             raise UnsupportedModelError(
-                f'lq.deploy.export: the sizes of "{tensor}", which the node "{node.name}" '
+                f'{WHERE.get()}: the sizes of "{tensor}", which the node "{node.name}" '
                 f"({node.op}) gives out, cannot be told.\n"
                 "  Fix: state them in the converter of that layer, with "
                 "graph.value(name, shape)."
             )
-        infos.append(_tensor_info(tensor, shape, kind))
+        infos.append(plan.tensor_info(tensor, shape, kind))
     return infos
 
 

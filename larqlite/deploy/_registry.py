@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import tf_keras
@@ -15,6 +16,9 @@ from larqlite.quantizers._registry import find
 
 if TYPE_CHECKING:
     from larqlite.deploy._writer import Value, Writer
+
+# The function that a user called, for messages.
+WHERE: ContextVar[str] = ContextVar("where", default="lq.deploy.export")
 
 CONVERTERS: dict[type, Callable] = {}
 OPERATORS: dict[str, Callable] = {}
@@ -132,7 +136,7 @@ def refuse(layer: Any, path: str, why: str, fix: str) -> UnsupportedLayerError:
         fix: the way out, likewise.
     """
     return UnsupportedLayerError(
-        f'lq.deploy.export: {type(layer).__name__} "{path}": {why}.\n  Fix: {fix}.'
+        f'{WHERE.get()}: {type(layer).__name__} "{path}": {why}.\n  Fix: {fix}.'
     )
 
 

@@ -100,9 +100,8 @@ def _largest(
     """The largest accumulators, or None if they cannot be computed exactly."""
     if levels is None or kernel.packed is None or not kernel.packed.is_integer:
         return None
-    pad = operation.pad_value * levels.steps
     pads = any(operation.attributes.get("pads", ())) and operation.family == "Conv"
-    if pads and pad != 0 and not levels.lowest <= pad <= levels.highest:
+    if pads and operation.pad_value not in levels.pad_values:
         return None
     largest = kernel.largest_sums() * levels.largest
     return largest if largest.max(initial=0) < EXACT else None

@@ -126,6 +126,14 @@ def convert_dorefa(graph: Writer, quantizer: Any, value: Value) -> Value:
             "sees, so an image would get other values in other company",
             f'DoReFa(k_bit={quantizer.k_bit}, mode="activations")',
         )
+    if quantizer.k_bit > _levels.MOST_BITS:
+        raise refuse(
+            quantizer,
+            graph.path,
+            f"k_bit={quantizer.k_bit}, and packed activations have at most "
+            f"{_levels.MOST_BITS} bits",
+            f"DoReFa(k_bit={_levels.MOST_BITS}), or no quantizer here",
+        )
     levels = _levels.steps(quantizer.k_bit)
     return quantized(graph, value, "Steps", levels, bits=quantizer.k_bit)
 
