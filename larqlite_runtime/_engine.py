@@ -1,0 +1,36 @@
+"""Sessions and native parts for a plan."""
+
+from __future__ import annotations
+
+from larqlite_runtime import _native
+from larqlite_runtime._plan import Plan
+from larqlite_runtime._segments import Segment
+from larqlite_runtime._workspace import Engine
+
+
+def build_engine(plan: Plan, threads: int, isa: str | None) -> Engine:
+    """Everything that runs a plan, but for memory of calls."""
+    isa = _native.choose_isa(isa)
+    parts = (
+        [] if isa == "numpy" else [_native.Part(part) for part in plan.program.parts]
+    )
+    sessions = {}
+    for number, stage in enumerate(plan.stages):
+        if stage.part is None:
+            segment = Segment(plan.net, stage)
+            sessions[number] = _session(segment.model, threads), segment
+            segment.model = b""
+    return Engine(plan, parts, sessions, isa, threads)
+
+
+def _session(model: bytes, threads: int):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"]
+    )

@@ -1,0 +1,79 @@
+"""Loads a packed model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from larqlite_runtime import _budget, _file
+from larqlite_runtime._cpu import physical_cores
+from larqlite_runtime._graph import Graph
+from larqlite_runtime._model import Model
+
+
+def load(
+    path_or_bytes: str | os.PathLike | bytes,
+    threads: int | None = None,
+    *,
+    isa: str | None = None,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    budget: int = _budget.DEFAULT_BUDGET,
+) -> Model:
+    """Loads a packed model that `lq.deploy.export` wrote.
+
+    Args:
+        path_or_bytes: path of the file, or its bytes.
+        threads: that work on one call; all physical cores of this process by default.
+        isa: instruction set of the kernels: "avx512", "avx2", "neon" or "portable"; the
+            fastest of this CPU by default. The environment variable LARQLITE_ISA says
+            the same.
+        inputs: names of tensors that are fed in place of the inputs of the model; those
+            inside have the layout of the file (channels first).
+        outputs: names of tensors that come out in place of the outputs of the model,
+            likewise.
+        budget: most bytes that the model may need; a file that asks for more is refused.
+
+    Returns:
+        A `Model`: `model(x)` runs it.
+
+    Raises:
+        ModelFileError: the file is missing, damaged, or no packed model.
+        InputError: a name in `inputs` or `outputs` that the model does not have.
+        NativeError: an unknown `isa`; or no native kernels although
+            LARQLITE_REQUIRE_NATIVE is set.
+
+    Example:
+        >>> import larqlite_runtime
+        >>> model = larqlite_runtime.load("model.onnx", threads=1)  # doctest: +SKIP
+        >>> model(images).shape  # doctest: +SKIP
+        (32, 10)
+    """
+    source = _Source(path_or_bytes, budget)
+    threads = physical_cores() if threads is None else max(1, int(threads))
+    chosen = [None if names is None else list(names) for names in (inputs, outputs)]
+    return Model(source, source(), threads, isa, *chosen)
+
+
+def reload(data: bytes, threads: int, isa, inputs, outputs) -> Model:
+    """Makes a pickled model again."""
+    return load(data, threads, isa=isa, inputs=inputs, outputs=outputs)
+
+
+class _Source:
+    """Reads a file, and the same file again."""
+
+    def __init__(self, path_or_bytes, budget: int) -> None:
+        self._given = path_or_bytes
+        self._budget = budget
+        self._digest: bytes | None = None
+
+    def __call__(self) -> Graph:
+        return _file.read(self._given, budget=self._budget)
+
+    def data(self) -> bytes:
+        """The bytes of the file."""
+        if isinstance(self._given, (bytes, bytearray, memoryview)):
+            return bytes(self._given)
+        return Path(self._given).read_bytes()

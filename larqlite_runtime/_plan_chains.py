@@ -1,0 +1,281 @@
+"""Native nodes joined into chains: one source of rows and all that rows pass through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from larqlite_runtime._graph import Node
+from larqlite_runtime._plan_forms import Key, key_of
+from larqlite_runtime._plan_net import Net
+from larqlite_runtime._plan_packed import Packed
+from larqlite_runtime._plan_pools import Pool
+from larqlite_runtime._plan_roles import Roles
+from larqlite_runtime._plan_rows import RowNode
+from larqlite_runtime._plan_structure import Structure
+
+
+@dataclass(eq=False)
+class Item:
+    """Something that runs at one moment.
+
+    Attributes:
+        number: of its first node, for an order among equals.
+        level: how many changes from kernels to ONNX Runtime come before it.
+        copies: chains that bring tensors into the order in which it reads them.
+    """
+
+    number: int
+    level: int = 0
+    copies: list[Chain] = field(default_factory=list)
+
+    def reads(self) -> list[str]:
+        """Tensors that have to be there before."""
+        raise NotImplementedError
+
+    def after(self) -> list[Item]:
+        """Items that have to run before, beside the makers of `reads()`."""
+        return list(self.copies)
+
+
+@dataclass(eq=False)
+class Segment(Item):
+    """A node that ONNX Runtime runs."""
+
+    node: Node | None = None
+
+    def reads(self) -> list[str]:
+        return [name for name in self.node.inputs if name]
+
+
+@dataclass(eq=False)
+class View(Item):
+    """A node that only says where values lie."""
+
+    node: Node | None = None
+    structure: Structure | None = None
+
+    def reads(self) -> list[str]:
+        return [name for name in self.node.inputs if name]
+
+
+@dataclass(eq=False)
+class Chain(Item):
+    """One step of the kernels.
+
+    Attributes:
+        source: the float tensor that is loaded, pooled, or whose bits are read.
+        axis: of the channels in the source.
+        packed, pool: what makes the rows; neither if they are loaded.
+        bits_from: the chain that packs the bits that `packed` reads.
+        nodes: names of the nodes, for people.
+        rows: what rows pass through.
+        tensors: name and channel axis of what there is before and after each of `rows`.
+        slots: places beside its own in which the tensor of a position is stored.
+        packs: packed nodes that take bits from the tensor of a position.
+    """
+
+    source: str = ""
+    axis: int = 1
+    packed: Packed | None = None
+    pool: Pool | None = None
+    bits_from: Chain | None = None
+    nodes: list[str] = field(default_factory=list)
+    rows: list[RowNode] = field(default_factory=list)
+    tensors: list[tuple[str, int]] = field(default_factory=list)
+    slots: list[tuple[int, Key]] = field(default_factory=list)
+    packs: list[tuple[int, Packed]] = field(default_factory=list)
+
+    @property
+    def loads(self) -> bool:
+        """Whether the rows are those of a float tensor."""
+        return self.packed is None and self.pool is None
+
+    def reads(self) -> list[str]:
+        others = [row.other for row in self.rows if row.other]
+        return others if self.packed else [self.source, *others]
+
+    def after(self) -> list[Item]:
+        return [*self.copies, *([self.bits_from] if self.bits_from else [])]
+
+    def position(self, tensor: str, axis: int) -> int | None:
+        """Where a tensor is in the chain."""
+        if (tensor, axis) not in self.tensors:
+            return None
+        return self.tensors.index((tensor, axis))
+
+
+class Chains:
+    """All items of a graph.
+
+    Attributes:
+        items: in no order.
+        maker: the item that makes a tensor.
+    """
+
+    def __init__(self, net: Net, roles: Roles) -> None:
+        self.net, self.roles = net, roles
+        self.items: list[Item] = []
+        self.maker: dict[str, Item] = {}
+        self._open: dict[str, Chain] = {}
+        self._packers: dict[tuple[str, int], Chain] = {}
+        for number, node in enumerate(net.nodes):
+            if number not in roles.absorbed:
+                self._place(number, node)
+
+    def _place(self, number: int, node: Node) -> None:
+        roles = self.roles
+        if number in roles.packed:
+            self._packed(number, roles.packed[number])
+        elif number in roles.pools:
+            pool = roles.pools[number]
+            chain = Chain(number, source=node.inputs[0], axis=pool.axis, pool=pool)
+            self._start(chain, node)
+        elif number in roles.rows:
+            self._row(number, node, roles.rows[number])
+        elif number in roles.structures:
+            self._structure(number, node, roles.structures[number])
+        else:
+            self._add(Segment(number, node=node), node.outputs)
+
+    def _add(self, item: Item, outputs: tuple[str, ...]) -> None:
+        self.items.append(item)
+        for name in filter(None, outputs):
+            self.maker[name] = item
+
+    def _start(self, chain: Chain, node: Node) -> None:
+        """A chain that begins with a node."""
+        output = node.outputs[0]
+        chain.nodes.append(node.name)
+        chain.tensors.append((output, self.roles.axes[output]))
+        self._add(chain, node.outputs)
+        self._open[output] = chain
+
+    def load(self, number: int, tensor: str, axis: int) -> Chain:
+        """A new chain of the rows of a float tensor."""
+        chain = Chain(number, source=tensor, axis=axis, tensors=[(tensor, axis)])
+        self.items.append(chain)
+        return chain
+
+    def _packed(self, number: int, packed: Packed) -> None:
+        packer = self._packer(packed)
+        packer.packs.append((packer.position(packed.source, packed.axis), packed))
+        chain = Chain(
+            number,
+            source=packed.source,
+            axis=packed.axis,
+            packed=packed,
+            bits_from=packer,
+        )
+        self._start(chain, packed.node)
+
+    def _packer(self, packed: Packed) -> Chain:
+        """The chain that has the input of a packed node in its rows."""
+        wanted = (packed.source, packed.axis)
+        maker = self.maker.get(packed.source)
+        if isinstance(maker, Chain) and maker.position(*wanted) is not None:
+            return maker
+        if wanted not in self._packers:
+            number = self.net.producer.get(packed.node.inputs[0], -1)
+            chain = self.load(number, *wanted)
+            chain.nodes.append(self._name_of_pack(packed))
+            self._packers[wanted] = chain
+        return self._packers[wanted]
+
+    def _name_of_pack(self, packed: Packed) -> str:
+        quantizer = self.net.made_by(packed.node.inputs[0])
+        absorbs = quantizer is not None and packed.source in quantizer.inputs
+        return quantizer.name if absorbs else packed.node.name + "/pack"
+
+    def _row(self, number: int, node: Node, ways: list[RowNode]) -> None:
+        ends = [(self._open.get(way.flowing), way) for way in ways]
+        ends = [(chain, way) for chain, way in ends if chain is not None]
+        ends.sort(key=lambda end: -self.items.index(end[0]))
+        for chain, way in ends:
+            if way.other is None or not self._depends(way.other, chain):
+                self._extend(chain, node, way)
+                return
+        way = ways[0]
+        chain = self.load(number, way.flowing, self.roles.axes.get(way.flowing, 1))
+        axis = self.roles.axes[node.outputs[0]]
+        chain.axis, chain.tensors = axis, [(way.flowing, axis)]
+        self._extend(chain, node, way)
+
+    def _extend(self, chain: Chain, node: Node, way: RowNode) -> None:
+        output = node.outputs[0]
+        self._open.pop(way.flowing, None)
+        chain.rows.append(way)
+        chain.tensors.append((output, self.roles.axes[output]))
+        chain.nodes.append(node.name)
+        self.maker[output] = chain
+        self._open[output] = chain
+
+    def _structure(self, number: int, node: Node, structure: Structure) -> None:
+        """A view; rows pass through one that leaves rows alone."""
+        source = node.inputs[0]
+        chain = self._open.get(source)
+        self._add(View(number, node=node, structure=structure), node.outputs)
+        if structure.kind == "same" and chain is not None:
+            self._extend(chain, node, RowNode(source))
+
+    def _depends(self, tensor: str, chain: Chain) -> bool:
+        """Whether a tensor can only be there after a chain has run."""
+        seen: set[int] = set()
+        waiting = [self.maker.get(tensor)]
+        while waiting:
+            item = waiting.pop()
+            if item is None or id(item) in seen:
+                continue
+            if item is chain:
+                return True
+            seen.add(id(item))
+            waiting += [self.maker.get(name) for name in item.reads()]
+            waiting += item.after()
+        return False
+
+
+def ordered(chains: Chains) -> list[Item]:
+    """The items, each after those it needs, with levels."""
+    result: list[Item] = []
+    state: dict[int, int] = {}
+
+    def before(item: Item) -> list[Item]:
+        made = [chains.maker.get(name) for name in item.reads()]
+        found = [*filter(None, made), *item.after()]
+        return [other for other in found if other is not item]
+
+    def runs(item: Item) -> bool:
+        if isinstance(item, View):
+            return item.node.outputs[0] in chains.roles.native
+        return isinstance(item, Chain)
+
+    for start in sorted(chains.items, key=lambda item: item.number):
+        waiting = [(start, False)]
+        while waiting:
+            item, done = waiting.pop()
+            if done:
+                item.level = max(
+                    (
+                        other.level + (isinstance(item, Segment) and runs(other))
+                        for other in before(item)
+                    ),
+                    default=0,
+                )
+                result.append(item)
+            elif id(item) not in state:
+                state[id(item)] = 1
+                waiting.append((item, True))
+                waiting += [(other, False) for other in before(item)]
+    position = {id(item): number for number, item in enumerate(result)}
+    return sorted(
+        result,
+        key=lambda item: (
+            item.level,
+            not isinstance(item, Segment),
+            position[id(item)],
+        ),
+    )
+
+
+def key_at(net: Net, tensor: str, axis: int) -> Key:
+    """The order of memory of a tensor in a chain."""
+    return key_of(tensor, net.shapes[tensor], axis)

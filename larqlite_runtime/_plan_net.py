@@ -1,0 +1,150 @@
+"""The graph that is planned: cut to what is asked for, constants computed, links known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from larqlite_runtime._errors import InputError
+from larqlite_runtime._graph import PACKED, Graph, Node, Shape
+
+
+class Net:
+    """Nodes between chosen inputs and outputs.
+
+    Attributes:
+        nodes: in topological order; none whose value is a constant that NumPy computed.
+        constants: arrays by name, the computed ones included.
+        shapes, dtypes: of every tensor.
+        inputs: names of tensors that are fed.
+        outputs: names of tensors that are asked for.
+        producer: number of the node that makes a tensor.
+        consumers: numbers of the nodes that read a tensor.
+    """
+
+    def __init__(
+        self, graph: Graph, inputs: Sequence[str], outputs: Sequence[str]
+    ) -> None:
+        self.shapes: dict[str, Shape] = graph.shapes
+        self.dtypes: dict[str, np.dtype] = graph.dtypes
+        self.constants: dict[str, np.ndarray] = dict(graph.constants)
+        self.inputs = list(inputs)
+        self.outputs = list(outputs)
+        self.nodes = self._fold(_needed(graph, self.inputs, self.outputs))
+        self.producer: dict[str, int] = {}
+        self.consumers: dict[str, list[int]] = {}
+        for number, node in enumerate(self.nodes):
+            for name in filter(None, node.outputs):
+                self.producer[name] = number
+            for name in dict.fromkeys(filter(None, node.inputs)):
+                self.consumers.setdefault(name, []).append(number)
+
+    def _fold(self, nodes: Iterable[Node]) -> list[Node]:
+        """Computes nodes of constants; the rest is returned."""
+        rest = []
+        for node in nodes:
+            fold = _FOLDS.get((node.domain, node.op))
+            known = all(name in self.constants for name in node.inputs if name)
+            if fold is None or not known or len(node.outputs) != 1:
+                rest.append(node)
+                continue
+            arrays = [self.constants[name] for name in node.inputs]
+            self.constants[node.outputs[0]] = fold(node, *arrays)
+        return rest
+
+    def made_by(self, tensor: str) -> Node | None:
+        """The node that makes a tensor; None for what is fed or constant."""
+        number = self.producer.get(tensor)
+        return None if number is None else self.nodes[number]
+
+    def data_inputs(self, node: Node) -> list[str]:
+        """The inputs of a node that are not constants."""
+        return [name for name in node.inputs if name and name not in self.constants]
+
+    def constant_input(self, node: Node, number: int) -> np.ndarray | None:
+        """An input of a node if it is there and constant."""
+        if number >= len(node.inputs):
+            return None
+        return self.constants.get(node.inputs[number])
+
+
+def _needed(graph: Graph, inputs: list[str], outputs: list[str]) -> list[Node]:
+    """The nodes that lie between."""
+    _require_known(graph, [*inputs, *outputs])
+    wanted, kept = set(outputs), []
+    for node in reversed(graph.nodes):
+        if wanted & {name for name in node.outputs if name and name not in inputs}:
+            kept.append(node)
+            wanted.update(filter(None, node.inputs))
+    missing = [
+        name
+        for name in graph.inputs
+        if name in wanted and name not in inputs and name not in graph.constants
+    ]
+    if missing:
+        raise InputError(
+            f'The outputs that are asked for depend on the input "{missing[0]}".\n'
+            f'  Fix: add "{missing[0]}" to `inputs`.'
+        )
+    return kept[::-1]
+
+
+def _require_known(graph: Graph, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in graph.shapes:
+            listed = ", ".join(f'"{node.outputs[0]}"' for node in graph.nodes[:8])
+            raise InputError(
+                f'The model has no tensor "{name}".\n'
+                f"  Fix: name one of its tensors, for example {listed}."
+            )
+
+
+def unpacked_codes(packed: np.ndarray, count: int, bits: int) -> np.ndarray:
+    """The first `count` values of a stream of `bits`-bit codes, low bit first.
+
+    >>> unpacked_codes(np.array([0b100100], np.uint8), 3, 2)
+    array([0, 1, 2], dtype=uint8)
+    """
+    stream = np.unpackbits(
+        np.ascontiguousarray(packed).reshape(-1), count=count * bits, bitorder="little"
+    )
+    if bits == 1:
+        return stream
+    planes = stream.reshape(count, bits)
+    return (planes << np.arange(bits, dtype=np.uint8)).sum(1, dtype=np.uint8)
+
+
+def unpacked_values(node: Node, packed: np.ndarray) -> np.ndarray:
+    """What a node `Unpack` makes."""
+    shape = tuple(int(size) for size in node.attributes["weight_shape"])
+    count = int(np.prod(shape))
+    codes = unpacked_codes(packed, count, int(node.attributes["bits"]))
+    step = np.float32(node.attributes["step"])
+    return (
+        codes.astype(np.float32) * step + np.float32(node.attributes["offset"])
+    ).reshape(shape)
+
+
+def _reshape(node: Node, x: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    zeros_copy = not node.attributes.get("allowzero", 0)
+    sizes = [
+        x.shape[axis] if size == 0 and zeros_copy else int(size)
+        for axis, size in enumerate(shape)
+    ]
+    return x.reshape(sizes)
+
+
+_STANDARD: dict[str, Callable[..., np.ndarray]] = {
+    "Identity": lambda node, x: x,
+    "Mul": lambda node, x, y: x * y,
+    "Add": lambda node, x, y: x + y,
+    "Sub": lambda node, x, y: x - y,
+    "Neg": lambda node, x: -x,
+    "Reshape": _reshape,
+    "Transpose": lambda node, x: np.transpose(x, node.attributes.get("perm")),
+}
+_FOLDS: dict[tuple[str, str], Callable[..., np.ndarray]] = {
+    **{("", op): fold for op, fold in _STANDARD.items()},
+    (PACKED, "Unpack"): unpacked_values,
+}

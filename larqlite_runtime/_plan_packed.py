@@ -1,0 +1,317 @@
+"""What a packed node computes: its window, its weights as bits, its sums' beginnings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from larqlite_runtime._graph import PACKED, Node
+from larqlite_runtime._plan_forms import image_of
+from larqlite_runtime._plan_levels import Levels, levels_of_input
+from larqlite_runtime._plan_net import Net, unpacked_codes
+from larqlite_runtime._program import words_of
+
+Triple = tuple[int, int, int]
+
+MOST_PLANE_PAIRS = 8
+LANES = 16  # channels of a block of weights
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which inputs each output of a packed node reads; depth, height, width.
+
+    Attributes:
+        size: of the input.
+        out: of the output.
+        spacing: from one input to the next where zeros are put between them
+            (transposed convolutions), else 1.
+        before: borders before the first input; negative where inputs are cut off.
+    """
+
+    size: Triple
+    out: Triple
+    kernel: Triple = (1, 1, 1)
+    stride: Triple = (1, 1, 1)
+    dilation: Triple = (1, 1, 1)
+    before: Triple = (0, 0, 0)
+    spacing: Triple = (1, 1, 1)
+
+    @property
+    def stretched(self) -> Triple:
+        """Sizes of the input with what is put between."""
+        return tuple(
+            (size - 1) * gap + 1
+            for size, gap in zip(self.size, self.spacing, strict=True)
+        )
+
+    @property
+    def after(self) -> Triple:
+        """Borders that the last output needs behind the last input."""
+        return tuple(
+            max(
+                0,
+                (self.out[axis] - 1) * self.stride[axis]
+                + (self.kernel[axis] - 1) * self.dilation[axis]
+                + 1
+                - self.before[axis]
+                - self.stretched[axis],
+            )
+            for axis in range(3)
+        )
+
+    def reads(self, axis: int) -> np.ndarray:
+        """(out, kernel) booleans: which taps of which outputs meet an input."""
+        place = (
+            np.arange(self.out[axis])[:, None] * self.stride[axis]
+            + np.arange(self.kernel[axis]) * self.dilation[axis]
+            - self.before[axis]
+        )
+        inside = (place >= 0) & (place < self.stretched[axis])
+        return inside & (place % self.spacing[axis] == 0)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A packed node in the terms of the kernels.
+
+    Attributes:
+        source: the float tensor whose bits it reads.
+        levels: how that is packed.
+        axis: of the channels in the input and the output.
+        planes: booleans (planes, out, depth, height, width, in): true is -1.
+        whole: the weights as whole numbers (out, depth, height, width, in).
+        weights_equal, weights_halved: as in `Levels`.
+        outside: whole number that borders hold.
+    """
+
+    node: Node
+    source: str
+    levels: Levels
+    axis: int
+    window: Window
+    in_channels: int
+    out_channels: int
+    groups: int
+    planes: np.ndarray
+    whole: np.ndarray
+    weights_equal: bool
+    weights_halved: int
+    outside: int
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each channel has filters of its own."""
+        return self.groups == self.in_channels and self.groups > 1
+
+    @property
+    def fill(self) -> tuple[int, ...]:
+        """The bits of the border; where none stand for its value, those of +1."""
+        return self.levels.bits_of(self.outside) or (0,) * self.levels.planes
+
+    @property
+    def shift(self) -> int:
+        """Halvings of the sum of bits."""
+        return self.levels.halved + self.weights_halved
+
+    @property
+    def products(self) -> int:
+        """One-bit products of one image."""
+        pairs = self.levels.planes * len(self.planes)
+        return pairs * math.prod(self.window.out) * self.whole.size
+
+    def range(self) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the largest sum of each output channel."""
+        low = min(self.levels.low, self.outside)
+        high = max(self.levels.high, self.outside)
+        w = self.whole.reshape(self.out_channels, -1).astype(np.int64)
+        minus, plus = np.minimum(w, 0).sum(1), np.maximum(w, 0).sum(1)
+        return minus * high + plus * low, minus * low + plus * high
+
+    def bases(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """What sums begin with.
+
+        Returns:
+            int32 (row classes, column classes, channels); the class of each row (depth by
+            height) and of each column, None where there is one class.
+        """
+        w = self.whole.sum(-1, dtype=np.int64)  # (out, depth, height, width)
+        per_output = self.whole[0].size
+        weights = (
+            len(self.planes) if self.weights_equal else (1 << len(self.planes)) - 1
+        )
+        total = w.sum((1, 2, 3))
+        always = per_output * self.levels.weight * weights
+        # The offset of the levels meets every weight: sums of planes are 2^halved weights.
+        always = always + self.levels.offset * (total << self.weights_halved)
+        missing = self.outside - self.levels.value_of(self.fill)
+        if not missing:
+            return always.astype(np.int32)[None, None], None, None
+        (depths, of_depth), (rows, of_row), (columns, of_column) = (
+            np.unique(self.window.reads(axis), axis=0, return_inverse=True)
+            for axis in range(3)
+        )
+        met = np.einsum(
+            "oabc,ra,sb,tc->rsto",
+            w,
+            *(taps.astype(np.int64) for taps in (depths, rows, columns)),
+        )
+        table = always + round(missing * (1 << self.shift)) * (total - met)
+        of_line = of_depth.reshape(-1)[:, None] * len(rows) + of_row.reshape(-1)
+        return (
+            table.reshape(-1, len(columns), self.out_channels).astype(np.int32),
+            of_line.reshape(-1).astype(np.int32),
+            of_column.reshape(-1).astype(np.int32),
+        )
+
+    def stored_weights(self) -> np.ndarray:
+        """The words of the weights in the layout of the kernels."""
+        taps = math.prod(self.window.kernel)
+        bits = self.planes.reshape(len(self.planes), self.out_channels, taps, -1)
+        if self.is_depthwise:
+            multiplier = self.out_channels // self.in_channels
+            bits = bits.reshape(len(bits), self.in_channels, multiplier, taps)
+            # (multiplier, plane, tap, channel)
+            return _words(bits.transpose(2, 0, 3, 1))
+        each = self.out_channels // self.groups
+        blocks = -(-each // LANES)
+        words = _words(bits)  # (plane, out, tap, word)
+        shape = (len(bits), self.groups, each, taps, words.shape[-1])
+        padded = np.zeros((*shape[:2], blocks * LANES, *shape[3:]), np.uint32)
+        padded[:, :, :each] = words.reshape(shape)
+        padded = padded.reshape(*shape[:2], blocks, LANES, *shape[3:])
+        # (group, block, plane, tap, word, lane)
+        return np.ascontiguousarray(padded.transpose(1, 2, 0, 4, 5, 3))
+
+
+def packed_of(node: Node, net: Net) -> Packed | None:
+    """The packed node as the kernels run it; None if ONNX Runtime has to."""
+    if node.domain != PACKED or "weight_shape" not in node.attributes:
+        return None
+    found = levels_of_input(node, net)
+    stream = net.constant_input(node, 1)
+    if found is None or stream is None:
+        return None
+    source, levels = found
+    shape = tuple(int(size) for size in node.attributes["weight_shape"])
+    coded = weight_planes(node, stream, shape)
+    outside = float(node.attributes.get("pad_value", 0.0)) * levels.unit
+    if coded is None or outside != int(outside) or abs(outside) > 1 << 15:
+        return None
+    planes, whole, equal, halved = coded
+    if equal or levels.equal:
+        return None
+    if levels.planes * len(planes) > MOST_PLANE_PAIRS:
+        return None
+    is_dense = node.op.endswith("Dense")
+    window = (_rows if is_dense else _window)(node, net, shape)
+    rank = len(net.shapes[node.inputs[0]])
+    if window is None:
+        return None
+    kernel = window.kernel
+    planes = planes.reshape(len(planes), shape[0], *kernel, shape[-1])
+    whole = whole.reshape(shape[0], *kernel, shape[-1])
+    if "Transpose" in node.op:
+        planes, whole = planes[:, :, ::-1, ::-1, ::-1], whole[:, ::-1, ::-1, ::-1]
+    groups = int(node.attributes.get("group", 1))
+    packed = Packed(
+        node=node,
+        source=source,
+        levels=levels,
+        axis=rank - 1 if is_dense else 1,
+        window=window,
+        in_channels=shape[-1] * groups,
+        out_channels=shape[0],
+        groups=groups,
+        planes=planes,
+        whole=whole,
+        weights_equal=equal,
+        weights_halved=halved,
+        outside=0 if is_dense else int(outside),
+    )
+    return packed if _fits(packed) else None
+
+
+def weight_planes(
+    node: Node, stream: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, bool, int] | None:
+    """Planes of the weights of a node, the weights, and how planes weigh; None if they can't.
+
+    A plane is true where it is -1.
+    """
+    bits, step, offset = {"B": (1, -2.0, 1.0), "T": (2, 1.0, -1.0)}.get(
+        node.op[0],
+        tuple(
+            float(node.attributes.get(name, 0)) for name in ("bits", "step", "offset")
+        ),
+    )
+    bits = int(bits)
+    if not 1 <= bits <= 8:
+        return None
+    codes = unpacked_codes(stream, math.prod(shape), bits).reshape(shape)
+    if (bits, step, offset) == (2, 1.0, -1.0):
+        whole = codes.astype(np.int8) - np.int8(1)
+        if whole.max() > 1:
+            return None
+        return np.stack([whole < 0, whole <= 0]), whole, True, 1
+    last = (1 << bits) - 1
+    if abs(step) != 2 or offset != -step / 2 * last:
+        return None
+    if step < 0:
+        codes = last - codes
+    whole = codes.astype(np.int16) * np.int16(2) - np.int16(last)
+    planes = np.stack([(codes >> plane & 1) == 0 for plane in range(bits)])
+    return planes, whole, False, 0
+
+
+def _rows(node: Node, net: Net, shape: tuple[int, ...]) -> Window | None:
+    """A dense layer: every row of the input is a pixel."""
+    source = net.shapes[node.inputs[0]]
+    image = image_of(source, len(source) - 1)
+    return Window(image[0], image[0]) if image and len(shape) == 2 else None
+
+
+def _window(node: Node, net: Net, shape: tuple[int, ...]) -> Window | None:
+    rank = len(shape) - 2
+    attributes = node.attributes
+
+    def triple(values, missing: int) -> Triple:
+        return (missing,) * (3 - rank) + tuple(int(value) for value in values)
+
+    kernel = triple(shape[1:-1], 1)
+    strides = triple(attributes.get("strides", [1] * rank), 1)
+    dilation = triple(attributes.get("dilations", [1] * rank), 1)
+    before = triple(attributes.get("pads", [0] * 2 * rank)[:rank], 0)
+    size = triple(net.shapes[node.inputs[0]][2:], 1)
+    out = triple(net.shapes[node.outputs[0]][2:], 1)
+    if "Transpose" not in node.op:
+        return Window(size, out, kernel, strides, dilation, before)
+    if attributes.get("pad_value", 0.0) != 0 or attributes.get("group", 1) != 1:
+        return None
+    before = tuple(
+        dilation[axis] * (kernel[axis] - 1) - before[axis] for axis in range(3)
+    )
+    return Window(size, out, kernel, (1, 1, 1), dilation, before, strides)
+
+
+def _fits(packed: Packed) -> bool:
+    """Whether sums stay below what int32 holds on the way."""
+    per_output = packed.whole[0].size
+    weights = (1 << len(packed.planes)) - 1
+    most = per_output * packed.levels.weight * weights * (2 + abs(packed.outside))
+    most += per_output * packed.levels.offset * weights << packed.weights_halved
+    return most * 2 < 1 << 31
+
+
+def _words(bits: np.ndarray) -> np.ndarray:
+    """Bits along the last axis as 32-bit words."""
+    channels = bits.shape[-1]
+    words = words_of(channels)
+    if channels % 32:
+        bits = np.concatenate(
+            [bits, np.zeros((*bits.shape[:-1], words * 32 - channels), bool)], -1
+        )
+    packed = np.packbits(bits, axis=-1, bitorder="little")
+    return packed.view("<u4")

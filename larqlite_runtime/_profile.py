@@ -1,0 +1,101 @@
+"""Where the time of a model goes, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+PATHS = {
+    "avx512": "AVX-512",
+    "avx2": "AVX2",
+    "neon": "NEON",
+    "portable": "portable",
+    "numpy": "numpy",
+}
+SEGMENT = "onnxruntime"
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """One step of a model.
+
+    Attributes:
+        layer: names of the nodes that it stands for.
+        kind: "conv", "depthwise", "load", "pool_max"..., or "segment".
+        path: what ran it: an instruction set, "numpy" or "onnxruntime".
+        seconds: of one call.
+        products: one-bit products of one call; 0 where values are floats.
+    """
+
+    layer: str
+    kind: str
+    path: str
+    seconds: float
+    products: int
+
+    @property
+    def gmacs(self) -> float:
+        """10^9 one-bit products per second."""
+        return self.products / self.seconds / 1e9 if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The times of a model.
+
+    Attributes:
+        steps: in the order in which they run.
+        seconds: of one whole call, measured apart from the steps.
+        batch: samples of the call.
+        threads: that worked on it.
+    """
+
+    steps: tuple[StepTime, ...]
+    seconds: float
+    batch: int
+    threads: int
+
+    def to_dict(self) -> dict:
+        """The same as dictionaries and numbers."""
+        return asdict(self) | {
+            "steps": [asdict(step) | {"gmacs": step.gmacs} for step in self.steps]
+        }
+
+    def by_path(self) -> dict[str, float]:
+        """Seconds of each path."""
+        total: dict[str, float] = {}
+        for step in self.steps:
+            total[step.path] = total.get(step.path, 0.0) + step.seconds
+        return total
+
+    def __str__(self) -> str:
+        rows = [
+            (
+                _shortened(step.layer),
+                step.kind,
+                step.path,
+                f"{step.seconds * 1e6:.1f}",
+                f"{step.gmacs:.0f}" if step.products else "",
+            )
+            for step in self.steps
+        ]
+        head = ("layers", "kind", "path", "us", "GMAC/s")
+        widths = [max(len(row[column]) for row in [head, *rows]) for column in range(5)]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if column < 3 else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in [head, *rows]
+        ]
+        parts = [
+            f"{path} {seconds * 1e6:.0f} us" for path, seconds in self.by_path().items()
+        ]
+        lines.append(
+            f"{self.seconds * 1e6:.0f} us a call of {self.batch} on {self.threads} "
+            f"thread{'s' * (self.threads != 1)}: {', '.join(parts)}"
+        )
+        return "\n".join(lines)
+
+
+def _shortened(text: str, limit: int = 48) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."

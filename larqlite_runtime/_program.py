@@ -1,0 +1,213 @@
+"""The program of the native parts as plain data; `native/larqlite.h` says what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+import numpy as np
+
+NOWHERE = -1  # no buffer
+
+
+class Kind(IntEnum):
+    """What a step computes before its row operations."""
+
+    LOAD = 1
+    CONV = 2
+    DEPTHWISE = 3
+    POOL_MAX = 4
+    POOL_AVERAGE = 5
+    POOL_AVERAGE_PADDED = 6
+    MEAN = 7
+
+
+class Row(IntEnum):
+    """What happens to a row of values."""
+
+    STORE_INT = 1
+    THRESHOLD = 2
+    TO_FLOAT = 3
+    MULTIPLY = 10
+    ADD = 11
+    ADD_TENSOR = 12
+    MULTIPLY_IMAGE = 13
+    RELU = 14
+    PRELU = 15
+    CLIP = 16
+    STORE = 17
+    SIGN = 18
+    PACK_SIGN = 30
+    PACK_HEAVISIDE = 31
+    PACK_TERNARY = 32
+    PACK_STEPS = 33
+
+
+POPCOUNTS = (Kind.CONV, Kind.DEPTHWISE)
+POOLS = (Kind.POOL_MAX, Kind.POOL_AVERAGE, Kind.POOL_AVERAGE_PADDED)
+PACKS = (Row.PACK_SIGN, Row.PACK_HEAVISIDE, Row.PACK_TERNARY, Row.PACK_STEPS)
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a tensor lies in a buffer; strides in elements."""
+
+    buffer: int = NOWHERE
+    offset: int = 0
+    image: int = 0
+    depth: int = 0
+    row: int = 0
+    pixel: int = 0
+
+    def moved(self, by: int) -> View:
+        """The same strides from `by` elements further on."""
+        return replace(self, offset=self.offset + by)
+
+    def every(self, depth: int, row: int, pixel: int) -> View:
+        """Every so many positions of it only."""
+        return replace(
+            self,
+            depth=self.depth * depth,
+            row=self.row * row,
+            pixel=self.pixel * pixel,
+        )
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation on a row of values."""
+
+    kind: Row
+    a: int = NOWHERE
+    b: int = NOWHERE
+    planes: int = 0
+    group: int = 0
+    words: int = 0
+    x: float = 0.0
+    y: float = 0.0
+    view: View = View()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One producer of rows and the operations that each row passes through.
+
+    Attributes:
+        size: depth, height and width of what comes out.
+        tap: elements from one tap of the window to the next, for the three axes.
+        label: names of the nodes that it stands for.
+        products: one-bit products (or multiplications) of one image, for speeds.
+
+    The other fields are those of `lq_step`.
+    """
+
+    kind: Kind
+    size: tuple[int, int, int]
+    channels: int
+    input: View
+    ops: tuple[Op, ...] = ()
+    kernel: tuple[int, int, int] = (1, 1, 1)
+    tap: tuple[int, int, int] = (0, 0, 0)
+    in_size: tuple[int, int, int] = (1, 1, 1)
+    stride: tuple[int, int, int] = (1, 1, 1)
+    pad: tuple[int, int, int] = (0, 0, 0)
+    dilation: tuple[int, int, int] = (1, 1, 1)
+    groups: int = 1
+    words: int = 0
+    in_channels: int = 0
+    multiplier: int = 1
+    input_planes: int = 1
+    weight_planes: int = 1
+    input_equal: int = 0
+    weight_equal: int = 0
+    shift: int = 0
+    weights: int = NOWHERE
+    base: int = NOWHERE
+    row_class: int = NOWHERE
+    column_class: int = NOWHERE
+    column_classes: int = 1
+    label: str = ""
+    products: int = 0
+
+    @property
+    def taps(self) -> int:
+        """Positions of the window."""
+        return int(np.prod(self.kernel))
+
+
+@dataclass
+class Buffer:
+    """Memory that steps refer to by number.
+
+    Attributes:
+        dtype: of its elements.
+        count: elements of one image; of the whole if `constant`.
+        constant: the data, or None for memory of the workspace.
+        fill: what every image holds before the first run and steps leave alone
+            (borders); None if nothing.
+        external: whether the caller hands the memory in at every run.
+        offset: bytes from the start of the workspace, for one image; times the number
+            of images where a buffer lies.
+    """
+
+    dtype: np.dtype
+    count: int
+    constant: np.ndarray | None = None
+    fill: np.ndarray | None = None
+    external: bool = False
+    offset: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """Size of one image, or of the constant."""
+        return self.count * np.dtype(self.dtype).itemsize
+
+
+@dataclass
+class Program:
+    """Buffers, and the steps of every native part."""
+
+    buffers: list[Buffer] = field(default_factory=list)
+    parts: list[list[Step]] = field(default_factory=list)
+    workspace: int = 0  # bytes of one image
+
+    def constant(self, array: np.ndarray) -> int:
+        """Adds a constant buffer; the same content twice is held once."""
+        array = np.ascontiguousarray(array)
+        for number, buffer in enumerate(self.buffers):
+            known = buffer.constant
+            if (
+                known is not None
+                and known.dtype == array.dtype
+                and known.size == array.size
+                and np.array_equal(known.reshape(-1), array.reshape(-1))
+            ):
+                return number
+        return self.add(Buffer(array.dtype, array.size, constant=array))
+
+    def add(self, buffer: Buffer) -> int:
+        """Adds a buffer and returns its number."""
+        self.buffers.append(buffer)
+        return len(self.buffers) - 1
+
+
+def strides(sizes: Sequence[int]) -> list[int]:
+    """Elements from one index to the next of each axis of a contiguous array.
+
+    >>> strides((2, 3, 4))
+    [12, 4, 1]
+    """
+    steps = [1]
+    for size in reversed(sizes[1:]):
+        steps.append(steps[-1] * size)
+    return steps[::-1]
+
+
+def words_of(channels: int) -> int:
+    """32-bit words that hold one bit of each channel.
+
+    >>> words_of(33)
+    2
+    """
+    return -(-channels // 32)

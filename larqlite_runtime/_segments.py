@@ -1,0 +1,306 @@
+"""Parts of a graph as models of their own for ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from larqlite_runtime._graph import PACKED, Node
+from larqlite_runtime._plan import Port, Stage
+from larqlite_runtime._plan_forms import memory_shape, per_channel
+from larqlite_runtime._plan_net import Net
+from larqlite_runtime._segments_nodes import QUANTIZERS, float_layer
+from larqlite_runtime._wire import encode
+
+IR_VERSION, OPSET = 9, 18
+DATA_TYPES = {
+    np.dtype(name): number
+    for name, number in (
+        ("float32", 1),
+        ("uint8", 2),
+        ("int8", 3),
+        ("int32", 6),
+        ("int64", 7),
+        ("bool", 9),
+    )
+}
+
+# Operations on each value by itself: any order of memory will do.
+_EACH = frozenset(
+    (
+        *("Abs", "Add", "And", "Cast", "Ceil"),
+        *("Celu", "Clip", "Cos", "Div", "Elu"),
+        *("Equal", "Erf", "Exp", "Floor", "Greater"),
+        *("GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu"),
+        *("Less", "LessOrEqual", "Log", "Max", "Mean"),
+        *("Min", "Mish", "Mul", "Neg", "Not"),
+        *("Or", "PRelu", "Pow", "Reciprocal", "Relu"),
+        *("Round", "Selu", "Sigmoid", "Sign", "Sin"),
+        *("Softplus", "Softsign", "Sqrt", "Sub", "Sum"),
+        *("Tanh", "ThresholdedRelu", "Where", "Xor"),
+    )
+)
+
+
+class Segment:
+    """The model of one stage.
+
+    Attributes:
+        model: its bytes.
+        inputs, outputs: names in the model of the stage's ports.
+        float_bytes: of the weights in it.
+    """
+
+    def __init__(self, net: Net, stage: Stage) -> None:
+        builder = _Builder(net)
+        for port in stage.inputs:
+            builder.feed(port)
+        for node in stage.nodes:
+            builder.node(node)
+        self.inputs = [builder.names[port.key] for port in stage.inputs]
+        self.outputs = builder.results(stage.outputs)
+        self.float_bytes = builder.constant_bytes
+        self.model = builder.encoded(stage, self.inputs, self.outputs)
+
+
+class _Builder:
+    """Collects nodes; knows the name of each tensor in each order of memory."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+        self.names: dict[tuple[str, bool], str] = {}
+        self.constant_bytes = 0
+        self._nodes: list[dict] = []
+        self._constants: dict[str, np.ndarray] = {}
+        self._used: set[str] = set()
+
+    def feed(self, port: Port) -> None:
+        """A tensor that comes from outside."""
+        # A contiguous copy has a name of its own, but stands for the same tensor.
+        self.names[port.key] = self._fresh(port.tensor)
+        self.names[port.tensor, port.key[1]] = self.names[port.key]
+
+    def node(self, node: Node) -> None:
+        """One node of the graph."""
+        if node.domain == PACKED:
+            self._packed(node)
+        elif not (self._point_convolution(node) or self._moved(node)):
+            self._plain(node)
+
+    def results(self, ports: Sequence[Port]) -> list[str]:
+        """The names of what comes out; an input that comes out gets a name of its own."""
+        names = []
+        for port in ports:
+            name = self.name(port.tensor, port.key[1])
+            if name in names:
+                name = self.add("Identity", [name])
+            names.append(name)
+        return names
+
+    def name(self, tensor: str, moved: bool = False) -> str:
+        """The name of a tensor in an order of memory; turned if need be."""
+        if tensor in self.net.constants and not moved:
+            return self.constant(self.net.constants[tensor], tensor)
+        key = tensor, moved
+        if key not in self.names:
+            rank = len(self.net.shapes[tensor])
+            order = (
+                [0, *range(2, rank), 1] if moved else [0, rank - 1, *range(1, rank - 1)]
+            )
+            other = self.names[tensor, not moved]
+            self.names[key] = self.add("Transpose", [other], perm=order)
+        return self.names[key]
+
+    def constant(self, array: np.ndarray, name: str = "constant") -> str:
+        """A constant of the model."""
+        for known, other in self._constants.items():
+            if array is other:
+                return known
+        name = self._fresh(name)
+        self._constants[name] = array
+        if array.dtype == np.float32:
+            self.constant_bytes += array.nbytes
+        return name
+
+    def add(self, op: str, inputs: Sequence[str], **attributes) -> str:
+        """A node with one output that no name of the graph stands for."""
+        output = self._fresh(op)
+        self._append(op, inputs, [output], output, attributes)
+        return output
+
+    def _append(self, op, inputs, outputs, name, attributes) -> None:
+        self._nodes.append(
+            {
+                "input": list(inputs),
+                "output": list(outputs),
+                "name": self._fresh(f"node {name}"),
+                "op_type": op,
+                "attribute": [
+                    _attribute(key, value) for key, value in attributes.items()
+                ],
+            }
+        )
+
+    def _fresh(self, wanted: str) -> str:
+        name, number = wanted, 1
+        while name in self._used:
+            number += 1
+            name = f"{wanted}:{number}"
+        self._used.add(name)
+        return name
+
+    def _packed(self, node: Node) -> None:
+        output = node.outputs[0]
+        if node.op in QUANTIZERS:
+            moved = self._only_moved(node.inputs[0])
+            x = self.name(node.inputs[0], moved)
+            made = QUANTIZERS[node.op](node, x, self.add, self.constant)
+            self.names[output, moved] = made
+            return
+        stream = self.net.constants[node.inputs[1]]
+        x = self.name(node.inputs[0])
+        self.names[output, False] = float_layer(
+            node, x, stream, self.add, self.constant
+        )
+
+    def _plain(self, node: Node) -> None:
+        """A node as it is in the file."""
+        inputs = [self.name(name) if name else "" for name in node.inputs]
+        outputs = [self._fresh(name) if name else "" for name in node.outputs]
+        self._append(node.op, inputs, outputs, node.name, node.attributes)
+        for name, made in zip(node.outputs, outputs, strict=True):
+            if name:
+                self.names[name, False] = made
+
+    def _only_moved(self, tensor: str) -> bool:
+        return (tensor, True) in self.names and (tensor, False) not in self.names
+
+    def _point_convolution(self, node: Node) -> bool:
+        """A 1x1 convolution of a tensor with its channels last: a product of matrices."""
+        x = node.inputs[0] if node.inputs else ""
+        weights = self.net.constant_input(node, 1)
+        if node.op != "Conv" or weights is None or not self._only_moved(x):
+            return False
+        bias = self.net.constant_input(node, 2)
+        given = node.attributes
+        wrong = any(size != 1 for size in weights.shape[2:]) or any(
+            given.get("pads") or []
+        )
+        if (
+            wrong
+            or given.get("group", 1) != 1
+            or (bias is None and len(node.inputs) > 2)
+        ):
+            return False
+        name = self.names[x, True]
+        strides = [int(stride) for stride in given.get("strides") or []]
+        if any(stride != 1 for stride in strides):
+            axes = np.arange(1, 1 + len(strides))
+            ends = np.full(len(strides), np.iinfo(np.int64).max)
+            bounds = [np.zeros_like(axes), ends, axes, np.array(strides)]
+            name = self.add("Slice", [name, *map(self.constant, bounds)])
+        out, channels = weights.shape[:2]
+        rows = self.add("Reshape", [name, self.constant(np.array([-1, channels]))])
+        operands = [np.ascontiguousarray(weights.reshape(out, channels).T)]
+        operands += [] if bias is None else [bias]
+        product = self.add("Gemm", [rows, *map(self.constant, operands)])
+        shape = memory_shape(self.net.shapes[node.outputs[0]], True)
+        back = self.constant(np.array([-1, *shape[1:]]))
+        self.names[node.outputs[0], True] = self.add("Reshape", [product, back])
+        return True
+
+    def _moved(self, node: Node) -> bool:
+        """An operation on each value, in whose inputs the channels come last."""
+        data = self.net.data_inputs(node)
+        if node.op not in _EACH or not any(map(self._only_moved, data)):
+            return False
+        if len(node.outputs) != 1:
+            return False
+        shape = self.net.shapes[node.outputs[0]]
+        inputs = []
+        for name in node.inputs:
+            found = self._operand(name, shape)
+            if found is None:
+                return False
+            inputs.append(found)
+        made = self._fresh(node.outputs[0])
+        self._append(node.op, inputs, [made], node.name, node.attributes)
+        self.names[node.outputs[0], True] = made
+        return True
+
+    def _operand(self, name: str, shape: tuple) -> str | None:
+        """An operand with its channels last; None if that can't be had."""
+        if not name:
+            return ""
+        array = self.net.constants.get(name)
+        if array is None:
+            whole = len(self.net.shapes[name]) == len(shape) and len(shape) > 2
+            return self.name(name, True) if whole else None
+        if array.size == 1 and array.ndim <= 1:
+            return self.constant(array, name)
+        values = per_channel(array, shape, 1)
+        return None if values is None else self.constant(values, name)
+
+    def encoded(
+        self, stage: Stage, inputs: Sequence[str], outputs: Sequence[str]
+    ) -> bytes:
+        """The bytes of the model."""
+        return encode(
+            "Model",
+            {
+                "ir_version": IR_VERSION,
+                "graph": {
+                    "node": self._nodes,
+                    "name": "segment",
+                    "initializer": [
+                        _tensor(name, array) for name, array in self._constants.items()
+                    ],
+                    "input": self._values(stage.inputs, inputs),
+                    "output": self._values(stage.outputs, outputs),
+                },
+                "opset_import": [{"domain": "", "version": OPSET}],
+            },
+        )
+
+    def _values(self, ports: Sequence[Port], names: Sequence[str]) -> list[dict]:
+        return [
+            _value(
+                name,
+                self.net.dtypes[port.tensor],
+                memory_shape(self.net.shapes[port.tensor], port.key[1]),
+            )
+            for name, port in zip(names, ports, strict=True)
+        ]
+
+
+def _value(name: str, dtype: np.dtype, shape: tuple) -> dict:
+    sizes = [
+        {"dim_param": "batch"} if size is None else {"dim_value": size}
+        for size in shape
+    ]
+    kind = {"elem_type": DATA_TYPES[np.dtype(dtype)], "shape": {"dim": sizes}}
+    return {"name": name, "type": {"tensor_type": kind}}
+
+
+def _tensor(name: str, array: np.ndarray) -> dict:
+    return {
+        "dims": list(array.shape),
+        "data_type": DATA_TYPES[array.dtype],
+        "name": name,
+        "raw_data": np.ascontiguousarray(array).tobytes(),
+    }
+
+
+def _attribute(name: str, value) -> dict:
+    if isinstance(value, bool | int | np.integer):
+        return {"name": name, "i": int(value), "type": 2}
+    if isinstance(value, float | np.floating):
+        return {"name": name, "f": float(value), "type": 1}
+    if isinstance(value, str):
+        return {"name": name, "s": value, "type": 3}
+    if isinstance(value, np.ndarray) and value.ndim != 1:
+        return {"name": name, "t": _tensor("", value), "type": 4}
+    if any(isinstance(item, float | np.floating) for item in value):
+        return {"name": name, "floats": [float(item) for item in value], "type": 6}
+    return {"name": name, "ints": [int(item) for item in value], "type": 7}
