@@ -11,7 +11,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 NATIVE = Path("native")
-SOURCES = ("portable", "avx2", "avx512", "neon", "run", "check", "threads")
+SOURCES = ("portable", "avx2", "avx512", "amx", "neon", "run", "check", "threads")
 
 setup(
     ext_modules=[
@@ -19,7 +19,7 @@ setup(
             "larqlite_runtime._kernels",
             sources=[str(NATIVE / f"{name}.cc") for name in SOURCES],
             depends=[str(path) for path in NATIVE.glob("*.h")]
-            + [str(NATIVE / "rows.inc")],
+            + [str(path) for path in NATIVE.glob("*.inc")],
             # Products and sums are rounded one by one, as NumPy rounds them.
             extra_compile_args=["-std=c++17", "-O3", "-ffp-contract=off"],
             extra_link_args=["-pthread"],

@@ -187,7 +187,7 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kAvx2 = {load, depthwise, pool, mean, conv, apply, peak};
+extern const Kernels kAvx2 = {load, depthwise, pool, mean, conv, apply, peak, nullptr};
 }
 
 LARQLITE_TARGET_END

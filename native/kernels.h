@@ -16,6 +16,10 @@ struct Block {
   const lq_step* step;
   const lq_buffer* buffers;
   const int64_t* taps;  // sums of bits: where each tap of the window lies from the first
+  // If bits are worked on as bytes, +1 and -1: those of this image, 32 for each word, and of
+  // the weights.
+  const int8_t* input_bytes;
+  const int8_t* weight_bytes;
   int64_t image, depth, row;
   int64_t pixel, pixels;
   int32_t channel, count;
@@ -25,6 +29,17 @@ struct Block {
 union Value {
   int32_t integer;
   float real;
+};
+
+// Convolutions on bytes instead of bits, for machines that multiply matrices of bytes.
+struct ByteConvolutions {
+  bool (*takes)(const lq_step& step);
+  int64_t (*weight_parts)(const lq_step& step);  // each of kPart bytes
+  void (*expand_weights)(const lq_step& step, const uint32_t* weights, int64_t part, int8_t* out);
+  void (*expand_words)(const uint32_t* words, int64_t count, int8_t* out);
+  int32_t (*conv)(const Block& block, Value* values);  // as Kernels::conv
+
+  static constexpr int64_t kPart = 1024;
 };
 
 struct Kernels {
@@ -40,12 +55,15 @@ struct Kernels {
   void (*apply)(const Block& block, Value* values, int32_t first);
   // Executes about `rounds` x 1000 x 12 xor + popcount + add; returns one-bit products.
   double (*peak)(int64_t rounds);
+  const ByteConvolutions* bytes;  // or null
 };
 
 extern const Kernels kPortable;
 #if defined(__x86_64__)
 extern const Kernels kAvx2;
 extern const Kernels kAvx512;
+extern const Kernels kAmx;
+bool amx_is_there();
 #elif defined(__aarch64__)
 extern const Kernels kNeon;
 #endif

@@ -123,7 +123,7 @@ typedef struct {
 // LQ_ABI of the library.
 int32_t lq_abi(void);
 
-// Instruction sets: 0 portable, 1 AVX2, 2 AVX-512 (VPOPCNTDQ), 3 NEON.
+// Instruction sets: 0 portable, 1 AVX2, 2 AVX-512 (VPOPCNTDQ), 3 NEON, 4 AMX (INT8).
 // 1 if the library holds it and this CPU can run it.
 int32_t lq_supports(int32_t isa);
 

@@ -120,6 +120,6 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kNeon = {load, depthwise, pool, mean, conv, apply, peak};
+extern const Kernels kNeon = {load, depthwise, pool, mean, conv, apply, peak, nullptr};
 }
 #endif

@@ -72,5 +72,5 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-const Kernels kPortable = {load, depthwise, pool, mean, conv, apply, peak};
+const Kernels kPortable = {load, depthwise, pool, mean, conv, apply, peak, nullptr};
 }

@@ -18,6 +18,14 @@ constexpr int64_t kBlockValues = 6144;
 constexpr int32_t kMostChannels = 512;
 constexpr int32_t kLeastChannels = 64;
 
+#if defined(__x86_64__)
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vpopcntdq");
+}
+#endif
+
 const Kernels* kernels_of(int32_t isa) {
   switch (isa) {
     case 0:
@@ -26,11 +34,9 @@ const Kernels* kernels_of(int32_t isa) {
     case 1:
       return __builtin_cpu_supports("avx2") ? &larqlite::kAvx2 : nullptr;
     case 2:
-      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                     __builtin_cpu_supports("avx512vpopcntdq")
-                 ? &larqlite::kAvx512
-                 : nullptr;
+      return has_avx512() ? &larqlite::kAvx512 : nullptr;
+    case 4:
+      return has_avx512() && larqlite::amx_is_there() ? &larqlite::kAmx : nullptr;
 #elif defined(__aarch64__)
     case 3:
       return &larqlite::kNeon;
@@ -53,6 +59,9 @@ struct Work {
   const lq_buffer* buffers;
   const Kernels* kernels;
   const int64_t* taps;
+  const int8_t* input_bytes;  // or null
+  const int8_t* weight_bytes;
+  int64_t image;     // the first
   int64_t pixels;    // of a block
   int32_t channels;  // of a block
   int64_t along;     // blocks along a row
@@ -94,6 +103,8 @@ struct Work {
     block.step = step;
     block.buffers = buffers;
     block.taps = taps;
+    block.input_bytes = input_bytes;
+    block.weight_bytes = weight_bytes;
     const int64_t part = index % across;
     index /= across;
     const int64_t piece = index % along;
@@ -101,7 +112,7 @@ struct Work {
     block.row = index % s.height;
     index /= s.height;
     block.depth = index % s.depth;
-    block.image = index / s.depth;
+    block.image = image + index / s.depth;
     block.pixel = piece * pixels;
     block.pixels = block.pixel + pixels > s.width ? s.width - block.pixel : pixels;
     block.channel = static_cast<int32_t>(part) * channels;
@@ -113,7 +124,7 @@ struct Work {
         kernels->load(block, values);
         break;
       case LQ_CONV:
-        done = kernels->conv(block, values);
+        done = input_bytes ? kernels->bytes->conv(block, values) : kernels->conv(block, values);
         break;
       case LQ_DEPTHWISE:
         kernels->depthwise(block, values);
@@ -140,6 +151,71 @@ bool images_become_pixels(const lq_step& s) {
   return true;
 }
 
+// Room that the calling thread keeps from one step to the next.
+int8_t* bytes(int64_t count, int which) {
+  thread_local std::vector<int8_t> rooms[2];
+  std::vector<int8_t>& room = rooms[which];
+  const size_t needed = static_cast<size_t>(count) + 64;
+  if (room.size() < needed) room = std::vector<int8_t>(needed);
+  return room.data() + (64 - reinterpret_cast<uintptr_t>(room.data()) % 64) % 64;
+}
+
+// Makes bytes of the weights of a step, or of the words of one image, on several threads.
+struct Expansion {
+  const lq_step* step;
+  const larqlite::ByteConvolutions* with;
+  const uint32_t* words;
+  int64_t count;  // of words; 0: weights
+  int8_t* out;
+
+  static constexpr int64_t kWords = 4096;
+  static constexpr int64_t kParts = 64;
+
+  void run(int64_t index) const {
+    if (count > 0) {
+      const int64_t first = index * kWords, left = count - first;
+      with->expand_words(words + first, left < kWords ? left : kWords, out + first * 32);
+      return;
+    }
+    const int64_t end = with->weight_parts(*step);
+    for (int64_t part = index * kParts; part < end && part < (index + 1) * kParts; ++part)
+      with->expand_weights(*step, words, part, out + part * larqlite::ByteConvolutions::kPart);
+  }
+};
+
+void run_expansion(void* work, int64_t index) { static_cast<const Expansion*>(work)->run(index); }
+
+// Image by image: its bits as bytes, then its rows.
+void run_on_bytes(Work& work, int32_t batch, int32_t threads) {
+  const lq_step& s = *work.step;
+  const auto* with = work.kernels->bytes;
+  const int64_t parts = with->weight_parts(s);
+  int8_t* weights = bytes(parts * larqlite::ByteConvolutions::kPart, 0);
+  Expansion expansion = {&s, with, static_cast<const uint32_t*>(work.buffers[s.weights].data), 0,
+                         weights};
+  larqlite::parallel_for((parts + Expansion::kParts - 1) / Expansion::kParts, threads,
+                         run_expansion, &expansion);
+  // All words from the first that the image's window reads to the last.
+  const int64_t words = s.input.offset + (s.depth - 1) * s.input.depth +
+                        (s.height - 1) * s.input.row + (s.width - 1) * s.input.pixel +
+                        work.taps[static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w - 1] +
+                        s.words;
+  int8_t* input = bytes(words * 32, 1);
+  work.input_bytes = input;
+  work.weight_bytes = weights;
+  for (int32_t image = 0; image < batch; ++image) {
+    work.image = image;
+    expansion.words =
+        static_cast<const uint32_t*>(work.buffers[s.input.buffer].data) + image * s.input.image;
+    expansion.count = words;
+    expansion.out = input;
+    larqlite::parallel_for((words + Expansion::kWords - 1) / Expansion::kWords, threads,
+                           run_expansion, &expansion);
+    work.plan(1, threads);
+    larqlite::parallel_for(work.count, threads, run_block, &work);
+  }
+}
+
 void run_step(const lq_step& given, const lq_buffer* buffers, int32_t batch, int32_t threads,
               const Kernels* kernels) {
   lq_step step = given;
@@ -159,7 +235,11 @@ void run_step(const lq_step& given, const lq_buffer* buffers, int32_t batch, int
       for (int64_t h = 0; h < step.kernel_h; ++h)
         for (int64_t w = 0; w < step.kernel_w; ++w)
           taps.push_back(d * step.tap_depth + h * step.tap_row + w * step.tap_pixel);
-  Work work = {&step, buffers, kernels, taps.data(), 0, 0, 0, 0, 0};
+  Work work = {&step, buffers, kernels, taps.data(), nullptr, nullptr, 0, 0, 0, 0, 0, 0};
+  if (step.kind == LQ_CONV && kernels->bytes && kernels->bytes->takes(step)) {
+    run_on_bytes(work, batch, threads);
+    return;
+  }
   work.plan(images, threads);
   larqlite::parallel_for(work.count, threads, run_block, &work);
 }

@@ -12,7 +12,7 @@
 
 namespace {
 
-const char* kNames[] = {"portable", "AVX2", "AVX-512", "NEON"};
+const char* kNames[] = {"portable", "AVX2", "AVX-512", "NEON", "AMX"};
 
 struct Random {
   std::mt19937_64 engine;
@@ -117,7 +117,14 @@ void sums_of_bits(Case& c, Random& random) {
   if (s.kind == LQ_CONV) {
     s.groups = random.chance(70) ? 1 : static_cast<int32_t>(random.between(1, 3));
     s.channels = s.groups * static_cast<int32_t>(random.between(1, random.chance(50) ? 40 : 200));
-    const int64_t in = random.between(1, random.chance(80) ? 130 : 1400);  // of a group
+    int64_t in = random.between(1, random.chance(80) ? 130 : 1400);  // of a group
+    if (random.chance(15)) {  // large and regular, as matrices of bytes want it
+      s.groups = s.input_planes = s.weight_planes = 1;
+      s.channels = 32 * static_cast<int32_t>(random.between(1, 4));
+      in = 64 * random.between(1, 3) - random.between(0, 20);
+      s.height = static_cast<int32_t>(random.between(6, 9));
+      s.width = static_cast<int32_t>(random.between(18, 70));
+    }
     s.words = static_cast<int32_t>((in + 31) / 32);
     words = static_cast<int64_t>(s.groups) * s.words * s.input_planes;
     c.memory[0].resize(input_of(c, words, sizes));
@@ -513,7 +520,7 @@ bool run_case(Case& c, int32_t threads, long number) {
       for (int64_t y = 0; y < c.step.height; ++y)
         for (int64_t x = 0; x < c.step.width; ++x)
           for (int64_t k = 0; k < c.step.channels; ++k) expect(wanted, {n, d, y, x, k});
-  for (int32_t isa = 0; isa < 4; ++isa) {
+  for (int32_t isa = 0; isa < 5; ++isa) {
     if (!lq_supports(isa)) continue;
     Case run = c;
     run.step.ops = run.ops.data();
@@ -572,7 +579,7 @@ int main(int argc, char** argv) {
   for (const int g : good)
     if (!g) return 1;
   std::printf("%ld random steps agree:", count);
-  for (int32_t isa = 0; isa < 4; ++isa)
+  for (int32_t isa = 0; isa < 5; ++isa)
     if (lq_supports(isa)) std::printf(" %s", kNames[isa]);
   std::printf("\n");
   return 0;

@@ -1,0 +1,224 @@
+// Convolutions of bits as products of bytes, +1 and -1, in the tiles of AMX (Intel since
+// Sapphire Rapids): three times as many products a cycle as counting ones, where an image has
+// pixels enough to pay for making bytes of bits. Sums are the same integers.
+#include "kernels.h"
+#include "target.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#if defined(__clang__)
+LARQLITE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,amx-tile,amx-int8")
+#else
+LARQLITE_TARGET_BEGIN(
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,amx-tile,amx-int8,prefer-vector-width=512")
+// GCC 12 warns of values that its own headers leave undefined on purpose.
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+#include "avx512.inc"
+
+namespace {
+
+using larqlite::ByteConvolutions;
+
+constexpr int kRows = 16;      // of a tile: pixels, or groups of four input channels
+constexpr int kChannels = 64;  // of the input, in a row of a tile
+// Below, counting ones is as fast: two tiles of pixels are needed to keep the unit busy.
+constexpr int64_t kLeastPixels = 256;
+constexpr int32_t kLeastWidth = 18;
+
+bool takes(const lq_step& s) {
+  return s.groups == 1 && s.input_planes == 1 && s.weight_planes == 1 && s.words % 2 == 0 &&
+         s.channels % 32 == 0 && s.width >= kLeastWidth &&
+         static_cast<int64_t>(s.depth) * s.height * s.width >= kLeastPixels;
+}
+
+int64_t taps_in(const lq_step& s) {
+  return static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w;
+}
+
+// Parts in the order [block of 16 channels][tap][64 input channels]; a part holds for each
+// four input channels 16 x 4 bytes.
+int64_t weight_parts(const lq_step& s) {
+  return larqlite::blocks_of(s.channels) * taps_in(s) * (s.words / 2);
+}
+
+void expand_weights(const lq_step&, const uint32_t* weights, int64_t part, int8_t* out) {
+  const __m512i ones = _mm512_set1_epi8(1), low = _mm512_set1_epi32(15);
+  const __m512i spread = _mm512_set1_epi32(0x00204081), bit = _mm512_set1_epi32(0x01010101);
+  for (int half = 0; half < 2; ++half) {
+    __m512i words = _mm512_loadu_si512(weights + (2 * part + half) * larqlite::kLanes);
+    for (int row = 0; row < 8; ++row, out += kChannels) {
+      // Bits 0..3 of every lane become the lowest bits of its four bytes.
+      const __m512i nibble = _mm512_and_si512(words, low);
+      const __m512i bits = _mm512_and_si512(_mm512_mullo_epi32(nibble, spread), bit);
+      _mm512_storeu_si512(out, _mm512_sub_epi8(ones, _mm512_add_epi8(bits, bits)));
+      words = _mm512_srli_epi32(words, 4);
+    }
+  }
+}
+
+void expand_words(const uint32_t* words, int64_t count, int8_t* out) {
+  const __m512i plus = _mm512_set1_epi8(1), minus = _mm512_set1_epi8(-1);
+  int64_t k = 0;
+  for (; k + 2 <= count; k += 2, out += kChannels) {
+    const uint64_t bits = words[k] | static_cast<uint64_t>(words[k + 1]) << 32;
+    _mm512_storeu_si512(out, _mm512_mask_blend_epi8(bits, plus, minus));
+  }
+  if (k < count)
+    _mm512_mask_storeu_epi8(out, 0xffffffff, _mm512_mask_blend_epi8(words[k], plus, minus));
+}
+
+struct alignas(64) Config {
+  uint8_t palette, start_row;
+  uint8_t reserved[14];
+  uint16_t column_bytes[16];
+  uint8_t rows[16];
+};
+
+// Tiles 0-3 sum: first and second pixels by first and second 16 channels; 4 and 5 hold
+// pixels, 6 and 7 weights.
+void configure(int first, int second) {
+  Config c = {};
+  c.palette = 1;
+  for (int t = 0; t < 8; ++t) {
+    c.column_bytes[t] = kChannels;
+    c.rows[t] = kRows;
+  }
+  c.rows[0] = c.rows[1] = c.rows[4] = static_cast<uint8_t>(first);
+  c.rows[2] = c.rows[3] = c.rows[5] = static_cast<uint8_t>(second);
+  __asm__ volatile("" : : "r"(&c) : "memory");  // compilers see only its first bytes read
+  _tile_loadconfig(&c);
+}
+
+// The sums of one tile of pixels, 16 channels from `at` of the tile.
+inline void finish_tile(const Tile& tile, const Bases& bases, const Block& block, int32_t pixels,
+                        int32_t at, const int32_t* sums) {
+  const lq_step& s = *tile.step;
+  const __m512i all = _mm512_set1_epi32(static_cast<int>(tile.tap_count * s.words * 32));
+  for (int32_t p = 0; p < pixels; ++p) {
+    const int32_t* base = bases.of(block.pixel + tile.pixel + p) + block.channel;
+    const __m512i shifted = _mm512_sub_epi32(_mm512_loadu_si512(base + tile.channel + at), all);
+    finish_lanes(tile, p, at, 0xffff,
+                 _mm512_add_epi32(shifted, _mm512_loadu_si512(sums + p * larqlite::kLanes)));
+  }
+}
+
+int32_t conv_bytes(const Block& block, Value* values) {
+  const lq_step& s = *block.step;
+  const Finish after = finish_of(block);
+  const Bases bases = bases_of(block);
+  const int64_t taps = taps_in(s), chunks = s.words / 2;
+  const int64_t pixel = s.input.pixel * 32, of_block = taps * chunks * ByteConvolutions::kPart;
+  const int8_t* input =
+      block.input_bytes + (address(s.input, block) - block.image * s.input.image) * 32;
+  Tile tile;
+  tile.step = &s;
+  tile.finish = &after;
+  tile.tap_count = taps;
+  tile.out_stride = block.count;
+  alignas(64) int32_t sums[4][kRows * larqlite::kLanes];
+  const int64_t pieces = (block.pixels + 2 * kRows - 1) / (2 * kRows);
+  int configured[2] = {-1, -1};
+  for (int64_t piece = 0; piece < pieces; ++piece) {
+    const int64_t begin = piece * block.pixels / pieces;
+    const int32_t count = static_cast<int32_t>((piece + 1) * block.pixels / pieces - begin);
+    const int32_t first = count > kRows ? (count + 1) / 2 : count, second = count - first;
+    if (configured[0] != first || configured[1] != second) {
+      configure(first, second > 0 ? second : 1);
+      configured[0] = first;
+      configured[1] = second;
+    }
+    const int8_t* pixels = input + begin * pixel;
+    for (int32_t channel = 0; channel < block.count; channel += 32) {
+      const int8_t* weights =
+          block.weight_bytes + (block.channel + channel) / larqlite::kLanes * of_block;
+      _tile_zero(0);
+      _tile_zero(1);
+      _tile_zero(2);
+      _tile_zero(3);
+      for (int64_t t = 0; t < taps; ++t) {
+        const int8_t* at = pixels + block.taps[t] * 32;
+        for (int64_t k = 0; k < chunks; ++k, at += kChannels, weights += ByteConvolutions::kPart) {
+          _tile_loadd(4, at, pixel);
+          _tile_loadd(6, weights, kChannels);
+          _tile_loadd(7, weights + of_block, kChannels);
+          _tile_dpbssd(0, 4, 6);
+          _tile_dpbssd(1, 4, 7);
+          if (second > 0) {
+            _tile_loadd(5, at + first * pixel, pixel);
+            _tile_dpbssd(2, 5, 6);
+            _tile_dpbssd(3, 5, 7);
+          }
+        }
+      }
+      _tile_stored(0, sums[0], 64);
+      _tile_stored(1, sums[1], 64);
+      tile.channel = channel;
+      tile.pixel = begin;
+      tile.out = values + begin * block.count + channel;
+      finish_tile(tile, bases, block, first, 0, sums[0]);
+      finish_tile(tile, bases, block, first, 16, sums[1]);
+      if (second > 0) {
+        _tile_stored(2, sums[2], 64);
+        _tile_stored(3, sums[3], 64);
+        tile.pixel = begin + first;
+        tile.out = values + (begin + first) * block.count + channel;
+        finish_tile(tile, bases, block, second, 0, sums[2]);
+        finish_tile(tile, bases, block, second, 16, sums[3]);
+      }
+    }
+  }
+  _tile_release();
+  return after.count;
+}
+
+const ByteConvolutions kBytes = {takes, weight_parts, expand_weights, expand_words, conv_bytes};
+
+double peak(int64_t rounds) {
+  configure(kRows, kRows);
+  for (int64_t n = 0; n < rounds * 100; ++n) {
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    _tile_dpbssd(2, 5, 6);
+    _tile_dpbssd(3, 5, 7);
+  }
+  _tile_release();
+  return 400.0 * static_cast<double>(rounds) * kRows * larqlite::kLanes * kChannels;
+}
+
+}  // namespace
+
+namespace larqlite {
+extern const Kernels kAmx = {load, depthwise, pool, mean, conv, apply, peak, &kBytes};
+}
+
+LARQLITE_TARGET_END
+
+namespace larqlite {
+
+// The CPU has the tiles, and the operating system lets this process use them.
+bool amx_is_there() {
+#if defined(__linux__) && defined(SYS_arch_prctl)
+  static const bool there = [] {
+    unsigned a = 7, b = 0, c = 0, d = 0;
+    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
+    constexpr long kAskForState = 0x1023, kTileData = 18;
+    return (d & kTile) && (d & kInt8) && syscall(SYS_arch_prctl, kAskForState, kTileData) == 0;
+  }();
+  return there;
+#else
+  return false;
+#endif
+}
+
+}  // namespace larqlite
+#endif
