@@ -7,7 +7,7 @@ import numpy as np
 from larqlite_runtime._budget import MAX_NODES
 from larqlite_runtime._errors import ModelFileError
 from larqlite_runtime._graph import Graph, Node, Shape
-from larqlite_runtime._order import in_order
+from larqlite_runtime._order import in_order, require_name
 from larqlite_runtime._tensors import MAX_RANK, dtype_of, to_array
 from larqlite_runtime._text import quoted, shape_text
 from larqlite_runtime._wire import DAMAGED
@@ -82,8 +82,7 @@ def build(message: dict, budget: int) -> Graph:
 
 def _new_name(graph: Graph, item: dict, what: str) -> str:
     name = item.get("name", "")
-    if not name:
-        raise ModelFileError(f"{what} has no name" + DAMAGED)
+    require_name(name, what)
     if name in graph.shapes:
         raise ModelFileError(f"two tensors have the name {quoted(name)}" + DAMAGED)
     return name

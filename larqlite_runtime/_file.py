@@ -40,9 +40,10 @@ def read(
     data, source = _data(path_or_bytes, budget)
     try:
         model = decode("Model", data)
-        _check_versions(model)
+        domains = _check_versions(model)
         _check_functions(model.get("functions", ()))
         graph = build(model["graph"], budget)
+        _check_domains(graph, domains)
         graph.metadata = _metadata(model.get("metadata_props", ()))
         costs = _shapes.infer(graph)
         check_declared(graph, model["graph"])
@@ -105,7 +106,8 @@ def _check_size(size: int, source: str, budget: int) -> None:
         )
 
 
-def _check_versions(model: dict) -> None:
+def _check_versions(model: dict) -> set[str]:
+    """The domains of operations that the file may use."""
     version = model.get("ir_version", 0)
     if version not in IR_VERSIONS:
         raise ModelFileError(
@@ -137,6 +139,16 @@ def _check_versions(model: dict) -> None:
         raise ModelFileError(
             'it names no version of the operations "ai.onnx"' + DAMAGED
         )
+    return set(found)
+
+
+def _check_domains(graph: Graph, domains: set[str]) -> None:
+    for node in graph.nodes:
+        if node.domain not in domains:
+            raise ModelFileError(
+                f"node {quoted(node.name)} uses operations of {quoted(node.domain)}, of "
+                "which the file names no version" + DAMAGED
+            )
 
 
 def _check_functions(functions: Iterable[dict]) -> None:

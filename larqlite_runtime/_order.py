@@ -10,6 +10,19 @@ from larqlite_runtime._graph import Node
 from larqlite_runtime._text import quoted
 from larqlite_runtime._wire import DAMAGED
 
+LONGEST_NAME = 1000
+
+
+def require_name(name: str, what: str) -> None:
+    """Refuses a name that is empty, very long, or not printable."""
+    if 0 < len(name) <= LONGEST_NAME and name.isprintable():
+        return
+    shown = f"the name {quoted(name)}" if name else "no name"
+    raise ModelFileError(
+        f"{what} has {shown}; 1 to {LONGEST_NAME} printable characters are needed"
+        + DAMAGED
+    )
+
 
 def in_order(nodes: Sequence[Node], known: Container[str]) -> list[Node]:
     """The nodes, sorted; an order that is right already is kept.
@@ -25,12 +38,14 @@ def in_order(nodes: Sequence[Node], known: Container[str]) -> list[Node]:
     maker: dict[str, int] = {}
     names: set[str] = set()
     for number, node in enumerate(nodes):
+        require_name(node.name, "a node")
         if node.name in names:
             raise ModelFileError(
                 f"two nodes have the name {quoted(node.name)}" + DAMAGED
             )
         names.add(node.name)
         for output in node.outputs:
+            require_name(output, f"an output of node {quoted(node.name)}")
             if output in known or output in maker:
                 raise ModelFileError(
                     f"node {quoted(node.name)} makes the tensor {quoted(output)}, which "

@@ -21,6 +21,25 @@ class Field(NamedTuple):
     is_repeated: bool = False
 
 
+# What the refused fields hold, for messages; others are known by their names.
+REFUSED: dict[str, str] = {
+    "configuration": "a configuration of several devices",
+    "device_configurations": "a configuration of several devices",
+    "g": "a graph inside a node (If, Loop, Scan)",
+    "graphs": "graphs inside a node",
+    "ref_attr_name": "a reference to an attribute of a function",
+    "sparse_initializer": "sparse constants",
+    "sparse_tensor": "a sparse tensor",
+    "string_data": "a constant of text",
+    "strings": "a list of texts",
+    "sequence_type": "a sequence instead of a tensor",
+    "map_type": "a map instead of a tensor",
+    "optional_type": "an optional value instead of a tensor",
+    "quantization_annotation": "quantization annotations",
+    "training_info": "training information",
+}
+
+
 def _fields(*rows: tuple[int, str, str]) -> dict[int, Field]:
     return {
         number: Field(name, kind.removesuffix("*"), kind.endswith("*"))

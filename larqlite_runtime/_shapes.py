@@ -47,7 +47,8 @@ def infer(graph: Graph) -> list[Cost]:
     Raises:
         ModelFileError: an unknown operation or attribute, or one that makes no sense.
     """
-    return [_infer_node(graph, node) for node in graph.nodes]
+    facts: dict = {}
+    return [_infer_node(Call(node, graph, facts)) for node in graph.nodes]
 
 
 def operator_of(node: Node) -> Operator:
@@ -74,9 +75,9 @@ def operator_of(node: Node) -> Operator:
     )
 
 
-def _infer_node(graph: Graph, node: Node) -> Cost:
+def _infer_node(call: Call) -> Cost:
+    node, graph = call.node, call.graph
     operator = operator_of(node)
-    call = Call(node, graph)
     _check_arity(call, operator)
     _check_attributes(call, operator.attributes)
     results = operator.rule(call)

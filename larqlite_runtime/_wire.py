@@ -14,7 +14,7 @@ import struct
 import numpy as np
 
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._schema import SCHEMA, Field
+from larqlite_runtime._schema import REFUSED, SCHEMA, Field
 
 MAX_FIELDS = (
     500_000  # numbers, texts and messages in one file; a large model has 50,000
@@ -66,8 +66,8 @@ class _Decoder:
                 )
             if field.kind == "refused":
                 raise ModelFileError(
-                    f"byte {at}: {message} has the field {field.name}, which packed "
-                    "models do not use.\n  Fix: write the file with "
+                    f"byte {at}: it has {_meaning(message, field)}, which packed models "
+                    "do not use.\n  Fix: write the file with "
                     "`lq.deploy.export(model, path)`."
                 )
             self.count(1)
@@ -163,6 +163,10 @@ class _Decoder:
                 f"the file has more than {MAX_FIELDS} fields (numbers, texts, messages), "
                 "far more than a network needs" + DAMAGED
             )
+
+
+def _meaning(message: str, field: Field) -> str:
+    return REFUSED.get(field.name, f"the field {field.name} of {message}")
 
 
 def _signed(number: int) -> int:

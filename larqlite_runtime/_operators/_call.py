@@ -51,10 +51,12 @@ class Call:
         macs: products of one sample, set by the rule.
         scratch: bytes that the node may need for one sample while it runs.
         unpacked: bytes of its weights once they are unpacked.
+        facts: of constants, which all nodes share, so that each is looked at once.
     """
 
     node: Node
     graph: Graph
+    facts: dict[tuple[str, str], object] = field(default_factory=dict)
     macs: int = 0
     scratch: int = 0
     unpacked: int = 0
@@ -109,6 +111,16 @@ class Call:
                 f"its input {quoted(name)} is {array.dtype}, not {np.dtype(dtype)}"
             )
         return array
+
+    def fact(self, index: int, name: str, find: Callable[[np.ndarray], object]):
+        """What `find` says of a constant; it is asked once for each constant.
+
+        Many nodes may share one: a look at its values for each of them could take hours.
+        """
+        key = (self.node.inputs[index], name)
+        if key not in self.facts:
+            self.facts[key] = find(self.graph.constants[key[0]])
+        return self.facts[key]
 
     def integers(self, index: int, limit: int = 2 * MAX_RANK) -> list[int]:
         """A list of integers that is stored in the file."""

@@ -211,10 +211,10 @@ def _gather(call: Call) -> Results:
         call.require(at == 0 and not call.has_batch(0), "its indices hold the batch")
     else:
         call.require(name in call.graph.constants, "its indices must be a constant")
-        values = call.graph.constants[name]
+        low, high = call.fact(1, "range", lambda array: (array.min(), array.max()))
         call.require(
-            bool(values.min() >= -data[at]) and bool(values.max() < data[at]),
-            f"its indices reach {values.min()} to {values.max()}, outside of axis {at} of "
+            -data[at] <= int(low) and int(high) < data[at],
+            f"its indices reach {low} to {high}, outside of axis {at} of "
             f"{shape_text(data)}",
         )
     return [((*data[:at], *indices, *data[at + 1 :]), call.dtype(0))]
