@@ -200,22 +200,14 @@ def _unit(row: np.ndarray, bits: int) -> float:
     levels = levels[levels > 0]
     if not levels.size:
         return 1.0
-    noise = levels[-1] * GRID_TOLERANCE * 4
     if len(levels) > 2**bits:
         return float(levels[-1])
-    unit = levels[0]
-    for level in levels[1:]:
-        unit = _common(unit, level, noise * 2**bits)
-    # Of all values the largest has the smallest relative error.
-    return float(levels[-1] / max(np.rint(levels[-1] / unit), 1))
-
-
-def _common(a: float, b: float, noise: float) -> float:
-    """The greatest common divisor of two numbers that are only about right."""
-    while b > noise:
-        rest = a % b
-        a, b = b, min(rest, b - rest)
-    return a
+    # Which integers could the largest value, which is the most exact one, stand for?
+    largest = np.arange(1, 2**bits)
+    multiples = levels * largest[:, None] / levels[-1]
+    off = np.abs(multiples - np.rint(multiples)).max(axis=1)
+    fits = off <= 4 * GRID_TOLERANCE * largest
+    return float(levels[-1] / largest[fits.argmax()])
 
 
 def _codes_of(integers: np.ndarray, bits: int) -> tuple[np.ndarray, int, int] | None:
