@@ -8,8 +8,11 @@ import sys
 
 from worker import THREADS
 
-INSTRUCTION_SETS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
-PACKAGES = ("tensorflow", "tf-keras", "numpy")
+INSTRUCTION_SETS = (
+    *("avx2", "avx512f", "avx512_vpopcntdq", "avx512_bf16", "amx_bf16"),
+    *("asimd", "sve"),
+)
+PACKAGES = ("tensorflow", "tf-keras", "numpy", "onnxruntime", "ai-edge-litert")
 
 
 def facts() -> dict:

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import asdict
 
 import environments
-from table import Row, Side
+from rows import Row, Side
 
 WORKER = environments.ROOT / "benchmarks" / "worker.py"
 
@@ -47,7 +47,7 @@ class Worker:
         return json.loads(line)
 
     def run(self, steps: int) -> dict[str, float]:
-        """Seconds per step, as `{"cpu", "wall"}`."""
+        """What the workload measures: seconds per step as `{"cpu", "wall"}`, or bytes."""
         self._send({"steps": steps})
         return self.answer()
 
@@ -68,8 +68,9 @@ def measure(row: Row, rounds: int | None = None, only: str | None = None) -> dic
 
     Returns:
         Plain data: `{"name", "what", "rounds", "ours", "other", "cpu_ratio",
-        "cpu_ratio_quartiles", "wall_ratio", "reach", "aim", "reached"}`; a side is
-        `{"library", "options", "cpu", "wall"}` in seconds per step, or None.
+        "cpu_ratio_quartiles", "wall_ratio", "reach", "aim", "figure", "reached"}`; a
+        side is `{"library", "options", "cpu", "wall"}` in seconds per step, or None.
+        Where bytes are measured, "bytes" stands in place of "cpu" and "wall".
 
     Raises:
         RuntimeError: a worker died, or the two sides computed different numbers.
@@ -103,31 +104,35 @@ def _must_agree(row: Row, ours: list[float], other: list[float]) -> None:
         if not abs(a - b) <= row.agree * max(abs(a), abs(b)):
             raise RuntimeError(
                 f"{row.name}: the two sides compute different numbers, so their times "
-                f"do not compare.\n  larqlite: {ours}\n  larq:     {other}\n"
+                f"do not compare.\n  {row.ours.library}: {ours}\n"
+                f"  {row.other.library}: {other}\n"
                 f"  Allowed is a relative difference of {row.agree}."
             )
 
 
-def _result(row: Row, sides: dict[str, Side], times: dict[str, list[dict]]) -> dict:
+def _result(row: Row, sides: dict[str, Side], measured: dict[str, list[dict]]) -> dict:
     result: dict = {"name": row.name, "what": row.what, "steps": row.steps}
-    result["rounds"] = len(next(iter(times.values())))
+    first = next(iter(measured.values()))
+    kinds = list(first[0])
+    result["rounds"] = len(first)
     for key in ("ours", "other"):
         result[key] = sides.get(key) and {
             **asdict(sides[key]),
-            **{kind: _median(times[key], kind) for kind in ("cpu", "wall")},
+            **{kind: _median(measured[key], kind) for kind in kinds},
         }
-    result.update(reach=row.reach, aim=row.aim, reached=None)
+    result.update(reach=row.reach, aim=row.aim, figure=row.figure, reached=None)
     figure = None
     if len(sides) == 2:
+        for kind in kinds:
+            result[f"{kind}_ratio"] = result["ours"][kind] / result["other"][kind]
         pairs = [
-            a["cpu"] / b["cpu"]
-            for a, b in zip(times["ours"], times["other"], strict=True)
+            a[row.figure] / b[row.figure]
+            for a, b in zip(measured["ours"], measured["other"], strict=True)
         ]
-        figure = result["cpu_ratio"] = result["ours"]["cpu"] / result["other"]["cpu"]
-        result["wall_ratio"] = result["ours"]["wall"] / result["other"]["wall"]
-        result["cpu_ratio_quartiles"] = _quartiles(pairs)
+        figure = result[f"{row.figure}_ratio"]
+        result[f"{row.figure}_ratio_quartiles"] = _quartiles(pairs)
     elif row.other is None:
-        figure = result["ours"]["cpu"]
+        figure = result["ours"][row.figure]
     if figure is not None:
         result["reached"] = figure <= row.reach
     return result

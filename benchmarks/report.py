@@ -8,16 +8,19 @@ from rich.table import Table
 
 
 def show(results: list[dict], machine: dict) -> None:
-    """Print the machine and one line per result, times in milliseconds of CPU."""
+    """Print the machine and one line per result."""
     console = Console(width=None if Console().is_terminal else 140)
     console.print(
         f"{machine['processor']}, {machine['cpus']} CPUs, threads {machine['threads']}, "
         f"{machine['packages']}, Python {machine['python']}",
         highlight=False,
     )
-    table = Table(caption="CPU time of the whole process, medians over rounds")
+    table = Table(
+        caption="Milliseconds of CPU of the whole process (of the clock where the line "
+        "says so), medians over rounds"
+    )
     table.add_column("what")
-    for name in ("ours ms", "other ms", "ratio", "quartiles", "wall", "reach", ""):
+    for name in ("ours", "other", "ratio", "quartiles", "wall", "reach", ""):
         table.add_column(name, justify="right", no_wrap=True)
     for result in results:
         table.add_row(*_cells(result))
@@ -39,24 +42,33 @@ def keep(
 
 
 def _cells(result: dict) -> list[str]:
-    ours, other = result["ours"], result["other"]
-    low, high = result.get("cpu_ratio_quartiles", (None, None))
+    figure = result.get("figure", "cpu")
+    low, high = result.get(f"{figure}_ratio_quartiles", (None, None))
     verdict = {True: "reached", False: "missed", None: ""}[result["reached"]]
-    reach = f"{result['reach']:.2f}"
-    if other is None and result["reached"] is not None:
+    reach = f"{result['reach']:.3g}"
+    if result["other"] is None and result["reached"] is not None:
         reach = f"{result['reach'] * 1e3:.0f} ms"
     if result["aim"]:
-        reach += f" (aim {result['aim']:.2f})"
+        reach += f" (aim {result['aim']:.3g})"
     return [
         result["what"],
-        _number(ours and ours["cpu"] * 1e3, ".1f"),
-        _number(other and other["cpu"] * 1e3, ".1f"),
-        _number(result.get("cpu_ratio"), ".3f"),
+        _amount(result["ours"], figure),
+        _amount(result["other"], figure),
+        _number(result.get(f"{figure}_ratio"), ".3f"),
         f"{low:.3f}-{high:.3f}" if low is not None else "-",
         _number(result.get("wall_ratio"), ".3f"),
         reach,
         verdict,
     ]
+
+
+def _amount(side: dict | None, figure: str) -> str:
+    if side is None:
+        return "-"
+    if figure == "bytes":
+        return f"{side['bytes'] / 1e6:.2f} MB"
+    milliseconds = side[figure] * 1e3
+    return f"{milliseconds:.1f}" if milliseconds >= 10 else f"{milliseconds:.3f}"
 
 
 def _number(value: float | None, form: str) -> str:

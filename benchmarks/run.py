@@ -1,18 +1,22 @@
 """The driver: `python benchmarks/run.py [ROW ...]` measures rows and prints a table.
 
-A peer's side runs in an environment of its own, `.venv-bench-larq` or
-`.venv-bench-tfmot`, which is created when a row first needs it. Figures are CPU time of
+A peer's side runs in an environment of its own, `.venv-bench-larq` for example, which is
+created when a row first needs it. Figures are CPU time of
 the worker process (all its threads), not wall time: other work on the machine then
 disturbs little.
 """
 
 import argparse
 import json
+import os
 import pathlib
 import sys
+import tempfile
 
+import engines
 import machine
 import report
+from environments import ENVIRONMENTS
 from measure import measure
 from table import ROWS
 
@@ -28,17 +32,19 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no row named {', '.join(unknown)}; the rows: {', '.join(rows)}")
     if options.list:
         for row in ROWS:
-            print(f"{row.name:24} {row.what}; reach {row.reach}")
+            print(f"{row.name:30} {row.what}; reach {row.reach:.3g}")
         return 0
     facts = machine.facts()
     results, failed = [], False
-    for name in options.rows or rows:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        try:
-            results.append(measure(rows[name], options.rounds, options.only))
-        except RuntimeError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            failed = True
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[engines.FOLDER] = folder  # rows share the files of their networks
+        for name in options.rows or rows:
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            try:
+                results.append(measure(rows[name], options.rounds, options.only))
+            except RuntimeError as error:
+                print(f"{name}: {error}", file=sys.stderr)
+                failed = True
     if options.json:
         print(json.dumps({"results": results, "machine": facts}, indent=1))
     else:
@@ -57,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, help="rounds in place of the row's own")
     parser.add_argument(
         "--only",
-        choices=("larqlite", "larq", "tfmot"),
+        choices=("larqlite", *ENVIRONMENTS),
         help="run this library's sides alone",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, no table")

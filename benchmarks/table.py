@@ -1,49 +1,7 @@
 """The benchmarks: what each row times, on which two sides, and what it has to reach."""
 
-from dataclasses import dataclass, field
-
-
-@dataclass(frozen=True)
-class Side:
-    """One worker process: a library and the options of the row's workload.
-
-    Args:
-        library: "larqlite", "larq" or "tfmot", each in an environment of its own.
-        options: keyword arguments of the workload's `prepare`.
-    """
-
-    library: str
-    options: dict = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table.
-
-    Args:
-        name: what `run.py NAME` calls it.
-        what: the line in words.
-        workload: module in `workloads/`.
-        ours: the measured side.
-        other: the side it is compared with, or None for a time in seconds.
-        reach: the largest ratio `ours / other` (or seconds) that is good enough.
-        aim: the ratio hoped for, where it differs.
-        steps: steps per round and side.
-        rounds: rounds; each runs both sides once.
-        agree: largest relative difference between the sides' checked numbers, or
-            None where they compute something different.
-    """
-
-    name: str
-    what: str
-    workload: str
-    ours: Side
-    other: Side | None
-    reach: float
-    aim: float | None = None
-    steps: int = 1
-    rounds: int = 15
-    agree: float | None = 1e-3
+from rows import Row, Side
+from table_deployed import DEPLOYED
 
 
 def _against_larq(name: str, what: str, workload: str, *, options=None, **row) -> Row:
@@ -198,4 +156,5 @@ ROWS = (
         rounds=7,
         agree=None,
     ),
+    *DEPLOYED,
 )

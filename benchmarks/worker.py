@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import sys
+from dataclasses import asdict
 
 THREADS = {"intra_op": 2, "inter_op": 1}
 WARM_UP_STEPS = 2
@@ -24,8 +25,8 @@ def main() -> None:
         workload.step()
     print(json.dumps({"check": workload.check()}), file=answers)
     while line := sys.stdin.readline().strip():
-        times = workload.measure(json.loads(line)["steps"])
-        print(json.dumps({"cpu": times.cpu, "wall": times.wall}), file=answers)
+        measured = workload.measure(json.loads(line)["steps"])
+        print(json.dumps(asdict(measured)), file=answers)
 
 
 def _prepare(order: dict):

@@ -14,6 +14,13 @@ class Times:
 
 
 @dataclass(frozen=True)
+class Bytes:
+    """A size: of a file, or of the memory that a process has."""
+
+    bytes: float
+
+
+@dataclass(frozen=True)
 class Workload:
     """A step to repeat, and numbers that must agree between the two sides.
 
@@ -25,8 +32,8 @@ class Workload:
     step: Callable[[], None]
     check: Callable[[], list[float]] = list
 
-    def measure(self, steps: int) -> Times:
-        """Seconds per step over `steps` steps."""
+    def measure(self, steps: int) -> Times | Bytes:
+        """Seconds per step over `steps` steps; a subclass may measure something else."""
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in range(steps):
             self.step()

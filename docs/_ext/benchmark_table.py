@@ -13,7 +13,7 @@ HEADER = ("what", "ours", "other side", "ratio", "quartiles", "to reach")
 
 
 def table_of(results: list[dict]) -> str:
-    """The rows as a Markdown table, times in milliseconds of CPU."""
+    """The rows as a Markdown table, times in milliseconds of CPU where it says no more."""
     rows = [HEADER, ("---", *["---:"] * (len(HEADER) - 1)), *map(_cells, results)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -33,25 +33,31 @@ def machines_of(results: list[dict]) -> list[str]:
 
 
 def _cells(result: dict) -> tuple[str, ...]:
-    low, high = result.get("cpu_ratio_quartiles", (None, None))
-    ratio = result.get("cpu_ratio")
-    goal = f"{result['reach']:.2f}"
+    figure = result.get("figure", "cpu")
+    low, high = result.get(f"{figure}_ratio_quartiles", (None, None))
+    ratio = result.get(f"{figure}_ratio")
+    goal = f"{result['reach']:.3g}"
     if result["other"] is None:
         goal = f"{1e3 * result['reach']:.0f} ms"
     return (
         result["what"],
-        _milliseconds(result["ours"]),
-        _milliseconds(result["other"]),
+        _amount(result["ours"], figure),
+        _amount(result["other"], figure),
         "–" if ratio is None else f"{ratio:.3f}",
         "–" if low is None else f"{low:.3f} to {high:.3f}",
         f"{goal} ({'reached' if result['reached'] else 'missed'})",
     )
 
 
-def _milliseconds(side: dict | None) -> str:
+def _amount(side: dict | None, figure: str) -> str:
     if side is None:
         return "–"
-    return f"{1e3 * side['cpu']:.1f} ms ({side['library']})"
+    library = side["options"].get("engine", side["library"])
+    if figure == "bytes":
+        return f"{side['bytes'] / 1e6:.2f} MB ({library})"
+    milliseconds = 1e3 * side[figure]
+    digits = 1 if milliseconds >= 10 else 3
+    return f"{milliseconds:.{digits}f} ms ({library})"
 
 
 class BenchmarkTable(SphinxDirective):

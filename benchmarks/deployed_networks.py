@@ -1,0 +1,96 @@
+"""The networks that are run after training: single layers, the zoo's, a float twin."""
+
+import importlib
+
+import networks
+import numpy as np
+import tf_keras
+from inputs import STAGES
+
+layers = tf_keras.layers
+ZOO = {"BiRealNet": "literature", "BinaryResNetE18": "literature", "QuickNet": "sota"}
+
+
+def build(name: str) -> tf_keras.Model:
+    """A network with seeded weights and statistics of batches.
+
+    Args:
+        name: a model of the zoo; "layer:56x56x64:0" for a 3x3 binary convolution of this
+            size with borders of 0 (or of +1), and a normalization; "float_twin" for
+            BiRealNet's float network.
+    """
+    kind, *rest = name.split(":")
+    model = _BUILDERS[kind](*rest) if kind in _BUILDERS else _zoo(kind)
+    networks.set_seeded_weights(model)
+    _set_statistics(model)
+    return model
+
+
+def binary_layer(stage: str, pad_value: str) -> tf_keras.Model:
+    """Floats in, binarized, convolved with binary weights, normalized, floats out."""
+    import larqlite as lq
+
+    size, channels = STAGES[stage]
+    inputs = layers.Input((size, size, channels))
+    x = lq.layers.QuantConv2D(
+        *(channels, 3),
+        padding="same",
+        pad_values=float(pad_value),
+        input_quantizer="ste_sign",
+        kernel_quantizer="ste_sign",
+        kernel_constraint="weight_clip",
+        use_bias=False,
+    )(inputs)
+    return tf_keras.Model(inputs, layers.BatchNormalization()(x))
+
+
+def float_twin() -> tf_keras.Model:
+    """BiRealNet with float convolutions of the same shapes, and ReLU for sign.
+
+    ReLU stands behind the normalization: TFLite computes it with the convolution then.
+    """
+    x = inputs = layers.Input((224, 224, 3))
+    x = layers.Conv2D(64, 7, strides=2, padding="same", use_bias=False)(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.MaxPooling2D(3, strides=2, padding="same")(x)
+    for filters in (64, 128, 256, 512):
+        for i in range(4):
+            shortcut, strides = x, 1
+            if i == 0 and filters > 64:
+                strides = 2
+                shortcut = layers.AveragePooling2D(2, padding="same")(shortcut)
+                shortcut = layers.Conv2D(filters, 1, use_bias=False)(shortcut)
+                shortcut = layers.BatchNormalization()(shortcut)
+            x = layers.Conv2D(
+                filters, 3, strides=strides, padding="same", use_bias=False
+            )(x)
+            x = layers.ReLU()(layers.BatchNormalization()(x))
+            x = layers.Add()([x, shortcut])
+    x = layers.GlobalAveragePooling2D()(x)
+    return tf_keras.Model(inputs, layers.Dense(1000, activation="softmax")(x))
+
+
+def _zoo(name: str) -> tf_keras.Model:
+    module = importlib.import_module(f"larqlite_zoo.{ZOO[name]}")
+    return getattr(module, name)(weights=None)
+
+
+def _set_statistics(model: tf_keras.Model) -> None:
+    rng = np.random.default_rng(2)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            values = []
+            for weight in layer.weights:
+                is_scale = weight.name.rpartition("/")[2].startswith(
+                    ("gamma", "moving_v")
+                )
+                drawn = (
+                    rng.uniform(0.5, 1.5, weight.shape)
+                    if is_scale
+                    else rng.normal(0, 0.3, weight.shape)
+                )
+                values.append(drawn.astype("float32"))
+            layer.set_weights(values)
+
+
+_BUILDERS = {"layer": binary_layer, "float_twin": float_twin}
