@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import tf_keras
 
-import larqlite as lq
 from larqlite.deploy.converters._norm import normalization_factors
 from larqlite.errors import UnsupportedLayerError
 from tests.deploy.keras_and_file import (
@@ -133,58 +132,6 @@ def test_a_layer_is_the_same_however_its_input_is_stored(name, order):
     assert_same(sequential(shape, *before, make()))
 
 
-MERGES = {
-    "Add": layers.Add,
-    "Subtract": layers.Subtract,
-    "Multiply": layers.Multiply,
-    "Average": layers.Average,
-    "Maximum": layers.Maximum,
-    "Minimum": layers.Minimum,
-    "Concatenate": layers.Concatenate,
-    "Concatenate rows": lambda: layers.Concatenate(axis=1),
-}
-
-
-@pytest.mark.parametrize("name", MERGES)
-def test_a_merge_of_tensors_stored_in_different_orders(name):
-    first, second = tf_keras.Input(IMAGE), tf_keras.Input(IMAGE)
-    for one in (first, layers.MaxPooling2D(1)(first)):
-        merged = MERGES[name]()([one, second])
-        assert_same(tf_keras.Model([first, second], merged))
-
-
-@pytest.mark.parametrize("cls", [layers.Add, layers.Average, layers.Maximum])
-def test_a_merge_of_three_tensors(cls):
-    inputs = [tf_keras.Input(IMAGE) for _ in range(3)]
-    assert_same(tf_keras.Model(inputs, cls()(inputs)))
-
-
-@pytest.mark.parametrize("narrow", [(1, 1, 6), (6,), (4, 1, 1), (4, 5, 1)])
-def test_a_merge_stretches_axes_of_one_element_and_adds_missing_ones(narrow):
-    wide, small = tf_keras.Input(IMAGE), tf_keras.Input(narrow)
-    for cls in (layers.Multiply, layers.Add):
-        merged = cls()([layers.MaxPooling2D(1)(wide), small])
-        assert_same(tf_keras.Model([wide, small], merged))
-
-
-@pytest.mark.parametrize(
-    ("left", "right", "axes", "normalize"),
-    [
-        ((6,), (6,), 1, False),
-        ((6,), (6,), -1, True),
-        ((4, 6), (6,), (2, 1), False),
-        ((6,), (6, 4), 1, False),
-        ((4, 6), (5, 6), 2, True),
-        ((6, 4), (5, 6), (1, 2), False),
-        ((6, 4), (6, 5), 1, False),
-    ],
-)
-def test_a_dot_product(left, right, axes, normalize):
-    inputs = [tf_keras.Input(left), tf_keras.Input(right)]
-    model = tf_keras.Model(inputs, layers.Dot(axes, normalize=normalize)(inputs))
-    assert_same(model)
-
-
 def test_an_embedding_looks_up_the_rows_that_keras_does():
     model = sequential((5,), layers.Embedding(10, 4))
     ids = np.array([[0, 9, 3.7, 1, 1], [2, 2, 5, 8, 0.2]], np.float32)
@@ -218,40 +165,6 @@ def test_a_pixel_and_a_channel_are_reshaped_without_a_transpose():
         sequential((6, 6, 2), layers.Conv2D(8, 6), layers.Flatten(), layers.Dense(3))
     )
     assert ops == ["Transpose", "Conv", "Reshape", "Gemm"]
-
-
-def test_a_layer_that_is_used_twice_is_stored_once():
-    """On tensors that are stored in different orders, too."""
-    image = tf_keras.Input((4, 5, 3))
-    shared = [
-        layers.Dense(3, activation="relu"),
-        layers.BatchNormalization(),
-        layers.PReLU(),
-        lq.layers.RPReLU(),
-        layers.LayerNormalization(axis=[2, 3]),
-    ]
-    one, other = image, layers.MaxPooling2D(1)(image)
-    for layer in shared:
-        one, other = layer(one), layer(other)
-    model = with_random_weights(tf_keras.Model(image, layers.Add()([one, other])))
-    assert_same(model)
-
-
-def test_a_nested_model_that_is_used_twice():
-    block = tf_keras.Sequential(
-        [tf_keras.Input((6, 6, 3)), layers.Conv2D(3, 3, padding="same"), layers.ReLU()],
-        name="block",
-    )
-    image = tf_keras.Input((6, 6, 3))
-    outputs = layers.Subtract()([block(block(image)), image])
-    assert_same(with_random_weights(tf_keras.Model(image, outputs)))
-
-
-def test_several_outputs_one_of_them_an_input():
-    image = tf_keras.Input((4, 4, 2), name="image")
-    features = layers.Conv2D(3, 3)(image)
-    model = tf_keras.Model(image, [image, features, layers.Flatten()(features)])
-    assert_same(with_random_weights(model))
 
 
 @tf_keras.saving.register_keras_serializable(package="test")
