@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from larqlite_runtime._wire import DAMAGED, decode
 
 MAX_BYTES = (2 << 30) - 1  # of a file; the format has no larger ones
 IR_VERSIONS = range(8, 12)
+LAYERS = "larqlite.layers"  # the metadata that describes each packed layer
 
 
 def read(
@@ -175,6 +177,15 @@ def _metadata(entries: Iterable[dict]) -> dict[str, str]:
         if key in result:
             raise ModelFileError(f"its metadata has {quoted(key)} twice" + DAMAGED)
         result[key] = item.get("value", "")
+    try:
+        layers = json.loads(result.get(LAYERS, "[]"))
+    except (ValueError, RecursionError):
+        layers = None
+    if not isinstance(layers, list) or not all(isinstance(x, dict) for x in layers):
+        raise ModelFileError(
+            f"its metadata {quoted(LAYERS)} is no list of descriptions in JSON"
+            + DAMAGED
+        )
     return result
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from larqlite_runtime._errors import ModelFileError
 from larqlite_runtime._graph import PACKED, Graph, Node
 from larqlite_runtime._operators import OPERATORS, REQUIRED, Attribute, Call, Operator
-from larqlite_runtime._operators._call import MAX_RANK, size
+from larqlite_runtime._operators._call import size
+from larqlite_runtime._tensors import MAX_RANK
 from larqlite_runtime._text import quoted, shape_text
 
 MAX_VALUES = 1 << 40  # of one tensor; far beyond any budget

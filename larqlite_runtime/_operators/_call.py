@@ -12,13 +12,13 @@ import numpy as np
 from larqlite_runtime._errors import ModelFileError
 from larqlite_runtime._graph import Graph, Node, Shape
 from larqlite_runtime._operators._attributes import Attribute
+from larqlite_runtime._tensors import MAX_RANK
 from larqlite_runtime._text import quoted, shape_text
 
 WRITE_AGAIN = (
     "the file is damaged or not written by larqlite: write it again with "
     "`lq.deploy.export(model, path)`."
 )
-MAX_RANK = 8
 
 # What a node gives out: a shape and a dtype for each output.
 Results = list[tuple[Shape, np.dtype]]

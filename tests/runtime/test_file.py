@@ -288,6 +288,13 @@ def test_metadata_is_text_by_name():
     refused(model, '"larqlite.version" twice')
 
 
+@pytest.mark.parametrize("text", ["", "{", "{}", "[1]", "null", "[" * 100_000])
+def test_descriptions_of_layers_must_be_json(text):
+    model = files.binary_block()
+    helper.set_model_props(model, {"larqlite.layers": text})
+    refused(model, '"larqlite.layers" is no list')
+
+
 @pytest.mark.parametrize(
     "op", ["If", "Loop", "Scan", "NonZero", "Einsum", "BConv4D", ""]
 )
