@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
-from hypothesis import assume, given, settings, strategies as st
+from hypothesis import assume, given, reject, settings, strategies as st
 
 import larqlite as lq
 from tests.deploy.geometries import built, convolutions
@@ -56,14 +57,22 @@ def test_sums_of_small_integers_equal_those_of_keras_bit_for_bit(
         quantizers = zip(ROLES.get(kind, ["kernel_quantizer"]), kernels, strict=False)
         arguments |= {"input_quantizer": input_quantizer, **dict(quantizers)}
         model, x = built(cls, arguments, shape)
-        assume(0 not in model.output_shape[1:])
-        expected = model(x).numpy()
+        expected = in_keras(model, x)
         report, found, _ = in_file(model, x, folder)
         np.testing.assert_array_equal(found["layer"], expected)
         if not (input_quantizer == "ste_heaviside" and pads_with_minus(arguments)):
             assert report.packed[0].operation[0] in "BT"
 
     check()
+
+
+def in_keras(model, x) -> np.ndarray:
+    """What Keras computes, where it can: not every crop of a transposed convolution."""
+    assume(0 not in model.output_shape[1:])
+    try:
+        return model(x).numpy()
+    except tf.errors.OpError:
+        reject()
 
 
 def pads_with_minus(arguments: dict) -> bool:
@@ -132,9 +141,8 @@ def test_accumulators_are_the_integer_sums_that_keras_finds_in_float64(
         role = ROLES.get(kind, ["kernel_quantizer"])[0]
         arguments |= {"input_quantizer": lq.quantizers.DoReFa(bits), role: quantizer()}
         model, x = built(cls, arguments, shape)
-        assume(0 not in model.output_shape[1:])
+        expected = in_keras(model, x)
         _, found, inner = in_file(model, x, folder)
-        expected = model(x).numpy()
         largest = max(abs(expected).max(), 1e-3)
         np.testing.assert_allclose(
             found["layer"] / largest, expected / largest, atol=2e-6
@@ -145,7 +153,9 @@ def test_accumulators_are_the_integer_sums_that_keras_finds_in_float64(
         quantized, sums = map(channels_last, inner)
         kernel = to_integers(model.layers[0].quantized_weight().numpy())
         unit = max(np.gcd.reduce(kernel.astype(int), axis=None), 1)
-        expected = in_float64(model.layers[0], np.rint(steps * quantized), kernel / unit)
+        expected = in_float64(
+            model.layers[0], np.rint(steps * quantized), kernel / unit
+        )
         np.testing.assert_array_equal(sums, expected)
 
     check()
@@ -242,11 +252,11 @@ def test_sums_that_float32_cannot_hold_are_not_called_integers(tmp_path):
             "kernel_quantizer": lq.quantizers.NoOp(precision=8),
             "kernel_initializer": tf_keras.initializers.Constant(127.0),
         },
-        (600,),
+        (800,),
     )
     kernel = model.layers[0].kernel
-    kernel.assign(np.where(np.arange(1200).reshape(600, 2) % 7, 127.0, 1.0))
+    kernel.assign(np.where(np.arange(1600).reshape(800, 2) % 7, 127.0, 1.0))
     report, found, _ = in_file(model, x, tmp_path)
-    assert 255 * 127 * 600 > 2**24
+    assert 255 * 127 * 800 * 6 // 7 > 2**24
     assert report.packed[0].operation == "float"
     np.testing.assert_allclose(found["layer"], model(x), rtol=1e-5)
