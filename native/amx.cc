@@ -197,7 +197,7 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kAmx = {load, depthwise, pool, mean, conv, apply, peak, &kBytes};
+extern const Kernels kAmx = {load, depthwise, pool, mean, conv, conv_float, apply, peak, &kBytes};
 }
 
 LARQLITE_TARGET_END

@@ -1,11 +1,11 @@
-// Kernels for CPUs with AVX2: ones are counted by table look-up of four bits at a time.
+// Kernels for CPUs with AVX2 and FMA: ones are counted by table look-up of four bits at a time.
 #include "kernels.h"
 #include "target.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-LARQLITE_TARGET_BEGIN("avx2")
+LARQLITE_TARGET_BEGIN("avx2,fma")
 
 namespace {
 
@@ -33,8 +33,12 @@ inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* 
 }
 
 inline int32_t vectors_for(int64_t, int32_t) { return 1; }
+constexpr int kFloatPixels = 6;  // of a tile of a float convolution
+inline int32_t float_vectors_for(int64_t, int32_t) { return 1; }
+
 struct Tile;
 void conv_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+void float_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 
 }  // namespace
 
@@ -166,6 +170,40 @@ void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
   }
 }
 
+// P pixels, 16 channels.
+template <int P>
+void float_core(const Tile& tile) {
+  const int64_t pixel = tile.step->input.pixel;
+  __m256 sums[P][2];
+  for (int p = 0; p < P; ++p) sums[p][0] = sums[p][1] = _mm256_setzero_ps();
+  const float* w = tile.number_weights;
+  for (int64_t t = 0; t < tile.tap_count; ++t) {
+    const float* x = tile.numbers + tile.taps[t];
+    for (int64_t k = 0; k < tile.run; ++k, w += larqlite::kLanes) {
+      const __m256 w0 = _mm256_loadu_ps(w), w1 = _mm256_loadu_ps(w + 8);
+#pragma GCC unroll 6
+      for (int p = 0; p < P; ++p) {
+        const __m256 v = _mm256_set1_ps(x[k + p * pixel]);
+        sums[p][0] = _mm256_fmadd_ps(v, w0, sums[p][0]);
+        sums[p][1] = _mm256_fmadd_ps(v, w1, sums[p][1]);
+      }
+    }
+  }
+  for (int p = 0; p < P; ++p) {
+    Value v[larqlite::kLanes];
+    _mm256_storeu_ps(&v[0].real, sums[p][0]);
+    _mm256_storeu_ps(&v[8].real, sums[p][1]);
+    finish_values(tile, p, v);
+  }
+}
+
+void float_tile(const Tile& tile, int32_t pixels, int32_t) {
+  using Core = void (*)(const Tile&);
+  static const Core kCores[6] = {float_core<1>, float_core<2>, float_core<3>,
+                                 float_core<4>, float_core<5>, float_core<6>};
+  kCores[pixels - 1](tile);
+}
+
 double peak(int64_t rounds) {
   __m256i bytes[12], sums = _mm256_setzero_si256();
   for (int i = 0; i < 12; ++i) bytes[i] = _mm256_setzero_si256();
@@ -187,7 +225,7 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kAvx2 = {load, depthwise, pool, mean, conv, apply, peak, nullptr};
+extern const Kernels kAvx2 = {load, depthwise, pool, mean, conv, conv_float, apply, peak, nullptr};
 }
 
 LARQLITE_TARGET_END

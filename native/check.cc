@@ -61,7 +61,7 @@ struct Checker {
   bool is_sum_of_bits() const { return step.kind == LQ_CONV || step.kind == LQ_DEPTHWISE; }
 
   Failed run() const {
-    if (step.kind < LQ_LOAD || step.kind > LQ_MEAN) return kKind;
+    if (step.kind < LQ_LOAD || step.kind > LQ_CONV_FLOAT) return kKind;
     if (!size(batch) || !size(step.depth) || !size(step.height) || !size(step.width) ||
         !size(step.channels) || !size(step.kernel_d, kMostTaps) ||
         !size(step.kernel_h, kMostTaps) || !size(step.kernel_w, kMostTaps) || taps() > kMostTaps)
@@ -72,10 +72,24 @@ struct Checker {
     if (!strides(step.input) || !fits(step.tap_depth) || !fits(step.tap_row) ||
         !fits(step.tap_pixel))
       return kView;
-    Failed failed = is_sum_of_bits()       ? sums()
-                    : step.kind == LQ_LOAD ? load()
-                    : step.kind == LQ_MEAN ? mean()
-                                           : pool();
+    Failed failed = kNone;
+    switch (step.kind) {
+      case LQ_CONV:
+      case LQ_DEPTHWISE:
+        failed = sums();
+        break;
+      case LQ_CONV_FLOAT:
+        failed = float_sums();
+        break;
+      case LQ_LOAD:
+        failed = load();
+        break;
+      case LQ_MEAN:
+        failed = mean();
+        break;
+      default:
+        failed = pool();
+    }
     if (failed != kNone) return failed;
     bool integers = is_sum_of_bits();
     for (int32_t i = 0; i < step.op_count; ++i) {
@@ -153,6 +167,17 @@ struct Checker {
     const int64_t size_of_weights = lq_weights_size(&step);
     if (size_of_weights < 0 || !holds(step.weights, Wide{size_of_weights} / 4)) return kWeights;
     return classes();
+  }
+
+  Failed float_sums() const {
+    if (!size(step.in_channels) || step.groups != 1) return kWindow;
+    const Wide last =
+        reach(step.input, step.in_channels) + Wide{step.kernel_d - 1} * step.tap_depth +
+        Wide{step.kernel_h - 1} * step.tap_row + Wide{step.kernel_w - 1} * step.tap_pixel;
+    if (!holds(step.input.buffer, last)) return kView;
+    const int64_t size_of_weights = lq_weights_size(&step);
+    return size_of_weights >= 0 && holds(step.weights, Wide{size_of_weights} / 4) ? kNone
+                                                                                  : kWeights;
   }
 
   // The largest class of `count` places, or -1 if one is negative.
@@ -238,6 +263,8 @@ extern "C" int64_t lq_weights_size(const lq_step* step) {
   else if (step->kind == LQ_DEPTHWISE)
     words =
         Wide{step->multiplier} * step->weight_planes * taps * larqlite::words_of(step->in_channels);
+  else if (step->kind == LQ_CONV_FLOAT)
+    words = Wide{larqlite::blocks_of(step->channels)} * taps * step->in_channels * larqlite::kLanes;
   if (words <= 0 || words > (int64_t{1} << 40)) return -1;
   return static_cast<int64_t>(words) * 4;
 }

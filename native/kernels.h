@@ -48,9 +48,10 @@ struct Kernels {
   void (*depthwise)(const Block& block, Value* values);
   void (*pool)(const Block& block, Value* values);
   void (*mean)(const Block& block, Value* values);
-  // This one also does the step's first operations, where it can, while values are in
-  // registers; it returns how many.
+  // These also do the step's first operations, where they can, while values are in
+  // registers; they return how many.
   int32_t (*conv)(const Block& block, Value* values);
+  int32_t (*conv_float)(const Block& block, Value* values);
   // Passes the block's values through the operations of the step from the given one on.
   void (*apply)(const Block& block, Value* values, int32_t first);
   // Executes about `rounds` x 1000 x 12 xor + popcount + add; returns one-bit products.

@@ -73,6 +73,7 @@ enum {
   LQ_POOL_AVERAGE = 5,         // v * the number of values in the window (borders left out)
   LQ_POOL_AVERAGE_PADDED = 6,  // the same, divided by the whole window
   LQ_MEAN = 7,                 // over all pixels of a float image: one row of one pixel
+  LQ_CONV_FLOAT = 8,           // sums of products of floats, one group
 };
 
 typedef struct {
@@ -87,7 +88,7 @@ typedef struct {
   // first pixel lies. The strides of the view are those from one output position to the next
   // (for pooling: stride of the window x stride of the tensor; for LQ_MEAN of the tensor).
   // LQ_CONV, LQ_DEPTHWISE: a tensor of bits with its borders; `input.offset` is where the
-  // first tap of output position 0 lies.
+  // first tap of output position 0 lies. LQ_CONV_FLOAT: the same of a float tensor.
   lq_view input;
   // From one tap of the window to the next (dilation x stride of the tensor).
   int64_t tap_depth, tap_row, tap_pixel;
@@ -101,7 +102,7 @@ typedef struct {
   // LQ_CONV, LQ_DEPTHWISE:
   int32_t groups;        // LQ_CONV: channels / groups come out of each
   int32_t words;         // LQ_CONV: words of one plane of one group of an input pixel
-  int32_t in_channels;   // LQ_DEPTHWISE: channels of the input
+  int32_t in_channels;   // LQ_DEPTHWISE, LQ_CONV_FLOAT: channels of the input
   int32_t multiplier;    // LQ_DEPTHWISE: channels = in_channels * multiplier
   int32_t input_planes;  // plane p of an input pixel begins at word p * groups * words
   int32_t weight_planes;
@@ -131,7 +132,7 @@ int32_t lq_supports(int32_t isa);
 // instruction set: uint32 [group][block of 16 channels][plane][tap][word][16], taps in the
 // order depth, row, column, channels beyond the last 0. LQ_DEPTHWISE: uint32
 // [multiplier][plane][tap][ceil(in_channels / 32)]; channel c * multiplier + m of the output
-// reads channel c.
+// reads channel c. LQ_CONV_FLOAT: float [block of 16 channels][tap][in_channels][16].
 int64_t lq_weights_size(const lq_step* step);
 
 // 0 if every address that the step touches for `batch` images lies in its buffers and all

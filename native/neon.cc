@@ -29,8 +29,12 @@ inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* 
 }
 
 inline int32_t vectors_for(int64_t, int32_t) { return 1; }
+constexpr int kFloatPixels = 4;  // of a tile of a float convolution
+inline int32_t float_vectors_for(int64_t, int32_t) { return 1; }
+
 struct Tile;
 void conv_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+void float_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 
 }  // namespace
 
@@ -101,6 +105,8 @@ void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
   if (first < pixels) conv_core<1>(tile, first);
 }
 
+void float_tile(const Tile& tile, int32_t pixels, int32_t) { plain_float_tile(tile, pixels); }
+
 double peak(int64_t rounds) {
   uint8x16_t bytes[12];
   for (int i = 0; i < 12; ++i) bytes[i] = vdupq_n_u8(0);
@@ -120,6 +126,6 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kNeon = {load, depthwise, pool, mean, conv, apply, peak, nullptr};
+extern const Kernels kNeon = {load, depthwise, pool, mean, conv, conv_float, apply, peak, nullptr};
 }
 #endif

@@ -23,8 +23,12 @@ inline uint32_t popcount(uint32_t x) {
 }
 
 inline int32_t vectors_for(int64_t, int32_t) { return 1; }
+constexpr int kFloatPixels = 4;  // of a tile of a float convolution
+inline int32_t float_vectors_for(int64_t, int32_t) { return 1; }
+
 struct Tile;
 void conv_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+void float_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 
 }  // namespace
 
@@ -57,6 +61,8 @@ void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
   }
 }
 
+void float_tile(const Tile& tile, int32_t pixels, int32_t) { plain_float_tile(tile, pixels); }
+
 double peak(int64_t rounds) {
   uint32_t sums[larqlite::kLanes] = {}, words[larqlite::kLanes];
   for (int lane = 0; lane < larqlite::kLanes; ++lane) words[lane] = 77u * lane;
@@ -72,5 +78,5 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-const Kernels kPortable = {load, depthwise, pool, mean, conv, apply, peak, nullptr};
+const Kernels kPortable = {load, depthwise, pool, mean, conv, conv_float, apply, peak, nullptr};
 }

@@ -32,7 +32,8 @@ const Kernels* kernels_of(int32_t isa) {
       return &larqlite::kPortable;
 #if defined(__x86_64__)
     case 1:
-      return __builtin_cpu_supports("avx2") ? &larqlite::kAvx2 : nullptr;
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &larqlite::kAvx2
+                                                                             : nullptr;
     case 2:
       return has_avx512() ? &larqlite::kAvx512 : nullptr;
     case 4:
@@ -126,6 +127,9 @@ struct Work {
       case LQ_CONV:
         done = input_bytes ? kernels->bytes->conv(block, values) : kernels->conv(block, values);
         break;
+      case LQ_CONV_FLOAT:
+        done = kernels->conv_float(block, values);
+        break;
       case LQ_DEPTHWISE:
         kernels->depthwise(block, values);
         break;
@@ -144,8 +148,11 @@ void run_block(void* work, int64_t index) { static_cast<const Work*>(work)->run(
 // Images of one pixel become the pixels of one image, so that weights are read once.
 bool images_become_pixels(const lq_step& s) {
   if (static_cast<int64_t>(s.depth) * s.height * s.width != 1) return false;
-  if (s.kind != LQ_LOAD && s.kind != LQ_CONV && s.kind != LQ_DEPTHWISE) return false;
-  if (s.kind != LQ_LOAD && (s.row_class >= 0 || s.column_class >= 0)) return false;
+  if (s.kind == LQ_MEAN || s.kind == LQ_POOL_MAX || s.kind == LQ_POOL_AVERAGE ||
+      s.kind == LQ_POOL_AVERAGE_PADDED)
+    return false;
+  if ((s.kind == LQ_CONV || s.kind == LQ_DEPTHWISE) && (s.row_class >= 0 || s.column_class >= 0))
+    return false;
   for (int32_t i = 0; i < s.op_count; ++i)
     if (s.ops[i].kind == LQ_MULTIPLY_IMAGE) return false;
   return true;
@@ -230,11 +237,15 @@ void run_step(const lq_step& given, const lq_buffer* buffers, int32_t batch, int
     images = 1;
   }
   std::vector<int64_t> taps;
-  if (step.kind == LQ_CONV || step.kind == LQ_DEPTHWISE)
+  if (step.kind == LQ_CONV || step.kind == LQ_DEPTHWISE || step.kind == LQ_CONV_FLOAT) {
+    // Floats of taps side by side are read as those of one tap.
+    const bool runs = step.kind == LQ_CONV_FLOAT && step.tap_pixel == step.in_channels;
+    const int64_t columns = runs ? 1 : step.kernel_w;
     for (int64_t d = 0; d < step.kernel_d; ++d)
       for (int64_t h = 0; h < step.kernel_h; ++h)
-        for (int64_t w = 0; w < step.kernel_w; ++w)
+        for (int64_t w = 0; w < columns; ++w)
           taps.push_back(d * step.tap_depth + h * step.tap_row + w * step.tap_pixel);
+  }
   Work work = {&step, buffers, kernels, taps.data(), nullptr, nullptr, 0, 0, 0, 0, 0, 0};
   if (step.kind == LQ_CONV && kernels->bytes && kernels->bytes->takes(step)) {
     run_on_bytes(work, batch, threads);

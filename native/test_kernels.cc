@@ -234,8 +234,27 @@ float expected_pool(Case& c, const Place& at) {
   return total / static_cast<float>(n < 1 ? 1 : n);
 }
 
+// Halves times halves: every sum is exact in whatever order.
+float expected_conv(Case& c, const Place& at) {
+  const lq_step& s = c.step;
+  const float* x = c.floats(0) + at.image * s.input.image + at.depth * s.input.depth +
+                   at.row * s.input.row + at.pixel * s.input.pixel;
+  const float* w = c.floats(s.weights);
+  const int64_t taps = static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w;
+  float sum = 0;
+  for (int64_t t = 0; t < taps; ++t) {
+    const int64_t kw = t % s.kernel_w, kh = t / s.kernel_w % s.kernel_h,
+                  kd = t / s.kernel_w / s.kernel_h;
+    for (int64_t k = 0; k < s.in_channels; ++k)
+      sum += x[kd * s.tap_depth + kh * s.tap_row + kw * s.tap_pixel + k] *
+             w[((at.channel / 16 * taps + t) * s.in_channels + k) * 16 + at.channel % 16];
+  }
+  return sum;
+}
+
 float expected_float(Case& c, const Place& at) {
   const lq_step& s = c.step;
+  if (s.kind == LQ_CONV_FLOAT) return expected_conv(c, at);
   if (s.kind == LQ_LOAD)
     return c.floats(0)[at.image * s.input.image + at.depth * s.input.depth + at.row * s.input.row +
                        at.pixel * s.input.pixel + at.channel];
@@ -345,10 +364,10 @@ Case make_case(Random& random) {
   Case c;
   c.add(0);  // the input
   lq_step& s = c.step;
-  static const int32_t kKinds[] = {LQ_CONV, LQ_CONV,     LQ_CONV,         LQ_DEPTHWISE,
-                                   LQ_LOAD, LQ_POOL_MAX, LQ_POOL_AVERAGE, LQ_POOL_AVERAGE_PADDED,
-                                   LQ_MEAN};
-  s.kind = kKinds[random.between(0, 8)];
+  static const int32_t kKinds[] = {LQ_CONV, LQ_CONV,      LQ_CONV,         LQ_DEPTHWISE,
+                                   LQ_LOAD, LQ_POOL_MAX,  LQ_POOL_AVERAGE, LQ_POOL_AVERAGE_PADDED,
+                                   LQ_MEAN, LQ_CONV_FLOAT};
+  s.kind = kKinds[random.between(0, 9)];
   c.batch = static_cast<int32_t>(random.between(1, 3));
   const bool is_vector = s.kind == LQ_MEAN || random.chance(15);
   s.depth = is_vector || random.chance(80) ? 1 : 2;
@@ -376,6 +395,13 @@ Case make_case(Random& random) {
       add_pack(c, random, op);
     }
     c.ops.push_back(operation(LQ_TO_FLOAT));
+  } else if (s.kind == LQ_CONV_FLOAT) {
+    window(c, random, random.chance(20));
+    s.in_channels = static_cast<int32_t>(random.between(1, 40));
+    int64_t sizes[3];
+    c.memory[0].resize(input_of(c, s.in_channels, sizes));
+    for (size_t i = 0; i < c.memory[0].size(); ++i) c.floats(0)[i] = random.number();
+    s.weights = random_floats(c, random, static_cast<size_t>(lq_weights_size(&s) / 4));
   } else if (s.kind == LQ_LOAD) {
     int64_t sizes[3];
     c.memory[0].resize(input_of(c, s.channels, sizes));
