@@ -59,17 +59,12 @@ __all__ = [
     "variables",
 ]
 
-_IMPORTED_WHEN_USED = {
-    "datasets": "larqlite.datasets",
-    "deploy": "larqlite.deploy",
-    "plot": "larqlite.plot",
-    "runtime": "larqlite_runtime",
-}
+_IMPORTED_WHEN_USED = ("datasets", "deploy", "plot", "runtime")
 
 
 def __getattr__(name: str):
     if name in _IMPORTED_WHEN_USED:
-        return importlib.import_module(_IMPORTED_WHEN_USED[name])
+        return importlib.import_module(f"larqlite.{name}")
     raise AttributeError(f"module 'larqlite' has no attribute {name!r}")
 
 

@@ -197,7 +197,8 @@ def names() -> list[str]:
     return list(_texts())
 
 
-def used_by(operations: set[str]) -> list[str]:
-    """These operations and those that their functions use, in a fixed order."""
+def used_by(operations: set[str]) -> list[onnx.FunctionProto]:
+    """The functions of these operations and those that they use, in a fixed order."""
     needs_unpack = operations - {"Sign", "Heaviside", "Ternary", "Steps"}
-    return sorted(operations | ({"Unpack"} if needs_unpack else set()))
+    names = sorted(operations | ({"Unpack"} if needs_unpack else set()))
+    return list(map(function, names))

@@ -46,6 +46,9 @@ class Kernel:
 
     def largest_sums(self) -> np.ndarray:
         """For each output channel, the sum of the magnitudes of the integers."""
+        if self.packed.kind == "B":
+            count = self.values[:1].size
+            return np.full(self.shape[0], count, np.int64)
         rows = np.abs(self.packed.integers).reshape(self.shape[0], -1)
         return rows.sum(axis=1)
 

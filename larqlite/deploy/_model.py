@@ -69,7 +69,7 @@ def onnx_model(plan: Plan, metadata: Mapping[str, str]) -> onnx.ModelProto:
             sizes cannot be told.
     """
     _require_size(plan)
-    model = _assembled(plan, with_weights=True)
+    model = _assembled(plan, is_skeleton=False)
     model.graph.value_info.extend(_sizes_of_all(plan))
     helper.set_model_props(model, dict(sorted(metadata.items())))
     return model
@@ -83,6 +83,7 @@ def write(model: onnx.ModelProto, path: str | os.PathLike) -> int:
 
     Raises:
         MissingFileError: there is no folder to write to.
+        UnsupportedModelError: it is not valid ONNX.
     """
     path = Path(path)
     require_folder(path)
@@ -93,13 +94,27 @@ def write(model: onnx.ModelProto, path: str | os.PathLike) -> int:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        onnx.checker.check_model(temporary, full_check=True)
+        _check(temporary)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     return len(content)
+
+
+def _check(path: str) -> None:
+    try:
+        onnx.checker.check_model(path, full_check=True)
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+    ) as error:
+        raise UnsupportedModelError(
+            f"{WHERE.get()}: the model that came out is not valid ONNX: {error}\n"
+            "  Fix: see that each converter of your own (@lq.deploy.converter) gives its "
+            "nodes valid inputs and attributes, and graph.value() the shape that comes out."
+        ) from error
 
 
 def require_folder(path: Path) -> None:
@@ -138,12 +153,13 @@ def _require_size(plan: Plan) -> None:
         )
 
 
-def _assembled(plan: Plan, with_weights: bool) -> onnx.ModelProto:
+def _assembled(plan: Plan, is_skeleton: bool) -> onnx.ModelProto:
+    """The model without sizes; a skeleton has neither large weights nor functions."""
     graph, renamed = plan.graph, plan.renamed
     given = [plan.tensor_info(key, value.shape) for key, value in plan.inputs.items()]
     initializers = []
     for key, array in graph.constants.items():
-        if with_weights or array.size <= _SMALL:
+        if not is_skeleton or array.size <= _SMALL:
             initializers.append(numpy_helper.from_array(array, key))
         else:
             kind = helper.np_dtype_to_tensor_dtype(array.dtype)
@@ -162,7 +178,7 @@ def _assembled(plan: Plan, with_weights: bool) -> onnx.ModelProto:
             initializers,
         ),
         opset_imports=[helper.make_opsetid(*item) for item in imports.items()],
-        functions=[_functions.function(f) for f in _functions.used_by(operations)],
+        functions=[] if is_skeleton else _functions.used_by(operations),
         ir_version=IR_VERSION,
         producer_name="larqlite",
         producer_version=__version__,
@@ -190,11 +206,9 @@ def _sizes_of_all(plan: Plan) -> list[onnx.ValueInfoProto]:
         if output not in renamed
     }
     stated = [plan.tensor_info(t, graph.shapes[t]) for t in inner if t in graph.shapes]
-    skeleton = _assembled(plan, with_weights=False)
+    skeleton = _assembled(plan, is_skeleton=True)
     skeleton.graph.value_info.extend(stated)
-    inferred = onnx.shape_inference.infer_shapes(
-        skeleton, strict_mode=True, data_prop=True
-    )
+    inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
     types = {info.name: info.type.tensor_type for info in inferred.graph.value_info}
     infos = []
     for tensor, node in inner.items():
