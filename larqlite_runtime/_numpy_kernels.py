@@ -82,8 +82,7 @@ def _sums(step: Step, buffers: list[np.ndarray], counts: np.ndarray) -> np.ndarr
 def _plane_pairs(step: Step):
     for of_input in range(step.input_planes):
         for of_weights in range(step.weight_planes):
-            shift = of_input * (not step.input_equal)
-            yield of_input, of_weights, shift + of_weights * (not step.weight_equal)
+            yield of_input, of_weights, of_input + of_weights
 
 
 def _conv(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from larqlite_runtime._plan_packed import Packed
 from larqlite_runtime._plan_places import Places
 from larqlite_runtime._plan_rows import RowNode
 from larqlite_runtime._plan_thresholds import Interval, can_threshold, intervals
+from larqlite_runtime._plan_weights import layout_of
 from larqlite_runtime._program import Kind, Op, Row, Step, View
 
 
@@ -223,21 +224,20 @@ class Lowering:
         self.memory.use(buffer)
         base, of_row, of_column = packed.bases()
         depthwise = packed.is_depthwise
+        layout = layout_of(packed, bits)
         return Step(
             Kind.DEPTHWISE if depthwise else Kind.CONV,
             input=bits.window_view(buffer, window),
-            kernel=window.kernel,
-            tap=bits.taps(window),
-            groups=1 if depthwise else packed.groups,
-            words=bits.plane_words if depthwise else bits.plane_words // packed.groups,
+            kernel=layout.kernel,
+            tap=layout.tap,
+            groups=layout.groups,
+            words=layout.words,
             in_channels=packed.in_channels,
             multiplier=packed.out_channels // packed.in_channels if depthwise else 1,
-            input_planes=packed.levels.planes,
-            weight_planes=len(packed.planes),
-            input_equal=int(packed.levels.equal),
-            weight_equal=int(packed.weights_equal),
+            input_planes=layout.input_planes,
+            weight_planes=layout.weight_planes,
             shift=packed.shift,
-            weights=program.constant(packed.stored_weights()),
+            weights=program.constant(layout.weights),
             base=program.constant(base),
             row_class=-1 if of_row is None else program.constant(of_row),
             column_class=-1 if of_column is None else program.constant(of_column),
@@ -249,14 +249,15 @@ class Lowering:
     def _view(self, tensor: str, axis: int, key: Key | None = None) -> View:
         """A tensor's place as the kernels see it."""
         shape = self.places.shape(tensor)
-        (_, height, width), _ = image_of(shape, axis)
+        (_, height, width), channels = image_of(shape, axis)
         place = self.places.place(key or key_of(tensor, shape, axis))
-        row = width * place.pixel
+        pixel = place.pixel or channels
+        row = width * pixel
         return View(
             self.buffer(place.root),
             place.first,
             self.places.elements(place.root),
             height * row,
             row,
-            place.pixel,
+            pixel,
         )

@@ -11,12 +11,10 @@ from larqlite_runtime._graph import PACKED, Node
 from larqlite_runtime._plan_forms import image_of
 from larqlite_runtime._plan_levels import Levels, levels_of_input
 from larqlite_runtime._plan_net import Net, unpacked_codes
-from larqlite_runtime._program import words_of
 
 Triple = tuple[int, int, int]
 
 MOST_PLANE_PAIRS = 8
-LANES = 16  # channels of a block of weights
 
 
 @dataclass(frozen=True)
@@ -166,25 +164,6 @@ class Packed:
             of_column.reshape(-1).astype(np.int32),
         )
 
-    def stored_weights(self) -> np.ndarray:
-        """The words of the weights in the layout of the kernels."""
-        taps = math.prod(self.window.kernel)
-        bits = self.planes.reshape(len(self.planes), self.out_channels, taps, -1)
-        if self.is_depthwise:
-            multiplier = self.out_channels // self.in_channels
-            bits = bits.reshape(len(bits), self.in_channels, multiplier, taps)
-            # (multiplier, plane, tap, channel)
-            return _words(bits.transpose(2, 0, 3, 1))
-        each = self.out_channels // self.groups
-        blocks = -(-each // LANES)
-        words = _words(bits)  # (plane, out, tap, word)
-        shape = (len(bits), self.groups, each, taps, words.shape[-1])
-        padded = np.zeros((*shape[:2], blocks * LANES, *shape[3:]), np.uint32)
-        padded[:, :, :each] = words.reshape(shape)
-        padded = padded.reshape(*shape[:2], blocks, LANES, *shape[3:])
-        # (group, block, plane, tap, word, lane)
-        return np.ascontiguousarray(padded.transpose(1, 2, 0, 4, 5, 3))
-
 
 def packed_of(node: Node, net: Net) -> Packed | None:
     """The packed node as the kernels run it; None if ONNX Runtime has to."""
@@ -201,8 +180,6 @@ def packed_of(node: Node, net: Net) -> Packed | None:
     if coded is None or outside != int(outside) or abs(outside) > 1 << 15:
         return None
     planes, whole, equal, halved = coded
-    if equal or levels.equal:
-        return None
     if levels.planes * len(planes) > MOST_PLANE_PAIRS:
         return None
     is_dense = node.op.endswith("Dense")
@@ -303,15 +280,3 @@ def _fits(packed: Packed) -> bool:
     most = per_output * packed.levels.weight * weights * (2 + abs(packed.outside))
     most += per_output * packed.levels.offset * weights << packed.weights_halved
     return most * 2 < 1 << 31
-
-
-def _words(bits: np.ndarray) -> np.ndarray:
-    """Bits along the last axis as 32-bit words."""
-    channels = bits.shape[-1]
-    words = words_of(channels)
-    if channels % 32:
-        bits = np.concatenate(
-            [bits, np.zeros((*bits.shape[:-1], words * 32 - channels), bool)], -1
-        )
-    packed = np.packbits(bits, axis=-1, bitorder="little")
-    return packed.view("<u4")

@@ -7,24 +7,40 @@ from dataclasses import dataclass
 
 from larqlite_runtime._graph import Shape
 from larqlite_runtime._plan_chains import Chain, Chains, Item, Segment, View as ViewItem
-from larqlite_runtime._plan_forms import Key, key_of, memory_shape
+from larqlite_runtime._plan_forms import Key, key_of
 from larqlite_runtime._program import Row
 
 
 @dataclass(frozen=True)
 class Place:
-    """Channels of the pixels of a root tensor: from which one, and how many there are."""
+    """Some channels of the pixels of a root tensor.
+
+    Attributes:
+        root: the tensor that has memory of its own.
+        first: the first channel.
+        channels: how many.
+        pixel: channels of the root; None if all of them are meant.
+    """
 
     root: Key
-    first: int
-    pixel: int
+    first: int = 0
+    channels: int = 0
+    pixel: int | None = None
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether the tensor fills its root."""
+        return self.pixel in (None, self.channels)
 
 
 @dataclass(frozen=True)
 class _Parent:
+    """The tensor within which another lies; `channels` of its `pixel`, None: all."""
+
     key: Key
     first: int = 0
-    reshaped: bool = False
+    channels: int = 0
+    pixel: int | None = None
     is_slot: bool = False
 
 
@@ -35,7 +51,7 @@ class Places:
         needed: orders of memory that are read from outside of the segment that makes
             them, if one does.
         copies: for a tensor that lies between others, its contiguous copy.
-        zeros: concatenations with channels that stay zero.
+        zeros: roots with channels that stay zero.
     """
 
     def __init__(self, chains: Chains) -> None:
@@ -58,13 +74,10 @@ class Places:
                 self._concatenate(view)
         for view in views:
             if view.structure.kind == "reshaped":
-                source = self._key(view.node.inputs[0])
-                parent = self._parent[self._key(view.node.outputs[0])]
-                whole = self._contiguous(source, view)
-                self._parent[self._key(view.node.outputs[0])] = _Parent(
-                    whole, parent.first, True
-                )
+                source = self._contiguous(self.available(view.node.inputs[0]), view)
+                self._parent[self.available(view.node.outputs[0])] = _Parent(source)
         self._read(list(chains.items))
+        self.zeros = {self.place(key).root for key in self.zeros}
 
     def shape(self, tensor: str) -> Shape:
         """The shape of a tensor of the graph or of a copy."""
@@ -78,19 +91,13 @@ class Places:
     def place(self, key: Key) -> Place:
         """Where a tensor lies."""
         parent = self._parent.get(key)
-        channels = (
-            memory_shape(self.shape(key[0]), key[1])[-1] if self.shape(key[0]) else 1
-        )
         if parent is None:
-            return Place(key, 0, channels)
+            return Place(key)
         place = self.place(parent.key)
-        if parent.reshaped:
-            return Place(place.root, place.first, channels)
-        return Place(place.root, place.first + parent.first, place.pixel)
-
-    def is_contiguous(self, key: Key) -> bool:
-        """Whether a tensor fills all of each pixel of its root."""
-        return self.place(key).pixel == memory_shape(self.shape(key[0]), key[1])[-1]
+        if parent.pixel is None:
+            return place
+        pixel = place.pixel or parent.pixel
+        return Place(place.root, place.first + parent.first, parent.channels, pixel)
 
     def is_stored(self, key: Key) -> bool:
         """Whether the chain that makes a tensor has to store it."""
@@ -103,9 +110,6 @@ class Places:
         return math.prod(shape[1:] if shape and shape[0] is None else shape)
 
     # Building.
-
-    def _key(self, tensor: str) -> Key:
-        return self.available(tensor)
 
     def _read_whole(self, views: list[ViewItem]) -> set[str]:
         """Tensors that have to lie contiguously for a reader."""
@@ -127,19 +131,26 @@ class Places:
         structure, node = view.structure, view.node
         if structure.kind == "concat":
             return
-        source = self._key(node.inputs[0])
-        reshaped = structure.kind == "reshaped"
+        source = self.available(node.inputs[0])
+        channels = self.net.shapes[node.inputs[0]][structure.axis]
         for name, first in zip(node.outputs, structure.parts, strict=False):
-            if name and self._key(name) != source:
-                self._parent[self._key(name)] = _Parent(source, first, reshaped)
+            if not name or self.available(name) == source:
+                continue
+            parent = _Parent(source)
+            if structure.kind == "slice":
+                own = self.net.shapes[name][structure.axis]
+                parent = _Parent(source, first, own, channels)
+            self._parent[self.available(name)] = parent
 
     def _concatenate(self, view: ViewItem) -> None:
         """Gives each input a slot in the output, and copies those that lie elsewhere."""
         net, structure = self.net, view.structure
-        whole = self._key(view.node.outputs[0])
-        inputs = net.data_inputs(view.node)
-        filled = sum(net.shapes[name][structure.axis] for name in inputs)
-        if filled < net.shapes[view.node.outputs[0]][structure.axis]:
+        whole = self.available(view.node.outputs[0])
+        inputs = list(
+            view.node.inputs if view.node.op == "Concat" else view.node.inputs[:1]
+        )
+        pixel = net.shapes[view.node.outputs[0]][structure.axis]
+        if sum(net.shapes[name][structure.axis] for name in inputs) < pixel:
             self.zeros.add(whole)
         for name, first in zip(inputs, structure.parts, strict=True):
             key = key_of(name, net.shapes[name], structure.axis)
@@ -148,7 +159,8 @@ class Places:
                 if self._may_move(name, key)
                 else self._virtual(f"in {whole[0]}", key)
             )
-            self._parent[slot] = _Parent(whole, first, is_slot=True)
+            own = net.shapes[name][structure.axis]
+            self._parent[slot] = _Parent(whole, first, own, pixel, is_slot=True)
             self._slots_of.setdefault(whole, []).append(slot)
             if slot != key:
                 self._store_also(name, structure.axis, slot, view)
@@ -182,12 +194,11 @@ class Places:
 
     def _contiguous(self, key: Key, reader: Item) -> Key:
         """A tensor as it is, or its contiguous copy."""
-        if self.is_contiguous(key):
+        if self.place(key).is_contiguous:
             return key
         if key not in self.copies:
             copy = self._virtual("alone", key)
-            rank = len(self.shape(key[0]))
-            self._store_also(key[0], 1 if key[1] else rank - 1, copy, reader)
+            self._store_also(key[0], self.roles.axes[key[0]], copy, reader)
             self.copies[key] = copy
             self._need(copy)
         elif self.copies[key] in self._copiers:

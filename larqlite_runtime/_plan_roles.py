@@ -14,6 +14,7 @@ from larqlite_runtime._plan_packed import Packed, packed_of
 from larqlite_runtime._plan_pools import Pool, pool_of
 from larqlite_runtime._plan_rows import RowNode, row_nodes
 from larqlite_runtime._plan_structure import Structure, structure_of
+from larqlite_runtime._plan_weights import has_layout
 from larqlite_runtime._program import Row
 
 # ONNX Runtime folds a scale or an offset that follows these into their weights.
@@ -51,7 +52,7 @@ def find_roles(net: Net) -> Roles:
     packed = {
         number: found
         for number, node in enumerate(net.nodes)
-        if (found := packed_of(node, net)) is not None
+        if (found := packed_of(node, net)) is not None and has_layout(found)
     }
     roles = _forward(net, packed, {})
     early = _early_scales(net, roles)
@@ -129,9 +130,10 @@ def _same_order(net: Net, roles: Roles, tensor: str, axis: int) -> bool:
 
 
 def _axes_before(net: Net, roles: Roles, node: Node) -> list[int]:
-    """The channel axes of a node's inputs in the native parts."""
-    found = [roles.axes[name] for name in net.data_inputs(node) if name in roles.axes]
-    return list(dict.fromkeys(found))
+    """The channel axes of a node's inputs; first of those that native nodes make."""
+    found = [name for name in net.data_inputs(node) if name in roles.axes]
+    found.sort(key=lambda name: name not in roles.native)
+    return list(dict.fromkeys(roles.axes[name] for name in found))
 
 
 def _native(net: Net, roles: Roles, number: int, axis: int, early: bool) -> bool:
@@ -184,7 +186,7 @@ def _usable_rows(
         row
         for row in row_nodes(node, net, axis)
         if (early or row.flowing in roles.native or row.kind == Row.ADD_TENSOR)
-        and _same_order(net, roles, row.flowing, axis)
+        and (row.flowing not in roles.native or roles.axes[row.flowing] == axis)
         and (row.other is None or _same_order(net, roles, row.other, axis))
     ]
 

@@ -119,8 +119,6 @@ class Step:
     multiplier: int = 1
     input_planes: int = 1
     weight_planes: int = 1
-    input_equal: int = 0
-    weight_equal: int = 0
     shift: int = 0
     weights: int = NOWHERE
     base: int = NOWHERE

@@ -42,6 +42,9 @@ _EACH = frozenset(
     )
 )
 
+# Attributes that later versions of an operation have; in ours they have one value.
+_LATER = {("AveragePool", "dilations")}
+
 
 class Segment:
     """The model of one stage.
@@ -168,7 +171,12 @@ class _Builder:
         """A node as it is in the file."""
         inputs = [self.name(name) if name else "" for name in node.inputs]
         outputs = [self._fresh(name) if name else "" for name in node.outputs]
-        self._append(node.op, inputs, outputs, node.name, node.attributes)
+        given = {
+            name: value
+            for name, value in node.attributes.items()
+            if (node.op, name) not in _LATER
+        }
+        self._append(node.op, inputs, outputs, node.name, given)
         for name, made in zip(node.outputs, outputs, strict=True):
             if name:
                 self.names[name, False] = made

@@ -103,8 +103,8 @@ class Workspace:
     def _feed(self, port: Port, array: np.ndarray) -> None:
         self.arrays[port.buffer] = array.reshape(-1)
         self._c_buffers[port.buffer].data = array.ctypes.data
-        for binding, name, _ in self._fed.get(port.buffer, ()):
-            self._bind(binding.bind_input, name, port, array)
+        for binding, name, read in self._fed.get(port.buffer, ()):
+            self._bind(binding.bind_input, name, read, array)
 
     def _bind(self, bind, name: str, port: Port, array: np.ndarray) -> None:
         bind(name, "cpu", 0, array.dtype.type, self._shape(port), array.ctypes.data)
@@ -156,10 +156,12 @@ class Workspace:
             return self.engine.plan.net.constants[name].copy()
         port, place, shape = output.port, output.place, self._shape(output.port)
         memory = self.arrays[port.buffer]
-        if self.engine.plan.net.shapes[name][:1] != (None,):
-            return memory[: math.prod(shape)].reshape(shape).copy()
-        pixels = memory.reshape(self.batch, -1, place.pixel)
-        array = pixels[:, :, place.first : place.first + shape[-1]].reshape(shape)
+        if place.is_contiguous:
+            array = memory[: math.prod(shape)].reshape(shape)
+        else:
+            pixels = memory.reshape(self.batch, -1, place.pixel)
+            last = place.first + place.channels
+            array = pixels[:, :, place.first : last].reshape(shape)
         return np.moveaxis(array, -1, 1).copy() if port.key[1] else array.copy()
 
 

@@ -30,7 +30,7 @@ def stock(
     model = onnx.ModelProto.FromString(model.SerializeToString())
     used = {node.op_type for node in model.graph.node if node.domain == PACKED}
     del model.functions[:]
-    model.functions.extend(map(_functions.function, _functions.used_by(used)))
+    model.functions.extend(_functions.used_by(used))
     names = list(outputs or [item.name for item in model.graph.output])
     known = {item.name for item in model.graph.output}
     for name in names:

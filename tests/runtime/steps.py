@@ -1,0 +1,272 @@
+"""Random steps of the kernels with random memory, for every field of `larqlite.h`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from larqlite_runtime._numpy_rows import pack
+from larqlite_runtime._program import POPCOUNTS, Kind, Op, Row, Step, View, words_of
+
+Triple = tuple[int, int, int]
+
+
+@dataclass
+class Case:
+    """A step, the flat buffers that it refers to, and a number of images."""
+
+    step: Step
+    buffers: list[np.ndarray]
+    batch: int
+
+
+def random_case(seed: int, kind: Kind | None = None) -> Case:
+    """A step that fits its buffers; the same one for the same seed.
+
+    Channels are rarely multiples of a vector or a word, strides leave gaps, and what
+    lies in the gaps is random, so that a stray write shows.
+    """
+    return _Maker(seed).case(kind)
+
+
+class _Maker:
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.buffers: list[np.ndarray] = []
+        self.batch = self.one_of(1, 1, 2, 3)
+
+    def one_of(self, *values):
+        return values[self.rng.integers(len(values))]
+
+    def triple(self, *values: int) -> Triple:
+        """Three of the values; the first is mostly 1."""
+        first = self.one_of(*values) if self.rng.random() < 0.3 else 1
+        return first, self.one_of(*values), self.one_of(*values)
+
+    def buffer(self, array: np.ndarray) -> int:
+        self.buffers.append(np.ascontiguousarray(array).reshape(-1))
+        return len(self.buffers) - 1
+
+    def floats(self, *shape: int) -> np.ndarray:
+        """Values among which are ties, zeros of both signs and the ends of steps."""
+        values = self.rng.normal(size=shape).astype(np.float32)
+        special = np.array([0.0, -0.0, 0.5, 1, -1, 2], np.float32)
+        rare = self.rng.random(shape) < 0.2
+        return np.where(rare, self.rng.choice(special, shape), values)
+
+    def integers(self, low: int, high: int, *shape: int) -> np.ndarray:
+        return self.rng.integers(low, high, shape).astype(np.int32)
+
+    def case(self, kind: Kind | None) -> Case:
+        kind = self.one_of(*Kind) if kind is None else kind
+        size = (1, 1, 1) if kind == Kind.MEAN else self.triple(1, 2, 3, 5, 9)
+        made = {"size": size} | self.head(kind, size)
+        ops = self.integer_ops(made) if kind in POPCOUNTS else self.float_ops(made)
+        return Case(Step(kind, ops=tuple(ops), **made), self.buffers, self.batch)
+
+    def head(self, kind: Kind, size: Triple) -> dict:
+        if kind == Kind.CONV:
+            return self.conv(size)
+        if kind == Kind.DEPTHWISE:
+            return self.depthwise(size)
+        channels = self.one_of(1, 3, 8, 16, 17, 31, 32, 40, 65)
+        if kind == Kind.LOAD:
+            view = self.view(np.float32, size, channels)
+            return {"channels": channels, "input": view}
+        if kind == Kind.MEAN:
+            in_size = self.triple(1, 2, 3, 5)
+            view = self.view(np.float32, in_size, channels)
+            return {"channels": channels, "in_size": in_size, "input": view}
+        return {"channels": channels} | self.pool(size, channels)
+
+    # Memory.
+
+    def strides(self, size: Triple, last: int) -> list[int]:
+        """Strides of images, depths, rows and pixels, with room left between."""
+        strides = [last + self.one_of(0, 0, 5)]
+        for count in size[::-1]:
+            strides.append(strides[-1] * count + self.one_of(0, 0, 1, 3))
+        return strides[::-1]
+
+    def view(self, dtype, size: Triple, last: int) -> View:
+        """A tensor somewhere in a new buffer of random content."""
+        image, depth, row, pixel = self.strides(size, last)
+        offset = self.one_of(0, 0, 3)
+        count = offset + image * self.batch
+        is_float = dtype == np.float32
+        values = self.floats(count) if is_float else self.integers(0, 1 << 31, count)
+        number = self.buffer(values.astype(dtype))
+        return View(number, offset, image, depth, row, pixel)
+
+    # Sums of bits.
+
+    def window(self, size: Triple) -> tuple[dict, Triple]:
+        """A window, and the sizes of an input that every tap of every output meets."""
+        kernel, dilation = self.triple(1, 2, 3), self.triple(1, 1, 2)
+        stride = self.triple(1, 1, 2, 3)
+        whole = tuple(
+            (size[axis] - 1) * stride[axis]
+            + (kernel[axis] - 1) * dilation[axis]
+            + self.one_of(1, 2)
+            for axis in range(3)
+        )
+        return {"kernel": kernel, "dilation": dilation, "stride": stride}, whole
+
+    def bits(self, window: dict, whole: Triple, words: np.ndarray) -> dict:
+        """The words of a tensor `(batch, depth, height, width, words)` as an input."""
+        offset = self.one_of(0, 0, 2)
+        number = self.buffer(
+            np.concatenate([np.zeros(offset, np.uint32), words.ravel()])
+        )
+        last = words.shape[-1]
+        strides = whole[1] * whole[2] * last, whole[2] * last, last
+        view = View(number, offset, whole[0] * strides[0], *strides)
+        taps = zip(window["dilation"], strides, strict=True)
+        return {
+            "input": view.every(*window["stride"]),
+            "tap": tuple(dilation * stride for dilation, stride in taps),
+        }
+
+    def planes(self) -> dict:
+        pairs = [(1, 1), (1, 1), (2, 1), (1, 2), (2, 2), (3, 2)]
+        return dict(
+            zip(("input_planes", "weight_planes"), self.one_of(*pairs), strict=True)
+        )
+
+    def base(self, size: Triple, channels: int) -> dict:
+        depth, height, width = size
+        rows, columns = (
+            (1, 1)
+            if self.rng.random() < 0.5
+            else (self.one_of(1, 3), self.one_of(1, 2))
+        )
+        return {
+            "base": self.buffer(self.integers(-40, 400, rows * columns, channels)),
+            "row_class": self.buffer(self.integers(0, rows, depth * height))
+            if rows > 1
+            else -1,
+            "column_class": self.buffer(self.integers(0, columns, width))
+            if columns > 1
+            else -1,
+            "column_classes": columns,
+            "shift": self.one_of(0, 0, 1, 2),
+        }
+
+    def conv(self, size: Triple) -> dict:
+        window, whole = self.window(size)
+        planes = self.planes()
+        groups, each = self.one_of(1, 1, 2, 3), self.one_of(1, 5, 16, 20, 33, 64)
+        inside = self.one_of(1, 7, 32, 33, 64, 96)
+        taps, blocks = int(np.prod(window["kernel"])), -(-each // 16)
+        shape = (groups, blocks * 16, planes["weight_planes"], taps, inside)
+        bits = self.rng.random(shape) < 0.5
+        bits[:, each:] = False
+        words = pack(bits, 0).reshape(groups, blocks, 16, *shape[2:4], words_of(inside))
+        wide = (self.batch, *whole, planes["input_planes"], groups * inside)
+        inputs = pack(self.rng.random(wide) < 0.5, inside).reshape(*wide[:4], -1)
+        return {
+            "channels": groups * each,
+            "groups": groups,
+            "words": words_of(inside),
+            "weights": self.buffer(words.transpose(0, 1, 3, 4, 5, 2)),
+            **window,
+            **planes,
+            **self.bits(window, whole, inputs),
+            **self.base(size, groups * each),
+        }
+
+    def depthwise(self, size: Triple) -> dict:
+        window, whole = self.window(size)
+        planes = self.planes()
+        channels, multiplier = (
+            self.one_of(1, 5, 32, 33, 64, 70),
+            self.one_of(1, 1, 2, 3),
+        )
+        taps = int(np.prod(window["kernel"]))
+        weights = self.rng.random((multiplier, planes["weight_planes"], taps, channels))
+        wide = (self.batch, *whole, planes["input_planes"], channels)
+        inputs = pack(self.rng.random(wide) < 0.5, 0).reshape(*wide[:4], -1)
+        return {
+            "channels": channels * multiplier,
+            "in_channels": channels,
+            "multiplier": multiplier,
+            "words": words_of(channels),
+            "weights": self.buffer(pack(weights < 0.5, 0)),
+            **window,
+            **planes,
+            **self.bits(window, whole, inputs),
+            **self.base(size, channels * multiplier),
+        }
+
+    def pool(self, size: Triple, channels: int) -> dict:
+        window, whole = self.window(size)
+        # Every window meets the input: the padding is smaller than the kernel.
+        pad = tuple(
+            int(self.rng.integers(0, kernel * dilation - dilation + 1))
+            for kernel, dilation in zip(
+                window["kernel"], window["dilation"], strict=True
+            )
+        )
+        in_size = tuple(
+            max(1, sides - self.one_of(1, 1, 2) * before)
+            for sides, before in zip(whole, pad, strict=True)
+        )
+        view = self.view(np.float32, in_size, channels)
+        strides = view.depth, view.row, view.pixel
+        taps = zip(window["dilation"], strides, strict=True)
+        return {
+            **window,
+            "pad": pad,
+            "in_size": in_size,
+            "input": view.every(*window["stride"]),
+            "tap": tuple(dilation * stride for dilation, stride in taps),
+        }
+
+    # Operations on rows.
+
+    def integer_ops(self, made: dict) -> list[Op]:
+        size, channels = made["size"], made["channels"]
+        ops = []
+        if self.rng.random() < 0.4:
+            ops.append(Op(Row.STORE_INT, view=self.view(np.int32, size, channels)))
+        for _ in range(self.one_of(0, 1, 2)):
+            ends = [self.buffer(self.integers(-60, 200, channels)) for _ in range(2)]
+            ops.append(self.packing(Row.THRESHOLD, made, 1, a=ends[0], b=ends[1]))
+        if ops and self.rng.random() < 0.3:
+            return ops
+        return [*ops, Op(Row.TO_FLOAT), *self.float_ops(made)]
+
+    def float_ops(self, made: dict) -> list[Op]:
+        kinds = [kind for kind in Row if kind >= Row.MULTIPLY]
+        ops = [
+            self.float_op(self.one_of(*kinds), made)
+            for _ in range(self.rng.integers(0, 7))
+        ]
+        return [*ops, self.float_op(Row.STORE, made)]
+
+    def float_op(self, kind: Row, made: dict) -> Op:
+        channels = made["channels"]
+        if kind in (Row.MULTIPLY, Row.ADD, Row.PRELU):
+            return Op(kind, a=self.buffer(self.floats(channels)))
+        if kind == Row.MULTIPLY_IMAGE:
+            return Op(kind, a=self.buffer(self.floats(self.batch, channels)))
+        if kind in (Row.STORE, Row.ADD_TENSOR):
+            return Op(kind, view=self.view(np.float32, made["size"], channels))
+        if kind == Row.CLIP:
+            return Op(kind, x=self.one_of(-1.0, 0.0, -np.inf), y=self.one_of(1.0, 6.0))
+        if kind in (Row.RELU, Row.SIGN):
+            return Op(kind)
+        planes = {Row.PACK_TERNARY: 2, Row.PACK_STEPS: self.one_of(1, 2, 3, 4)}
+        return self.packing(
+            kind, made, planes.get(kind, 1), x=self.one_of(0.0, 0.5, 0.1)
+        )
+
+    def packing(self, kind: Row, made: dict, planes: int, **values) -> Op:
+        channels = made["channels"]
+        divisors = [n for n in range(1, channels + 1) if channels % n == 0]
+        group = self.one_of(0, 0, self.one_of(*divisors))
+        words = words_of(group) * (channels // group) if group else words_of(channels)
+        words += self.one_of(0, 0, 1)
+        view = self.view(np.uint32, made["size"], planes * words)
+        return Op(kind, planes=planes, group=group, words=words, view=view, **values)
