@@ -11,7 +11,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 NATIVE = Path("native")
-SOURCES = ("portable", "avx2", "avx512", "amx", "neon", "run", "check", "threads")
+SOURCES = ("portable", "avx2", "avx512", "amx", "neon", "run", "expand", "check", "threads")
 
 setup(
     ext_modules=[

@@ -1,6 +1,6 @@
-// Convolutions of bits as products of bytes, +1 and -1, in the tiles of AMX (Intel since
-// Sapphire Rapids): three times as many products a cycle as counting ones, where an image has
-// pixels enough to pay for making bytes of bits. Sums are the same integers.
+// Convolutions in the tiles of AMX (Intel since Sapphire Rapids), where an image has pixels
+// enough to pay for rewriting it. Bits become bytes, +1 and -1: three times as many products
+// a cycle as counting ones, and the same integers. Floats become three numbers of 16 bits.
 #include "kernels.h"
 #include "target.h"
 
@@ -13,10 +13,12 @@
 #endif
 
 #if defined(__clang__)
-LARQLITE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,amx-tile,amx-int8")
+LARQLITE_TARGET_BEGIN(
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,amx-tile,amx-int8,amx-bf16")
 #else
 LARQLITE_TARGET_BEGIN(
-    "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,amx-tile,amx-int8,prefer-vector-width=512")
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,amx-tile,amx-int8,amx-bf16,prefer-vector-"
+    "width=512")
 // GCC 12 warns of values that its own headers leave undefined on purpose.
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -26,10 +28,9 @@ LARQLITE_TARGET_BEGIN(
 
 namespace {
 
-using larqlite::ByteConvolutions;
-
-constexpr int kRows = 16;      // of a tile: pixels, or groups of four input channels
-constexpr int kChannels = 64;  // of the input, in a row of a tile
+constexpr int64_t kPart = 1024;  // bytes of a tile
+constexpr int kRows = 16;        // of a tile: pixels, or groups of four input channels
+constexpr int kChannels = 64;    // of the input, in a row of a tile
 // Below, counting ones is as fast: two tiles of pixels are needed to keep the unit busy.
 constexpr int64_t kLeastPixels = 256;
 constexpr int32_t kLeastWidth = 18;
@@ -50,7 +51,8 @@ int64_t weight_parts(const lq_step& s) {
   return larqlite::blocks_of(s.channels) * taps_in(s) * (s.words / 2);
 }
 
-void expand_weights(const lq_step&, const uint32_t* weights, int64_t part, int8_t* out) {
+void expand_weights(const lq_step&, const void* packed, int64_t part, int8_t* out) {
+  const uint32_t* weights = static_cast<const uint32_t*>(packed);
   const __m512i ones = _mm512_set1_epi8(1), low = _mm512_set1_epi32(15);
   const __m512i spread = _mm512_set1_epi32(0x00204081), bit = _mm512_set1_epi32(0x01010101);
   for (int half = 0; half < 2; ++half) {
@@ -65,8 +67,12 @@ void expand_weights(const lq_step&, const uint32_t* weights, int64_t part, int8_
   }
 }
 
-void expand_words(const uint32_t* words, int64_t count, int8_t* out) {
+int64_t bytes_of_words(int64_t words) { return words * 32; }
+
+void expand_words(const uint32_t* all, int64_t first, int64_t count, int64_t, int8_t* out) {
   const __m512i plus = _mm512_set1_epi8(1), minus = _mm512_set1_epi8(-1);
+  const uint32_t* words = all + first;
+  out += first * 32;
   int64_t k = 0;
   for (; k + 2 <= count; k += 2, out += kChannels) {
     const uint64_t bits = words[k] | static_cast<uint64_t>(words[k + 1]) << 32;
@@ -84,8 +90,8 @@ struct alignas(64) Config {
 };
 
 // Tiles 0-3 sum: first and second pixels by first and second 16 channels; 4 and 5 hold
-// pixels, 6 and 7 weights.
-void configure(int first, int second) {
+// pixels, 6 and 7 weights, both of `deep` x 4 bytes of input for a pixel.
+void configure(int first, int second, int deep = kRows) {
   Config c = {};
   c.palette = 1;
   for (int t = 0; t < 8; ++t) {
@@ -94,6 +100,8 @@ void configure(int first, int second) {
   }
   c.rows[0] = c.rows[1] = c.rows[4] = static_cast<uint8_t>(first);
   c.rows[2] = c.rows[3] = c.rows[5] = static_cast<uint8_t>(second);
+  c.column_bytes[4] = c.column_bytes[5] = static_cast<uint16_t>(4 * deep);
+  c.rows[6] = c.rows[7] = static_cast<uint8_t>(deep);
   __asm__ volatile("" : : "r"(&c) : "memory");  // compilers see only its first bytes read
   _tile_loadconfig(&c);
 }
@@ -116,9 +124,8 @@ int32_t conv_bytes(const Block& block, Value* values) {
   const Finish after = finish_of(block);
   const Bases bases = bases_of(block);
   const int64_t taps = taps_in(s), chunks = s.words / 2;
-  const int64_t pixel = s.input.pixel * 32, of_block = taps * chunks * ByteConvolutions::kPart;
-  const int8_t* input =
-      block.input_bytes + (address(s.input, block) - block.image * s.input.image) * 32;
+  const int64_t pixel = s.input.pixel * 32, of_block = taps * chunks * kPart;
+  const int8_t* input = block.input + (address(s.input, block) - block.image * s.input.image) * 32;
   Tile tile;
   tile.step = &s;
   tile.finish = &after;
@@ -139,14 +146,14 @@ int32_t conv_bytes(const Block& block, Value* values) {
     const int8_t* pixels = input + begin * pixel;
     for (int32_t channel = 0; channel < block.count; channel += 32) {
       const int8_t* weights =
-          block.weight_bytes + (block.channel + channel) / larqlite::kLanes * of_block;
+          block.weights + (block.channel + channel) / larqlite::kLanes * of_block;
       _tile_zero(0);
       _tile_zero(1);
       _tile_zero(2);
       _tile_zero(3);
       for (int64_t t = 0; t < taps; ++t) {
         const int8_t* at = pixels + block.taps[t] * 32;
-        for (int64_t k = 0; k < chunks; ++k, at += kChannels, weights += ByteConvolutions::kPart) {
+        for (int64_t k = 0; k < chunks; ++k, at += kChannels, weights += kPart) {
           _tile_loadd(4, at, pixel);
           _tile_loadd(6, weights, kChannels);
           _tile_loadd(7, weights + of_block, kChannels);
@@ -180,7 +187,14 @@ int32_t conv_bytes(const Block& block, Value* values) {
   return after.count;
 }
 
-const ByteConvolutions kBytes = {takes, weight_parts, expand_weights, expand_words, conv_bytes};
+const larqlite::Expanded kBytes = {takes,          weight_parts, kPart,     expand_weights,
+                                   bytes_of_words, expand_words, conv_bytes};
+
+}  // namespace
+
+#include "amx_float.inc"
+
+namespace {
 
 double peak(int64_t rounds) {
   configure(kRows, kRows);
@@ -197,7 +211,8 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kAmx = {load, depthwise, pool, mean, conv, conv_float, apply, peak, &kBytes};
+extern const Kernels kAmx = {load,       depthwise, pool, mean,    conv,
+                             conv_float, apply,     peak, &kBytes, &kSplit};
 }
 
 LARQLITE_TARGET_END
@@ -210,9 +225,10 @@ bool amx_is_there() {
   static const bool there = [] {
     unsigned a = 7, b = 0, c = 0, d = 0;
     __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-    constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25;
+    constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
     constexpr long kAskForState = 0x1023, kTileData = 18;
-    return (d & kTile) && (d & kInt8) && syscall(SYS_arch_prctl, kAskForState, kTileData) == 0;
+    return (d & kTile) && (d & kInt8) && (d & kBf16) &&
+           syscall(SYS_arch_prctl, kAskForState, kTileData) == 0;
   }();
   return there;
 #else

@@ -225,7 +225,8 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kAvx2 = {load, depthwise, pool, mean, conv, conv_float, apply, peak, nullptr};
+extern const Kernels kAvx2 = {load,       depthwise, pool, mean,    conv,
+                              conv_float, apply,     peak, nullptr, nullptr};
 }
 
 LARQLITE_TARGET_END

@@ -16,10 +16,10 @@ struct Block {
   const lq_step* step;
   const lq_buffer* buffers;
   const int64_t* taps;  // sums of bits: where each tap of the window lies from the first
-  // If bits are worked on as bytes, +1 and -1: those of this image, 32 for each word, and of
-  // the weights.
-  const int8_t* input_bytes;
-  const int8_t* weight_bytes;
+  // For `Expanded` convolutions: this image, of how many elements, and the weights.
+  const int8_t* input;
+  int64_t input_elements;
+  const int8_t* weights;
   int64_t image, depth, row;
   int64_t pixel, pixels;
   int32_t channel, count;
@@ -31,15 +31,19 @@ union Value {
   float real;
 };
 
-// Convolutions on bytes instead of bits, for machines that multiply matrices of bytes.
-struct ByteConvolutions {
+// Convolutions for machines that multiply matrices of narrow numbers: weights and input are
+// rewritten as those first. Elements are the step's: words of bits, or floats.
+struct Expanded {
   bool (*takes)(const lq_step& step);
-  int64_t (*weight_parts)(const lq_step& step);  // each of kPart bytes
-  void (*expand_weights)(const lq_step& step, const uint32_t* weights, int64_t part, int8_t* out);
-  void (*expand_words)(const uint32_t* words, int64_t count, int8_t* out);
+  // Weights are rewritten in parts that do not depend on each other.
+  int64_t (*weight_parts)(const lq_step& step);
+  int64_t part_bytes;
+  void (*expand_weights)(const lq_step& step, const void* weights, int64_t part, int8_t* out);
+  // `count` elements from `first` on, of `total` of an image.
+  int64_t (*input_bytes)(int64_t total);
+  void (*expand_input)(const uint32_t* elements, int64_t first, int64_t count, int64_t total,
+                       int8_t* out);
   int32_t (*conv)(const Block& block, Value* values);  // as Kernels::conv
-
-  static constexpr int64_t kPart = 1024;
 };
 
 struct Kernels {
@@ -56,7 +60,9 @@ struct Kernels {
   void (*apply)(const Block& block, Value* values, int32_t first);
   // Executes about `rounds` x 1000 x 12 xor + popcount + add; returns one-bit products.
   double (*peak)(int64_t rounds);
-  const ByteConvolutions* bytes;  // or null
+  // In place of conv and conv_float, where they take a step; or null.
+  const Expanded* expanded_conv;
+  const Expanded* expanded_float;
 };
 
 extern const Kernels kPortable;

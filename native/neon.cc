@@ -126,6 +126,7 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kNeon = {load, depthwise, pool, mean, conv, conv_float, apply, peak, nullptr};
+extern const Kernels kNeon = {load,       depthwise, pool, mean,    conv,
+                              conv_float, apply,     peak, nullptr, nullptr};
 }
 #endif

@@ -78,5 +78,6 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-const Kernels kPortable = {load, depthwise, pool, mean, conv, conv_float, apply, peak, nullptr};
+const Kernels kPortable = {load,       depthwise, pool, mean,    conv,
+                           conv_float, apply,     peak, nullptr, nullptr};
 }

@@ -1,0 +1,118 @@
+// How the rows of a step are cut into blocks, and what is done with one.
+#ifndef LARQLITE_WORK_H
+#define LARQLITE_WORK_H
+
+#include "kernels.h"
+#include "threads.h"
+
+namespace larqlite {
+
+// Values that a block holds at a time: half of a first-level cache.
+constexpr int64_t kBlockValues = 6144;
+constexpr int32_t kMostChannels = 512;
+constexpr int32_t kLeastChannels = 64;
+
+// Room for the values of a block, kept by each thread from one block to the next.
+Value* scratch(int64_t values);
+
+// How the rows of a step are cut into blocks.
+struct Work {
+  const lq_step* step;
+  const lq_buffer* buffers;
+  const Kernels* kernels;
+  const int64_t* taps;
+  // For `Expanded` convolutions, else null and 0.
+  const Expanded* expanded;
+  const int8_t* input;
+  int64_t input_elements;
+  const int8_t* weights;
+  int64_t image;     // the first
+  int64_t pixels;    // of a block
+  int32_t channels;  // of a block
+  int64_t along;     // blocks along a row
+  int64_t across;    // blocks across the channels
+  int64_t count;
+
+  void plan(int64_t images, int32_t threads) {
+    const lq_step& s = *step;
+    channels = s.channels;
+    const bool splits = may_split();
+    if (splits && channels > kMostChannels) channels = kMostChannels;
+    const int64_t rows = images * s.depth * s.height;
+    for (;;) {
+      pixels = kBlockValues / channels / kPixels * kPixels;
+      if (pixels < kPixels) pixels = kPixels;
+      if (pixels > s.width) pixels = s.width;
+      along = (s.width + pixels - 1) / pixels;
+      across = (s.channels + channels - 1) / channels;
+      count = rows * along * across;
+      // Each thread gets several blocks, so that none waits long for another.
+      if (threads <= 1 || count >= 4 * static_cast<int64_t>(threads) || !splits) break;
+      const int32_t half = (channels / 2 + 31) / 32 * 32;
+      if (half < kLeastChannels || half >= channels) break;
+      channels = half;
+    }
+  }
+
+  // Whether blocks of 32 channels can be worked on apart.
+  bool may_split() const {
+    if (step->kind == LQ_CONV && step->groups != 1) return false;
+    for (int32_t i = 0; i < step->op_count; ++i)
+      if (step->ops[i].group > 0 && step->ops[i].group % 32 != 0) return false;
+    return true;
+  }
+
+  void run(int64_t index) const {
+    const lq_step& s = *step;
+    Block block;
+    block.step = step;
+    block.buffers = buffers;
+    block.taps = taps;
+    block.input = input;
+    block.input_elements = input_elements;
+    block.weights = weights;
+    const int64_t part = index % across;
+    index /= across;
+    const int64_t piece = index % along;
+    index /= along;
+    block.row = index % s.height;
+    index /= s.height;
+    block.depth = index % s.depth;
+    block.image = image + index / s.depth;
+    block.pixel = piece * pixels;
+    block.pixels = block.pixel + pixels > s.width ? s.width - block.pixel : pixels;
+    block.channel = static_cast<int32_t>(part) * channels;
+    block.count = block.channel + channels > s.channels ? s.channels - block.channel : channels;
+    Value* values = scratch(block.pixels * block.count);
+    int32_t done = 0;  // operations
+    switch (s.kind) {
+      case LQ_LOAD:
+        kernels->load(block, values);
+        break;
+      case LQ_CONV:
+        done = expanded ? expanded->conv(block, values) : kernels->conv(block, values);
+        break;
+      case LQ_CONV_FLOAT:
+        done = expanded ? expanded->conv(block, values) : kernels->conv_float(block, values);
+        break;
+      case LQ_DEPTHWISE:
+        kernels->depthwise(block, values);
+        break;
+      case LQ_MEAN:
+        kernels->mean(block, values);
+        break;
+      default:
+        kernels->pool(block, values);
+    }
+    kernels->apply(block, values, done);
+  }
+};
+
+// Shares the blocks out to threads.
+void run_blocks(Work& work, int64_t images, int32_t threads);
+
+// Rewrites weights and each image of the step as `work.expanded` wants them, and runs it.
+void run_expanded(Work& work, int32_t batch, int32_t threads);
+
+}  // namespace larqlite
+#endif
