@@ -25,16 +25,14 @@ def to_qonnx(
     Weights are float initializers. Those of few levels, and quantized activations, pass
     through nodes of the domain `qonnx.custom_op.general`; everything else is standard
     ONNX (opset 18). Images are channels first inside, inputs and outputs as in Keras. All
-    quantizers have scale 1 and zero point 0, so that sums are integers; scales follow:
+    quantizers have scale 1 and zero point 0, so that sums are integers; scales follow.
 
-    | in Keras | in the file |
-    | --- | --- |
-    | -1, +1 | `BipolarQuant` |
-    | 0, 1 | `IntQuant`, 1 bit, unsigned; `rounding_mode="CEIL"` for activations |
-    | -1, 0, +1 | `IntQuant`, 2 bits, signed, narrow |
-    | DoReFa activations of k bits | `Mul` by 2^k - 1, `IntQuant`, k bits, unsigned |
-    | DoReFa weights of k bits | `IntQuant`, k + 1 bits, signed, narrow: odd integers |
-    | `RSign` | `Sub`, then `BipolarQuant` |
+    - -1 and +1: `BipolarQuant`; behind a `Sub` for `RSign`.
+    - 0 and 1: `IntQuant` of 1 bit, unsigned; activations are rounded by "CEIL".
+    - -1, 0 and +1: `IntQuant` of 2 bits, signed and narrow.
+    - DoReFa activations of k bits: `Mul` by $2^k - 1$, `IntQuant` of k bits, unsigned.
+    - DoReFa weights of k bits: odd integers, for which `IntQuant` needs k + 1 bits,
+      signed and narrow.
 
     `Trunc` is not used: no layer drops low bits of a sum.
 
