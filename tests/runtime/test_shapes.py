@@ -48,10 +48,10 @@ def model_of(case: Case) -> onnx.ModelProto:
     )
     functions = []
     if case.domain:
-        functions = map(_functions.function, _functions.used_by({case.op}))
+        functions = _functions.used_by({case.op})
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid(PACKED, 1)]
     return helper.make_model(
-        graph, opset_imports=opsets, ir_version=9, functions=list(functions)
+        graph, opset_imports=opsets, ir_version=9, functions=functions
     )
 
 
