@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
     import tf_keras
 
-__all__ = ["PackedRow", "Report", "activation_converter", "converter", "export", "to_qonnx"]
+__all__ = [
+    "PackedRow",
+    "Report",
+    "activation_converter",
+    "converter",
+    "export",
+    "to_qonnx",
+]
 
 
 def export(model: tf_keras.Model, path: str | os.PathLike) -> Report:
@@ -28,8 +35,9 @@ def export(model: tf_keras.Model, path: str | os.PathLike) -> Report:
     Given the same input bits, the integer sums of a packed layer are those of Keras bit
     for bit. The offset of a batch normalization between a packed layer and a quantizer is
     moved by a few units in the last place, if need be, so that every sum is quantized as
-    in Keras. Where Keras multiplies with scaled kernels (`magnitude_aware_sign`, DoReFa),
-    its own sums are rounded, and those of the file are not. Float outputs agree to about 1e-6 of the largest one.
+    in Keras. (Where Keras multiplies with scaled kernels, as of `magnitude_aware_sign`,
+    its own sums are rounded; those of the file are not.) Float outputs agree to about
+    1e-6 of the largest one.
 
     Inputs and outputs keep Keras' names and layout; the batch stays open, all other sizes
     are fixed. Layers in training mode only (dropout, regularization) are left out.

@@ -54,7 +54,11 @@ class Kernel:
 
 
 def kernel_of(
-    layer: Any, path: str, name: str, arranged: Callable[[np.ndarray], np.ndarray]
+    layer: Any,
+    path: str,
+    name: str,
+    arranged: Callable[[np.ndarray], np.ndarray],
+    scale_axes: tuple[int, ...] = (0,),
 ) -> Kernel:
     """The kernel of a quantized layer.
 
@@ -63,6 +67,7 @@ def kernel_of(
         path: where it is.
         name: of the weight.
         arranged: takes Keras' array to `(channels_out, *size, channels_in / group)`.
+        scale_axes: along which that may have scales.
 
     Raises:
         UnsupportedLayerError: its values are not finite, or do not fit its bits.
@@ -90,7 +95,7 @@ def kernel_of(
             f"1 to {MOST_BITS} bits",
             f"a quantizer of at most {MOST_BITS} bits, or none for a float kernel",
         )
-    packed = _packing.find_codes(arranged_values, bits)
+    packed = _packing.find_codes(arranged_values, bits, scale_axes)
     if packed is None:
         raise refuse(layer, path, *_misfit(values, bits, name, quantizer))
     return Kernel(name, arranged_values, bits, packed, variable)
@@ -108,8 +113,8 @@ def _misfit(
     shown = ", ".join(f"{level:.6g}" for level in levels[:4])
     more = ", ..." if len(levels) > 4 else ""
     what = {
-        1: "two levels in each channel",
-        2: "-s, 0 and +s in each channel, or evenly spaced levels",
+        1: "two levels in each output channel",
+        2: "-s, 0 and +s in each output channel, or evenly spaced levels",
     }.get(bits, f"{2**bits} evenly spaced levels")
     fix = "declare the precision that the values need"
     if quantizer == "NoOp":

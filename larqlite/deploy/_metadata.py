@@ -24,13 +24,42 @@ def metadata_of(
     """
     return {
         "larqlite.version": __version__,
-        "larqlite.summary": _json(costs.to_dict()),
+        "larqlite.summary": _json(_summary(costs)),
         "larqlite.layers": _json([_layer(packed, renamed) for packed in graph.packed]),
         "larqlite.weights": _json(
             {name: dataclasses.asdict(stored) for name, stored in graph.weights.items()}
         ),
         "larqlite.scales": _json(graph.scales),
     }
+
+
+_OF_A_LAYER = (
+    "path",
+    "class_name",
+    "calls",
+    "input_shape",
+    "output_shape",
+    "input_precision",
+    "macs",
+    "macs_reason",
+)
+_OF_A_WEIGHT = ("name", "shape", "bits")
+
+
+def _summary(costs: ModelProfile) -> dict[str, Any]:
+    """The summary without what can be told from the rest of it: a file should be small."""
+    entries = costs.to_dict()
+    entries["layers"] = [
+        _chosen(layer, _OF_A_LAYER)
+        | {"weights": [_chosen(weight, _OF_A_WEIGHT) for weight in layer["weights"]]}
+        for layer in entries["layers"]
+    ]
+    return entries
+
+
+def _chosen(entries: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    """Those of the entries that say anything."""
+    return {key: entries[key] for key in keys if entries[key] not in (None, "", [])}
 
 
 def _layer(packed: Any, renamed: Mapping[str, str]) -> dict[str, Any]:

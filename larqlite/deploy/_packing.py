@@ -102,16 +102,20 @@ def unpack(packed: np.ndarray, shape: tuple[int, ...], bits: int) -> np.ndarray:
     )
 
 
-def find_codes(values: np.ndarray, bits: int) -> PackedKernel | None:
+def find_codes(
+    values: np.ndarray, bits: int, scale_axes: tuple[int, ...] = (0,)
+) -> PackedKernel | None:
     """The codes of a kernel's values, or None if they do not fit.
 
     Args:
         values: float32, `(channels_out, ..., channels_in)`, finite.
         bits: of a code, 1 to 8.
+        scale_axes: along which the kernel may have scales: 0 (channels out), -1
+            (channels in).
     """
     values = np.asarray(values, np.float32)
     for find in _FINDERS[min(bits, 3)]:
-        for axis in (0, -1):
+        for axis in scale_axes:
             found = find(values, bits, axis)
             if found is not None:
                 return found

@@ -27,7 +27,14 @@ REFUSALS: dict[type, tuple[str, str]] = {}
 
 # What a layer or quantizer computes is in these methods: a subclass that has one of its
 # own computes something else.
-_LAYER_METHODS = ("call", "call_on_quantized", "convolution_op", "__call__")
+_LAYER_METHODS = (
+    "call",
+    "call_on_quantized",
+    "convolution_op",
+    "padded",
+    "finished",
+    "__call__",
+)
 _QUANTIZER_METHODS = ("call", "forward", "quantize", "threshold", "__call__")
 
 

@@ -53,6 +53,7 @@ class Walk:
         self, layer: tf_keras.layers.Layer, args: tuple, kwargs: dict, prefix: str
     ) -> list[Value]:
         path = self._paths.get(id(layer), f"{prefix}{layer.name}")
+        kwargs = _in_inference(layer, path, kwargs)
         if is_functional(layer):
             return self.follow(layer, _in_order(layer, args), f"{prefix}{layer.name}/")
         if layer.compute_dtype not in ("float32", None):
@@ -66,9 +67,7 @@ class Walk:
             )
         convert = converter_of(layer, path)
         self._graph.path = path
-        result = convert(
-            self._graph, layer, *args, **_in_inference(layer, path, kwargs)
-        )
+        result = convert(self._graph, layer, *args, **kwargs)
         return tf.nest.flatten(result)
 
 

@@ -93,7 +93,10 @@ def convert_transposed(graph: Writer, layer, value: Value) -> Value:
             f"groups={layer.groups}, which Keras does not compute for this layer",
             "groups=1",
         )
-    kernel = kernel_of(layer, graph.path, "kernel", transposed_channels_out_first)
+    # Quantizers scale along the last axis, which here is that of the channels in.
+    kernel = kernel_of(
+        layer, graph.path, "kernel", transposed_channels_out_first, (0, -1)
+    )
     source = image(graph, layer, value)
     quantized = quantized_input(graph, layer, source)
     pads, output_padding = transposed_pads(layer, spatial_shape(quantized))

@@ -1,0 +1,144 @@
+"""The function bodies of `ai.larqlite`, run by a stock ONNX Runtime."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper, numpy_helper
+
+from larqlite.deploy import _functions
+from larqlite.deploy._packing import pack
+
+SPECIAL = np.array(
+    [-np.inf, -2, -0.05, -1e-45, -0.0, 0.0, 1e-45, 0.05, 0.5, 1.0, 2, np.inf, np.nan],
+    np.float32,
+)
+
+
+def run(op, inputs, constants=(), **attributes):
+    """One node of the domain in a model of its own."""
+    names = [f"x{i}" for i in range(len(inputs) + len(constants))]
+    kinds = [helper.np_dtype_to_tensor_dtype(array.dtype) for array in inputs]
+    given = [
+        helper.make_tensor_value_info(name, kind, array.shape)
+        for name, kind, array in zip(names, kinds, inputs, strict=False)
+    ]
+    stored = names[len(inputs) :]
+    node = helper.make_node(op, names, ["y"], domain=_functions.DOMAIN, **attributes)
+    output = helper.make_empty_tensor_value_info("y")
+    graph = helper.make_graph(
+        [node],
+        "one",
+        given,
+        [output],
+        [numpy_helper.from_array(a, n) for a, n in zip(constants, stored, strict=True)],
+    )
+    model = helper.make_model(
+        graph,
+        opset_imports=[
+            helper.make_opsetid("", _functions.OPSET),
+            helper.make_opsetid(_functions.DOMAIN, _functions.VERSION),
+        ],
+        functions=_functions.used_by({op}),
+        ir_version=9,
+    )
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    found = dict(zip(names, inputs, strict=False))
+    return session.run(None, found)[0]
+
+
+def test_sign_is_never_zero_and_takes_nan_for_plus():
+    expected = np.where(SPECIAL < 0, -1, 1)
+    np.testing.assert_array_equal(run("Sign", [SPECIAL]), expected)
+
+
+def test_heaviside_is_one_for_positive_values_only():
+    expected = np.where(SPECIAL > 0, 1, 0)
+    np.testing.assert_array_equal(run("Heaviside", [SPECIAL]), expected)
+
+
+def test_ternary_reaches_its_levels_at_the_threshold():
+    x = SPECIAL[:-1]
+    threshold = np.float32(0.05)
+    expected = np.sign(np.sign(x + threshold) + np.sign(x - threshold))
+    found = run("Ternary", [x], threshold=float(threshold))
+    np.testing.assert_array_equal(found, expected)
+    assert found[x == threshold] == 1
+    assert found[x == -threshold] == -1
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_steps_round_half_to_even(bits):
+    n = 2**bits - 1
+    x = np.linspace(-0.1, 1.1, 1001).astype(np.float32)
+    halves = ((np.arange(n) + 0.5) / n).astype(np.float32)
+    x = np.concatenate([x, halves])
+    clipped = np.clip(x, 0, 1).astype(np.float32)
+    expected = np.rint(clipped * np.float32(n)) / np.float32(n)
+    np.testing.assert_array_equal(run("Steps", [x], bits=bits), expected)
+
+
+@pytest.mark.parametrize("bits", range(1, 9))
+def test_unpack_reads_codes_low_bit_first(bits):
+    rng = np.random.default_rng(bits)
+    codes = rng.integers(0, 2**bits, size=(3, 2, 5))
+    stream = "".join(format(code, f"0{bits}b")[::-1] for code in codes.ravel())
+    stream += "0" * (-len(stream) % 8)
+    packed = [int(stream[i : i + 8][::-1], 2) for i in range(0, len(stream), 8)]
+    attributes = {"weight_shape": [3, 2, 5], "bits": bits, "step": 2.0, "offset": -3.0}
+    found = run("Unpack", [], [np.array(packed, np.uint8)], **attributes)
+    np.testing.assert_array_equal(found, 2 * codes - 3)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("kind", "BTQ")
+def test_a_convolution_is_the_sum_over_its_window(kind, rank):
+    rng = np.random.default_rng(rank)
+    shape = (4, *[2] * rank, 3)
+    levels = {"B": [-1, 1], "T": [-1, 0, 1], "Q": [-3, -1, 1, 3]}[kind]
+    weights = rng.choice(levels, size=shape)
+    codes = {"B": (1 - weights) // 2, "T": weights + 1, "Q": (weights + 3) // 2}[kind]
+    bits = 1 if kind == "B" else 2
+    steps = 3 if kind == "Q" else 1
+    x = rng.integers(0, 4, size=(2, 3, *[4] * rank)) if kind == "Q" else None
+    x = rng.choice([-1, 1], size=(2, 3, *[4] * rank)) if x is None else x
+    more = {"bits": 2, "step": 2.0, "offset": -3.0, "input_steps": 3.0}
+    found = run(
+        f"{kind}Conv{rank}D",
+        [(x / steps).astype(np.float32)],
+        [pack(codes, bits)],
+        weight_shape=shape,
+        strides=[1] * rank,
+        dilations=[1] * rank,
+        group=1,
+        pads=[1] * rank + [0] * rank,
+        pad_value=1.0,
+        input="sign",
+        **(more if kind == "Q" else {}),
+    )
+    padded = np.pad(x, [(0, 0), (0, 0), *[(1, 0)] * rank], constant_values=steps)
+    expected = np.zeros(found.shape)
+    for tap in np.ndindex(*[2] * rank):
+        window = padded[(..., *[slice(t, t + 4) for t in tap])]
+        kernel = weights[(slice(None), *tap)]
+        expected += np.moveaxis(np.tensordot(kernel, window, (1, 1)), 1, 0)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_every_function_is_valid_and_needs_no_other_but_unpack():
+    for name in _functions.names():
+        function = _functions.function(name)
+        assert (function.domain, function.name) == (_functions.DOMAIN, name)
+        own = {node.op_type for node in function.node if node.domain}
+        assert own <= {"Unpack"}
+        assert set(_functions.used_by({name})[0].output) <= {"y", "w"}
+
+
+def test_functions_use_operations_of_the_opset_that_files_declare():
+    for name in _functions.names():
+        for node in _functions.function(name).node:
+            if not node.domain:
+                schema = onnx.defs.get_schema(node.op_type, _functions.OPSET)
+                assert not schema.deprecated
