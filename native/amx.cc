@@ -91,7 +91,7 @@ struct alignas(64) Config {
 
 // Tiles 0-3 sum: first and second pixels by first and second 16 channels; 4 and 5 hold
 // pixels, 6 and 7 weights, both of `deep` x 4 bytes of input for a pixel.
-void configure(int first, int second, int deep = kRows) {
+void configure(int first, int second, int deep) {
   Config c = {};
   c.palette = 1;
   for (int t = 0; t < 8; ++t) {
@@ -106,85 +106,107 @@ void configure(int first, int second, int deep = kRows) {
   _tile_loadconfig(&c);
 }
 
-// The sums of one tile of pixels, 16 channels from `at` of the tile.
-inline void finish_tile(const Tile& tile, const Bases& bases, const Block& block, int32_t pixels,
-                        int32_t at, const int32_t* sums) {
-  const lq_step& s = *tile.step;
-  const __m512i all = _mm512_set1_epi32(static_cast<int>(tile.tap_count * s.words * 32));
-  for (int32_t p = 0; p < pixels; ++p) {
-    const int32_t* base = bases.of(block.pixel + tile.pixel + p) + block.channel;
-    const __m512i shifted = _mm512_sub_epi32(_mm512_loadu_si512(base + tile.channel + at), all);
-    finish_lanes(tile, p, at, 0xffff,
-                 _mm512_add_epi32(shifted, _mm512_loadu_si512(sums + p * larqlite::kLanes)));
-  }
-}
+// The sums of two tiles of pixels by 32 channels, as the unit has stored them.
+struct Sums {
+  alignas(64) int32_t values[4][kRows * larqlite::kLanes];
+  int64_t pixel;  // of the first, in the block
+  int32_t first, second, channel;
+};
 
-int32_t conv_bytes(const Block& block, Value* values) {
-  const lq_step& s = *block.step;
+// Cuts the block into pieces of up to two tiles of pixels and 32 channels. multiply(piece)
+// leaves sums in tiles 0-3; put(tile, p, at, sums) takes 16 of them. The sums of one piece
+// are taken while the next is multiplied.
+template <typename Multiply, typename Put>
+int32_t over_pieces(const Block& block, Value* values, int deep, Multiply multiply, Put put) {
   const Finish after = finish_of(block);
-  const Bases bases = bases_of(block);
-  const int64_t taps = taps_in(s), chunks = s.words / 2;
-  const int64_t pixel = s.input.pixel * 32, of_block = taps * chunks * kPart;
-  const int8_t* input = block.input + (address(s.input, block) - block.image * s.input.image) * 32;
-  Tile tile;
-  tile.step = &s;
+  Tile tile = {};
+  tile.step = block.step;
   tile.finish = &after;
-  tile.tap_count = taps;
   tile.out_stride = block.count;
-  alignas(64) int32_t sums[4][kRows * larqlite::kLanes];
-  const int64_t pieces = (block.pixels + 2 * kRows - 1) / (2 * kRows);
-  int configured[2] = {-1, -1};
-  for (int64_t piece = 0; piece < pieces; ++piece) {
-    const int64_t begin = piece * block.pixels / pieces;
-    const int32_t count = static_cast<int32_t>((piece + 1) * block.pixels / pieces - begin);
-    const int32_t first = count > kRows ? (count + 1) / 2 : count, second = count - first;
-    if (configured[0] != first || configured[1] != second) {
-      configure(first, second > 0 ? second : 1);
-      configured[0] = first;
-      configured[1] = second;
+  tile.channels = 2 * larqlite::kLanes;
+  Sums sums[2];
+  const auto take = [&](const Sums& done) {
+    tile.channel = done.channel;
+    for (int half = 0; half < 2; ++half) {
+      const int32_t count = half ? done.second : done.first;
+      tile.pixel = done.pixel + (half ? done.first : 0);
+      tile.out = values + tile.pixel * block.count + done.channel;
+      for (int32_t p = 0; p < count; ++p)
+        for (int32_t at = 0; at < 2; ++at)
+          put(tile, p, at * larqlite::kLanes, done.values[2 * half + at] + p * larqlite::kLanes);
     }
-    const int8_t* pixels = input + begin * pixel;
-    for (int32_t channel = 0; channel < block.count; channel += 32) {
-      const int8_t* weights =
-          block.weights + (block.channel + channel) / larqlite::kLanes * of_block;
+  };
+  const int64_t pieces = (block.pixels + 2 * kRows - 1) / (2 * kRows);
+  int configured[2] = {-1, -1}, turn = 0;
+  bool waits = false;
+  for (int32_t channel = 0; channel < block.count; channel += 32) {
+    for (int64_t piece = 0; piece < pieces; ++piece) {
+      const int64_t begin = piece * block.pixels / pieces;
+      const int32_t count = static_cast<int32_t>((piece + 1) * block.pixels / pieces - begin);
+      Sums& now = sums[turn];
+      now.pixel = begin;
+      now.first = count > kRows ? (count + 1) / 2 : count;
+      now.second = count - now.first;
+      now.channel = channel;
+      if (configured[0] != now.first || configured[1] != now.second) {
+        configure(now.first, now.second > 0 ? now.second : 1, deep);
+        configured[0] = now.first;
+        configured[1] = now.second;
+      }
       _tile_zero(0);
       _tile_zero(1);
       _tile_zero(2);
       _tile_zero(3);
-      for (int64_t t = 0; t < taps; ++t) {
-        const int8_t* at = pixels + block.taps[t] * 32;
-        for (int64_t k = 0; k < chunks; ++k, at += kChannels, weights += kPart) {
-          _tile_loadd(4, at, pixel);
-          _tile_loadd(6, weights, kChannels);
-          _tile_loadd(7, weights + of_block, kChannels);
-          _tile_dpbssd(0, 4, 6);
-          _tile_dpbssd(1, 4, 7);
-          if (second > 0) {
-            _tile_loadd(5, at + first * pixel, pixel);
-            _tile_dpbssd(2, 5, 6);
-            _tile_dpbssd(3, 5, 7);
-          }
-        }
+      multiply(now);
+      if (waits) take(sums[1 - turn]);
+      _tile_stored(0, now.values[0], 64);
+      _tile_stored(1, now.values[1], 64);
+      if (now.second > 0) {
+        _tile_stored(2, now.values[2], 64);
+        _tile_stored(3, now.values[3], 64);
       }
-      _tile_stored(0, sums[0], 64);
-      _tile_stored(1, sums[1], 64);
-      tile.channel = channel;
-      tile.pixel = begin;
-      tile.out = values + begin * block.count + channel;
-      finish_tile(tile, bases, block, first, 0, sums[0]);
-      finish_tile(tile, bases, block, first, 16, sums[1]);
-      if (second > 0) {
-        _tile_stored(2, sums[2], 64);
-        _tile_stored(3, sums[3], 64);
-        tile.pixel = begin + first;
-        tile.out = values + (begin + first) * block.count + channel;
-        finish_tile(tile, bases, block, second, 0, sums[2]);
-        finish_tile(tile, bases, block, second, 16, sums[3]);
-      }
+      waits = true;
+      turn = 1 - turn;
     }
   }
+  take(sums[1 - turn]);
   _tile_release();
   return after.count;
+}
+
+int32_t conv_bytes(const Block& block, Value* values) {
+  const lq_step& s = *block.step;
+  const Bases bases = bases_of(block);
+  const int64_t taps = taps_in(s), chunks = s.words / 2;
+  const int64_t pixel = s.input.pixel * 32, of_block = taps * chunks * kPart;
+  const int8_t* input = block.input + (address(s.input, block) - block.image * s.input.image) * 32;
+  const __m512i all = _mm512_set1_epi32(static_cast<int>(taps * s.words * 32));
+  const auto multiply = [&](const Sums& piece) {
+    const int64_t next = piece.first * pixel;
+    const int8_t* weights =
+        block.weights + (block.channel + piece.channel) / larqlite::kLanes * of_block;
+    for (int64_t t = 0; t < taps; ++t) {
+      const int8_t* at = input + piece.pixel * pixel + block.taps[t] * 32;
+      for (int64_t k = 0; k < chunks; ++k, at += kChannels, weights += kPart) {
+        _tile_loadd(4, at, pixel);
+        if (piece.second > 0) _tile_loadd(5, at + next, pixel);
+        _tile_loadd(6, weights, kChannels);
+        _tile_dpbssd(0, 4, 6);
+        if (piece.second > 0) _tile_dpbssd(2, 5, 6);
+        _tile_loadd(7, weights + of_block, kChannels);
+        _tile_dpbssd(1, 4, 7);
+        if (piece.second > 0) _tile_dpbssd(3, 5, 7);
+      }
+    }
+  };
+  const auto put = [&](const Tile& tile, int32_t p, int32_t at, const int32_t* sums) {
+    const int32_t* base =
+        bases.of(block.pixel + tile.pixel + p) + block.channel + tile.channel + at;
+    const __m512i v =
+        _mm512_add_epi32(_mm512_sub_epi32(_mm512_loadu_si512(base), all), _mm512_load_si512(sums));
+    finish_lanes(tile, p, at, 0xffff, v);
+  };
+  return over_pieces(block, values, kRows, multiply, put);
 }
 
 const larqlite::Expanded kBytes = {takes,          weight_parts, kPart,     expand_weights,
@@ -197,7 +219,7 @@ const larqlite::Expanded kBytes = {takes,          weight_parts, kPart,     expa
 namespace {
 
 double peak(int64_t rounds) {
-  configure(kRows, kRows);
+  configure(kRows, kRows, kRows);
   for (int64_t n = 0; n < rounds * 100; ++n) {
     _tile_dpbssd(0, 4, 6);
     _tile_dpbssd(1, 4, 7);
