@@ -26,7 +26,7 @@ def load(
     Args:
         path_or_bytes: path of the file, or its bytes.
         threads: that work on one call; all physical cores of this process by default.
-        isa: instruction set of the kernels: "avx512", "avx2", "neon" or "portable"; the
+        isa: instruction set of the kernels: "amx", "avx512", "avx2", "neon" or "portable"; the
             fastest of this CPU by default. The environment variable LARQLITE_ISA says
             the same.
         inputs: names of tensors that are fed in place of the inputs of the model; those

@@ -15,9 +15,8 @@ import numpy as np
 from larqlite_runtime._engine import build_engine
 from larqlite_runtime._graph import Graph, Shape
 from larqlite_runtime._input import check_inputs
-from larqlite_runtime._plan import plan
 from larqlite_runtime._profile import PATHS, SEGMENT, Profile, StepTime
-from larqlite_runtime._program import POPCOUNTS
+from larqlite_runtime._program import POPCOUNTS, Kind
 from larqlite_runtime._workspace import Engine, Workspace
 
 # Bytes of workspace beyond which a batch is run in parts.
@@ -71,7 +70,7 @@ class Model:
 
     def _build(self, graph: Graph) -> None:
         isa, inputs, outputs = self._asked
-        self._engine = build_engine(plan(graph, inputs, outputs), self.threads, isa)
+        self._engine = build_engine(graph, self.threads, isa, inputs, outputs)
         self._process = os.getpid()
         self._idle: list[Workspace] = []
         net = self._engine.plan.net
@@ -233,30 +232,28 @@ class Model:
             batch: samples of a call.
 
         Returns:
-            `packed_weights`, `float_weights` (of the parts that ONNX Runtime runs),
-            `tables` (scales, thresholds, corrections of borders), and `workspace`, which
-            every running call needs once.
+            `packed_weights`, `float_weights`, `tables` (scales, thresholds, corrections
+            of borders), and `workspace`, which every running call needs once.
         """
         engine = self._engine
         program = engine.plan.program
-        weights = {
-            step.weights
-            for part in program.parts
-            for step in part
-            if step.kind in POPCOUNTS
-        }
+        steps = [step for part in program.parts for step in part]
         sizes = {
             number: buffer.bytes
             for number, buffer in enumerate(program.buffers)
             if buffer.constant is not None
         }
-        packed = sum(sizes[number] for number in weights)
+
+        def weights(*kinds: Kind) -> int:
+            numbers = {step.weights for step in steps if step.kind in kinds}
+            return sum(sizes[number] for number in numbers)
+
+        packed, floats = weights(*POPCOUNTS), weights(Kind.CONV_FLOAT)
+        sessions = engine.sessions.values()
         return {
             "packed_weights": packed,
-            "float_weights": sum(
-                segment.float_bytes for _, segment in engine.sessions.values()
-            ),
-            "tables": sum(sizes.values()) - packed,
+            "float_weights": floats + sum(part.float_bytes for _, part in sessions),
+            "tables": sum(sizes.values()) - packed - floats,
             "workspace": program.workspace * min(batch, self._most_batch),
         }
 

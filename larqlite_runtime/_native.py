@@ -19,9 +19,9 @@ from larqlite_runtime._steps import ABI, CBuffer, CStep, c_steps
 logger = logging.getLogger("larqlite_runtime")
 
 # Names of instruction sets, and their numbers in the library.
-INSTRUCTION_SETS = {"portable": 0, "avx2": 1, "avx512": 2, "neon": 3}
+INSTRUCTION_SETS = {"portable": 0, "avx2": 1, "avx512": 2, "neon": 3, "amx": 4}
 # From the fastest to the slowest.
-_PREFERRED = ("avx512", "avx2", "neon", "portable")
+_PREFERRED = ("amx", "avx512", "avx2", "neon", "portable")
 ISA_VARIABLE = "LARQLITE_ISA"
 REQUIRE_VARIABLE = "LARQLITE_REQUIRE_NATIVE"
 

@@ -36,7 +36,9 @@ def run(
     """
     for number, step in enumerate(steps):
         begin = time.perf_counter()
-        apply(Run(step, buffers, batch), _KINDS[step.kind](step, buffers, batch))
+        # NaN and infinities pass as they do in the native kernels, without a word.
+        with np.errstate(all="ignore"):
+            apply(Run(step, buffers, batch), _KINDS[step.kind](step, buffers, batch))
         if seconds is not None:
             seconds[number] += time.perf_counter() - begin
 
@@ -103,6 +105,14 @@ def _conv(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
             x = inputs[:, :, of_input, group].reshape(len(inputs), -1)
             _count(x, weights[group, of_weights], counts[:, group], shift)
     return _sums(step, buffers, counts.reshape(batch, *step.size, step.channels))
+
+
+def _conv_float(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+    x = _taps(step, buffers, batch, (step.in_channels,))
+    blocks = -(-step.channels // 16)
+    weights = buffers[step.weights].reshape(blocks, -1, 16).transpose(1, 0, 2)
+    sums = x.reshape(len(x), -1) @ weights.reshape(-1, blocks * 16)
+    return sums[:, : step.channels].reshape(batch, *step.size, step.channels)
 
 
 def _count(x: np.ndarray, w: np.ndarray, counts: np.ndarray, shift: int) -> None:
@@ -212,4 +222,5 @@ _KINDS: dict[Kind, Callable[[Step, list[np.ndarray], int], np.ndarray]] = {
     Kind.POOL_AVERAGE: _pool,
     Kind.POOL_AVERAGE_PADDED: _pool,
     Kind.MEAN: _mean,
+    Kind.CONV_FLOAT: _conv_float,
 }

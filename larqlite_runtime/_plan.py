@@ -78,6 +78,7 @@ def plan(
     graph: Graph,
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
+    float_kernels: bool = True,
 ) -> Plan:
     """Plans how a graph runs.
 
@@ -85,12 +86,18 @@ def plan(
         graph: a checked model.
         inputs: tensors that are fed; those of the model by default.
         outputs: tensors that are asked for; those of the model by default.
+        float_kernels: whether the kernels are fast with floats too.
 
     Raises:
         InputError: a name that the model does not have, or outputs that depend on an
             input that is not fed.
     """
-    net = Net(graph, list(inputs or graph.inputs), list(outputs or graph.outputs))
+    net = Net(
+        graph,
+        list(inputs or graph.inputs),
+        list(outputs or graph.outputs),
+        float_kernels,
+    )
     roles = find_roles(net)
     chains = Chains(net, roles)
     places = Places(chains)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from larqlite_runtime._graph import Node
+from larqlite_runtime._plan_floats import FloatConv
 from larqlite_runtime._plan_forms import Key, key_of
 from larqlite_runtime._plan_net import Net
 from larqlite_runtime._plan_packed import Packed
@@ -65,37 +66,40 @@ class Chain(Item):
     Attributes:
         source: the float tensor that is loaded, pooled, or whose bits are read.
         axis: of the channels in the source.
-        packed, pool: what makes the rows; neither if they are loaded.
-        bits_from: the chain that packs the bits that `packed` reads.
+        packed, pool, conv: what makes the rows; none of them if they are loaded.
+        feeder: the chain that makes what `packed` or `conv` reads, if that is no tensor.
         nodes: names of the nodes, for people.
         rows: what rows pass through.
         tensors: name and channel axis of what there is before and after each of `rows`.
         slots: places beside its own in which the tensor of a position is stored.
-        packs: packed nodes that take bits from the tensor of a position.
+        packs: chains that take bits from the tensor of a position.
+        borders: chains that take the tensor of a position with borders around it.
     """
 
     source: str = ""
     axis: int = 1
     packed: Packed | None = None
     pool: Pool | None = None
-    bits_from: Chain | None = None
+    conv: FloatConv | None = None
+    feeder: Chain | None = None
     nodes: list[str] = field(default_factory=list)
     rows: list[RowNode] = field(default_factory=list)
     tensors: list[tuple[str, int]] = field(default_factory=list)
     slots: list[tuple[int, Key]] = field(default_factory=list)
-    packs: list[tuple[int, Packed]] = field(default_factory=list)
+    packs: list[tuple[int, Chain]] = field(default_factory=list)
+    borders: list[tuple[int, Chain]] = field(default_factory=list)
 
     @property
     def loads(self) -> bool:
         """Whether the rows are those of a float tensor."""
-        return self.packed is None and self.pool is None
+        return self.packed is None and self.pool is None and self.conv is None
 
     def reads(self) -> list[str]:
         others = [row.other for row in self.rows if row.other]
-        return others if self.packed else [self.source, *others]
+        return others if self.feeder else [self.source, *others]
 
     def after(self) -> list[Item]:
-        return [*self.copies, *([self.bits_from] if self.bits_from else [])]
+        return [*self.copies, *([self.feeder] if self.feeder else [])]
 
     def position(self, tensor: str, axis: int) -> int | None:
         """Where a tensor is in the chain."""
@@ -117,7 +121,7 @@ class Chains:
         self.items: list[Item] = []
         self.maker: dict[str, Item] = {}
         self._open: dict[str, Chain] = {}
-        self._packers: dict[tuple[str, int], Chain] = {}
+        self._loaders: dict[tuple[str, int], Chain] = {}
         for number, node in enumerate(net.nodes):
             if number not in roles.absorbed:
                 self._place(number, node)
@@ -130,6 +134,8 @@ class Chains:
             pool = roles.pools[number]
             chain = Chain(number, source=node.inputs[0], axis=pool.axis, pool=pool)
             self._start(chain, node)
+        elif number in roles.convs:
+            self._conv(number, node, roles.convs[number])
         elif number in roles.rows:
             self._row(number, node, roles.rows[number])
         elif number in roles.structures:
@@ -157,29 +163,31 @@ class Chains:
         return chain
 
     def _packed(self, number: int, packed: Packed) -> None:
-        packer = self._packer(packed)
-        packer.packs.append((packer.position(packed.source, packed.axis), packed))
-        chain = Chain(
-            number,
-            source=packed.source,
-            axis=packed.axis,
-            packed=packed,
-            bits_from=packer,
-        )
+        wanted = packed.source, packed.axis
+        feeder = self._feeder(*wanted, self._name_of_pack(packed), number)
+        chain = Chain(number, source=wanted[0], axis=wanted[1], packed=packed)
+        chain.feeder = feeder
+        feeder.packs.append((feeder.position(*wanted), chain))
         self._start(chain, packed.node)
 
-    def _packer(self, packed: Packed) -> Chain:
-        """The chain that has the input of a packed node in its rows."""
-        wanted = (packed.source, packed.axis)
-        maker = self.maker.get(packed.source)
-        if isinstance(maker, Chain) and maker.position(*wanted) is not None:
+    def _conv(self, number: int, node: Node, conv: FloatConv) -> None:
+        chain = Chain(number, source=conv.source, axis=1, conv=conv)
+        if conv.grid is not None:
+            feeder = self._feeder(conv.source, 1, node.name + "/pad", number)
+            feeder.borders.append((feeder.position(conv.source, 1), chain))
+            chain.feeder = feeder
+        self._start(chain, node)
+
+    def _feeder(self, tensor: str, axis: int, name: str, number: int) -> Chain:
+        """The chain that has a tensor in its rows."""
+        maker = self.maker.get(tensor)
+        if isinstance(maker, Chain) and maker.position(tensor, axis) is not None:
             return maker
-        if wanted not in self._packers:
-            number = self.net.producer.get(packed.node.inputs[0], -1)
-            chain = self.load(number, *wanted)
-            chain.nodes.append(self._name_of_pack(packed))
-            self._packers[wanted] = chain
-        return self._packers[wanted]
+        if (tensor, axis) not in self._loaders:
+            chain = self.load(number, tensor, axis)
+            chain.nodes.append(name)
+            self._loaders[tensor, axis] = chain
+        return self._loaders[tensor, axis]
 
     def _name_of_pack(self, packed: Packed) -> str:
         quantizer = self.net.made_by(packed.node.inputs[0])
@@ -219,29 +227,34 @@ class Chains:
 
     def _depends(self, tensor: str, chain: Chain) -> bool:
         """Whether a tensor can only be there after a chain has run."""
+        maker = self.maker.get(tensor)
+        return maker is not None and self.needs(maker, chain)
+
+    def needs(self, item: Item, other: Item) -> bool:
+        """Whether an item can only run after another, or is that one."""
         seen: set[int] = set()
-        waiting = [self.maker.get(tensor)]
+        waiting = [item]
         while waiting:
             item = waiting.pop()
-            if item is None or id(item) in seen:
-                continue
-            if item is chain:
+            if item is other:
                 return True
+            if id(item) in seen:
+                continue
             seen.add(id(item))
-            waiting += [self.maker.get(name) for name in item.reads()]
-            waiting += item.after()
+            waiting += self.before(item)
         return False
+
+    def before(self, item: Item) -> list[Item]:
+        """The items that one needs at once."""
+        made = [self.maker.get(name) for name in item.reads()]
+        found = [*filter(None, made), *item.after()]
+        return [other for other in found if other is not item]
 
 
 def ordered(chains: Chains) -> list[Item]:
     """The items, each after those it needs, with levels."""
     result: list[Item] = []
     state: dict[int, int] = {}
-
-    def before(item: Item) -> list[Item]:
-        made = [chains.maker.get(name) for name in item.reads()]
-        found = [*filter(None, made), *item.after()]
-        return [other for other in found if other is not item]
 
     def runs(item: Item) -> bool:
         if isinstance(item, View):
@@ -256,7 +269,7 @@ def ordered(chains: Chains) -> list[Item]:
                 item.level = max(
                     (
                         other.level + (isinstance(item, Segment) and runs(other))
-                        for other in before(item)
+                        for other in chains.before(item)
                     ),
                     default=0,
                 )
@@ -264,7 +277,7 @@ def ordered(chains: Chains) -> list[Item]:
             elif id(item) not in state:
                 state[id(item)] = 1
                 waiting.append((item, True))
-                waiting += [(other, False) for other in before(item)]
+                waiting += [(other, False) for other in chains.before(item)]
     position = {id(item): number for number, item in enumerate(result)}
     return sorted(
         result,

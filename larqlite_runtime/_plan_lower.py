@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from larqlite_runtime._plan_bits import Bits, bits_for, share
 from larqlite_runtime._plan_chains import Chain
 from larqlite_runtime._plan_forms import FILE, Key, image_of, key_of
+from larqlite_runtime._plan_grid import Grid
+from larqlite_runtime._plan_heads import Fed, head
 from larqlite_runtime._plan_memory import Memory
 from larqlite_runtime._plan_net import Net
-from larqlite_runtime._plan_packed import Packed
 from larqlite_runtime._plan_places import Places
 from larqlite_runtime._plan_rows import RowNode
 from larqlite_runtime._plan_thresholds import Interval, can_threshold, intervals
-from larqlite_runtime._plan_weights import layout_of
-from larqlite_runtime._program import Kind, Op, Row, Step, View
+from larqlite_runtime._program import Op, Row, Step, View
 
 
 @dataclass
@@ -38,7 +37,7 @@ class Lowering:
         self.net, self.places, self.memory = net, places, memory
         self.program = memory.program
         self._of_root: dict[Key, int] = {}
-        self._bits: dict[int, tuple[Bits, int]] = {}
+        self._fed: dict[int, Fed] = {}
 
     def buffer(self, key: Key) -> int:
         """The buffer that a tensor lies in; it is in use now."""
@@ -66,55 +65,81 @@ class Lowering:
         ]
         if chain.packed is not None and float_until >= 0:
             ops.append(Op(Row.TO_FLOAT))
+        if chain.conv is not None and chain.conv.bias is not None:
+            ops.append(Op(Row.ADD, a=self.program.constant(chain.conv.bias)))
+        read = [self.view(chain.source, chain.axis)] if chain.loads else []
         for position in range(float_until + 1):
-            if position:
-                ops += self._row(chain, position)
-            shape_axis = chain.tensors[position]
-            ops += [
-                Op(Row.STORE, view=self._view(*shape_axis, key))
-                for key in stores[position]
-            ]
+            made = self._row(chain, position) if position else []
+            read += [op.view for op in made if op.kind == Row.ADD_TENSOR]
+            ops += made
+            for view in stores[position]:
+                self._replace(view, read)
+                ops.append(Op(Row.STORE, view=view))
             ops += [
                 self._pack(packing)
                 for packing in packings
                 if packing.position == position and packing.intervals is None
             ]
-        return self._head(chain, tuple(ops)) if ops else None
+        if float_until < 0 and not packings:
+            return None
+        return head(self, chain, self._fed.get(id(chain)), tuple(ops))
+
+    def _replace(self, written: View, read: list[View]) -> None:
+        """Lets a tensor lie where one lies whose same pixels are read before."""
+        for other in read:
+            if other == replace(written, buffer=other.buffer):
+                self.memory.replace(written.buffer, other.buffer)
 
     # What comes out of a chain.
 
-    def _stores(self, chain: Chain) -> dict[int, list[Key]]:
-        found: dict[int, list[Key]] = defaultdict(list)
+    def _stores(self, chain: Chain) -> dict[int, list[View]]:
+        found: dict[int, list[View]] = defaultdict(list)
         for position, (tensor, axis) in enumerate(chain.tensors):
             key = key_of(tensor, self.places.shape(tensor), axis)
             if (position or not chain.loads) and self.places.is_stored(key):
-                found[position].append(key)
+                found[position].append(self.view(tensor, axis, key))
         for position, key in chain.slots:
             if key in self.places.needed:
-                found[position].append(key)
+                found[position].append(self.view(*chain.tensors[position], key))
+        grids: dict[tuple[int, Grid], int] = {}
+        for position, reader in chain.borders:
+            grid = reader.conv.grid
+            if (position, grid) not in grids:
+                buffer = self.memory.new(
+                    np.dtype(np.float32),
+                    grid.elements,
+                    fill=np.zeros((), np.float32),
+                    like=grid,
+                )
+                grids[position, grid] = self.memory.use(buffer)
+                found[position].append(grid.image_view(buffer))
+            self._fed[id(reader)] = Fed(grid, grids[position, grid])
         return found
 
     def _packings(self, chain: Chain) -> list[_Packing]:
-        at: dict[int, list[Packed]] = defaultdict(list)
-        for position, packed in chain.packs:
-            at[position].append(packed)
+        at: dict[int, list[Chain]] = defaultdict(list)
+        for position, reader in chain.packs:
+            at[position].append(reader)
         found = []
         for position, readers in at.items():
-            for bits, numbers in share([bits_for(packed) for packed in readers]):
+            for bits, numbers in share([bits_for(reader.packed) for reader in readers]):
                 buffer = self.memory.new(
-                    np.dtype(np.uint32), bits.words, fill=bits.template(), like=bits
+                    np.dtype(np.uint32),
+                    bits.grid.elements,
+                    fill=bits.template(),
+                    like=bits,
                 )
                 self.memory.use(buffer)
                 found.append(_Packing(position, bits, buffer))
                 for number in numbers:
-                    self._bits[id(readers[number])] = bits, buffer
+                    self._fed[id(readers[number])] = Fed(bits.grid, buffer, bits)
         return found
 
     def _choose_thresholds(
         self,
         chain: Chain,
         packings: list[_Packing],
-        stores: dict[int, list[Key]],
+        stores: dict[int, list[View]],
     ) -> int:
         """Finds intervals where floats are not needed; the last position that is a float."""
         float_until = max(stores, default=-1)
@@ -138,7 +163,7 @@ class Lowering:
     # Operations.
 
     def _thresholds(self, packing: _Packing) -> list[Op]:
-        view, bits = packing.bits.pack_view(packing.buffer), packing.bits
+        view, bits = packing.bits.grid.image_view(packing.buffer), packing.bits
         return [
             Op(
                 Row.THRESHOLD,
@@ -160,7 +185,7 @@ class Lowering:
             group=bits.group,
             words=bits.plane_words,
             x=bits.levels.threshold,
-            view=bits.pack_view(packing.buffer),
+            view=bits.grid.image_view(packing.buffer),
         )
 
     def _row(self, chain: Chain, position: int) -> list[Op]:
@@ -169,7 +194,7 @@ class Lowering:
         if row.kind is None:
             return []
         if row.kind == Row.ADD_TENSOR:
-            return [Op(row.kind, view=self._view(row.other, axis))]
+            return [Op(row.kind, view=self.view(row.other, axis))]
         if row.kind == Row.MULTIPLY_IMAGE:
             key = key_of(row.other, self.places.shape(row.other), axis)
             return [Op(row.kind, a=self.buffer(self.places.copies.get(key, key)))]
@@ -179,75 +204,8 @@ class Lowering:
             return [Op(row.kind, x=row.low, y=row.high)]
         return [Op(row.kind)]
 
-    # Where rows come from.
-
-    def _head(self, chain: Chain, ops: tuple[Op, ...]) -> Step:
-        size, channels = image_of(
-            self.places.shape(chain.tensors[0][0]), chain.tensors[0][1]
-        )
-        made = {
-            "size": size,
-            "channels": channels,
-            "ops": ops,
-            "label": ", ".join(chain.nodes),
-        }
-        if chain.packed is not None:
-            return self._popcounts(chain.packed, made)
-        source = self._view(chain.source, chain.axis)
-        if chain.pool is None:
-            made["products"] = math.prod(size) * channels
-            return Step(Kind.LOAD, input=source, **made)
-        pool = chain.pool
-        made["in_size"], _ = image_of(self.places.shape(chain.source), chain.axis)
-        if pool.kind == Kind.MEAN:
-            made["products"] = math.prod(made["in_size"]) * channels
-            return Step(Kind.MEAN, input=source, **made)
-        made["products"] = math.prod(size) * channels * math.prod(pool.kernel)
-        strides = source.depth, source.row, source.pixel
-        return Step(
-            pool.kind,
-            input=source.every(*pool.stride),
-            kernel=pool.kernel,
-            tap=tuple(
-                step * stride
-                for step, stride in zip(pool.dilation, strides, strict=True)
-            ),
-            stride=pool.stride,
-            pad=pool.pad,
-            dilation=pool.dilation,
-            **made,
-        )
-
-    def _popcounts(self, packed: Packed, made: dict) -> Step:
-        program, window = self.program, packed.window
-        bits, buffer = self._bits[id(packed)]
-        self.memory.use(buffer)
-        base, of_row, of_column = packed.bases()
-        depthwise = packed.is_depthwise
-        layout = layout_of(packed, bits)
-        return Step(
-            Kind.DEPTHWISE if depthwise else Kind.CONV,
-            input=bits.window_view(buffer, window),
-            kernel=layout.kernel,
-            tap=layout.tap,
-            groups=layout.groups,
-            words=layout.words,
-            in_channels=packed.in_channels,
-            multiplier=packed.out_channels // packed.in_channels if depthwise else 1,
-            input_planes=layout.input_planes,
-            weight_planes=layout.weight_planes,
-            shift=packed.shift,
-            weights=program.constant(layout.weights),
-            base=program.constant(base),
-            row_class=-1 if of_row is None else program.constant(of_row),
-            column_class=-1 if of_column is None else program.constant(of_column),
-            column_classes=base.shape[1],
-            products=packed.products,
-            **made,
-        )
-
-    def _view(self, tensor: str, axis: int, key: Key | None = None) -> View:
-        """A tensor's place as the kernels see it."""
+    def view(self, tensor: str, axis: int, key: Key | None = None) -> View:
+        """Where a tensor lies, as the kernels see it."""
         shape = self.places.shape(tensor)
         (_, height, width), channels = image_of(shape, axis)
         place = self.places.place(key or key_of(tensor, shape, axis))

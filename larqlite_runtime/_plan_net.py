@@ -19,13 +19,19 @@ class Net:
         shapes, dtypes: of every tensor.
         inputs: names of tensors that are fed.
         outputs: names of tensors that are asked for.
+        float_kernels: whether the kernels are fast with floats.
         producer: number of the node that makes a tensor.
         consumers: numbers of the nodes that read a tensor.
     """
 
     def __init__(
-        self, graph: Graph, inputs: Sequence[str], outputs: Sequence[str]
+        self,
+        graph: Graph,
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        float_kernels: bool = True,
     ) -> None:
+        self.float_kernels = float_kernels
         self.shapes: dict[str, Shape] = graph.shapes
         self.dtypes: dict[str, np.dtype] = graph.dtypes
         self.constants: dict[str, np.ndarray] = dict(graph.constants)

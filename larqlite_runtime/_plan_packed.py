@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from larqlite_runtime._graph import PACKED, Node
+from larqlite_runtime._plan_codes import Weights, weights_of
 from larqlite_runtime._plan_forms import image_of
 from larqlite_runtime._plan_levels import Levels, levels_of_input
-from larqlite_runtime._plan_net import Net, unpacked_codes
+from larqlite_runtime._plan_net import Net
 
 Triple = tuple[int, int, int]
 
@@ -79,9 +80,7 @@ class Packed:
         source: the float tensor whose bits it reads.
         levels: how that is packed.
         axis: of the channels in the input and the output.
-        planes: booleans (planes, out, depth, height, width, in): true is -1.
-        whole: the weights as whole numbers (out, depth, height, width, in).
-        weights_equal, weights_halved: as in `Levels`.
+        weights: as planes of bits.
         outside: whole number that borders hold.
     """
 
@@ -93,10 +92,7 @@ class Packed:
     in_channels: int
     out_channels: int
     groups: int
-    planes: np.ndarray
-    whole: np.ndarray
-    weights_equal: bool
-    weights_halved: int
+    weights: Weights
     outside: int
 
     @property
@@ -112,20 +108,20 @@ class Packed:
     @property
     def shift(self) -> int:
         """Halvings of the sum of bits."""
-        return self.levels.halved + self.weights_halved
+        return self.levels.halved + self.weights.halved
 
     @property
     def products(self) -> int:
         """One-bit products of one image."""
-        pairs = self.levels.planes * len(self.planes)
-        return pairs * math.prod(self.window.out) * self.whole.size
+        pairs = self.levels.planes * self.weights.count
+        return pairs * math.prod(self.window.out) * self.weights.size
 
     def range(self) -> tuple[np.ndarray, np.ndarray]:
         """The least and the largest sum of each output channel."""
         low = min(self.levels.low, self.outside)
         high = max(self.levels.high, self.outside)
-        w = self.whole.reshape(self.out_channels, -1).astype(np.int64)
-        minus, plus = np.minimum(w, 0).sum(1), np.maximum(w, 0).sum(1)
+        total, most = self.weights.sums.sum((1, 2, 3)), self.weights.magnitudes
+        plus, minus = (most + total) // 2, (total - most) // 2
         return minus * high + plus * low, minus * low + plus * high
 
     def bases(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
@@ -135,15 +131,12 @@ class Packed:
             int32 (row classes, column classes, channels); the class of each row (depth by
             height) and of each column, None where there is one class.
         """
-        w = self.whole.sum(-1, dtype=np.int64)  # (out, depth, height, width)
-        per_output = self.whole[0].size
-        weights = (
-            len(self.planes) if self.weights_equal else (1 << len(self.planes)) - 1
-        )
+        w = self.weights.sums
         total = w.sum((1, 2, 3))
-        always = per_output * self.levels.weight * weights
+        always = self.weights.size // self.out_channels
+        always *= self.levels.weight * self.weights.weight
         # The offset of the levels meets every weight: sums of planes are 2^halved weights.
-        always = always + self.levels.offset * (total << self.weights_halved)
+        always = always + self.levels.offset * (total << self.weights.halved)
         missing = self.outside - self.levels.value_of(self.fill)
         if not missing:
             return always.astype(np.int32)[None, None], None, None
@@ -175,23 +168,17 @@ def packed_of(node: Node, net: Net) -> Packed | None:
         return None
     source, levels = found
     shape = tuple(int(size) for size in node.attributes["weight_shape"])
-    coded = weight_planes(node, stream, shape)
     outside = float(node.attributes.get("pad_value", 0.0)) * levels.unit
-    if coded is None or outside != int(outside) or abs(outside) > 1 << 15:
-        return None
-    planes, whole, equal, halved = coded
-    if levels.planes * len(planes) > MOST_PLANE_PAIRS:
+    if outside != int(outside) or abs(outside) > 1 << 15:
         return None
     is_dense = node.op.endswith("Dense")
     window = (_rows if is_dense else _window)(node, net, shape)
-    rank = len(net.shapes[node.inputs[0]])
     if window is None:
         return None
-    kernel = window.kernel
-    planes = planes.reshape(len(planes), shape[0], *kernel, shape[-1])
-    whole = whole.reshape(shape[0], *kernel, shape[-1])
-    if "Transpose" in node.op:
-        planes, whole = planes[:, :, ::-1, ::-1, ::-1], whole[:, ::-1, ::-1, ::-1]
+    weights = weights_of(node, stream, (shape[0], *window.kernel, shape[-1]))
+    if weights is None or levels.planes * weights.count > MOST_PLANE_PAIRS:
+        return None
+    rank = len(net.shapes[node.inputs[0]])
     groups = int(node.attributes.get("group", 1))
     packed = Packed(
         node=node,
@@ -202,45 +189,10 @@ def packed_of(node: Node, net: Net) -> Packed | None:
         in_channels=shape[-1] * groups,
         out_channels=shape[0],
         groups=groups,
-        planes=planes,
-        whole=whole,
-        weights_equal=equal,
-        weights_halved=halved,
+        weights=weights,
         outside=0 if is_dense else int(outside),
     )
     return packed if _fits(packed) else None
-
-
-def weight_planes(
-    node: Node, stream: np.ndarray, shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray, bool, int] | None:
-    """Planes of the weights of a node, the weights, and how planes weigh; None if they can't.
-
-    A plane is true where it is -1.
-    """
-    bits, step, offset = {"B": (1, -2.0, 1.0), "T": (2, 1.0, -1.0)}.get(
-        node.op[0],
-        tuple(
-            float(node.attributes.get(name, 0)) for name in ("bits", "step", "offset")
-        ),
-    )
-    bits = int(bits)
-    if not 1 <= bits <= 8:
-        return None
-    codes = unpacked_codes(stream, math.prod(shape), bits).reshape(shape)
-    if (bits, step, offset) == (2, 1.0, -1.0):
-        whole = codes.astype(np.int8) - np.int8(1)
-        if whole.max() > 1:
-            return None
-        return np.stack([whole < 0, whole <= 0]), whole, True, 1
-    last = (1 << bits) - 1
-    if abs(step) != 2 or offset != -step / 2 * last:
-        return None
-    if step < 0:
-        codes = last - codes
-    whole = codes.astype(np.int16) * np.int16(2) - np.int16(last)
-    planes = np.stack([(codes >> plane & 1) == 0 for plane in range(bits)])
-    return planes, whole, False, 0
 
 
 def _rows(node: Node, net: Net, shape: tuple[int, ...]) -> Window | None:
@@ -274,9 +226,8 @@ def _window(node: Node, net: Net, shape: tuple[int, ...]) -> Window | None:
 
 
 def _fits(packed: Packed) -> bool:
-    """Whether sums stay below what int32 holds on the way."""
-    per_output = packed.whole[0].size
-    weights = (1 << len(packed.planes)) - 1
-    most = per_output * packed.levels.weight * weights * (2 + abs(packed.outside))
-    most += per_output * packed.levels.offset * weights << packed.weights_halved
-    return most * 2 < 1 << 31
+    """Whether sums stay far below what int32 holds on the way, as the kernels check it."""
+    each = packed.weights.size // packed.out_channels
+    padded = each // packed.weights.shape[-1] * (packed.weights.shape[-1] + 31)
+    planes = packed.levels.planes + packed.weights.count
+    return padded * (2 + abs(packed.outside)) << (planes + 1) < 1 << 30

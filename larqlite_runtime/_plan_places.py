@@ -132,14 +132,16 @@ class Places:
         if structure.kind == "concat":
             return
         source = self.available(node.inputs[0])
-        channels = self.net.shapes[node.inputs[0]][structure.axis]
         for name, first in zip(node.outputs, structure.parts, strict=False):
             if not name or self.available(name) == source:
                 continue
             parent = _Parent(source)
             if structure.kind == "slice":
-                own = self.net.shapes[name][structure.axis]
-                parent = _Parent(source, first, own, channels)
+                whole, own = (
+                    self.net.shapes[tensor][structure.axis]
+                    for tensor in (node.inputs[0], name)
+                )
+                parent = _Parent(source, first, own, whole)
             self._parent[self.available(name)] = parent
 
     def _concatenate(self, view: ViewItem) -> None:
@@ -186,11 +188,24 @@ class Places:
         if isinstance(maker, Chain) and (tensor, axis) in maker.tensors:
             maker.slots.append((maker.position(tensor, axis), slot))
             return
-        copy = self.chains.load(reader.number, tensor, axis)
-        copy.nodes.append(reader.node.name + "/copy")
+        copy = self._loader(tensor, axis, reader)
         copy.slots.append((0, slot))
         self._copiers[slot] = copy
         reader.copies.append(copy)
+
+    def _loader(self, tensor: str, axis: int, reader: Item) -> Chain:
+        """A chain that has a tensor in its rows already, or a new one."""
+        for item in self.chains.items:
+            if (
+                isinstance(item, Chain)
+                and item.loads
+                and item.tensors[0] == (tensor, axis)
+                and not self.chains.needs(item, reader)
+            ):
+                return item
+        chain = self.chains.load(reader.number, tensor, axis)
+        chain.nodes.append(reader.node.name + "/copy")
+        return chain
 
     def _contiguous(self, key: Key, reader: Item) -> Key:
         """A tensor as it is, or its contiguous copy."""
@@ -222,7 +237,7 @@ class Places:
                 self._need(self.available(name))
 
     def _read_by_chain(self, chain: Chain) -> None:
-        if not chain.packed:
+        if not chain.feeder:
             self._need(key_of(chain.source, self.shape(chain.source), chain.axis))
         for row, (_, axis) in zip(chain.rows, chain.tensors[1:], strict=True):
             if row.other is None:

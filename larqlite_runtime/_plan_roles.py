@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from larqlite_runtime._graph import Node
+from larqlite_runtime._plan_floats import FloatConv, float_conv_of
 from larqlite_runtime._plan_forms import image_of, key_of
 from larqlite_runtime._plan_levels import is_quantizer
 from larqlite_runtime._plan_net import Net
@@ -15,7 +16,7 @@ from larqlite_runtime._plan_pools import Pool, pool_of
 from larqlite_runtime._plan_rows import RowNode, row_nodes
 from larqlite_runtime._plan_structure import Structure, structure_of
 from larqlite_runtime._plan_weights import has_layout
-from larqlite_runtime._program import Row
+from larqlite_runtime._program import Kind, Row
 
 # ONNX Runtime folds a scale or an offset that follows these into their weights.
 _TAKE_SCALES = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -26,7 +27,7 @@ class Roles:
     """The role of every node, by its number.
 
     Attributes:
-        packed, rows, pools, structures: nodes of the native parts.
+        packed, convs, rows, pools, structures: nodes of the native parts.
         segment: nodes that ONNX Runtime runs.
         absorbed: quantizers whose only readers take bits.
         axes: the innermost axis of each tensor that a native node makes, or that is fed.
@@ -34,6 +35,7 @@ class Roles:
     """
 
     packed: dict[int, Packed] = field(default_factory=dict)
+    convs: dict[int, FloatConv] = field(default_factory=dict)
     rows: dict[int, list[RowNode]] = field(default_factory=dict)
     pools: dict[int, Pool] = field(default_factory=dict)
     structures: dict[int, Structure] = field(default_factory=dict)
@@ -54,17 +56,30 @@ def find_roles(net: Net) -> Roles:
         for number, node in enumerate(net.nodes)
         if (found := packed_of(node, net)) is not None and has_layout(found)
     }
-    roles = _forward(net, packed, {})
-    early = _early_scales(net, roles)
-    return _forward(net, packed, early) if early else roles
+    convs = {
+        number: found
+        for number, node in enumerate(net.nodes)
+        if net.float_kernels and (found := float_conv_of(node, net)) is not None
+    }
+    roles = _forward(net, packed, convs, {})
+    while early := _too_early(net, roles):
+        convs = {number: conv for number, conv in convs.items() if number not in early}
+        roles = _forward(net, packed, convs, {})
+    scales = _early_scales(net, roles)
+    return _forward(net, packed, convs, scales) if scales else roles
 
 
-def _forward(net: Net, packed: dict[int, Packed], early: dict[int, int]) -> Roles:
+def _forward(
+    net: Net,
+    packed: dict[int, Packed],
+    convs: dict[int, FloatConv],
+    early: dict[int, int],
+) -> Roles:
     """One pass over the nodes.
 
     Args:
         net: the graph.
-        packed: packed nodes that kernels can run.
+        packed, convs: nodes that kernels can run.
         early: nodes that are native although nothing native comes before them, and the
             axis of their channels.
     """
@@ -81,6 +96,10 @@ def _forward(net: Net, packed: dict[int, Packed], early: dict[int, int]) -> Role
             roles.packed[number] = packed[number]
             _made(roles, node, packed[number].axis, True)
             continue
+        if number in convs and _may_convolve(net, roles, convs[number]):
+            roles.convs[number] = convs[number]
+            _made(roles, node, 1, True)
+            continue
         axes = [early[number]] if number in early else _axes_before(net, roles, node)
         if not any(_native(net, roles, number, axis, number in early) for axis in axes):
             roles.segment.add(number)
@@ -95,8 +114,38 @@ def _forward(net: Net, packed: dict[int, Packed], early: dict[int, int]) -> Role
         kept = {
             number: found for number, found in packed.items() if number in roles.packed
         }
-        return _forward(net, kept, early)
+        return _forward(net, kept, convs, early)
     return roles
+
+
+def _may_convolve(net: Net, roles: Roles, conv: FloatConv) -> bool:
+    """Whether the input of a float convolution lies right already."""
+    return roles.axes.get(conv.source) == 1 and net.dtypes[conv.source] == np.float32
+
+
+def _too_early(net: Net, roles: Roles) -> set[int]:
+    """Float convolutions before anything native whose output has to go back to ONNX Runtime.
+
+    The mean over an image is small: it may.
+    """
+    found = set()
+    for number, conv in roles.convs.items():
+        if conv.source in roles.native:
+            continue
+        waiting, seen = [number], set()
+        while waiting:
+            for output in net.nodes[waiting.pop()].outputs:
+                for reader in net.consumers.get(output, ()):
+                    if reader in roles.segment:
+                        found.add(number)
+                    stays = reader in roles.rows or reader in roles.structures
+                    is_pool = reader in roles.pools
+                    if is_pool and roles.pools[reader].kind == Kind.MEAN:
+                        continue
+                    if (stays or is_pool) and reader not in seen:
+                        seen.add(reader)
+                        waiting.append(reader)
+    return found
 
 
 def _absorbed(net: Net, packed: dict[int, Packed]) -> set[int]:

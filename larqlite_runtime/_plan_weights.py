@@ -33,7 +33,7 @@ class Layout:
 def free_axes_needed(packed: Packed) -> int:
     """Axes of one tap that planes of equal weight take."""
     beside = packed.levels.equal and (packed.groups > 1 or packed.is_depthwise)
-    return int(packed.weights_equal) + int(beside)
+    return int(packed.weights.equal) + int(beside)
 
 
 def has_layout(packed: Packed) -> bool:
@@ -43,14 +43,14 @@ def has_layout(packed: Packed) -> bool:
 
 def layout_of(packed: Packed, bits: Bits) -> Layout:
     """The window and the weights of a packed node that reads bits laid out as given."""
-    kernel, tap = list(packed.window.kernel), list(bits.taps(packed.window))
-    planes = packed.planes  # (plane, out, depth, height, width, in)
+    kernel, tap = list(packed.window.kernel), list(bits.grid.taps(packed.window))
+    planes = packed.weights.planes()  # (plane, out, depth, height, width, in)
     free = [axis for axis in range(3) if kernel[axis] == 1]
-    if packed.weights_equal:
+    if packed.weights.equal:
         axis = free.pop(0)
         kernel[axis], tap[axis] = len(planes), 0
         planes = np.moveaxis(planes, 0, 1 + axis)
-        planes = planes.reshape(1, len(packed.whole), *kernel, -1)
+        planes = planes.reshape(1, packed.out_channels, *kernel, -1)
     groups = 1 if packed.is_depthwise else packed.groups
     input_planes, copies = packed.levels.planes, 1
     if packed.levels.equal and packed.groups == 1:
@@ -101,4 +101,6 @@ def _words(bits: np.ndarray) -> np.ndarray:
     if channels % 32:
         missing = words_of(channels) * 32 - channels
         bits = np.concatenate([bits, np.zeros((*bits.shape[:-1], missing), bool)], -1)
-    return np.packbits(np.ascontiguousarray(bits), axis=-1, bitorder="little").view("<u4")
+    return np.packbits(np.ascontiguousarray(bits), axis=-1, bitorder="little").view(
+        "<u4"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 PATHS = {
+    "amx": "AMX",
     "avx512": "AVX-512",
     "avx2": "AVX2",
     "neon": "NEON",

@@ -21,6 +21,7 @@ class Kind(IntEnum):
     POOL_AVERAGE = 5
     POOL_AVERAGE_PADDED = 6
     MEAN = 7
+    CONV_FLOAT = 8
 
 
 class Row(IntEnum):

@@ -56,7 +56,7 @@ class Segment:
     """
 
     def __init__(self, net: Net, stage: Stage) -> None:
-        builder = _Builder(net)
+        builder = _Builder(net, stage)
         for port in stage.inputs:
             builder.feed(port)
         for node in stage.nodes:
@@ -70,8 +70,11 @@ class Segment:
 class _Builder:
     """Collects nodes; knows the name of each tensor in each order of memory."""
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: Net, stage: Stage) -> None:
         self.net = net
+        self._own = {id(node) for node in stage.nodes}
+        self._outputs = {port.tensor for port in stage.outputs}
+        self._folded: set[int] = set()
         self.names: dict[tuple[str, bool], str] = {}
         self.constant_bytes = 0
         self._nodes: list[dict] = []
@@ -86,6 +89,8 @@ class _Builder:
 
     def node(self, node: Node) -> None:
         """One node of the graph."""
+        if id(node) in self._folded:
+            return
         if node.domain == PACKED:
             self._packed(node)
         elif not (self._point_convolution(node) or self._moved(node)):
@@ -210,13 +215,46 @@ class _Builder:
             name = self.add("Slice", [name, *map(self.constant, bounds)])
         out, channels = weights.shape[:2]
         rows = self.add("Reshape", [name, self.constant(np.array([-1, channels]))])
-        operands = [np.ascontiguousarray(weights.reshape(out, channels).T)]
-        operands += [] if bias is None else [bias]
+        matrix = weights.reshape(out, channels).T
+        offset = np.zeros(out, np.float32) if bias is None else bias
+        tensor, scales = self._scales_after(node.outputs[0])
+        for op, values in scales:
+            if op == "Mul":
+                matrix, offset = matrix * values, offset * values
+            else:
+                offset = offset + values if op == "Add" else offset - values
+        operands = np.ascontiguousarray(matrix), offset
         product = self.add("Gemm", [rows, *map(self.constant, operands)])
-        shape = memory_shape(self.net.shapes[node.outputs[0]], True)
+        shape = memory_shape(self.net.shapes[tensor], True)
         back = self.constant(np.array([-1, *shape[1:]]))
-        self.names[node.outputs[0], True] = self.add("Reshape", [product, back])
+        self.names[tensor, True] = self.add("Reshape", [product, back])
         return True
+
+    def _scales_after(self, tensor: str) -> tuple[str, list[tuple[str, np.ndarray]]]:
+        """Per-channel constants that nothing but the next node reads: they fold into weights.
+
+        Returns:
+            The tensor after them, and the operations.
+        """
+        found = []
+        while tensor not in self._outputs and len(self.net.consumers[tensor]) == 1:
+            node = self.net.nodes[self.net.consumers[tensor][0]]
+            if id(node) not in self._own or node.domain:
+                break
+            other = [name for name in node.inputs if name != tensor]
+            is_scale = node.op in ("Mul", "Add") or (
+                node.op == "Sub" and node.inputs[0] == tensor
+            )
+            if not is_scale or len(other) != 1 or other[0] not in self.net.constants:
+                break
+            shape = self.net.shapes[tensor]
+            values = per_channel(self.net.constants[other[0]], shape, 1)
+            if values is None or self.net.shapes[node.outputs[0]] != shape:
+                break
+            found.append((node.op, values))
+            self._folded.add(id(node))
+            tensor = node.outputs[0]
+        return tensor, found
 
     def _moved(self, node: Node) -> bool:
         """An operation on each value, in whose inputs the channels come last."""

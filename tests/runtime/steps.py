@@ -70,6 +70,8 @@ class _Maker:
             return self.conv(size)
         if kind == Kind.DEPTHWISE:
             return self.depthwise(size)
+        if kind == Kind.CONV_FLOAT:
+            return self.conv_float(size)
         channels = self.one_of(1, 3, 8, 16, 17, 31, 32, 40, 65)
         if kind == Kind.LOAD:
             view = self.view(np.float32, size, channels)
@@ -197,6 +199,30 @@ class _Maker:
             **planes,
             **self.bits(window, whole, inputs),
             **self.base(size, channels * multiplier),
+        }
+
+    def conv_float(self, size: Triple) -> dict:
+        """Sums of multiples of a half, which are exact in any order."""
+        window, whole = self.window(size)
+        channels, inside = (
+            self.one_of(1, 3, 16, 20, 40, 64),
+            self.one_of(1, 3, 8, 17, 32),
+        )
+        taps, blocks = int(np.prod(window["kernel"])), -(-channels // 16)
+        weights = self.rng.integers(-4, 5, (blocks, 16, taps, inside)) / 2
+        weights.reshape(blocks * 16, -1)[channels:] = 0
+        view = self.view(np.float32, whole, inside)
+        halves = self.rng.integers(-8, 9, self.buffers[view.buffer].size) / 2
+        self.buffers[view.buffer] = halves.astype(np.float32)
+        strides = view.depth, view.row, view.pixel
+        dilations = zip(window["dilation"], strides, strict=True)
+        return {
+            "channels": channels,
+            "in_channels": inside,
+            "weights": self.buffer(weights.transpose(0, 2, 3, 1).astype(np.float32)),
+            **window,
+            "input": view.every(*window["stride"]),
+            "tap": tuple(dilation * stride for dilation, stride in dilations),
         }
 
     def pool(self, size: Triple, channels: int) -> dict:

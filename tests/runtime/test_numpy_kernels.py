@@ -104,6 +104,30 @@ def test_sums_of_bits_are_those_of_a_loop_over_bits(kind):
                 assert result[(*places[number], channel)] == wanted, seed
 
 
+def test_sums_of_floats_are_those_of_a_loop_over_taps():
+    rng = np.random.default_rng(2)
+    for seed in range(CASES):
+        case = only_storing(random_case(seed, Kind.CONV_FLOAT), Row.STORE)
+        step, result = case.step, run(case)
+        source, weights = case.buffers[step.input.buffer], case.buffers[step.weights]
+        places = list(positions(case))
+        for number in rng.integers(0, len(places), 3):
+            channel = int(rng.integers(0, step.channels))
+            total = 0.0
+            for tap_number, tap in enumerate(
+                itertools.product(*map(range, step.kernel))
+            ):
+                at = address(step.input, *places[number])
+                at += sum(k * stride for k, stride in zip(tap, step.tap, strict=True))
+                for inside in range(step.in_channels):
+                    row = channel // 16 * step.taps + tap_number
+                    row = row * step.in_channels + inside
+                    total += (
+                        float(source[at + inside]) * weights[row * 16 + channel % 16]
+                    )
+            assert result[(*places[number], channel)] == total, seed
+
+
 @pytest.mark.parametrize("kind", POOLS)
 def test_pools_are_those_of_a_loop_over_windows(kind):
     for seed in range(CASES):
