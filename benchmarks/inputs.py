@@ -18,7 +18,7 @@ def shape(network: str) -> tuple[int, ...]:
     return (1, size, size, channels)
 
 
-def batch(network: str) -> np.ndarray:
+def batch(network: str, seed: int = 0) -> np.ndarray:
     """One seeded input."""
-    values = np.random.default_rng(1).normal(0, 1, shape(network))
+    values = np.random.default_rng(seed).normal(0, 1, shape(network))
     return values.astype("float32")

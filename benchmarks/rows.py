@@ -33,6 +33,7 @@ class Row:
         rounds: rounds; each runs both sides once.
         agree: largest relative difference between the sides' checked numbers, or
             None where they compute something different.
+        share: the part of these numbers that has to agree.
         figure: what the ratio is of: "cpu", "wall" or "bytes".
     """
 
@@ -46,4 +47,5 @@ class Row:
     steps: int = 1
     rounds: int = 15
     agree: float | None = 1e-3
+    share: float = 1.0
     figure: str = "cpu"

@@ -51,8 +51,9 @@ def _against_lce(
     what = f"{network} (224x224)" + (f", {isa}" if isa else "")
     what += ", against LCE with XNNPACK" if xnnpack else ", against LCE without XNNPACK"
     other = Side("lce", {**LCE, "network": network, "xnnpack": xnnpack})
-    # One sign that differs in the last place changes a few others behind it.
-    return _network(name, what, network, ours, other, reach, agree=0.05)
+    # A normalized value that is 0 but for its last place may get another sign, and in an
+    # untrained network that changes most of what lies behind it: not for every image.
+    return _network(name, what, network, ours, other, reach, agree=1e-3, share=0.3)
 
 
 def _birealnet(

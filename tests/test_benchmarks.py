@@ -34,6 +34,26 @@ def test_a_row_is_timed_in_a_worker_process_and_kept_figures_are_left_alone():
     assert (results.read_bytes() if results.exists() else None) == before
 
 
+def test_a_trained_network_is_exported_and_run_by_the_runtime():
+    done = run(
+        "--only", "larqlite", "--rounds", "1", "--json", "layer_7x7x512_ones_avx2"
+    )
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["results"]
+    assert row["ours"]["options"]["network"] == "layer:7x7x512:1"
+    # 116 million products take more than 20 microseconds and less than a second anywhere.
+    assert 2e-5 < row["ours"]["cpu"] < 1
+
+
+def test_a_size_is_measured_in_bytes():
+    done = run("--only", "larqlite", "--rounds", "1", "--json", "lce_file_BiRealNet")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)["results"]
+    # 11 million bits, and 690,000 float weights of the first and last layers.
+    assert 4.1e6 < row["ours"]["bytes"] < 4.4e6
+    assert row["figure"] == "bytes"
+
+
 def test_an_unknown_row_is_refused_with_the_names_of_all_rows():
     done = run("vgg")
     assert done.returncode == 2
