@@ -114,8 +114,8 @@ struct Sums {
 };
 
 // Cuts the block into pieces of up to two tiles of pixels and 32 channels. multiply(piece)
-// leaves sums in tiles 0-3; put(tile, p, at, sums) takes 16 of them. The sums of one piece
-// are taken while the next is multiplied.
+// leaves sums in tiles 0-3; put(tile, p, at, sums) takes 16 of them and returns the lanes
+// whose bits are set. The sums of one piece are taken while the next is multiplied.
 template <typename Multiply, typename Put>
 int32_t over_pieces(const Block& block, Value* values, int deep, Multiply multiply, Put put) {
   const Finish after = finish_of(block);
@@ -128,12 +128,14 @@ int32_t over_pieces(const Block& block, Value* values, int deep, Multiply multip
   const auto take = [&](const Sums& done) {
     tile.channel = done.channel;
     for (int half = 0; half < 2; ++half) {
-      const int32_t count = half ? done.second : done.first;
       tile.pixel = done.pixel + (half ? done.first : 0);
       tile.out = values + tile.pixel * block.count + done.channel;
-      for (int32_t p = 0; p < count; ++p)
-        for (int32_t at = 0; at < 2; ++at)
-          put(tile, p, at * larqlite::kLanes, done.values[2 * half + at] + p * larqlite::kLanes);
+      for (int32_t p = 0; p < (half ? done.second : done.first); ++p) {
+        const int32_t* first = done.values[2 * half] + p * larqlite::kLanes;
+        const int32_t* second = done.values[2 * half + 1] + p * larqlite::kLanes;
+        const __mmask16 bits[2] = {put(tile, p, 0, first), put(tile, p, larqlite::kLanes, second)};
+        put_bits<2>(tile, p, bits);
+      }
     }
   };
   const int64_t pieces = (block.pixels + 2 * kRows - 1) / (2 * kRows);
@@ -204,7 +206,7 @@ int32_t conv_bytes(const Block& block, Value* values) {
         bases.of(block.pixel + tile.pixel + p) + block.channel + tile.channel + at;
     const __m512i v =
         _mm512_add_epi32(_mm512_sub_epi32(_mm512_loadu_si512(base), all), _mm512_load_si512(sums));
-    finish_lanes(tile, p, at, 0xffff, v);
+    return finish_lanes(tile, p, at, 0xffff, v);
   };
   return over_pieces(block, values, kRows, multiply, put);
 }

@@ -29,6 +29,7 @@ inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* 
 }
 
 inline int32_t vectors_for(int64_t, int32_t) { return 1; }
+constexpr bool kPacksInRegisters = false;
 constexpr int kFloatPixels = 4;  // of a tile of a float convolution
 inline int32_t float_vectors_for(int64_t, int32_t) { return 1; }
 

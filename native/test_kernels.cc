@@ -307,6 +307,19 @@ void add_store(Case& c, Random& random, int32_t kind) {
 }
 
 void float_operations(Case& c, Random& random) {
+  if (random.chance(20)) {  // what a residual block ends in
+    lq_op op = operation(LQ_MULTIPLY);
+    op.a = random_floats(c, random, static_cast<size_t>(c.step.channels));
+    c.ops.push_back(op);
+    op = operation(LQ_ADD);
+    op.a = random_floats(c, random, static_cast<size_t>(c.step.channels));
+    c.ops.push_back(op);
+    if (random.chance(50)) add_store(c, random, LQ_STORE);
+    op = operation(LQ_PACK_SIGN);
+    op.planes = 1;
+    add_pack(c, random, op);
+    return;
+  }
   const int count = static_cast<int>(random.between(1, 5));
   for (int i = 0; i < count; ++i) {
     static const int32_t kKinds[] = {
@@ -357,7 +370,7 @@ void float_operations(Case& c, Random& random) {
         c.ops.push_back(op);
     }
   }
-  add_store(c, random, LQ_STORE);
+  if (c.outputs.empty() || random.chance(50)) add_store(c, random, LQ_STORE);
 }
 
 Case make_case(Random& random) {
@@ -393,6 +406,7 @@ Case make_case(Random& random) {
         c.integers(op.b)[i] = negative ? at : random.chance(10) ? INT32_MIN : INT32_MAX;
       }
       add_pack(c, random, op);
+      if (random.chance(50)) return c;
     }
     c.ops.push_back(operation(LQ_TO_FLOAT));
   } else if (s.kind == LQ_CONV_FLOAT) {
