@@ -2,58 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from larqlite.deploy._parts import Node, Normalization, StoredWeight
 from larqlite.deploy._value import Shape, Value
 
 __all__ = ["Node", "Normalization", "Shape", "StoredWeight", "Value", "Writer"]
-
-
-@dataclasses.dataclass
-class Node:
-    """One operation of the file; attributes as Python values."""
-
-    op: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    name: str
-    domain: str
-    attributes: dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredWeight:
-    """A weight of the summary: which layer holds it, bits of a value, their number."""
-
-    layer: str
-    bits: int
-    count: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Normalization:
-    """A scale and an offset that stand for a batch normalization.
-
-    Attributes:
-        layer: the Keras layer.
-        source: name of the tensor that it normalizes.
-        scale, offset: names of the two initializers.
-        output: name of the normalized tensor.
-        rank: of the tensor.
-        axis: of the channels in Keras' shape, counted from the front.
-    """
-
-    layer: Any
-    source: str
-    scale: str
-    offset: str
-    output: str
-    rank: int
-    axis: int
 
 
 class Writer:
@@ -118,6 +75,10 @@ class Writer:
         kept = {key: value for key, value in attributes.items() if value is not None}
         self.nodes.append(Node(op, tuple(inputs), tuple(names), name, domain, kept))
         return names[0] if outputs == 1 else names
+
+    def producer(self, tensor: str) -> Node:
+        """The node that gives out a tensor."""
+        return next(node for node in reversed(self.nodes) if tensor in node.outputs)
 
     def tensor_name(self, wanted: str) -> str:
         """A name that no tensor has yet: `wanted`, or with a number added to it."""

@@ -38,7 +38,7 @@ def convert_convolution(graph: Writer, layer, value: Value) -> Value:
     quantized = quantized_input(graph, layer, source)
     operation = _convolution(layer, quantized, graph.path, layer.groups)
     result = sums(graph, quantized, input_levels(quantized), kernel, operation)
-    return finished(graph, layer, source, quantized, result, [kernel], [graph.path])
+    return finished(graph, layer, source, quantized, result, [kernel])
 
 
 @converter(layers.QuantDepthwiseConv1D, layers.QuantDepthwiseConv2D)
@@ -50,7 +50,7 @@ def convert_depthwise(graph: Writer, layer, value: Value) -> Value:
     channels = layer.depthwise_kernel.shape[-2]
     operation = _convolution(layer, quantized, graph.path, channels)
     result = sums(graph, quantized, input_levels(quantized), kernel, operation)
-    return finished(graph, layer, source, quantized, result, [kernel], [graph.path])
+    return finished(graph, layer, source, quantized, result, [kernel])
 
 
 @converter(layers.QuantSeparableConv1D, layers.QuantSeparableConv2D)
@@ -61,21 +61,21 @@ def convert_separable(graph: Writer, layer, value: Value) -> Value:
     source = image(graph, layer, value)
     quantized = quantized_input(graph, layer, source)
     *_, channels, multiplier = layer.depthwise_kernel.shape
-    names = [f"{graph.path}/depthwise", graph.path]
+    name = f"{graph.path}/depthwise"
     shape = list(output_shape(layer, value.shape))
     shape[_channel_axis(layer)] = channels * multiplier
-    operation = _convolution(layer, quantized, names[0], channels, tuple(shape))
+    operation = _convolution(layer, quantized, name, channels, tuple(shape))
     inner = sums(graph, quantized, input_levels(quantized), depthwise, operation)
     operation = _pointwise(layer, value, graph.path)
     if inner.scale is not None and inner.scale.size > 1:
-        scaled = scaled_sums(graph, inner, "depthwise_scale", f"{names[0]}/scaled")
+        scaled = scaled_sums(graph, inner, "depthwise_scale", f"{name}/scaled")
         result = sums(graph, scaled, None, pointwise, operation)
     else:
         levels = _levels_of_sums(inner)
         result = sums(graph, inner.value, levels, pointwise, operation)
         result = _times(result, inner.scale)
     return finished(
-        graph, layer, source, quantized, result, [depthwise, pointwise], names
+        graph, layer, source, quantized, result, [depthwise, pointwise], inner
     )
 
 
@@ -113,7 +113,7 @@ def convert_transposed(graph: Writer, layer, value: Value) -> Value:
         },
     )
     result = sums(graph, quantized, input_levels(quantized), kernel, operation)
-    return finished(graph, layer, source, quantized, result, [kernel], [graph.path])
+    return finished(graph, layer, source, quantized, result, [kernel])
 
 
 for _cls in (layers.QuantLocallyConnected1D, layers.QuantLocallyConnected2D):

@@ -29,4 +29,4 @@ def convert_dense(graph: Writer, layer, value: Value) -> Value:
     shape = (*value.shape[:-1], layer.units)
     operation = Operation("Dense", graph.path, shape)
     result = sums(graph, quantized, input_levels(quantized), kernel, operation)
-    return finished(graph, layer, source, quantized, result, [kernel], [graph.path])
+    return finished(graph, layer, source, quantized, result, [kernel])

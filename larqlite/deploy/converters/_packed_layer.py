@@ -78,7 +78,7 @@ def finished(
     quantized: Value,
     sums: Sums,
     kernels: list[Kernel],
-    nodes: list[str],
+    inner: Sums | None = None,
 ) -> Value:
     """Scale, bias and activation behind the sums, and the record of the layer.
 
@@ -88,8 +88,10 @@ def finished(
         source, quantized: its input before and after the input quantizer.
         sums: of products with its kernel.
         kernels: all that it has.
-        nodes: names of the nodes that read them.
+        inner: the sums that these sums were made of, in a separable layer.
     """
+    parts = [sums] if inner is None else [inner, sums]
+    nodes = [graph.producer(part.value.name).name for part in parts]
     value = scaled = scaled_sums(graph, sums, "kernel_scale", f"{graph.path}/scaled")
     biased = bias_values = None
     if layer.use_bias:
