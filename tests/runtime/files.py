@@ -90,6 +90,22 @@ def convolution(weight_shape: Sequence[int], **changes) -> dict:
     return {key: value for key, value in attributes.items() if value is not None}
 
 
+def one(op: str, shape=(4, 6, 6), constants=(), **attributes) -> onnx.ModelProto:
+    """A model of one standard node; constants are its further inputs."""
+    stored = {f"c{i}": np.asarray(array) for i, array in enumerate(constants)}
+    return model(
+        [node(op, " ".join(["x", *stored]), "y", **attributes)],
+        {"x": shape},
+        {"y": None},
+        stored,
+    )
+
+
+def relu_chain(*nodes) -> onnx.ModelProto:
+    chosen = nodes or (node("Relu", "x", "a"), node("Abs", "a", "y"))
+    return model(chosen, {"x": (3,)}, {"y": (3,)})
+
+
 def binary_block() -> onnx.ModelProto:
     """Float convolution, sign, binary convolution, normalization, sum, pooling, dense."""
     shape = (40, 3, 3, 36)

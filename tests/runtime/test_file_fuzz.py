@@ -15,7 +15,8 @@ from larqlite_runtime._file import read
 from larqlite_runtime._wire import encode
 from tests.runtime import exported, fuzz
 from tests.runtime.growth import grown
-from tests.runtime.mutations import Mutator, tree_of
+from tests.runtime.mutations import Mutator
+from tests.runtime.trees import tree_of
 
 SCRIPT = Path(fuzz.__file__)
 

@@ -18,6 +18,7 @@ from larqlite_runtime._graph import PACKED, Graph
 from larqlite_runtime._operators import OPERATORS
 from larqlite_runtime._shapes import infer
 from larqlite_runtime._wire import decode
+from tests.runtime import nodes_layout, nodes_packed  # noqa: F401  (they register)
 from tests.runtime.nodes import STRATEGIES, Case, case_of
 
 NUMBER_OF = {np.dtype(t): n for t, n in [("f4", 1), ("u1", 2), ("i4", 6), ("i8", 7)]}
