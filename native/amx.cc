@@ -113,24 +113,88 @@ struct Sums {
   int32_t first, second, channel;
 };
 
+// The common ends of a convolution, without a question asked for each value: scale, add, maybe
+// a tensor, and store or pack or both. real(p, half) are the floats of 16 channels of pixel p.
+template <bool kTensor, bool kStore, bool kBits, typename Real>
+void take_plainly(const Tile& tile, int32_t count, Real real) {
+  const Finish& f = *tile.finish;
+  __m512 multiply[2], add[2];
+  for (int half = 0; half < 2; ++half) {
+    multiply[half] = _mm512_loadu_ps(f.multiply + tile.channel + 16 * half);
+    add[half] = _mm512_loadu_ps(f.add + tile.channel + 16 * half);
+  }
+  const float* tensor = kTensor ? f.tensor + tile.pixel * f.tensor_stride + tile.channel : nullptr;
+  Value* store = kStore ? f.store + tile.pixel * f.store_stride + tile.channel : nullptr;
+  uint32_t* words = kBits ? f.bits + tile.pixel * f.bits_stride + tile.channel / 32 : nullptr;
+  for (int32_t p = 0; p < count; ++p) {
+    uint32_t bits = 0;
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      __m512 x = _mm512_add_ps(_mm512_mul_ps(real(p, half), multiply[half]), add[half]);
+      if (kTensor) x = _mm512_add_ps(x, _mm512_loadu_ps(tensor + p * f.tensor_stride + 16 * half));
+      if (kStore) _mm512_storeu_ps(store + p * f.store_stride + 16 * half, x);
+      if (kBits)
+        bits |= static_cast<uint32_t>(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ))
+                << 16 * half;
+    }
+    if (kBits) words[p * f.bits_stride] = bits;
+  }
+}
+
+// Whether the step ends in one of them.
+inline bool ends_plainly(const lq_step& s, const Finish& f) {
+  return (s.kind == LQ_CONV_FLOAT || (f.to_float && s.shift == 0)) && f.multiply && f.add &&
+         !f.keep && (f.store || f.bits);
+}
+
+template <typename Real>
+void take_plainly(const Tile& tile, int32_t count, Real real) {
+  const Finish& f = *tile.finish;
+  switch ((f.tensor ? 4 : 0) + (f.store ? 2 : 0) + (f.bits ? 1 : 0)) {
+    case 1:
+      return take_plainly<false, false, true>(tile, count, real);
+    case 2:
+      return take_plainly<false, true, false>(tile, count, real);
+    case 3:
+      return take_plainly<false, true, true>(tile, count, real);
+    case 5:
+      return take_plainly<true, false, true>(tile, count, real);
+    case 6:
+      return take_plainly<true, true, false>(tile, count, real);
+    default:
+      return take_plainly<true, true, true>(tile, count, real);
+  }
+}
+
 // Cuts the block into pieces of up to two tiles of pixels and 32 channels. multiply(piece)
-// leaves sums in tiles 0-3; put(tile, p, at, sums) takes 16 of them and returns the lanes
-// whose bits are set. The sums of one piece are taken while the next is multiplied.
-template <typename Multiply, typename Put>
-int32_t over_pieces(const Block& block, Value* values, int deep, Multiply multiply, Put put) {
+// leaves sums in tiles 0-3. Of 16 sums of a pixel, put(tile, p, at, sums) does what follows and
+// returns the lanes whose bits are set; real(tile, p, at, sums) returns floats. The sums of one
+// piece are taken while the next is multiplied.
+template <typename Multiply, typename Put, typename Real>
+int32_t over_pieces(const Block& block, Value* values, int deep, Multiply multiply, Put put,
+                    Real real) {
   const Finish after = finish_of(block);
   Tile tile = {};
   tile.step = block.step;
   tile.finish = &after;
   tile.out_stride = block.count;
   tile.channels = 2 * larqlite::kLanes;
+  const bool plainly = ends_plainly(*block.step, after);
   Sums sums[2];
   const auto take = [&](const Sums& done) {
     tile.channel = done.channel;
     for (int half = 0; half < 2; ++half) {
       tile.pixel = done.pixel + (half ? done.first : 0);
       tile.out = values + tile.pixel * block.count + done.channel;
-      for (int32_t p = 0; p < (half ? done.second : done.first); ++p) {
+      const int32_t count = half ? done.second : done.first;
+      if (plainly) {
+        take_plainly(tile, count, [&](int32_t p, int at) {
+          const int32_t* of_pixel = done.values[2 * half + at] + p * larqlite::kLanes;
+          return real(tile, p, at * larqlite::kLanes, of_pixel);
+        });
+        continue;
+      }
+      for (int32_t p = 0; p < count; ++p) {
         const int32_t* first = done.values[2 * half] + p * larqlite::kLanes;
         const int32_t* second = done.values[2 * half + 1] + p * larqlite::kLanes;
         const __mmask16 bits[2] = {put(tile, p, 0, first), put(tile, p, larqlite::kLanes, second)};
@@ -201,14 +265,19 @@ int32_t conv_bytes(const Block& block, Value* values) {
       }
     }
   };
-  const auto put = [&](const Tile& tile, int32_t p, int32_t at, const int32_t* sums) {
+  const auto integers = [&](const Tile& tile, int32_t p, int32_t at, const int32_t* sums) {
     const int32_t* base =
         bases.of(block.pixel + tile.pixel + p) + block.channel + tile.channel + at;
-    const __m512i v =
-        _mm512_add_epi32(_mm512_sub_epi32(_mm512_loadu_si512(base), all), _mm512_load_si512(sums));
-    return finish_lanes(tile, p, at, 0xffff, v);
+    return _mm512_add_epi32(_mm512_sub_epi32(_mm512_loadu_si512(base), all),
+                            _mm512_load_si512(sums));
   };
-  return over_pieces(block, values, kRows, multiply, put);
+  const auto put = [&](const Tile& tile, int32_t p, int32_t at, const int32_t* sums) {
+    return finish_lanes(tile, p, at, 0xffff, integers(tile, p, at, sums));
+  };
+  const auto real = [&](const Tile& tile, int32_t p, int32_t at, const int32_t* sums) {
+    return _mm512_cvtepi32_ps(integers(tile, p, at, sums));
+  };
+  return over_pieces(block, values, kRows, multiply, put, real);
 }
 
 const larqlite::Expanded kBytes = {takes,          weight_parts, kPart,     expand_weights,
