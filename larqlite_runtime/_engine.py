@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from larqlite_runtime import _native
 from larqlite_runtime._graph import Graph
 from larqlite_runtime._plan import plan as make_plan
 from larqlite_runtime._segments import Segment
 from larqlite_runtime._workspace import Engine
 
+if TYPE_CHECKING:
+    from larqlite_runtime._runner import Options
+
 # Where sums of floats in the kernels are at least as fast as ONNX Runtime.
 FAST_WITH_FLOATS = ("amx", "avx512", "avx2", "neon")
 
 
-def build_engine(
-    graph: Graph,
-    threads: int,
-    isa: str | None,
-    inputs: list[str] | None,
-    outputs: list[str] | None,
-) -> Engine:
+def build_engine(graph: Graph, options: Options) -> Engine:
     """Everything that runs a graph, but for memory of calls."""
-    isa = _native.choose_isa(isa)
-    plan = make_plan(graph, inputs, outputs, float_kernels=isa in FAST_WITH_FLOATS)
+    isa, threads = _native.choose_isa(options.isa), options.threads
+    plan = make_plan(
+        graph,
+        options.inputs,
+        options.outputs,
+        float_kernels=isa in FAST_WITH_FLOATS,
+    )
     parts = (
         [] if isa == "numpy" else [_native.Part(part) for part in plan.program.parts]
     )

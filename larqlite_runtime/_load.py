@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
-from larqlite_runtime import _budget, _file
+from larqlite_runtime import _budget
 from larqlite_runtime._cpu import physical_cores
-from larqlite_runtime._graph import Graph
 from larqlite_runtime._model import Model
+from larqlite_runtime._runner import Options
+from larqlite_runtime._source import Source
 
 
 def load(
@@ -50,30 +50,13 @@ def load(
         >>> model(images).shape  # doctest: +SKIP
         (32, 10)
     """
-    source = _Source(path_or_bytes, budget)
+    source = Source(path_or_bytes, budget)
     threads = physical_cores() if threads is None else max(1, int(threads))
-    chosen = [None if names is None else list(names) for names in (inputs, outputs)]
-    return Model(source, source(), threads, isa, *chosen)
+    chosen = [None if names is None else tuple(names) for names in (inputs, outputs)]
+    return Model(source, source(), Options(threads, isa, *chosen))
 
 
-def reload(data: bytes, threads: int, isa, inputs, outputs) -> Model:
+def reload(data: bytes, options: Options) -> Model:
     """Makes a pickled model again."""
-    return load(data, threads, isa=isa, inputs=inputs, outputs=outputs)
-
-
-class _Source:
-    """Reads a file, and the same file again."""
-
-    def __init__(self, path_or_bytes, budget: int) -> None:
-        self._given = path_or_bytes
-        self._budget = budget
-        self._digest: bytes | None = None
-
-    def __call__(self) -> Graph:
-        return _file.read(self._given, budget=self._budget)
-
-    def data(self) -> bytes:
-        """The bytes of the file."""
-        if isinstance(self._given, (bytes, bytearray, memoryview)):
-            return bytes(self._given)
-        return Path(self._given).read_bytes()
+    source = Source(data, _budget.DEFAULT_BUDGET)
+    return Model(source, source(), options)

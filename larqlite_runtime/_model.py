@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._engine import build_engine
+from larqlite_runtime._errors import InputError
 from larqlite_runtime._graph import Graph, Shape
 from larqlite_runtime._input import check_inputs
+from larqlite_runtime._plan_net import Net
 from larqlite_runtime._profile import PATHS, SEGMENT, Profile, StepTime
 from larqlite_runtime._program import POPCOUNTS, Kind
+from larqlite_runtime._runner import Options, Runner
+from larqlite_runtime._source import Source
 from larqlite_runtime._workspace import Engine, Workspace
-
-# Bytes of workspace beyond which a batch is run in parts.
-MOST_WORKSPACE = 64 << 20
-# Idle workspaces that are kept.
-MOST_IDLE = 4
 
 
 @dataclass(frozen=True)
@@ -47,44 +43,24 @@ class Model:
         isa: the instruction set of the kernels, or "numpy".
     """
 
-    def __init__(
-        self,
-        reread: Callable[[], Graph],
-        graph: Graph,
-        threads: int,
-        isa: str | None = None,
-        inputs: list[str] | None = None,
-        outputs: list[str] | None = None,
-    ) -> None:
-        self._reread = reread
-        self._asked = isa, inputs, outputs
-        self.threads = threads
-        self.layers: list[dict] = json.loads(
-            graph.metadata.get("larqlite.layers", "[]")
-        )
+    def __init__(self, source: Source, graph: Graph, options: Options) -> None:
+        self._source = source
+        self._runner = Runner(source, graph, options)
+        self.threads = options.threads
         self.metadata = dict(graph.metadata)
-        self._lock = threading.Lock()
-        self._build(graph)
-        self.inputs = self._describe(self._engine.plan.net.inputs)
-        self.outputs = self._describe(self._engine.plan.net.outputs)
-
-    def _build(self, graph: Graph) -> None:
-        isa, inputs, outputs = self._asked
-        self._engine = build_engine(graph, self.threads, isa, inputs, outputs)
-        self._process = os.getpid()
-        self._idle: list[Workspace] = []
-        net = self._engine.plan.net
+        self.layers: list[dict] = json.loads(self.metadata.get("larqlite.layers", "[]"))
+        net = self._runner.engine().plan.net
         self._fed = Graph(inputs={name: net.shapes[name] for name in net.inputs})
-        size = max(1, self._engine.plan.program.workspace)
-        self._most_batch = max(self.threads, MOST_WORKSPACE // size, 1)
+        self.inputs = self._describe(net, net.inputs)
+        self.outputs = self._describe(net, net.outputs)
 
     @property
     def isa(self) -> str:
         """The instruction set of the kernels, or "numpy"."""
-        return self._engine.isa
+        return self._runner.engine().isa
 
-    def _describe(self, names: Iterable[str]) -> list[TensorInfo]:
-        net = self._engine.plan.net
+    @staticmethod
+    def _describe(net: Net, names: Iterable[str]) -> list[TensorInfo]:
         return [
             TensorInfo(name, net.shapes[name], np.dtype(net.dtypes[name]).name)
             for name in names
@@ -112,12 +88,12 @@ class Model:
             InputError: a wrong shape, or missing inputs; says what was expected.
             InputTypeError: what is no array of numbers.
         """
-        results = self._run(check_inputs(self._fed, x))
+        results = self._runner.run(check_inputs(self._fed, x))
         return results[0] if len(results) == 1 else results
 
     def run(self, x) -> dict[str, np.ndarray]:
         """As a call, but returns a dictionary of all outputs by name."""
-        results = self._run(check_inputs(self._fed, x))
+        results = self._runner.run(check_inputs(self._fed, x))
         return {
             item.name: result
             for item, result in zip(self.outputs, results, strict=True)
@@ -155,12 +131,10 @@ class Model:
         show = _print_progress if progress is True else progress or None
         found: list[list[np.ndarray]] = []
         for number, batch in enumerate(batches, 1):
-            found.append(self._run(check_inputs(self._fed, batch)))
+            found.append(self._runner.run(check_inputs(self._fed, batch)))
             if show:
                 show(number, total)
         if not found:
-            from larqlite_runtime._errors import InputError
-
             raise InputError(
                 "predict: there are no batches.\n  Fix: give an array of samples or an "
                 "iterable of arrays; a generator can be used only once."
@@ -182,7 +156,7 @@ class Model:
         """
         inputs = check_inputs(self._fed, x)
         batch = len(next(iter(inputs.values())))
-        engine = self._current()
+        engine = self._runner.engine()
         workspace = Workspace(engine, batch)
         workspace.run(inputs)
         sizes = [
@@ -235,7 +209,7 @@ class Model:
             `packed_weights`, `float_weights`, `tables` (scales, thresholds, corrections
             of borders), and `workspace`, which every running call needs once.
         """
-        engine = self._engine
+        engine = self._runner.engine()
         program = engine.plan.program
         steps = [step for part in program.parts for step in part]
         sizes = {
@@ -254,58 +228,13 @@ class Model:
             "packed_weights": packed,
             "float_weights": floats + sum(part.float_bytes for _, part in sessions),
             "tables": sum(sizes.values()) - packed - floats,
-            "workspace": program.workspace * min(batch, self._most_batch),
+            "workspace": program.workspace * min(batch, self._runner.most_batch),
         }
-
-    # Running.
-
-    def _run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        batch = len(next(iter(inputs.values())))
-        most = self._most_batch
-        if batch <= most:
-            return self._run_at_once(inputs, batch)
-        parts = [
-            self._run_at_once(
-                {name: array[at : at + most] for name, array in inputs.items()},
-                min(most, batch - at),
-            )
-            for at in range(0, batch, most)
-        ]
-        return [np.concatenate(results) for results in zip(*parts, strict=True)]
-
-    def _run_at_once(
-        self, inputs: dict[str, np.ndarray], batch: int
-    ) -> list[np.ndarray]:
-        engine = self._current()
-        workspace = self._take(engine, batch)
-        results = workspace.run(inputs)
-        with self._lock:
-            self._idle.append(workspace)
-            del self._idle[:-MOST_IDLE]
-        return results
-
-    def _take(self, engine: Engine, batch: int) -> Workspace:
-        """An idle workspace for a batch size, or a new one."""
-        with self._lock:
-            for number in reversed(range(len(self._idle))):
-                if self._idle[number].batch == batch:
-                    return self._idle.pop(number)
-        return Workspace(engine, batch)
-
-    def _current(self) -> Engine:
-        """The engine; built anew in a forked child, which has no threads of its parent's."""
-        if os.getpid() != self._process:
-            self._lock = threading.Lock()
-            with self._lock:
-                if os.getpid() != self._process:
-                    self._build(self._reread())
-        return self._engine
 
     def __reduce__(self):
         from larqlite_runtime._load import reload
 
-        isa, inputs, outputs = self._asked
-        return reload, (self._reread.data(), self.threads, isa, inputs, outputs)
+        return reload, (self._source.data(), self._runner.options)
 
 
 def _print_progress(done: int, total: int | None) -> None:

@@ -15,11 +15,13 @@ import numpy as np
 from larqlite_runtime._errors import NativeError
 from larqlite_runtime._program import Step
 from larqlite_runtime._steps import ABI, CBuffer, CStep, c_steps
+from larqlite_runtime._text import quoted
 
 logger = logging.getLogger("larqlite_runtime")
 
 # Names of instruction sets, and their numbers in the library.
 INSTRUCTION_SETS = {"portable": 0, "avx2": 1, "avx512": 2, "neon": 3, "amx": 4}
+NUMPY = "numpy"  # what runs where there are no native kernels
 # From the fastest to the slowest.
 _PREFERRED = ("amx", "avx512", "avx2", "neon", "portable")
 ISA_VARIABLE = "LARQLITE_ISA"
@@ -88,23 +90,23 @@ def choose_isa(wanted: str | None = None) -> str:
     """The instruction set to use.
 
     Args:
-        wanted: its name; the environment variable LARQLITE_ISA or the fastest that this
-            CPU has by default. One that the CPU or the library lacks gives the next
-            slower one, which is said once.
+        wanted: its name, or "numpy"; the environment variable LARQLITE_ISA or the fastest
+            that this CPU has by default. One that the CPU or the library lacks gives the
+            next slower one, which is said once.
 
     Raises:
         NativeError: no such name.
     """
-    lib = library()
     asked = (wanted or os.environ.get(ISA_VARIABLE, "")).strip().lower()
-    if asked and asked not in INSTRUCTION_SETS:
+    if asked and asked not in (*INSTRUCTION_SETS, NUMPY):
         where = "isa" if wanted else ISA_VARIABLE
         raise NativeError(
-            f'{where}: there is no instruction set "{asked}".\n  Fix: one of '
-            f"{', '.join(INSTRUCTION_SETS)}; without it the fastest one is chosen."
+            f"{where}: there is no instruction set {quoted(asked)}.\n  Fix: one of "
+            f"{', '.join([*INSTRUCTION_SETS, NUMPY])}; without it the fastest is chosen."
         )
+    lib = None if asked == NUMPY else library()
     if lib is None:
-        return "numpy"
+        return NUMPY
     order = _PREFERRED[_PREFERRED.index(asked) :] if asked else _PREFERRED
     usable = [name for name in order if lib.lq_supports(INSTRUCTION_SETS[name])]
     if asked and usable[0] != asked:
