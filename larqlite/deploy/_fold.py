@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from larqlite.deploy._writer import Normalization, Writer
+from larqlite.deploy._parts import Normalization
+from larqlite.deploy._thresholds import through_maxima
+from larqlite.deploy._writer import Writer
 
 
 def fold_scales(graph: Writer, outputs: Sequence[str]) -> None:
@@ -16,7 +18,8 @@ def fold_scales(graph: Writer, outputs: Sequence[str]) -> None:
 
     `(accumulator * kernel_scale) * scale + offset` needs one number less for each
     channel, and one pass less over the tensor, as `accumulator * (kernel_scale * scale)
-    + offset`. A bias or an activation between the two keeps them apart.
+    + offset`. A bias or an activation between the two keeps them apart; a maximum (pooling)
+    does not, as scales are not negative.
 
     Args:
         graph: the graph; changed in place.
@@ -25,27 +28,30 @@ def fold_scales(graph: Writer, outputs: Sequence[str]) -> None:
     packed_of = {packed.scaled: packed for packed in graph.packed if packed.scaled}
     readers = _readers(graph, outputs)
     for index, normalization in enumerate(graph.normalizations):
-        packed = packed_of.get(normalization.source)
+        chain = through_maxima(graph, normalization.source)
+        packed = packed_of.get(chain[-1])
         if (
             packed is None
             or packed.scaled != packed.output
-            or readers[packed.scaled] != 1
-            or readers[normalization.scale] != 1
             or packed.accumulator is None
-            or not _is_one_for_each_channel(graph, packed, normalization)
+            or any(readers[tensor] != 1 for tensor in (*chain, normalization.scale))
+            or not _fits(graph, packed, normalization)
         ):
             continue
         _fold(graph, packed, normalization)
-        graph.normalizations[index] = dataclasses.replace(
-            normalization, source=packed.accumulator
-        )
+        if len(chain) == 1:
+            graph.normalizations[index] = dataclasses.replace(
+                normalization, source=packed.accumulator
+            )
         packed.scaled = packed.output = None
     _drop_unread_scales(graph, outputs)
 
 
-def _is_one_for_each_channel(graph: Writer, packed, normalization) -> bool:
+def _fits(graph: Writer, packed, normalization: Normalization) -> bool:
+    """Whether the scales are not negative, and one for each channel normalized."""
     own = graph.constants[normalization.scale]
-    return np.broadcast_shapes(own.shape, packed.unit.shape) == own.shape
+    is_one_each = np.broadcast_shapes(own.shape, packed.unit.shape) == own.shape
+    return is_one_each and bool((packed.unit >= 0).all())
 
 
 def _fold(graph: Writer, packed, normalization: Normalization) -> None:

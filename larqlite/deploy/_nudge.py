@@ -10,13 +10,14 @@ offset chosen so that the file crosses it there.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
-from larqlite.deploy._thresholds import Follower, followers
+from larqlite.deploy._thresholds import Follower, followers, through_maxima
 from larqlite.deploy._writer import Normalization, Writer
 
 if TYPE_CHECKING:
@@ -54,14 +55,21 @@ def nudge_offsets(graph: Writer) -> None:
         for packed in graph.packed
         if packed.accumulator is not None and packed.is_linear
     }
+    uses = Counter(normalization.offset for normalization in graph.normalizations)
     for normalization in graph.normalizations:
-        packed = packed_of.get(normalization.source)
+        packed = packed_of.get(through_maxima(graph, normalization.source)[-1])
         offset = graph.constants[normalization.offset]
         # Channels of the accumulators are those of the normalization.
         if packed is None or offset.size != packed.largest.size:
             continue
         behind = followers(graph, normalization.output)
-        if behind:
+        if behind and uses[normalization.offset] > 1:
+            graph.notes.append(
+                f"{normalization.layer.name}: is used {uses[normalization.offset]} times, "
+                "so its offset is not adjusted to the sums of any one of them; a sum that "
+                "lies within rounding of a threshold may be quantized otherwise"
+            )
+        elif behind:
             _nudge(graph, packed, normalization, behind)
 
 
@@ -79,30 +87,30 @@ def _nudge(
     affine = _affine(graph, packed, normalization)
     largest = packed.largest.astype(np.int64)
     direction = np.where(keras(largest[None]) >= keras(-largest[None]), 1, -1)
+    crossings = [(f, _crossings(keras, f, largest, direction)) for f in behind]
+
+    def wrong(candidate: np.ndarray) -> np.ndarray:
+        return sum(
+            _wrong(affine, candidate, follower, first, largest, direction)
+            for follower, first in crossings
+        )
+
+    if not wrong(offset).any():
+        return
     candidates = _moved(offset)
-    wrong = np.zeros((len(candidates), offset.size), np.int64)
-    crossings = [_crossings(keras, f, largest, direction) for f in behind]
-    for follower, first in zip(behind, crossings, strict=True):
+    for follower, first in crossings:
         before, after = (
             affine.products(direction * np.clip(first + step, -largest, largest))
             for step in (-1, 0)
         )
         candidates += follower.fitting(offset, before[0], after[0])
-    wrong = np.stack(
-        [
-            sum(
-                _wrong(affine, candidate, f, first, largest, direction)
-                for f, first in zip(behind, crossings, strict=True)
-            )
-            for candidate in candidates
-        ]
-    )
+    faults = np.stack([wrong(candidate) for candidate in candidates])
     distance = np.stack([np.abs(candidate - offset) for candidate in candidates])
-    best = np.lexsort((distance, wrong), axis=0)[0]
+    best = np.lexsort((distance, faults), axis=0)[0]
     channels = np.arange(offset.size)
     chosen = np.stack(candidates)[best, channels]
     graph.constants[normalization.offset] = chosen.reshape(stored.shape)
-    left = int((wrong[best, channels] > 0).sum())
+    left = int((faults[best, channels] > 0).sum())
     if left:
         graph.notes.append(
             f"{normalization.layer.name}: behind {packed.path}, {left} of {offset.size} "
@@ -178,7 +186,7 @@ def _wrong(
 
 def _moved(offset: np.ndarray) -> list[np.ndarray]:
     """The offsets, and their neighbours on either side."""
-    moved: list[Any] = [offset]
+    moved = [offset]
     for bound in (np.float32(-np.inf), np.float32(np.inf)):
         neighbour = offset
         for _ in range(_FARTHEST):

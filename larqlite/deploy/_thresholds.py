@@ -93,6 +93,15 @@ class _Place:
     is_clipped: bool = False
 
 
+def through_maxima(graph: Writer, tensor: str) -> list[str]:
+    """A tensor, and those that it holds the maxima of, up to the first that is none."""
+    producers = {out: node for node in graph.nodes for out in node.outputs}
+    chain = [tensor]
+    while (node := producers.get(chain[-1])) and node.op in _KEEPING_CHANNELS:
+        chain.append(node.inputs[0])
+    return chain
+
+
 def followers(graph: Writer, tensor: str) -> list[Follower]:
     """The quantizers of a tensor, at once or behind nodes that keep values.
 
