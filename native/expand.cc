@@ -51,28 +51,29 @@ int64_t pieces(int64_t count, int64_t size) { return (count + size - 1) / size; 
 
 }  // namespace
 
-void run_expanded(Work& work, int32_t batch, int32_t threads) {
-  const lq_step& s = *work.step;
+void expand_weights(Work& work, int32_t threads) {
   const Expanded& with = *work.expanded;
-  const int64_t parts = with.weight_parts(s);
+  const int64_t parts = with.weight_parts(*work.step);
   Weights weights = {&work, parts, room_for(parts * with.part_bytes, 0)};
+  work.weights = weights.out;
   parallel_for(pieces(parts, kParts), threads, Weights::run, &weights);
-  // All elements from the image's first to the last that a window reads.
+}
+
+void expand_image(Work& work, int64_t index, int32_t threads) {
+  const lq_step& s = *work.step;
   const lq_view& view = s.input;
+  // All elements from the image's first to the last that a window reads.
   const int64_t total = view.offset + (s.depth - 1) * view.depth + (s.height - 1) * view.row +
                         (s.width - 1) * view.pixel + (s.kernel_d - 1) * s.tap_depth +
                         (s.kernel_h - 1) * s.tap_row + (s.kernel_w - 1) * s.tap_pixel +
                         (s.kind == LQ_CONV ? s.words : s.in_channels);
-  Image image = {&with, nullptr, total, room_for(with.input_bytes(total), 1)};
+  const uint32_t* elements =
+      static_cast<const uint32_t*>(work.buffers[view.buffer].data) + index * view.image;
+  Image image = {work.expanded, elements, total, room_for(work.expanded->input_bytes(total), 1)};
+  work.image = index;
   work.input = image.out;
   work.input_elements = total;
-  work.weights = weights.out;
-  for (int32_t i = 0; i < batch; ++i) {
-    image.elements = static_cast<const uint32_t*>(work.buffers[view.buffer].data) + i * view.image;
-    parallel_for(pieces(total, kElements), threads, Image::run, &image);
-    work.image = i;
-    run_blocks(work, 1, threads);
-  }
+  parallel_for(pieces(total, kElements), threads, Image::run, &image);
 }
 
 }  // namespace larqlite

@@ -1,5 +1,6 @@
 // Runs the steps of a program: which kernels, which blocks, on which threads.
 #include <chrono>
+#include <initializer_list>
 #include <vector>
 
 #include "work.h"
@@ -83,24 +84,63 @@ bool rows_become_one(const lq_step& s) {
   return true;
 }
 
-void run_step(const lq_step& given, const lq_buffer* buffers, int32_t batch, int32_t threads,
-              const Kernels* kernels) {
-  lq_step step = given;
+// A step as it is run: of one shape or another, with its taps.
+struct Prepared {
+  lq_step step;
   std::vector<lq_op> ops;
-  int64_t images = batch;
-  if (batch > 1 && images_become_pixels(step)) {
-    ops.assign(step.ops, step.ops + step.op_count);
-    for (lq_op& op : ops) op.view.pixel = op.view.image;
-    step.ops = ops.data();
-    step.input.pixel = step.input.image;
-    step.width = batch;
-    images = 1;
-  } else if (rows_become_one(step)) {
-    step.width *= step.depth * step.height;
-    step.depth = step.height = 1;
-  }
   std::vector<int64_t> taps;
-  if (step.kind == LQ_CONV || step.kind == LQ_DEPTHWISE || step.kind == LQ_CONV_FLOAT) {
+  Work work = {};
+  int64_t images;
+
+  Prepared(const lq_step& given, const lq_buffer* buffers, int32_t batch, const Kernels* kernels)
+      : step(given), images(batch) {
+    if (batch > 1 && images_become_pixels(step)) {
+      ops.assign(step.ops, step.ops + step.op_count);
+      for (lq_op& op : ops) op.view.pixel = op.view.image;
+      step.ops = ops.data();
+      step.input.pixel = step.input.image;
+      step.width = batch;
+      images = 1;
+    } else if (rows_become_one(step)) {
+      step.width *= step.depth * step.height;
+      step.depth = step.height = 1;
+    }
+    find_taps();
+    work.step = &step;
+    work.buffers = buffers;
+    work.kernels = kernels;
+    work.taps = taps.data();
+    work.row_count = step.height;
+    work.expanded = step.kind == LQ_CONV         ? kernels->expanded_conv
+                    : step.kind == LQ_CONV_FLOAT ? kernels->expanded_float
+                                                 : nullptr;
+    if (work.expanded && !work.expanded->takes(step)) work.expanded = nullptr;
+  }
+  Prepared(const Prepared&) = delete;
+  Prepared& operator=(const Prepared&) = delete;
+
+  void run(int32_t threads) {
+    if (!work.expanded) {
+      larqlite::run_blocks(work, images, threads);
+      return;
+    }
+    larqlite::expand_weights(work, threads);
+    for (int64_t image = 0; image < images; ++image) {
+      larqlite::expand_image(work, image, threads);
+      larqlite::run_blocks(work, 1, threads);
+    }
+  }
+
+  // Rows [first, last) of a single image.
+  void run_rows(int64_t first, int64_t last, int32_t threads) {
+    work.first_row = first;
+    work.row_count = last - first;
+    if (last > first) larqlite::run_blocks(work, 1, threads);
+  }
+
+ private:
+  void find_taps() {
+    if (step.kind != LQ_CONV && step.kind != LQ_DEPTHWISE && step.kind != LQ_CONV_FLOAT) return;
     // Floats of taps side by side are read as those of one tap.
     const bool runs = step.kind == LQ_CONV_FLOAT && step.tap_pixel == step.in_channels;
     const int64_t columns = runs ? 1 : step.kernel_w;
@@ -109,19 +149,84 @@ void run_step(const lq_step& given, const lq_buffer* buffers, int32_t batch, int
         for (int64_t w = 0; w < columns; ++w)
           taps.push_back(d * step.tap_depth + h * step.tap_row + w * step.tap_pixel);
   }
-  Work work = {};
-  work.step = &step;
-  work.buffers = buffers;
-  work.kernels = kernels;
-  work.taps = taps.data();
-  work.expanded = step.kind == LQ_CONV         ? kernels->expanded_conv
-                  : step.kind == LQ_CONV_FLOAT ? kernels->expanded_float
-                                               : nullptr;
-  if (work.expanded && !work.expanded->takes(step)) work.expanded = nullptr;
-  if (work.expanded)
-    larqlite::run_expanded(work, static_cast<int32_t>(images), threads);
-  else
-    larqlite::run_blocks(work, images, threads);
+};
+
+bool overlap(const lq_buffer& a, const lq_buffer& b) {
+  const char* first = static_cast<const char*>(a.data);
+  const char* second = static_cast<const char*>(b.data);
+  return first < second + b.bytes && second < first + a.bytes;
+}
+
+constexpr int64_t kBandBytes = 512 << 10;  // stay in a second-level cache
+
+// Whether a pooling reads what a large convolution before it stores last, so that both can go
+// through the image in bands of rows, and what is pooled is still in the cache.
+bool in_bands(const lq_step& conv, const lq_step& pool, const lq_buffer* buffers, int32_t batch) {
+  const bool kinds =
+      conv.kind == LQ_CONV_FLOAT && pool.kind >= LQ_POOL_MAX && pool.kind <= LQ_POOL_AVERAGE_PADDED;
+  if (!kinds || batch != 1 || conv.depth != 1 || pool.depth != 1 || pool.in_d != 1 ||
+      conv.op_count < 1)
+    return false;
+  const lq_op& last = conv.ops[conv.op_count - 1];
+  const int64_t row = pool.tap_row / pool.dilation_h;
+  if (last.kind != LQ_STORE || last.view.buffer != pool.input.buffer || last.view.row != row ||
+      last.view.offset != pool.input.offset || pool.in_h != conv.height ||
+      conv.height * row * 4 <= kBandBytes)
+    return false;
+  // What the pooling writes must be nothing that the convolution still reads or writes.
+  for (int32_t i = 0; i < pool.op_count; ++i) {
+    const int32_t written = pool.ops[i].view.buffer;
+    if (written < 0) continue;
+    if (overlap(buffers[written], buffers[conv.input.buffer]) ||
+        overlap(buffers[written], buffers[conv.weights]))
+      return false;
+    for (int32_t k = 0; k < conv.op_count; ++k)
+      for (const int32_t used : {conv.ops[k].a, conv.ops[k].b, conv.ops[k].view.buffer})
+        if (used >= 0 && overlap(buffers[written], buffers[used])) return false;
+  }
+  return true;
+}
+
+class Watch {
+ public:
+  explicit Watch(double* seconds) : seconds_(seconds) {}
+  // Adds the time since the last call, or since it was made, to that of a step.
+  void lap(int32_t step) {
+    if (seconds_ == nullptr) return;
+    const auto now = std::chrono::steady_clock::now();
+    seconds_[step] += std::chrono::duration<double>(now - last_).count();
+    last_ = now;
+  }
+
+ private:
+  double* seconds_;
+  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+};
+
+// Steps i and i + 1, of which in_bands() is true.
+void run_in_bands(const lq_step* steps, int32_t i, const lq_buffer* buffers, int32_t threads,
+                  const Kernels* kernels, Watch& watch) {
+  Prepared conv(steps[i], buffers, 1, kernels), pool(steps[i + 1], buffers, 1, kernels);
+  const lq_step& p = pool.step;
+  if (conv.work.expanded) {
+    larqlite::expand_weights(conv.work, threads);
+    larqlite::expand_image(conv.work, 0, threads);
+  }
+  const int64_t row_bytes = p.tap_row / p.dilation_h * 4 * p.stride_h;
+  const int64_t band = kBandBytes / row_bytes < 1 ? 1 : kBandBytes / row_bytes;
+  int64_t done = 0;
+  for (int64_t first = 0; first < p.height; first += band) {
+    const int64_t last = first + band < p.height ? first + band : p.height;
+    const int64_t reads = (last - 1) * p.stride_h - p.pad_h + (p.kernel_h - 1) * p.dilation_h + 1;
+    const int64_t needed = last == p.height || reads > conv.step.height ? conv.step.height : reads;
+    if (needed > done) {
+      conv.run_rows(done, needed, threads);
+      done = needed;
+    }
+    watch.lap(i);
+    pool.run_rows(first, last, threads);
+    watch.lap(i + 1);
+  }
 }
 
 }  // namespace
@@ -134,11 +239,14 @@ extern "C" int32_t lq_run(const lq_step* steps, int32_t step_count, const lq_buf
                           int32_t, int32_t batch, int32_t threads, int32_t isa, double* seconds) {
   const Kernels* kernels = kernels_of(isa);
   if (kernels == nullptr) return 1;
+  Watch watch(seconds);
   for (int32_t i = 0; i < step_count; ++i) {
-    const auto start = std::chrono::steady_clock::now();
-    run_step(steps[i], buffers, batch, threads, kernels);
-    if (seconds != nullptr)
-      seconds[i] += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (i + 1 < step_count && in_bands(steps[i], steps[i + 1], buffers, batch)) {
+      run_in_bands(steps, i++, buffers, threads, kernels, watch);
+      continue;
+    }
+    Prepared(steps[i], buffers, batch, kernels).run(threads);
+    watch.lap(i);
   }
   return 0;
 }

@@ -594,6 +594,75 @@ bool run_case(Case& c, int32_t threads, long number) {
   return true;
 }
 
+// A large convolution and the pooling of what it stores, in one call and in two.
+bool run_pair(Random& random, int32_t threads) {
+  Case c;
+  c.add(0);
+  lq_step& s = c.step;
+  s.kind = LQ_CONV_FLOAT;
+  s.depth = s.stride_d = s.stride_h = s.stride_w = s.dilation_d = s.dilation_h = s.dilation_w = 1;
+  s.kernel_d = s.groups = s.column_classes = 1;
+  s.base = s.row_class = s.column_class = -1;
+  s.kernel_h = s.kernel_w = static_cast<int32_t>(random.between(1, 3));
+  s.channels = 32 * static_cast<int32_t>(random.between(1, 4));
+  s.height = static_cast<int32_t>(random.between(40, 90));
+  s.width = static_cast<int32_t>(random.between(60, 90));
+  s.in_channels = static_cast<int32_t>(random.between(1, 6));
+  int64_t sizes[3];
+  c.memory[0].resize(input_of(c, s.in_channels, sizes));
+  for (size_t i = 0; i < c.memory[0].size(); ++i) c.floats(0)[i] = random.number();
+  s.weights = random_floats(c, random, static_cast<size_t>(lq_weights_size(&s) / 4));
+  add_store(c, random, LQ_STORE);
+  const lq_op store = c.ops.back();
+  lq_step pool = s;
+  pool.kind = random.chance(50) ? LQ_POOL_MAX : LQ_POOL_AVERAGE;
+  pool.in_d = 1;
+  pool.in_h = s.height;
+  pool.in_w = s.width;
+  pool.kernel_h = pool.kernel_w = static_cast<int32_t>(random.between(1, 4));
+  pool.stride_h = pool.stride_w = static_cast<int32_t>(random.between(1, 3));
+  pool.pad_h = pool.pad_w = static_cast<int32_t>(random.between(0, pool.kernel_h / 2));
+  pool.height = (s.height + 2 * pool.pad_h - pool.kernel_h) / pool.stride_h + 1;
+  pool.width = (s.width + 2 * pool.pad_w - pool.kernel_w) / pool.stride_w + 1;
+  pool.input = store.view;
+  pool.tap_row = store.view.row;
+  pool.tap_pixel = store.view.pixel;
+  pool.input.row = store.view.row * pool.stride_h;
+  pool.input.pixel = store.view.pixel * pool.stride_w;
+  lq_op pooled = operation(LQ_STORE);
+  const int out = c.add(static_cast<size_t>(pool.height) * pool.width * pool.channels);
+  pooled.view = {out, 0, 0, 0, 0, static_cast<int64_t>(pool.width) * pool.channels, pool.channels};
+  s.ops = &store;
+  pool.ops = &pooled;
+  s.op_count = pool.op_count = 1;
+  const lq_step steps[2] = {s, pool};
+  for (int32_t isa = 0; isa < 5; ++isa) {
+    if (!lq_supports(isa)) continue;
+    std::vector<uint32_t> results[2];
+    for (int together = 0; together < 2; ++together) {
+      Case run = c;
+      std::vector<lq_buffer> buffers;
+      for (auto& m : run.memory) buffers.push_back({m.data(), static_cast<int64_t>(m.size()) * 4});
+      const int32_t count = static_cast<int32_t>(buffers.size());
+      for (const lq_step& step : steps)
+        if (lq_check(&step, buffers.data(), count, 1) != 0) return false;
+      double seconds[2] = {};
+      if (together) {
+        lq_run(steps, 2, buffers.data(), count, 1, threads, isa, seconds);
+      } else {
+        lq_run(steps, 1, buffers.data(), count, 1, threads, isa, seconds);
+        lq_run(steps + 1, 1, buffers.data(), count, 1, threads, isa, seconds);
+      }
+      results[together] = run.memory[out];
+    }
+    if (results[0] != results[1]) {
+      std::printf("%s: pooling in bands differs\n", kNames[isa]);
+      return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -603,6 +672,8 @@ int main(int argc, char** argv) {
     Case c = make_case(random);
     if (!run_case(c, static_cast<int32_t>(random.between(1, 3)), i)) return 1;
   }
+  for (long i = 0; i < count / 100 + 1; ++i)
+    if (!run_pair(random, static_cast<int32_t>(random.between(1, 3)))) return 1;
   // Several callers at once share the pool of threads.
   std::vector<std::thread> callers;
   std::vector<int> good(4, 0);

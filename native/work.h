@@ -26,7 +26,9 @@ struct Work {
   const int8_t* input;
   int64_t input_elements;
   const int8_t* weights;
-  int64_t image;     // the first
+  int64_t image;      // the first
+  int64_t first_row;  // the rows of each image that are worked on
+  int64_t row_count;
   int64_t pixels;    // of a block
   int32_t channels;  // of a block
   int64_t along;     // blocks along a row
@@ -38,7 +40,7 @@ struct Work {
     channels = s.channels;
     const bool splits = may_split();
     if (splits && channels > kMostChannels) channels = kMostChannels;
-    const int64_t rows = images * s.depth * s.height;
+    const int64_t rows = images * s.depth * row_count;
     for (;;) {
       pixels = kBlockValues / channels / kPixels * kPixels;
       if (pixels < kPixels) pixels = kPixels;
@@ -75,8 +77,8 @@ struct Work {
     index /= across;
     const int64_t piece = index % along;
     index /= along;
-    block.row = index % s.height;
-    index /= s.height;
+    block.row = first_row + index % row_count;
+    index /= row_count;
     block.depth = index % s.depth;
     block.image = image + index / s.depth;
     block.pixel = piece * pixels;
@@ -111,8 +113,9 @@ struct Work {
 // Shares the blocks out to threads.
 void run_blocks(Work& work, int64_t images, int32_t threads);
 
-// Rewrites weights and each image of the step as `work.expanded` wants them, and runs it.
-void run_expanded(Work& work, int32_t batch, int32_t threads);
+// Rewrites the weights, and then an image, of a step as `work.expanded` wants them.
+void expand_weights(Work& work, int32_t threads);
+void expand_image(Work& work, int64_t image, int32_t threads);
 
 }  // namespace larqlite
 #endif
