@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -18,6 +19,7 @@ from larqlite_runtime._wire import DAMAGED, decode
 MAX_BYTES = (2 << 30) - 1  # of a file; the format has no larger ones
 IR_VERSIONS = range(8, 12)
 LAYERS = "larqlite.layers"  # the metadata that describes each packed layer
+MAX_LAYERS = 4_000_000  # characters of it; objects of JSON take many times their text
 
 
 def read(
@@ -177,10 +179,10 @@ def _metadata(entries: Iterable[dict]) -> dict[str, str]:
         if key in result:
             raise ModelFileError(f"its metadata has {quoted(key)} twice" + DAMAGED)
         result[key] = item.get("value", "")
-    try:
-        layers = json.loads(result.get(LAYERS, "[]"))
-    except (ValueError, RecursionError):
-        layers = None
+    text, layers = result.get(LAYERS, "[]"), None
+    if len(text) <= MAX_LAYERS:
+        with contextlib.suppress(ValueError, RecursionError):
+            layers = json.loads(text)
     if not isinstance(layers, list) or not all(isinstance(x, dict) for x in layers):
         raise ModelFileError(
             f"its metadata {quoted(LAYERS)} is no list of descriptions in JSON"

@@ -115,7 +115,9 @@ def test_metadata_is_text_by_name():
     refused(model, '"larqlite.version" twice')
 
 
-@pytest.mark.parametrize("text", ["", "{", "{}", "[1]", "null", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "{", "{}", "[1]", "null", "[" * 100_000, "[" + " " * 4_000_000 + "]"]
+)
 def test_descriptions_of_layers_must_be_json(text):
     model = files.binary_block()
     helper.set_model_props(model, {"larqlite.layers": text})
