@@ -11,7 +11,7 @@ PINS := setup.cfg setup.py pyproject.toml constraints.txt $(wildcard native/*.cc
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-native lint format bench docs clean
+.PHONY: help demo test test-all test-native fuzz lint format bench docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,9 @@ test-all: $(VENV)/.dev-ready ## the same with the slow tests
 
 test-native: ## test the C++ kernels under sanitizers, and for ARM if its compiler is there
 	native/test.sh $(ARGS)
+
+fuzz: $(VENV)/.dev-ready ## load 20,000 damaged models under the address sanitizer
+	native/fuzz.sh $(BIN)/python --count 20000 $(ARGS)
 
 lint: $(VENV)/.dev-ready ## check format and lint
 	$(BIN)/ruff format --check .
