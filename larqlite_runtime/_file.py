@@ -185,8 +185,8 @@ def _metadata(entries: Iterable[dict]) -> dict[str, str]:
             layers = json.loads(text)
     if not isinstance(layers, list) or not all(isinstance(x, dict) for x in layers):
         raise ModelFileError(
-            f"its metadata {quoted(LAYERS)} is no list of descriptions in JSON"
-            + DAMAGED
+            f"its metadata {quoted(LAYERS)} is no list of descriptions in JSON, of at most "
+            f"{MAX_LAYERS:,} characters" + DAMAGED
         )
     return result
 
