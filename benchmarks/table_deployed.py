@@ -3,6 +3,9 @@
 from inputs import STAGES
 from rows import Row, Side
 
+# Each stage has as many products: 9 x 56 x 56 x 64 x 64; one look at the peak has more.
+PRODUCTS = 9 * 56 * 56 * 64 * 64
+PEAK_PRODUCTS = 20 * 1000 * 12 * 512
 RUNTIME = {"engine": "runtime"}
 LCE = {"engine": "lce"}
 BIREALNET = "BiRealNet (224x224)"
@@ -88,7 +91,24 @@ INT8 = Side("larqlite", {"engine": "int8", "network": "float_twin"})
 FLOAT = Side("larqlite", {"engine": "tensorflow", "network": "float_twin"})
 ONE_THREAD = Side("larqlite", {**RUNTIME, "network": "BiRealNet"})
 
+
+def _accumulate(stage: str) -> Row:
+    isa = "avx512"
+    return Row(
+        f"accumulate_{stage}_{isa}",
+        f"3x3 binary layer {stage}, sums only, {isa}, against its peak",
+        "accumulate",
+        Side("larqlite", {"stage": stage, "isa": isa}),
+        Side("larqlite", {"stage": stage, "isa": isa, "peak": True}),
+        # 70 % of the peak, which counts more products than the layer has.
+        reach=PRODUCTS / PEAK_PRODUCTS / 0.7,
+        steps=200,
+        agree=None,
+    )
+
+
 DEPLOYED = (
+    *(_accumulate(stage) for stage in STAGES),
     *(
         _layer(stage, border, isa)
         for stage in STAGES
