@@ -54,7 +54,7 @@ def library() -> ctypes.CDLL | None:
 
 def _load() -> ctypes.CDLL:
     folder = Path(__file__).parent
-    paths = [folder / f"_kernels{suffix}" for suffix in (*EXTENSION_SUFFIXES, ".so")]
+    paths = [folder / f"_kernels{suffix}" for suffix in EXTENSION_SUFFIXES]
     found = next((path for path in paths if path.exists()), None)
     if found is None:
         raise NativeError(f"There are no native kernels in {folder}.")

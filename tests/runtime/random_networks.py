@@ -172,7 +172,10 @@ def _conv(net: Network) -> None:
     kernel = shape[1:-1]
     strides = [net.one_of(1, 1, 2) for _ in sizes]
     dilations = [net.one_of(1, 1, 2) for _ in sizes]
-    pads = [int(net.rng.integers(0, 1 + (k - 1) * d)) for k, d in zip(kernel, dilations)] * 2
+    pads = [
+        int(net.rng.integers(0, 1 + (k - 1) * d))
+        for k, d in zip(kernel, dilations, strict=True)
+    ] * 2
     outside = net.one_of(0, 0, 1) if kind == "steps" else net.one_of(0, 0, 1, -1)
     given = {
         "weight_shape": shape,
@@ -182,13 +185,22 @@ def _conv(net: Network) -> None:
         "input": kind,
     } | levels
     if is_transposed:
-        strides = [s if s > 1 or d == 1 else 1 for s, d in zip(strides, dilations)]
+        strides = [
+            s if s > 1 or d == 1 else 1 for s, d in zip(strides, dilations, strict=True)
+        ]
         extra = [int(net.rng.integers(0, s)) for s in strides]
         given["output_padding"] = extra
         out = [
             (n - 1) * s + (k - 1) * d + 1 - p - q + e
             for n, s, k, d, p, q, e in zip(
-                sizes, strides, kernel, dilations, pads[:rank], pads[rank:], extra
+                sizes,
+                strides,
+                kernel,
+                dilations,
+                pads[:rank],
+                pads[rank:],
+                extra,
+                strict=True,
             )
         ]
     else:
@@ -196,7 +208,7 @@ def _conv(net: Network) -> None:
         out = [
             (n + p + q - (k - 1) * d - 1) // s + 1
             for n, s, k, d, p, q in zip(
-                sizes, strides, kernel, dilations, pads[:rank], pads[rank:]
+                sizes, strides, kernel, dilations, pads[:rank], pads[rank:], strict=True
             )
         ]
     if min(out) < 1 or max(out) > 20:
@@ -283,7 +295,10 @@ def _pool(net: Network) -> None:
     kernel = [min(size, net.one_of(1, 2)) for size in sizes]
     strides = [net.one_of(1, 2) for _ in sizes]
     pads = [net.one_of(0, 0, 1) if k > 1 else 0 for k in kernel] * 2
-    out = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(sizes, pads, kernel, strides)]
+    out = [
+        (n + 2 * p - k) // s + 1
+        for n, p, k, s in zip(sizes, pads, kernel, strides, strict=True)
+    ]
     given = {"kernel_shape": kernel, "strides": strides, "pads": pads}
     op = net.one_of("MaxPool", "AveragePool")
     if op == "AveragePool":
@@ -297,10 +312,15 @@ def _concatenation(net: Network) -> None:
     source = net.pick()
     fitting = [item for item in net.tensors if item.shape[1:] == source.shape[1:]]
     count = net.one_of(1, 2, 3)
-    chosen = [source, *(fitting[net.rng.integers(len(fitting))] for _ in range(count - 1))]
+    chosen = [
+        source,
+        *(fitting[net.rng.integers(len(fitting))] for _ in range(count - 1)),
+    ]
     channels = sum(item.shape[0] for item in chosen)
     name = net.add("Concat", [item.name for item in chosen], axis=1)
-    places, bound = (max(getattr(t, key) for t in chosen) for key in ("places", "bound"))
+    places, bound = (
+        max(getattr(t, key) for t in chosen) for key in ("places", "bound")
+    )
     net.keep(name, (channels, *source.shape[1:]), places, bound)
 
 
@@ -346,13 +366,17 @@ def _float_conv(net: Network) -> None:
         "Conv", inputs, pads=[size // 2] * 2 * net.rank, strides=[stride] * net.rank
     )
     space = [(n - 1) // stride + 1 for n in source.shape[1:]]
-    bound = source.bound * float(np.abs(weights).sum((1, *range(2, weights.ndim))).max())
+    bound = source.bound * float(
+        np.abs(weights).sum((1, *range(2, weights.ndim))).max()
+    )
     net.keep(name, (out, *space), source.places + 2, bound + 2)
 
 
 def _float_quantizer(net: Network) -> None:
     source = net.pick()
-    op, more = net.one_of(("Sign", {}), ("Heaviside", {}), ("Ternary", {"threshold": 0.5}))
+    op, more = net.one_of(
+        ("Sign", {}), ("Heaviside", {}), ("Ternary", {"threshold": 0.5})
+    )
     net.keep(net.packed(op, [source.name], **more), source.shape, 0, 1)
 
 
@@ -377,7 +401,9 @@ def _tail(net: Network, source: Tensor) -> dict[str, tuple]:
     features = int(np.prod(source.shape))
     signs = net.packed("Sign", [flat])
     stored = net.constant(files.codes(5 * features), np.uint8)
-    sums = net.packed("BDense", [signs, stored], weight_shape=[5, features], input="sign")
+    sums = net.packed(
+        "BDense", [signs, stored], weight_shape=[5, features], input="sign"
+    )
     net.accumulators.append(sums)
     scaled = net.add("Mul", [sums, net.constant(net.multiples(5))])
     return {scaled: (5,)}

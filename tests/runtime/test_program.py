@@ -1,0 +1,121 @@
+"""Programs as C structures, and the library that runs them."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from larqlite_runtime import _native
+from larqlite_runtime._errors import NativeError
+from larqlite_runtime._program import (
+    Buffer,
+    Kind,
+    Op,
+    Program,
+    Row,
+    Step,
+    View,
+    strides,
+)
+from larqlite_runtime._steps import ABI, CBuffer, COp, CStep, CView, c_steps
+from tests.runtime.steps import random_case
+
+ROOT = Path(__file__).parents[2]
+HEADER = (ROOT / "native" / "larqlite.h").read_text()
+C_TYPES = {
+    "int32_t": ctypes.c_int32,
+    "int64_t": ctypes.c_int64,
+    "float": ctypes.c_float,
+    "lq_view": CView,
+}
+needs_native = pytest.mark.skipif(
+    _native.library() is None, reason="no compiler: no native kernels"
+)
+
+
+def fields_in_header(name):
+    """Type and name of each field of a structure, as the header declares them."""
+    [body] = re.findall(r"typedef struct \{([^}]*)\} " + name + ";", HEADER)
+    body = re.sub(r"//[^\n]*", "", body)
+    found = []
+    for line in body.split(";"):
+        words = line.replace("const ", "").split(None, 1)
+        if words:
+            found += [(words[0], item.strip()) for item in words[1].split(",")]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "structure"),
+    [("lq_view", CView), ("lq_op", COp), ("lq_step", CStep), ("lq_buffer", CBuffer)],
+)
+def test_structures_are_those_of_the_header(name, structure):
+    wanted = fields_in_header(name)
+    found = structure._fields_
+    assert [field for field, _ in found] == [field.lstrip("*") for _, field in wanted]
+    for (field, kind), (word, _) in zip(found, wanted, strict=True):
+        if field not in ("ops", "data"):  # pointers
+            assert kind is C_TYPES[word], field
+
+
+def test_numbers_are_those_of_the_header():
+    numbers = dict(re.findall(r"LQ_(\w+) = (\d+)", HEADER))
+    for item in (*Kind, *Row):
+        assert int(numbers.pop(item.name)) == item
+    assert not numbers
+    assert f"#define LQ_ABI {ABI}" in HEADER
+
+
+@needs_native
+def test_instruction_sets_are_those_of_the_header():
+    [line] = re.findall(r"Instruction sets: ([^.]*)\.", HEADER)
+    for name, number in _native.INSTRUCTION_SETS.items():
+        assert re.search(rf"{number} {name[:3]}", line.replace("-", ""), re.IGNORECASE)
+
+
+def test_a_step_keeps_all_its_fields():
+    case = random_case(7, Kind.CONV)
+    [found] = c_steps([case.step])
+    step = case.step
+    assert (found.depth, found.height, found.width) == step.size
+    assert (found.kernel_d, found.kernel_h, found.kernel_w) == step.kernel
+    assert (found.tap_depth, found.tap_row, found.tap_pixel) == step.tap
+    for name in ("kind", "channels", "groups", "words", "shift", "weights", "base"):
+        assert getattr(found, name) == getattr(step, name)
+    assert found.input.row == step.input.row
+    assert [found.ops[n].kind for n in range(found.op_count)] == [
+        op.kind for op in step.ops
+    ]
+
+
+@needs_native
+def test_a_step_that_would_leave_its_memory_is_refused():
+    case = random_case(0, Kind.LOAD)
+    case.buffers[case.step.input.buffer] = np.zeros(1, np.float32)
+    memory = (CBuffer * len(case.buffers))(
+        *(CBuffer(buffer.ctypes.data, buffer.nbytes) for buffer in case.buffers)
+    )
+    part = _native.Part([Step(**{**vars(case.step), "label": "conv_3"})])
+    with pytest.raises(NativeError, match='"conv_3" does not fit its memory'):
+        part.bind(memory, case.batch, 1, "portable")
+
+
+def test_equal_constants_are_held_once():
+    program = Program()
+    first = program.constant(np.ones(4, np.float32))
+    assert program.constant(np.ones((2, 2), np.float32)) == first
+    assert program.constant(np.ones(4, np.int32)) != first
+    assert program.constant(np.zeros(4, np.float32)) != first
+    assert Buffer(np.dtype(np.float32), 4).bytes == 16
+
+
+def test_views_move_and_skip():
+    view = View(3, 5, 100, 50, 10, 2)
+    assert view.moved(4).offset == 9
+    assert view.every(1, 2, 3) == View(3, 5, 100, 50, 20, 6)
+    assert strides((2, 3, 4)) == [12, 4, 1]
+    assert Op(Row.RELU).view.buffer == -1
