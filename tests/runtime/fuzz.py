@@ -88,7 +88,7 @@ def seeds() -> list[bytes]:
     return built + exported
 
 
-def try_file(data: bytes, rng: random.Random, threads: int = 1) -> str:
+def try_file(data: bytes, rng: random.Random) -> str:
     """What becomes of one file: "ran", or why it was refused.
 
     Raises:
@@ -96,6 +96,7 @@ def try_file(data: bytes, rng: random.Random, threads: int = 1) -> str:
             error without a fix.
         Exception: any other error, which is a finding too.
     """
+    threads = rng.choice([1, 1, 1, 2])
     try:
         model = larqlite_runtime.load(data, threads=threads, budget=BUDGET)
     except larqlite_runtime.ModelFileError as error:
@@ -236,11 +237,20 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--megabytes", type=float, default=1500.0)
+    parser.add_argument(
+        "--kernels",
+        type=Path,
+        help="folder of a _kernels.so to use instead, one built with a sanitizer",
+    )
     parser.add_argument("--keep", type=Path, default=Path("fuzz-current.onnx"))
     options = parser.parse_args()
     faulthandler.enable()
     _budget.MAX_MACS = MAX_MACS
-    result = fuzz(**vars(options), progress=True)
+    given = vars(options)
+    if kernels := given.pop("kernels"):
+        _native.__file__ = str(kernels / "_native.py")  # they are looked for beside it
+    print(f"The kernels run on {_native.choose_isa()}.")
+    result = fuzz(**given, progress=True)
     print(result)
     if result.findings:
         print(f"See one again: fuzz.py --seed {options.seed} --first NUMBER --count 1")
