@@ -1,0 +1,77 @@
+"""Small models, their plans, and what stock onnxruntime makes of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import larqlite_runtime
+from larqlite_runtime import _file
+from larqlite_runtime._plan import plan
+from tests.runtime import files
+from tests.runtime.files import codes, convolution, model
+from tests.runtime.networks import stock
+
+node, packed = files.node, files.packed
+
+
+def planned(proto, **options):
+    return plan(_file.read(proto.SerializeToString()), **options)
+
+
+def steps_of(found):
+    return [step for part in found.program.parts for step in part]
+
+
+def kinds(step):
+    return [op.kind for op in step.ops]
+
+
+def compare(proto, batch=2, exact=True):
+    """Runs a model here and on stock onnxruntime."""
+    rng = np.random.default_rng(5)
+    x = {
+        item.name: (
+            rng.integers(-6, 7, [batch, *shape_of(item)]) / np.float32(4)
+        ).astype(np.float32)
+        for item in proto.graph.input
+    }
+    wanted = stock(proto, x)
+    for isa in (None, "numpy"):
+        found = larqlite_runtime.load(proto.SerializeToString(), isa=isa).run(x)
+        for name, array in wanted.items():
+            if exact:
+                np.testing.assert_array_equal(found[name], array)
+            else:
+                np.testing.assert_allclose(found[name], array, rtol=1e-5, atol=1e-6)
+
+
+def shape_of(item):
+    return [dim.dim_value for dim in item.type.tensor_type.shape.dim[1:]]
+
+
+def block(number, source, channels, size=3, **changes):
+    """Sign, binary convolution, scale and offset; constants of it."""
+    shape = (channels, size, size, channels)
+    nodes = [
+        packed("Sign", source, f"signs{number}"),
+        packed(
+            "BConv2D",
+            f"signs{number} w{number}",
+            f"sums{number}",
+            **convolution(shape) | changes,
+        ),
+        node("Mul", f"sums{number} scale{number}", f"scaled{number}"),
+        node("Add", f"scaled{number} offset{number}", f"normal{number}"),
+    ]
+    constants = {
+        f"w{number}": codes(int(np.prod(shape)), seed=number),
+        f"scale{number}": files.floats(channels, 1, 1, seed=number),
+        f"offset{number}": files.floats(channels, 1, 1, seed=number + 50),
+    }
+    return nodes, constants
+
+
+def network(*parts, source="x", channels=32, size=6, outputs):
+    nodes = [item for nodes, _ in parts for item in nodes]
+    constants = {key: value for _, values in parts for key, value in values.items()}
+    return model(nodes, {source: (channels, size, size)}, outputs, constants)

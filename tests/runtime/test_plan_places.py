@@ -1,0 +1,151 @@
+"""Where tensors lie: borders, parts, concatenations, orders of memory."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from larqlite_runtime._program import Kind, Row
+from tests.runtime import files
+from tests.runtime.files import codes, convolution, floats, integers, model
+from tests.runtime.plans import block, compare, network, planned, steps_of
+
+node, packed = files.node, files.packed
+
+
+OUTSIDE = [
+    *itertools.product(["sign", "ternary"], [0, 1, -1]),
+    *itertools.product(["heaviside"], [0, 1, -1]),
+    *itertools.product(["steps"], [0, 1]),
+]
+
+
+@pytest.mark.parametrize("letter", ["B", "T", "Q"])
+@pytest.mark.parametrize(("kind", "outside"), OUTSIDE)
+@pytest.mark.parametrize("groups", [1, 3, 6])
+def test_every_border_is_exact(letter, kind, outside, groups):
+    """Borders of every value, strides and dilations that meet them, groups, channel-wise."""
+    if kind == "steps" and letter != "Q":
+        return
+    quantizer, more = {
+        "sign": ("Sign", {}),
+        "heaviside": ("Heaviside", {}),
+        "ternary": ("Ternary", {"threshold": 0.5}),
+        "steps": ("Steps", {"bits": 2}),
+    }[kind]
+    bits = {"B": 1, "T": 2, "Q": 3}[letter]
+    shape = (12, 3, 2, 6 // groups)
+    given = convolution(
+        shape,
+        group=groups,
+        input=kind,
+        pad_value=float(outside),
+        pads=[2, 1, 1, 0],
+        strides=[1, 2],
+        dilations=[2, 1],
+    )
+    if letter == "Q":
+        steps = 3.0 if kind == "steps" else 1.0
+        given |= {"bits": 3, "step": 2.0, "offset": -7.0, "input_steps": steps}
+    proto = model(
+        [
+            packed(quantizer, "x", "q", **more),
+            packed(f"{letter}Conv2D", "q w", "y", **given),
+        ],
+        {"x": (6, 5, 7)},
+        {"y": None},
+        {"w": codes(int(np.prod(shape)), bits)},
+    )
+    found = planned(proto)
+    ternary_twice = letter == "T" and kind == "ternary"
+    sums = [
+        step for step in steps_of(found) if step.kind in (Kind.CONV, Kind.DEPTHWISE)
+    ]
+    assert len(sums) == (0 if ternary_twice and groups > 1 else 1)
+    compare(proto)
+
+
+def test_a_concatenation_costs_no_copy():
+    """As in dense nets: each layer adds channels to all those before."""
+    parts = [block(1, "x", 32)]
+    nodes = [node("Relu", "normal1", "all0")]
+    constants = {}
+    for number in range(1, 4):
+        channels = 32 * number
+        shape = (32, 3, 3, channels)
+        before, made = f"all{number - 1}", f"new{number}"
+        nodes += [
+            packed("Sign", before, f"s{number}"),
+            packed("BConv2D", f"s{number} v{number}", made, **convolution(shape)),
+            node("Concat", f"{before} {made}", f"all{number}", axis=1),
+        ]
+        constants[f"v{number}"] = codes(int(np.prod(shape)), seed=number)
+    parts.append((nodes, constants))
+    proto = network(*parts, outputs={"all3": (128, 6, 6)})
+    found = planned(proto)
+    assert not [step for step in steps_of(found) if "copy" in step.label]
+    stores = [op for step in steps_of(found) for op in step.ops if op.kind == Row.STORE]
+    assert {op.view.pixel for op in stores} == {128}
+    assert len({op.view.buffer for op in stores}) == 1
+    compare(proto)
+
+
+def test_parts_of_channels_are_read_where_they_lie():
+    split = [
+        node("Split", "normal1 sizes", "left right", axis=1),
+        node("Add", "left right", "sum"),
+        node("MaxPool", "sum", "y", kernel_shape=[2, 2], strides=[2, 2]),
+    ]
+    proto = network(
+        block(1, "x", 32), (split, {"sizes": integers(16, 16)}), outputs={"y": None}
+    )
+    assert [step.kind for step in steps_of(planned(proto))] == [
+        *(Kind.LOAD, Kind.CONV, Kind.LOAD, Kind.POOL_MAX)
+    ]
+    compare(proto)
+
+
+def test_a_tensor_of_another_order_is_turned_by_onnxruntime_once():
+    """A Keras image, channels last: no transposition at all; channels first: one."""
+    nodes, constants = block(1, "moved", 32)
+    turn = node("Transpose", "x", "moved", perm=[0, 3, 1, 2])
+    back = node("Transpose", "normal1", "y", perm=[0, 2, 3, 1])
+    proto = model([turn, *nodes, back], {"x": (6, 6, 32)}, {"y": (6, 6, 32)}, constants)
+    assert [stage.part for stage in planned(proto).stages] == [0]
+    compare(proto)
+    first = network(block(1, "x", 32), outputs={"normal1": (32, 6, 6)})
+    assert [stage.part for stage in planned(first).stages] == [None, 0]
+
+
+def test_flattening_as_keras_does_it_is_only_a_view():
+    nodes, constants = block(1, "x", 32)
+    nodes += [
+        node("Transpose", "normal1", "last", perm=[0, 2, 3, 1]),
+        node("Reshape", "last flat_shape", "flat"),
+        packed("Sign", "flat", "flat_signs"),
+        packed("BDense", "flat_signs v", "y", weight_shape=[7, 1152], input="sign"),
+    ]
+    constants |= {"flat_shape": integers(0, -1), "v": codes(7 * 1152)}
+    proto = model(nodes, {"x": (32, 6, 6)}, {"y": (7,)}, constants)
+    found = planned(proto)
+    assert [step.kind for step in steps_of(found)] == [
+        *(Kind.LOAD, Kind.CONV, Kind.LOAD, Kind.CONV)
+    ]
+    assert len(found.stages) == 2  # the order of x, and one native part
+    compare(proto)
+
+
+def test_a_dense_layer_takes_rows_of_any_rank():
+    nodes = [
+        packed("Sign", "x", "s"),
+        packed("BDense", "s w", "sums", weight_shape=[9, 40], input="sign"),
+        node("Mul", "sums scale", "y"),
+    ]
+    constants = {"w": codes(360), "scale": floats(9)}
+    for shape in ((40,), (3, 40), (2, 3, 40), (2, 2, 3, 40), (2, 1, 2, 3, 40)):
+        proto = model(nodes, {"x": shape}, {"y": (*shape[:-1], 9)}, constants)
+        found = planned(proto)
+        assert [stage.part for stage in found.stages] == [0]
+        compare(proto)
