@@ -113,59 +113,6 @@ struct Sums {
   int32_t first, second, channel;
 };
 
-// The common ends of a convolution, without a question asked for each value: scale, add, maybe
-// a tensor, and store or pack or both. real(p, half) are the floats of 16 channels of pixel p.
-template <bool kTensor, bool kStore, bool kBits, typename Real>
-void take_plainly(const Tile& tile, int32_t count, Real real) {
-  const Finish& f = *tile.finish;
-  __m512 multiply[2], add[2];
-  for (int half = 0; half < 2; ++half) {
-    multiply[half] = _mm512_loadu_ps(f.multiply + tile.channel + 16 * half);
-    add[half] = _mm512_loadu_ps(f.add + tile.channel + 16 * half);
-  }
-  const float* tensor = kTensor ? f.tensor + tile.pixel * f.tensor_stride + tile.channel : nullptr;
-  Value* store = kStore ? f.store + tile.pixel * f.store_stride + tile.channel : nullptr;
-  uint32_t* words = kBits ? f.bits + tile.pixel * f.bits_stride + tile.channel / 32 : nullptr;
-  for (int32_t p = 0; p < count; ++p) {
-    uint32_t bits = 0;
-#pragma GCC unroll 2
-    for (int half = 0; half < 2; ++half) {
-      __m512 x = _mm512_add_ps(_mm512_mul_ps(real(p, half), multiply[half]), add[half]);
-      if (kTensor) x = _mm512_add_ps(x, _mm512_loadu_ps(tensor + p * f.tensor_stride + 16 * half));
-      if (kStore) _mm512_storeu_ps(store + p * f.store_stride + 16 * half, x);
-      if (kBits)
-        bits |= static_cast<uint32_t>(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ))
-                << 16 * half;
-    }
-    if (kBits) words[p * f.bits_stride] = bits;
-  }
-}
-
-// Whether the step ends in one of them.
-inline bool ends_plainly(const lq_step& s, const Finish& f) {
-  return (s.kind == LQ_CONV_FLOAT || (f.to_float && s.shift == 0)) && f.multiply && f.add &&
-         !f.keep && (f.store || f.bits);
-}
-
-template <typename Real>
-void take_plainly(const Tile& tile, int32_t count, Real real) {
-  const Finish& f = *tile.finish;
-  switch ((f.tensor ? 4 : 0) + (f.store ? 2 : 0) + (f.bits ? 1 : 0)) {
-    case 1:
-      return take_plainly<false, false, true>(tile, count, real);
-    case 2:
-      return take_plainly<false, true, false>(tile, count, real);
-    case 3:
-      return take_plainly<false, true, true>(tile, count, real);
-    case 5:
-      return take_plainly<true, false, true>(tile, count, real);
-    case 6:
-      return take_plainly<true, true, false>(tile, count, real);
-    default:
-      return take_plainly<true, true, true>(tile, count, real);
-  }
-}
-
 // Cuts the block into pieces of up to two tiles of pixels and 32 channels. multiply(piece)
 // leaves sums in tiles 0-3. Of 16 sums of a pixel, put(tile, p, at, sums) does what follows and
 // returns the lanes whose bits are set; real(tile, p, at, sums) returns floats. The sums of one

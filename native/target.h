@@ -4,6 +4,7 @@
 #ifndef LARQLITE_TARGET_H
 #define LARQLITE_TARGET_H
 
+#define LARQLITE_INLINE inline __attribute__((always_inline))
 #define LARQLITE_PRAGMA(x) _Pragma(#x)
 #if defined(__clang__)
 #define LARQLITE_TARGET_BEGIN(set) \
