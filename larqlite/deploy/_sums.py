@@ -53,12 +53,14 @@ class Sums:
         largest: for each channel, the largest magnitude of an accumulator; None if the
             tensor holds floats.
         channel_axis: of the stored tensor.
+        why_float: the reason, if it holds floats.
     """
 
     value: Value
     scale: np.ndarray | None
     largest: np.ndarray | None
     channel_axis: int
+    why_float: str | None = None
 
 
 def sums(
@@ -69,10 +71,12 @@ def sums(
     operation: Operation,
 ) -> Sums:
     """Writes an operation on a value, stored as the operation needs it."""
-    largest = _largest(levels, kernel, operation)
     axis = value.rank - 1 if operation.family == "Dense" else 1
-    if largest is None:
-        return Sums(_float_sums(graph, value, kernel, operation), None, None, axis)
+    reason = why_float(levels, kernel, operation)
+    if reason is not None:
+        outputs = _float_sums(graph, value, kernel, operation)
+        return Sums(outputs, None, None, axis, reason)
+    largest = _largest(levels, kernel)
     kind, attributes = kernel.packed.kind, {}
     if levels.kind == "steps" or kind == "Q":
         kind = "Q"
@@ -94,17 +98,26 @@ def sums(
     return Sums(accumulators, _scale(kernel, levels), largest, axis)
 
 
-def _largest(
+def why_float(
     levels: Levels | None, kernel: Kernel, operation: Operation
-) -> np.ndarray | None:
-    """The largest accumulators, or None if they cannot be computed exactly."""
-    if levels is None or kernel.packed is None or not kernel.packed.is_integer:
-        return None
+) -> str | None:
+    """Why sums are not computed on integers; None if they are."""
     pads = any(operation.attributes.get("pads", ())) and operation.family == "Conv"
+    if kernel.packed is None:
+        return "its kernel is not quantized"
+    if levels is None:
+        return "its input is not quantized to few levels"
+    if not kernel.packed.is_integer:
+        return "the levels of its kernel are no integers times a scale"
     if pads and operation.pad_value not in levels.pad_values:
-        return None
-    largest = kernel.largest_sums() * levels.largest
-    return largest if largest.max(initial=0) < EXACT else None
+        return f"pad_values={operation.pad_value:g} is no level of its input"
+    if _largest(levels, kernel).max(initial=0) >= EXACT:
+        return "its sums can be larger than the integers that float32 holds"
+    return None
+
+
+def _largest(levels: Levels, kernel: Kernel) -> np.ndarray:
+    return kernel.largest_sums() * levels.largest
 
 
 def _scale(kernel: Kernel, levels: Levels) -> np.ndarray | None:

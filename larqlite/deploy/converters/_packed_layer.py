@@ -122,22 +122,23 @@ def finished(
                 weight_bits=max(kernel.bits for kernel in kernels),
             )
         )
-        _note(graph, kernels, quantized, is_exact)
+        _note(graph, kernels, parts)
     return value
 
 
-def _note(graph: Writer, kernels: list[Kernel], value: Value, is_exact: bool) -> None:
+def _note(graph: Writer, kernels: list[Kernel], parts: list[Sums]) -> None:
     errors = [kernel.packed.error for kernel in kernels if kernel.packed]
     if max(errors):
         graph.notes.append(
             f"{graph.path}: the levels of its kernel are rounded by up to "
             f"{max(errors):.1e} of the largest, as float32 arithmetic leaves them uneven"
         )
-    if not is_exact:
-        why = "its input is not quantized to few levels"
-        if levels_of(value.levels) is not None:
-            why = "its levels or sums are no integers that float32 holds"
-        graph.notes.append(f"{graph.path}: computes on floats, since {why}")
+    for part, kernel in zip(parts, kernels, strict=True):
+        if kernel.packed is not None and part.why_float is not None:
+            graph.notes.append(
+                f"{graph.path}: the packed {kernel.name} is used in float arithmetic, "
+                f"since {part.why_float}"
+            )
 
 
 def scaled_sums(graph: Writer, sums: Sums, weight: str, name: str) -> Value:
