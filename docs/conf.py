@@ -34,6 +34,7 @@ extensions = [
     "benchmark_table",
     "zoo_tables",
     "qat_tables",
+    "deploy_tables",
     "public_names",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}

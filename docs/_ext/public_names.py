@@ -12,6 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 import larqlite
+import larqlite_runtime
 import larqlite_zoo
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,10 @@ FURTHER_MODULES = {
         "qat.collab_opts",
     ),
     larqlite_zoo: ("cli", "training.learning_schedules"),
+    larqlite_runtime: (),
 }
+# Another name of a package that has pages of its own.
+ALIASES = ("runtime",)
 _DIRECTIVE = re.compile(
     r"^\.\. (?P<kind>currentmodule|py:data|auto(?:module|class|function|exception)):: "
     r"(?P<name>[\w.]+)$",
@@ -39,7 +43,11 @@ def public_modules() -> list[str]:
     """Dotted names of the public modules, each package itself before what is in it."""
     names = []
     for package, further in FURTHER_MODULES.items():
-        below = [n for n in package.__all__ if inspect.ismodule(getattr(package, n))]
+        below = [
+            name
+            for name in package.__all__
+            if inspect.ismodule(getattr(package, name)) and name not in ALIASES
+        ]
         title = package.__name__
         names += [title, *(f"{title}.{name}" for name in (*below, *further))]
     return names
