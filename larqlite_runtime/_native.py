@@ -29,7 +29,7 @@ REQUIRE_VARIABLE = "LARQLITE_REQUIRE_NATIVE"
 
 _INSTALL = (
     "  Fix: install a C++17 compiler (Debian: apt-get install g++) and install the "
-    "package again: pip install --force-reinstall --no-deps larqlite."
+    "package again, in its checkout: pip install --force-reinstall --no-deps ."
 )
 
 

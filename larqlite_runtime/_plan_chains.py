@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from larqlite_runtime._graph import Node
 from larqlite_runtime._plan_floats import FloatConv
 from larqlite_runtime._plan_forms import Key, key_of
+from larqlite_runtime._plan_inplace import add_in_place
 from larqlite_runtime._plan_net import Net
 from larqlite_runtime._plan_packed import Packed
 from larqlite_runtime._plan_pools import Pool
@@ -114,17 +115,25 @@ class Chains:
     Attributes:
         items: in no order.
         maker: the item that makes a tensor.
+        item_of: the item of a node, by its number.
+        open: the chain that ends with a tensor.
+        parts: for a name that stands for channels of a tensor: that tensor, one of the
+            same shape as the part, the first channel, and the axis of channels.
     """
 
     def __init__(self, net: Net, roles: Roles) -> None:
         self.net, self.roles = net, roles
         self.items: list[Item] = []
         self.maker: dict[str, Item] = {}
-        self._open: dict[str, Chain] = {}
+        self.item_of: dict[int, Item] = {}
+        self.open: dict[str, Chain] = {}
+        self.parts: dict[str, tuple[str, str, int, int]] = {}
         self._loaders: dict[tuple[str, int], Chain] = {}
         for number, node in enumerate(net.nodes):
             if number not in roles.absorbed:
                 self._place(number, node)
+                made = next(filter(None, node.outputs))
+                self.item_of[number] = self.maker[made]
 
     def _place(self, number: int, node: Node) -> None:
         roles = self.roles
@@ -154,7 +163,7 @@ class Chains:
         chain.nodes.append(node.name)
         chain.tensors.append((output, self.roles.axes[output]))
         self._add(chain, node.outputs)
-        self._open[output] = chain
+        self.open[output] = chain
 
     def load(self, number: int, tensor: str, axis: int) -> Chain:
         """A new chain of the rows of a float tensor."""
@@ -171,12 +180,32 @@ class Chains:
         self._start(chain, packed.node)
 
     def _conv(self, number: int, node: Node, conv: FloatConv) -> None:
+        if conv.grid is not None:
+            conv = self._reading_whole(conv)
         chain = Chain(number, source=conv.source, axis=1, conv=conv)
         if conv.grid is not None:
             feeder = self._feeder(conv.source, 1, node.name + "/pad", number)
             feeder.borders.append((feeder.position(conv.source, 1), chain))
             chain.feeder = feeder
         self._start(chain, node)
+
+    def _reading_whole(self, conv: FloatConv) -> FloatConv:
+        """The convolution as one of some channels of a tensor, if its input is such a part.
+
+        Convolutions of several parts then read from the same bordered memory.
+        """
+        view = self.maker.get(conv.source)
+        while isinstance(view, View) and view.structure.kind == "slice":
+            number = view.node.outputs.index(conv.source)
+            whole = view.node.inputs[0]
+            conv = replace(
+                conv,
+                source=whole,
+                first=conv.first + view.structure.parts[number],
+                channels=self.net.shapes[whole][1],
+            )
+            view = self.maker.get(whole)
+        return conv
 
     def _feeder(self, tensor: str, axis: int, name: str, number: int) -> Chain:
         """The chain that has a tensor in its rows."""
@@ -195,7 +224,9 @@ class Chains:
         return quantizer.name if absorbs else packed.node.name + "/pack"
 
     def _row(self, number: int, node: Node, ways: list[RowNode]) -> None:
-        ends = [(self._open.get(way.flowing), way) for way in ways]
+        if add_in_place(self, number, node):
+            return
+        ends = [(self.open.get(way.flowing), way) for way in ways]
         ends = [(chain, way) for chain, way in ends if chain is not None]
         ends.sort(key=lambda end: -self.items.index(end[0]))
         for chain, way in ends:
@@ -210,17 +241,17 @@ class Chains:
 
     def _extend(self, chain: Chain, node: Node, way: RowNode) -> None:
         output = node.outputs[0]
-        self._open.pop(way.flowing, None)
+        self.open.pop(way.flowing, None)
         chain.rows.append(way)
         chain.tensors.append((output, self.roles.axes[output]))
         chain.nodes.append(node.name)
         self.maker[output] = chain
-        self._open[output] = chain
+        self.open[output] = chain
 
     def _structure(self, number: int, node: Node, structure: Structure) -> None:
         """A view; rows pass through one that leaves rows alone."""
         source = node.inputs[0]
-        chain = self._open.get(source)
+        chain = self.open.get(source)
         self._add(View(number, node=node, structure=structure), node.outputs)
         if structure.kind == "same" and chain is not None:
             self._extend(chain, node, RowNode(source))

@@ -13,6 +13,8 @@ from larqlite_runtime._plan_net import Net
 from larqlite_runtime._plan_packed import Window
 
 LANES = 16  # channels of a block of weights
+# Bytes of weights beyond which ONNX Runtime is faster (measured: 1.4 times at twice that).
+MOST_WEIGHTS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,16 @@ class FloatConv:
         source: the tensor that it reads.
         weights: float32 (out, in, *window).
         bias: one per output channel, or None.
+        first, channels: where its input begins among the channels of `source`, and how
+            many these are.
     """
 
     source: str
     window: Window
     weights: np.ndarray
     bias: np.ndarray | None
+    first: int
+    channels: int
 
     @property
     def in_channels(self) -> int:
@@ -38,7 +44,7 @@ class FloatConv:
     @property
     def grid(self) -> Grid | None:
         """The bordered memory that it reads from; None if it needs no borders."""
-        grid = grid_for(self.window, self.in_channels)
+        grid = grid_for(self.window, self.channels)
         return grid if grid.has_more else None
 
     @property
@@ -71,6 +77,8 @@ def float_conv_of(node: Node, net: Net) -> FloatConv | None:
         return None
     if not 1 <= rank <= 3 or weights.dtype != np.float32:
         return None
+    if weights.nbytes > MOST_WEIGHTS:
+        return None
 
     def triple(values, missing: int) -> tuple[int, int, int]:
         return (missing,) * (3 - rank) + tuple(int(value) for value in values)
@@ -83,4 +91,4 @@ def float_conv_of(node: Node, net: Net) -> FloatConv | None:
         dilation=triple(given.get("dilations") or [1] * rank, 1),
         before=triple((given.get("pads") or [0] * 2 * rank)[:rank], 0),
     )
-    return FloatConv(node.inputs[0], window, weights, bias)
+    return FloatConv(node.inputs[0], window, weights, bias, 0, weights.shape[1])

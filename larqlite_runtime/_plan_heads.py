@@ -95,7 +95,8 @@ def _sums_of_floats(
     conv, window = chain.conv, chain.conv.window
     if fed is not None:
         lowering.memory.use(fed.buffer)
-        view, taps = fed.grid.window_view(fed.buffer, window), fed.grid.taps(window)
+        view = fed.grid.window_view(fed.buffer, window).moved(conv.first)
+        taps = fed.grid.taps(window)
     else:
         source = lowering.view(chain.source, chain.axis)
         strides = source.depth, source.row, source.pixel

@@ -38,6 +38,12 @@ class Levels:
         """What all planes weigh together."""
         return self.planes if self.equal else (1 << self.planes) - 1
 
+    @property
+    def numbers(self) -> tuple:
+        """What the bits stand for, however they are made."""
+        bits = self.planes, self.equal, self.offset, self.halved
+        return (*bits, self.low, self.high, self.unit)
+
     def bits_of(self, value: int) -> tuple[int, ...] | None:
         """The bits that stand for a whole number, None if there are none."""
         for code in range(1 << self.planes):
@@ -118,7 +124,7 @@ def levels_of_input(node: Node, net: Net) -> tuple[str, Levels] | None:
     quantizer = net.made_by(source)
     if quantizer is not None and is_quantizer(quantizer):
         made = levels_of_quantizer(quantizer)
-        if (made.pack, made.planes) != (levels.pack, levels.planes):
+        if made.numbers != levels.numbers:
             return None
         return quantizer.inputs[0], made
     return source, levels

@@ -87,7 +87,8 @@ class Lowering:
     def _replace(self, written: View, read: list[View]) -> None:
         """Lets a tensor lie where one lies whose same pixels are read before."""
         for other in read:
-            if other == replace(written, buffer=other.buffer):
+            same = other == replace(written, buffer=other.buffer)
+            if same and other.buffer != written.buffer:
                 self.memory.replace(written.buffer, other.buffer)
 
     # What comes out of a chain.

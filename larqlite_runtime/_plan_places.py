@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from larqlite_runtime._graph import Shape
 from larqlite_runtime._plan_chains import Chain, Chains, Item, Segment, View as ViewItem
 from larqlite_runtime._plan_forms import Key, key_of
+from larqlite_runtime._plan_inplace import IN_PLACE
 from larqlite_runtime._program import Row
 
 
@@ -69,6 +70,8 @@ class Places:
         self._whole = self._read_whole(views)
         for view in views:
             self._relate(view)
+        for name, part in chains.parts.items():
+            self._relate_part(name, *part)
         for view in views:
             if view.structure.kind == "concat":
                 self._concatenate(view)
@@ -144,6 +147,18 @@ class Places:
                 parent = _Parent(source, first, own, whole)
             self._parent[self.available(name)] = parent
 
+    def _relate_part(self, name: str, whole: str, like: str, first: int, axis: int):
+        """A part of a tensor that is written where that one lies."""
+        self._shapes[name] = self.net.shapes[like]
+        channels = self._shapes[name][axis]
+        self._parent[key_of(name, self._shapes[name], axis)] = _Parent(
+            self.available(whole),
+            first,
+            channels,
+            self.net.shapes[whole][axis],
+            is_slot=True,
+        )
+
     def _concatenate(self, view: ViewItem) -> None:
         """Gives each input a slot in the output, and copies those that lie elsewhere."""
         net, structure = self.net, view.structure
@@ -156,23 +171,25 @@ class Places:
             self.zeros.add(whole)
         for name, first in zip(inputs, structure.parts, strict=True):
             key = key_of(name, net.shapes[name], structure.axis)
-            slot = (
-                key
-                if self._may_move(name, key)
-                else self._virtual(f"in {whole[0]}", key)
-            )
+            moved = self._movable(name, key)
+            slot = moved or self._virtual(f"in {whole[0]}", key)
             own = net.shapes[name][structure.axis]
             self._parent[slot] = _Parent(whole, first, own, pixel, is_slot=True)
             self._slots_of.setdefault(whole, []).append(slot)
-            if slot != key:
+            if not moved:
                 self._store_also(name, structure.axis, slot, view)
 
-    def _may_move(self, name: str, key: Key) -> bool:
+    def _movable(self, name: str, key: Key) -> Key | None:
+        """The root of a tensor, if that may lie within another."""
         maker = self.chains.maker.get(name)
+        if name in self._whole:
+            return None
+        if isinstance(maker, ViewItem) and maker.node.op == IN_PLACE:
+            return self._movable(maker.node.inputs[0], self._parent[key].key)
         made_here = isinstance(maker, Chain) or (
             isinstance(maker, ViewItem) and maker.structure.kind == "concat"
         )
-        return made_here and key not in self._parent and name not in self._whole
+        return key if made_here and key not in self._parent else None
 
     def _virtual(self, purpose: str, key: Key) -> Key:
         """The name of a copy of a tensor."""
@@ -242,6 +259,8 @@ class Places:
         for row, (_, axis) in zip(chain.rows, chain.tensors[1:], strict=True):
             if row.other is None:
                 continue
+            if row.other in self.chains.parts:
+                self._need(self.available(self.chains.parts[row.other][0]))
             key = key_of(row.other, self.shape(row.other), axis)
             if row.kind == Row.MULTIPLY_IMAGE:
                 key = self._contiguous(key, chain)

@@ -8,7 +8,7 @@ import numpy as np
 
 from larqlite_runtime._graph import Node
 from larqlite_runtime._plan_floats import FloatConv, float_conv_of
-from larqlite_runtime._plan_forms import image_of, key_of
+from larqlite_runtime._plan_forms import image_of
 from larqlite_runtime._plan_levels import is_quantizer
 from larqlite_runtime._plan_net import Net
 from larqlite_runtime._plan_packed import Packed, packed_of
@@ -168,14 +168,12 @@ def _lies_right(net: Net, roles: Roles, packed: Packed) -> bool:
     source = packed.source
     if net.dtypes[source] != np.float32 or source in net.constants:
         return False
-    return _same_order(net, roles, source, packed.axis)
+    return _same_order(roles, source, packed.axis)
 
 
-def _same_order(net: Net, roles: Roles, tensor: str, axis: int) -> bool:
-    if tensor not in roles.native:
-        return True
-    shape = net.shapes[tensor]
-    return key_of(tensor, shape, axis) == key_of(tensor, shape, roles.axes[tensor])
+def _same_order(roles: Roles, tensor: str, axis: int) -> bool:
+    """Whether a tensor has, or can be given, its channels at an axis."""
+    return tensor not in roles.native or roles.axes[tensor] == axis
 
 
 def _axes_before(net: Net, roles: Roles, node: Node) -> list[int]:
@@ -219,7 +217,7 @@ def _native(net: Net, roles: Roles, number: int, axis: int, early: bool) -> bool
 def _structure_lies_right(net: Net, roles: Roles, node: Node, axis: int) -> bool:
     ends = [*net.data_inputs(node), *node.outputs]
     return all(
-        _same_order(net, roles, name, axis) for name in net.data_inputs(node)
+        _same_order(roles, name, axis) for name in net.data_inputs(node)
     ) and all(net.shapes[name] and net.shapes[name][0] is None for name in ends if name)
 
 
@@ -236,7 +234,7 @@ def _usable_rows(
         for row in row_nodes(node, net, axis)
         if (early or row.flowing in roles.native or row.kind == Row.ADD_TENSOR)
         and (row.flowing not in roles.native or roles.axes[row.flowing] == axis)
-        and (row.other is None or _same_order(net, roles, row.other, axis))
+        and (row.other is None or _same_order(roles, row.other, axis))
     ]
 
 

@@ -60,7 +60,9 @@ def _transpose(node: Node, net: Net, axis: int) -> Structure | None:
 
 def _reshape(node: Node, net: Net, axis: int) -> Structure | None:
     before, after = net.shapes[node.inputs[0]], net.shapes[node.outputs[0]]
-    if len([name for name in node.outputs if name]) != 1 or after[0] is not None:
+    if len([name for name in node.outputs if name]) != 1 or len(after) < 2:
+        return None
+    if after[0] is not None:
         return None
     if before == after:
         return Structure(axis, "same")

@@ -53,7 +53,8 @@ class Runner:
 
     def _build(self, graph: Graph) -> None:
         self._engine = build_engine(graph, self.options)
-        self._idle: list[Workspace] = []
+        # The first one is made at once: whatever may be wrong shows when a model is loaded.
+        self._idle = [Workspace(self._engine, 1)]
         self._is_stale = False
         size = max(1, self._engine.plan.program.workspace)
         self.most_batch = max(self.options.threads, MOST_WORKSPACE // size, 1)

@@ -16,6 +16,8 @@ from larqlite_runtime._plan_memory import ALIGNMENT
 from larqlite_runtime._segments import Segment
 from larqlite_runtime._steps import CBuffer
 
+COPIED = 1 << 15  # bytes of an input up to which a copy costs less than a new binding
+
 
 @dataclass(frozen=True)
 class Engine:
@@ -83,8 +85,14 @@ class Workspace:
                 stage(times)
         results = [self._result(name) for name in self.engine.plan.net.outputs]
         for port in self.engine.plan.inputs:
-            self.arrays[port.buffer] = self._nothing
+            if self._is_bound_late(port):
+                self.arrays[port.buffer] = self._nothing
         return results
+
+    def _is_bound_late(self, port: Port) -> bool:
+        """Whether a tensor is read where the caller holds it."""
+        buffer = self.engine.plan.program.buffers[port.buffer]
+        return buffer.external and buffer.bytes * self.batch > COPIED
 
     def _array(self, number: int) -> np.ndarray:
         """The memory of a buffer as a flat array."""
@@ -101,9 +109,13 @@ class Workspace:
         return array
 
     def _feed(self, port: Port, array: np.ndarray) -> None:
-        self.arrays[port.buffer] = array.reshape(-1)
-        self._c_buffers[port.buffer].data = array.ctypes.data
-        for binding, name, read in self._fed.get(port.buffer, ()):
+        number = port.buffer
+        if array.nbytes <= COPIED:
+            self.arrays[number][:] = array.reshape(-1)
+            return
+        self.arrays[number] = array.reshape(-1)
+        self._c_buffers[number].data = array.ctypes.data
+        for binding, name, read in self._fed.get(number, ()):
             self._bind(binding.bind_input, name, read, array)
 
     def _bind(self, bind, name: str, port: Port, array: np.ndarray) -> None:
@@ -132,7 +144,7 @@ class Workspace:
         session, segment = self.engine.sessions[number]
         binding = session.io_binding()
         for name, port in zip(segment.inputs, stage.inputs, strict=True):
-            if self.engine.plan.program.buffers[port.buffer].external:
+            if self._is_bound_late(port):
                 self._fed.setdefault(port.buffer, []).append((binding, name, port))
             else:
                 self._bind(binding.bind_input, name, port, self.arrays[port.buffer])

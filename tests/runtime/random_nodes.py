@@ -209,6 +209,29 @@ def wider(net: Network) -> None:
     net.keep(name, shape, source.places, source.bound)
 
 
+def improvement(net: Network) -> None:
+    """As in MeliusNet: a narrow packed layer is added to some channels of its input."""
+    source = net.pick()
+    channels = source.shape[0]
+    if channels < 2:
+        return
+    narrow = int(net.rng.integers(1, channels))
+    before = int(net.rng.integers(0, channels - narrow + 1))
+    shape = [narrow, *[3] * net.rank, channels]
+    stored = files.codes(int(np.prod(shape)), seed=int(net.rng.integers(1 << 30)))
+    given = {"weight_shape": shape, "pads": [1] * 2 * net.rank, "input": "sign"}
+    signs = net.packed("Sign", [source.name])
+    weights = net.constant(stored, np.uint8)
+    sums = net.packed(f"BConv{net.rank}D", [signs, weights], **given)
+    zeros = [0] * net.rank
+    ends = [0, before, *zeros, 0, channels - narrow - before, *zeros]
+    wide = net.add("Pad", [sums, net.constant(ends, np.int64)])
+    total = net.add("Add", net.one_of(*_orders(source.name, wide)))
+    bound = source.bound + int(np.prod(shape[1:]))
+    if net.keep(total, source.shape, source.places, bound) and net.rng.random() < 0.5:
+        scale(net, net.tensors[-1])
+
+
 def float_conv(net: Network) -> None:
     source = net.pick()
     size, out = net.one_of(1, 1, 3), net.one_of(3, 8, source.shape[0])

@@ -149,3 +149,61 @@ def test_a_dense_layer_takes_rows_of_any_rank():
         found = planned(proto)
         assert [stage.part for stage in found.stages] == [0]
         compare(proto)
+
+
+def test_a_narrow_sum_is_added_where_the_wide_one_lies():
+    """MeliusNet: dense blocks add channels, improvement blocks change the newest."""
+    nodes, constants = [node("Relu", "normal1", "all0")], {}
+    channels, last = 32, "all0"
+    for number in range(3):
+        wide, both = channels + 16, f"c{number}"
+        for key, source, read in (
+            (f"d{number}", last, channels),
+            (f"i{number}", both, wide),
+        ):
+            if source == both:
+                nodes.append(node("Concat", f"{last} yd{number}", both, axis=1))
+            constants[f"w{key}"] = codes(16 * 9 * read, seed=number)
+            shape = (16, 3, 3, read)
+            nodes += [
+                packed("Sign", source, f"s{key}"),
+                packed("BConv2D", f"s{key} w{key}", f"y{key}", **convolution(shape)),
+            ]
+        constants[f"p{number}"] = integers(0, channels, 0, 0, 0, 0, 0, 0)
+        nodes += [
+            node("Pad", f"yi{number} p{number}", f"z{number}"),
+            node("Add", f"c{number} z{number}", f"all{number + 1}"),
+        ]
+        channels, last = wide, f"all{number + 1}"
+    nodes.append(node("MaxPool", last, "y", kernel_shape=[2, 2], strides=[2, 2]))
+    proto = network(block(1, "x", 32), (nodes, constants), outputs={"y": (80, 3, 3)})
+    found = planned(proto)
+    stores = [
+        op for step in steps_of(found)[:-1] for op in step.ops if op.kind == Row.STORE
+    ]
+    assert len({op.view.buffer for op in stores}) == 1
+    assert {op.view.pixel for op in stores} == {80}
+    sums = [
+        op for step in steps_of(found) for op in step.ops if op.kind == Row.ADD_TENSOR
+    ]
+    assert [op.view.offset for op in sums] == [32, 48, 64]
+    compare(proto)
+
+
+def test_a_sum_that_is_not_the_last_reader_leaves_the_wide_tensor_alone():
+    """What is added to is read once more afterwards."""
+    nodes = [
+        packed("Sign", "normal1", "s"),
+        packed("BConv2D", "s v", "y", **convolution((16, 3, 3, 32))),
+        node("Pad", "y ends", "z"),
+        node("Add", "normal1 z", "sum"),
+        node("Mul", "sum two", "twice"),
+        node("Add", "twice normal1", "out"),
+    ]
+    constants = {
+        "v": codes(16 * 9 * 32),
+        "ends": integers(0, 16, 0, 0, 0, 0, 0, 0),
+        "two": np.float32(2),
+    }
+    proto = network(block(1, "x", 32), (nodes, constants), outputs={"out": (32, 6, 6)})
+    compare(proto)
