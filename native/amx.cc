@@ -51,7 +51,7 @@ int64_t weight_parts(const lq_step& s) {
   return larqlite::blocks_of(s.channels) * taps_in(s) * (s.words / 2);
 }
 
-void expand_weights(const lq_step&, const void* packed, int64_t part, int8_t* out) {
+bool expand_weights(const lq_step&, const void* packed, int64_t part, int8_t* out) {
   const uint32_t* weights = static_cast<const uint32_t*>(packed);
   const __m512i ones = _mm512_set1_epi8(1), low = _mm512_set1_epi32(15);
   const __m512i spread = _mm512_set1_epi32(0x00204081), bit = _mm512_set1_epi32(0x01010101);
@@ -65,11 +65,12 @@ void expand_weights(const lq_step&, const void* packed, int64_t part, int8_t* ou
       words = _mm512_srli_epi32(words, 4);
     }
   }
+  return true;
 }
 
 int64_t bytes_of_words(int64_t words) { return words * 32; }
 
-void expand_words(const uint32_t* all, int64_t first, int64_t count, int64_t, int8_t* out) {
+bool expand_words(const uint32_t* all, int64_t first, int64_t count, int64_t, int8_t* out) {
   const __m512i plus = _mm512_set1_epi8(1), minus = _mm512_set1_epi8(-1);
   const uint32_t* words = all + first;
   out += first * 32;
@@ -80,6 +81,7 @@ void expand_words(const uint32_t* all, int64_t first, int64_t count, int64_t, in
   }
   if (k < count)
     _mm512_mask_storeu_epi8(out, 0xffffffff, _mm512_mask_blend_epi8(words[k], plus, minus));
+  return true;
 }
 
 struct alignas(64) Config {

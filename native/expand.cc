@@ -1,4 +1,5 @@
 // Convolutions that rewrite their weights and images before they multiply.
+#include <atomic>
 #include <vector>
 
 #include "work.h"
@@ -22,14 +23,16 @@ struct Weights {
   const Work* work;
   int64_t parts;
   int8_t* out;
+  std::atomic<bool> good{true};
 
   static void run(void* context, int64_t index) {
-    const Weights& self = *static_cast<const Weights*>(context);
+    Weights& self = *static_cast<Weights*>(context);
     const lq_step& s = *self.work->step;
     const Expanded& with = *self.work->expanded;
     const void* weights = self.work->buffers[s.weights].data;
     for (int64_t part = index * kParts; part < self.parts && part < (index + 1) * kParts; ++part)
-      with.expand_weights(s, weights, part, self.out + part * with.part_bytes);
+      if (!with.expand_weights(s, weights, part, self.out + part * with.part_bytes))
+        self.good = false;
   }
 };
 
@@ -38,12 +41,14 @@ struct Image {
   const uint32_t* elements;
   int64_t total;
   int8_t* out;
+  std::atomic<bool> good{true};
 
   static void run(void* context, int64_t index) {
-    const Image& self = *static_cast<const Image*>(context);
+    Image& self = *static_cast<Image*>(context);
     const int64_t first = index * kElements, left = self.total - first;
-    self.with->expand_input(self.elements, first, left < kElements ? left : kElements, self.total,
-                            self.out);
+    if (!self.with->expand_input(self.elements, first, left < kElements ? left : kElements,
+                                 self.total, self.out))
+      self.good = false;
   }
 };
 
@@ -51,15 +56,16 @@ int64_t pieces(int64_t count, int64_t size) { return (count + size - 1) / size; 
 
 }  // namespace
 
-void expand_weights(Work& work, int32_t threads) {
+bool expand_weights(Work& work, int32_t threads) {
   const Expanded& with = *work.expanded;
   const int64_t parts = with.weight_parts(*work.step);
   Weights weights = {&work, parts, room_for(parts * with.part_bytes, 0)};
   work.weights = weights.out;
   parallel_for(pieces(parts, kParts), threads, Weights::run, &weights);
+  return weights.good;
 }
 
-void expand_image(Work& work, int64_t index, int32_t threads) {
+bool expand_image(Work& work, int64_t index, int32_t threads) {
   const lq_step& s = *work.step;
   const lq_view& view = s.input;
   // All elements from the image's first to the last that a window reads.
@@ -74,6 +80,7 @@ void expand_image(Work& work, int64_t index, int32_t threads) {
   work.input = image.out;
   work.input_elements = total;
   parallel_for(pieces(total, kElements), threads, Image::run, &image);
+  return image.good;
 }
 
 }  // namespace larqlite

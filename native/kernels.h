@@ -32,16 +32,17 @@ union Value {
 };
 
 // Convolutions for machines that multiply matrices of narrow numbers: weights and input are
-// rewritten as those first. Elements are the step's: words of bits, or floats.
+// rewritten as those first. Elements are the step's: words of bits, or floats. Where a value
+// cannot be rewritten (infinity, NaN), it returns false, and the plain convolution runs.
 struct Expanded {
   bool (*takes)(const lq_step& step);
   // Weights are rewritten in parts that do not depend on each other.
   int64_t (*weight_parts)(const lq_step& step);
   int64_t part_bytes;
-  void (*expand_weights)(const lq_step& step, const void* weights, int64_t part, int8_t* out);
+  bool (*expand_weights)(const lq_step& step, const void* weights, int64_t part, int8_t* out);
   // `count` elements from `first` on, of `total` of an image.
   int64_t (*input_bytes)(int64_t total);
-  void (*expand_input)(const uint32_t* elements, int64_t first, int64_t count, int64_t total,
+  bool (*expand_input)(const uint32_t* elements, int64_t first, int64_t count, int64_t total,
                        int8_t* out);
   int32_t (*conv)(const Block& block, Value* values);  // as Kernels::conv
 };

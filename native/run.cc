@@ -120,13 +120,16 @@ struct Prepared {
   Prepared& operator=(const Prepared&) = delete;
 
   void run(int32_t threads) {
-    if (!work.expanded) {
+    if (!work.expanded || !larqlite::expand_weights(work, threads)) {
+      work.expanded = nullptr;
       larqlite::run_blocks(work, images, threads);
       return;
     }
-    larqlite::expand_weights(work, threads);
+    const larqlite::Expanded* expanded = work.expanded;
     for (int64_t image = 0; image < images; ++image) {
-      larqlite::expand_image(work, image, threads);
+      work.image = image;
+      work.expanded = expanded;
+      if (!larqlite::expand_image(work, image, threads)) work.expanded = nullptr;
       larqlite::run_blocks(work, 1, threads);
     }
   }
@@ -208,10 +211,9 @@ void run_in_bands(const lq_step* steps, int32_t i, const lq_buffer* buffers, int
                   const Kernels* kernels, Watch& watch) {
   Prepared conv(steps[i], buffers, 1, kernels), pool(steps[i + 1], buffers, 1, kernels);
   const lq_step& p = pool.step;
-  if (conv.work.expanded) {
-    larqlite::expand_weights(conv.work, threads);
-    larqlite::expand_image(conv.work, 0, threads);
-  }
+  if (conv.work.expanded && !(larqlite::expand_weights(conv.work, threads) &&
+                              larqlite::expand_image(conv.work, 0, threads)))
+    conv.work.expanded = nullptr;
   const int64_t row_bytes = p.tap_row / p.dilation_h * 4 * p.stride_h;
   const int64_t band = kBandBytes / row_bytes < 1 ? 1 : kBandBytes / row_bytes;
   int64_t done = 0;

@@ -113,9 +113,10 @@ struct Work {
 // Shares the blocks out to threads.
 void run_blocks(Work& work, int64_t images, int32_t threads);
 
-// Rewrites the weights, and then an image, of a step as `work.expanded` wants them.
-void expand_weights(Work& work, int32_t threads);
-void expand_image(Work& work, int64_t image, int32_t threads);
+// Rewrites the weights, and then an image, of a step as `work.expanded` wants them; false if
+// it cannot.
+bool expand_weights(Work& work, int32_t threads);
+bool expand_image(Work& work, int64_t image, int32_t threads);
 
 }  // namespace larqlite
 #endif
