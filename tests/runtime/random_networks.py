@@ -11,25 +11,10 @@ from tests.runtime import files, random_nodes as nodes
 from tests.runtime.random_network import Network
 
 _OPS: tuple[Callable[[Network], None], ...] = (
-    *(
-        nodes.conv,
-        nodes.conv,
-        nodes.conv,
-        nodes.scale,
-        nodes.activation,
-        nodes.residual,
-        nodes.residual,
-        nodes.gate,
-        nodes.pool,
-    ),
-    *(
-        nodes.concatenation,
-        nodes.part,
-        nodes.wider,
-        nodes.float_conv,
-        nodes.float_quantizer,
-        nodes.turned,
-    ),
+    *(nodes.conv, nodes.conv, nodes.conv, nodes.scale, nodes.activation),
+    *(nodes.residual, nodes.residual, nodes.gate, nodes.pool, nodes.concatenation),
+    *(nodes.part, nodes.wider, nodes.float_conv, nodes.float_quantizer, nodes.turned),
+    *(nodes.improvement, nodes.improvement),
 )
 
 

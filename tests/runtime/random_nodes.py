@@ -219,7 +219,7 @@ def improvement(net: Network) -> None:
     before = int(net.rng.integers(0, channels - narrow + 1))
     shape = [narrow, *[3] * net.rank, channels]
     stored = files.codes(int(np.prod(shape)), seed=int(net.rng.integers(1 << 30)))
-    given = {"weight_shape": shape, "pads": [1] * 2 * net.rank, "input": "sign"}
+    given = files.convolution(shape)
     signs = net.packed("Sign", [source.name])
     weights = net.constant(stored, np.uint8)
     sums = net.packed(f"BConv{net.rank}D", [signs, weights], **given)
