@@ -1,0 +1,91 @@
+"""`verify(model, file, data)`: does a deployed file compute what its model does?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from larqlite.deploy._verify_result import Verification
+from larqlite.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import os
+
+    import tf_keras
+
+    import larqlite_runtime
+
+TOLERANCE = 1e-5
+
+
+def verify(
+    model: tf_keras.Model,
+    file: str | os.PathLike | bytes | larqlite_runtime.Model,
+    data: Any = None,
+    *,
+    samples: int = 4,
+    batch_size: int = 32,
+    stock: bool = True,
+    tolerance: float = TOLERANCE,
+) -> Verification:
+    r"""Compares a deployed file with its model, layer by layer and as a whole.
+
+    Each packed layer of the file is cut out and given the input $x$ that the layer has in
+    Keras. Its quantized input has to be $q(x)$, and its accumulators the integers
+
+    $$ a = q(x) * w / (s_x s_w) $$
+
+    that the Keras layer itself sums for its quantized kernel $w$; $s_x$ and $s_w$ are the
+    steps of the two. These are compared bit for bit. What the layer gives out (with
+    scale, bias, activation), and what reaches the packed layers behind it, is compared up
+    to `tolerance`. A value that comes out on the other side of a threshold is explained if
+    Keras' own value before the threshold lies that near to it.
+
+    Then the whole file runs: labels, outputs and quantized inputs of packed layers are
+    counted that are not those of Keras. Floats are summed in another order there, so a
+    few values in millions may fall on the other side of a threshold.
+
+    Args:
+        model: the tf_keras model that the file was made of.
+        file: path or bytes of the file, or what `larqlite_runtime.load` returned, to
+            verify the instruction set and threads that it was loaded with.
+        data: inputs: an array, or a list or dictionary of them; a tuple of inputs and
+            labels, which are not used; batches of these (a `tf.data.Dataset`, a generator,
+            a list). Random inputs by default.
+        samples: how many random inputs.
+        batch_size: for arrays.
+        stock: whether to run everything on a stock ONNX Runtime too.
+        tolerance: largest difference of floats, relative to the largest value.
+
+    Returns:
+        A `Verification`: `print()` shows a table, `ok` says whether each packed layer is
+        exact and all labels are the same.
+
+    Raises:
+        ArgumentError: no data, or a file of another model.
+        MissingFileError: there is no such file.
+        UnsupportedModelError: a model that cannot be exported.
+
+    Example:
+        >>> model = tf_keras.Sequential([
+        ...     tf_keras.Input((8, 8, 32)),
+        ...     lq.layers.QuantConv2D(64, 3, input_quantizer="ste_sign",
+        ...         kernel_quantizer="ste_sign", kernel_constraint="weight_clip"),
+        ...     tf_keras.layers.BatchNormalization(),
+        ...     tf_keras.layers.GlobalAveragePooling2D()])
+        >>> import os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = os.path.join(folder, "model.onnx")
+        ...     report = lq.deploy.export(model, file)
+        ...     result = lq.deploy.verify(model, file, samples=2)
+        >>> result.ok, result.layers[0].accumulators.values
+        (True, 4608)
+        >>> result.layers[0].accumulators.different
+        0
+    """
+    from larqlite.deploy import _verify_run
+    from larqlite_runtime import RuntimeModelError
+
+    try:
+        return _verify_run.run(model, file, data, samples, batch_size, stock, tolerance)
+    except RuntimeModelError as error:
+        raise ArgumentError(f"lq.deploy.verify: {error}") from error

@@ -1,0 +1,111 @@
+"""Runs a model layer by layer in Keras, and keeps what goes into its quantized layers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from larqlite.layers._base import QuantLayer
+from larqlite.models._graph import is_functional, leaves, nodes_of
+from larqlite.quantizers import Quantizer
+
+
+@dataclasses.dataclass
+class Use:
+    """One call of a quantized layer.
+
+    Attributes:
+        layer: the layer.
+        path: where it is in the model.
+        input, output: tensors.
+        normalized: the output after the batch normalization that reads it, or None.
+        quantizer: what made few levels of its input: its own quantizer, or a layer
+            before it; None if neither.
+        unquantized: what that quantizer was given.
+    """
+
+    layer: QuantLayer
+    path: str
+    input: tf.Tensor
+    output: tf.Tensor
+    normalized: tf.Tensor | None = None
+    quantizer: Callable | None = None
+    unquantized: tf.Tensor | None = None
+
+    def without_activation(self) -> tf.Tensor:
+        """The output before the activation of the layer."""
+        attributes = vars(self.layer)
+        activation = attributes["activation"]
+        # Around Keras' bookkeeping of attributes, as the layer is not to change.
+        attributes["activation"] = tf_keras.activations.linear
+        try:
+            return self.layer(self.input)
+        finally:
+            attributes["activation"] = activation
+
+
+def run(model: tf_keras.Model, inputs: list[Any]) -> tuple[list[Use], list[np.ndarray]]:
+    """Every use of a quantized layer, in the order of the file, and the outputs.
+
+    Args:
+        model: a built Sequential or functional model.
+        inputs: an array for each of its inputs.
+    """
+    walk = _Walk(model)  # keeps all tensors, so that they have different ids
+    outputs = walk.follow(model, [tf.convert_to_tensor(x) for x in inputs])
+    return walk.uses, [np.asarray(output) for output in outputs]
+
+
+class _Walk:
+    def __init__(self, model: tf_keras.Model) -> None:
+        self.uses: list[Use] = []
+        self._by_output: dict[int, Use] = {}
+        self._quantized: dict[int, tuple[Callable, tf.Tensor]] = {}
+        self._paths: dict[int, str] = {}
+        for layer, path in leaves(model):
+            self._paths.setdefault(id(layer), path)
+
+    def follow(
+        self, model: tf_keras.Model, inputs: list[tf.Tensor], prefix: str = ""
+    ) -> list[tf.Tensor]:
+        known = dict(zip(map(id, model.inputs), inputs, strict=True))
+        for node in nodes_of(model):
+            args, kwargs = tf.nest.map_structure(
+                lambda leaf: known.get(id(leaf), leaf),
+                (node.call_args, node.call_kwargs),
+            )
+            results = self._apply(node.layer, args, kwargs, prefix)
+            known.update(
+                zip(map(id, tf.nest.flatten(node.outputs)), results, strict=True)
+            )
+        return [known[id(tensor)] for tensor in model.outputs]
+
+    def _apply(self, layer, args: tuple, kwargs: dict, prefix: str) -> list[tf.Tensor]:
+        if is_functional(layer):
+            given = args[0]
+            if isinstance(given, dict) and set(given) == set(layer.input_names):
+                given = [given[name] for name in layer.input_names]
+            flat = tf.nest.flatten(given)
+            return self.follow(layer, flat, f"{prefix}{layer.name}/")
+        results = tf.nest.flatten(layer(*args, **kwargs))
+        if isinstance(layer, QuantLayer):
+            path = self._paths.get(id(layer), f"{prefix}{layer.name}")
+            use = Use(layer, path, args[0], results[0])
+            use.quantizer, use.unquantized = layer.input_quantizer, args[0]
+            if use.quantizer is None:
+                behind = self._quantized.get(id(args[0]), (None, None))
+                use.quantizer, use.unquantized = behind
+            self.uses.append(use)
+            self._by_output[id(results[0])] = use
+        elif isinstance(layer, (Quantizer, tf_keras.layers.Activation)):
+            self._quantized[id(results[0])] = layer, args[0]
+        elif isinstance(layer, tf_keras.layers.BatchNormalization):
+            use = self._by_output.get(id(args[0]))
+            if use is not None:
+                use.normalized = results[0]
+        return results

@@ -1,0 +1,142 @@
+"""Runs a model in Keras and its file on one or two engines, on the same data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+import larqlite_runtime
+from larqlite.deploy._inputs import check_model
+from larqlite.deploy._registry import WHERE
+from larqlite.deploy._verify import TOLERANCE
+from larqlite.deploy._verify_engine import RuntimeEngine, StockEngine
+from larqlite.deploy._verify_expected import Reference
+from larqlite.deploy._verify_file import File
+from larqlite.deploy._verify_result import Verification, VerificationError
+from larqlite.deploy._verify_tally import Tally
+from larqlite.errors import ArgumentError, MissingFileError
+from larqlite.qat._batches import batches_of
+
+
+def run(
+    model: tf_keras.Model,
+    file: str | os.PathLike | bytes | larqlite_runtime.Model,
+    data: Any,
+    samples: int,
+    batch_size: int,
+    stock: bool,
+    tolerance: float,
+    where: str = "lq.deploy.verify",
+) -> Verification:
+    """See `larqlite.deploy.verify`; `where` is the function that messages name."""
+    token = WHERE.set(where)
+    try:
+        check_model(model)
+        runtime, content = _loaded(file)
+        parsed = File(content)
+        reference = Reference(model, parsed, tolerance)
+        tally = Tally(parsed, RuntimeEngine(parsed, runtime), tolerance)
+        second = Tally(parsed, StockEngine(parsed), tolerance) if stock else None
+        count = 0
+        for inputs in _batches(model, data, samples, batch_size):
+            expected = reference(inputs)
+            count += expected.samples
+            tally.add(expected)
+            if second is not None:
+                second.add(expected)
+    finally:
+        WHERE.reset(token)
+    if not count:
+        raise ArgumentError(
+            f"{where}: the data has no samples.\n"
+            "  Fix: pass at least one batch of inputs; a generator can be read only once."
+        )
+    return tally.result(model.name, second and second.result(model.name))
+
+
+def require_exact(model: tf_keras.Model, content: bytes) -> None:
+    """Refuses a file that does not compute what its model does on random inputs.
+
+    Raises:
+        VerificationError: a packed layer is not exact, or the runtime refuses the file.
+    """
+    where = WHERE.get()
+    fix = (
+        "  Fix: no file was written. If a converter is your own "
+        "(@lq.deploy.converter), see what it writes; else please report this. "
+        "verify=False writes the file as it is, and lq.deploy.verify(model, path) shows "
+        "where it departs."
+    )
+    try:
+        found = run(model, content, None, 2, 2, False, TOLERANCE, where)
+    except larqlite_runtime.RuntimeModelError as error:
+        raise VerificationError(
+            f"{where}: larqlite_runtime cannot run the file: {error}\n{fix}"
+        ) from error
+    except tf.errors.OpError as error:
+        raise VerificationError(
+            f'{where}: "{model.name}" itself does not run: {error.message}\n{fix}'
+        ) from error
+    if not found.exact:
+        raise VerificationError(
+            f'{where}: the file does not compute what "{model.name}" does.\n{found}\n{fix}'
+        )
+
+
+def random_inputs(model: tf_keras.Model, samples: int) -> list[np.ndarray]:
+    """Normally distributed inputs, the same ones every time."""
+    rng = np.random.default_rng(1)
+    return [
+        rng.normal(size=(samples, *tensor.shape[1:])).astype(np.float32)
+        for tensor in model.inputs
+    ]
+
+
+def _loaded(file: Any) -> tuple[larqlite_runtime.Model, bytes]:
+    """The file, loaded, and its bytes."""
+    where = WHERE.get()
+    if isinstance(file, larqlite_runtime.Model):
+        # A pickled model keeps the bytes of its file.
+        _, (content, *_) = file.__reduce__()
+        return file, content
+    if isinstance(file, (bytes, bytearray)):
+        content = bytes(file)
+    elif isinstance(file, (str, os.PathLike)):
+        path = Path(file)
+        if not path.is_file():
+            raise MissingFileError(
+                f'{where}: there is no file "{path}".\n'
+                "  Fix: write it with lq.deploy.export(model, path)."
+            )
+        content = path.read_bytes()
+    else:
+        raise ArgumentError(
+            f"{where}: {type(file).__name__} is no file.\n"
+            "  Fix: a path, the bytes of a file, or what larqlite_runtime.load returns."
+        )
+    return larqlite_runtime.load(content), content
+
+
+def _batches(
+    model: tf_keras.Model, data: Any, samples: int, batch_size: int
+) -> Iterator[list[np.ndarray]]:
+    """An array for each input of the model, batch by batch."""
+    if data is None:
+        yield random_inputs(model, samples)
+        return
+    is_labelled = isinstance(data, tuple) and len(data) in (2, 3)
+    if is_labelled and len(data) != len(model.inputs):
+        data = data[0]
+    for batch in batches_of(model, data, batch_size, where=WHERE.get()):
+        if isinstance(batch, dict):
+            batch = [batch[name] for name in model.input_names]
+        yield [
+            np.asarray(array).reshape((-1, *tensor.shape[1:]))
+            for array, tensor in zip(tf.nest.flatten(batch), model.inputs, strict=True)
+        ]
