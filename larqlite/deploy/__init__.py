@@ -7,6 +7,14 @@ from typing import TYPE_CHECKING
 from larqlite.deploy._qonnx import to_qonnx
 from larqlite.deploy._registry import activation_converter, converter
 from larqlite.deploy._report import PackedRow, Report
+from larqlite.deploy._verify import verify
+from larqlite.deploy._verify_result import (
+    Differences,
+    LayerVerification,
+    OutputVerification,
+    Verification,
+    VerificationError,
+)
 
 if TYPE_CHECKING:
     import os
@@ -14,16 +22,24 @@ if TYPE_CHECKING:
     import tf_keras
 
 __all__ = [
+    "Differences",
+    "LayerVerification",
+    "OutputVerification",
     "PackedRow",
     "Report",
+    "Verification",
+    "VerificationError",
     "activation_converter",
     "converter",
     "export",
     "to_qonnx",
+    "verify",
 ]
 
 
-def export(model: tf_keras.Model, path: str | os.PathLike) -> Report:
+def export(
+    model: tf_keras.Model, path: str | os.PathLike, *, verify: bool = True
+) -> Report:
     r"""Writes a model as an ONNX file whose quantized kernels are packed at their width.
 
     A kernel of $n$ values with $k$ bits takes $\lceil n k / 8 \rceil$ bytes, so the
@@ -46,6 +62,8 @@ def export(model: tf_keras.Model, path: str | os.PathLike) -> Report:
         model: a built Sequential or functional tf_keras model in float32; nested models,
             shared layers, and several inputs and outputs included.
         path: of the file, usually `*.onnx`. It is replaced only when all went well.
+        verify: whether to compare the packed layers with Keras on two random inputs
+            before the file is written; `lq.deploy.verify` does it on data of yours.
 
     Returns:
         A `Report`: the packed layers, the layers left float, sizes, and remarks.
@@ -55,6 +73,8 @@ def export(model: tf_keras.Model, path: str | os.PathLike) -> Report:
             message names it, says why, and what works instead.
         UnsupportedModelError: a subclassed or quantization-aware model, one that leaves
             sizes open, or one that is too large for a file.
+        VerificationError: a packed layer of the file would not compute what it does in
+            Keras.
         UnbuiltModelError: the model has no weights yet.
         KerasVersionError: it is a Keras 3 model.
         ArgumentError: it is no model.
@@ -79,4 +99,4 @@ def export(model: tf_keras.Model, path: str | os.PathLike) -> Report:
     """
     from larqlite.deploy._export import export
 
-    return export(model, path)
+    return export(model, path, verify)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,24 @@ from larqlite.deploy._nudge import nudge_offsets
 from larqlite.deploy._registry import WHERE
 from larqlite.deploy._report import PackedRow, Report
 from larqlite.deploy._value import Value
+from larqlite.deploy._verify_run import require_exact
 from larqlite.deploy._walk import Walk
 from larqlite.deploy._writer import Writer
 from larqlite.errors import UnsupportedModelError
 from larqlite.models import ModelProfile, profile
 
 
-def export(model: tf_keras.Model, path: str | os.PathLike) -> Report:
+def export(
+    model: tf_keras.Model, path: str | os.PathLike, verify: bool = True
+) -> Report:
     """See `larqlite.deploy.export`."""
     path = Path(path)
     plan = plan_of(model)
     require_folder(path)
     costs = profile(model)
     metadata = metadata_of(plan.graph, costs, plan.renamed)
-    size = write(onnx_model(plan, metadata), path)
+    accept = functools.partial(require_exact, model) if verify else None
+    size = write(onnx_model(plan, metadata), path, accept)
     return _report(plan.graph, costs, path, size)
 
 

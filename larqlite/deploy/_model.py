@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import onnx
@@ -75,8 +75,17 @@ def onnx_model(plan: Plan, metadata: Mapping[str, str]) -> onnx.ModelProto:
     return model
 
 
-def write(model: onnx.ModelProto, path: str | os.PathLike) -> int:
+def write(
+    model: onnx.ModelProto,
+    path: str | os.PathLike,
+    accept: Callable[[bytes], None] | None = None,
+) -> int:
     """Checks a model and writes it; what was there before stays if anything fails.
+
+    Args:
+        model: the model.
+        path: of the file.
+        accept: raises an error if the bytes of the file are not to be written.
 
     Returns:
         The number of bytes.
@@ -95,6 +104,8 @@ def write(model: onnx.ModelProto, path: str | os.PathLike) -> int:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
         _check(temporary)
+        if accept is not None:
+            accept(content)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
