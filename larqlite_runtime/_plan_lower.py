@@ -17,7 +17,7 @@ from larqlite_runtime._plan_net import Net
 from larqlite_runtime._plan_places import Places
 from larqlite_runtime._plan_rows import RowNode
 from larqlite_runtime._plan_thresholds import Interval, can_threshold, intervals
-from larqlite_runtime._program import Op, Row, Step, View
+from larqlite_runtime._program import NOWHERE, Op, Row, Step, View
 
 
 @dataclass
@@ -67,13 +67,12 @@ class Lowering:
             ops.append(Op(Row.TO_FLOAT))
         if chain.conv is not None and chain.conv.bias is not None:
             ops.append(Op(Row.ADD, a=self.program.constant(chain.conv.bias)))
-        read = [self.view(chain.source, chain.axis)] if chain.loads else []
-        for position in range(float_until + 1):
-            made = self._row(chain, position) if position else []
-            read += [op.view for op in made if op.kind == Row.ADD_TENSOR]
-            ops += made
+        rows = [self._row(chain, position) for position in range(float_until + 1)]
+        reads = self._reads(chain, rows)
+        for position, row in enumerate(rows):
+            ops += row
             for view in stores[position]:
-                self._replace(view, read)
+                self._replace(view, reads, position)
                 ops.append(Op(Row.STORE, view=view))
             ops += [
                 self._pack(packing)
@@ -84,12 +83,29 @@ class Lowering:
             return None
         return head(self, chain, self._fed.get(id(chain)), tuple(ops))
 
-    def _replace(self, written: View, read: list[View]) -> None:
-        """Lets a tensor lie where one lies whose same pixels are read before."""
-        for other in read:
-            same = other == replace(written, buffer=other.buffer)
-            if same and other.buffer != written.buffer:
-                self.memory.replace(written.buffer, other.buffer)
+    def _reads(self, chain: Chain, rows: list[list[Op]]) -> list[tuple[int, int, View]]:
+        """Positions at which tensors are read: buffer, position, and how it is read."""
+        found = []
+        if chain.loads:
+            source = self.view(chain.source, chain.axis)
+            found.append((source.buffer, 0, source))
+        for position, row in enumerate(rows):
+            for op in row:
+                found += [(op.view.buffer, position, op.view), (op.a, position, View())]
+        return found
+
+    def _replace(
+        self, written: View, reads: list[tuple[int, int, View]], position: int
+    ) -> None:
+        """Lets a tensor lie where one lies whose same pixels are read before, and no more."""
+        for buffer, at, view in reads:
+            if buffer in (NOWHERE, written.buffer):
+                continue
+            is_last = all(
+                later <= position for other, later, _ in reads if other == buffer
+            )
+            if at <= position and is_last and view == replace(written, buffer=buffer):
+                self.memory.replace(written.buffer, buffer)
 
     # What comes out of a chain.
 
@@ -190,6 +206,8 @@ class Lowering:
         )
 
     def _row(self, chain: Chain, position: int) -> list[Op]:
+        if not position:
+            return []
         row: RowNode = chain.rows[position - 1]
         _, axis = chain.tensors[position]
         if row.kind is None:

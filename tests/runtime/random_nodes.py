@@ -223,6 +223,7 @@ def improvement(net: Network) -> None:
     signs = net.packed("Sign", [source.name])
     weights = net.constant(stored, np.uint8)
     sums = net.packed(f"BConv{net.rank}D", [signs, weights], **given)
+    net.accumulators.append(sums)
     zeros = [0] * net.rank
     ends = [0, before, *zeros, 0, channels - narrow - before, *zeros]
     wide = net.add("Pad", [sums, net.constant(ends, np.int64)])
