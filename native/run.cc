@@ -7,6 +7,8 @@
 
 namespace larqlite {
 
+double worth_sharing = 20e3;
+
 Value* scratch(int64_t values) {
   thread_local std::vector<Value> room;
   if (static_cast<int64_t>(room.size()) < values) room.resize(static_cast<size_t>(values));
@@ -84,6 +86,25 @@ bool rows_become_one(const lq_step& s) {
   return true;
 }
 
+// Roughly how long one thread takes for a step, in nanoseconds: products at the rate of the
+// slower half of CPUs, or values moved.
+double nanoseconds(const lq_step& s, int64_t images) {
+  const double values = static_cast<double>(images) * s.depth * s.height * s.width * s.channels;
+  const double taps = static_cast<double>(s.kernel_d) * s.kernel_h * s.kernel_w;
+  switch (s.kind) {
+    case LQ_CONV:
+      return values * (1.0 + taps * s.words * 32 * s.input_planes * s.weight_planes / 500);
+    case LQ_CONV_FLOAT:
+      return values * (1.0 + taps * s.in_channels / 50);
+    case LQ_MEAN:
+      return values * (1.0 + static_cast<double>(s.in_d) * s.in_h * s.in_w / 4);
+    case LQ_LOAD:
+      return values * (1.0 + s.op_count) / 8;
+    default:
+      return values * (1.0 + taps / 4);
+  }
+}
+
 // A step as it is run: of one shape or another, with its taps.
 struct Prepared {
   lq_step step;
@@ -120,6 +141,7 @@ struct Prepared {
   Prepared& operator=(const Prepared&) = delete;
 
   void run(int32_t threads) {
+    if (nanoseconds(step, images) < larqlite::worth_sharing) threads = 1;
     if (!work.expanded || !larqlite::expand_weights(work, threads)) {
       work.expanded = nullptr;
       larqlite::run_blocks(work, images, threads);

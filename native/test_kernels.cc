@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "kernels.h"
+#include "work.h"
 
 namespace {
 
@@ -669,6 +669,7 @@ bool run_pair(Random& random, int32_t threads) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  larqlite::worth_sharing = 0;  // however small the steps are
   const long count = argc > 1 ? std::atol(argv[1]) : 2000;
   Random random{std::mt19937_64(argc > 2 ? static_cast<uint64_t>(std::atoll(argv[2])) : 0)};
   for (long i = 0; i < count; ++i) {
