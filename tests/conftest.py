@@ -61,3 +61,8 @@ def run_python(tmp_path) -> Callable[..., str]:
         return result.stdout
 
     return run
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """The class names an object whose text is an address: test processes must agree."""
+    return type(val).__name__ if " at 0x" in repr(val) else None
