@@ -31,7 +31,7 @@ def scales_in_the_file(model, tmp_path) -> list[str]:
 @pytest.mark.parametrize(
     "between", [[], [K.MaxPooling2D], [K.MaxPooling2D, K.MaxPooling2D]]
 )
-@pytest.mark.parametrize("inputs", ["ste_sign", lq.quantizers.DoReFa(3)], ids=str)
+@pytest.mark.parametrize("inputs", ["ste_sign", lq.quantizers.DoReFa(3)])
 def test_a_scale_is_folded_behind_the_sums_or_their_maxima(between, inputs, tmp_path):
     layers = [conv(input_quantizer=inputs), *(cls() for cls in between)]
     model = sequential((8, 8, 3), *layers, K.BatchNormalization(), K.ReLU())

@@ -196,7 +196,6 @@ def test_a_quantizer_of_ones_own_can_be_taught(monkeypatch):
         "adabin_weights",
         *(Q.DoReFa(k, mode="weights") for k in (1, 2, 4)),
     ],
-    ids=str,
 )
 def test_a_frozen_kernel_is_exported_like_the_quantizer_it_came_from(
     quantizer, tmp_path
@@ -251,7 +250,6 @@ def test_a_layer_without_quantizers_is_a_float_layer():
         (Q.NoOp(precision=12), "packed at 1 to 8 bits"),
         (Q.DoReFa(16, mode="weights"), "packed at 1 to 8 bits"),
     ],
-    ids=str,
 )
 def test_a_kernel_that_needs_more_bits_than_declared_is_refused(quantizer, reason):
     model = sequential((6,), dense(kernel_quantizer=quantizer, name="hidden"))
