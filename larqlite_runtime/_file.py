@@ -19,6 +19,7 @@ from larqlite_runtime._wire import DAMAGED, decode
 MAX_BYTES = (2 << 30) - 1  # of a file; the format has no larger ones
 IR_VERSIONS = range(8, 12)
 LAYERS = "larqlite.layers"  # the metadata that describes each packed layer
+MOST_OF_A_PATH = 1000  # characters of it in a message
 MAX_LAYERS = 4_000_000  # characters of it; objects of JSON take many times their text
 
 
@@ -70,7 +71,7 @@ def _data(path_or_bytes, budget: int) -> tuple[bytes, str]:
             f"a model is a path or bytes, not {type(path_or_bytes).__name__}.\n  Fix: "
             "give the path of a file, or what `open(path, 'rb').read()` returns."
         ) from None
-    source = quoted(path, "")
+    source = quoted(path, "", longest=MOST_OF_A_PATH)
     try:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):

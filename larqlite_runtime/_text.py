@@ -7,15 +7,15 @@ from collections.abc import Sequence
 LONGEST = 80
 
 
-def quoted(name: object, mark: str = '"') -> str:
-    """A name in quotation marks, at most `LONGEST` characters of it, on one line.
+def quoted(name: object, mark: str = '"', longest: int = LONGEST) -> str:
+    """A name in quotation marks, at most `longest` characters of it, on one line.
 
     >>> quoted("conv")
     '"conv"'
     """
     text = str(name)
-    if len(text) > LONGEST:
-        text = text[: LONGEST - 3] + "..."
+    if len(text) > longest:
+        text = text[: longest - 3] + "..."
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return f"{mark}{text}{mark}"
 
