@@ -18,7 +18,7 @@ class _Block:
 
     numbers: list[int]
     size: int
-    begin: int | None = None
+    begin: int = 0
 
     @property
     def end(self) -> int:
@@ -81,13 +81,16 @@ class Memory:
         """Gives every buffer its offset: those that are never in use together may overlap."""
         buffers = self.program.buffers
         blocks: list[_Block] = []
-        for blocks_size, numbers in self._chains_of_replacements():
-            block = _Block(numbers, -(-blocks_size // ALIGNMENT) * ALIGNMENT)
-            block.begin = self._twin(block, blocks)
-            if block.begin is None:
-                block.begin = self._gap(block, blocks)
+        for size, numbers in self._chains_of_replacements():
+            block = _Block(numbers, -(-size // ALIGNMENT) * ALIGNMENT)
+            twin = self._twin(block, blocks)
+            if twin is not None:
+                twin.numbers.extend(numbers)
+                continue
+            block.begin = self._gap(block, blocks)
             blocks.append(block)
-            for number in numbers:
+        for block in blocks:
+            for number in block.numbers:
                 buffers[number].offset = block.begin
         self.program.workspace = max((block.end for block in blocks), default=0)
 
@@ -134,8 +137,8 @@ class Memory:
         first = min(self._first.get(number, 0) for number in block.numbers)
         return first, max(self._last.get(number, 0) for number in block.numbers)
 
-    def _twin(self, block: _Block, blocks: list[_Block]) -> int | None:
-        """The place of filled buffers of the same kind that are in use at other times."""
+    def _twin(self, block: _Block, blocks: list[_Block]) -> _Block | None:
+        """Filled buffers of the same kind that are in use at other times."""
         like = self._like.get(block.numbers[0])
         if not self._is_filled(block) or like is None:
             return None
@@ -145,8 +148,7 @@ class Memory:
                 self._last[number] < first or last < self._first[number]
                 for number in other.numbers
             ):
-                other.numbers.extend(block.numbers)
-                return other.begin
+                return other
         return None
 
     def _gap(self, block: _Block, blocks: list[_Block]) -> int:
