@@ -28,8 +28,10 @@ def _registrations_end_with_the_test():
     import tf_keras
 
     # All that registers anything, so that the first test to import it does not undo it.
+    import larqlite.deploy.converters  # noqa: F401
     import larqlite_zoo.training  # noqa: F401
     from larqlite._registration import NamedFunction
+    from larqlite.deploy import _registry as deploy
     from larqlite.models._kinds import KINDS
     from larqlite.qat._registry import RULES
     from larqlite.quantizers import _registry
@@ -40,6 +42,10 @@ def _registrations_end_with_the_test():
         NamedFunction.known,
         KINDS,
         RULES,
+        deploy.CONVERTERS,
+        deploy.OPERATORS,
+        deploy.ACTIVATIONS,
+        deploy.REFUSALS,
     )
     kept = [(store, store.copy()) for store in stores]
     entries = list(_registry._entries)

@@ -90,8 +90,9 @@ def _data(path_or_bytes, budget: int) -> tuple[bytes, str]:
     except (OSError, ValueError) as error:
         if isinstance(error, ModelFileError):
             raise
+        reason = getattr(error, "strerror", None) or error
         raise ModelFileError(
-            f"{source} can't be read: {error}.\n  Fix: check its name and permissions."
+            f"{source} can't be read: {reason}.\n  Fix: check its name and permissions."
         ) from None
     return data, source
 
