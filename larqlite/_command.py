@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Callable, Sequence
 
 from larqlite.errors import ArgumentError, LarqliteError
+from larqlite_runtime import RuntimeModelError, _command
 
 
 def run(
@@ -24,18 +24,8 @@ def run(
         SystemExit: with code 2 after a mistake in the arguments or in a file they
             name (the message is on stderr), 130 after Ctrl-C.
     """
-    try:
-        work(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (`| head`) has seen enough; Python must not flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (LarqliteError, OSError) as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
-    except KeyboardInterrupt as interruption:
-        print(f"{program}: stopped", file=sys.stderr)
-        raise SystemExit(130) from interruption
+    mistakes = (LarqliteError, RuntimeModelError, OSError)
+    _command.run(program, arguments, work, mistakes)
 
 
 def import_modules(program: str, modules: Sequence[str]) -> None:

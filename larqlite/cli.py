@@ -1,4 +1,4 @@
-"""The command `lq`: list quantizers, summarize, draw and quantize models, run the demo."""
+"""The command `lq`: summarize, draw, quantize, deploy and verify models, run the demo."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from tyro.conf import (
 
 from larqlite import _command
 from larqlite.demo import Options as Demo
+from larqlite.deploy._command import Benchmark, Export, Run, Verify
 from larqlite.qat._command import Options as Qat
 
 PROBES = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -157,6 +158,10 @@ Command = (
     | Annotated[Summary, subcommand("summary")]
     | Annotated[Plot, subcommand("plot")]
     | Annotated[Qat, subcommand("qat")]
+    | Annotated[Export, subcommand("export")]
+    | Annotated[Verify, subcommand("verify")]
+    | Annotated[Run, subcommand("run")]
+    | Annotated[Benchmark, subcommand("benchmark")]
     | Annotated[Demo, subcommand("demo")]
 )
 
@@ -189,7 +194,7 @@ def parse(arguments: Sequence[str]) -> Command:
     return tyro.cli(
         Command,
         prog="lq",
-        description="Build, train and inspect binarized networks in Keras.",
+        description="Build, train, inspect and deploy binarized networks in Keras.",
         args=arguments,
         config=(OmitArgPrefixes, OmitSubcommandPrefixes),
     )

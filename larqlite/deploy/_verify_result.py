@@ -258,9 +258,8 @@ def _notes(result: Verification) -> list[str]:
     if wrong:
         notes.append(f"WRONG: {', '.join(wrong)} ({len(wrong)} of {count} layers)")
     else:
-        notes.append(
-            f"Each of {count} packed layers, given its input in Keras: as in Keras"
-        )
+        each = "layers, each" if count != 1 else "layer,"
+        notes.append(f"{count} packed {each} given its input in Keras: as in Keras")
     for item in (result, result.stock):
         if item is not None:
             notes += [f"The whole file on {item.engine}:", *_whole(item)]

@@ -106,21 +106,19 @@ def _loaded(file: Any) -> tuple[larqlite_runtime.Model, bytes]:
         _, (content, *_) = file.__reduce__()
         return file, content
     if isinstance(file, (bytes, bytearray)):
-        content = bytes(file)
-    elif isinstance(file, (str, os.PathLike)):
-        path = Path(file)
-        if not path.is_file():
-            raise MissingFileError(
-                f'{where}: there is no file "{path}".\n'
-                "  Fix: write it with lq.deploy.export(model, path)."
-            )
-        content = path.read_bytes()
-    else:
+        return larqlite_runtime.load(bytes(file)), bytes(file)
+    if not isinstance(file, (str, os.PathLike)):
         raise ArgumentError(
             f"{where}: {type(file).__name__} is no file.\n"
             "  Fix: a path, the bytes of a file, or what larqlite_runtime.load returns."
         )
-    return larqlite_runtime.load(content), content
+    path = Path(file)
+    if not path.is_file():
+        raise MissingFileError(
+            f'{where}: there is no file "{path}".\n'
+            "  Fix: write it with lq.deploy.export(model, path)."
+        )
+    return larqlite_runtime.load(path), path.read_bytes()
 
 
 def _batches(

@@ -1,0 +1,122 @@
+"""What the commands `lq export`, `lq verify` and `lq benchmark` do."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import larqlite as lq
+import larqlite_runtime
+from larqlite import _command, models
+from larqlite.deploy import VerificationError
+from larqlite.deploy._benchmark import benchmark as measure
+from larqlite.deploy._benchmark_engines import limit_tensorflow, require_engines
+from larqlite.deploy._command import Benchmark, Export, Verify
+from larqlite.errors import ArgumentError, MissingFileError
+from larqlite.plot import _figure_and_axes
+from larqlite_runtime._command_data import read
+
+
+def export(options: Export) -> None:
+    """Writes the file, and prints what is in it.
+
+    Raises:
+        SystemExit: with code 1 if the file would not compute what the model does.
+    """
+    model = _load(options.model, options.imports)
+    if options.qonnx:
+        lq.deploy.to_qonnx(model, options.output)
+        size = options.output.stat().st_size
+        print(f"wrote {options.output} ({size:,} bytes, QONNX)")
+        return
+    try:
+        report = lq.deploy.export(model, options.output, verify=options.verify)
+    except VerificationError as error:
+        print(f"lq: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+    print(report)
+    checked = "verified: packed layers compute what they do in Keras"
+    print(f"wrote {options.output} ({checked if options.verify else 'not verified'})")
+
+
+def verify(options: Verify) -> None:
+    """Prints the comparison.
+
+    Raises:
+        SystemExit: with code 1 if a layer or a label differs.
+    """
+    _require_file(options.file, "lq verify")
+    model = _load(options.model, options.imports)
+    data = None
+    if options.data is not None:
+        found = read(options.data, model.input_names, "lq verify")
+        data = found.batch(0, options.samples or found.samples)
+    result = lq.deploy.verify(
+        model,
+        options.file,
+        data,
+        samples=options.samples or 4,
+        stock=options.stock,
+    )
+    print(json.dumps(result.to_dict(), indent=2) if options.json else result)
+    if not result.ok:
+        raise SystemExit(1)
+
+
+def benchmark(options: Benchmark) -> None:
+    """Prints the table, the verdict and the times of the steps, and draws the chart."""
+    where = "lq benchmark"
+    against = [name for words in options.against for name in words.split(",") if name]
+    if not against:
+        against = ["onnxruntime"] + ["tensorflow"] * (options.model is not None)
+    require_engines(against, options.model is not None, where)
+    _require_file(options.file, where)
+    _require_picture(options.output)
+    model = None
+    if options.model is not None:
+        limit_tensorflow(options.threads or larqlite_runtime._cpu.physical_cores())
+        model = _load(options.model, options.imports)
+    result = measure(
+        options.file,
+        model,
+        against,
+        options.threads,
+        options.batch,
+        options.seconds,
+        where,
+    )
+    if options.json:
+        print(json.dumps(result.to_dict(), indent=2))
+    else:
+        print(result)
+        print()
+        print(result.profile)
+    if options.output is not None:
+        result.plot(options.output)
+        print(f"wrote {options.output}", file=sys.stderr if options.json else None)
+
+
+def _load(path: Path, modules: tuple[str, ...]):
+    _command.import_modules("lq", modules)
+    return models.load(path)
+
+
+def _require_file(path: Path, where: str) -> None:
+    if not path.is_file():
+        raise MissingFileError(
+            f"{where}: there is no file {path}.\n  Fix: lq export MODEL {path}"
+        )
+
+
+def _require_picture(path: Path | None) -> None:
+    """Refuses a picture that cannot be drawn before anything is measured."""
+    if path is None:
+        return
+    figure, _ = _figure_and_axes(1, None)
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".") not in known:
+        raise ArgumentError(
+            f'lq benchmark: --output {path}: matplotlib does not know "{path.suffix}".\n'
+            "  Fix: a file name ending in .png, .svg or .pdf."
+        )

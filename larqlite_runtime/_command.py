@@ -1,0 +1,145 @@
+"""The command `lq run`, and what every command does around its work."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from larqlite_runtime._command_data import Data, check_output, read, write
+from larqlite_runtime._errors import InputError
+
+WHERE = "lq run"
+# Labels that are printed.
+SHOWN = 10
+
+
+HELP = {
+    "file": "An .onnx file of `lq export`.",
+    "data": "A .npy with inputs; or a .npz with x (or an array for each input, by name) "
+    "and, to measure accuracy, y.",
+    "output": "Where to write the outputs (.npz, or .npy for one).",
+    "threads": "That work on one call (default: all physical cores).",
+    "batch": "Samples of a call.",
+    "profile": "Show where the time of a call goes, step by step.",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Run a deployed model on data in a file, without TensorFlow; `HELP` says what is what."""
+
+    file: Path
+    data: Path
+    output: Path | None = None
+    threads: int | None = None
+    batch: int = 32
+    profile: bool = False
+
+    def run(self) -> None:
+        """Runs the model, and prints labels and times.
+
+        Raises:
+            RuntimeModelError: the file, the data or an option is not usable.
+        """
+        from larqlite_runtime import load
+
+        for name in ("threads", "batch"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(
+                    f"{WHERE}: --{name} {value} is out of range.\n"
+                    "  Fix: a number from 1 up."
+                )
+        model = load(self.file, self.threads)
+        check_output(self.output, [item.name for item in model.outputs], WHERE)
+        data = read(self.data, [item.name for item in model.inputs], WHERE)
+        seconds, outputs = self._outputs(model, data)
+        print(f"{self.file}: {_kernels(model)}, {_counted(model.threads, 'thread')}")
+        each = 1e6 * seconds / data.samples
+        print(
+            f"{_counted(data.samples, 'sample')} in {seconds:.3g} s "
+            f"({each:,.0f} us each, in batches of {min(self.batch, data.samples)})"
+        )
+        for name, array in outputs.items():
+            _print_output(name, array, data.labels)
+        if self.profile:
+            print(model.profile(data.batch(0, self.batch)))
+        if self.output is not None:
+            write(self.output, outputs)
+            print(f"wrote {self.output}")
+
+    def _outputs(self, model, data: Data) -> tuple[float, dict[str, np.ndarray]]:
+        parts: list[dict[str, np.ndarray]] = []
+        try:
+            model.run(data.batch(0, self.batch))  # what only the first call has to do
+            begin = time.perf_counter()
+            for start in range(0, data.samples, self.batch):
+                parts.append(model.run(data.batch(start, self.batch)))
+            seconds = time.perf_counter() - begin
+        except InputError as error:
+            raise InputError(f"{WHERE}: --data {self.data}: {error}") from error
+        return seconds, {
+            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+        }
+
+
+def run(
+    program: str,
+    arguments: Sequence[str],
+    work: Callable[[Sequence[str]], Any],
+    errors: tuple[type[BaseException], ...],
+) -> None:
+    """Does the work of a command, and ends the process as a shell expects.
+
+    Args:
+        program: its name, which stands before a message.
+        arguments: the words after it.
+        work: takes the arguments.
+        errors: classes of errors that are a user's mistake.
+
+    Raises:
+        SystemExit: with code 2 after a mistake in the arguments or in a file they
+            name (the message is on stderr), 130 after Ctrl-C.
+    """
+    try:
+        work(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; Python must not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except errors as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+    except KeyboardInterrupt as interruption:
+        print(f"{program}: stopped", file=sys.stderr)
+        raise SystemExit(130) from interruption
+
+
+def _kernels(model) -> str:
+    from larqlite_runtime._profile import PATHS
+
+    return PATHS.get(model.isa, model.isa)
+
+
+def _print_output(name: str, array: np.ndarray, labels: np.ndarray | None) -> None:
+    shape = "x".join(map(str, array.shape))
+    if array.ndim != 2 or array.shape[-1] == 1:
+        print(f"{name} ({shape}): from {array.min():.4g} to {array.max():.4g}")
+        return
+    found = array.argmax(-1)
+    more = " ..." if len(found) > SHOWN else ""
+    print(f"{name} ({shape}): labels {' '.join(map(str, found[:SHOWN]))}{more}")
+    if labels is not None and labels.ravel().shape == found.shape:
+        share = np.mean(found == labels.ravel())
+        print(f"accuracy: {100 * share:.2f} % of {len(found):,}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"

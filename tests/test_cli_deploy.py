@@ -1,0 +1,292 @@
+"""The commands `lq export`, `lq verify`, `lq run` and `lq benchmark`."""
+
+import configparser
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import tf_keras
+from onnx import numpy_helper
+
+import larqlite as lq
+from larqlite import cli
+from larqlite_runtime import cli as runtime_cli
+from tests.deploy.keras_and_file import export
+from tests.deploy.verified_network import network
+
+PNG = b"\x89PNG"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Models, a file of one of them, a file with a fault, and data."""
+    path = tmp_path_factory.mktemp("deploy")
+    model = network()
+    model.save(path / "net.keras")
+    model.save(path / "net.h5")
+    export(model, path / "net.onnx")
+    damaged = onnx.load(path / "net.onnx")
+    kernel = next(i for i in damaged.graph.initializer if i.name == "third/kernel")
+    codes = numpy_helper.to_array(kernel).copy()
+    codes[:20] ^= 255
+    kernel.CopyFrom(numpy_helper.from_array(codes, kernel.name))
+    onnx.save(damaged, path / "wrong.onnx")
+    x = np.random.default_rng(0).normal(size=(12, 8, 8, 3)).astype(np.float32)
+    np.savez(path / "data.npz", x=x, y=model(x).numpy().argmax(-1))
+    np.save(path / "x.npy", x)
+    np.savez(path / "other.npz", image_of_mine=x)
+    np.savez(path / "uneven.npz", x=x, y=np.zeros(5, int))
+    np.save(path / "small.npy", x[:, :4])
+    (path / "text.onnx").write_text("not a model")
+    return path
+
+
+@pytest.fixture
+def here(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return folder
+
+
+@pytest.fixture
+def command(here, capfd):
+    """Runs `lq ARGUMENTS` in this process; gives back what it printed."""
+
+    def run(arguments, code=0, main=cli.main):
+        before = set(here.iterdir())
+        try:
+            main(arguments.split())
+            ended = 0
+        except SystemExit as exit_:
+            ended = exit_.code
+        captured = capfd.readouterr()
+        assert ended == code, captured.err
+        assert "Traceback" not in captured.err
+        if code:
+            assert set(here.iterdir()) == before
+        return captured.out if code != 2 else captured.err
+
+    return run
+
+
+@pytest.mark.parametrize("model", ["net.keras", "net.h5"])
+def test_export_writes_the_file_that_python_writes(command, here, model):
+    printed = command(f"export {model} new.onnx")
+    assert re.search(r"\| third +QuantConv2D +BConv2D +1 +576 ", printed)
+    assert "wrote new.onnx (verified: " in printed
+    written, known = (onnx.load(here / name) for name in ("new.onnx", "net.onnx"))
+    assert [n.op_type for n in written.graph.node] == [
+        n.op_type for n in known.graph.node
+    ]
+    for one, two in zip(
+        written.graph.initializer, known.graph.initializer, strict=True
+    ):
+        assert one == two
+
+
+def test_export_without_verification_says_so(command):
+    assert "wrote plain.onnx (not verified)" in command(
+        "export net.keras plain.onnx --no-verify"
+    )
+
+
+def test_export_as_qonnx(command, here):
+    assert re.search(
+        r"wrote q\.onnx \([\d,]+ bytes, QONNX\)",
+        command("export net.keras q.onnx --qonnx"),
+    )
+    operations = {node.op_type for node in onnx.load(here / "q.onnx").graph.node}
+    assert "BipolarQuant" in operations
+
+
+def test_export_of_a_file_that_would_be_wrong_ends_with_1(here, monkeypatch, capfd):
+    from larqlite.deploy import _packing
+
+    pack = _packing.pack
+    monkeypatch.setattr(_packing, "pack", lambda codes, bits: pack(codes, bits) ^ 1)
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["export", "net.keras", "bad.onnx"])
+    assert exit_.value.code == 1
+    errors = capfd.readouterr().err
+    assert "lq: lq.deploy.export: the file does not compute" in errors
+    assert "WRONG: first, second, third, last" in errors
+    assert not (here / "bad.onnx").exists()
+
+
+def test_verify_prints_the_table_of_python(command):
+    printed = command("verify net.keras net.onnx --data data.npz --samples 5")
+    x = np.load("data.npz")["x"][:5]
+    model = lq.models.load("net.keras")
+    assert printed == f"{lq.deploy.verify(model, 'net.onnx', x)}\n"
+    assert "5 of 5 labels agree" in printed
+
+
+def test_verify_takes_random_inputs_and_prints_data_for_programs(command):
+    printed = command("verify net.h5 net.onnx --samples 3 --no-stock --json")
+    data = json.loads(printed)
+    assert data["ok"] is True
+    assert data["samples"] == 3
+    assert data["stock"] is None
+    assert [row["layer"] for row in data["layers"]] == [
+        "first",
+        "second",
+        "third",
+        "last",
+    ]
+
+
+def test_verify_ends_with_1_and_names_the_layer_if_the_file_departs(command):
+    printed = command("verify net.keras wrong.onnx", code=1)
+    assert "WRONG: third (1 of 4 layers)" in printed
+    assert "first layer that departs from Keras: third" in printed
+
+
+@pytest.mark.parametrize("main", [cli.main, runtime_cli.main])
+def test_run_prints_labels_accuracy_and_times_and_writes_outputs(command, here, main):
+    printed = command("run net.onnx --data data.npz -o y.npz --batch 5", main=main)
+    labels = np.load("data.npz")["y"]
+    assert re.search(
+        r"12 samples in [\d.e-]+ s \([\d,]+ us each, in batches of 5\)", printed
+    )
+    shown = " ".join(map(str, labels[:10]))
+    assert f"last_bn (12x10): labels {shown} ..." in printed
+    assert "accuracy: 100.00 % of 12" in printed
+    assert "wrote y.npz" in printed
+    keras = lq.models.load("net.keras")(np.load("x.npy")).numpy()
+    with np.load("y.npz") as written:
+        np.testing.assert_allclose(written["last_bn"], keras, rtol=1e-5, atol=1e-5)
+    assert not list(here.glob("tmp*"))
+
+
+def test_run_reads_and_writes_npy_and_shows_the_steps(command):
+    printed = command("run net.onnx --data x.npy --output y.npy --profile --threads 1")
+    assert np.load("y.npy").shape == (12, 10)
+    assert "accuracy" not in printed
+    assert re.search(r"third\b.* conv +\S+ +[\d.]+ +\d+", printed)
+    assert "1 thread\n" in printed
+
+
+def test_run_imports_neither_tensorflow_nor_larqlite(run_python, folder):
+    printed = run_python(
+        f"""
+        import sys
+        for name in ("tensorflow", "tf_keras", "larqlite", "onnx", "tyro", "rich"):
+            sys.modules[name] = None  # an import fails
+        from larqlite_runtime.cli import main
+        main(["run", "{folder}/net.onnx", "--data", "{folder}/data.npz"])
+        """
+    )
+    assert "accuracy: 100.00 % of 12" in printed
+
+
+def test_the_installed_command_is_the_one_that_needs_no_tensorflow_for_run():
+    setup = configparser.ConfigParser()
+    setup.read(Path(__file__).resolve().parent.parent / "setup.cfg")
+    scripts = setup["options.entry_points"]["console_scripts"].split("\n")
+    assert "lq = larqlite_runtime.cli:main" in scripts
+
+
+def test_the_installed_command_leads_to_every_other_command(here):
+    script = "from larqlite_runtime.cli import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", script, "summary", "nothing.keras"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert result.returncode == 2
+    assert "nothing.keras" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_benchmark_prints_times_the_verdict_and_the_steps_and_draws_them(command, here):
+    printed = command(
+        "benchmark net.onnx --model net.keras --against onnxruntime,tensorflow tflite "
+        "--threads 1 --batch 2 --seconds 0.05 --output bars.png"
+    )
+    for engine in ("larqlite", "onnxruntime", "tensorflow", "tflite"):
+        assert re.search(rf"^\| {engine} +\d[\d.,]* ", printed, re.MULTILINE)
+    assert "batches of 2, 1 thread" in printed
+    assert re.search(
+        r"The packed kernels win|The float path wins|Neither wins", printed
+    )
+    assert re.search(r"third\b.* conv +\S+ +[\d.]+ +\d+", printed)
+    assert "wrote bars.png" in printed
+    assert (here / "bars.png").read_bytes().startswith(PNG)
+
+
+def test_benchmark_as_data_has_the_same_outputs_of_every_engine(command):
+    printed = command("benchmark net.onnx --model net.keras --seconds 0.05 --json")
+    data = json.loads(printed)
+    assert [t["engine"] for t in data["timings"]] == [
+        "larqlite",
+        "onnxruntime",
+        "tensorflow",
+    ]
+    for timing in data["timings"]:
+        assert 0 < timing["low"] <= timing["median"] <= timing["high"]
+        assert timing["turns"] >= 5
+        assert timing["difference"] < 1e-5
+    assert data["bytes"] == Path("net.onnx").stat().st_size
+    assert sum(step["products"] for step in data["profile"]["steps"]) == (
+        36 * 9 * 32 * (32 + 32 + 16) + 36 * 16 * 10
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("export nothing.keras out.onnx", r"nothing\.keras"),
+        ("export net.keras", "FILE"),
+        ("export net.keras nowhere/out.onnx", 'folder "nowhere"'),
+        ("export text.onnx out.onnx", r"text\.onnx"),
+        ("verify net.keras nothing.onnx", r"nothing\.onnx[\s\S]*Fix: lq export"),
+        ("verify net.keras text.onnx", r"text\.onnx: [\s\S]*Fix:"),
+        ("verify net.keras net.onnx --data x.npz", r"x\.npz: there is no such file"),
+        ("verify net.keras net.onnx --data small.npy", r"\(12, 4, 8, 3\)"),
+        ("verify net.keras net.onnx --samples 0", "--samples 0 is out of range"),
+        ("run nothing.onnx --data x.npy", r"nothing\.onnx: there is no such file"),
+        ("run text.onnx --data x.npy", r"text\.onnx: [\s\S]*Fix:"),
+        ("run net.onnx", "--data"),
+        ("run net.onnx --data none.npy", r"none\.npy: there is no such file"),
+        ("run net.onnx --data text.onnx", "NumPy cannot read it"),
+        ("run net.onnx --data other.npz", 'holds "image_of_mine", but the model needs'),
+        ("run net.onnx --data uneven.npz", "12 inputs, but 5 labels"),
+        ("run net.onnx --data small.npy", r"small\.npy: [\s\S]*12 x 4 x 8 x 3|\(12, 4"),
+        ("run net.onnx --data x.npy -o y.txt", r"cannot be written as \.txt"),
+        ("run net.onnx --data x.npy -o no/y.npy", "there is no folder no"),
+        ("run net.onnx --data x.npy --threads 0", "--threads 0 is out of range"),
+        ("benchmark net.onnx --against tflite", "tflite runs the Keras model"),
+        ("benchmark net.onnx --against lce", 'no engine "lce"'),
+        ("benchmark nothing.onnx", r"nothing\.onnx"),
+        ("benchmark text.onnx", r"text\.onnx: [\s\S]*Fix:"),
+        ("benchmark net.onnx --output bars.docx", r"\.docx"),
+        ("benchmark net.onnx --batch 0", "--batch 0 is out of range"),
+        ("benchmark net.onnx --seconds 0", "--seconds 0 is out of range"),
+    ],
+)
+def test_a_mistake_gets_one_message_with_the_fix_and_exit_code_2(
+    command, arguments, said
+):
+    assert re.search(said, command(arguments, code=2))
+
+
+def test_a_model_of_several_inputs_takes_an_array_for_each_by_name(command, here):
+    inputs = [tf_keras.Input((4,), name=name) for name in ("left", "right")]
+    outputs = [tf_keras.layers.Add(name="sum")(inputs), inputs[0]]
+    tf_keras.Model(inputs, outputs).save("two.keras")
+    command("export two.keras two.onnx")
+    x = np.arange(12, dtype=np.float32).reshape(3, 4)
+    np.savez("two.npz", right=x, left=2 * x)
+    command("run two.onnx --data two.npz -o both.npz")
+    with np.load("both.npz") as written:
+        np.testing.assert_array_equal(written["sum"], 3 * x)
+    assert 'arrays "left", "right"' in command("run two.onnx --data x.npy", code=2)
+    assert "2 outputs cannot be written as .npy" in command(
+        "run two.onnx --data two.npz -o both.npy", code=2
+    )
