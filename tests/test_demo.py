@@ -12,6 +12,7 @@ import tf_keras
 from rich.console import Console
 
 import larqlite as lq
+import larqlite_runtime
 from larqlite import demo
 from larqlite.demo import _run
 from larqlite.errors import ArgumentError
@@ -28,16 +29,26 @@ def run(**options):
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory):
     output = tmp_path_factory.mktemp("demo") / "runs" / "demo"
-    return output, *run(output=output)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_run, "SECONDS_TO_MEASURE", 0.05)
+        return output, *run(output=output)
 
 
-def test_the_run_writes_the_model_the_curves_and_the_pictures(tiny_run):
+@pytest.fixture
+def no_deployment(monkeypatch):
+    monkeypatch.setattr(_run, "deploy_and_measure", lambda *_: None)
+
+
+def test_the_run_writes_the_models_the_curves_and_the_pictures(tiny_run):
     output, result, _ = tiny_run
     assert {path.name for path in output.iterdir()} == {
         "model.keras",
         "history.csv",
         "curves.png",
         "quantizer.png",
+        "model.onnx",
+        "images.npz",
+        "benchmark.png",
     }
     assert set(result.files) == set(output.iterdir())
     for picture in output.glob("*.png"):
@@ -72,6 +83,55 @@ def test_the_report_shows_the_summary_and_what_to_try_next(tiny_run):
     assert f'lq.models.load("{output / "model.keras"}")' in printed
 
 
+def test_the_deployed_file_is_verified_measured_and_told_in_a_paragraph(tiny_run):
+    output, result, printed = tiny_run
+    deployed = result.deployed
+    assert deployed.verification.ok
+    assert [row.layer for row in deployed.verification.layers] == [
+        "conv_2",
+        "conv_3",
+        "conv_4",
+    ]
+    assert str(deployed.verification) in printed
+    assert str(deployed.benchmark) in printed
+    engines = [timing.engine for timing in deployed.benchmark.timings]
+    assert engines == ["larqlite", "onnxruntime", "tensorflow"]
+    size = (output / "model.onnx").stat().st_size
+    text = " ".join(printed.split())
+    # 9 * (32 * 64 + 64 * 128 + 128 * 128) weights, in bits and in floats
+    assert (
+        f"model.onnx takes {size:,} bytes. The kernels of its 3 packed layers take "
+        "29,952 of them, at 1 bit a weight, instead of 958,464 in float32."
+    ) in text
+    assert deployed.benchmark.verdict() in text
+    assert "150 of 150 labels are those of Keras" in text
+
+
+def test_the_written_file_runs_without_keras_on_the_written_images(tiny_run):
+    output, _, _ = tiny_run
+    data = np.load(output / "images.npz")
+    found = larqlite_runtime.load(output / "model.onnx")(data["x"])
+    model = tf_keras.models.load_model(output / "model.keras")
+    np.testing.assert_allclose(found, model(data["x"]), atol=1e-4)
+    assert data["y"].shape == (150,)
+
+
+def test_a_network_that_cannot_be_deployed_is_told_and_the_demo_goes_on(
+    tmp_path, monkeypatch
+):
+    from larqlite.errors import UnsupportedLayerError
+
+    def refuse(*_, **__):
+        raise UnsupportedLayerError("no converter for it")
+
+    monkeypatch.setattr(lq.deploy, "export", refuse)
+    result, printed = run(output=tmp_path / "out", epochs=1, train_images=100)
+    assert result.deployed is None
+    assert "Not deployed: no converter for it" in printed
+    assert "lq run" not in printed
+    assert set(result.files) == set((tmp_path / "out").iterdir())
+
+
 def test_the_history_has_losses_accuracies_and_moving_flip_ratios(tiny_run):
     output, _, _ = tiny_run
     with (output / "history.csv").open(newline="") as stream:
@@ -91,7 +151,9 @@ def test_every_epoch_is_told_and_the_bar_reaches_the_end(tiny_run):
     assert "100%" in printed
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(tmp_path):
+def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(
+    tmp_path, no_deployment
+):
     weights = []
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
         run(output=tmp_path / name, seed=seed, epochs=1, train_images=100)

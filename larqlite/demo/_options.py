@@ -16,7 +16,7 @@ LIMITS = {"epochs": (1, 1000), "train_images": (BATCH, 8000), "test_images": (1,
 
 @dataclass(frozen=True)
 class Options:
-    """Train a small binary network on 8,000 real images, and show what it costs.
+    """Train a small binary network on 8,000 real images, deploy it, and measure it.
 
     Raises:
         ArgumentError: fewer than one epoch, or more images than there are.

@@ -15,11 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from larqlite import context, datasets, models, plot
+from larqlite.demo._deploy import Deployed, deploy_and_measure, paragraph
 from larqlite.demo._network import build_network
 from larqlite.demo._options import BATCH, Options
 
 FLOAT_TWIN_FILE = Path(__file__).with_name("float_twin.json")
 LEARNING_RATE = 5e-3
+# For each engine that the deployed network is compared with.
+SECONDS_TO_MEASURE = 1.0
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,14 @@ class Result:
             again, labels correctly.
         seconds: wall time of the whole run.
         files: what was written.
+        deployed: the network as a file, verified and measured; None if that was not
+            possible, or not part of the run.
     """
 
     test_accuracy: float
     seconds: float
     files: tuple[Path, ...] = ()
+    deployed: Deployed | None = None
 
 
 def float_twin() -> dict:
@@ -81,10 +87,15 @@ def run(options: Options, console: Console | None = None) -> Result:
     costs = models.summary(
         loaded, print_fn=lambda text: console.out(text, highlight=False)
     )
+    accuracy = _test_accuracy(loaded, options)
+    deployed = deploy_and_measure(
+        loaded, *_test_images(options), options.output, SECONDS_TO_MEASURE, console
+    )
     result = Result(
-        _test_accuracy(loaded, options),
+        accuracy,
         time.perf_counter() - start,
-        tuple(paths.values()),
+        (*paths.values(), *(deployed.files if deployed else ())),
+        deployed,
     )
     _report(options, result, costs, console)
     return result
@@ -198,32 +209,62 @@ def _measure_float_twin(options: Options, console: Console, start: float) -> Res
 
 def _report(options: Options, result: Result, costs, console: Console) -> None:
     twin = float_twin()
-    model, history, curves, picture = result.files
     images = f"{options.test_images:,} images"
     kibibytes = costs.deployed_bytes / 1024
     smaller = costs.memory_bits_float32 / costs.memory_bits
+    width = max(len(str(path)) for path in result.files) + 4
+    written = "\n".join(
+        f"  {path!s:<{width}}{_WRITTEN[path.name]}" for path in result.files
+    )
+    tries = _tries(result, twin)
+    longest = max(len(command) for command in tries) + 4
+    to_try = "\n".join(f"  {key:<{longest}}{what}" for key, what in tries.items())
+    deployed = "" if result.deployed is None else f"\n\n{paragraph(result.deployed)}"
     console.out(
         f"""
 Test accuracy, binary      {result.test_accuracy:.4f}   ({images})
 Test accuracy, float twin  {twin["test_accuracy"]:.4f}   ({twin["epochs"]} epochs, {twin["date"]})
 Deployed weights           {kibibytes:.1f} KiB, {smaller:.1f} times less than float
-Time                       {result.seconds:.0f} s
+Time                       {result.seconds:.0f} s{deployed}
 
 Written
-  {model}     the trained model
-  {history}     loss, accuracy and flip ratios of every epoch
-  {curves}      the same as a picture
-  {picture}   {options.input_quantizer} and its pseudo-gradient
+{written}
 
 To try next
-  lq demo --input-quantizer swish_sign     another pseudo-gradient
-  lq demo --kernel-quantizer ste_tern      ternary kernels
-  {twin["command"]}                     measure the float twin again
-  lq quantizers                            all names
-  lq plot weights {model}
+{to_try}
 In Python
   import larqlite as lq
-  model = lq.models.load("{model}")
+  model = lq.models.load("{result.files[0]}")
   lq.models.quantized_weights(model)       the binary kernels""",
         highlight=False,
     )
+
+
+_WRITTEN = {
+    "model.keras": "the trained model",
+    "history.csv": "loss, accuracy and flip ratios of every epoch",
+    "curves.png": "the same as a picture",
+    "quantizer.png": "the input quantizer and its pseudo-gradient",
+    "model.onnx": "the packed model, which needs no TensorFlow",
+    "images.npz": "some test images",
+    "benchmark.png": "how fast the packed model is",
+}
+
+
+def _tries(result: Result, twin: dict) -> dict[str, str]:
+    """Commands, and what they do."""
+    model = result.files[0]
+    tries = {
+        "lq demo --input-quantizer swish_sign": "another pseudo-gradient",
+        "lq demo --kernel-quantizer ste_tern": "ternary kernels",
+        twin["command"]: "measure the float twin again",
+        "lq quantizers": "all names",
+        f"lq plot weights {model}": "the latent weights",
+    }
+    if result.deployed is not None:
+        file, data, _ = result.deployed.files
+        tries |= {
+            f"lq run {file} --data {data}": "labels and times",
+            f"lq benchmark {file} --model {model}": "with the time of each step",
+        }
+    return tries
