@@ -33,12 +33,13 @@ def build_engine(graph: Graph, options: Options) -> Engine:
     for number, stage in enumerate(plan.stages):
         if stage.part is None:
             segment = Segment(plan.net, stage)
-            sessions[number] = _session(segment.model, threads), segment
-            segment.model = b""
+            sessions[number] = _session(segment, threads), segment
+            segment.model, segment.constants = b"", {}
+    plan.net.forget_constants()
     return Engine(plan, parts, sessions, isa, threads)
 
 
-def _session(model: bytes, threads: int):
+def _session(segment: Segment, threads: int):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -46,6 +47,11 @@ def _session(model: bytes, threads: int):
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if segment.constants:
+        values = onnxruntime.OrtValue.ortvalue_from_numpy
+        options.add_external_initializers(
+            list(segment.constants), [values(a) for a in segment.constants.values()]
+        )
     return onnxruntime.InferenceSession(
-        model, options, providers=["CPUExecutionProvider"]
+        segment.model, options, providers=["CPUExecutionProvider"]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Sequence
 
@@ -53,7 +54,18 @@ def load(
     source = Source(path_or_bytes, budget)
     threads = physical_cores() if threads is None else max(1, int(threads))
     chosen = [None if names is None else tuple(names) for names in (inputs, outputs)]
-    return Model(source, source(), Options(threads, isa, *chosen))
+    model = Model(source, source(), Options(threads, isa, *chosen))
+    _give_back_memory()
+    return model
+
+
+def _give_back_memory() -> None:
+    """Returns what planning used to the system, where the C library keeps it (glibc)."""
+    trim = (
+        getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    )
+    if trim is not None:
+        trim(0)
 
 
 def reload(data: bytes, options: Options) -> Model:

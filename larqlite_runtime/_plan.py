@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from larqlite_runtime._graph import Graph, Node
-from larqlite_runtime._plan_chains import Chain, Chains, Item, Segment, ordered
+from larqlite_runtime._plan_chains import Chains
 from larqlite_runtime._plan_forms import FILE, Key
+from larqlite_runtime._plan_items import Chain, Item, Segment
 from larqlite_runtime._plan_lower import Lowering
 from larqlite_runtime._plan_memory import Memory
 from larqlite_runtime._plan_net import Net
+from larqlite_runtime._plan_order import ordered
 from larqlite_runtime._plan_places import Place, Places
 from larqlite_runtime._plan_roles import find_roles
 from larqlite_runtime._program import Program
@@ -126,6 +128,7 @@ class _Planner:
                 key = self.places.available(name)
                 outputs[name] = Output(self._port(name, key), self.places.place(key))
         self.memory.arrange()
+        self.chains.dissolve()
         return Plan(self.net, self.memory.program, stages, inputs, outputs)
 
     def _groups(self) -> Iterator[tuple[bool, list[Item]]]:

@@ -2,111 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from larqlite_runtime._graph import Node
 from larqlite_runtime._plan_floats import FloatConv
-from larqlite_runtime._plan_forms import Key, key_of
 from larqlite_runtime._plan_inplace import add_in_place
+from larqlite_runtime._plan_items import Chain, Item, Segment, View
 from larqlite_runtime._plan_net import Net
 from larqlite_runtime._plan_packed import Packed
-from larqlite_runtime._plan_pools import Pool
 from larqlite_runtime._plan_roles import Roles
 from larqlite_runtime._plan_rows import RowNode
 from larqlite_runtime._plan_structure import Structure
-
-
-@dataclass(eq=False)
-class Item:
-    """Something that runs at one moment.
-
-    Attributes:
-        number: of its first node, for an order among equals.
-        level: how many changes from kernels to ONNX Runtime come before it.
-        copies: chains that bring tensors into the order in which it reads them.
-    """
-
-    number: int
-    level: int = 0
-    copies: list[Chain] = field(default_factory=list)
-
-    def reads(self) -> list[str]:
-        """Tensors that have to be there before."""
-        raise NotImplementedError
-
-    def after(self) -> list[Item]:
-        """Items that have to run before, beside the makers of `reads()`."""
-        return list(self.copies)
-
-
-@dataclass(eq=False)
-class Segment(Item):
-    """A node that ONNX Runtime runs."""
-
-    node: Node | None = None
-
-    def reads(self) -> list[str]:
-        return [name for name in self.node.inputs if name]
-
-
-@dataclass(eq=False)
-class View(Item):
-    """A node that only says where values lie."""
-
-    node: Node | None = None
-    structure: Structure | None = None
-
-    def reads(self) -> list[str]:
-        return [name for name in self.node.inputs if name]
-
-
-@dataclass(eq=False)
-class Chain(Item):
-    """One step of the kernels.
-
-    Attributes:
-        source: the float tensor that is loaded, pooled, or whose bits are read.
-        axis: of the channels in the source.
-        packed, pool, conv: what makes the rows; none of them if they are loaded.
-        feeder: the chain that makes what `packed` or `conv` reads, if that is no tensor.
-        nodes: names of the nodes, for people.
-        rows: what rows pass through.
-        tensors: name and channel axis of what there is before and after each of `rows`.
-        slots: places beside its own in which the tensor of a position is stored.
-        packs: chains that take bits from the tensor of a position.
-        borders: chains that take the tensor of a position with borders around it.
-    """
-
-    source: str = ""
-    axis: int = 1
-    packed: Packed | None = None
-    pool: Pool | None = None
-    conv: FloatConv | None = None
-    feeder: Chain | None = None
-    nodes: list[str] = field(default_factory=list)
-    rows: list[RowNode] = field(default_factory=list)
-    tensors: list[tuple[str, int]] = field(default_factory=list)
-    slots: list[tuple[int, Key]] = field(default_factory=list)
-    packs: list[tuple[int, Chain]] = field(default_factory=list)
-    borders: list[tuple[int, Chain]] = field(default_factory=list)
-
-    @property
-    def loads(self) -> bool:
-        """Whether the rows are those of a float tensor."""
-        return self.packed is None and self.pool is None and self.conv is None
-
-    def reads(self) -> list[str]:
-        others = [row.other for row in self.rows if row.other]
-        return others if self.feeder else [self.source, *others]
-
-    def after(self) -> list[Item]:
-        return [*self.copies, *([self.feeder] if self.feeder else [])]
-
-    def position(self, tensor: str, axis: int) -> int | None:
-        """Where a tensor is in the chain."""
-        if (tensor, axis) not in self.tensors:
-            return None
-        return self.tensors.index((tensor, axis))
 
 
 class Chains:
@@ -134,6 +40,13 @@ class Chains:
                 self._place(number, node)
                 made = next(filter(None, node.outputs))
                 self.item_of[number] = self.maker[made]
+
+    def dissolve(self) -> None:
+        """Cuts what items know of one another, so that weights are freed at once."""
+        for item in self.items:
+            item.copies = []
+            if isinstance(item, Chain):
+                item.feeder, item.packs, item.borders = None, [], []
 
     def _place(self, number: int, node: Node) -> None:
         roles = self.roles
@@ -280,46 +193,3 @@ class Chains:
         made = [self.maker.get(name) for name in item.reads()]
         found = [*filter(None, made), *item.after()]
         return [other for other in found if other is not item]
-
-
-def ordered(chains: Chains) -> list[Item]:
-    """The items, each after those it needs, with levels."""
-    result: list[Item] = []
-    state: dict[int, int] = {}
-
-    def runs(item: Item) -> bool:
-        if isinstance(item, View):
-            return item.node.outputs[0] in chains.roles.native
-        return isinstance(item, Chain)
-
-    for start in sorted(chains.items, key=lambda item: item.number):
-        waiting = [(start, False)]
-        while waiting:
-            item, done = waiting.pop()
-            if done:
-                item.level = max(
-                    (
-                        other.level + (isinstance(item, Segment) and runs(other))
-                        for other in chains.before(item)
-                    ),
-                    default=0,
-                )
-                result.append(item)
-            elif id(item) not in state:
-                state[id(item)] = 1
-                waiting.append((item, True))
-                waiting += [(other, False) for other in chains.before(item)]
-    position = {id(item): number for number, item in enumerate(result)}
-    return sorted(
-        result,
-        key=lambda item: (
-            item.level,
-            not isinstance(item, Segment),
-            position[id(item)],
-        ),
-    )
-
-
-def key_at(net: Net, tensor: str, axis: int) -> Key:
-    """The order of memory of a tensor in a chain."""
-    return key_of(tensor, net.shapes[tensor], axis)

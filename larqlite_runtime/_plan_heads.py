@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from larqlite_runtime._plan_bits import Bits
-from larqlite_runtime._plan_chains import Chain
 from larqlite_runtime._plan_forms import image_of
 from larqlite_runtime._plan_grid import Grid
+from larqlite_runtime._plan_items import Chain
 from larqlite_runtime._plan_weights import layout_of
 from larqlite_runtime._program import NOWHERE, Kind, Op, Row, Step, View
 

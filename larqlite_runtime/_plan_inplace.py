@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from larqlite_runtime._graph import Node
+from larqlite_runtime._plan_items import Chain, View
 from larqlite_runtime._plan_rows import RowNode
 from larqlite_runtime._plan_structure import Structure
 from larqlite_runtime._program import Row
 
 if TYPE_CHECKING:
-    from larqlite_runtime._plan_chains import Chain, Chains
+    from larqlite_runtime._plan_chains import Chains
+
+IN_PLACE = "InPlace"  # operation of the view that stands for the sum
 
 
 def add_in_place(chains: Chains, number: int, node: Node) -> bool:
@@ -27,8 +30,6 @@ def add_in_place(chains: Chains, number: int, node: Node) -> bool:
     Returns:
         Whether it could be done; nothing is changed if not.
     """
-    from larqlite_runtime._plan_chains import Chain, View
-
     if node.op != "Add" or node.domain:
         return False
     for wide, padded in (node.inputs, node.inputs[::-1]):
@@ -61,8 +62,6 @@ def _only_reader(chains: Chains, tensor: str) -> bool:
 
 def _is_ours(chains: Chains, tensor: str) -> bool:
     """Whether a tensor lies in memory that only kernels write."""
-    from larqlite_runtime._plan_chains import Chain, View
-
     maker = chains.maker.get(tensor)
     if tensor in chains.net.outputs or tensor not in chains.roles.native:
         return False
@@ -72,8 +71,6 @@ def _is_ours(chains: Chains, tensor: str) -> bool:
 
 def _is_read_before(chains: Chains, reader: int, chain: Chain) -> bool:
     """Whether a reader of a tensor has to be done before a chain begins."""
-    from larqlite_runtime._plan_chains import Chain, View
-
     if reader in chains.roles.absorbed:
         made = chains.net.nodes[reader].outputs[0]
         return all(
@@ -96,14 +93,9 @@ def _depends(chains: Chains, tensor: str, chain: Chain) -> bool:
     return maker is not None and chains.needs(maker, chain)
 
 
-IN_PLACE = "InPlace"  # operation of the view that stands for the sum
-
-
 def _join(
     chains: Chains, number: int, node: Node, chain: Chain, pad, wide: str
 ) -> None:
-    from larqlite_runtime._plan_chains import View
-
     axis = pad.structure.axis
     narrow, output = pad.node.inputs[0], node.outputs[0]
     part = f"{wide} part of {output}"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from larqlite_runtime._plan_bits import Bits, bits_for, share
-from larqlite_runtime._plan_chains import Chain
 from larqlite_runtime._plan_forms import FILE, Key, image_of, key_of
 from larqlite_runtime._plan_grid import Grid
 from larqlite_runtime._plan_heads import Fed, head
+from larqlite_runtime._plan_items import Chain
 from larqlite_runtime._plan_memory import Memory
 from larqlite_runtime._plan_net import Net
 from larqlite_runtime._plan_places import Places

@@ -59,6 +59,11 @@ class Net:
             self.constants[node.outputs[0]] = fold(node, *arrays)
         return rest
 
+    def forget_constants(self) -> None:
+        """Frees all constants but those that come out; nothing can be planned any more."""
+        kept = set(self.outputs) & self.constants.keys()
+        self.constants = {name: self.constants[name].copy() for name in kept}
+
     def made_by(self, tensor: str) -> Node | None:
         """The node that makes a tensor; None for what is fed or constant."""
         number = self.producer.get(tensor)

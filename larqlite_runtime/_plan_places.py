@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 from larqlite_runtime._graph import Shape
-from larqlite_runtime._plan_chains import Chain, Chains, Item, Segment, View as ViewItem
+from larqlite_runtime._plan_chains import Chains
 from larqlite_runtime._plan_forms import Key, key_of
 from larqlite_runtime._plan_inplace import IN_PLACE
+from larqlite_runtime._plan_items import Chain, Item, Segment, View as ViewItem
 from larqlite_runtime._program import Row
 
 

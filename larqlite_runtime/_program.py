@@ -183,7 +183,9 @@ class Program:
                 and np.array_equal(known.reshape(-1), array.reshape(-1))
             ):
                 return number
-        return self.add(Buffer(array.dtype, array.size, constant=array))
+        # A view would keep all bytes of the file in memory.
+        own = array if array.base is None else array.copy()
+        return self.add(Buffer(own.dtype, own.size, constant=own))
 
     def add(self, buffer: Buffer) -> int:
         """Adds a buffer and returns its number."""

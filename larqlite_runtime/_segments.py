@@ -10,38 +10,16 @@ from larqlite_runtime._graph import PACKED, Node
 from larqlite_runtime._plan import Port, Stage
 from larqlite_runtime._plan_forms import memory_shape, per_channel
 from larqlite_runtime._plan_net import Net
-from larqlite_runtime._segments_nodes import QUANTIZERS, float_layer
-from larqlite_runtime._wire import encode
-
-IR_VERSION, OPSET = 9, 18
-DATA_TYPES = {
-    np.dtype(name): number
-    for name, number in (
-        ("float32", 1),
-        ("uint8", 2),
-        ("int8", 3),
-        ("int32", 6),
-        ("int64", 7),
-        ("bool", 9),
-    )
-}
-
-# Operations on each value by itself: any order of memory will do.
-_EACH = frozenset(
-    (
-        *("Abs", "Add", "And", "Cast", "Ceil"),
-        *("Celu", "Clip", "Cos", "Div", "Elu"),
-        *("Equal", "Erf", "Exp", "Floor", "Greater"),
-        *("GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu"),
-        *("Less", "LessOrEqual", "Log", "Max", "Mean"),
-        *("Min", "Mish", "Mul", "Neg", "Not"),
-        *("Or", "PRelu", "Pow", "Reciprocal", "Relu"),
-        *("Round", "Selu", "Sigmoid", "Sign", "Sin"),
-        *("Softplus", "Softsign", "Sqrt", "Sub", "Sum"),
-        *("Tanh", "ThresholdedRelu", "Where", "Xor"),
-    )
+from larqlite_runtime._segments_encode import (
+    attribute,
+    beside,
+    model_bytes,
+    tensor,
+    value,
 )
+from larqlite_runtime._segments_nodes import EACH, QUANTIZERS, float_layer
 
+LARGE = 1 << 12  # bytes of a constant that is not copied into a model's bytes
 # Attributes that later versions of an operation have; in ours they have one value.
 _LATER = {("AveragePool", "dilations")}
 
@@ -51,6 +29,7 @@ class Segment:
 
     Attributes:
         model: its bytes.
+        constants: large ones that a session is given beside these.
         inputs, outputs: names in the model of the stage's ports.
         float_bytes: of the weights in it.
     """
@@ -64,6 +43,7 @@ class Segment:
         self.inputs = [builder.names[port.key] for port in stage.inputs]
         self.outputs = builder.results(stage.outputs)
         self.float_bytes = builder.constant_bytes
+        self.constants = builder.large = builder.handed_over()
         self.model = builder.encoded(stage, self.inputs, self.outputs)
 
 
@@ -77,6 +57,7 @@ class _Builder:
         self._folded: set[int] = set()
         self.names: dict[tuple[str, bool], str] = {}
         self.constant_bytes = 0
+        self.large: dict[str, np.ndarray] = {}
         self._nodes: list[dict] = []
         self._constants: dict[str, np.ndarray] = {}
         self._used: set[str] = set()
@@ -144,9 +125,7 @@ class _Builder:
                 "output": list(outputs),
                 "name": self._fresh(f"node {name}"),
                 "op_type": op,
-                "attribute": [
-                    _attribute(key, value) for key, value in attributes.items()
-                ],
+                "attribute": [attribute(key, item) for key, item in attributes.items()],
             }
         )
 
@@ -259,7 +238,7 @@ class _Builder:
     def _moved(self, node: Node) -> bool:
         """An operation on each value, in whose inputs the channels come last."""
         data = self.net.data_inputs(node)
-        if node.op not in _EACH or not any(map(self._only_moved, data)):
+        if node.op not in EACH or not any(map(self._only_moved, data)):
             return False
         if len(node.outputs) != 1:
             return False
@@ -288,65 +267,37 @@ class _Builder:
         values = per_channel(array, shape, 1)
         return None if values is None else self.constant(values, name)
 
+    def handed_over(self) -> dict[str, np.ndarray]:
+        """Copies of large constants, which are no part of the model's bytes.
+
+        ONNX Runtime works with the very memory, or lets it go once it has its own form.
+        """
+        return {
+            name: np.array(array, order="C")
+            for name, array in self._constants.items()
+            if array.nbytes >= LARGE and array.dtype == np.float32
+        }
+
     def encoded(
         self, stage: Stage, inputs: Sequence[str], outputs: Sequence[str]
     ) -> bytes:
         """The bytes of the model."""
-        return encode(
-            "Model",
-            {
-                "ir_version": IR_VERSION,
-                "graph": {
-                    "node": self._nodes,
-                    "name": "segment",
-                    "initializer": [
-                        _tensor(name, array) for name, array in self._constants.items()
-                    ],
-                    "input": self._values(stage.inputs, inputs),
-                    "output": self._values(stage.outputs, outputs),
-                },
-                "opset_import": [{"domain": "", "version": OPSET}],
-            },
+        return model_bytes(
+            self._nodes,
+            [
+                beside(name, array) if name in self.large else tensor(name, array)
+                for name, array in self._constants.items()
+            ],
+            self._values(stage.inputs, inputs),
+            self._values(stage.outputs, outputs),
         )
 
     def _values(self, ports: Sequence[Port], names: Sequence[str]) -> list[dict]:
         return [
-            _value(
+            value(
                 name,
                 self.net.dtypes[port.tensor],
                 memory_shape(self.net.shapes[port.tensor], port.key[1]),
             )
             for name, port in zip(names, ports, strict=True)
         ]
-
-
-def _value(name: str, dtype: np.dtype, shape: tuple) -> dict:
-    sizes = [
-        {"dim_param": "batch"} if size is None else {"dim_value": size}
-        for size in shape
-    ]
-    kind = {"elem_type": DATA_TYPES[np.dtype(dtype)], "shape": {"dim": sizes}}
-    return {"name": name, "type": {"tensor_type": kind}}
-
-
-def _tensor(name: str, array: np.ndarray) -> dict:
-    return {
-        "dims": list(array.shape),
-        "data_type": DATA_TYPES[array.dtype],
-        "name": name,
-        "raw_data": np.ascontiguousarray(array).tobytes(),
-    }
-
-
-def _attribute(name: str, value) -> dict:
-    if isinstance(value, bool | int | np.integer):
-        return {"name": name, "i": int(value), "type": 2}
-    if isinstance(value, float | np.floating):
-        return {"name": name, "f": float(value), "type": 1}
-    if isinstance(value, str):
-        return {"name": name, "s": value, "type": 3}
-    if isinstance(value, np.ndarray) and value.ndim != 1:
-        return {"name": name, "t": _tensor("", value), "type": 4}
-    if any(isinstance(item, float | np.floating) for item in value):
-        return {"name": name, "floats": [float(item) for item in value], "type": 6}
-    return {"name": name, "ints": [int(item) for item in value], "type": 7}

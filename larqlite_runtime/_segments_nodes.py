@@ -1,4 +1,4 @@
-"""Standard operations for those of `ai.larqlite` that ONNX Runtime has to run."""
+"""Operations of segments: standard ones for ours, and those that take any order."""
 
 from __future__ import annotations
 
@@ -13,6 +13,22 @@ from larqlite_runtime._plan_net import unpacked_codes
 Add = Callable[..., str]
 # Adds a constant to a segment: array -> name.
 Constant = Callable[[np.ndarray], str]
+
+# Operations on each value by itself: any order of memory will do.
+EACH = frozenset(
+    (
+        *("Abs", "Add", "And", "Cast", "Ceil"),
+        *("Celu", "Clip", "Cos", "Div", "Elu"),
+        *("Equal", "Erf", "Exp", "Floor", "Greater"),
+        *("GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu"),
+        *("Less", "LessOrEqual", "Log", "Max", "Mean"),
+        *("Min", "Mish", "Mul", "Neg", "Not"),
+        *("Or", "PRelu", "Pow", "Reciprocal", "Relu"),
+        *("Round", "Selu", "Sigmoid", "Sign", "Sin"),
+        *("Softplus", "Softsign", "Sqrt", "Sub", "Sum"),
+        *("Tanh", "ThresholdedRelu", "Where", "Xor"),
+    )
+)
 
 _FLOAT = 1  # TensorProto.FLOAT
 
