@@ -46,10 +46,14 @@ def load(
             LARQLITE_REQUIRE_NATIVE is set.
 
     Example:
-        >>> import larqlite_runtime
-        >>> model = larqlite_runtime.load("model.onnx", threads=1)  # doctest: +SKIP
-        >>> model(images).shape  # doctest: +SKIP
-        (32, 10)
+        >>> layer = lq.layers.QuantDense(3, input_quantizer="ste_sign", input_shape=[8])
+        >>> model = tf_keras.Sequential([layer])
+        >>> path = getfixture("tmp_path") / "model.onnx"
+        >>> _ = lq.deploy.export(model, path)
+        >>> x = np.ones([2, 8], "float32")
+        >>> runtime = lq.runtime.load(path, threads=1)
+        >>> np.allclose(runtime(x), model(x), atol=1e-6)
+        True
     """
     source = Source(path_or_bytes, budget)
     threads = physical_cores() if threads is None else max(1, int(threads))

@@ -15,8 +15,9 @@ from larqlite_runtime._engine import build_engine
 from larqlite_runtime._graph import Graph
 from larqlite_runtime._workspace import Engine, Workspace
 
-# Bytes of workspace beyond which a batch is run in parts.
-MOST_WORKSPACE = 64 << 20
+# Bytes of workspace for each thread beyond which a batch is run in parts: more images at
+# once are slower, since what one layer writes has left the cache when the next reads it.
+MOST_WORKSPACE = 8 << 20
 # Idle workspaces that are kept.
 MOST_IDLE = 4
 
@@ -57,7 +58,7 @@ class Runner:
         self._idle = [Workspace(self._engine, 1)]
         self._is_stale = False
         size = max(1, self._engine.plan.program.workspace)
-        self.most_batch = max(self.options.threads, MOST_WORKSPACE // size, 1)
+        self.most_batch = max(1, self.options.threads * MOST_WORKSPACE // size)
 
     def engine(self) -> Engine:
         """The engine; built anew in a forked child, which has no threads of its parent's."""

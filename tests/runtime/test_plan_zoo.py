@@ -1,0 +1,59 @@
+"""Plans of networks of the zoo: nothing runs that need not."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+import larqlite as lq
+import larqlite_zoo as lqz
+from larqlite_runtime import _file
+from larqlite_runtime._plan import plan
+from larqlite_runtime._program import Kind, Row
+
+
+@pytest.fixture(scope="module")
+def birealnet(tmp_path_factory):
+    model = lqz.literature.BiRealNet(input_shape=(64, 64, 3), weights=None)
+    path = tmp_path_factory.mktemp("zoo") / "birealnet.onnx"
+    lq.deploy.export(model, path, verify=False)
+    return _file.read(path)
+
+
+def steps_of(found):
+    return [step for part in found.program.parts for step in part]
+
+
+def test_birealnet_leaves_the_kernels_for_the_classifier_only(birealnet):
+    found = plan(birealnet)
+    assert [stage.part for stage in found.stages] == [0, None]
+    assert [node.op for node in found.stages[1].nodes] == ["Gemm", "Softmax"]
+
+
+def test_birealnet_with_floats_in_onnxruntime_has_five_segments(birealnet):
+    found = plan(birealnet, float_kernels=False)
+    segments = [stage.nodes for stage in found.stages if stage.part is None]
+    convolutions = [sum(node.op == "Conv" for node in nodes) for nodes in segments]
+    assert convolutions == [1, 1, 1, 1, 0]  # stem, three shortcuts, classifier
+
+
+def test_birealnet_packs_and_adds_where_sums_are_made(birealnet):
+    steps = steps_of(plan(birealnet))
+    kinds = Counter(step.kind for step in steps)
+    # The image gets its border; every other tensor is made by a layer.
+    assert kinds == {
+        Kind.LOAD: 1,
+        Kind.CONV_FLOAT: 4,
+        Kind.POOL_MAX: 1,
+        Kind.POOL_AVERAGE: 4,
+        Kind.CONV: 16,
+    }
+    sums = [step for step in steps if step.kind == Kind.CONV]
+    added = [sum(op.kind == Row.ADD_TENSOR for op in step.ops) for step in sums]
+    assert sum(added) + sum(
+        op.kind == Row.ADD_TENSOR
+        for step in steps
+        if step.kind == Kind.CONV_FLOAT
+        for op in step.ops
+    ) == len(sums)
