@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     import larqlite_runtime
 
-TOLERANCE = 1e-5
+# Float32 sums of a few thousand terms, in another order, differ by some 1e-5.
+TOLERANCE = 1e-4
 
 
 def verify(

@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from larqlite import _tables
+from larqlite.deploy import _verify_table
 from larqlite.errors import UnsupportedModelError
+
+FLOAT_LAYERS = "(float layers before)"
 
 
 class VerificationError(UnsupportedModelError):
@@ -115,6 +117,9 @@ class Verification:
         engine: what ran the file: "larqlite_runtime" or "onnxruntime".
         samples: how many there were.
         layers: the packed layers, a `LayerVerification` for each use, in their order.
+        before: inputs of packed layers, and outputs, that no packed layer comes before;
+            None if there are none.
+        before_flips: the same after their input quantizers; None if they have none.
         outputs: the outputs of the model, when the whole file runs.
         stock: the same on a stock ONNX Runtime; None if that was not asked for.
     """
@@ -123,15 +128,24 @@ class Verification:
     engine: str
     samples: int
     layers: tuple[LayerVerification, ...]
+    before: Differences | None
+    before_flips: Differences | None
     outputs: tuple[OutputVerification, ...]
     stock: Verification | None = None
 
     @property
+    def wrong(self) -> tuple[str, ...]:
+        """Paths of the packed layers that do not compute what they do in Keras, given
+        their inputs; FLOAT_LAYERS for what comes before them."""
+        before = (self.before, self.before_flips)
+        is_wrong = any(counted and counted.unexplained for counted in before)
+        rows = [row.layer for row in self.layers if not row.ok]
+        return (*[FLOAT_LAYERS] * is_wrong, *rows)
+
+    @property
     def exact(self) -> bool:
-        """Whether each packed layer computes what it does in Keras, given its input."""
-        return all(row.ok for row in self.layers) and (
-            self.stock is None or self.stock.exact
-        )
+        """Whether nothing is wrong, on either engine."""
+        return not self.wrong and (self.stock is None or self.stock.exact)
 
     @property
     def ok(self) -> bool:
@@ -141,8 +155,10 @@ class Verification:
 
     @property
     def first_departing(self) -> str | None:
-        """Path of the first packed layer that is wrong, or whose quantized input is not
-        that of Keras when the whole file runs; None if there is none."""
+        """What is wrong first, or the path of the first packed layer whose quantized input
+        is not that of Keras when the whole file runs; None if there is none."""
+        if self.wrong[:1] == (FLOAT_LAYERS,):
+            return FLOAT_LAYERS
         for row in self.layers:
             if not row.ok or (row.run_flips and row.run_flips.different):
                 return row.layer
@@ -157,7 +173,8 @@ class Verification:
         return {
             **dataclasses.asdict(self),
             "layers": layers,
-            "stock": self.stock and self.stock.to_dict(),
+            "stock": None if self.stock is None else self.stock.to_dict(),
+            "wrong": list(self.wrong),
             "exact": self.exact,
             "ok": self.ok,
             "first_departing": self.first_departing,
@@ -169,17 +186,7 @@ class Verification:
         Args:
             print_fn: takes the text instead of the standard output.
         """
-        header = _HEADER
-        stock = {}
-        if self.stock is not None:
-            header = (*header, "onnxruntime")
-            stock = dict(enumerate(self.stock.layers))
-        rows = [
-            (*_cells(row), *([_verdict(stock[number])] if stock else ()))
-            for number, row in enumerate(self.layers)
-        ]
-        title = f"{self.name}: Keras against the file ({self.samples} samples)"
-        _tables.show(title, header, rows, _notes(self), print_fn)
+        _verify_table.show(self, print_fn)
 
     def __str__(self) -> str:
         lines: list[str] = []
@@ -187,104 +194,7 @@ class Verification:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        wrong = [row.layer for row in self.layers if not row.ok]
-        layers = f"wrong: {', '.join(wrong)}" if wrong else "all exact"
+        layers = f"wrong: {', '.join(self.wrong)}" if self.wrong else "all exact"
         return (
             f'<Verification "{self.name}": {len(self.layers)} packed layers, {layers}>'
         )
-
-
-_HEADER = (
-    "layer",
-    "class",
-    "operation",
-    "path",
-    "input bits",
-    "accumulators",
-    "output",
-    "flips behind it",
-)
-
-
-def _cells(row: LayerVerification) -> tuple[str, ...]:
-    return (
-        row.layer,
-        row.class_name,
-        row.operation,
-        row.path,
-        _exact(row.quantized, "float" if row.accumulators is None else "as they come"),
-        row.note or _exact(row.accumulators, "float"),
-        _difference(row.output),
-        _flips(row.next_flips),
-    )
-
-
-def _exact(counted: Differences | None, otherwise: str) -> str:
-    if counted is None:
-        return otherwise
-    if not counted.different:
-        return "bit-exact"
-    return (
-        f"{counted.different:,} of {counted.values:,} differ, by up to "
-        f"{counted.largest:g}"
-    )
-
-
-def _difference(counted: Differences | None) -> str:
-    if counted is None:
-        return "-"
-    if not counted.largest:
-        return "equal"
-    return f"off by {counted.largest:.1e} ({counted.relative:.0e} of the largest)"
-
-
-def _flips(counted: Differences | None) -> str:
-    return "-" if counted is None else f"{counted.different:,} of {counted.values:,}"
-
-
-def _verdict(row: LayerVerification) -> str:
-    if row.ok:
-        return "exact" if row.accumulators is not None else "equal"
-    if not row.bit_exact:
-        counts = [row.quantized, row.accumulators]
-        return f"{sum(c.different for c in counts if c):,} differ"
-    return _difference(row.output)
-
-
-def _notes(result: Verification) -> list[str]:
-    notes = []
-    wrong = [row.layer for row in result.layers if not row.ok]
-    count = len(result.layers)
-    if wrong:
-        notes.append(f"WRONG: {', '.join(wrong)} ({len(wrong)} of {count} layers)")
-    else:
-        each = "layers, each" if count != 1 else "layer,"
-        notes.append(f"{count} packed {each} given its input in Keras: as in Keras")
-    for item in (result, result.stock):
-        if item is not None:
-            notes += [f"The whole file on {item.engine}:", *_whole(item)]
-    return notes
-
-
-def _whole(result: Verification) -> list[str]:
-    lines = []
-    for output in result.outputs:
-        text = f"  {output.name}: {_difference(output.values)}"
-        if output.labels:
-            share = output.agreeing / output.labels
-            text += (
-                f", {output.agreeing:,} of {output.labels:,} labels agree ({share:.2%})"
-            )
-        lines.append(text)
-    flipped = [row for row in result.layers if row.run_flips]
-    different = sum(row.run_flips.different for row in flipped)
-    values = sum(row.run_flips.values for row in flipped)
-    if values:
-        lines.append(
-            f"  {different:,} of {values:,} quantized inputs of packed layers flip "
-            f"({different / values:.1e})"
-        )
-    first = result.first_departing
-    if first is not None:
-        lines.append(f"  first layer that departs from Keras: {first}")
-    return lines

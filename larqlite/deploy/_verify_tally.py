@@ -43,6 +43,7 @@ class Tally:
         self._rows = [
             {role: _Counter(tolerance) for role in roles} for _ in file.entries
         ]
+        self._before = {role: _Counter(tolerance) for role in ("values", "flips")}
         self._results = {name: _Counter(tolerance) for name in file.outputs}
         self._labels = dict.fromkeys(file.outputs, (0, 0))
 
@@ -114,16 +115,19 @@ class Tally:
 
     def _add_followers(self, expected: Expected, found: dict, quantized: dict) -> None:
         """Counts what comes out of each segment for the packed layers in it."""
+        wanted = {name: Wanted(array) for name, array in expected.known.items()}
+        wanted |= {name: Wanted(array) for name, array in expected.outputs.items()}
+        wanted |= quantized
         for cut in self._between.cuts:
-            for entry, row in zip(self._file.entries, self._rows, strict=True):
-                if entry.sums not in cut.made:
-                    continue
+            rows = [
+                row
+                for entry, row in zip(self._file.entries, self._rows, strict=True)
+                if entry.sums in cut.made
+            ]
+            for row in rows or [self._before]:
                 for name in cut.outputs:
-                    if name in quantized:
-                        row["flips"].add(quantized[name], found[name])
-                    else:
-                        values = {**expected.known, **expected.outputs}[name]
-                        row["values"].add(Wanted(values), found[name])
+                    role = "flips" if name in quantized else "values"
+                    row[role].add(wanted[name], found[name])
 
     def result(self, name: str, stock: Verification | None = None) -> Verification:
         """What was found.
@@ -141,6 +145,8 @@ class Tally:
             engine=self._engine.name,
             samples=self._samples,
             layers=tuple(map(self._row, self._file.entries, self._rows)),
+            before=self._before["values"].counted(),
+            before_flips=self._before["flips"].counted(),
             outputs=tuple(outputs),
             stock=stock,
         )

@@ -11,7 +11,7 @@ import larqlite as lq
 import larqlite_runtime
 from larqlite.errors import ArgumentError, MissingFileError
 from tests.deploy.keras_and_file import export, with_random_weights
-from tests.deploy.verified_network import BINARY, network, wrong
+from tests.deploy.verified_network import BINARY, network
 
 
 @pytest.fixture
@@ -125,6 +125,19 @@ def test_data_come_as_arrays_pairs_batches_and_datasets(model, file):
         assert result.samples == 6
 
 
+def test_a_file_without_packed_layers_is_compared_as_a_whole(tmp_path):
+    model = tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Dense(3)])
+    with_random_weights(model)
+    export(model, tmp_path / "net.onnx")
+    result = lq.deploy.verify(model, tmp_path / "net.onnx")
+    assert result.ok
+    assert result.layers == ()
+    assert result.before.values == 4 * 3
+    assert "no packed layers" in str(result)
+    other = tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Dense(3)])
+    assert not lq.deploy.verify(other, tmp_path / "net.onnx").exact
+
+
 def test_a_loaded_model_is_verified_as_it_was_loaded(model, file):
     loaded = larqlite_runtime.load(file, threads=1, isa="portable")
     result = lq.deploy.verify(model, loaded, stock=False)
@@ -165,7 +178,7 @@ def test_files_of_another_model_and_no_files_are_refused(model, file, tmp_path):
 def test_a_file_of_a_model_with_other_weights_departs(model, file):
     result = lq.deploy.verify(network(kernel_quantizer="ste_tern"), file, stock=False)
     assert not result.ok
-    assert "first" in wrong(result)
+    assert "first" in result.wrong
 
 
 def test_export_verifies_and_leaves_no_file_if_a_layer_is_wrong(

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 
 import larqlite as lq
 from tests.deploy.keras_and_file import export, with_random_weights
-from tests.deploy.verified_network import BINARY, network, wrong
+from tests.deploy.verified_network import BINARY, network
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_one_flipped_bit_of_a_kernel_is_found_in_its_layer(model, file, layer):
         put(stored, codes)
 
     result = lq.deploy.verify(model, changed(file, flip), stock=layer == "first")
-    assert wrong(result) == [layer]
+    assert result.wrong == (layer,)
     assert not result.ok
     row = next(row for row in result.layers if row.layer == layer)
     assert row.quantized.different == 0
@@ -57,7 +57,7 @@ def test_one_flipped_bit_of_a_kernel_is_found_in_its_layer(model, file, layer):
     assert result.first_departing == layer
     assert f"WRONG: {layer} (1 of 4 layers)" in str(result)
     if result.stock:
-        assert wrong(result.stock) == [layer]
+        assert result.stock.wrong == (layer,)
 
 
 @pytest.mark.parametrize("quantizer", ["ste_sign", "magnitude_aware_sign"])
@@ -72,7 +72,7 @@ def test_a_changed_normalization_is_found_behind_its_layer(quantizer, what, tmp_
         put(stored, values)
 
     result = lq.deploy.verify(model, changed(tmp_path / "net.onnx", change))
-    assert wrong(result) == wrong(result.stock) == ["second"]
+    assert result.wrong == result.stock.wrong == ("second",)
     row = result.layers[1]
     assert row.bit_exact
     # The scales of a kernel are part of the normalization, so it is what is compared.
@@ -100,7 +100,7 @@ def test_a_changed_scale_of_a_kernel_is_found_in_its_layer(tmp_path):
 
     assert lq.deploy.verify(model, tmp_path / "net.onnx").ok
     result = lq.deploy.verify(model, changed(tmp_path / "net.onnx", change))
-    assert wrong(result) == wrong(result.stock) == ["b"]
+    assert result.wrong == result.stock.wrong == ("b",)
     assert result.layers[1].bit_exact
     assert result.layers[1].output.relative == pytest.approx(1e-3, rel=0.3)
 
@@ -114,7 +114,14 @@ def test_swapped_layers_are_both_found(model, file):
         put(two, a)
 
     result = lq.deploy.verify(model, changed(file, swap))
-    assert wrong(result) == wrong(result.stock) == ["first", "second"]
+    assert (
+        result.wrong
+        == result.stock.wrong
+        == (
+            "first",
+            "second",
+        )
+    )
     assert result.first_departing == "first"
     assert result.layers[0].accumulators.different > 1000
 
@@ -127,7 +134,7 @@ def test_a_changed_pad_value_is_found_at_the_borders(model, file):
         pad_value.f = -1
 
     result = lq.deploy.verify(model, changed(file, change))
-    assert wrong(result) == wrong(result.stock) == ["third"]
+    assert result.wrong == result.stock.wrong == ("third",)
     border = 4 * (36 - 16) * 16
     assert 0 < result.layers[2].accumulators.different <= border
 
@@ -141,19 +148,45 @@ def test_a_changed_input_quantizer_is_found(model, file):
 
     content = changed(file, change)
     result = lq.deploy.verify(model, content, stock=False)
-    assert wrong(result) == ["second"]
+    assert result.wrong == ("second",)
     assert result.layers[1].quantized.different > 0
 
 
-def test_a_float_layer_between_is_found_behind_the_packed_layer(model, file):
+def test_a_float_layer_before_the_packed_ones_is_found(model, file):
     def change(graph):
         stored, kernel = array_of(graph, "stem/kernel")
-        put(stored, kernel * np.float32(1.5))
+        put(stored, kernel * np.float32(1.001))
 
     result = lq.deploy.verify(model, changed(file, change))
-    assert wrong(result) == []  # given their inputs in Keras
-    assert result.layers[0].run_flips.different > 0
-    assert result.first_departing == "first"
+    assert result.wrong == result.stock.wrong == ("(float layers before)",)
+    assert result.first_departing == "(float layers before)"
+    assert not result.ok
+    assert result.before.relative == pytest.approx(1e-3, rel=0.3)
+    assert all(row.ok for row in result.layers)  # given their inputs in Keras
+    assert "WRONG: (float layers before) (0 of 4 layers)" in str(result)
+
+
+def test_a_float_layer_between_packed_ones_is_found_behind_the_first(tmp_path):
+    model = tf_keras.Sequential(
+        [
+            tf_keras.Input((30,)),
+            lq.layers.QuantDense(20, name="one", **BINARY),
+            tf_keras.layers.Dense(20, name="between"),
+            lq.layers.QuantDense(20, name="two", **BINARY),
+        ]
+    )
+    with_random_weights(model)
+    export(model, tmp_path / "net.onnx")
+
+    def change(graph):
+        stored, kernel = array_of(graph, "between/kernel")
+        put(stored, -kernel)
+
+    result = lq.deploy.verify(model, changed(tmp_path / "net.onnx", change))
+    assert result.wrong == result.stock.wrong == ("one",)
+    assert result.layers[0].bit_exact
+    assert result.layers[0].output.largest == 0
+    assert result.layers[0].next_flips.unexplained > 10
 
 
 def test_flips_through_the_last_place_of_a_float_are_explained_and_counted(tmp_path):

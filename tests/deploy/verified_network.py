@@ -29,8 +29,3 @@ def network(*, kernel_quantizer="ste_sign") -> tf_keras.Model:
     x = lq.layers.QuantDense(10, name="last", **BINARY)(x)
     x = tf_keras.layers.BatchNormalization(name="last_bn")(x)
     return with_random_weights(tf_keras.Model(inputs, x, name="net"))
-
-
-def wrong(result) -> list[str]:
-    """The packed layers that a verification finds wrong."""
-    return [row.layer for row in result.layers if not row.ok]
