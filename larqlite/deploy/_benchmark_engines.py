@@ -76,7 +76,14 @@ def tflite_on_model(content: bytes, model: Any, threads: int) -> Contestant:
     from larqlite.qat.tflite._interpreter import _classes
 
     converter = tf.lite.TFLiteConverter.from_keras_model(_frozen(model))
-    file = converter.convert()
+    try:
+        file = converter.convert()
+    except Exception as error:  # its ConverterError has no public name
+        first_line = str(error).strip().partition("\n")[0]
+        raise UnsupportedModelError(
+            f'TFLite has no form for "{model.name}": {first_line}\n'
+            "  Fix: compare with onnxruntime and tensorflow only."
+        ) from error
     interpreter_class, _ = _classes()
     interpreter = interpreter_class(model_content=file, num_threads=threads)
 
@@ -85,7 +92,7 @@ def tflite_on_model(content: bytes, model: Any, threads: int) -> Contestant:
         for detail, x in zip(given, inputs, strict=True):
             interpreter.resize_tensor_input(detail["index"], x.shape)
         interpreter.allocate_tensors()
-        made = interpreter.get_output_details()
+        made = sorted(interpreter.get_output_details(), key=_output_number)
 
         def call() -> list[np.ndarray]:
             for detail, x in zip(given, inputs, strict=True):
@@ -156,3 +163,9 @@ def _by_keras_name(details: list[dict], names: list[str]) -> list[dict]:
         for detail in details
     }
     return [by_name[name] for name in names]
+
+
+def _output_number(detail: dict) -> int:
+    """The place of an output in the Keras model, by its name "StatefulPartitionedCall:1"."""
+    number = detail["name"].rpartition(":")[2]
+    return int(number) if number.isdecimal() else 0

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import larqlite as lq
-import larqlite_runtime
 from larqlite import _command, models
 from larqlite.deploy import VerificationError
 from larqlite.deploy._benchmark import benchmark as measure
@@ -16,6 +15,7 @@ from larqlite.deploy._command import Benchmark, Export, Verify
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.plot import _figure_and_axes
 from larqlite_runtime._command_data import read
+from larqlite_runtime._cpu import physical_cores
 
 
 def export(options: Export) -> None:
@@ -75,7 +75,7 @@ def benchmark(options: Benchmark) -> None:
     _require_picture(options.output)
     model = None
     if options.model is not None:
-        limit_tensorflow(options.threads or larqlite_runtime._cpu.physical_cores())
+        limit_tensorflow(options.threads or physical_cores())
         model = _load(options.model, options.imports)
     result = measure(
         options.file,
