@@ -37,9 +37,11 @@ def verify(
 
     that the Keras layer itself sums for its quantized kernel $w$; $s_x$ and $s_w$ are the
     steps of the two. These are compared bit for bit. What the layer gives out (with
-    scale, bias, activation), and what reaches the packed layers behind it, is compared up
-    to `tolerance`. A value that comes out on the other side of a threshold is explained if
-    Keras' own value before the threshold lies that near to it.
+    scale, bias, activation) is compared up to `tolerance`, and so is what its output in
+    Keras becomes on the way to the packed layers behind it. Last, it is run in one piece
+    with what follows, which a runtime fuses into it, and compared with the two pieces. A
+    value that comes out on the other side of a threshold is explained if Keras' own value
+    before the threshold lies within the tolerance of it.
 
     Then the whole file runs: labels, outputs and quantized inputs of packed layers are
     counted that are not those of Keras. Floats are summed in another order there, so a

@@ -31,9 +31,28 @@ class Wanted:
 
     array: np.ndarray
     is_exact: bool = False
-    low: np.ndarray | None = None
-    high: np.ndarray | None = None
+    low: np.ndarray | float | None = None
+    high: np.ndarray | float | None = None
     factor: float = 1.0
+
+    def without_band(self, role: str) -> Wanted:
+        """As a packed layer alone should give it: the band is for its output only."""
+        if role == "output":
+            return self
+        return dataclasses.replace(self, low=None, high=None)
+
+    def moved_to(self, array: np.ndarray) -> Wanted:
+        """Other values, as far from the ends of the band as these are."""
+        if self.low is None:
+            return dataclasses.replace(self, array=array)
+        low, high = (end - self.array + array for end in (self.low, self.high))
+        return dataclasses.replace(self, array=array, low=low, high=high)
+
+    def lenient(self) -> Wanted:
+        """The same; if there is no band, every difference is explained."""
+        if self.low is not None:
+            return self
+        return dataclasses.replace(self, low=-np.inf, high=np.inf)
 
 
 @dataclasses.dataclass
@@ -119,33 +138,36 @@ class Reference:
         found = {}
         quantizer = use.layer.input_quantizer
         quantized = use.input if quantizer is None else quantizer(use.input)
+        ends = self._ends(use.quantizer, use.unquantized)
         is_exact = entry.accumulator is not None
         if is_exact or use.quantizer is not None:
+            band = map(stored, ends or ())
             found["quantized"] = Wanted(
-                stored(quantized),
-                is_exact,
-                *self._band(use.quantizer, use.unquantized, stored),
-                factor=entry.steps,
+                stored(quantized), is_exact, *band, factor=entry.steps
             )
         if is_exact and has_twin(use.layer):
-            sums = self._twin(entry, use)(np.asarray(quantized))
-            found["accumulators"] = Wanted(stored(sums), is_exact=True)
+            twin = self._twin(entry, use)
+            sums = twin(np.asarray(quantized))
+            slack = np.inf if ends is None else twin.largest_change(*ends)
+            found["accumulators"] = Wanted(
+                stored(sums), True, stored(sums - slack), stored(sums + slack)
+            )
         output = use.normalized if entry.is_folded else use.output
         if entry.output is not None and output is not None:
             activation = use.layer.activation
             linear = activation in (None, tf_keras.activations.linear)
             source = None if linear else use.without_activation()
-            found["output"] = Wanted(
-                stored(output), False, *self._band(activation, source, stored)
-            )
+            band = map(stored, self._ends(activation, source) or ())
+            found["output"] = Wanted(stored(output), False, *band)
         return found
 
-    def _band(self, function, source, stored) -> tuple[np.ndarray | None, ...]:
-        """What a function makes of values that are moved by the tolerance."""
+    def _ends(self, function, source) -> tuple[np.ndarray, np.ndarray] | None:
+        """The least and the largest that a function makes of values that are moved by
+        the tolerance."""
         if function is None or source is None:
-            return None, None
+            return None
         by = self._tolerance * tf.reduce_max(tf.abs(source))
-        ends = [stored(function(moved)) for moved in (source - by, source + by)]
+        ends = [np.asarray(function(moved)) for moved in (source - by, source + by)]
         return np.minimum(*ends), np.maximum(*ends)
 
     def _twin(self, entry: Entry, use: Use) -> IntegerTwin:

@@ -45,6 +45,11 @@ class Entry:
     steps: float
     weight_bits: int
 
+    def tensor(self, role: str) -> str | None:
+        """The tensor that is its "quantized" input, "accumulators" or "output"."""
+        names = {"quantized": self.quantized, "output": self.output}
+        return names.get(role, self.accumulator)
+
 
 @dataclasses.dataclass(frozen=True)
 class Cut:
@@ -152,10 +157,17 @@ class File:
         return Cut(tuple(inputs), tuple(wanted), frozenset(made))
 
 
-def together(cuts: Sequence[Cut]) -> list[list[Cut]]:
-    """Cuts in groups that can be run as one model: what one is fed, none computes."""
-    groups: list[tuple[set[str], set[str], list[Cut]]] = []
-    for cut in cuts:
+def together(cuts: Sequence[Cut]) -> list[list[int]]:
+    """Cuts in groups that can be run as one model: what one is fed, none computes.
+
+    Args:
+        cuts: those without outputs are in no group.
+
+    Returns:
+        Their numbers.
+    """
+    groups: list[tuple[set[str], set[str], list[int]]] = []
+    for number, cut in enumerate(cuts):
         if not cut.outputs:
             continue
         for group in groups:
@@ -168,5 +180,5 @@ def together(cuts: Sequence[Cut]) -> list[list[Cut]]:
         fed, made, members = group
         fed.update(cut.inputs)
         made.update(cut.made)
-        members.append(cut)
+        members.append(number)
     return [members for _, _, members in groups]

@@ -14,6 +14,16 @@ from larqlite.layers._base import QuantLayer
 from larqlite.models._graph import is_functional, leaves, nodes_of
 from larqlite.quantizers import Quantizer
 
+K = tf_keras.layers
+# Layers that move values, repeat them, or take the largest.
+_MOVING = (
+    *(K.Flatten, K.Reshape, K.Permute),
+    *(K.MaxPooling1D, K.MaxPooling2D, K.MaxPooling3D),
+    *(K.GlobalMaxPooling1D, K.GlobalMaxPooling2D, K.GlobalMaxPooling3D),
+    *(K.ZeroPadding1D, K.ZeroPadding2D, K.ZeroPadding3D),
+    *(K.Cropping1D, K.Cropping2D, K.Cropping3D),
+)
+
 
 @dataclasses.dataclass
 class Use:
@@ -24,8 +34,8 @@ class Use:
         path: where it is in the model.
         input, output: tensors.
         normalized: the output after the batch normalization that reads it, or None.
-        quantizer: what made few levels of its input: its own quantizer, or a layer
-            before it; None if neither.
+        quantizer: what made few levels of its input: its own quantizer, or layers before
+            it; None if neither.
         unquantized: what that quantizer was given.
     """
 
@@ -104,8 +114,15 @@ class _Walk:
             self._by_output[id(results[0])] = use
         elif isinstance(layer, (Quantizer, tf_keras.layers.Activation)):
             self._quantized[id(results[0])] = layer, args[0]
+        elif isinstance(layer, _MOVING) and id(args[0]) in self._quantized:
+            quantizer, source = self._quantized[id(args[0])]
+            self._quantized[id(results[0])] = _behind(quantizer, layer), source
         elif isinstance(layer, tf_keras.layers.BatchNormalization):
             use = self._by_output.get(id(args[0]))
             if use is not None:
                 use.normalized = results[0]
         return results
+
+
+def _behind(quantizer: Callable, layer: K.Layer) -> Callable:
+    return lambda x: layer(quantizer(x))

@@ -54,8 +54,10 @@ class LayerVerification:
         output_of: "layer", or "normalization" if the file holds its output only together
             with the batch normalization behind it.
         next_values: inputs of the packed layers that follow, or outputs of the model,
-            computed from Keras' inputs of the packed layers before; None if none follows.
+            computed from the output that it has in Keras; None if none follows.
         next_flips: the same after their input quantizers; None if they have none.
+        fused: sums of the packed layers that follow, or outputs of the model, computed in
+            one piece with this layer, compared with what comes out of the file in two.
         run_flips: its quantized input when the whole file runs; None if not quantized.
         note: a remark, or "".
     """
@@ -71,6 +73,7 @@ class LayerVerification:
     output_of: str
     next_values: Differences | None
     next_flips: Differences | None
+    fused: Differences | None
     run_flips: Differences | None
     note: str = ""
 
@@ -83,10 +86,7 @@ class LayerVerification:
     @property
     def ok(self) -> bool:
         """Whether it is bit-exact, and every difference of floats is explained."""
-        counts = [self.output]
-        jumps = self.output.different if self.output else 0
-        if not jumps:  # else they come in again behind it
-            counts += [self.next_values, self.next_flips]
+        counts = (self.output, self.next_values, self.next_flips, self.fused)
         return self.bit_exact and not any(c and c.unexplained for c in counts)
 
 

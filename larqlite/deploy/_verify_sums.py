@@ -78,7 +78,7 @@ class IntegerTwin:
         self._steps = np.float32(steps)
         cls = next(cls for cls in type(layer).__mro__ if cls in _ARRANGED)
         config = cls.get_config(layer)
-        config.update(dict.fromkeys(_LEFT_OUT))
+        config.update(dict.fromkeys(_LEFT_OUT), use_bias=False)
         for weight, role in cls.quantized_weights.items():
             prefix = weight.removesuffix("_kernel")
             config.update(
@@ -88,22 +88,42 @@ class IntegerTwin:
                     f"{prefix}_constraint": None,
                 }
             )
-        if "pad_values" in config:
-            config["pad_values"] = float(layer.pad_values * steps)
-        self._twin = cls.from_config({**config, "use_bias": False})
-        self._kernels = {
+        kernels = {
             name: _integers(layer, path, name, *arrangement)
             for name, arrangement in _ARRANGED[cls].items()
         }
+        pads, no_pads = {}, {}
+        if "pad_values" in config:
+            pads = {"pad_values": float(layer.pad_values * steps)}
+            no_pads = {"pad_values": 0.0}
+        self._sums = _with_kernels(cls.from_config(config | pads), kernels)
+        self._changes = _with_kernels(
+            cls.from_config(config | no_pads),
+            {name: np.abs(kernel) for name, kernel in kernels.items()},
+        )
 
     def __call__(self, quantized: np.ndarray) -> np.ndarray:
         """The accumulators for a quantized input, as float32."""
-        integers = np.rint(quantized * self._steps)
-        if not self._twin.built:
-            self._twin.build(integers.shape)
-            for name, kernel in self._kernels.items():
-                getattr(self._twin, name).assign(kernel)
-        return np.asarray(self._twin(integers))
+        return self._sums(np.rint(quantized * self._steps))
+
+    def largest_change(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """How far accumulators can change if quantized inputs lie between two ends."""
+        if np.array_equal(low, high):
+            return np.float32(0)
+        return self._changes(np.rint((high - low) * self._steps))
+
+
+def _with_kernels(layer: Any, kernels: dict[str, np.ndarray]) -> Callable:
+    """A function that calls a new layer with these kernels."""
+
+    def call(integers: np.ndarray) -> np.ndarray:
+        if not layer.built:
+            layer.build(integers.shape)
+            for name, kernel in kernels.items():
+                getattr(layer, name).assign(kernel)
+        return np.asarray(layer(integers))
+
+    return call
 
 
 def has_twin(layer: Any) -> bool:

@@ -70,9 +70,11 @@ def _exact(counted: Differences | None, otherwise: str) -> str:
 def _difference(counted: Differences | None) -> str:
     if counted is None:
         return "-"
-    if not counted.largest:
-        return "equal"
-    return f"{counted.largest:.1e} ({counted.relative:.0e})"
+    text = "equal"
+    if counted.largest:
+        text = f"{counted.largest:.1e} ({counted.relative:.0e})"
+    explained = counted.different - counted.unexplained
+    return f"{text}, {explained:,} at a threshold" if explained else text
 
 
 def _flips(counted: Differences | None) -> str:

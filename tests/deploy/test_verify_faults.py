@@ -7,6 +7,7 @@ import tf_keras
 from onnx import numpy_helper
 
 import larqlite as lq
+from larqlite_runtime import _plan_thresholds
 from tests.deploy.keras_and_file import export, with_random_weights
 from tests.deploy.verified_network import BINARY, network
 
@@ -79,7 +80,7 @@ def test_a_changed_normalization_is_found_behind_its_layer(quantizer, what, tmp_
     is_folded = quantizer == "magnitude_aware_sign"
     assert row.output_of == ("normalization" if is_folded else "layer")
     assert bool(row.output.unexplained) == is_folded
-    assert row.next_values.unexplained > 0
+    assert bool(row.next_values.unexplained) != is_folded
 
 
 def test_a_changed_scale_of_a_kernel_is_found_in_its_layer(tmp_path):
@@ -187,6 +188,37 @@ def test_a_float_layer_between_packed_ones_is_found_behind_the_first(tmp_path):
     assert result.layers[0].bit_exact
     assert result.layers[0].output.largest == 0
     assert result.layers[0].next_flips.unexplained > 10
+
+
+def test_a_wrong_threshold_of_the_runtime_is_found_in_the_layer_it_is_fused_into(
+    tmp_path, monkeypatch
+):
+    model = tf_keras.Sequential(
+        [
+            tf_keras.Input((40,)),
+            lq.layers.QuantDense(40, name="one", **BINARY),
+            tf_keras.layers.BatchNormalization(name="norm"),
+            lq.layers.QuantDense(40, name="two", **BINARY),
+        ]
+    )
+    with_random_weights(model)
+    export(model, tmp_path / "net.onnx")
+    interval = _plan_thresholds._interval
+
+    def shifted(plus, low, high):
+        return tuple(
+            np.clip(bound, low, high) + 4 for bound in interval(plus, low, high)
+        )
+
+    monkeypatch.setattr(_plan_thresholds, "_interval", shifted)
+    result = lq.deploy.verify(model, tmp_path / "net.onnx")
+    assert result.wrong == ("one",)
+    assert result.stock.wrong == ()
+    row = result.layers[0]
+    assert row.bit_exact  # alone, it gives out its sums
+    assert row.output.largest == row.next_flips.different == 0
+    assert row.fused.unexplained > 10
+    assert "On onnxruntime: 2 packed layers, each" in str(result)
 
 
 def test_flips_through_the_last_place_of_a_float_are_explained_and_counted(tmp_path):

@@ -1,0 +1,62 @@
+"""Counts the values of arrays that are not those of Keras."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from larqlite.deploy._verify_expected import Wanted
+from larqlite.deploy._verify_result import Differences
+
+
+class Counter:
+    """How many values differ, and by how much."""
+
+    def __init__(self, tolerance: float) -> None:
+        self._tolerance = tolerance
+        self._values = self._different = self._unexplained = 0
+        self._largest = self._magnitude = 0.0
+
+    def add(self, wanted: Wanted, found: np.ndarray | None) -> None:
+        """Compares an array with that of Keras; None is one that was only fed."""
+        if found is None:
+            return
+        expected = wanted.array
+        if found.shape != expected.shape:  # stored as Keras has it
+            found = np.moveaxis(found, -1, 1)
+        if wanted.is_exact:
+            factor = np.float32(wanted.factor)
+            expected, found = np.rint(expected * factor), np.rint(found * factor)
+        self._values += expected.size
+        if np.array_equal(expected, found):
+            return
+        same = (expected == found) | (np.isnan(expected) & np.isnan(found))
+        with np.errstate(invalid="ignore"):  # of infinities that are the same
+            difference = np.abs(np.where(same, 0, expected.astype(np.float64) - found))
+        finite = expected[np.isfinite(expected)]
+        self._magnitude = max(self._magnitude, float(np.abs(finite).max(initial=0)))
+        limit = 0.0 if wanted.is_exact else self._tolerance * self._magnitude
+        is_different = ~(difference <= limit)  # so that NaN is
+        is_explained = np.zeros_like(is_different)
+        if wanted.low is not None:
+            low, high = (
+                end * np.float32(wanted.factor) for end in (wanted.low, wanted.high)
+            )
+            room = limit + 1e-3 * wanted.is_exact
+            is_explained = (found >= low - room) & (found <= high + room) & is_different
+        self._different += int(is_different.sum())
+        self._unexplained += int((is_different & ~is_explained).sum())
+        difference[is_explained] = 0
+        # NaN, where only one of the two has it, stays the largest.
+        self._largest = float(np.maximum(self._largest, difference.max(initial=0)))
+
+    def counted(self) -> Differences | None:
+        """What was counted; None if nothing was."""
+        if not self._values:
+            return None
+        return Differences(
+            self._values,
+            self._different,
+            self._unexplained,
+            self._largest,
+            self._largest / max(self._magnitude, 1e-30),
+        )
