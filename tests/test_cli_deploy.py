@@ -281,7 +281,7 @@ def test_benchmark_as_data_has_the_same_outputs_of_every_engine(command):
         ("verify net.keras nothing.onnx", r"nothing\.onnx[\s\S]*Fix: lq export"),
         ("verify net.keras text.onnx", r"text\.onnx: [\s\S]*Fix:"),
         ("verify net.keras net.onnx --data x.npz", r"x\.npz: there is no such file"),
-        ("verify net.keras net.onnx --data small.npy", r"\(8, 4, 8, 3\)"),
+        ("verify net.keras net.onnx --data small.npy", r"\(\d+, 4, 8, 3\)"),
         ("verify net.keras net.onnx --samples 0", "--samples 0 is out of range"),
         ("run nothing.onnx --data x.npy", r"nothing\.onnx: there is no such file"),
         ("run text.onnx --data x.npy", r"text\.onnx: [\s\S]*Fix:"),

@@ -24,7 +24,7 @@ def verify(
     data: Any = None,
     *,
     samples: int = 4,
-    batch_size: int = 8,
+    batch_size: int = 32,
     stock: bool = True,
     tolerance: float = TOLERANCE,
 ) -> Verification:
@@ -55,8 +55,7 @@ def verify(
             labels, which are not used; batches of these (a `tf.data.Dataset`, a generator,
             a list). Random inputs by default.
         samples: how many random inputs.
-        batch_size: for arrays; all inputs and outputs of packed layers are held for a batch,
-            which is gigabytes for a deep network of large images.
+        batch_size: for arrays. Of a large network fewer samples are held at a time.
         stock: whether to run everything on a stock ONNX Runtime too.
         tolerance: largest difference of floats, relative to the largest value.
 

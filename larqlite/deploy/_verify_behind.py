@@ -35,11 +35,13 @@ class Behind:
     def __init__(self, file: File, engine: RuntimeEngine | StockEngine) -> None:
         self._file = file
         self._segments = segments_of(file)
-        self._between = Parts(engine, [s.between for s in self._segments])
-        self._through = Parts(engine, [s.through for s in self._segments])
+        self._between = Parts(file, engine, [s.between for s in self._segments])
+        self._through = Parts(file, engine, [s.through for s in self._segments])
         # What a packed layer gives out is the input of the next one as it is.
         self._joints = {
-            s.tensor: Parts(engine, [s.between]) for s in self._segments if s.is_joint
+            s.tensor: Parts(file, engine, [s.between])
+            for s in self._segments
+            if s.is_joint
         }
 
     def __call__(

@@ -80,6 +80,7 @@ def _session(content: bytes, outputs: list[str]) -> Run:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.enable_cpu_mem_arena = False  # there may be a session for every layer
     session = onnxruntime.InferenceSession(
         content, options, providers=["CPUExecutionProvider"]
     )

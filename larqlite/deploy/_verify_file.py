@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Sequence
 
 import onnx
@@ -91,7 +92,12 @@ class File:
             for name in dict.fromkeys(node.input):
                 self._readers.setdefault(name, []).append(node)
         infos = (*graph.input, *graph.output, *graph.value_info)
-        self._ranks = {i.name: len(i.type.tensor_type.shape.dim) for i in infos}
+        self._sizes = {
+            info.name: math.prod(
+                d.dim_value for d in info.type.tensor_type.shape.dim[1:]
+            )
+            for info in infos
+        }
         texts = {item.key: item.value for item in self.model.metadata_props}
         if "larqlite.layers" not in texts:
             raise ArgumentError(
@@ -130,9 +136,12 @@ class File:
             tensor = readers[0].output[0]
         return tensor
 
-    def rank(self, tensor: str) -> int:
-        """The number of axes of a tensor."""
-        return self._ranks[tensor]
+    @property
+    def values_a_sample(self) -> int:
+        """How many values go into and come out of packed layers."""
+        tensors = {entry.input for entry in self.entries}
+        tensors |= {entry.output for entry in self.entries if entry.output}
+        return sum(self._sizes[name] for name in tensors)
 
     def cut(self, outputs: Iterable[str], stops: Iterable[str]) -> Cut:
         """The part that computes tensors from others.

@@ -7,34 +7,45 @@ from collections.abc import Iterable
 import numpy as np
 
 from larqlite.deploy._verify_engine import Run, RuntimeEngine, StockEngine
-from larqlite.deploy._verify_file import Cut, together
+from larqlite.deploy._verify_file import Cut, File, together
+
+# Values of a sample beyond which the memory of a part is given back after each use.
+LARGE = 2**22
 
 
 class Parts:
     """Several cuts of a file on one engine.
 
     Args:
+        file: the file.
         engine: what runs them.
         cuts: the parts.
     """
 
     def __init__(
-        self, engine: RuntimeEngine | StockEngine, cuts: Iterable[Cut]
+        self, file: File, engine: RuntimeEngine | StockEngine, cuts: Iterable[Cut]
     ) -> None:
+        self._engine = engine
         self._cuts = list(cuts)
-        self._runs: list[tuple[list[int], list[str], Run]] = []
-        for group in together(self._cuts):
-            cuts = [self._cuts[number] for number in group]
-            inputs = list(dict.fromkeys(n for cut in cuts for n in cut.inputs))
-            outputs = list(dict.fromkeys(n for cut in cuts for n in cut.outputs))
-            self._runs.append((group, inputs, engine.part(inputs, outputs)))
+        self._groups = together(self._cuts)
+        self._is_large = file.values_a_sample > LARGE
+        self._runs: dict[int, tuple[list[str], Run]] = {}
 
     def __call__(self, arrays: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
         """What comes out of each cut, by name, given arrays by name."""
         found: list[dict[str, np.ndarray]] = [{} for _ in self._cuts]
-        for group, inputs, run in self._runs:
+        for place, group in enumerate(self._groups):
+            inputs, run = self._runs.get(place) or self._opened(group)
+            if not self._is_large:
+                self._runs[place] = inputs, run
             results = run({name: arrays[name] for name in inputs})
             for number in group:
                 outputs = self._cuts[number].outputs
                 found[number] = {name: results[name] for name in outputs}
         return found
+
+    def _opened(self, group: list[int]) -> tuple[list[str], Run]:
+        cuts = [self._cuts[number] for number in group]
+        inputs = list(dict.fromkeys(n for cut in cuts for n in cut.inputs))
+        outputs = list(dict.fromkeys(n for cut in cuts for n in cut.outputs))
+        return inputs, self._engine.part(inputs, outputs)

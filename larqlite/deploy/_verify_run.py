@@ -23,6 +23,9 @@ from larqlite.deploy._verify_tally import Tally
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.qat._batches import batches_of
 
+# Inputs and outputs of packed layers that are held at a time; some ten copies of them are.
+MOST_VALUES = 2**24
+
 
 def run(
     model: tf_keras.Model,
@@ -44,7 +47,8 @@ def run(
         tally = Tally(parsed, RuntimeEngine(parsed, runtime), tolerance)
         second = Tally(parsed, StockEngine(parsed), tolerance) if stock else None
         count = 0
-        for inputs in _batches(model, data, samples, batch_size):
+        most = max(1, MOST_VALUES // max(1, parsed.values_a_sample))
+        for inputs in _pieces(_batches(model, data, samples, batch_size), most):
             expected = reference(inputs)
             count += expected.samples
             tally.add(expected)
@@ -119,6 +123,15 @@ def _loaded(file: Any) -> tuple[larqlite_runtime.Model, bytes]:
             "  Fix: write it with lq.deploy.export(model, path)."
         )
     return larqlite_runtime.load(path), path.read_bytes()
+
+
+def _pieces(
+    batches: Iterator[list[np.ndarray]], most: int
+) -> Iterator[list[np.ndarray]]:
+    """The same samples, at most so many at a time."""
+    for batch in batches:
+        for start in range(0, len(batch[0]), most):
+            yield [array[start : start + most] for array in batch]
 
 
 def _batches(

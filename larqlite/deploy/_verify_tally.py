@@ -28,7 +28,7 @@ class Tally:
         self, file: File, engine: RuntimeEngine | StockEngine, tolerance: float
     ) -> None:
         self._file, self._engine = file, engine
-        self._alone = Parts(engine, [_own(file, entry) for entry in file.entries])
+        self._alone = Parts(file, engine, [_own(file, entry) for entry in file.entries])
         self._behind = Behind(file, engine)
         self._whole = engine.whole()
         inner = [*file.outputs, *(entry.quantized for entry in file.entries)]

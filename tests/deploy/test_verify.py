@@ -9,6 +9,7 @@ import tf_keras
 
 import larqlite as lq
 import larqlite_runtime
+from larqlite.deploy import _verify_run
 from larqlite.errors import ArgumentError, MissingFileError
 from tests.deploy.keras_and_file import export, with_random_weights
 from tests.deploy.verified_network import BINARY, network
@@ -136,6 +137,27 @@ def test_a_file_without_packed_layers_is_compared_as_a_whole(tmp_path):
     assert "no packed layers" in str(result)
     other = tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Dense(3)])
     assert not lq.deploy.verify(other, tmp_path / "net.onnx").exact
+
+
+def test_a_large_network_is_compared_a_few_samples_at_a_time(model, file, monkeypatch):
+    whole = lq.deploy.verify(model, file, samples=7)
+    # Inputs and outputs of the four packed layers
+    values = 36 * (32 + 32 + 32 + 32 + 32 + 16) + 36 * 16 + 10
+    monkeypatch.setattr(_verify_run, "MOST_VALUES", 2 * values)
+    sizes = []
+    reference = _verify_run.Reference.__call__
+
+    def counted(self, inputs):
+        sizes.append(len(inputs[0]))
+        return reference(self, inputs)
+
+    monkeypatch.setattr(_verify_run.Reference, "__call__", counted)
+    in_pieces = lq.deploy.verify(model, file, samples=7)
+    assert sizes == [2, 2, 2, 1]
+    assert in_pieces.ok
+    for one, two in zip(whole.layers, in_pieces.layers, strict=True):
+        assert one.accumulators == two.accumulators
+        assert one.output.values == two.output.values
 
 
 def test_a_loaded_model_is_verified_as_it_was_loaded(model, file):
