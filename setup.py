@@ -11,13 +11,13 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 NATIVE = Path("native")
-SOURCES = ("portable", "avx2", "avx512", "amx", "neon", "run", "expand", "check", "threads")
+SOURCES = sorted(set(NATIVE.glob("*.cc")) - {NATIVE / "test_kernels.cc"})
 
 setup(
     ext_modules=[
         Extension(
             "larqlite_runtime._kernels",
-            sources=[str(NATIVE / f"{name}.cc") for name in SOURCES],
+            sources=[str(path) for path in SOURCES],
             depends=[str(path) for path in NATIVE.glob("*.h")]
             + [str(path) for path in NATIVE.glob("*.inc")],
             # Products and sums are rounded one by one, as NumPy rounds them.

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 steps=${1:-3000}
 seed=${2:-0}
-sources=(test_kernels.cc portable.cc avx2.cc avx512.cc amx.cc neon.cc run.cc expand.cc check.cc threads.cc)
+sources=(*.cc)
 flags=(-std=c++17 -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Werror -pthread)
 built=$(mktemp -d)
 trap 'rm -rf "$built"' EXIT
