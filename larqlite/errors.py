@@ -115,3 +115,11 @@ def require_tf_keras(obj, where: str) -> None:
                 "set the environment variable TF_USE_LEGACY_KERAS=1 before TensorFlow "
                 "is imported."
             )
+
+
+class QuantizedTensorError(LarqliteError, ValueError):
+    """An operation that a quantized tensor's scale or width does not allow."""
+
+
+class QuantizedTypeError(LarqliteError, TypeError):
+    """A tensor of a type that an integer operation or layer does not take."""

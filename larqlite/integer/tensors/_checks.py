@@ -1,0 +1,120 @@
+"""What the operations on quantized tensors ask of their operands."""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+import tensorflow as tf
+
+from larqlite.errors import QuantizedTensorError, QuantizedTypeError
+from larqlite.integer.tensors._qtensor import QTensor
+from larqlite.integer.tensors._storage import MAX_VALUE_BITS, UNKNOWN_LIMIT
+
+
+def value_bits(bits: int) -> int:
+    """`bits` as a Python int from 1 to 52."""
+    if isinstance(bits, (bool, tf.Tensor)) or not hasattr(bits, "__index__"):
+        raise QuantizedTypeError(
+            f"value_bits is {bits!r}; it must be a Python integer, known before the "
+            "values are.\n  Fix: e.g. value_bits=7 for signed 8-bit integers."
+        )
+    bits = operator.index(bits)
+    if not 1 <= bits <= MAX_VALUE_BITS:
+        raise QuantizedTensorError(
+            f"value_bits is {bits}; from 1 to {MAX_VALUE_BITS} are possible (the sign is "
+            "not counted).\n  Fix: e.g. value_bits=7 for signed 8-bit integers."
+        )
+    return bits
+
+
+def frac_bits(bits) -> tf.Tensor:
+    """Fractional bits as an int32 tensor."""
+    if isinstance(bits, tf.Tensor) and bits.dtype == tf.int32:
+        return bits
+    if not isinstance(bits, tf.Tensor):
+        array = np.asarray(bits)
+        if array.dtype.kind not in "iuf" or np.any(array != np.floor(array)):
+            raise QuantizedTensorError(
+                f"frac_bits is {bits!r}; fractional bits are whole numbers.\n"
+                "  Fix: e.g. frac_bits=4, or a vector of integers for the last axis."
+            )
+        return tf.constant(array.astype(np.int32))
+    return tf.cast(bits, tf.int32)
+
+
+def fixed_point(x):
+    """`x`, which must be a FixedPoint."""
+    if not hasattr(x, "frac_bits"):
+        raise QuantizedTypeError(
+            f"A QFloat of a {type(x).__name__}: its values must be a FixedPoint.\n"
+            "  Fix: `QFloat(FixedPoint(values, value_bits, frac_bits), scales)`, or "
+            "`QFloat.quantize` for float values."
+        )
+    return x
+
+
+def numbers(x) -> tf.Tensor:
+    """`x` as a tensor of numbers, float32 unless it says otherwise."""
+    if isinstance(x, QTensor):
+        raise QuantizedTypeError(
+            f"A {type(x).__name__} is quantized already.\n"
+            "  Fix: `rescale` it, or pass `x.to_float()`."
+        )
+    x = tf.convert_to_tensor(x)
+    if x.dtype in (tf.float16, tf.bfloat16):
+        return tf.cast(x, tf.float32)
+    return x
+
+
+def integers(values) -> tuple[tf.Tensor, int]:
+    """Values that are given as integers, as a float tensor that holds them, and what is
+    known of their magnitudes."""
+    values = numbers(values)
+    if not values.dtype.is_integer:
+        return values, UNKNOWN_LIMIT
+    limit = max(-values.dtype.min, values.dtype.max)
+    return tf.cast(values, tf.float32 if limit < 2**24 else tf.float64), limit
+
+
+def holds(condition: tf.Tensor, message) -> list[tf.Operation]:
+    """Asserts that `condition` is true everywhere.
+
+    Args:
+        condition: boolean tensor.
+        message: function without arguments, the text of the error.
+
+    Returns:
+        Operations that a graph has to run first: none if the answer is known now.
+
+    Raises:
+        QuantizedTensorError: (a `ValueError`) when it is known now that it is not; when
+            a graph runs, `tf.errors.InvalidArgumentError`.
+    """
+    known = tf.get_static_value(tf.convert_to_tensor(condition))
+    if known is None:
+        return [tf.debugging.Assert(tf.reduce_all(condition), [message()])]
+    if not np.all(known):
+        raise QuantizedTensorError(message())
+    return []
+
+
+def aligned(left: tf.Tensor, right: tf.Tensor, where: str, what: str) -> list:
+    """Asserts that two tensors of fractional bits, or of scales, are equal."""
+    if left is right:
+        return []
+
+    def message() -> str:
+        values = [tf.get_static_value(side) for side in (left, right)]
+        said = (
+            ""
+            if None in [v if v is None else 0 for v in values]
+            else (f" ({values[0]} and {values[1]})")
+        )
+        return (
+            f"{where}: the operands have different {what}{said}.\n"
+            "  Fix: bring them to the same first, e.g. `x, _ = x.align(y)` and "
+            "`y, _ = y.align(x)`."
+        )
+
+    return holds(tf.equal(left, right), message)

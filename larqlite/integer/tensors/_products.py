@@ -1,0 +1,232 @@
+"""Matrix products and convolutions of integers, exact whatever the number of terms.
+
+A sum of products of integers is exact in a float type as long as no partial sum can pass
+what the type holds. Three cases are told apart by what is known of the magnitudes:
+
+1. `|x| * |w| * terms <= 2^24`: float32.
+2. up to 2^53: float32 if the weights at hand prove it (`|x| * sum |w|` of each output),
+   else float64.
+3. above: the left operand is split into pieces of fewer bits, each product is computed in
+   float64, and the parts are added; a result above 2^53 saturates anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from larqlite.errors import QuantizedTypeError
+from larqlite.integer.tensors import _rounding
+from larqlite.integer.tensors._scaling import limited
+from larqlite.integer.tensors._storage import (
+    FLOAT32_LIMIT,
+    FLOAT64_LIMIT,
+    UNKNOWN_LIMIT,
+)
+
+Product = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def convolution(x, w, strides=1, padding="VALID", dilations=1):
+    """The N-D convolution of `x` `(batch, ..., in)` with `w` `(..., in / groups, out)`.
+
+    Args:
+        x: FixedPoint or QFloat, per-tensor.
+        w: FixedPoint or QFloat, per-tensor or per output channel.
+        strides: integer or one per spatial dimension.
+        padding: `"VALID"` or `"SAME"`, with zeros.
+        dilations: integer or one per spatial dimension.
+
+    Returns:
+        FixedPoint, or QFloat if an operand is one; value bits of `x`, fractional bits
+        added, saturated once at the end.
+    """
+    x.assert_per_tensor()
+    padding = padding.upper()
+    groups = x.shape[-1] // w.shape[-2]
+
+    def product(left, right):
+        if groups == 1:
+            return tf.nn.convolution(
+                left, right, strides=strides, padding=padding, dilations=dilations
+            )
+        pairs = zip(
+            tf.split(left, groups, axis=-1),
+            tf.split(right, groups, axis=-1),
+            strict=True,
+        )
+        parts = [
+            tf.nn.convolution(
+                a, b, strides=strides, padding=padding, dilations=dilations
+            )
+            for a, b in pairs
+        ]
+        return tf.concat(parts, axis=-1)
+
+    return _of(x, w, product, terms=_size(w.shape[:-1]), summed=range(w.shape.rank - 1))
+
+
+def depthwise_convolution(x, w, strides=(1, 1), padding="VALID", dilations=(1, 1)):
+    """The depthwise convolution of `x` `(batch, h, w, in)` with `w` `(h, w, in, m)`.
+
+    Channels do not mix, so `x` may be per-axis; otherwise as `convolution`.
+    """
+    strides = (1, *_pair(strides), 1)
+    dilations = _pair(dilations)
+
+    def product(left, right):
+        return tf.nn.depthwise_conv2d(
+            left, right, strides, padding.upper(), dilations=dilations
+        )
+
+    multiplier = w.shape[-1]
+
+    def per_output(vector):
+        return _of_depthwise_kernel(vector, multiplier)
+
+    def per_input(vector):
+        if vector.shape.rank == 0 or multiplier == 1:
+            return vector
+        return tf.repeat(vector, multiplier)
+
+    return _of(
+        x,
+        w,
+        product,
+        terms=_size(w.shape[:2]),
+        summed=(0, 1),
+        of_left=per_input,
+        of_right=lambda v: per_output(v) if v.shape.rank else v,
+    )
+
+
+def convolution_transpose(x, w, output_shape, strides, padding="VALID"):
+    """The transposed 2D convolution of `x` `(batch, h, w, in)` with `w` `(h, w, out, in)`.
+
+    Args:
+        x: FixedPoint or QFloat, per-tensor.
+        w: FixedPoint or QFloat, per-tensor or per output channel.
+        output_shape: shape of the result, `(batch, h, w, out)`.
+        strides: two integers.
+        padding: `"VALID"` or `"SAME"`.
+    """
+    x.assert_per_tensor()
+
+    def product(left, right):
+        return tf.nn.conv2d_transpose(
+            left, right, output_shape, strides, padding.upper()
+        )
+
+    return _of(
+        x, w, product, terms=_size((*w.shape[:2], w.shape[-1])), summed=(0, 1, 3)
+    )
+
+
+def matmul(a, b, transpose_b=False):
+    """The product of the last two dimensions of `a` `(..., n, k)` and `b` `(..., k, m)`.
+
+    Args:
+        a: FixedPoint or QFloat, per-tensor.
+        b: FixedPoint or QFloat, per-tensor, or per-axis if not transposed.
+        transpose_b: whether `b` is `(..., m, k)`.
+    """
+    a.assert_per_tensor()
+    if transpose_b:
+        b.assert_per_tensor()
+    terms = b.shape[-1] if transpose_b else b.shape[-2]
+
+    def product(left, right):
+        return tf.matmul(left, right, transpose_b=transpose_b)
+
+    summed = (b.shape.rank - 1 if transpose_b else b.shape.rank - 2,)
+    return _of(a, b, product, terms=terms or a.shape[-1], summed=summed)
+
+
+def _of(x, w, product: Product, terms, summed, of_left=None, of_right=None):
+    """The product of two quantized tensors, as the type that their scales ask for."""
+    of_left, of_right = of_left or (lambda v: v), of_right or (lambda v: v)
+    left, right = getattr(x, "fp", x), getattr(w, "fp", w)
+    if not hasattr(left, "frac_bits") or not hasattr(right, "frac_bits"):
+        raise QuantizedTypeError(
+            f"A product of a {type(x).__name__} and a {type(w).__name__}: both must be "
+            "FixedPoint or QFloat.\n  Fix: quantize the other one first."
+        )
+    values, limit = _exact(left, right, product, terms, list(summed))
+    frac_bits = of_left(left.frac_bits) + of_right(right.frac_bits)
+    fp = limited(values, left.value_bits, frac_bits, limit)
+    scales = [
+        change(side.scales)
+        for side, change in ((x, of_left), (w, of_right))
+        if hasattr(side, "scales")
+    ]
+    if not scales:
+        return fp
+    from larqlite.integer.tensors._qfloat import QFloat
+
+    return QFloat(fp, scales[0] if len(scales) == 1 else scales[0] * scales[1])
+
+
+def _exact(left, right, product: Product, terms, summed):
+    """The integers of the product, in a float type that holds them, and their bound."""
+    limit = left.limit * right.limit * terms if terms else UNKNOWN_LIMIT
+    if limit <= FLOAT32_LIMIT:
+        return product(_as(left, tf.float32), _as(right, tf.float32)), limit
+    if limit <= FLOAT64_LIMIT and terms:
+        return _by_the_weights(left, right, product, summed), limit
+    return _in_pieces(left, right, product, terms), UNKNOWN_LIMIT
+
+
+def _by_the_weights(left, right, product: Product, summed) -> tf.Tensor:
+    largest = tf.reduce_max(tf.reduce_sum(tf.abs(_as(right, tf.float64)), axis=summed))
+    if left.limit > FLOAT32_LIMIT or right.limit > FLOAT32_LIMIT:
+        return product(_as(left, tf.float64), _as(right, tf.float64))
+    return tf.cond(
+        largest * left.limit <= FLOAT32_LIMIT,
+        lambda: tf.cast(
+            product(_as(left, tf.float32), _as(right, tf.float32)), tf.float64
+        ),
+        lambda: product(_as(left, tf.float64), _as(right, tf.float64)),
+    )
+
+
+def _in_pieces(left, right, product: Product, terms) -> tf.Tensor:
+    """The sum of the products of pieces of `left`, lowest bits first."""
+    terms = terms or 2**16
+    of_products = (right.limit * terms).bit_length()
+    piece_bits = max(1, FLOAT64_LIMIT.bit_length() - 1 - of_products)
+    values, others = _as(left, tf.float64), _as(right, tf.float64)
+    pieces = -(-left.limit.bit_length() // piece_bits)
+    total = None
+    for piece in range(pieces):
+        part, values = values, _rounding.floor(values * 2.0**-piece_bits)
+        if piece < pieces - 1:
+            part = part - values * 2.0**piece_bits
+        term = product(part, others) * 2.0 ** (piece * piece_bits)
+        total = term if total is None else total + term
+    return total
+
+
+def _as(x, dtype) -> tf.Tensor:
+    return x.values if x.values.dtype == dtype else tf.cast(x.values, dtype)
+
+
+def _of_depthwise_kernel(vector: tf.Tensor, multiplier: int) -> tf.Tensor:
+    """A vector for the input channels, or `(in, m)`, as one for the output channels."""
+    if vector.shape.rank == 2 and vector.shape[1] == multiplier:
+        return tf.reshape(vector, [-1])
+    flat = tf.reshape(vector, [-1])
+    return flat if multiplier == 1 else tf.repeat(flat, multiplier)
+
+
+def _pair(value):
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _size(shape) -> int | None:
+    size = 1
+    for dimension in shape:
+        if dimension is None:
+            return None
+        size *= int(dimension)
+    return size
