@@ -1,0 +1,64 @@
+"""The base of all quantizers: a bitwidth, a sign, and the checks on both."""
+
+from __future__ import annotations
+
+import numbers
+
+import tf_keras
+
+from larqlite.errors import ArgumentError
+from larqlite.integer.layers._registry import register_layer
+
+__all__ = ["Quantizer"]
+
+
+@register_layer
+class Quantizer(tf_keras.layers.Layer):
+    """The base class of all quantizers: `bitwidth` bits, one of them the sign's if signed.
+
+    Signed codes lie in $[-2^{b-1}, 2^{b-1} - 1]$, unsigned ones reach $2^b - 1$.
+
+    Args:
+        bitwidth: the bits of a code, the sign's included.
+        signed: whether the values have a sign.
+
+    Raises:
+        ArgumentError: `bitwidth` is not a whole number, or below 2 (signed) or 1.
+
+    >>> lq.integer.layers.Quantizer(8).value_bits
+    7
+    >>> lq.integer.layers.Quantizer(8, signed=False).value_bits
+    8
+    """
+
+    config_keys: tuple[str, ...] = ("bitwidth", "signed")
+    smallest_signed = 2
+
+    def __init__(self, bitwidth: int, signed: bool = True, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        # What comes in is integers already, or float32: nothing is to be cast.
+        self._autocast = False
+        where = f'{type(self).__name__} "{self.name}"'
+        smallest = self.smallest_signed if signed else 1
+        whole = isinstance(bitwidth, numbers.Integral) and not isinstance(
+            bitwidth, bool
+        )
+        if not whole or bitwidth < smallest:
+            sign = "signed" if signed else "unsigned"
+            raise ArgumentError(
+                f"{where}: bitwidth={bitwidth!r} with signed={signed}, but a {sign} "
+                f"bitwidth is a whole number from {smallest} on.\n"
+                f"  Fix: bitwidth={smallest}, or more; 8 is usual."
+            )
+        self.bitwidth = int(bitwidth)
+        self.signed = bool(signed)
+
+    @property
+    def value_bits(self) -> int:
+        """The bits of a code without its sign."""
+        return self.bitwidth - 1 if self.signed else self.bitwidth
+
+    def get_config(self) -> dict:
+        """The arguments of the constructor."""
+        own = {key: getattr(self, key) for key in self.config_keys}
+        return {**super().get_config(), **own}

@@ -1,0 +1,60 @@
+"""Which quantized layer takes the place of which float layer, and their names in files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tf_keras
+
+__all__ = ["float_class", "quantized_class", "quantizes", "register_layer"]
+
+PACKAGE = "larqlite.integer"
+
+QUANTIZED: dict[type, type] = {}
+
+
+def register_layer(cls: type) -> type:
+    """Decorator: a class that Keras files name `larqlite.integer>ClassName`.
+
+    No bare name is registered: "Add" and "Attention" are Keras' own.
+    """
+    return tf_keras.saving.register_keras_serializable(PACKAGE, cls.__name__)(cls)
+
+
+def quantizes(*float_classes: type) -> Callable[[type], type]:
+    """Decorator: a class that quantization puts in the place of `float_classes`.
+
+    The class is registered with Keras too.
+
+    Args:
+        float_classes: the float layers' classes; matched exactly, since a subclass may
+            compute something else.
+
+    Returns:
+        A decorator that returns the class.
+    """
+
+    def decorator(cls: type) -> type:
+        for float_cls in float_classes:
+            QUANTIZED[float_cls] = cls
+        return register_layer(cls)
+
+    return decorator
+
+
+def quantized_class(layer) -> type | None:
+    """The quantized class for a float layer, or for its class; None where there is none.
+
+    >>> from larqlite.integer.layers._registry import quantized_class
+    >>> quantized_class(tf_keras.layers.Conv2D(8, 3)).__name__
+    'QuantizedConv2D'
+    >>> quantized_class(tf_keras.layers.LSTM) is None
+    True
+    """
+    return QUANTIZED.get(layer if isinstance(layer, type) else type(layer))
+
+
+def float_class(layer) -> type | None:
+    """The first float class that the class of a quantized layer takes the place of."""
+    cls = layer if isinstance(layer, type) else type(layer)
+    return next((known for known, value in QUANTIZED.items() if value is cls), None)

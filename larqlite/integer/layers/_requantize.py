@@ -1,0 +1,67 @@
+"""The requantization of an accumulator: one multiplication, one rounding, one clip."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from larqlite.integer.tensors import FixedPoint
+from larqlite.integer.tensors._rounding import exp2
+from larqlite.integer.tensors._storage import rounding_dtype_for
+
+__all__ = ["requantized"]
+
+
+@tf.custom_gradient
+def _rounded_and_clipped(x, low, high):
+    """`clip(floor(x + 0.5), low, high)`; the gradient is 1, outside of the limits too."""
+    result = tf.clip_by_value(tf.floor(x + tf.constant(0.5, x.dtype)), low, high)
+    return result, lambda upstream: (upstream, None, None)
+
+
+def requantized(
+    fp: FixedPoint,
+    frac_bits: tf.Tensor,
+    value_bits: int,
+    scales: FixedPoint | None = None,
+    buffer_bits: int | None = None,
+) -> tuple[FixedPoint, tf.Tensor]:
+    r"""An accumulator times quantized scales, with other fractional and value bits.
+
+    $clip(\lfloor clip_{buffer}(v \cdot q) \cdot 2^{s} + 0.5 \rfloor)$, as promoting to
+    the buffer, multiplying and rescaling one after the other would give: the three run
+    as one multiplication by $q \cdot 2^s$, which is exact, since $q$ has few bits. The
+    gradient is straight through, with respect to the scales too.
+
+    Args:
+        fp: the accumulator.
+        frac_bits: int32 tensor, the fractional bits of the result.
+        value_bits: the value bits of the result.
+        scales: integers >= 0 to multiply by, for each channel or for all.
+        buffer_bits: value bits at which the product saturates.
+
+    Returns:
+        FixedPoint, and the int32 shift $s$, negative to the right.
+    """
+    limit = fp.limit
+    source = fp.frac_bits
+    if scales is not None:
+        limit *= scales.limit
+        source = source + scales.frac_bits
+    shift = frac_bits - source
+    dtype = rounding_dtype_for(limit)
+    factor = exp2(shift, dtype)
+    low = tf.constant(-(2.0**value_bits), dtype)
+    high = tf.constant(2.0**value_bits - 1, dtype)
+    if buffer_bits is not None and limit > 2**buffer_bits - 1:
+        # What saturates in the buffer ends where its limits end: rounding is monotonic.
+        ends = tf.floor(_ends(buffer_bits, factor) + 0.5)
+        low, high = tf.maximum(low, ends[0]), tf.minimum(high, ends[1])
+    if scales is not None:
+        factor = tf.cast(scales.values, dtype) * factor
+    values = _rounded_and_clipped(tf.cast(fp.values, dtype) * factor, low, high)
+    limit = 2**value_bits
+    return FixedPoint(values, value_bits, frac_bits, limit=limit), shift
+
+
+def _ends(buffer_bits: int, factor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.stack([-(2.0**buffer_bits) * factor, (2.0**buffer_bits - 1) * factor])
