@@ -8,7 +8,7 @@ import tf_keras
 from larqlite.errors import ArgumentError
 from larqlite.layers._base import QuantLayer
 
-__all__ = ["PaddedConv", "as_2d"]
+__all__ = ["PaddedConv", "as_2d", "same_padding"]
 
 
 class PaddedConv(QuantLayer):
@@ -52,7 +52,7 @@ class PaddedConv(QuantLayer):
             length = inputs.shape[axis]
             if length is None:
                 length = dynamic[axis]
-            paddings[axis] = _same_padding(
+            paddings[axis] = same_padding(
                 length, self.kernel_size[i], self.strides[i], self.dilation_rate[i]
             )
         return tf.pad(
@@ -77,7 +77,8 @@ class PaddedConv(QuantLayer):
         }
 
 
-def _same_padding(length, kernel_size: int, stride: int, dilation: int):
+def same_padding(length, kernel_size: int, stride: int, dilation: int):
+    """How much TensorFlow's "SAME" pads an axis: `(before, after)`."""
     extent = (kernel_size - 1) * dilation + 1
     needed = (-(-length // stride) - 1) * stride + extent - length
     total = max(needed, 0) if isinstance(needed, int) else tf.maximum(needed, 0)

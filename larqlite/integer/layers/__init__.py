@@ -1,8 +1,13 @@
 """Layers that compute in integers, their quantizers, and what records them."""
 
+from larqlite.integer.layers._add import Add
+from larqlite.integer.layers._attention import Attention, string_to_softmax
+from larqlite.integer.layers._depthwise_transpose import DepthwiseConv2DTranspose
 from larqlite.integer.layers._dequantizer import Dequantizer
+from larqlite.integer.layers._mad_normalization import LayerMadNormalization
 from larqlite.integer.layers._observer import OutputObserver
 from larqlite.integer.layers._output_quantizer import OutputQuantizer
+from larqlite.integer.layers._padded_conv import PaddedConv2D
 from larqlite.integer.layers._quantizer import Quantizer
 from larqlite.integer.layers._recording import (
     FixedPointRecorder,
@@ -12,22 +17,35 @@ from larqlite.integer.layers._recording import (
     TensorRecorder,
     recording,
 )
+from larqlite.integer.layers._shiftmax import Shiftmax, shiftmax
+from larqlite.integer.layers._tokens import AddPositionEmbs, ClassToken, ExtractToken
 from larqlite.integer.layers._weight_quantizer import (
     AlignedWeightQuantizer,
     WeightQuantizer,
 )
 
 __all__ = [
+    "Add",
+    "AddPositionEmbs",
     "AlignedWeightQuantizer",
+    "Attention",
+    "ClassToken",
+    "DepthwiseConv2DTranspose",
     "Dequantizer",
+    "ExtractToken",
     "FixedPointRecorder",
+    "LayerMadNormalization",
     "NonTrackFixedPointVariable",
     "NonTrackVariable",
     "OutputObserver",
     "OutputQuantizer",
+    "PaddedConv2D",
     "QFloatRecorder",
     "Quantizer",
+    "Shiftmax",
     "TensorRecorder",
     "WeightQuantizer",
     "recording",
+    "shiftmax",
+    "string_to_softmax",
 ]
