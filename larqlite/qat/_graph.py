@@ -213,6 +213,29 @@ class Graph:
         self._readers = None
         return use
 
+    def insert_for(self, edge: Edge, entry: Entry, readers: list) -> Use:
+        """Puts a new layer between an edge and some of what reads it.
+
+        Args:
+            edge: the edge.
+            entry: the new layer.
+            readers: uses, and None for the model's output, out of `consumers(edge)`.
+        """
+        position = 0 if edge.source is None else self.uses.index(edge.source) + 1
+        use = Use(entry, (edge,), {}, [])
+        use.outputs.append(Edge(use))
+        swap = lambda leaf: use.outputs[0] if leaf is edge else leaf  # noqa: E731
+        for reader in readers:
+            if reader is None:
+                self.outputs = [swap(output) for output in self.outputs]
+            else:
+                reader.args, reader.kwargs = tf.nest.map_structure(
+                    swap, (reader.args, reader.kwargs)
+                )
+        self.uses.insert(position, use)
+        self._readers = None
+        return use
+
     def replace(self, use: Use, entries: list[Entry]) -> list[Use]:
         """Puts a chain of new layers in the place of one use."""
         position = self.uses.index(use)
