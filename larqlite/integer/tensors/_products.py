@@ -8,6 +8,9 @@ what the type holds. Three cases are told apart by what is known of the magnitud
    else float64.
 3. above: the left operand is split into pieces of fewer bits, each product is computed in
    float64, and the parts are added; a result above 2^53 saturates anyway.
+
+A left operand whose channels differ in fractional bits is aligned first, as `expand` does
+it. In the second case the shifts go into the weights instead, which are fewer.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ def convolution(x, w, strides=1, padding="VALID", dilations=1):
     """The N-D convolution of `x` `(batch, ..., in)` with `w` `(..., in / groups, out)`.
 
     Args:
-        x: FixedPoint or QFloat, per-tensor.
+        x: FixedPoint, also per-axis, or QFloat, per-tensor.
         w: FixedPoint or QFloat, per-tensor or per output channel.
         strides: integer or one per spatial dimension.
         padding: `"VALID"` or `"SAME"`, with zeros.
@@ -42,7 +45,6 @@ def convolution(x, w, strides=1, padding="VALID", dilations=1):
         FixedPoint, or QFloat if an operand is one; value bits of `x`, fractional bits
         added, saturated once at the end.
     """
-    x.assert_per_tensor()
     padding = padding.upper()
     groups = x.shape[-1] // w.shape[-2]
 
@@ -64,13 +66,24 @@ def convolution(x, w, strides=1, padding="VALID", dilations=1):
         ]
         return tf.concat(parts, axis=-1)
 
-    return _of(x, w, product, terms=_size(w.shape[:-1]), summed=range(w.shape.rank - 1))
+    return _of(
+        x,
+        w,
+        product,
+        terms=_size(w.shape[:-1]),
+        summed=range(w.shape.rank - 1),
+        on_weights=lambda shift: _for_groups(shift, groups, w.shape[-1]),
+    )
 
 
-def depthwise_convolution(x, w, strides=(1, 1), padding="VALID", dilations=(1, 1)):
+def depthwise_convolution(
+    x, w, strides=(1, 1), padding="VALID", dilations=(1, 1), convolve=None
+):
     """The depthwise convolution of `x` `(batch, h, w, in)` with `w` `(h, w, in, m)`.
 
     Channels do not mix, so `x` may be per-axis; otherwise as `convolution`.
+    `convolve`, a function of two float tensors, takes the place of the convolution itself,
+    for one that adds as many products or fewer, such as its transpose.
     """
     strides = (1, *_pair(strides), 1)
     dilations = _pair(dilations)
@@ -93,7 +106,7 @@ def depthwise_convolution(x, w, strides=(1, 1), padding="VALID", dilations=(1, 1
     return _of(
         x,
         w,
-        product,
+        convolve or product,
         terms=_size(w.shape[:2]),
         summed=(0, 1),
         of_left=per_input,
@@ -105,7 +118,7 @@ def convolution_transpose(x, w, output_shape, strides, padding="VALID"):
     """The transposed 2D convolution of `x` `(batch, h, w, in)` with `w` `(h, w, out, in)`.
 
     Args:
-        x: FixedPoint or QFloat, per-tensor.
+        x: FixedPoint, also per-axis, or QFloat, per-tensor.
         w: FixedPoint or QFloat, per-tensor or per output channel.
         output_shape: shape of the result, `(batch, h, w, out)`.
         strides: two integers.
@@ -119,7 +132,12 @@ def convolution_transpose(x, w, output_shape, strides, padding="VALID"):
         )
 
     return _of(
-        x, w, product, terms=_size((*w.shape[:2], w.shape[-1])), summed=(0, 1, 3)
+        x,
+        w,
+        product,
+        terms=_size((*w.shape[:2], w.shape[-1])),
+        summed=(0, 1, 3),
+        on_weights=lambda shift: shift,
     )
 
 
@@ -127,11 +145,10 @@ def matmul(a, b, transpose_b=False):
     """The product of the last two dimensions of `a` `(..., n, k)` and `b` `(..., k, m)`.
 
     Args:
-        a: FixedPoint or QFloat, per-tensor.
+        a: FixedPoint, also per-axis, or QFloat, per-tensor.
         b: FixedPoint or QFloat, per-tensor, or per-axis if not transposed.
         transpose_b: whether `b` is `(..., m, k)`.
     """
-    a.assert_per_tensor()
     if transpose_b:
         b.assert_per_tensor()
     terms = b.shape[-1] if transpose_b else b.shape[-2]
@@ -140,21 +157,51 @@ def matmul(a, b, transpose_b=False):
         return tf.matmul(left, right, transpose_b=transpose_b)
 
     summed = (b.shape.rank - 1 if transpose_b else b.shape.rank - 2,)
-    return _of(a, b, product, terms=terms or a.shape[-1], summed=summed)
+    return _of(
+        a,
+        b,
+        product,
+        terms=terms or a.shape[-1],
+        summed=summed,
+        on_weights=lambda shift: shift if transpose_b else shift[:, tf.newaxis],
+    )
 
 
-def _of(x, w, product: Product, terms, summed, of_left=None, of_right=None):
-    """The product of two quantized tensors, as the type that their scales ask for."""
-    of_left, of_right = of_left or (lambda v: v), of_right or (lambda v: v)
+def _of(
+    x, w, product: Product, terms, summed, of_left=None, of_right=None, on_weights=None
+):
+    """The product of two quantized tensors, as the type that their scales ask for.
+
+    Args:
+        x: the left operand.
+        w: the right operand.
+        product: of two float tensors.
+        terms: how many products are added for one output; None if unknown.
+        summed: axes of `w` that are.
+        of_left: a vector for the channels of `x` as one for the outputs; None if the
+            channels are added.
+        of_right: the same for the vectors of `w`.
+        on_weights: a vector for the channels of `x` in the shape of `w`.
+    """
     left, right = getattr(x, "fp", x), getattr(w, "fp", w)
     if not hasattr(left, "frac_bits") or not hasattr(right, "frac_bits"):
         raise QuantizedTypeError(
             f"A product of a {type(x).__name__} and a {type(w).__name__}: both must be "
             "FixedPoint or QFloat.\n  Fix: quantize the other one first."
         )
-    values, limit = _exact(left, right, product, terms, list(summed))
-    frac_bits = of_left(left.frac_bits) + of_right(right.frac_bits)
-    fp = limited(values, left.value_bits, frac_bits, limit)
+    shift = None
+    if of_left is None:
+        if hasattr(x, "scales") and not x.per_tensor:
+            x.assert_per_tensor()
+        of_left = _same
+        if not left.per_tensor:
+            frac_bits = tf.reduce_max(left.frac_bits)
+            shift = frac_bits - left.frac_bits
+    of_right = of_right or _same
+    values, limit = _exact(left, right, product, terms, list(summed), shift, on_weights)
+    if shift is None:
+        frac_bits = of_left(left.frac_bits)
+    fp = limited(values, left.value_bits, frac_bits + of_right(right.frac_bits), limit)
     scales = [
         change(side.scales)
         for side, change in ((x, of_left), (w, of_right))
@@ -167,27 +214,59 @@ def _of(x, w, product: Product, terms, summed, of_left=None, of_right=None):
     return QFloat(fp, scales[0] if len(scales) == 1 else scales[0] * scales[1])
 
 
-def _exact(left, right, product: Product, terms, summed):
+def _exact(left, right, product: Product, terms, summed, shift, on_weights):
     """The integers of the product, in a float type that holds them, and their bound."""
-    limit = left.limit * right.limit * terms if terms else UNKNOWN_LIMIT
+    most = left.limit if shift is None else 2**left.value_bits
+    limit = most * right.limit * terms if terms else UNKNOWN_LIMIT
     if limit <= FLOAT32_LIMIT:
+        left = left if shift is None else left.expand(left.value_bits)[0]
         return product(_as(left, tf.float32), _as(right, tf.float32)), limit
-    if limit <= FLOAT64_LIMIT and terms:
-        return _by_the_weights(left, right, product, summed), limit
+    if limit <= FLOAT64_LIMIT:
+        return _by_the_weights(left, right, product, summed, shift, on_weights), limit
+    left = left if shift is None else left.expand(left.value_bits)[0]
     return _in_pieces(left, right, product, terms), UNKNOWN_LIMIT
 
 
-def _by_the_weights(left, right, product: Product, summed) -> tf.Tensor:
-    largest = tf.reduce_max(tf.reduce_sum(tf.abs(_as(right, tf.float64)), axis=summed))
+def _by_the_weights(left, right, product, summed, shift, on_weights) -> tf.Tensor:
+    """The product in float32 where the weights prove that to be exact, else in float64.
+
+    The result is float64 in both cases.
+    """
+
+    def in_float64():
+        aligned = left if shift is None else left.expand(left.value_bits)[0]
+        return product(_as(aligned, tf.float64), _as(right, tf.float64))
+
     if left.limit > FLOAT32_LIMIT or right.limit > FLOAT32_LIMIT:
-        return product(_as(left, tf.float64), _as(right, tf.float64))
-    return tf.cond(
-        largest * left.limit <= FLOAT32_LIMIT,
-        lambda: tf.cast(
-            product(_as(left, tf.float32), _as(right, tf.float32)), tf.float64
-        ),
-        lambda: product(_as(left, tf.float64), _as(right, tf.float64)),
+        return in_float64()
+    weights = _as(right, tf.float32)
+    if shift is not None:
+        weights = weights * on_weights(_rounding.exp2(shift, tf.float32))
+    # Partial sums of integers are exact in float32 up to the limit, and above it they
+    # are too large to be taken for less.
+    largest = tf.reduce_max(tf.reduce_sum(tf.abs(weights), axis=summed))
+    most = (
+        min(FLOAT32_LIMIT, 2**left.value_bits - 1)
+        if shift is not None
+        else FLOAT32_LIMIT
     )
+    return tf.cond(
+        largest * left.limit <= most,
+        lambda: tf.cast(product(_as(left, tf.float32), weights), tf.float64),
+        in_float64,
+    )
+
+
+def _for_groups(shift: tf.Tensor, groups: int, outputs: int) -> tf.Tensor:
+    """A vector for the input channels as `(in / groups, out)`, for a grouped kernel."""
+    if groups == 1:
+        return shift[:, tf.newaxis]
+    by_group = tf.transpose(tf.reshape(shift, [groups, -1]))
+    return tf.repeat(by_group, outputs // groups, axis=1)
+
+
+def _same(vector: tf.Tensor) -> tf.Tensor:
+    return vector
 
 
 def _in_pieces(left, right, product: Product, terms) -> tf.Tensor:
