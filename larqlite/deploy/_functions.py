@@ -8,7 +8,10 @@ the weights, which would make the sums inexact.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from larqlite.errors import ArgumentError
 
 if TYPE_CHECKING:
     import onnx
@@ -190,6 +193,44 @@ def function(name: str) -> onnx.FunctionProto:
     uses = f', "{DOMAIN}": {VERSION}' if DOMAIN in _texts()[name] else ""
     header = f'<domain: "{DOMAIN}", opset_import: ["": {OPSET}{uses}]>'
     return onnx.parser.parse_function(header + _texts()[name])
+
+
+def from_nodes(
+    name: str,
+    nodes: Sequence[onnx.NodeProto],
+    imports: Mapping[str, int] | None = None,
+) -> onnx.FunctionProto:
+    """An operation of this domain that is made of nodes, for operations added elsewhere.
+
+    Args:
+        name: of the operation; none of those written here.
+        nodes: in the order in which they run. A tensor that none of them gives out is an
+            input, in the order of first use; one that none of them takes is an output;
+            an attribute that refers to another is an attribute of the operation.
+        imports: versions of the domains that the nodes come from.
+
+    Raises:
+        ArgumentError: the name is taken.
+    """
+    from onnx import helper
+
+    if name in names():
+        raise ArgumentError(
+            f'an operation "{name}" cannot be added to {DOMAIN}: it is there already.\n'
+            "  Fix: another name."
+        )
+    given = {tensor for node in nodes for tensor in node.output}
+    taken = list(dict.fromkeys(t for node in nodes for t in node.input if t))
+    attributes = [a.ref_attr_name for node in nodes for a in node.attribute]
+    return helper.make_function(
+        DOMAIN,
+        name,
+        [tensor for tensor in taken if tensor not in given],
+        [t for node in nodes for t in node.output if t and t not in taken],
+        nodes,
+        [helper.make_opsetid(*item) for item in (imports or {"": OPSET}).items()],
+        list(dict.fromkeys(filter(None, attributes))),
+    )
 
 
 def names() -> list[str]:

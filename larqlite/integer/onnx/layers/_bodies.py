@@ -1,0 +1,76 @@
+"""Pieces of the functions of integer layers, in the text language of ONNX.
+
+float32 holds the operands of a sum whose every partial sum was proven to fit in 24 bits.
+Other sums are made of unsigned bytes with a zero point, which no processor saturates.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from larqlite.deploy import _functions
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["RELU", "nodes", "per_channel", "requantize", "signed_to_bytes"]
+
+RELU = """
+    nothing = Constant <value: tensor = int32 {0}> ()
+    positive = Max (total, nothing)"""
+
+
+def nodes(body: str) -> list[onnx.NodeProto]:
+    """The nodes of a body; tensors of capital letters come from outside."""
+    import onnx.parser
+
+    header = f'<domain: "{_functions.DOMAIN}", opset_import: ["": {_functions.OPSET}]>'
+    function = onnx.parser.parse_function(f"{header} Body () => () {{{body}\n}}")
+    return list(function.node)
+
+
+def per_channel(name: str, shaped: str, is_image: bool) -> str:
+    """A vector of channels, as it broadcasts to accumulators."""
+    if not is_image:
+        return f"\n    {shaped} = Identity ({name})"
+    return f"""
+    {shaped}_shape = Constant <value_ints: ints = [-1, 1, 1]> ()
+    {shaped} = Reshape ({name}, {shaped}_shape)"""
+
+
+def signed_to_bytes(name: str, out: str) -> str:
+    """int8 as uint8 with the zero point 128."""
+    return f"""
+    {out}_whole = Cast <to: int = 6> ({name})
+    {out}_middle = Constant <value: tensor = int32 {{128}}> ()
+    {out}_moved = Add ({out}_whole, {out}_middle)
+    {out} = Cast <to: int = 2> ({out}_moved)
+    {out}_zero = Constant <value: tensor = uint8 {{128}}> ()"""
+
+
+def requantize(accumulators: str, out: str, is_image: bool) -> str:
+    """`clip(floor(accumulators * M / 2^S_out + 1/2), -128, 127)` as int8.
+
+    In float64, where a product of 44 bits with 8 bits and at most 50 bits behind the
+    point is exact.
+    """
+    return (
+        per_channel("M", "multiplier", is_image)
+        + per_channel("S_out", "shift", is_image)
+        + f"""
+    unit = Constant <value: tensor = uint64 {{1}}> ()
+    wide_shift = Cast <to: int = 13> (shift)
+    power = BitShift <direction: string = "LEFT"> (unit, wide_shift)
+    divisor = Cast <to: int = 11> (power)
+    dividend = Cast <to: int = 11> (multiplier)
+    factor = Div (dividend, divisor)
+    exact = Cast <to: int = 11> ({accumulators})
+    product = Mul (exact, factor)
+    half = Constant <value: tensor = double {{0.5}}> ()
+    raised = Add (product, half)
+    floored = Floor (raised)
+    lowest = Constant <value: tensor = double {{-128.0}}> ()
+    highest = Constant <value: tensor = double {{127.0}}> ()
+    clipped = Clip (floored, lowest, highest)
+    {out} = Cast <to: int = 3> (clipped)"""
+    )

@@ -1,0 +1,67 @@
+"""The integer convolution of quantized ONNX models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from larqlite.integer.onnx.layers._convolution import Convolution
+
+__all__ = ["QuantizedConv2D"]
+
+
+class QuantizedConv2D(Convolution):
+    """Conv, ReLU, pooling and requantization in one node, in integers.
+
+    `clip(floor((sum(x * Wi) + B) * M / 2^S_out + 1/2), -128, 127)`, ReLU before and
+    pooling before or after the scale, to the same result. `Wi` is int8 `(filters,
+    channels, height, width)`, `B` int32, `M` and `S_out` uint8 per filter. Inputs are
+    int8 `(batch, channels, height, width)`; uint8 with a zero point per channel if
+    `input_conv`. Weights are set by `set_weight("kernel", ...)` and `"bias"`; the upper
+    bound of a clipped ReLU by `"max_value"`.
+
+    Args:
+        strides: of the convolution.
+        pool_type: "none", "max", or "gap" for the mean of the whole image.
+        pool_size: of the window of "max".
+        pool_strides: of "max".
+        pool_pads: of "max": top, left, bottom, right.
+        activation: whether to apply ReLU.
+        name: of the node.
+        input_conv: whether it takes uint8 images, whose zero points (of each channel)
+            are what it pads with.
+
+    Raises:
+        ArgumentError: another `pool_type`.
+
+    >>> from larqlite.integer.onnx.layers import QuantizedConv2D
+    >>> QuantizedConv2D(pool_type="max", activation=True).op_type
+    'QuantizedConv2DBiasedMaxPoolReLUScaled'
+
+    References:
+        Jacob et al., Quantization and Training of Neural Networks for Efficient
+        Integer-Arithmetic-Only Inference, https://arxiv.org/abs/1712.05877
+    """
+
+    def __init__(
+        self,
+        strides: Sequence[int] = (1, 1),
+        pool_type: str = "none",
+        pool_size: Sequence[int] = (2, 2),
+        pool_strides: Sequence[int] = (2, 2),
+        pool_pads: Sequence[int] = (0, 0, 0, 0),
+        activation: bool = False,
+        name: str = "",
+        *,
+        input_conv: bool = False,
+    ):
+        super().__init__(
+            "QuantizedInputConv2D" if input_conv else "QuantizedConv2D",
+            name,
+            strides=strides,
+            activation=activation,
+            input_conv=input_conv,
+            pool_type=pool_type,
+            pool_size=pool_size,
+            pool_strides=pool_strides,
+            pool_pads=pool_pads,
+        )

@@ -1,0 +1,124 @@
+"""The integer matrix product of quantized ONNX models."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from larqlite.errors import UnsupportedModelError
+from larqlite.integer.onnx.layers import _bodies
+from larqlite.integer.onnx.layers._base import OnnxLayer, TensorRange, TensorShape
+from larqlite.integer.onnx.layers._scales import (
+    output_scale,
+    quantize_kernel,
+    requantization,
+)
+
+__all__ = ["QuantizedDense1D"]
+
+
+class QuantizedDense1D(OnnxLayer):
+    """Flatten, Gemm and ReLU in one node, in integers.
+
+    `sum(x * Wi) + B`, as int32 if nothing integer follows, else requantized to int8 as
+    in `QuantizedConv2D`. `Wi` is int8 `(units, inputs)`. Weights are set by
+    `set_weight("kernel", ...)` of that shape, `"bias"` and `"max_value"`.
+
+    Args:
+        flatten: whether to flatten the inputs.
+        activation: whether to apply ReLU.
+        name: of the node.
+
+    >>> from larqlite.integer.onnx.layers import QuantizedDense1D
+    >>> QuantizedDense1D(flatten=True).op_type
+    'QuantizedDense1DFlattenBiasedScaled'
+    """
+
+    def __init__(self, flatten: bool = False, activation: bool = False, name: str = ""):
+        super().__init__("QuantizedDense1D", name=name)
+        self.flatten = flatten
+        self.activation = activation
+        self._is_scaled = True
+        self._is_wide = False
+        self._has_bias = True
+
+    @property
+    def op_type(self) -> str:
+        clipped = "Clipped" if "max_value" in self.weights else ""
+        parts = [
+            "Flatten" if self.flatten else "",
+            "Biased" if self._has_bias else "",
+            f"ReLU{clipped}" if self.activation else "",
+            "Scaled" if self._is_scaled else "",
+            "Wide" if self._is_wide else "",
+        ]
+        return self.base_name + "".join(parts)
+
+    def __build__(self, input_ts: TensorShape, downscale: bool = True) -> TensorShape:
+        if input_ts.dtype != np.int8 or (len(input_ts.shape) != 2 and not self.flatten):
+            raise UnsupportedModelError(
+                f"{self._where}: its input is {input_ts.dtype} of shape "
+                f"{input_ts.shape}, and it takes int8 of (batch, inputs).\n"
+                "  Fix: quantize the layer before it to int8; flatten=True for images."
+            )
+        self._is_scaled = downscale
+        dtype = np.dtype("int8" if downscale else "int32")
+        return TensorShape((input_ts.shape[0], len(self.weights["kernel"])), dtype)
+
+    def __quantize__(
+        self,
+        qinput: OnnxLayer,
+        out_tensor_range: TensorRange,
+        force_fp: bool = False,
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        kernel = self.weights["kernel"]
+        by_input = np.asarray(qinput.output_scale)
+        if by_input.ndim:
+            by_input = np.repeat(by_input, kernel.shape[1] // len(by_input))
+        found = quantize_kernel(kernel, self.weights.get("bias"), by_input, 128)
+        self._is_wide, self._has_bias = found.needs_integers, found.bias is not None
+        weights = {"Wi": found.codes}
+        if found.bias is not None:
+            weights["B"] = found.bias
+        if "max_value" in self.weights:
+            limit = np.rint(self.weights["max_value"] * found.scale)
+            weights["max_value"] = np.minimum(limit, 2**31 - 1).astype(np.int32)
+        if not self._is_scaled:
+            return weights, found.scale
+        wanted = output_scale(out_tensor_range, force_fp)
+        more, reached = requantization(
+            found.scale, wanted, found.bound, self._where, force_fp
+        )
+        return weights | more, reached
+
+    @staticmethod
+    def build_subgraph(op_type: str):
+        body = "\n    rows = Identity (X)"
+        if "Flatten" in op_type:
+            body = "\n    rows = Flatten <axis: int = 1> (X)"
+        if op_type.endswith("Wide"):
+            body += _bodies.signed_to_bytes("rows", "x")
+            body += _bodies.signed_to_bytes("Wi", "w")
+            body += """
+    columns = Transpose <perm: ints = [1, 0]> (w)
+    sums = MatMulInteger (x, columns, x_zero, w_zero)"""
+        else:
+            body += """
+    x = Cast <to: int = 1> (rows)
+    w = Cast <to: int = 1> (Wi)
+    columns = Transpose <perm: ints = [1, 0]> (w)
+    float_sums = MatMul (x, columns)
+    whole_sums = Round (float_sums)
+    sums = Cast <to: int = 6> (whole_sums)"""
+        last = "sums"
+        if "Biased" in op_type:
+            body, last = body + "\n    total = Add (sums, B)", "total"
+        if "ReLU" in op_type:
+            body += _bodies.RELU.replace("(total", f"({last}")
+            last = "positive"
+        if "Clipped" in op_type:
+            body, last = body + "\n    limited = Min (positive, max_value)", "limited"
+        if "Scaled" in op_type:
+            body += _bodies.requantize(last, "Y", is_image=False)
+        else:
+            body += f"\n    Y = Identity ({last})"
+        return _bodies.nodes(body)

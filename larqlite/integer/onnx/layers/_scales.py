@@ -1,0 +1,157 @@
+"""Scales of quantized ONNX models, and the integers that weights become.
+
+A scale is the factor from real values to integers (the reciprocal of ONNX's): a value is
+`integer / scale`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from larqlite.errors import UnsupportedModelError
+from larqlite.integer.onnx.layers._base import TensorRange
+
+__all__ = ["Kernel", "output_scale", "quantize_kernel", "requantization"]
+
+# Stands for the largest magnitude where all values are zero.
+ALL_ZERO = 2.0**-16
+SMALLEST = 2.0**-64
+MOST_SHIFT = 50
+# float32 holds every integer up to here, so no order of summation can round.
+EXACT_FLOAT32 = 2**24
+ACCUMULATOR = 2**31 - 1
+
+
+class Kernel(NamedTuple):
+    """Integers of a layer with weights.
+
+    Attributes:
+        codes: int8, in [-127, 127], the shape of the kernel.
+        bias: int32 `(filters,)`, each an 8-bit number shifted left; None without bias.
+        scale: float64 `(filters,)`, of the accumulators.
+        bound: the largest magnitude that any partial sum or accumulator can reach.
+    """
+
+    codes: np.ndarray
+    bias: np.ndarray | None
+    scale: np.ndarray
+    bound: int
+
+    @property
+    def needs_integers(self) -> bool:
+        """Whether float32 could round a partial sum."""
+        return self.bound > EXACT_FLOAT32
+
+
+def magnitude(seen: TensorRange) -> np.ndarray:
+    """The largest magnitude of a range, never zero."""
+    largest = np.maximum(np.abs(seen.minimum), np.abs(seen.maximum)).astype(np.float64)
+    return np.where(largest == 0, ALL_ZERO, np.maximum(largest, SMALLEST))
+
+
+def output_scale(seen: TensorRange, force_fp: bool) -> np.ndarray:
+    """`127 / max|x|`, or the power of two `2^(7 - ceil(log2(max|x|)))`, at most 2^23."""
+    largest = magnitude(seen)
+    if force_fp:
+        return 2.0 ** np.minimum(7 - np.ceil(np.log2(largest)), 23)
+    return 127 / largest
+
+
+def quantize_kernel(
+    kernel: np.ndarray,
+    bias: np.ndarray | None,
+    input_scale: np.ndarray,
+    input_limit: int,
+    zero_point: np.ndarray | None = None,
+) -> Kernel:
+    """Symmetric 8-bit codes per filter, of a kernel divided by the scale of its inputs.
+
+    Args:
+        kernel: `(filters, ...)`.
+        bias: `(filters,)` or None.
+        input_scale: broadcasts to the kernel.
+        input_limit: the largest magnitude of an input integer.
+        zero_point: of the inputs, broadcasts to the kernel; its sum goes into the bias.
+    """
+    flat = (kernel.astype(np.float64) / input_scale).reshape(len(kernel), -1)
+    largest = np.abs(flat).max(axis=1)
+    scale = 127 / np.where(largest == 0, ALL_ZERO, np.maximum(largest, SMALLEST**2))
+    real_bias = np.zeros(len(kernel)) if bias is None else bias.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        scale = np.minimum(scale, 2.0**30 / np.abs(real_bias))
+    for _ in range(3):
+        codes = np.rint(flat * scale[:, None]).astype(np.int64)
+        integers = _eight_bit_mantissa(np.rint(real_bias * scale).astype(np.int64))
+        if zero_point is not None:
+            zeros = np.broadcast_to(zero_point, kernel.shape).reshape(flat.shape)
+            integers = integers - (codes * zeros.astype(np.int64)).sum(axis=1)
+        bounds = np.abs(codes).sum(axis=1) * input_limit + np.abs(integers)
+        if bounds.max() <= ACCUMULATOR:
+            break
+        scale = np.where(
+            bounds > ACCUMULATOR, scale * 0.95 * ACCUMULATOR / bounds, scale
+        )
+    has_bias = bias is not None or zero_point is not None
+    return Kernel(
+        codes.astype(np.int8).reshape(kernel.shape),
+        integers.astype(np.int32) if has_bias else None,
+        scale,
+        int(bounds.max()),
+    )
+
+
+def _eight_bit_mantissa(integers: np.ndarray) -> np.ndarray:
+    """The nearest `m * 2^shift` with |m| <= 127, for each integer."""
+    shift = np.zeros_like(integers)
+    while True:
+        mantissa = np.rint(integers / 2.0**shift).astype(np.int64)
+        too_large = np.abs(mantissa) > 127
+        if not too_large.any():
+            return mantissa << shift
+        shift += too_large
+
+
+def requantization(
+    accumulator_scale: np.ndarray,
+    wanted_scale: np.ndarray,
+    bound: int,
+    where: str,
+    force_fp: bool = False,
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """`M` and `S_out` of `floor(accumulator * M / 2^S_out + 1/2)`.
+
+    Args:
+        accumulator_scale: `(channels,)`.
+        wanted_scale: of the output, scalar or `(channels,)`.
+        bound: the largest accumulator.
+        where: the layer, for messages.
+        force_fp: whether the scale is a power of two and stays one.
+
+    Returns:
+        The two uint8 arrays by name, and the scale of the output: as wanted, or smaller
+        if the accumulators are coarser than 1/255 of its steps.
+
+    Raises:
+        UnsupportedModelError: accumulators that leave no room for the product.
+    """
+    if bound * 255 > 2**52:
+        raise UnsupportedModelError(
+            f"{where}: accumulators up to {bound:,} leave no room for an exact product "
+            "with an 8-bit scale in 53 bits.\n"
+            "  Fix: pool over a smaller area before this layer."
+        )
+    most = accumulator_scale * (128 if force_fp else 255)
+    if force_fp:
+        most = 2.0 ** np.floor(np.log2(most))
+    if wanted_scale.ndim == 0:
+        most = most.min()
+    wanted_scale = np.minimum(wanted_scale, most)
+    ratio = wanted_scale / accumulator_scale
+    shift = 7 - np.floor(np.log2(ratio)).astype(np.int64)
+    shift = np.where(np.rint(ratio * 2.0**shift) > 255, shift - 1, shift)
+    shift = np.clip(shift, 0, MOST_SHIFT)
+    multiplier = np.clip(np.rint(ratio * 2.0**shift), 0, 255)
+    weights = {"M": multiplier.astype(np.uint8), "S_out": shift.astype(np.uint8)}
+    return weights, wanted_scale

@@ -1,0 +1,203 @@
+"""From sequences of float operations to integer layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from larqlite.integer.onnx.layers import (
+    OnnxLayer,
+    QuantizedAdd,
+    QuantizedConv2D,
+    QuantizedDense1D,
+    QuantizedDepthwise2D,
+)
+from larqlite.integer.onnx.layers._geometry import same_pads, window_sizes
+from larqlite.integer.onnx.quantization._errors import Mismatch
+from larqlite.integer.onnx.quantization._graph import Graph, attributes_of
+
+__all__ = ["add", "convolution", "dense", "depthwise", "normalization"]
+
+
+def convolution(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
+    """`QuantizedConv2D` of Conv, ReLU and pooling."""
+    kinds = [graph.names_of(node) for node in nodes]
+    pool = {}
+    if "MaxPool" in kinds[-1]:
+        pool = _max_pool(nodes[-1], _sizes(graph, nodes[-1].input[0]))
+    elif "GlobalAveragePool" in kinds[-1]:
+        pool = {"pool_type": "gap"}
+    conv = nodes[0]
+    layer = QuantizedConv2D(
+        strides=attributes_of(conv).get("strides", [1, 1]),
+        activation=any("Relu" in kind for kind in kinds),
+        **pool,
+    )
+    _set_convolution(layer, conv, graph)
+    if "ReduceMean" in kinds[-1]:
+        layer.set_geometry(keepdims=attributes_of(nodes[-1]).get("keepdims", 1))
+    _set_bound(layer, nodes, graph)
+    return layer
+
+
+def depthwise(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
+    """`QuantizedDepthwise2D` of a Conv of single channels and ReLU."""
+    strides = attributes_of(nodes[0]).get("strides", [1, 1])
+    layer = QuantizedDepthwise2D(strides=strides, activation=len(nodes) > 1)
+    _set_convolution(layer, nodes[0], graph)
+    _set_bound(layer, nodes, graph)
+    return layer
+
+
+def normalization(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
+    """`QuantizedDepthwise2D` of a BatchNormalization that no Conv could take in."""
+    node = nodes[0]
+    if graph.rank(node.input[0]) != 4:
+        raise Mismatch("it normalizes something else than images")
+    found = [_weights(graph, tensor, "its statistics") for tensor in node.input[1:5]]
+    gamma, beta, mean, variance = (values.astype(np.float64) for values in found)
+    factor = gamma / np.sqrt(variance + attributes_of(node).get("epsilon", 1e-5))
+    layer = QuantizedDepthwise2D(activation=len(nodes) > 1)
+    layer.set_geometry(group=len(factor))
+    layer.set_weight("kernel", factor.reshape(-1, 1, 1, 1))
+    layer.set_weight("bias", beta - mean * factor)
+    _set_bound(layer, nodes, graph)
+    return layer
+
+
+def dense(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
+    """`QuantizedDense1D` of Transpose, Flatten, Gemm and ReLU, or some of them."""
+    kinds = [graph.names_of(node) for node in nodes]
+    at = next(i for i, kind in enumerate(kinds) if "Gemm" in kind)
+    node = nodes[at]
+    attributes = attributes_of(node) if node.op_type == "Gemm" else {}
+    kernel = _weights(graph, node.input[1], "its kernel").astype(np.float64)
+    if attributes.get("transA", 0):
+        raise Mismatch("transA=1 takes the batch for an axis of inputs")
+    if kernel.ndim != 2 or graph.rank(node.input[0]) != 2:
+        raise Mismatch("it is no product of rows with one matrix")
+    if not attributes.get("transB", 0):
+        kernel = kernel.T
+    kernel = kernel * attributes.get("alpha", 1.0)
+    if at and "Transpose" in kinds[0]:
+        kernel = _channels_first(kernel, nodes[0], graph)
+    layer = QuantizedDense1D(flatten=at > 0, activation=at < len(nodes) - 1)
+    layer.set_weight("kernel", kernel)
+    if len(node.input) > 2 and node.input[2]:
+        bias = _weights(graph, node.input[2], "its bias").astype(np.float64)
+        if bias.size not in (1, len(kernel)) or bias.shape[:-1] not in ((), (1,)):
+            raise Mismatch(f"its bias has the shape {bias.shape}")
+        bias = np.broadcast_to(bias.reshape(-1), (len(kernel),))
+        layer.set_weight("bias", bias * attributes.get("beta", 1.0))
+    if at and attributes_of(nodes[at - 1]).get("axis", 1) not in (1, None):
+        is_flatten = nodes[at - 1].op_type == "Flatten"
+        if is_flatten:
+            raise Mismatch("Flatten with an axis other than 1 joins samples")
+    _set_bound(layer, nodes[at:], graph)
+    return layer
+
+
+def add(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
+    """`QuantizedAdd` of two tensors."""
+    first, second = (graph.shape(tensor) for tensor in nodes[0].input)
+    if any(graph.is_constant(tensor) for tensor in nodes[0].input):
+        raise Mismatch("one of what it adds is a constant")
+    if first is None or second is None or first[1:] != second[1:]:
+        raise Mismatch(f"it adds tensors of unlike shapes, {first} and {second}")
+    return QuantizedAdd()
+
+
+def _set_convolution(layer: OnnxLayer, conv: onnx.NodeProto, graph: Graph) -> None:
+    attributes = attributes_of(conv)
+    kernel = _weights(graph, conv.input[1], "its kernel")
+    if kernel.ndim != 4:
+        raise Mismatch(f"it is a convolution of {kernel.ndim - 2} dimensions")
+    strides = attributes.get("strides", [1, 1])
+    dilations = attributes.get("dilations", [1, 1])
+    pads = attributes.get("pads", [0] * 4)
+    auto_pad = attributes.get("auto_pad", b"NOTSET")
+    if auto_pad == b"VALID":
+        pads = [0] * 4
+    elif auto_pad != b"NOTSET":
+        sizes = _sizes(graph, conv.input[0])
+        is_upper = auto_pad == b"SAME_UPPER"
+        pads = same_pads(sizes, kernel.shape[2:], strides, dilations, is_upper)
+    layer.set_geometry(pads=pads, dilations=dilations, group=attributes.get("group", 1))
+    layer.set_weight("kernel", kernel)
+    if len(conv.input) > 2 and conv.input[2]:
+        layer.set_weight("bias", _weights(graph, conv.input[2], "its bias"))
+
+
+def _max_pool(node: onnx.NodeProto, sizes: tuple[int, ...]) -> dict:
+    attributes = attributes_of(node)
+    window = attributes["kernel_shape"]
+    strides = attributes.get("strides", [1] * len(window))
+    pads = list(attributes.get("pads", [0] * 2 * len(window)))
+    auto_pad = attributes.get("auto_pad", b"NOTSET")
+    if len(window) != 2 or set(attributes.get("dilations", [1])) != {1}:
+        raise Mismatch("its window is dilated or has not two dimensions")
+    if any(node.output[1:]):
+        raise Mismatch("it gives out the places of the largest values")
+    if auto_pad in (b"SAME_UPPER", b"SAME_LOWER"):
+        pads = same_pads(sizes, window, strides, [1, 1], auto_pad == b"SAME_UPPER")
+    elif auto_pad == b"VALID":
+        pads = [0] * 4
+    if attributes.get("ceil_mode", 0):
+        pads = _ceiled(sizes, window, strides, pads)
+    return {
+        "pool_type": "max",
+        "pool_size": window,
+        "pool_strides": strides,
+        "pool_pads": pads,
+    }
+
+
+def _ceiled(sizes, window, strides, pads: list[int]) -> list[int]:
+    """Pads with which windows that hang over the end count, if they start before it."""
+    whole = window_sizes(sizes, window, strides, pads)
+    for axis, size in enumerate(sizes):
+        start = whole[axis] * strides[axis]
+        rest = size + pads[axis] + pads[axis + 2] - window[axis]
+        if rest % strides[axis] and start < size + pads[axis]:
+            pads[axis + 2] += start - rest
+    return pads
+
+
+def _sizes(graph: Graph, tensor: str) -> tuple[int, ...]:
+    """Height and width of an image."""
+    shape = graph.shape(tensor)
+    if shape is None or len(shape) != 4 or None in shape[2:]:
+        raise Mismatch(f"the size of the image it takes is open, {shape}")
+    return shape[2:]
+
+
+def _weights(graph: Graph, tensor: str, what: str) -> np.ndarray:
+    values = graph.constant(tensor)
+    if values is None:
+        raise Mismatch(f"{what} depends on the input")
+    if not np.all(np.isfinite(values)):
+        raise Mismatch(f"{what} is not finite")
+    return values
+
+
+def _set_bound(layer: OnnxLayer, nodes: list[onnx.NodeProto], graph: Graph) -> None:
+    """Keeps the upper bound of a Clip that is the layer's ReLU."""
+    clip = next((node for node in nodes if node.op_type == "Clip"), None)
+    if clip is None or len(clip.input) < 3 or not clip.input[2]:
+        return
+    bound = _weights(graph, clip.input[2], "its upper bound")
+    if float(bound.reshape(-1)[0]) < np.finfo(np.float32).max:
+        layer.set_weight("max_value", np.float64(bound.reshape(-1)[0]))
+
+
+def _channels_first(
+    kernel: np.ndarray, transpose: onnx.NodeProto, graph: Graph
+) -> np.ndarray:
+    """The kernel of inputs that are no longer transposed before they are flattened."""
+    shape = graph.shape(transpose.input[0])
+    order = attributes_of(transpose).get("perm")
+    if shape is None or order is None or order[0] != 0 or None in shape[1:]:
+        raise Mismatch("the axes that are transposed are not known")
+    moved = kernel.reshape(len(kernel), *(shape[axis] for axis in order[1:]))
+    back = np.argsort(order)
+    return moved.transpose(back).reshape(len(kernel), -1)

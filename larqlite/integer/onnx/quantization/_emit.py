@@ -1,0 +1,115 @@
+"""The quantized ONNX model of a plan and its layers."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import helper, numpy_helper
+
+from larqlite._version import __version__
+from larqlite.deploy import _functions, _model
+from larqlite.errors import UnsupportedModelError
+from larqlite.integer.onnx.layers import Dequantizer, OnnxLayer
+from larqlite.integer.onnx.quantization._graph import Graph, _taken
+from larqlite.integer.onnx.quantization._patterns import Plan
+from larqlite.integer.onnx.quantization._prepare import WHERE
+
+__all__ = ["emitted"]
+
+
+class _Emitter:
+    """Collects nodes, weights and one function for each type of operation."""
+
+    def __init__(self, opset: int):
+        self.opset = opset
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+        self.functions: dict[str, onnx.FunctionProto] = {}
+        self.imports: dict[str, int] = {}
+
+    def add(self, layer: OnnxLayer, inputs: list[str], output: str) -> None:
+        function = layer.make_function(self.opset)
+        known = self.functions.setdefault(layer.op_type, function)
+        if known != function:
+            raise UnsupportedModelError(
+                f'{WHERE}: two unlike layers have the op_type "{layer.op_type}".\n'
+                "  Fix: give one of them another base_name, or a suffix in op_type for "
+                "what differs."
+            )
+        for item in layer.opset_imports:
+            self.imports.setdefault(item.domain, item.version)
+        self.nodes.append(layer.make_node(inputs, [output], known))
+        for name, values in layer.quantized_weights.items():
+            stored = layer.weight_name(name)
+            self.weights.append(numpy_helper.from_array(values, stored))
+
+
+def emitted(graph: Graph, plan: Plan, layers: dict[str, OnnxLayer]) -> onnx.ModelProto:
+    """The model: moved input, quantizer, integer layers, dequantizers, the float rest.
+
+    Raises:
+        UnsupportedModelError: layers of one's own that make no valid model.
+    """
+    imports = {item.domain: item.version for item in graph.model.opset_import}
+    out = _Emitter(imports[""])
+    out.nodes.extend(graph.nodes[i] for i in plan.moves)
+    integers = {tensor: f"{layer.name}_integers" for tensor, layer in layers.items()}
+    out.add(layers[plan.start], [plan.start], integers[plan.start])
+    done = set(plan.moves)
+    for block in plan.blocks:
+        inputs = [integers[tensor] for tensor in block.inputs]
+        out.add(block.layer, inputs, integers[block.output])
+        done.update(block.nodes)
+    rest = [node for i, node in enumerate(graph.nodes) if i not in done]
+    needed = {tensor for node in rest for tensor in _taken(node)} | graph.outputs
+    for tensor in needed.intersection(block.output for block in plan.blocks):
+        layer = Dequantizer(name=f"{layers[tensor].name}_dequantizer")
+        layer.build(layers[tensor].output)
+        layer.quantize(layers[tensor], out_tensor_range=None)
+        out.add(layer, [integers[tensor]], tensor)
+    kept = [i for i in graph.model.graph.initializer if i.name in needed]
+    return _checked(graph, out, rest, kept)
+
+
+def _checked(
+    graph: Graph,
+    out: _Emitter,
+    rest: list[onnx.NodeProto],
+    kept: list[onnx.TensorProto],
+) -> onnx.ModelProto:
+    nodes = out.nodes + rest
+    imports = {item.domain: item.version for item in graph.model.opset_import}
+    imports |= {k: v for k, v in out.imports.items() if k not in imports}
+    imports[_functions.DOMAIN] = _functions.VERSION
+    used = {n.op_type for f in out.functions.values() for n in f.node} & set(
+        _functions.names()
+    )
+    ids = [helper.make_opsetid(*item) for item in sorted(imports.items())]
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            graph.model.graph.name,
+            [graph.input],
+            list(graph.model.graph.output),
+            kept + out.weights,
+        ),
+        opset_imports=ids,
+        functions=[*_functions.used_by(used), *out.functions.values()],
+        ir_version=max(
+            _model.IR_VERSION,
+            helper.find_min_ir_version_for(ids, ignore_unknown=True),
+        ),
+        producer_name="larqlite",
+        producer_version=__version__,
+    )
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+    ) as error:
+        raise UnsupportedModelError(
+            f"{WHERE}: the quantized model is no valid ONNX: {error}\n"
+            "  Fix: see that build_subgraph of each layer of your own returns valid "
+            "nodes, and __build__ the right sizes."
+        ) from error
+    return model

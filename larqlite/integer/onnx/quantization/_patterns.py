@@ -1,0 +1,169 @@
+"""Which sequences of operations are quantized, and where they are in a graph."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import onnx
+
+from larqlite.integer.onnx.layers import OnnxLayer
+from larqlite.integer.onnx.quantization import _blocks
+from larqlite.integer.onnx.quantization._errors import Mismatch, PatternError
+from larqlite.integer.onnx.quantization._graph import Graph
+from larqlite.integer.onnx.quantization._scope import custom_patterns
+
+__all__ = ["PATTERNS", "Block", "Plan", "blocks_of"]
+
+# The first that fits is taken.
+PATTERNS: tuple[tuple[tuple[str, ...], Callable], ...] = (
+    (("Conv", "Relu", "GlobalAveragePool"), _blocks.convolution),
+    (("Conv", "Relu", "MaxPool"), _blocks.convolution),
+    (("Conv", "GlobalAveragePool"), _blocks.convolution),
+    (("Conv", "Relu"), _blocks.convolution),
+    (("Conv", "MaxPool"), _blocks.convolution),
+    (("Conv",), _blocks.convolution),
+    (("DepthwiseConv", "Relu"), _blocks.depthwise),
+    (("DepthwiseConv",), _blocks.depthwise),
+    (("Transpose", "Flatten", "Gemm", "Relu"), _blocks.dense),
+    (("Transpose", "Flatten", "Gemm"), _blocks.dense),
+    (("Flatten", "Gemm", "Relu"), _blocks.dense),
+    (("Flatten", "Gemm"), _blocks.dense),
+    (("Gemm", "Relu"), _blocks.dense),
+    (("Gemm",), _blocks.dense),
+    (("Add",), _blocks.add),
+    (("BatchNormalization", "Relu"), _blocks.normalization),
+    (("BatchNormalization",), _blocks.normalization),
+)
+
+
+@dataclasses.dataclass
+class Block:
+    """Operations that become one integer layer.
+
+    Attributes:
+        nodes: their numbers in the graph.
+        inputs: the tensors that they take, without constants.
+        output: the tensor that they give out.
+        layer: what they become.
+    """
+
+    nodes: list[int]
+    inputs: list[str]
+    output: str
+    layer: OnnxLayer
+
+
+@dataclasses.dataclass
+class Plan:
+    """What is quantized of a graph.
+
+    Attributes:
+        moves: numbers of the operations before the quantization of the input, which
+            only change the order of its axes.
+        start: the tensor that is quantized first.
+        blocks: in the order in which they run.
+        stop: the number of the first operation that stays float, or None.
+        reason: why it does.
+    """
+
+    moves: list[int]
+    start: str
+    blocks: list[Block]
+    stop: int | None
+    reason: str
+
+
+def blocks_of(graph: Graph) -> Plan:
+    """The blocks of a graph, up to the first operation that fits no pattern."""
+    moves, start = _moves(graph)
+    known, done, blocks = {start}, set(moves), []
+    for index, node in enumerate(graph.nodes):
+        if index in done or node.op_type == "Constant":
+            continue
+        block, reason = _block_at(graph, index, known)
+        if block is None:
+            return Plan(moves, start, blocks, index, reason)
+        done.update(block.nodes)
+        known.add(block.output)
+        blocks.append(block)
+    return Plan(moves, start, blocks, None, "")
+
+
+def _moves(graph: Graph) -> tuple[list[int], str]:
+    """Transposes that are all that takes the input."""
+    found, tensor = [], graph.input.name
+    while True:
+        takers = graph.consumers(tensor)
+        if len(takers) != 1 or graph.nodes[takers[0]].op_type != "Transpose":
+            return found, tensor
+        output = graph.nodes[takers[0]].output[0]
+        after = [graph.nodes[i] for i in graph.consumers(output)]
+        if any("Flatten" in graph.names_of(node) for node in after):
+            return found, tensor
+        found.append(takers[0])
+        tensor = output
+
+
+def _block_at(graph: Graph, start: int, known: set[str]) -> tuple[Block | None, str]:
+    reasons = []
+    for names, function in custom_patterns():
+        block = _matched(graph, start, names, known)
+        if block is not None:
+            nodes = [graph.nodes[i] for i in block.nodes]
+            block.layer = _custom_layer(names, function, nodes, graph.model.graph)
+            return block, ""
+    for names, function in PATTERNS:
+        block = _matched(graph, start, names, known)
+        if block is None:
+            continue
+        try:
+            block.layer = function([graph.nodes[i] for i in block.nodes], graph)
+        except Mismatch as mismatch:
+            reasons.append(str(mismatch))
+        else:
+            return block, ""
+    return None, reasons[0] if reasons else "no pattern has it there"
+
+
+def _matched(
+    graph: Graph, start: int, names: Sequence[str], known: set[str]
+) -> Block | None:
+    """The block of operations of these names from a node on, if there is one."""
+    if names[0] not in graph.names_of(graph.nodes[start]):
+        return None
+    found = [start]
+    for name in names[1:]:
+        given = [tensor for i in found for tensor in graph.nodes[i].output]
+        takers = {i for tensor in given for i in graph.consumers(tensor)} - set(found)
+        fitting = [i for i in takers if name in graph.names_of(graph.nodes[i])]
+        if not fitting:
+            return None
+        found.append(min(fitting))
+    inner = {tensor for i in found[:-1] for tensor in graph.nodes[i].output}
+    used_outside = any(set(graph.consumers(tensor)) - set(found) for tensor in inner)
+    if used_outside or inner & graph.outputs:
+        return None
+    taken = dict.fromkeys(t for i in found for t in graph.nodes[i].input if t)
+    inputs = [t for t in taken if t not in inner and not graph.is_constant(t)]
+    if names == ("Add",):
+        inputs = list(graph.nodes[start].input)
+    if not inputs or not set(inputs) <= known:
+        return None
+    return Block(found, inputs, graph.nodes[found[-1]].output[0], OnnxLayer("Block"))
+
+
+def _custom_layer(
+    names: Sequence[str],
+    function: Callable,
+    nodes: list[onnx.NodeProto],
+    graph: onnx.GraphProto,
+) -> OnnxLayer:
+    layer = function(nodes, graph)
+    if not isinstance(layer, OnnxLayer):
+        raise PatternError(
+            f"custom_pattern_scope: the function of the pattern {tuple(names)} returned "
+            f"{type(layer).__name__} for the nodes {[node.name for node in nodes]}.\n"
+            "  Fix: return an object of a subclass of OnnxLayer."
+        )
+    return layer

@@ -1,0 +1,201 @@
+"""A float ONNX model made ready for quantization: checked, converted, simplified."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper, version_converter
+
+from larqlite.deploy import _functions
+from larqlite.errors import UnsupportedModelError
+from larqlite.integer.onnx.quantization._graph import Graph, attributes_of
+
+__all__ = ["WHERE", "prepared", "session"]
+
+WHERE = "larqlite.integer.models.quantize"
+_VALID = (b"NOTSET", b"VALID")
+
+
+def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A simplified copy of a model, at least of the opset that functions are written in.
+
+    Raises:
+        UnsupportedModelError: a model that is damaged, quantized already, of several
+            inputs or outputs, or of an input that is not float32.
+    """
+    _require_valid(model)
+    _require_float(model)
+    _require_one_input_and_output(model)
+    model = _optimised(_converted(model))
+    constants = {initializer.name for initializer in model.graph.initializer}
+    for values in (model.graph.input, model.graph.output):
+        kept = [value for value in values if value.name not in constants]
+        del values[:]
+        values.extend(kept)
+    _fold_pads(model)
+    return model
+
+
+def session(model: onnx.ModelProto, **options) -> onnxruntime.InferenceSession:
+    """A session of the stock ONNX Runtime on the processor.
+
+    Raises:
+        UnsupportedModelError: it cannot run the model.
+    """
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 4
+    for key, value in options.items():
+        setattr(settings, key, value)
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), settings, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's errors share no base but Exception.
+        raise UnsupportedModelError(
+            f"{WHERE}: ONNX Runtime cannot run the model: {error}\n"
+            "  Fix: export the float model anew, and see that "
+            "onnxruntime.InferenceSession loads it."
+        ) from error
+
+
+def _require_valid(model: onnx.ModelProto) -> None:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        for initializer in model.graph.initializer:
+            numpy_helper.to_array(initializer)
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        ValueError,
+        TypeError,
+        UnicodeError,
+    ) as error:
+        raise UnsupportedModelError(
+            f"{WHERE}: the model is no valid ONNX: {error}\n"
+            "  Fix: export the float model anew, and load it with onnx.load, weights "
+            "beside the file included."
+        ) from error
+    damaged = [
+        initializer.name
+        for initializer in model.graph.initializer
+        if initializer.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE)
+        and np.isnan(numpy_helper.to_array(initializer)).any()
+    ]
+    if damaged:
+        raise UnsupportedModelError(
+            f"{WHERE}: the weights {damaged} hold NaN.\n"
+            "  Fix: give a model whose training has not diverged."
+        )
+
+
+def _require_float(model: onnx.ModelProto) -> None:
+    quantized = [n.name for n in model.graph.node if n.domain == _functions.DOMAIN]
+    if quantized:
+        raise UnsupportedModelError(
+            f"{WHERE}: the model holds operations of {_functions.DOMAIN} already: "
+            f"{quantized[:3]}.\n  Fix: quantize the float model it came from, once."
+        )
+
+
+def _require_one_input_and_output(model: onnx.ModelProto) -> None:
+    constants = {initializer.name for initializer in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in constants]
+    outputs = list(model.graph.output)
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise UnsupportedModelError(
+            f"{WHERE}: the model has the inputs {[value.name for value in inputs]} and "
+            f"the outputs {[value.name for value in outputs]}, and an ONNX model is "
+            "quantized with one of each.\n"
+            "  Fix: take it apart, e.g. with onnx.utils.extract_model."
+        )
+    kind = inputs[0].type.tensor_type
+    if kind.elem_type != TensorProto.FLOAT or not kind.HasField("shape"):
+        name = TensorProto.DataType.Name(kind.elem_type)
+        raise UnsupportedModelError(
+            f'{WHERE}: the input "{inputs[0].name}" is {name}, '
+            f"{'of known' if kind.HasField('shape') else 'of an unknown'} number of axes, "
+            "and has to be FLOAT with a shape.\n"
+            "  Fix: export the model with a float32 input, without operations that make "
+            "it one."
+        )
+
+
+def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
+    versions = {item.domain or "ai.onnx": item.version for item in model.opset_import}
+    if versions.get("ai.onnx", 0) >= _functions.OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, _functions.OPSET)
+    except Exception as error:  # the converter raises RuntimeError and its own.
+        raise UnsupportedModelError(
+            f"{WHERE}: the model cannot be converted from opset "
+            f"{versions.get('ai.onnx')} to {_functions.OPSET}: {error}\n"
+            f"  Fix: export it with opset {_functions.OPSET} or a later one."
+        ) from error
+
+
+def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """After ONNX Runtime's basic optimisation, which folds batch normalizations."""
+    level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "optimised.onnx"
+        session(
+            model, graph_optimization_level=level, optimized_model_filepath=str(path)
+        )
+        simplified = onnx.load(path)
+    used = {node.domain for node in simplified.graph.node} | {""}
+    kept = [item for item in simplified.opset_import if item.domain in used]
+    del simplified.opset_import[:]
+    simplified.opset_import.extend(kept)
+    simplified.graph.name = model.graph.name
+    return simplified
+
+
+def _fold_pads(model: onnx.ModelProto) -> None:
+    """Zeros around images become pads of the convolution that takes them."""
+    graph = Graph(model)
+    for node in graph.nodes:
+        takers = graph.consumers(node.output[0]) if node.output else []
+        pads = _image_pads(graph, node) if node.op_type == "Pad" else None
+        if pads is None or len(takers) != 1 or node.output[0] in graph.outputs:
+            continue
+        conv = graph.nodes[takers[0]]
+        attributes = attributes_of(conv)
+        if (
+            conv.op_type != "Conv"
+            or conv.input[0] != node.output[0]
+            or attributes.get("auto_pad", b"NOTSET") not in _VALID
+        ):
+            continue
+        own = attributes.get("pads", [0] * 4)
+        if attributes.get("auto_pad") == b"VALID":
+            own = [0] * 4
+        kept = [a for a in conv.attribute if a.name not in ("pads", "auto_pad")]
+        total = [a + b for a, b in zip(own, pads, strict=True)]
+        del conv.attribute[:]
+        conv.attribute.extend([*kept, helper.make_attribute("pads", total)])
+        conv.input[0] = node.input[0]
+        model.graph.node.remove(node)
+
+
+def _image_pads(graph: Graph, node: onnx.NodeProto) -> list[int] | None:
+    """(top, left, bottom, right) of a `Pad` with zeros; None if it is another one."""
+    inputs = [*node.input, "", "", ""][:4]
+    pads = graph.constant(inputs[1])
+    value = graph.constant(inputs[2]) if inputs[2] else np.zeros(1)
+    axes = graph.constant(inputs[3]) if inputs[3] else np.arange(4)
+    if graph.rank(node.input[0]) != 4 or pads is None or value is None or axes is None:
+        return None
+    if attributes_of(node).get("mode", b"constant") != b"constant":
+        return None
+    by_axis = np.zeros((2, 4), np.int64)
+    by_axis[:, [int(axis) % 4 for axis in axes]] = pads.reshape(2, -1)
+    is_zero = math.prod(value.shape) == 0 or float(value.reshape(-1)[0]) == 0
+    if not is_zero or by_axis.min() < 0 or by_axis[:, :2].any():
+        return None
+    return by_axis[:, 2:].reshape(-1).tolist()

@@ -1,0 +1,231 @@
+"""Quantization of float ONNX models to integers."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from larqlite.errors import ArgumentError, UnsupportedLayerError, UnsupportedModelError
+from larqlite.integer.onnx.layers import InputQuantizer, QuantizedAdd, QuantizedConv2D
+from larqlite.integer.onnx.layers._base import OnnxLayer, TensorShape
+from larqlite.integer.onnx.quantization._calibrate import ranges_of
+from larqlite.integer.onnx.quantization._emit import emitted
+from larqlite.integer.onnx.quantization._graph import Graph
+from larqlite.integer.onnx.quantization._patterns import Block, Plan, blocks_of
+from larqlite.integer.onnx.quantization._prepare import WHERE, prepared
+from larqlite.integer.onnx.quantization._samples import batches_of
+
+__all__ = ["quantize_onnx"]
+
+
+def quantize_onnx(
+    model: onnx.ModelProto,
+    *,
+    activation_bits: int = 8,
+    weight_bits: int = 8,
+    output_bits: int = 8,
+    input_weight_bits: int = 8,
+    buffer_bits: int = 32,
+    per_tensor_activations: bool = False,
+    q_config: dict | None = None,
+    samples: Any = None,
+    num_samples: int = 1024,
+    batch_size: int | None = None,
+    epochs: int = 1,
+) -> onnx.ModelProto:
+    """A float ONNX model as one that computes in integers, for a stock ONNX Runtime.
+
+    Operations are quantized from the input on, up to the first that no pattern knows;
+    from there on the model stays float, and a warning says so.
+
+    Args:
+        model: with one float32 input and one output.
+        activation_bits, weight_bits, output_bits, input_weight_bits: 8.
+        buffer_bits: 32.
+        per_tensor_activations: one scale for all channels of a tensor.
+        q_config: None; there are no settings by layer for ONNX models.
+        samples: for calibration: an array, or an iterable of batches. None for random
+            ones, which make for poor ranges.
+        num_samples: how many of them count.
+        batch_size: of arrays.
+        epochs: 1.
+
+    Returns:
+        The integer model; `model` is left as it is.
+
+    Raises:
+        ArgumentError: other bits, a `q_config`, epochs, or samples that do not fit.
+        UnsupportedModelError: a model that is damaged or quantized already, or has
+            several inputs or outputs, or another input than float32.
+        UnsupportedLayerError: nothing in it could be quantized.
+
+    >>> import onnx
+    >>> from larqlite.integer.onnx import quantize_onnx
+    >>> text = '''<ir_version: 9, opset_import: ["": 18]>
+    ...     one (float[N, 4] x) => (float[N, 2] y) { y = Gemm (x, w, b) }'''
+    >>> model = onnx.parser.parse_model(text)
+    >>> weights = {"w": np.ones((4, 2), "float32"), "b": np.ones(2, "float32")}
+    >>> model.graph.initializer.extend(
+    ...     onnx.numpy_helper.from_array(w, name) for name, w in weights.items())
+    >>> quantized = quantize_onnx(model, samples=np.eye(4, dtype="float32"))
+    >>> [node.op_type for node in quantized.graph.node]
+    ['InputQuantizer', 'QuantizedDense1DBiased', 'Dequantizer']
+    """
+    bits = {
+        "activation_bits": (activation_bits, 8),
+        "weight_bits": (weight_bits, 8),
+        "output_bits": (output_bits, 8),
+        "input_weight_bits": (input_weight_bits, 8),
+        "buffer_bits": (buffer_bits, 32),
+        "epochs": (epochs, 1),
+        "q_config": (q_config or None, None),
+    }
+    for name, (value, only) in bits.items():
+        if value != only:
+            raise ArgumentError(
+                f"{WHERE}: {name}={value!r}, and ONNX models are quantized with "
+                f"{name}={only!r} only.\n  Fix: leave it out, or quantize a Keras model."
+            )
+    if not isinstance(model, onnx.ModelProto):
+        raise ArgumentError(
+            f"{WHERE}: the model is a {type(model).__name__}, not an onnx.ModelProto.\n"
+            '  Fix: onnx.load("model.onnx").'
+        )
+    graph = Graph(prepared(model))
+    plan = blocks_of(graph)
+    _require_blocks(graph, plan)
+    layers = _built(graph, plan)
+    shape = graph.shape(graph.input.name)
+    batches = batches_of(samples, shape, num_samples, batch_size)
+    if samples is None:
+        warnings.warn(
+            f"{WHERE}: calibrated on random samples, so the ranges are not those of real "
+            "inputs. Fix: samples=some real ones.",
+            UserWarning,
+            stacklevel=2,
+        )
+    tensors = [plan.start, *(block.output for block in plan.blocks)]
+    ranges = ranges_of(graph, tensors, batches, per_tensor_activations)
+    summed = {t for block in plan.blocks if _adds(block) for t in block.inputs}
+    layers[plan.start].quantize(
+        out_tensor_range=ranges[plan.start], force_fp=plan.start in summed
+    )
+    for block in plan.blocks:
+        block.layer.quantize(
+            *(layers[tensor] for tensor in block.inputs),
+            out_tensor_range=ranges[block.output],
+            force_fp=block.output in summed,
+        )
+    quantized = emitted(graph, plan, layers)
+    _warn_of_the_rest(graph, plan)
+    return quantized
+
+
+def _adds(block: Block) -> bool:
+    return isinstance(block.layer, QuantizedAdd)
+
+
+def _require_blocks(graph: Graph, plan: Plan) -> None:
+    if not plan.blocks:
+        what = "it has no operations" if plan.stop is None else _stopped(graph, plan)
+        raise UnsupportedLayerError(
+            f"{WHERE}: nothing of the model can be quantized: {what}.\n"
+            "  Fix: give the operations it starts with a pattern, in a "
+            "larqlite.integer.onnx.quantization.custom_pattern_scope."
+        )
+
+
+def _stopped(graph: Graph, plan: Plan) -> str:
+    node = graph.nodes[plan.stop]
+    return f'the operation {node.op_type} "{node.name}" is not, since {plan.reason}'
+
+
+def _warn_of_the_rest(graph: Graph, plan: Plan) -> None:
+    if plan.stop is None:
+        return
+    done = {i for block in plan.blocks for i in block.nodes} | set(plan.moves)
+    rest = [
+        f'{node.op_type} "{node.name}"'
+        for index, node in enumerate(graph.nodes)
+        if index not in done and node.op_type != "Constant"
+    ]
+    more = f" and {len(rest) - 5} more" if len(rest) > 5 else ""
+    warnings.warn(
+        f"{WHERE}: {len(done) - len(plan.moves)} operations are quantized, up to "
+        f'"{plan.blocks[-1].output}"; {_stopped(graph, plan)}. These stay float: '
+        f"{', '.join(rest[:5])}{more}.",
+        UserWarning,
+        stacklevel=3,
+    )
+
+
+def _built(graph: Graph, plan: Plan) -> dict[str, OnnxLayer]:
+    """The layers by the tensor that they give out, with types and sizes."""
+    taken: dict[str, list[Block]] = {}
+    for block in plan.blocks:
+        for tensor in block.inputs:
+            taken.setdefault(tensor, []).append(block)
+    is_image = all(_takes_images(block, graph) for block in taken[plan.start])
+    names = _Names(graph)
+    shape = graph.shape(plan.start)
+    entry = helper.make_tensor_value_info(plan.start, onnx.TensorProto.FLOAT, shape)
+    first = InputQuantizer(
+        entry, input_signed=not is_image, name=names.new("input_quantizer")
+    )
+    layers: dict[str, OnnxLayer] = {plan.start: first}
+    for block in plan.blocks:
+        layer = block.layer
+        if is_image and plan.start in block.inputs:
+            layer.take_image()
+        name = layer.name or graph.nodes[block.nodes[0]].name or layer.base_name
+        layer.name = names.new(name)
+        inputs = [layers[tensor].output for tensor in block.inputs]
+        layer.build(*inputs, downscale=bool(taken.get(block.output)))
+        _require_size(graph, block, layer.output)
+        layers[block.output] = layer
+    return layers
+
+
+def _takes_images(block: Block, graph: Graph) -> bool:
+    """Whether a block can take uint8 images with zero points."""
+    kernel = block.layer.weights.get("kernel")
+    if not isinstance(block.layer, QuantizedConv2D) or kernel is None:
+        return False
+    return kernel.shape[1] in (1, 3) and block.layer.attributes["group"].i == 1
+
+
+def _require_size(graph: Graph, block: Block, found: TensorShape) -> None:
+    wanted = graph.shape(block.output)
+    fits = wanted is None or (
+        len(wanted) == len(found.shape)
+        and all(
+            None in pair or pair[0] == pair[1]
+            for pair in zip(wanted, found.shape, strict=True)
+        )
+    )
+    if not fits or found.dtype == np.float32:
+        raise UnsupportedModelError(
+            f'{WHERE}: the layer "{block.layer.name}" ({block.layer.op_type}) gives out '
+            f"{found.dtype} of shape {found.shape} in the place of {wanted}.\n"
+            "  Fix: return the integer dtype and the sizes of its output from __build__."
+        )
+
+
+class _Names:
+    """Names of nodes that no node has yet."""
+
+    def __init__(self, graph: Graph):
+        tensors = {t for node in graph.nodes for t in [*node.input, *node.output]}
+        self._taken = tensors
+
+    def new(self, wanted: str) -> str:
+        name, number = wanted, 1
+        while name in self._taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        self._taken.add(name)
+        return name

@@ -1,0 +1,133 @@
+"""Batches of float32 samples for the calibration of an ONNX model."""
+
+from __future__ import annotations
+
+import itertools
+import numbers
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from larqlite.errors import ArgumentError
+from larqlite.integer.onnx.quantization._prepare import WHERE
+
+__all__ = ["batches_of"]
+
+_DEFAULT_BATCH = 32
+_HOW = (
+    "  Fix: samples=array of shape (samples, ...); or an iterable of batches, e.g. a "
+    "tf.data.Dataset or a generator, each of inputs or (inputs, labels)."
+)
+
+
+def batches_of(
+    samples: Any,
+    shape: tuple[int | None, ...],
+    num_samples: int = 1024,
+    batch_size: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Batches of at most `num_samples` samples altogether.
+
+    Args:
+        samples: an array, or an iterable of batches or of single samples, each of inputs
+            or `(inputs, labels)`; None for random integers, uint8 if there are 1 or 3
+            channels, else int8.
+        shape: of the model's input. A batch of fixed size is filled up with repetitions,
+            which change no range.
+        num_samples: how many count.
+        batch_size: of arrays and random samples; 32 by default.
+
+    Raises:
+        ArgumentError: samples of another shape, that are no finite numbers, or none.
+    """
+    for name, value in (("num_samples", num_samples), ("batch_size", batch_size)):
+        is_count = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if (value is not None or name == "num_samples") and not (
+            is_count and value > 0
+        ):
+            raise ArgumentError(
+                f"{WHERE}: {name}={value!r}.\n  Fix: a positive whole number."
+            )
+    size = shape[0] or batch_size or _DEFAULT_BATCH
+    rest = num_samples
+    for batch in _given(samples, shape, num_samples, size):
+        batch = _numbers(batch)
+        if batch.ndim == len(shape) - 1:
+            batch = batch[None]
+        batch = batch[:rest]
+        _require(batch, shape, num_samples - rest)
+        rest -= len(batch)
+        step = shape[0] or max(len(batch), 1)
+        for first in range(0, len(batch), step):
+            part = batch[first : first + step]
+            yield part[np.arange(step) % len(part)] if shape[0] else part
+        if rest == 0:
+            return
+    if rest == num_samples:
+        raise ArgumentError(f"{WHERE}: the samples are empty.\n{_HOW}")
+
+
+def _given(
+    samples: Any, shape: tuple[int | None, ...], count: int, size: int
+) -> Iterator[Any]:
+    if samples is None:
+        return _random(shape, count, size)
+    if hasattr(samples, "__array__"):
+        array = np.asarray(samples)
+        if array.ndim != len(shape):
+            return iter([array])
+        return (array[i : i + size] for i in range(0, min(len(array), count), size))
+    if not isinstance(samples, Iterable) or isinstance(samples, (str, bytes, dict)):
+        raise ArgumentError(
+            f"{WHERE}: samples is a {type(samples).__name__}, which is no data.\n{_HOW}"
+        )
+    return _inputs(samples)
+
+
+def _inputs(samples: Iterable) -> Iterator[Any]:
+    for item in itertools.chain(samples):
+        has_labels = isinstance(item, tuple) and len(item) in (1, 2, 3)
+        yield item[0] if has_labels else item
+
+
+def _random(
+    shape: tuple[int | None, ...], count: int, size: int
+) -> Iterator[np.ndarray]:
+    if None in shape[1:]:
+        raise ArgumentError(
+            f"{WHERE}: no samples were given, and there are no random ones for an input "
+            f"of open size, {shape}.\n{_HOW}"
+        )
+    random = np.random.default_rng(0)
+    low, high = (0, 256) if len(shape) == 4 and shape[1] in (1, 3) else (-128, 128)
+    for first in range(0, count, size):
+        yield random.integers(low, high, (min(size, count - first), *shape[1:]))
+
+
+def _numbers(batch: Any) -> np.ndarray:
+    array = np.asarray(batch)
+    if array.dtype.kind not in "fiub":
+        raise ArgumentError(
+            f"{WHERE}: the samples are {array.dtype}, not numbers.\n{_HOW}"
+        )
+    return array.astype(np.float32)
+
+
+def _require(batch: np.ndarray, shape: tuple[int | None, ...], before: int) -> None:
+    fits = batch.ndim == len(shape) and all(
+        wanted in (None, found)
+        for wanted, found in zip(shape[1:], batch.shape[1:], strict=True)
+    )
+    if not fits:
+        found = batch.shape[1:] if batch.ndim == len(shape) else batch.shape
+        raise ArgumentError(
+            f"{WHERE}: a sample has the shape {found}, and the model takes "
+            f"{shape[1:]}.\n{_HOW}"
+        )
+    wrong = np.flatnonzero(~np.isfinite(batch).reshape(len(batch), -1).all(axis=1))
+    if wrong.size:
+        raise ArgumentError(
+            f"{WHERE}: sample {before + int(wrong[0])} holds NaN or infinity.\n"
+            "  Fix: leave it out, or put numbers in its place."
+        )
