@@ -8,6 +8,17 @@ from larqlite.integer.layers._mad_normalization import LayerMadNormalization
 from larqlite.integer.layers._observer import OutputObserver
 from larqlite.integer.layers._output_quantizer import OutputQuantizer
 from larqlite.integer.layers._padded_conv import PaddedConv2D
+from larqlite.integer.layers._quantized_conv import (
+    QuantizedConv1D,
+    QuantizedConv2D,
+    QuantizedConv2DTranspose,
+)
+from larqlite.integer.layers._quantized_dense import QuantizedDense
+from larqlite.integer.layers._quantized_depthwise import (
+    QuantizedDepthwiseConv2D,
+    QuantizedDepthwiseConv2DTranspose,
+)
+from larqlite.integer.layers._quantized_separable import QuantizedSeparableConv2D
 from larqlite.integer.layers._quantizer import Quantizer
 from larqlite.integer.layers._recording import (
     FixedPointRecorder,
@@ -41,6 +52,13 @@ __all__ = [
     "OutputQuantizer",
     "PaddedConv2D",
     "QFloatRecorder",
+    "QuantizedConv1D",
+    "QuantizedConv2D",
+    "QuantizedConv2DTranspose",
+    "QuantizedDense",
+    "QuantizedDepthwiseConv2D",
+    "QuantizedDepthwiseConv2DTranspose",
+    "QuantizedSeparableConv2D",
     "Quantizer",
     "Shiftmax",
     "TensorRecorder",

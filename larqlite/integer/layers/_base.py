@@ -15,15 +15,14 @@ from larqlite.errors import (
     require_tf_keras,
 )
 from larqlite.integer.layers._config import Slot, build_quantizers, completed
+from larqlite.integer.layers._named_weights import NamedWeights
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 
 __all__ = ["QuantizedLayer"]
 
-MOST_BUFFER_BITS = 53
 
-
-class QuantizedLayer(tf_keras.layers.Layer):
+class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
     """Mixin for a Keras layer that computes on quantized tensors.
 
     A concrete layer derives from this class and from the float layer, says in a few
@@ -163,11 +162,12 @@ class QuantizedLayer(tf_keras.layers.Layer):
                 f"{self.where} got a {type(x).__name__}; it accepts {accepted}.\n"
                 f"  Fix: {_way_out(x)}"
             )
-        x = tf.convert_to_tensor(x)
-        value_bits = 15 if x.dtype == tf.int16 else 8
-        if x.dtype.is_floating:
-            x = tf.cast(x, tf.int32)
-        return FixedPoint(x, value_bits, tf.constant(0, tf.int32))
+        x, zero = tf.convert_to_tensor(x), tf.constant(0, tf.int32)
+        if not x.dtype.is_floating:
+            return FixedPoint(x, 15 if x.dtype == tf.int16 else 8, zero)
+        integers = tf.cast(tf.cast(x, tf.int32), tf.float32)
+        values = tf.clip_by_value(integers, -256.0, 255.0)
+        return FixedPoint(values, 8, zero, limit=256)
 
     def in_buffer(self, x: QTensor, bits: int | None = None) -> QTensor:
         """`x` with the value bits of the buffer; a per-axis FixedPoint becomes per-tensor.

@@ -174,7 +174,7 @@ class AlignedWeightQuantizer(Quantizer):
     >>> other = lq.integer.tensors.QFloat.quantize([[0.5, 2.0]], 27, scales=[0.1, 0.01])
     >>> bias = lq.integer.layers.AlignedWeightQuantizer()([0.3, 3.0], other)
     >>> bias.fp.values.numpy(), bias.to_float().numpy().round(3)
-    (array([  3., 300.], dtype=float32), array([0.3, 3. ], dtype=float32))
+    (array([  3., 300.]), array([0.3, 3. ], dtype=float32))
     """
 
     def __init__(self, bitwidth: int = 8, signed: bool = True, **kwargs):

@@ -1,0 +1,123 @@
+"""Separable convolutions on quantized tensors, with a shift between their two steps."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+import tf_keras
+
+from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.layers._config import ALIGNED, OUTPUT, WEIGHTS
+from larqlite.integer.layers._recording import TensorRecorder
+from larqlite.integer.layers._registry import quantizes
+from larqlite.integer.tensors import QFloat, QTensor, _products
+from larqlite.integer.tensors._rounding import ceil_log2, exp2, round_half_up
+from larqlite.integer.tensors._scaling import limited
+from larqlite.integer.tensors._storage import dtype_for
+
+__all__ = ["QuantizedSeparableConv2D"]
+
+SCALE_BITS = 8
+
+
+@quantizes(tf_keras.layers.SeparableConv2D)
+class QuantizedSeparableConv2D(QuantizedLayer, tf_keras.layers.SeparableConv2D):
+    r"""A separable convolution of quantized inputs and weights.
+
+    The depthwise accumulator $d$ is shifted to the right before the pointwise
+    convolution, $\lfloor d \cdot 2^{-r} + 0.5 \rfloor$. With two convolutions in one
+    buffer the accumulator would otherwise be wider than the buffer, whose upper
+    `scale_bits` bits the requantization needs. The shift is the smallest for which the
+    weights prove that nothing saturates,
+    $(|x| \max_c \sum|w_d| \cdot 2^{-r} + 1) \max_j \sum|w_p| \le 2^{b - scale\_bits}$,
+    for a buffer of $b$ bits and inputs of a magnitude $|x|$; 0 where there is room. It
+    depends on the weights alone, and `dw_shift` records it (negative: to the right).
+
+    Input `(batch, height, width, channels)`, output
+    `(batch, new_height, new_width, filters)`: the accumulator, or a FixedPoint of few
+    bits if `quant_config` has an "output_quantizer".
+
+    Args:
+        *args: those of `tf_keras.layers.SeparableConv2D`.
+        quant_config: dictionary with the keys `dw_weight_quantizer` (its axis is always
+            None, a single scale), `pw_weight_quantizer`, `bias_quantizer`,
+            `output_quantizer` (arguments of the quantizers) and `buffer_bitwidth`.
+        **kwargs: those of `tf_keras.layers.SeparableConv2D`.
+
+    Raises:
+        ArgumentError: an activation, channels first, or an unknown key.
+
+    >>> layer = lq.integer.layers.QuantizedSeparableConv2D(
+    ...     1, 2, depthwise_initializer="ones", pointwise_initializer="ones")
+    >>> y = layer(tf.constant([[[[1], [2]], [[3], [4]]]]))
+    >>> y.fp.values.numpy().ravel().tolist(), y.to_float().numpy().ravel().round(4)
+    ([161290.0], array([10.], dtype=float32))
+
+    References:
+        MobileNets, https://arxiv.org/abs/1704.04861
+    """
+
+    quantizer_slots = {
+        "dw_weight_quantizer": dataclasses.replace(WEIGHTS, forced={"axis": None}),
+        "pw_weight_quantizer": WEIGHTS,
+        "bias_quantizer": ALIGNED,
+        "output_quantizer": OUTPUT,
+    }
+    buffer_cap = 32
+
+    def __init__(self, *args, quant_config=None, **kwargs):
+        super().__init__(*args, quant_config=quant_config, **kwargs)
+        self.dw_shift = TensorRecorder(f"{self.name}/dw_shift")
+
+    @property
+    def accumulator_bits(self) -> int:
+        """The bits that the pointwise accumulator may take: those of the buffer without
+        what the multiplication with quantized scales adds."""
+        quantizer = self.out_quantizer
+        scale_bits = SCALE_BITS if quantizer is None else quantizer.scale_bits
+        return max(self.buffer_bits + 1 - scale_bits, 2)
+
+    def compute(self, inputs):
+        inputs = self.in_buffer(inputs)
+        depthwise = self.dw_weight_quantizer(self.depthwise_kernel)
+        pointwise = self.pw_weight_quantizer(self.pointwise_kernel)
+        between = _products.depthwise_convolution(
+            inputs, depthwise, self.strides, self.padding, self.dilation_rate
+        )
+        shift = self.dw_shift(self._shift(inputs, depthwise, pointwise))
+        return self.with_bias(self._pointwise(between, shift, pointwise))
+
+    def _shift(self, inputs: QTensor, depthwise: QTensor, pointwise: QTensor):
+        """The shift between both steps, as an int32 scalar, not positive."""
+        reach = getattr(inputs, "fp", inputs).limit * _largest_sum(depthwise, (0, 1))
+        weight = _largest_sum(pointwise, (0, 1, 2))
+        room = tf.maximum(2.0**self.accumulator_bits - weight, 1.0)
+        return -tf.maximum(ceil_log2(reach * weight / room), 0)
+
+    def _pointwise(self, between: QTensor, shift, pointwise: QTensor) -> QTensor:
+        fp, kernel = (
+            getattr(between, "fp", between),
+            getattr(pointwise, "fp", pointwise),
+        )
+        # The shift was made for this bound, which no partial sum passes; where it could
+        # not be met, what is left are units, of which each weight adds one.
+        units = kernel.limit * self.pointwise_kernel.shape[2]
+        limit = max(2**self.accumulator_bits, units)
+        dtype = dtype_for(limit)
+        values = round_half_up(fp.values * exp2(shift, fp.values.dtype))
+        sums = tf.nn.convolution(
+            tf.cast(values, dtype), tf.cast(kernel.values, dtype), padding="VALID"
+        )
+        frac_bits = fp.frac_bits + shift + kernel.frac_bits
+        result = limited(sums, fp.value_bits, frac_bits, limit)
+        scales = [x.scales for x in (between, pointwise) if isinstance(x, QFloat)]
+        if not scales:
+            return result
+        return QFloat(result, scales[0] if len(scales) == 1 else scales[0] * scales[1])
+
+
+def _largest_sum(kernel: QTensor, axes: tuple[int, ...]) -> tf.Tensor:
+    """The largest sum of magnitudes that one output adds up, float64."""
+    values = tf.cast(getattr(kernel, "fp", kernel).values, tf.float64)
+    return tf.reduce_max(tf.reduce_sum(tf.abs(values), axes))
