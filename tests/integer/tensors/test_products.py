@@ -79,6 +79,26 @@ def test_convolutions_of_every_width(drawn, padding, strides):
 
 
 @quick
+@given(
+    operands((2, 4, 3, 4), (2, 2, 4, 3)),
+    st.lists(st.integers(0, 9), min_size=4, max_size=4),
+)
+def test_channels_with_fractional_bits_of_their_own_are_aligned_inside(drawn, more):
+    x, w, a, b, bits, frac = drawn
+    more = np.array(more, np.int32)
+    x = FixedPoint(x.values, bits, x.frac_bits + more)
+    shifted, frac = a * 2 ** objects(max(more) - more), frac + max(more)
+    expected = saturate(convolved(shifted, b, 1, "SAME", 1), bits)
+    check(tf.nn.convolution(x, w, padding="SAME"), expected, bits, frac)
+    expected = saturate(shifted @ b[0, 0], bits)
+    matrix = FixedPoint(w.values[0, 0], w.value_bits, w.frac_bits)
+    check(tf.matmul(x, matrix), expected, bits, frac)
+    q = tf.matmul(x, QFloat(matrix, [1.0, 2.0, 3.0]))
+    check(q.fp, expected, bits, frac)
+    np.testing.assert_array_equal(q.scales, [1.0, 2.0, 3.0])
+
+
+@quick
 @given(operands((2, 4, 5, 4), (2, 3, 2, 6)), st.sampled_from(PADDINGS))
 def test_grouped_convolutions(drawn, padding):
     x, w, a, b, bits, frac = drawn
