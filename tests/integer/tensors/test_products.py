@@ -87,7 +87,9 @@ def test_channels_with_fractional_bits_of_their_own_are_aligned_inside(drawn, mo
     x, w, a, b, bits, frac = drawn
     more = np.array(more, np.int32)
     x = FixedPoint(x.values, bits, x.frac_bits + more)
-    shifted, frac = a * 2 ** objects(max(more) - more), frac + max(more)
+    # As `expand` to the value bits that they have would.
+    shifted = saturate(a * 2 ** objects(max(more) - more), bits)
+    frac = frac + max(more)
     expected = saturate(convolved(shifted, b, 1, "SAME", 1), bits)
     check(tf.nn.convolution(x, w, padding="SAME"), expected, bits, frac)
     expected = saturate(shifted @ b[0, 0], bits)
@@ -176,18 +178,18 @@ def test_a_same_sign_dot_product_of_4608_terms_is_exact():
 
 @pytest.mark.parametrize(("bits", "other"), [(32, 32), (31, 31), (32, 16), (27, 7)])
 def test_large_terms_that_cancel_leave_the_exact_rest(bits, other):
-    # x.y - x.y + r: every partial sum is far above 2^53, the result is r.
+    # 2x.y - x.2y + r: every partial sum is far above 2^53, the result is r.
     rng = np.random.default_rng(bits + other)
-    a = objects(rng.integers(-(2**bits), 2**bits, (4, 1152)))
-    b = objects(rng.integers(1 - 2**other, 2**other, (1152, 3)))
+    a = objects(rng.integers(-(2 ** (bits - 1)), 2 ** (bits - 1), (4, 1152)))
+    b = objects(rng.integers(1 - 2 ** (other - 1), 2 ** (other - 1), (1152, 3)))
     rest = objects(rng.integers(-99, 99, (4, 2)))
     tail = objects(rng.integers(-99, 99, (2, 3)))
     order = rng.permutation(2306)
-    left = np.concatenate([a, a, rest], axis=1)[:, order]
-    right = np.concatenate([b, -b, tail])[order]
+    left = np.concatenate([2 * a, a, rest], axis=1)[:, order]
+    right = np.concatenate([b, -2 * b, tail])[order]
     right, left = saturate(right, other), saturate(left, bits)
     expected = saturate(left @ right, bits)
-    assert np.max(np.abs(expected)) < 2**bits - 1
+    assert np.array_equal(expected, rest @ tail)
     x = FixedPoint(left.astype(np.int64), bits, 0)
     y = FixedPoint(right.astype(np.int64), other, 0)
     check(tf.matmul(x, y), expected, bits, 0)
