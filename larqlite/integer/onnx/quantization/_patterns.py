@@ -123,6 +123,13 @@ def _block_at(graph: Graph, start: int, known: set[str]) -> tuple[Block | None, 
             reasons.append(str(mismatch))
         else:
             return block, ""
+    foreign = [
+        tensor
+        for tensor in graph.nodes[start].input
+        if tensor and tensor not in known and not graph.is_constant(tensor)
+    ]
+    if foreign:
+        reasons.append(f'"{foreign[0]}", which it takes, is not quantized before it')
     return None, reasons[0] if reasons else "no pattern has it there"
 
 
@@ -148,7 +155,7 @@ def _matched(
     inputs = [t for t in taken if t not in inner and not graph.is_constant(t)]
     if names == ("Add",):
         inputs = list(graph.nodes[start].input)
-    if not inputs or not set(inputs) <= known:
+    if not inputs or not {t for t in inputs if not graph.is_constant(t)} <= known:
         return None
     return Block(found, inputs, graph.nodes[found[-1]].output[0], OnnxLayer("Block"))
 
