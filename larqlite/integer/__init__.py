@@ -1,5 +1,13 @@
 """Exact integer models: fixed-point tensors, layers, quantization and ONNX."""
 
-from larqlite.integer import tensors
+import importlib
 
-__all__ = ["tensors"]
+from larqlite.integer import layers, models, tensors
+
+__all__ = ["layers", "models", "onnx", "tensors"]
+
+
+def __getattr__(name: str):
+    if name == "onnx":
+        return importlib.import_module("larqlite.integer.onnx")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.integer.tensors import _rounding
+from larqlite.integer.tensors import _rounding, _saturation
 
 FLOAT32_LIMIT = 2**24
 FLOAT64_LIMIT = 2**53
@@ -50,4 +50,5 @@ def saturated(values: tf.Tensor, value_bits: int, limit: int) -> tuple[tf.Tensor
     dtype = dtype_for(limit)
     if dtype == tf.float64:
         values = tf.cast(values, dtype)
+    _saturation.count(values, -limit, highest, "accumulator")
     return stored(_rounding.clip(values, -limit, highest), limit), limit

@@ -1,0 +1,174 @@
+"""`calibrate`: the ranges of a quantized model's outputs, from samples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from larqlite.errors import ArgumentError, near_matches
+from larqlite.integer.layers import OutputObserver, OutputQuantizer
+from larqlite.integer.models import _equalize, _samples
+from larqlite.integer.models._prepare import prepared, require_model
+
+__all__ = ["calibrate", "calibration_required"]
+
+
+def output_quantizers_of(model: tf_keras.Model) -> dict[str, OutputQuantizer]:
+    """The output quantizers of a model, by the name of their layer."""
+    found = {}
+    for layer in model.layers:
+        quantizer = getattr(layer, "out_quantizer", None)
+        quantizer = layer if isinstance(layer, OutputQuantizer) else quantizer
+        if quantizer is not None:
+            found[layer.name] = quantizer
+    return found
+
+
+def calibration_required(model: tf_keras.Model) -> bool:
+    """Whether an output quantizer of the model has no range yet.
+
+    A range that happens to be exactly 1 is a range, once it was set by `calibrate` or
+    read from a file.
+
+    Args:
+        model: a quantized model.
+
+    Example:
+        >>> model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> lq.integer.models.calibration_required(lq.integer.models.quantize(model))
+        False
+    """
+    return any(not q.is_calibrated for q in output_quantizers_of(model).values())
+
+
+def calibrate(
+    model: tf_keras.Model,
+    qmodel: tf_keras.Model,
+    samples: Any = None,
+    num_samples: int = 1024,
+    batch_size: int | None = None,
+    epochs: int = 1,
+) -> None:
+    r"""Sets the ranges of a quantized model's outputs to those of the float model.
+
+    For each output quantizer, \(r = \max |x|\) over the first batch, then a moving mean
+    with momentum 0.9 over the batches. Where a layer feeds exactly one convolution or
+    dense layer, the range is then moved to just below a power of two,
+    \(r' = (1 - 2^{-bits}) \cdot 2^{\lfloor \log_2 r \rfloor}\): the output is multiplied
+    by \(r' / r\) and the next kernel divided by it, so that all codes are used.
+
+    Does nothing when no calibration is required.
+
+    Args:
+        model: the float model.
+        qmodel: what `quantize` made of it; changed in place.
+        samples: array (or list of arrays), `tf.data.Dataset` or generator of batches; of
+            inputs, or (inputs, labels). None: random ones. A model that keeps a state
+            takes an array `(batch_size * steps, ...)`, the steps of each sequence one
+            after the other; its state is reset before each sequence.
+        num_samples: how many samples are used, or made.
+        batch_size: for arrays; 32 by default.
+        epochs: how often the samples are gone through; a generator allows for one.
+
+    Raises:
+        ArgumentError: (a `ValueError`) samples of a wrong shape, with NaN or infinities,
+            or none; `epochs` or `num_samples` below 1; models that do not belong
+            together. Nothing is changed then.
+
+    References:
+        Equalization across layers: Nagel et al., https://arxiv.org/abs/1906.04721
+    """
+    where = _samples.WHERE
+    require_model(model, where)
+    require_model(qmodel, where)
+    for name, value in (("num_samples", num_samples), ("epochs", epochs)):
+        if not isinstance(value, int) or value < 1:
+            raise ArgumentError(
+                f"{where}: {name} is {value!r}.\n  Fix: an integer from 1 on."
+            )
+    if not calibration_required(qmodel):
+        return
+    if samples is None:
+        _warn_of_random_samples(qmodel)
+        samples = _samples.random_samples(model, num_samples)
+    ranges = _observed(model, qmodel, samples, num_samples, batch_size, epochs)
+    _equalize.set_ranges(qmodel, ranges)
+
+
+def _warn_of_random_samples(qmodel: tf_keras.Model) -> None:
+    import warnings
+
+    quantizers = output_quantizers_of(qmodel).values()
+    if any(q.axis == "per-axis" for q in quantizers):
+        warnings.warn(
+            f'{_samples.WHERE}: "{qmodel.name}" is calibrated with random samples, and '
+            "has a range for each channel: ranges of real samples will differ.\n"
+            "  Fix: pass samples=..., some hundred real inputs.",
+            stacklevel=3,
+        )
+
+
+def _observed(
+    model, qmodel, samples, num_samples, batch_size, epochs
+) -> dict[str, np.ndarray]:
+    """The ranges of the float model where the quantized one has output quantizers."""
+    model = _with_the_layers_of(model, qmodel)
+    observers, outputs = {}, []
+    for name, quantizer in output_quantizers_of(qmodel).items():
+        observer = OutputObserver(axis=quantizer.axis, name=f"{name}_observer")
+        output = tf.nest.flatten(model.get_layer(name).output)[0]
+        outputs.append(observer(output))
+        observers[name] = observer
+    # The model's own outputs come along: they advance the state of stateful layers.
+    probe = tf_keras.Model(model.inputs, [*outputs, *model.outputs])
+
+    @tf.function(reduce_retracing=True)
+    def observe(inputs):
+        probe(inputs, training=False)
+
+    with _progress() as progress:
+        task = progress.add_task("calibration", total=num_samples * epochs)
+        for epoch in range(epochs):
+            seen = 0
+            for batch, is_new in _samples.batches(
+                model, samples, num_samples, batch_size
+            ):
+                if is_new:
+                    probe.reset_states()
+                observe(batch)
+                seen += len(tf.nest.flatten(batch)[0])
+                progress.update(
+                    task, completed=min(seen, num_samples) + epoch * num_samples
+                )
+            progress.update(task, total=seen * epochs)
+    return {name: observer.range_max.numpy() for name, observer in observers.items()}
+
+
+def _with_the_layers_of(model, qmodel) -> tf_keras.Model:
+    """The float model in the form in which it was quantized."""
+    wanted = output_quantizers_of(qmodel)
+    for candidate in (lambda: model, lambda: prepared(model)[0]):
+        found = candidate()
+        names = {layer.name for layer in found.layers}
+        if set(wanted) <= names:
+            return found
+    missing = sorted(set(wanted) - names)
+    raise ArgumentError(
+        f'{_samples.WHERE}: "{model.name}" has no layer "{missing[0]}", which '
+        f'"{qmodel.name}" has.{near_matches(missing[0], names)}\n'
+        "  Fix: pass the float model that was quantized."
+    )
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("samples"),
+        transient=True,
+    )

@@ -1,0 +1,181 @@
+"""From a float model that is ready, to one of integer layers and what stays float."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tf_keras
+
+from larqlite.errors import ArgumentError, near_matches
+from larqlite.integer.layers import Dequantizer
+from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.layers._registry import quantized_class
+from larqlite.integer.models import _weights
+from larqlite.integer.models._params import QuantizationParams, quantization
+from larqlite.integer.models._placement import output_quantizers
+from larqlite.qat._build import Builder
+from larqlite.qat._graph import Entry, Graph, Use
+
+Layer = tf_keras.layers.Layer
+
+_FIRST_BITS_END = (
+    tf_keras.layers.Conv1D,
+    tf_keras.layers.Conv2D,
+    tf_keras.layers.DepthwiseConv2D,
+    tf_keras.layers.Dense,
+)
+"""Layers up to and with the first of these take `input_weight_bits`; SeparableConv2D and
+Conv2DTranspose are Conv2D."""
+
+_READY = (Dequantizer, tf_keras.layers.InputLayer)
+
+
+@dataclasses.dataclass
+class Plan:
+    """What becomes of the layers of a model.
+
+    Attributes:
+        graph: the float model.
+        classes: the quantized class of each entry (by `id`) that is quantized.
+        stays_float: names of the layers that are not, with the reason.
+    """
+
+    graph: Graph
+    classes: dict[int, type]
+    stays_float: dict[str, str]
+
+
+def plan_of(model: tf_keras.Model) -> Plan:
+    """Which layers can be quantized: those known, behind nothing that is not.
+
+    A layer that is called more than once needs all its calls to be so.
+    """
+    graph = Graph.of(model)
+    reasons: dict[int, str] = {}
+    changed = True
+    while changed:
+        changed = False
+        for use in graph.uses:
+            reason = None if id(use.entry) in reasons else _reason(use, reasons)
+            if reason:
+                reasons[id(use.entry)] = reason
+                changed = True
+    classes = {
+        id(entry): class_for(entry.layer)
+        for entry in graph.entries()
+        if id(entry) not in reasons and not isinstance(entry.layer, _READY)
+    }
+    stays = {
+        entry.name: reasons[id(entry)]
+        for entry in graph.entries()
+        if id(entry) in reasons and not isinstance(entry.layer, _READY)
+    }
+    return Plan(graph, classes, stays)
+
+
+def class_for(layer: Layer) -> type | None:
+    """The quantized class for a layer; its own if it is quantized already."""
+    if isinstance(layer, QuantizedLayer):
+        return type(layer)
+    return quantized_class(layer)
+
+
+def _reason(use: Use, reasons: dict[int, str]) -> str | None:
+    """Why a use of a layer cannot be quantized, or None."""
+    layer = use.entry.layer
+    if class_for(layer) is None and not isinstance(layer, _READY):
+        return f"there is no integer {type(layer).__name__}"
+    refuse = getattr(class_for(layer), "refuses", None)
+    reason = refuse(layer) if refuse else None
+    if reason:
+        return reason
+    for edge in use.inputs:
+        source = edge.source
+        if source is None:
+            continue
+        if isinstance(source.entry.layer, Dequantizer) or id(source.entry) in reasons:
+            return f'it comes after "{source.entry.name}", which is float'
+    return None
+
+
+def converted(
+    plan: Plan, q_config: dict, params: QuantizationParams, low_bit: dict
+) -> tf_keras.Model:
+    """The quantized model, not calibrated; what stays float comes after Dequantizers.
+
+    Args:
+        plan: what becomes of the layers.
+        q_config: configurations by name of the layer, in place of the defaults.
+        params: bit widths for the others.
+        low_bit: configurations of kernels that are of few bits already.
+    """
+    graph, classes = plan.graph, plan.classes
+    _check_names(q_config, graph)
+    placed = output_quantizers(graph, classes, params)
+    is_first, pairs = True, []
+    with quantization(params):
+        for entry in list(graph.entries()):
+            cls = classes.get(id(entry))
+            if cls is None:
+                continue
+            if entry.name in q_config:
+                config = q_config[entry.name]
+            elif isinstance(entry.layer, QuantizedLayer):
+                config = entry.layer.quant_config
+            else:
+                bits = params.input_weight_bits if is_first else params.weight_bits
+                config = _default(cls, entry, placed, bits, params)
+                config.update(low_bit.get(entry.name, {}))
+            is_first = is_first and not isinstance(entry.layer, _FIRST_BITS_END)
+            source = entry.layer
+            entry.layer, entry.is_new = twin(source, cls, config), True
+            pairs.append((source, entry.layer))
+        _dequantize(graph, classes)
+        model = Builder("", "lq.integer.quantize").model(graph)
+    for source, target in pairs:
+        _weights.copy_by_name(source, target)
+    return model
+
+
+def twin(layer: Layer, cls: type, quant_config: dict | None) -> Layer:
+    """The quantized layer with the arguments of a float one."""
+    config = layer.get_config()
+    if hasattr(cls, "config_from"):
+        config = cls.config_from(layer)
+    return cls.from_config({**config, "quant_config": quant_config})
+
+
+def _default(cls, entry: Entry, placed, bits: int, params) -> dict:
+    config: dict = {slot: {"bitwidth": bits} for slot in cls.weight_quantizers}
+    if id(entry) in placed:
+        config["output_quantizer"] = placed[id(entry)].config(entry.layer, params)
+    return config
+
+
+def _dequantize(graph: Graph, classes: dict[int, type]) -> None:
+    """Puts a Dequantizer where integers leave the quantized layers."""
+    for use in list(graph.uses):
+        if id(use.entry) not in classes:
+            continue
+        for position, edge in enumerate(list(use.outputs)):
+            readers = graph.consumers(edge)
+            leaving = [r for r in readers if r is None or id(r.entry) not in classes]
+            leaving = [
+                r for r in leaving if r is None or not isinstance(r.layer, Dequantizer)
+            ]
+            if leaving:
+                suffix = f"_{position}" if position else ""
+                layer = Dequantizer(name=f"{use.entry.name}{suffix}_dequantizer")
+                graph.insert_for(edge, Entry(layer, is_new=True), leaving)
+
+
+def _check_names(q_config: dict, graph: Graph) -> None:
+    names = [entry.name for entry in graph.entries()]
+    for name in q_config:
+        if name not in names:
+            raise ArgumentError(
+                f'lq.integer.quantize: q_config names the layer "{name}", which '
+                f'"{graph.model.name}" does not have.{near_matches(name, names)}\n'
+                "  Fix: the names are those of the model after `transforms.sanitize`; "
+                "`dump_config` of a quantized model lists them."
+            )

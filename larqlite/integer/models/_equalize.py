@@ -1,0 +1,128 @@
+"""Ranges moved to just below a power of two, at the expense of the next kernel."""
+
+from __future__ import annotations
+
+import numpy as np
+import tf_keras
+
+from larqlite.integer import layers
+from larqlite.models._graph import nodes_of
+
+_PASSED = (
+    tf_keras.layers.Dropout,
+    tf_keras.layers.MaxPooling2D,
+    tf_keras.layers.GlobalAveragePooling2D,
+)
+_RESHAPING = (tf_keras.layers.Reshape, tf_keras.layers.Flatten)
+_LOW_BITS = 2
+
+# The weight whose input channels are divided, and the axis that they are.
+_KERNELS = (
+    (layers.QuantizedSeparableConv2D, "depthwise_kernel", -2),
+    (layers.QuantizedDepthwiseConv2DTranspose, "depthwise_kernel", -2),
+    (layers.QuantizedDepthwiseConv2D, "depthwise_kernel", -2),
+    (layers.QuantizedConv2DTranspose, "kernel", -1),
+    (layers.QuantizedConv2D, "kernel", -2),
+    (layers.QuantizedDense, "kernel", -2),
+)
+
+
+def set_ranges(model: tf_keras.Model, ranges: dict[str, np.ndarray]) -> None:
+    """Sets the ranges of output quantizers, and equalizes across layers where it can.
+
+    Args:
+        model: the quantized model, changed in place.
+        ranges: largest magnitudes by name of the layer.
+    """
+    consumers = _consumers(model)
+    for layer in model.layers:
+        if layer.name not in ranges:
+            continue
+        quantizer = getattr(layer, "out_quantizer", None) or layer
+        found = ranges[layer.name]
+        rate = np.ones_like(found)
+        following = _next_kernel(layer, consumers)
+        if following is not None and _divisible(following, found):
+            ideal = ideal_range(found, quantizer.bitwidth)
+            rate = np.where(ideal > 0, ideal / np.where(found > 0, found, 1), 1)
+            rate = rate.astype(found.dtype)
+            found = np.where(ideal > 0, ideal, found).astype(found.dtype)
+            kernel = getattr(following[0], following[1])
+            kernel.assign(kernel / _on_kernel(following, rate))
+        quantizer.calibrate(found, rate)
+
+
+def rates_of(model: tf_keras.Model) -> dict[str, tuple[str, np.ndarray]]:
+    """What kernels were divided by: by layer, the weight's name and the divisors."""
+    consumers, found = _consumers(model), {}
+    for layer in model.layers:
+        quantizer = getattr(layer, "out_quantizer", None)
+        following = _next_kernel(layer, consumers) if quantizer else None
+        if following is None:
+            continue
+        rate = quantizer.rescaling_rate.numpy()
+        if _divisible(following, rate) and np.any(rate != 1):
+            kernel, name, _ = following
+            found[kernel.name] = (name, _on_kernel(following, rate))
+    return found
+
+
+def ideal_range(ranges: np.ndarray, bits: int) -> np.ndarray:
+    """The range just below the power of two that is not above each range."""
+    ranges = np.asarray(ranges, np.float64)
+    exponent = np.frexp(np.where(ranges > 0, ranges, 1))[1] - 1
+    return np.where(ranges > 0, (2.0**bits - 1) * 2.0 ** (exponent - bits), 0)
+
+
+def _next_kernel(layer, consumers) -> tuple | None:
+    """The layer whose kernel alone reads a layer, the kernel's name, and the axis of its
+    input channels."""
+    if isinstance(layer, layers.QuantizedAttention):
+        return None
+    reshaped = False
+    while True:
+        readers = consumers.get(layer.name, [])
+        if len(readers) != 1 or readers[0] is None:
+            return None
+        (layer,) = readers
+        if isinstance(layer, _RESHAPING) and not reshaped:
+            reshaped = True
+        elif not isinstance(layer, _PASSED):
+            break
+    for cls, name, axis in _KERNELS:
+        if isinstance(layer, cls):
+            bits = [getattr(layer, slot).bitwidth for slot in layer.weight_quantizers]
+            return None if min(bits) <= _LOW_BITS else (layer, name, axis)
+    return None
+
+
+def _divisible(following: tuple, ranges: np.ndarray) -> bool:
+    """Whether each range is that of whole input channels of the kernel."""
+    layer, name, axis = following
+    return ranges.ndim == 0 or getattr(layer, name).shape[axis] % ranges.size == 0
+
+
+def _on_kernel(following: tuple, rate: np.ndarray) -> np.ndarray:
+    """Rates of channels in the shape in which they meet the kernel."""
+    if not rate.ndim:
+        return rate
+    layer, name, axis = following
+    shape = getattr(layer, name).shape
+    aligned = [1] * len(shape)
+    aligned[axis] = -1
+    return np.tile(rate, shape[axis] // rate.size).reshape(aligned)
+
+
+def _consumers(model: tf_keras.Model) -> dict[str, list]:
+    """The layers that read each layer's output; None among them is the model's output.
+
+    A layer that is called more than once counts once for each call.
+    """
+    found: dict[str, list] = {}
+    nodes = nodes_of(model)
+    for node in nodes:
+        for tensor in node.keras_inputs:
+            found.setdefault(tensor.node.layer.name, []).append(node.layer)
+    for tensor in model.outputs:
+        found.setdefault(tensor.node.layer.name, []).append(None)
+    return found

@@ -1,0 +1,63 @@
+"""`load_model` and `record_quantization_variables`."""
+
+from __future__ import annotations
+
+import os
+
+import tf_keras
+
+from larqlite.errors import MissingFileError
+from larqlite.integer.layers import recording
+from larqlite.integer.models import _samples
+from larqlite.integer.models._prepare import require_model
+
+__all__ = ["load_model", "record_quantization_variables"]
+
+
+def load_model(
+    model_path, custom_layers: dict | None = None, compile_model: bool = True
+) -> tf_keras.Model:
+    """Loads a model, with larqlite's layers known by name.
+
+    Args:
+        model_path: a `.keras` or `.h5` file, or the folder of a SavedModel.
+        custom_layers: further classes by name.
+        compile_model: whether to compile it as it was when saved.
+
+    Returns:
+        The model.
+
+    Raises:
+        MissingFileError: (a `FileNotFoundError`) when there is no such file.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.keras"
+        >>> lq.integer.models.quantize(model).save(path)
+        >>> lq.integer.models.load_model(path).layers[-1].name.endswith("dequantizer")
+        True
+    """
+    path = os.fspath(model_path)
+    if not os.path.exists(path):
+        raise MissingFileError(
+            f"load_model: there is no {path!r}.\n"
+            "  Fix: check the path; relative ones start at "
+            f"{os.getcwd()}."
+        )
+    with tf_keras.saving.custom_object_scope(custom_layers or {}):
+        return tf_keras.models.load_model(path, compile=compile_model)
+
+
+def record_quantization_variables(model: tf_keras.Model) -> None:
+    """Sends one random sample through the model in recording mode.
+
+    Afterwards the recorders of its layers hold the quantized weights, the shifts and the
+    scales, as `layer.weight_quantizer`'s and the like.
+
+    Args:
+        model: a quantized model.
+    """
+    require_model(model, "record_quantization_variables")
+    with recording(True):
+        model(_samples.random_samples(model, 1), training=False)

@@ -1,0 +1,85 @@
+"""Where the outputs of integer layers are brought to few bits, and to which."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import tf_keras
+
+from larqlite.integer.models._params import QuantizationParams
+from larqlite.qat._graph import Graph, Use
+
+PER_AXIS_RANK = 3
+
+
+@dataclasses.dataclass
+class Placed:
+    """The output quantizer of a layer.
+
+    Attributes:
+        per_tensor: whether one scale must hold for all channels.
+    """
+
+    per_tensor: bool
+
+    def config(self, layer, params: QuantizationParams) -> dict:
+        """Its configuration, for the float layer that it follows."""
+        is_relu = isinstance(layer, tf_keras.layers.ReLU)
+        bits = params.activation_bits if is_relu else params.output_bits
+        return {
+            "bitwidth": bits,
+            "signed": bits >= 8 if is_relu else True,
+            "axis": "per-tensor" if self.per_tensor else "per-axis",
+        }
+
+
+def output_quantizers(
+    graph: Graph, classes: dict[int, type], params: QuantizationParams
+) -> dict[int, Placed]:
+    """The layers that need an output quantizer, by `id` of their entry.
+
+    Layers that mix values need few bits in: for each, the nearest layers before it that
+    can hold an output quantizer get one. Nothing is placed on the model's inputs, and the
+    last layers keep their accumulators.
+
+    Args:
+        graph: the float model.
+        classes: the quantized class for each entry (by `id`) that is quantized.
+        params: the bit widths.
+    """
+    placed: dict[int, Placed] = {}
+    for use in reversed(graph.uses):
+        cls = classes.get(id(use.entry))
+        if cls is None or not cls.requires_aligned_inputs:
+            continue
+        for position, edge in enumerate(use.inputs):
+            per_tensor = params.per_tensor_activations or needs_per_tensor(
+                cls, position
+            )
+            for source in holders(edge, classes):
+                found = placed.setdefault(id(source.entry), Placed(per_tensor))
+                found.per_tensor |= per_tensor or _is_flat(source)
+    return placed
+
+
+def needs_per_tensor(cls: type, position: int) -> bool:
+    """Whether an input of a quantized layer must share one scale."""
+    return position in getattr(cls, "per_tensor_inputs", ())
+
+
+def holders(edge, classes: dict[int, type]) -> Iterator[Use]:
+    """The nearest layers before an edge that can hold an output quantizer."""
+    use = edge.source
+    if use is None or id(use.entry) not in classes:
+        return
+    if classes[id(use.entry)].holds_output_quantizer:
+        yield use
+        return
+    for before in use.inputs:
+        yield from holders(before, classes)
+
+
+def _is_flat(use: Use) -> bool:
+    shape = use.outputs[0].tensor.shape if use.outputs[0].tensor is not None else None
+    return shape is not None and len(shape) < PER_AXIS_RANK

@@ -1,0 +1,230 @@
+"""`data_report`: what every accumulator needs, by proof, and what saturates on samples."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from larqlite._tables import show
+from larqlite.integer.layers import recording
+from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.models import _samples
+from larqlite.integer.models._bounds import accumulator_limit
+from larqlite.integer.models._prepare import require_model
+from larqlite.integer.tensors import QTensor
+from larqlite.integer.tensors._saturation import counting
+from larqlite.models._graph import nodes_of
+
+__all__ = ["DataReport", "LayerReport", "data_report"]
+
+_HEADER = (
+    "layer",
+    "kind",
+    "input bits",
+    "weight bits",
+    "needed bits",
+    "buffer bits",
+    "shift",
+    "output bits",
+    "saturated",
+    "clipped",
+)
+
+
+@dataclasses.dataclass
+class LayerReport:
+    """What a layer does with its integers.
+
+    Attributes:
+        name: the layer's name.
+        kind: its class.
+        input_bits: bits of its inputs, sign included.
+        weight_bits: bits of its weights, by name of the quantizer.
+        needed_bits: bits that its accumulator needs, sign included, for any input of
+            these bits: proven from the weights where the layer has a kernel, and from
+            the widths of its operands otherwise.
+        buffer_bits: bits that it has; None for a layer that only moves values.
+        shifts: smallest and largest shift of its output, negative to the right; None
+            for an output that is not requantized.
+        output_bits: bits of its outputs, sign included.
+        saturated: accumulators that saturated on the samples.
+        clipped: outputs that its output quantizer limited.
+        values: outputs that were looked at.
+    """
+
+    name: str
+    kind: str
+    input_bits: int | None
+    weight_bits: dict[str, int]
+    needed_bits: int | None
+    buffer_bits: int | None
+    shifts: tuple[int, int] | None
+    output_bits: int | None
+    saturated: int = 0
+    clipped: int = 0
+    values: int = 0
+
+    @property
+    def fits(self) -> bool:
+        """Whether the accumulator cannot saturate, whatever the input."""
+        if self.needed_bits is None or self.buffer_bits is None:
+            return True
+        return self.needed_bits <= self.buffer_bits
+
+
+@dataclasses.dataclass
+class DataReport:
+    """The layers of a quantized model in order, see `LayerReport`; `str` is a table."""
+
+    layers: list[LayerReport]
+
+    def __getitem__(self, name: str) -> LayerReport:
+        """The report of the layer of that name."""
+        return {layer.name: layer for layer in self.layers}[name]
+
+    def __str__(self) -> str:
+        lines: list[str] = []
+        show("Integers, layer by layer", _HEADER, self._rows(), print_fn=lines.append)
+        return "\n".join(lines)
+
+    def _rows(self) -> list[list[str]]:
+        return [_cells(layer) for layer in self.layers]
+
+
+def data_report(
+    model: tf_keras.Model,
+    samples: Any = None,
+    num_samples: int = 64,
+    batch_size: int | None = None,
+) -> DataReport:
+    r"""What each layer of a quantized model computes with, and what saturates.
+
+    The bits that an accumulator needs follow from the weights: no input of the declared
+    width can make it larger than \(|x|_{max} \sum |w| + |b|\).
+
+    Args:
+        model: a quantized model.
+        samples: as for `calibrate`; random ones if None.
+        num_samples: how many of them.
+        batch_size: for arrays; 32 by default.
+
+    Returns:
+        DataReport.
+
+    Raises:
+        ArgumentError: (a `ValueError`) samples of a wrong shape, with NaN, or none.
+
+    Example:
+        >>> layer = tf_keras.layers.Dense(2, input_shape=(3,), name="fc")
+        >>> model = lq.integer.models.quantize(tf_keras.Sequential([layer]))
+        >>> report = lq.integer.models.data_report(model, num_samples=4)
+        >>> report["fc"].buffer_bits, report["fc"].fits, report["fc"].saturated
+        (28, True, 0)
+    """
+    require_model(model, "lq.integer.data_report")
+    if samples is None:
+        samples = _samples.random_samples(model, num_samples)
+    found: dict[str, LayerReport] = {}
+    for batch, _ in _samples.batches(model, samples, num_samples, batch_size):
+        with recording(True):
+            _walk(model, batch, found)
+    return DataReport(list(found.values()))
+
+
+def _walk(model, batch, found: dict[str, LayerReport]) -> None:
+    """Calls the layers one by one, eagerly."""
+    known = dict(zip(map(id, model.inputs), tf.nest.flatten(batch), strict=True))
+    for node in nodes_of(model):
+        layer = node.layer
+        if isinstance(layer, tf_keras.layers.InputLayer):
+            continue
+        args, kwargs = tf.nest.map_structure(
+            lambda leaf: known.get(id(leaf), leaf), (node.call_args, node.call_kwargs)
+        )
+        with counting() as counts:
+            outputs = layer(*args, **kwargs)
+        known.update(
+            zip(map(id, tf.nest.flatten(node.outputs)), _flat(outputs), strict=True)
+        )
+        if not isinstance(layer, QuantizedLayer):
+            continue
+        if layer.name not in found:
+            found[layer.name] = _described(layer, _flat((args, kwargs)), _flat(outputs))
+        row = found[layer.name]
+        row.saturated += counts.saturated.get("accumulator", 0)
+        row.clipped += counts.saturated.get("output", 0)
+        row.values += int(tf.size(_fixed(_flat(outputs)[0]).values))
+
+
+def _flat(structure) -> list:
+    return tf.nest.flatten(structure)
+
+
+def _fixed(x):
+    return getattr(x, "fp", x)
+
+
+def _described(layer: QuantizedLayer, inputs: list, outputs: list) -> LayerReport:
+    quantized = [_fixed(layer.gated(x)) for x in inputs if _is_input(x)]
+    quantizer = layer.out_quantizer
+    shift = quantizer.shift.value if quantizer is not None else None
+    config = layer.quant_config
+    return LayerReport(
+        name=layer.name,
+        kind=type(layer).__name__,
+        input_bits=max((_bits(x.limit) for x in quantized), default=None),
+        weight_bits={
+            slot: getattr(layer, slot).bitwidth for slot in layer.weight_quantizers
+        },
+        needed_bits=_needed_bits(layer, quantized, outputs),
+        buffer_bits=config.get("buffer_bitwidth"),
+        shifts=None if shift is None else (int(np.min(shift)), int(np.max(shift))),
+        output_bits=_bits(_fixed(outputs[0]).limit),
+    )
+
+
+def _is_input(x) -> bool:
+    return isinstance(x, QTensor) or tf.is_tensor(x)
+
+
+def _bits(limit: int) -> int:
+    """Bits of integers from `-limit` to `limit - 1`, sign included."""
+    return max(limit - 1, 0).bit_length() + 1
+
+
+def _needed_bits(layer, inputs: list, outputs: list) -> int | None:
+    bound = accumulator_limit(layer, inputs) if inputs else None
+    if bound is not None:
+        return int(bound).bit_length() + 1
+    if layer.out_quantizer is None and _fixed(outputs[0]).limit is not None:
+        return _bits(_fixed(outputs[0]).limit)
+    return None
+
+
+def _cells(layer: LayerReport) -> list[str]:
+    def text(value) -> str:
+        return "-" if value is None else str(value)
+
+    shifts = layer.shifts
+    shift = None
+    if shifts is not None:
+        shift = (
+            f"{shifts[0]}" if shifts[0] == shifts[1] else f"{shifts[0]}..{shifts[1]}"
+        )
+    weights = "/".join(str(bits) for bits in layer.weight_bits.values()) or None
+    return [
+        layer.name,
+        layer.kind,
+        text(layer.input_bits),
+        text(weights),
+        text(layer.needed_bits),
+        text(layer.buffer_bits),
+        text(shift),
+        text(layer.output_bits),
+        str(layer.saturated),
+        str(layer.clipped),
+    ]
