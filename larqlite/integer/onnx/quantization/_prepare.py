@@ -66,6 +66,7 @@ def session(model: onnx.ModelProto, **options) -> onnxruntime.InferenceSession:
 def _require_valid(model: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
+        _read_names(model.graph)
         for initializer in model.graph.initializer:
             numpy_helper.to_array(initializer)
     except (
@@ -91,6 +92,16 @@ def _require_valid(model: onnx.ModelProto) -> None:
             f"{WHERE}: the weights {damaged} hold NaN.\n"
             "  Fix: give a model whose training has not diverged."
         )
+
+
+def _read_names(graph: onnx.GraphProto) -> None:
+    """Decodes every name, which protocol buffers leave to the first who reads it."""
+    _ = graph.name
+    for named in [*graph.initializer, *graph.input, *graph.output, *graph.value_info]:
+        _ = named.name
+    for node in graph.node:
+        _ = node.name, node.op_type, node.domain, list(node.input), list(node.output)
+        _ = [attribute.name for attribute in node.attribute]
 
 
 def _require_float(model: onnx.ModelProto) -> None:

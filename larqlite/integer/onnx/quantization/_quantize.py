@@ -101,6 +101,8 @@ def quantize_onnx(
     layers = _built(graph, plan)
     shape = graph.shape(graph.input.name)
     batches = batches_of(samples, shape, num_samples, batch_size)
+    tensors = [plan.start, *(block.output for block in plan.blocks)]
+    ranges = ranges_of(graph, tensors, batches, per_tensor_activations)
     if samples is None:
         warnings.warn(
             f"{WHERE}: calibrated on random samples, so the ranges are not those of real "
@@ -108,8 +110,6 @@ def quantize_onnx(
             UserWarning,
             stacklevel=2,
         )
-    tensors = [plan.start, *(block.output for block in plan.blocks)]
-    ranges = ranges_of(graph, tensors, batches, per_tensor_activations)
     summed = {t for block in plan.blocks if _adds(block) for t in block.inputs}
     layers[plan.start].quantize(
         out_tensor_range=ranges[plan.start], force_fp=plan.start in summed

@@ -55,7 +55,7 @@ def batches_of(
         batch = _numbers(batch)
         if batch.ndim == len(shape) - 1:
             batch = batch[None]
-        batch = batch[:rest]
+        batch = batch[:rest] if batch.ndim else batch
         _require(batch, shape, num_samples - rest)
         rest -= len(batch)
         step = shape[0] or max(len(batch), 1)
