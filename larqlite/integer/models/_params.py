@@ -66,8 +66,10 @@ class QuantizationParams:
                 )
 
 
+_DEFAULT = QuantizationParams()
 _PARAMS = contextvars.ContextVar(
-    "quantization parameters", default=QuantizationParams()
+    "larqlite_quantization_params",
+    default=_DEFAULT,
 )
 
 

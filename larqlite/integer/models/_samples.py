@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,11 +66,11 @@ def batches(
     if isinstance(samples, (list, tuple, dict, np.ndarray)) or tf.is_tensor(samples):
         samples = tf.nest.map_structure(lambda array: array[:num_samples], samples)
     seen = 0
-    for batch in itertools.takewhile(
-        lambda _: seen < num_samples, batches_of(model, samples, size, where=WHERE)
-    ):
+    for batch in batches_of(model, samples, size, where=WHERE):
         yield _finite(batch, seen), False
         seen += len(tf.nest.flatten(batch)[0])
+        if seen >= num_samples:
+            break
     if seen == 0:
         raise ArgumentError(
             f"{WHERE}: there are no samples.\n"

@@ -138,8 +138,11 @@ def compare(x, other, comparison, symbol: str) -> tf.Tensor:
     return comparison(*sides)
 
 
-def larger(x, other, operation):
-    """`tf.maximum` or `tf.minimum` of two tensors with the same fractional bits."""
+def larger(x, other, operation, value_bits: int | None = None):
+    """`tf.maximum` or `tf.minimum` of two tensors with the same fractional bits.
+
+    The result has the most value bits of both, or `value_bits`.
+    """
     other = operand(x, other, "maximum")
     where = f"maximum or minimum of {x.name} and {other.name}"
     checks = _checks.aligned(x.frac_bits, other.frac_bits, where, "fractional bits")
@@ -147,13 +150,15 @@ def larger(x, other, operation):
     dtype = dtype_for(limit)
     with tf.control_dependencies(checks):
         values = operation(tf.cast(x.values, dtype), tf.cast(other.values, dtype))
-    return limited(values, x.value_bits, x.frac_bits, limit)
+    bits = value_bits or max(x.value_bits, other.value_bits)
+    return limited(values, bits, x.frac_bits, limit)
 
 
 def clip_by_value(x, low, high):
     """`x` between `low` and `high`, all with the same fractional bits; the gradient of
     `x` passes inside only, as TensorFlow's does."""
-    return larger(larger(x, high, tf.minimum), low, tf.maximum)
+    upper = larger(x, high, tf.minimum)
+    return larger(upper, low, tf.maximum, value_bits=x.value_bits)
 
 
 def reduce_sum(x, axis, keepdims: bool):

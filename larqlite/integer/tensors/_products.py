@@ -270,19 +270,23 @@ def _same(vector: tf.Tensor) -> tf.Tensor:
 
 
 def _in_pieces(left, right, product: Product, terms) -> tf.Tensor:
-    """The sum of the products of pieces of `left`, lowest bits first."""
+    """The sum of the products of pieces of `left`, highest bits first.
+
+    Each product is exact. A total is exact up to 2^53; once above, no further piece can
+    bring it back below, so that it saturates rightly.
+    """
     terms = terms or 2**16
     of_products = (right.limit * terms).bit_length()
     piece_bits = max(1, FLOAT64_LIMIT.bit_length() - 1 - of_products)
-    values, others = _as(left, tf.float64), _as(right, tf.float64)
-    pieces = -(-left.limit.bit_length() // piece_bits)
-    total = None
-    for piece in range(pieces):
-        part, values = values, _rounding.floor(values * 2.0**-piece_bits)
-        if piece < pieces - 1:
-            part = part - values * 2.0**piece_bits
-        term = product(part, others) * 2.0 ** (piece * piece_bits)
-        total = term if total is None else total + term
+    rest, others = _as(left, tf.float64), _as(right, tf.float64)
+    pieces = []
+    for _ in range(-(-left.limit.bit_length() // piece_bits) - 1):
+        higher = _rounding.floor(rest * 2.0**-piece_bits)
+        pieces.append(rest - higher * 2.0**piece_bits)
+        rest = higher
+    total = product(rest, others)
+    for piece in reversed(pieces):
+        total = total * 2.0**piece_bits + product(piece, others)
     return total
 
 

@@ -58,12 +58,14 @@ def divide(x, other):
     return _make(_arithmetic.divide(x.fp, other), x.scales)
 
 
-def larger(x, other, operation):
+def larger(x, other, operation, value_bits: int | None = None):
     """`tf.maximum` or `tf.minimum` of two QFloats with the same scales."""
     with tf.control_dependencies(same_scales(x, other, "maximum")):
-        return _make(_arithmetic.larger(x.fp, other.fp, operation), x.scales)
+        fp = _arithmetic.larger(x.fp, other.fp, operation, value_bits)
+        return _make(fp, x.scales)
 
 
 def clip_by_value(x, low, high):
     """`x` between `low` and `high`, all with the same scales."""
-    return larger(larger(x, high, tf.minimum), low, tf.maximum)
+    upper = larger(x, high, tf.minimum)
+    return larger(upper, low, tf.maximum, value_bits=x.fp.value_bits)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.errors import QuantizedTensorError
+from larqlite.errors import QuantizedTensorError, QuantizedTypeError
 from larqlite.integer.tensors import _checks
-from larqlite.integer.tensors._scaling import fixed_point
+from larqlite.integer.tensors._scaling import fixed_point, limited
 from larqlite.integer.tensors._storage import dtype_for
 
 
@@ -59,19 +59,34 @@ def expand_dims(input, axis, name=None):
 
 
 def gather(params, indices, validate_indices=None, axis=None, batch_dims=0, name=None):
-    """`tf.gather`; per-axis, not from the last dimension."""
+    """`tf.gather`; from the last dimension, scales and fractional bits come along."""
     rank = params.shape.rank
-    keeps = (axis if axis is not None else batch_dims) % rank != rank - 1
-    return keeping_channels(
+    is_last = (axis if axis is not None else batch_dims) % rank == rank - 1
+
+    def chosen(values):
+        return tf.gather(values, indices, axis=axis, batch_dims=batch_dims)
+
+    if not is_last or params.per_tensor:
+        return moved(params, chosen)
+    return _with_channels(
         params,
-        lambda v: tf.gather(v, indices, axis=axis, batch_dims=batch_dims),
-        keeps,
-        "gather",
+        chosen,
+        lambda vector: tf.gather(vector, indices) if vector.shape.rank else vector,
     )
 
 
+def _with_channels(x, operation, on_vectors):
+    """`moved`, where the channels change places too."""
+    if hasattr(x, "scales"):
+        from larqlite.integer.tensors._qfloat import QFloat
+
+        return QFloat(_with_channels(x.fp, operation, on_vectors), on_vectors(x.scales))
+    frac_bits = on_vectors(x.frac_bits)
+    return fixed_point(operation(x.values), x.value_bits, frac_bits, x.limit)
+
+
 def pad(tensor, paddings, mode="CONSTANT", constant_values=0, name=None):
-    """`tf.pad`; `constant_values` are a number of integers, or an aligned FixedPoint.
+    """`tf.pad`; `constant_values` are an integer, or an aligned FixedPoint.
 
     A FixedPoint of one value per channel pads every channel with its own.
     """
@@ -85,14 +100,9 @@ def pad(tensor, paddings, mode="CONSTANT", constant_values=0, name=None):
     dtype = dtype_for(limit)
 
     def operation(values):
-        inside = tf.pad(tf.ones_like(values[..., :1]), paddings_without_channels)
-        padded = tf.pad(values, paddings)
-        outside = (1 - inside) * tf.cast(fill.values, values.dtype)
-        return padded + outside
+        outside = tf.pad(tf.zeros_like(values), paddings, constant_values=1)
+        return tf.pad(values, paddings) + outside * tf.cast(fill.values, values.dtype)
 
-    paddings_without_channels = tf.concat(
-        [tf.convert_to_tensor(paddings)[:-1], [[0, 0]]], axis=0
-    )
     with tf.control_dependencies(checks):
         return _padded(tensor, lambda v: operation(tf.cast(v, dtype)), limit)
 
@@ -102,8 +112,6 @@ def _padded(x, operation, limit: int):
         from larqlite.integer.tensors._qfloat import QFloat
 
         return QFloat(_padded(x.fp, operation, limit), x.scales)
-    from larqlite.integer.tensors._scaling import limited
-
     return limited(operation(x.values), x.value_bits, x.frac_bits, limit)
 
 
@@ -129,47 +137,65 @@ def max_pool(input, ksize, strides, padding, data_format=None, name=None):
 def concat(values, axis, name="concat"):
     """`tf.concat` of any number of tensors; the most value bits of any.
 
-    Along the last axis, fractional bits become a vector; along another, they must be
-    equal.
+    Along the last axis, fractional bits and scales become vectors where they differ;
+    along another, they must be equal.
     """
-    first, rank = values[0], values[0].shape.rank
-    bits = max(x.value_bits for x in values)
-    limit = max(x.limit for x in values)
-    dtype = dtype_for(limit)
-    if axis % rank == rank - 1:
-        checks = []
-        frac_bits = [tf.broadcast_to(x.frac_bits, [x.shape[-1]]) for x in values]
-        if all(x.frac_bits is first.frac_bits and x.per_tensor for x in values):
-            frac_bits = first.frac_bits
-        else:
-            frac_bits = tf.concat(frac_bits, axis=0)
-    else:
-        checks = _all_aligned(values, "concat")
-        frac_bits = first.frac_bits
-    with tf.control_dependencies(checks):
-        joined = tf.concat([tf.cast(x.values, dtype) for x in values], axis)
-    return fixed_point(joined, bits, frac_bits, limit)
+    is_last = axis % values[0].shape.rank == values[0].shape.rank - 1
+    return _joined(values, lambda v: tf.concat(v, axis), "concat", is_last)
 
 
 def stack(values, axis=0, name="stack"):
     """`tf.stack` of tensors with equal fractional bits; the most value bits of any."""
-    first = values[0]
-    if axis in (-1, first.shape.rank):
+    if axis in (-1, values[0].shape.rank):
         for x in values:
             x.assert_per_tensor()
+    return _joined(values, lambda v: tf.stack(v, axis), "stack", False)
+
+
+def _joined(values, operation, where: str, channels: bool):
+    if any(hasattr(x, "scales") for x in values):
+        from larqlite.integer.tensors._qfloat import QFloat
+
+        values = _all_qfloats(values)
+        fp = _joined([x.fp for x in values], operation, where, channels)
+        sizes = [x.shape[-1] for x in values]
+        scales = [x.scales for x in values]
+        scales, checks = _of_joined(scales, sizes, where, "scales", channels)
+        with tf.control_dependencies(checks):
+            return QFloat(fp, tf.identity(scales) if checks else scales)
     bits = max(x.value_bits for x in values)
     limit = max(x.limit for x in values)
     dtype = dtype_for(limit)
-    with tf.control_dependencies(_all_aligned(values, "stack")):
-        stacked = tf.stack([tf.cast(x.values, dtype) for x in values], axis)
-    return fixed_point(stacked, bits, first.frac_bits, limit)
+    sizes, parts = [x.shape[-1] for x in values], [x.frac_bits for x in values]
+    frac_bits, checks = _of_joined(parts, sizes, where, "fractional bits", channels)
+    with tf.control_dependencies(checks):
+        joined = operation([tf.cast(x.values, dtype) for x in values])
+    return fixed_point(joined, bits, frac_bits, limit)
 
 
-def _all_aligned(values, where: str) -> list:
-    return [
+def _of_joined(parts, sizes, where: str, what: str, channels: bool):
+    """What holds for the joined channels, and checks that a graph has to make."""
+    first = parts[0]
+    if channels:
+        if first.shape.rank == 0 and all(part is first for part in parts):
+            return first, []
+        vectors = [
+            tf.broadcast_to(part, [size])
+            for part, size in zip(parts, sizes, strict=True)
+        ]
+        return tf.concat(vectors, axis=0), []
+    checks = [
         check
-        for x in values[1:]
-        for check in _checks.aligned(
-            values[0].frac_bits, x.frac_bits, where, "fractional bits"
-        )
+        for part in parts[1:]
+        for check in _checks.aligned(first, part, where, what)
     ]
+    return first, checks
+
+
+def _all_qfloats(values) -> list:
+    if not all(hasattr(x, "scales") for x in values):
+        raise QuantizedTypeError(
+            "concat or stack of FixedPoint and QFloat tensors together.\n"
+            "  Fix: turn the QFloats into FixedPoint first: `x.to_fixed_point()[0]`."
+        )
+    return list(values)
