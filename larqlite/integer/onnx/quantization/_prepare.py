@@ -66,7 +66,7 @@ def session(model: onnx.ModelProto, **options) -> onnxruntime.InferenceSession:
 def _require_valid(model: onnx.ModelProto) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
-        _read_names(model.graph)
+        _require_readable_names(model.graph)
         for initializer in model.graph.initializer:
             numpy_helper.to_array(initializer)
     except (
@@ -74,7 +74,6 @@ def _require_valid(model: onnx.ModelProto) -> None:
         onnx.shape_inference.InferenceError,
         ValueError,
         TypeError,
-        UnicodeError,
     ) as error:
         raise UnsupportedModelError(
             f"{WHERE}: the model is no valid ONNX: {error}\n"
@@ -94,14 +93,17 @@ def _require_valid(model: onnx.ModelProto) -> None:
         )
 
 
-def _read_names(graph: onnx.GraphProto) -> None:
-    """Decodes every name, which protocol buffers leave to the first who reads it."""
-    _ = graph.name
+def _require_readable_names(graph: onnx.GraphProto) -> None:
+    """Protocol buffers return the bytes of a text that is no UTF-8."""
+    names = [graph.name]
     for named in [*graph.initializer, *graph.input, *graph.output, *graph.value_info]:
-        _ = named.name
+        names.append(named.name)
     for node in graph.node:
-        _ = node.name, node.op_type, node.domain, list(node.input), list(node.output)
-        _ = [attribute.name for attribute in node.attribute]
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+    unreadable = [name for name in names if not isinstance(name, str)]
+    if unreadable:
+        raise ValueError(f"the name {unreadable[0]!r} is no UTF-8")
 
 
 def _require_float(model: onnx.ModelProto) -> None:
