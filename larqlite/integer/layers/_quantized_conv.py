@@ -6,11 +6,10 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.src.utils import conv_utils
 
-from larqlite.errors import ArgumentError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import ALIGNED, OUTPUT, WEIGHTS
 from larqlite.integer.layers._padded_conv import PaddedConv2D, padded
-from larqlite.integer.layers._recording import TensorRecorder
+from larqlite.integer.layers._recording import TensorRecorder, is_recording
 from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor, _products
 
@@ -31,10 +30,18 @@ class KernelLayer(QuantizedLayer):
         "output_quantizer": OUTPUT,
     }
     buffer_cap = 28
+    # The product aligns the channels, by shifts of the weights where that is enough.
+    keeps_per_axis = True
 
     def compute(self, inputs):
         inputs = self.in_buffer(inputs)
+        if is_recording() and isinstance(inputs, FixedPoint) and not inputs.per_tensor:
+            self.record_input_shift(inputs.frac_bits)
         return self.with_bias(self.product(inputs, self.quantized_kernel()))
+
+    def record_input_shift(self, frac_bits: tf.Tensor) -> None:
+        """Records by how much each channel is shifted to the left before the product."""
+        self.input_shift(tf.reduce_max(frac_bits) - frac_bits)
 
     def quantized_kernel(self) -> QTensor:
         """The integers of the kernel."""
@@ -167,8 +174,7 @@ class QuantizedConv2DTranspose(KernelLayer, tf_keras.layers.Conv2DTranspose):
         **kwargs: those of `tf_keras.layers.Conv2DTranspose`.
 
     Raises:
-        ArgumentError: an activation, channels first, an unknown key, or a dilation
-            together with a stride.
+        ArgumentError: an activation, channels first, or an unknown key.
 
     >>> layer = lq.integer.layers.QuantizedConv2DTranspose(
     ...     1, 2, strides=2, kernel_initializer="ones")
@@ -181,15 +187,6 @@ class QuantizedConv2DTranspose(KernelLayer, tf_keras.layers.Conv2DTranspose):
     """
 
     accepts = (FixedPoint,)
-
-    def __init__(self, *args, quant_config=None, **kwargs):
-        super().__init__(*args, quant_config=quant_config, **kwargs)
-        if max(self.dilation_rate) > 1 and max(self.strides) > 1:
-            raise ArgumentError(
-                f"{self.where}: strides={self.strides} together with "
-                f"dilation_rate={self.dilation_rate}; only one of both can be above 1.\n"
-                "  Fix: dilation_rate=1, and zeros between the kernel's elements."
-            )
 
     def quantized_kernel(self) -> QTensor:
         """The integers of the kernel `(height, width, filters, channels)`, with one

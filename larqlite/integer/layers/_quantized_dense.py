@@ -33,7 +33,7 @@ class QuantizedDense(KernelLayer, tf_keras.layers.Dense):
     ...     2, kernel_initializer="ones", quant_config={"weight_quantizer": {"bitwidth": 1}})
     >>> y = layer(tf.constant([[1, 2, 3]]))
     >>> y.fp.values.numpy(), y.to_float().numpy()
-    (array([[6., 6.]], dtype=float32), array([[6., 6.]], dtype=float32))
+    (array([[6., 6.]]), array([[6., 6.]], dtype=float32))
 
     References:
         Jacob et al., https://arxiv.org/abs/1712.05877

@@ -20,11 +20,11 @@ __all__ = ["QuantizedDepthwiseConv2D", "QuantizedDepthwiseConv2DTranspose"]
 
 
 class _Depthwise(KernelLayer):
-    # Channels do not meet, so each may keep the fractional bits it comes with.
-    keeps_per_axis = True
-
     def quantized_kernel(self):
         return self.weight_quantizer(self.depthwise_kernel)
+
+    def record_input_shift(self, frac_bits):
+        """Nothing: channels do not meet, so each keeps its fractional bits."""
 
 
 @quantizes(tf_keras.layers.DepthwiseConv2D)

@@ -14,7 +14,7 @@ from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.tensors import QFloat, QTensor, _products
 from larqlite.integer.tensors._rounding import ceil_log2, exp2, round_half_up
 from larqlite.integer.tensors._scaling import limited
-from larqlite.integer.tensors._storage import dtype_for
+from larqlite.integer.tensors._storage import dtype_for, rounding_dtype_for
 
 __all__ = ["QuantizedSeparableConv2D"]
 
@@ -32,7 +32,8 @@ class QuantizedSeparableConv2D(QuantizedLayer, tf_keras.layers.SeparableConv2D):
     weights prove that nothing saturates,
     $(|x| \max_c \sum|w_d| \cdot 2^{-r} + 1) \max_j \sum|w_p| \le 2^{b - scale\_bits}$,
     for a buffer of $b$ bits and inputs of a magnitude $|x|$; 0 where there is room. It
-    depends on the weights alone, and `dw_shift` records it (negative: to the right).
+    depends on the weights alone, and aligns the channels of a per-axis input with the same
+    step. `dw_shift` records it (negative: to the right).
 
     Input `(batch, height, width, channels)`, output
     `(batch, new_height, new_width, filters)`: the accumulator, or a FixedPoint of few
@@ -65,6 +66,8 @@ class QuantizedSeparableConv2D(QuantizedLayer, tf_keras.layers.SeparableConv2D):
         "output_quantizer": OUTPUT,
     }
     buffer_cap = 32
+    # The shift between both steps aligns the channels too.
+    keeps_per_axis = True
 
     def __init__(self, *args, quant_config=None, **kwargs):
         super().__init__(*args, quant_config=quant_config, **kwargs)
@@ -85,39 +88,50 @@ class QuantizedSeparableConv2D(QuantizedLayer, tf_keras.layers.SeparableConv2D):
         between = _products.depthwise_convolution(
             inputs, depthwise, self.strides, self.padding, self.dilation_rate
         )
-        shift = self.dw_shift(self._shift(inputs, depthwise, pointwise))
-        return self.with_bias(self._pointwise(between, shift, pointwise))
+        limit = getattr(inputs, "fp", inputs).limit
+        return self.with_bias(self._pointwise(between, limit, depthwise, pointwise))
 
-    def _shift(self, inputs: QTensor, depthwise: QTensor, pointwise: QTensor):
-        """The shift between both steps, as an int32 scalar, not positive."""
-        reach = getattr(inputs, "fp", inputs).limit * _largest_sum(depthwise, (0, 1))
-        weight = _largest_sum(pointwise, (0, 1, 2))
-        room = tf.maximum(2.0**self.accumulator_bits - weight, 1.0)
-        return -tf.maximum(ceil_log2(reach * weight / room), 0)
-
-    def _pointwise(self, between: QTensor, shift, pointwise: QTensor) -> QTensor:
+    def _pointwise(self, between: QTensor, limit: int, depthwise, pointwise) -> QTensor:
         fp, kernel = (
             getattr(between, "fp", between),
             getattr(pointwise, "fp", pointwise),
         )
+        frac_bits = self._frac_bits_between(
+            fp.frac_bits, limit * _sums(depthwise, (0, 1)), _sums(pointwise, (0, 1, 2))
+        )
+        shift = self.dw_shift(frac_bits - fp.frac_bits)
+        dtype = rounding_dtype_for(fp.limit)
+        values = round_half_up(tf.cast(fp.values, dtype) * exp2(shift, dtype))
         # The shift was made for this bound, which no partial sum passes; where it could
         # not be met, what is left are units, of which each weight adds one.
         units = kernel.limit * self.pointwise_kernel.shape[2]
-        limit = max(2**self.accumulator_bits, units)
-        dtype = dtype_for(limit)
-        values = round_half_up(fp.values * exp2(shift, fp.values.dtype))
+        bound = max(2**self.accumulator_bits, units)
+        dtype = dtype_for(bound)
         sums = tf.nn.convolution(
             tf.cast(values, dtype), tf.cast(kernel.values, dtype), padding="VALID"
         )
-        frac_bits = fp.frac_bits + shift + kernel.frac_bits
-        result = limited(sums, fp.value_bits, frac_bits, limit)
+        result = limited(sums, fp.value_bits, frac_bits + kernel.frac_bits, bound)
         scales = [x.scales for x in (between, pointwise) if isinstance(x, QFloat)]
         if not scales:
             return result
         return QFloat(result, scales[0] if len(scales) == 1 else scales[0] * scales[1])
 
+    def _frac_bits_between(self, frac_bits, reach, weights) -> tf.Tensor:
+        """The fractional bits that all channels have between both steps.
 
-def _largest_sum(kernel: QTensor, axes: tuple[int, ...]) -> tf.Tensor:
-    """The largest sum of magnitudes that one output adds up, float64."""
+        Args:
+            frac_bits: those of the depthwise accumulator.
+            reach: its largest magnitude in each channel, float64.
+            weights: the sum of magnitudes of each pointwise filter, float64.
+        """
+        most = tf.reduce_max(frac_bits)
+        reach = tf.reduce_max(reach * exp2(most - frac_bits, tf.float64))
+        weight = tf.reduce_max(weights)
+        room = tf.maximum(2.0**self.accumulator_bits - weight, 1.0)
+        return most - tf.maximum(ceil_log2(reach * weight / room), 0)
+
+
+def _sums(kernel: QTensor, axes: tuple[int, ...]) -> tf.Tensor:
+    """The sums of magnitudes that the outputs add up, float64, one for each output."""
     values = tf.cast(getattr(kernel, "fp", kernel).values, tf.float64)
-    return tf.reduce_max(tf.reduce_sum(tf.abs(values), axes))
+    return tf.reshape(tf.reduce_sum(tf.abs(values), axes), [-1])

@@ -124,7 +124,6 @@ def convolution_transpose(x, w, output_shape, strides, padding="VALID"):
         strides: two integers.
         padding: `"VALID"` or `"SAME"`.
     """
-    x.assert_per_tensor()
 
     def product(left, right):
         return tf.nn.conv2d_transpose(
