@@ -45,7 +45,7 @@ class Builder:
         return model
 
     def _model(self, graph: Graph) -> tf_keras.Model:
-        if isinstance(graph.model, tf_keras.Sequential):
+        if isinstance(graph.model, tf_keras.Sequential) and _is_chain(graph):
             model = tf_keras.Sequential(name=graph.model.name)
             ((source, _),) = graph.inputs
             model.add(_clone_of(source, self._where))
@@ -92,8 +92,19 @@ class Builder:
         return self._wrapped[-1]
 
 
+def _is_chain(graph: Graph) -> bool:
+    """Whether each layer does nothing but read the one before it, as in a Sequential."""
+    edges = [graph.inputs[0][1], *(use.outputs[0] for use in graph.uses)]
+    return all(
+        use.inputs == [edge]
+        and len(use.args) == 1
+        and not any(value is not None for value in use.kwargs.values())
+        for use, edge in zip(graph.uses, edges, strict=False)
+    ) and len({id(use.entry) for use in graph.uses}) == len(graph.uses)
+
+
 def _copy_weights(entry: Entry, layer: Layer) -> None:
-    if entry.is_new:
+    if entry.is_new or entry.copies:
         for path, source in entry.copies:
             owner, name = resolve(layer, path)
             getattr(owner, name).assign(source)

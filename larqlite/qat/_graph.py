@@ -45,7 +45,7 @@ class Entry:
         scheme: the scheme that `config` comes from; None for a user's own config.
         changes: what is different in the configuration of the new layer.
         is_new: whether `layer` was made by a pass, so that it is used as it is.
-        copies: pairs (attribute path of the new layer, variable) whose values it takes.
+        copies: pairs (attribute path of the new layer, values that it takes).
         graph: for a nested model, its own graph.
         reason: a remark for `qat.report`.
     """
@@ -205,13 +205,7 @@ class Graph:
 
     def insert_after(self, edge: Edge, entry: Entry) -> Use:
         """Puts a new layer on an edge: all that read the edge now read its output."""
-        position = 0 if edge.source is None else self.uses.index(edge.source) + 1
-        use = Use(entry, (edge,), {}, [])
-        use.outputs.append(Edge(use))
-        self._redirect(edge, use.outputs[0])
-        self.uses.insert(position, use)
-        self._readers = None
-        return use
+        return self.insert_for(edge, entry, self.consumers(edge))
 
     def insert_for(self, edge: Edge, entry: Entry, readers: list) -> Use:
         """Puts a new layer between an edge and some of what reads it.
@@ -224,16 +218,8 @@ class Graph:
         position = 0 if edge.source is None else self.uses.index(edge.source) + 1
         use = Use(entry, (edge,), {}, [])
         use.outputs.append(Edge(use))
-        swap = lambda leaf: use.outputs[0] if leaf is edge else leaf  # noqa: E731
-        for reader in readers:
-            if reader is None:
-                self.outputs = [swap(output) for output in self.outputs]
-            else:
-                reader.args, reader.kwargs = tf.nest.map_structure(
-                    swap, (reader.args, reader.kwargs)
-                )
+        self._reconnect(edge, use.outputs[0], readers)
         self.uses.insert(position, use)
-        self._readers = None
         return use
 
     def replace(self, use: Use, entries: list[Entry]) -> list[Use]:
@@ -255,11 +241,27 @@ class Graph:
 
     def bypass(self, use: Use, consumer: Use) -> None:
         """Lets a consumer of a layer read what goes into that layer instead."""
-        (source, *_), output = use.inputs, use.outputs[0]
-        swap = lambda leaf: source if leaf is output else leaf  # noqa: E731
-        consumer.args, consumer.kwargs = tf.nest.map_structure(
-            swap, (consumer.args, consumer.kwargs)
-        )
+        self._reconnect(use.outputs[0], use.inputs[0], [consumer])
+
+    def remove(self, use: Use) -> None:
+        """Takes a use out: all that read its output now read what goes into it."""
+        self.redirect(use.outputs[0], use.inputs[0])
+        self.uses.remove(use)
+
+    def redirect(self, old: Edge, new: Edge) -> None:
+        """Lets all that read an edge read another one."""
+        self._reconnect(old, new, [*self.uses, None])
+
+    def rewire(self, use: Use, entry: Entry, *args: Any) -> None:
+        """Gives a use another layer, and what that is called with."""
+        use.entry, use.args, use.kwargs = entry, args, {}
+        self._readers = None
+
+    def swap(self, first: Use, second: Use) -> None:
+        """Lets two layers in a row, each of one input, change places."""
+        first.entry, second.entry = second.entry, first.entry
+        first.kwargs, second.kwargs = second.kwargs, first.kwargs
+        first.outputs[0].tensor = None
         self._readers = None
 
     def drop_unused(self) -> None:
@@ -269,11 +271,17 @@ class Graph:
                 self.uses.remove(use)
                 self._readers = None
 
-    def _redirect(self, old: Edge, new: Edge) -> None:
+    def _reconnect(self, old: Edge, new: Edge, readers: list) -> None:
+        """Lets uses, and where None is among them the outputs, read another edge."""
         swap = lambda leaf: new if leaf is old else leaf  # noqa: E731
-        for use in self.uses:
-            use.args, use.kwargs = tf.nest.map_structure(swap, (use.args, use.kwargs))
-        self.outputs = [swap(edge) for edge in self.outputs]
+        for use in readers:
+            if use is None:
+                self.outputs = [swap(edge) for edge in self.outputs]
+            else:
+                use.args, use.kwargs = tf.nest.map_structure(
+                    swap, (use.args, use.kwargs)
+                )
+        self._readers = None
 
 
 def entry_of(layer: Layer, entries: dict[int, Entry]) -> Entry:
