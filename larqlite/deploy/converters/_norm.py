@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras
 
+from larqlite._normalization import normalization_factors
 from larqlite.deploy._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy._layout import along, as_in_first_use, beside, stored_axes
 from larqlite.deploy._registry import converter, refuse
@@ -16,25 +17,6 @@ if TYPE_CHECKING:
     from larqlite.deploy._writer import Value, Writer
 
 layers = tf_keras.layers
-
-
-def normalization_factors(layer) -> tuple[np.ndarray, np.ndarray]:
-    """What a batch normalization multiplies by and adds, in float64.
-
-    `scale = gamma / sqrt(variance + epsilon)` and `offset = beta - mean * scale`, each
-    of the shape of the moving variance.
-    """
-    mean, variance = (
-        np.asarray(moving, np.float64)
-        for moving in (layer.moving_mean, layer.moving_variance)
-    )
-    scale = 1 / np.sqrt(variance + layer.epsilon)
-    if layer.gamma is not None:
-        scale = scale * np.asarray(layer.gamma, np.float64)
-    offset = -mean * scale
-    if layer.beta is not None:
-        offset = offset + np.asarray(layer.beta, np.float64)
-    return scale, offset
 
 
 @converter(layers.BatchNormalization, layers.experimental.SyncBatchNormalization)
