@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from larqlite.errors import QuantizedTensorError, QuantizedTypeError
 from larqlite.integer.tensors import _checks, _rounding, _scaling
+from larqlite.integer.tensors._constants import folded
 from larqlite.integer.tensors._scaling import fixed_point, limited
 from larqlite.integer.tensors._storage import FLOAT64_LIMIT, UNKNOWN_LIMIT, dtype_for
 
@@ -66,7 +67,8 @@ def multiply(x, other):
     limit = x.limit * other.limit
     dtype = dtype_for(min(limit, FLOAT64_LIMIT))
     values = tf.cast(x.values, dtype) * tf.cast(other.values, dtype)
-    frac_bits = x.frac_bits + other.frac_bits
+    with folded(x.frac_bits, other.frac_bits):
+        frac_bits = x.frac_bits + other.frac_bits
     return limited(values, x.value_bits, frac_bits, limit)
 
 

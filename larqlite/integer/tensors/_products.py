@@ -21,11 +21,13 @@ import tensorflow as tf
 
 from larqlite.errors import QuantizedTypeError
 from larqlite.integer.tensors import _rounding
-from larqlite.integer.tensors._scaling import limited
+from larqlite.integer.tensors._constants import folded, value_of
+from larqlite.integer.tensors._scaling import fixed_point
 from larqlite.integer.tensors._storage import (
     FLOAT32_LIMIT,
     FLOAT64_LIMIT,
     UNKNOWN_LIMIT,
+    saturated,
 )
 
 Product = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -194,66 +196,75 @@ def _of(
             x.assert_per_tensor()
         of_left = _same
         if not left.per_tensor:
-            frac_bits = tf.reduce_max(left.frac_bits)
-            shift = frac_bits - left.frac_bits
+            with folded(left.frac_bits):
+                frac_bits = tf.reduce_max(left.frac_bits)
+                shift = frac_bits - left.frac_bits
     of_right = of_right or _same
     values, limit = _exact(left, right, product, terms, list(summed), shift, on_weights)
     if shift is None:
         frac_bits = of_left(left.frac_bits)
-    fp = limited(values, left.value_bits, frac_bits + of_right(right.frac_bits), limit)
-    scales = [
-        change(side.scales)
-        for side, change in ((x, of_left), (w, of_right))
-        if hasattr(side, "scales")
-    ]
-    if not scales:
+    with folded(frac_bits, right.frac_bits):
+        frac_bits = frac_bits + of_right(right.frac_bits)
+    fp = fixed_point(values, left.value_bits, frac_bits, limit)
+    sides = [(s, c) for s, c in ((x, of_left), (w, of_right)) if hasattr(s, "scales")]
+    if not sides:
         return fp
     from larqlite.integer.tensors._qfloat import QFloat
 
-    return QFloat(fp, scales[0] if len(scales) == 1 else scales[0] * scales[1])
+    with folded(*(side.scales for side, _ in sides)):
+        scales = [change(side.scales) for side, change in sides]
+        product_of_scales = scales[0] if len(scales) == 1 else scales[0] * scales[1]
+    return QFloat(fp, product_of_scales)
 
 
 def _exact(left, right, product: Product, terms, summed, shift, on_weights):
-    """The integers of the product, in a float type that holds them, and their bound."""
+    """The integers of the product, saturated, and their bound."""
     most = left.limit if shift is None else 2**left.value_bits
     limit = most * right.limit * terms if terms else UNKNOWN_LIMIT
-    if limit <= FLOAT32_LIMIT:
-        left = left if shift is None else left.expand(left.value_bits)[0]
-        return product(_as(left, tf.float32), _as(right, tf.float32)), limit
-    if limit <= FLOAT64_LIMIT:
-        return _by_the_weights(left, right, product, summed, shift, on_weights), limit
+    if FLOAT32_LIMIT < limit <= FLOAT64_LIMIT:
+        return _by_the_weights(left, right, product, summed, shift, on_weights)
     left = left if shift is None else left.expand(left.value_bits)[0]
-    return _in_pieces(left, right, product, terms), UNKNOWN_LIMIT
+    if limit <= FLOAT32_LIMIT:
+        values = product(_as(left, tf.float32), _as(right, tf.float32))
+    else:
+        values, limit = _in_pieces(left, right, product, terms), UNKNOWN_LIMIT
+    return saturated(values, left.value_bits, limit)
 
 
-def _by_the_weights(left, right, product, summed, shift, on_weights) -> tf.Tensor:
+def _by_the_weights(left, right, product, summed, shift, on_weights):
     """The product in float32 where the weights prove that to be exact, else in float64.
 
-    The result is float64 in both cases.
+    Weights that are constants prove it once, while the graph is made. Others prove it at
+    each call; the result is float64 then, whichever was computed.
     """
 
     def in_float64():
         aligned = left if shift is None else left.expand(left.value_bits)[0]
-        return product(_as(aligned, tf.float64), _as(right, tf.float64))
+        values = product(_as(aligned, tf.float64), _as(right, tf.float64))
+        return saturated(values, left.value_bits, UNKNOWN_LIMIT)[0]
 
+    limit = 2**left.value_bits
     if left.limit > FLOAT32_LIMIT or right.limit > FLOAT32_LIMIT:
-        return in_float64()
+        return in_float64(), limit
     weights = _as(right, tf.float32)
-    if shift is not None:
-        weights = weights * on_weights(_rounding.exp2(shift, tf.float32))
-    # Partial sums of integers are exact in float32 up to the limit, and above it they
-    # are too large to be taken for less.
-    largest = tf.reduce_max(tf.reduce_sum(tf.abs(weights), axis=summed))
-    most = (
-        min(FLOAT32_LIMIT, 2**left.value_bits - 1)
-        if shift is not None
-        else FLOAT32_LIMIT
-    )
+    with folded(weights, *(() if shift is None else (shift,))):
+        if shift is not None:
+            weights = weights * on_weights(_rounding.exp2(shift, tf.float32))
+        # Partial sums of integers are exact in float32 up to the limit, and above it
+        # they are too large to be taken for less.
+        largest = tf.reduce_max(tf.reduce_sum(tf.abs(weights), axis=summed))
+    most = min(FLOAT32_LIMIT, limit - 1)
+    known = value_of(largest)
+    if known is not None and known * left.limit <= most:
+        bound = int(known) * left.limit
+        return product(_as(left, tf.float32), weights), bound
+    if known is not None:
+        return in_float64(), limit
     return tf.cond(
         largest * left.limit <= most,
         lambda: tf.cast(product(_as(left, tf.float32), weights), tf.float64),
-        in_float64,
-    )
+        lambda: tf.cast(in_float64(), tf.float64),
+    ), limit
 
 
 def _for_groups(shift: tf.Tensor, groups: int, outputs: int) -> tf.Tensor:

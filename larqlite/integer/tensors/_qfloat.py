@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from larqlite.integer.tensors import _checks, _qfloat_arithmetic, _scaling
+from larqlite.integer.tensors._constants import folded
 from larqlite.integer.tensors._fixed_point import FixedPoint
 from larqlite.integer.tensors._qtensor import QTensor
 
@@ -104,8 +105,10 @@ class QFloat(QTensor):
             >>> q.values.numpy(), q.frac_bits.numpy()
             (array([205., 192.], dtype=float32), array([11,  6], dtype=int32))
         """
-        frac_bits = _scaling.max_frac_bits(scale_bits, scales, clamp=False)
-        return FixedPoint.quantize(scales, scale_bits, frac_bits)
+        scales = _checks.numbers(scales)
+        with folded(scales):
+            frac_bits = _scaling.max_frac_bits(scale_bits, scales, clamp=False)
+            return FixedPoint.quantize(scales, scale_bits, frac_bits)
 
     @staticmethod
     def quantize(x, value_bits: int, scales, frac_bits=0.0) -> QFloat:

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from larqlite.errors import QuantizedTensorError, QuantizedTypeError
 from larqlite.integer.tensors import _checks, _rounding
+from larqlite.integer.tensors._constants import folded
 from larqlite.integer.tensors._storage import (
     UNKNOWN_LIMIT,
     dtype_for,
@@ -34,15 +35,17 @@ def limited(values, value_bits, frac_bits, limit):
 
 def max_frac_bits(value_bits: int, ranges, clamp: bool) -> tf.Tensor:
     """See `FixedPoint.max_frac_bits`."""
-    ranges = tf.abs(_checks.numbers(ranges))
-    if ranges.dtype.is_integer:
-        ranges = tf.cast(ranges, tf.float64)
-    bits = value_bits - _rounding.ceil_log2(ranges)
-    if clamp:
-        most = tf.constant(value_bits, tf.int32)
-    else:
-        most = tf.where(ranges > 0, _rounding.FRAC_BITS_LIMIT, value_bits)
-    return tf.maximum(tf.minimum(bits, most), -_rounding.FRAC_BITS_LIMIT)
+    ranges = _checks.numbers(ranges)
+    with folded(ranges):
+        ranges = tf.abs(ranges)
+        if ranges.dtype.is_integer:
+            ranges = tf.cast(ranges, tf.float64)
+        bits = value_bits - _rounding.ceil_log2(ranges)
+        if clamp:
+            most = tf.constant(value_bits, tf.int32)
+        else:
+            most = tf.where(ranges > 0, _rounding.FRAC_BITS_LIMIT, value_bits)
+        return tf.maximum(tf.minimum(bits, most), -_rounding.FRAC_BITS_LIMIT)
 
 
 def frac_bits_of(x: tf.Tensor, value_bits: int) -> tf.Tensor:
@@ -70,15 +73,18 @@ def shifted(x, shift: tf.Tensor, frac_bits: tf.Tensor, value_bits: int):
     dtype = tf.float64
     if rounding_dtype_for(x.limit) == tf.float32 and value_bits <= 24:
         dtype = tf.float32
-    scaled = tf.cast(x.values, dtype) * _rounding.exp2(shift, dtype)
-    values = _rounding.round_half_up(scaled)
+    with folded(shift):
+        factor = _rounding.exp2(shift, dtype)
+    values = _rounding.round_half_up(tf.cast(x.values, dtype) * factor)
     return limited(values, value_bits, frac_bits, UNKNOWN_LIMIT)
 
 
 def shifted_left(x, shift: tf.Tensor, frac_bits: tf.Tensor, value_bits: int):
     """Values times `2^shift`, where no shift is negative: without any rounding."""
     dtype = dtype_for(max(x.limit, 2**value_bits))
-    scaled = tf.cast(x.values, dtype) * _rounding.exp2(shift, dtype)
+    with folded(shift):
+        factor = _rounding.exp2(shift, dtype)
+    scaled = tf.cast(x.values, dtype) * factor
     return limited(scaled, value_bits, frac_bits, UNKNOWN_LIMIT)
 
 
@@ -143,8 +149,9 @@ def expand(x, value_bits: int):
         )
     if x.frac_bits.shape.rank == 0:
         return promote(x, value_bits), zero_bits()
-    frac_bits = tf.reduce_max(x.frac_bits)
-    shift = frac_bits - x.frac_bits
+    with folded(x.frac_bits):
+        frac_bits = tf.reduce_max(x.frac_bits)
+        shift = frac_bits - x.frac_bits
     return shifted_left(x, shift, frac_bits, value_bits), shift
 
 
@@ -158,8 +165,9 @@ def align(x, other, value_bits: int | None):
     value_bits = _checks.value_bits(value_bits or x.value_bits)
     if other.frac_bits is x.frac_bits and value_bits >= x.value_bits:
         return promote(x, value_bits), zero_bits()
-    frac_bits = tf.maximum(x.frac_bits, other.frac_bits)
-    shift = frac_bits - x.frac_bits
+    with folded(x.frac_bits, other.frac_bits):
+        frac_bits = tf.maximum(x.frac_bits, other.frac_bits)
+        shift = frac_bits - x.frac_bits
     return shifted_left(x, shift, frac_bits, value_bits), shift
 
 
@@ -184,7 +192,9 @@ def divide_by_power_of_two(x, bits):
             f"{x.name} >> {bits.shape}: a vector of shifts on a tensor that is quantized "
             "per-tensor.\n  Fix: shift by one number, or use `shift(s)`."
         )
-    return fixed_point(x.values, x.value_bits, x.frac_bits + bits, x.limit)
+    with folded(x.frac_bits, bits):
+        frac_bits = x.frac_bits + bits
+    return fixed_point(x.values, x.value_bits, frac_bits, x.limit)
 
 
 def shift_left(x, bits):
