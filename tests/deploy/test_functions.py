@@ -142,3 +142,25 @@ def test_functions_use_operations_of_the_opset_that_files_declare():
             if not node.domain:
                 schema = onnx.defs.get_schema(node.op_type, _functions.OPSET)
                 assert not schema.deprecated
+
+
+def test_an_operation_of_nodes_takes_what_no_node_gives_out():
+    from larqlite.errors import ArgumentError
+
+    attribute = onnx.AttributeProto(
+        name="value_float", ref_attr_name="offset", type=onnx.AttributeProto.FLOAT
+    )
+    offset = helper.make_node("Constant", [], ["b"])
+    offset.attribute.append(attribute)
+    nodes = [
+        helper.make_node("Mul", ["x", "w"], ["scaled"]),
+        offset,
+        helper.make_node("Add", ["scaled", "b"], ["y"]),
+    ]
+    function = _functions.from_nodes("ScaledAndMoved", nodes)
+    assert list(function.input) == ["x", "w"]
+    assert list(function.output) == ["y"]
+    assert list(function.attribute) == ["offset"]
+    assert (function.domain, function.opset_import[0].version) == ("ai.larqlite", 18)
+    with pytest.raises(ArgumentError, match="Unpack"):
+        _functions.from_nodes("Unpack", nodes)

@@ -227,7 +227,7 @@ def test_channels_without_a_range_stay_zero():
 def test_requantization_rounds_halves_up_and_saturates_at_both_ends():
     text = """<ir_version: 9, opset_import: ["": 18]>
     net (int32[N, 1] x) => (int8[N, 1] Y) {%s }"""
-    nodes = _bodies.nodes(_bodies.requantize("x", "Y", is_image=False))
+    nodes = _bodies.nodes(_bodies.requantize("Scaled", "x", "Y", is_image=False))
     model = onnx.parser.parse_model(text % "Y = Cast <to = 3> (x)")
     del model.graph.node[:]
     model.graph.node.extend(nodes)

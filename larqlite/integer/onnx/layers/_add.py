@@ -111,10 +111,11 @@ class QuantizedAdd(OnnxLayer):
     {name}_power = BitShift <direction: string = "LEFT"> (unit, {name}_wide)
     {name}_factor = Cast <to: int = 11> ({name}_power)"""
         body += """
-    first_aligned = Mul (first, x1_shift_factor)
-    second_aligned = Mul (second, x2_shift_factor)
-    total = Add (first_aligned, second_aligned)
-    quotient = Div (total, S_out_factor)
+    first_factor = Div (x1_shift_factor, S_out_factor)
+    second_factor = Div (x2_shift_factor, S_out_factor)
+    first_aligned = Mul (first, first_factor)
+    second_aligned = Mul (second, second_factor)
+    quotient = Add (first_aligned, second_aligned)
     half = Constant <value: tensor = double {0.5}> ()
     raised = Add (quotient, half)
     floored = Floor (raised)"""

@@ -13,11 +13,7 @@ from larqlite.deploy import _functions
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["RELU", "nodes", "per_channel", "requantize", "signed_to_bytes"]
-
-RELU = """
-    nothing = Constant <value: tensor = int32 {0}> ()
-    positive = Max (total, nothing)"""
+__all__ = ["limited", "nodes", "per_channel", "requantize", "signed_to_bytes"]
 
 
 def nodes(body: str) -> list[onnx.NodeProto]:
@@ -48,12 +44,40 @@ def signed_to_bytes(name: str, out: str) -> str:
     {out}_zero = Constant <value: tensor = uint8 {{128}}> ()"""
 
 
-def requantize(accumulators: str, out: str, is_image: bool) -> str:
+def limited(op_type: str, sums: str, is_image: bool) -> tuple[str, str]:
+    """ReLU, if the type has it, with its upper bound; and what to requantize then.
+
+    The requantization ends at zero instead if nothing is between.
+    """
+    if "Clipped" not in op_type and not (
+        "ReLU" in op_type and _sees_negatives(op_type)
+    ):
+        return "", sums
+    body = f"\n    positive = Relu ({sums})"
+    if "Clipped" not in op_type:
+        return body, "positive"
+    body += per_channel("max_value", "bound", is_image)
+    body += f"""
+    limit = CastLike (bound, {sums})
+    bounded = Min (positive, limit)"""
+    return body, "bounded"
+
+
+def _sees_negatives(op_type: str) -> bool:
+    """Whether something else than a requantization follows the ReLU."""
+    return "GlobalAvgPool" in op_type or "Scaled" not in op_type
+
+
+def requantize(op_type: str, accumulators: str, out: str, is_image: bool) -> str:
     """`clip(floor(accumulators * M / 2^S_out + 1/2), -128, 127)` as int8.
+
+    With ReLU, from zero on: the scale is positive, and what is below zero rounds to at
+    most zero.
 
     In float64, where a product of 44 bits with 8 bits and at most 50 bits behind the
     point is exact.
     """
+    lowest = "0.0" if "ReLU" in op_type else "-128.0"
     return (
         per_channel("M", "multiplier", is_image)
         + per_channel("S_out", "shift", is_image)
@@ -69,7 +93,7 @@ def requantize(accumulators: str, out: str, is_image: bool) -> str:
     half = Constant <value: tensor = double {{0.5}}> ()
     raised = Add (product, half)
     floored = Floor (raised)
-    lowest = Constant <value: tensor = double {{-128.0}}> ()
+    lowest = Constant <value: tensor = double {{{lowest}}}> ()
     highest = Constant <value: tensor = double {{127.0}}> ()
     clipped = Clip (floored, lowest, highest)
     {out} = Cast <to: int = 3> (clipped)"""

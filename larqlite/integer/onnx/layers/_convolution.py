@@ -139,46 +139,41 @@ class Convolution(OnnxLayer):
             "strides: ints = @strides, dilations: ints = @dilations, "
             f"group: int = @group{pads}"
         )
+        has_bias = "Biased" in op_type
         if is_wide:
             body += _bodies.signed_to_bytes("Wi", "w")
-            body += f"\n    sums = ConvInteger <{geometry}> (x, w, x_zero, w_zero)"
+            body += f"\n    integers = ConvInteger <{geometry}> (x, w, x_zero, w_zero)"
+            if has_bias:
+                body += _bodies.per_channel("B", "bias", True)
+                body += "\n    biased = Add (integers, bias)"
+            total = "biased" if has_bias else "integers"
+            body += f"\n    sums = Cast <to: int = 11> ({total})"
         else:
+            body += "\n    w = Cast <to: int = 1> (Wi)"
+            if has_bias:
+                body += "\n    bias = Cast <to: int = 1> (B)"
+            body += f"\n    sums = Conv <{geometry}> (x, w{', bias' * has_bias})"
+        more, last = _bodies.limited(op_type, "sums", True)
+        body += more
+        if "MaxPool" in op_type:
             body += f"""
-    w = Cast <to: int = 1> (Wi)
-    float_sums = Conv <{geometry}> (x, w)
-    whole_sums = Round (float_sums)
-    sums = Cast <to: int = 6> (whole_sums)"""
-        if "Biased" in op_type:
-            body += _bodies.per_channel("B", "bias", True)
-            body += "\n    total = Add (sums, bias)"
-        else:
-            body += "\n    total = Identity (sums)"
-        last = "total"
-        if "ReLU" in op_type:
-            body, last = body + _bodies.RELU, "positive"
-        if "Clipped" in op_type:
-            body += _bodies.per_channel("max_value", "limit", True)
-            body, last = body + "\n    limited = Min (positive, limit)", "limited"
+    pooled = MaxPool <kernel_shape: ints = @pool_size, strides: ints = @pool_strides,
+        pads: ints = @pool_pads> ({last})"""
+            last = "pooled"
         if "GlobalAvgPool" in op_type:
             body += f"""
     to_sum = Cast <to: int = 11> ({last})
     over = Constant <value_ints: ints = [2, 3]> ()
     pooled = ReduceSum <keepdims: int = @keepdims> (to_sum, over)"""
             last = "pooled"
-        out = "codes" if "MaxPool" in op_type else "Y"
-        body += _requantized(op_type, last, out)
-        if "MaxPool" in op_type:
-            body += """
-    Y = MaxPool <kernel_shape: ints = @pool_size, strides: ints = @pool_strides,
-        pads: ints = @pool_pads> (codes)"""
-        return _bodies.nodes(body)
+        return _bodies.nodes(body + _requantized(op_type, last))
 
 
-def _requantized(op_type: str, last: str, out: str) -> str:
+def _requantized(op_type: str, last: str) -> str:
     if "GlobalAvgPool" not in op_type:
-        return _bodies.requantize(last, out, is_image=True)
+        return _bodies.requantize(op_type, last, "Y", is_image=True)
     # keepdims decides whether channels are the last axis of what is scaled.
-    scaled = _bodies.requantize(last, out, is_image=False)
+    scaled = _bodies.requantize(op_type, last, "Y", is_image=False)
     shape = """
     kept = Constant <value_int: int = @keepdims> ()
     times = Constant <value_ints: ints = [2]> ()

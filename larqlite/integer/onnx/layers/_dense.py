@@ -95,30 +95,28 @@ class QuantizedDense1D(OnnxLayer):
         body = "\n    rows = Identity (X)"
         if "Flatten" in op_type:
             body = "\n    rows = Flatten <axis: int = 1> (X)"
+        has_bias = "Biased" in op_type
         if op_type.endswith("Wide"):
             body += _bodies.signed_to_bytes("rows", "x")
             body += _bodies.signed_to_bytes("Wi", "w")
             body += """
     columns = Transpose <perm: ints = [1, 0]> (w)
-    sums = MatMulInteger (x, columns, x_zero, w_zero)"""
+    integers = MatMulInteger (x, columns, x_zero, w_zero)"""
+            if has_bias:
+                body += "\n    biased = Add (integers, B)"
+            total = "biased" if has_bias else "integers"
+            body += f"\n    sums = Cast <to: int = 11> ({total})"
         else:
             body += """
     x = Cast <to: int = 1> (rows)
-    w = Cast <to: int = 1> (Wi)
-    columns = Transpose <perm: ints = [1, 0]> (w)
-    float_sums = MatMul (x, columns)
-    whole_sums = Round (float_sums)
-    sums = Cast <to: int = 6> (whole_sums)"""
-        last = "sums"
-        if "Biased" in op_type:
-            body, last = body + "\n    total = Add (sums, B)", "total"
-        if "ReLU" in op_type:
-            body += _bodies.RELU.replace("(total", f"({last}")
-            last = "positive"
-        if "Clipped" in op_type:
-            body, last = body + "\n    limited = Min (positive, max_value)", "limited"
+    w = Cast <to: int = 1> (Wi)"""
+            if has_bias:
+                body += "\n    bias = Cast <to: int = 1> (B)"
+            body += f"\n    sums = Gemm <transB: int = 1> (x, w{', bias' * has_bias})"
+        more, last = _bodies.limited(op_type, "sums", False)
+        body += more
         if "Scaled" in op_type:
-            body += _bodies.requantize(last, "Y", is_image=False)
+            body += _bodies.requantize(op_type, last, "Y", is_image=False)
         else:
-            body += f"\n    Y = Identity ({last})"
+            body += f"\n    Y = Cast <to: int = 6> ({last})"
         return _bodies.nodes(body)
