@@ -22,12 +22,14 @@ class Environment:
         needs: what they need to be imported, at the versions of this project.
         pins: versions in place of this project's, where a peer works with no other.
         reads_larqlite: whether its side builds networks with this checkout's larqlite.
+        constrained: whether what `needs` leaves open is taken from this project.
     """
 
     packages: tuple[str, ...]
     needs: tuple[str, ...]
     pins: tuple[str, ...] = ()
     reads_larqlite: bool = False
+    constrained: bool = True
 
 
 ENVIRONMENTS = {
@@ -55,6 +57,15 @@ ENVIRONMENTS = {
         ),
         pins=("numpy==1.26.4", "ml-dtypes==0.5.4"),
         reads_larqlite=True,
+    ),
+    # It knows no TensorFlow after 2.12, which is from 2023 and has its own Keras.
+    "quantizeml": Environment(
+        packages=("quantizeml==0.8.1",),
+        needs=(
+            *("tensorflow==2.12.1", "keras==2.12.0", "numpy==1.24.3"),
+            *("onnx==1.13.1", "onnxruntime==1.15.0", "protobuf==3.20.3"),
+        ),
+        constrained=False,
     ),
 }
 
@@ -100,6 +111,8 @@ def variables_of(library: str) -> dict[str, str]:
 
 def _constraints(environment: Environment) -> str:
     """The versions of this project, with a peer's own in their place."""
+    if not environment.constrained:
+        return ""
     own = {pin.partition("==")[0]: pin for pin in environment.pins}
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     return "\n".join(own.get(line.partition("==")[0], line) for line in lines) + "\n"

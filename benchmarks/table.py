@@ -2,6 +2,7 @@
 
 from rows import Row, Side
 from table_deployed import DEPLOYED
+from table_integer import INTEGER
 
 
 def _against_larq(name: str, what: str, workload: str, *, options=None, **row) -> Row:
@@ -157,4 +158,5 @@ ROWS = (
         agree=None,
     ),
     *DEPLOYED,
+    *INTEGER,
 )
