@@ -76,6 +76,7 @@ def layer(node, inputs, weights):
         total = (inputs[0] << shifts[0]) + (inputs[1] << shifts[1])
         down = by_channel(weights["S_out"], inputs[0].ndim)
         exact = (2 * total + (1 << down)) >> (down + 1)
+        exact = np.maximum(exact, 0) if "ReLU" in kind else exact
         return np.clip(exact, -128, 127) if "Scaled" in kind else exact
     if "Dense" in kind:
         rows = inputs[0].reshape(len(inputs[0]), -1)

@@ -168,6 +168,42 @@ CASES = {
             "QuantizedAdd",
         ],
     ),
+    "residual_block_at_the_end_of_a_network": (
+        "a = Conv <pads = [1, 1, 1, 1]> (x, k, b) r = Relu (a) "
+        "c = Conv <pads = [1, 1, 1, 1]> (r, k) s = Add (c, r) t = Relu (s) "
+        "m = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (t) "
+        "g = GlobalAveragePool (m) f = Flatten (g) y = Gemm (f, w)",
+        W8 | {"w": normal(8, 5)},
+        *(EIGHT, FLAT),
+        [
+            "QuantizedConv2DBiasedReLUScaled",
+            "QuantizedConv2DScaled",
+            "QuantizedAddReLUScaled",
+            "QuantizedDepthwise2DMaxPoolScaled",
+            "QuantizedDepthwise2DGlobalAvgPoolScaled",
+            "QuantizedDense1DFlatten",
+        ],
+    ),
+    "sum_and_relu_at_the_end": (
+        "a = Conv (x, k, b) c = Conv (x, k) s = Add (a, c) y = Relu (s)",
+        *(W8, EIGHT, OUT),
+        ["QuantizedConv2DBiasedScaled", "QuantizedConv2DScaled", "QuantizedAddReLU"],
+    ),
+    "relu_then_pooling_of_the_input": (
+        "r = Clip (x, zero, six) p = MaxPool <kernel_shape = [2, 2]> (r) "
+        "y = AveragePool <kernel_shape = [3, 2], strides = [2, 1]> (p)",
+        *(BOUNDS, EIGHT, OUT),
+        ["QuantizedDepthwise2DMaxPoolReLUClippedScaled", "QuantizedDepthwise2DScaled"],
+    ),
+    "relu_then_mean_of_the_input": (
+        "r = Relu (x) y = GlobalAveragePool (r)",
+        *({}, EIGHT, OUT, ["QuantizedDepthwise2DGlobalAvgPoolReLUScaled"]),
+    ),
+    "average_pooling_that_counts_zeros": (
+        "y = AveragePool <kernel_shape = [2, 2], pads = [0, 1, 1, 0], "
+        "count_include_pad = 1> (x)",
+        *({}, EIGHT, OUT, ["QuantizedDepthwise2DScaled"]),
+    ),
     "add_of_the_input_then_conv": (
         "a = Conv <pads = [1, 1, 1, 1]> (x, k, b) s = Add (x, a) y = Conv (s, k)",
         {"k": normal(3, 3, 3, 3), "b": normal(3)},

@@ -19,7 +19,8 @@ class QuantizedAdd(OnnxLayer):
     """The sum of two int8 tensors whose scales are powers of two.
 
     `floor((x1 * 2^x1_shift + x2 * 2^x2_shift) / 2^S_out + 1/2)`: as int32 if nothing
-    integer follows, else clipped to int8. Shifts are uint8 per channel.
+    integer follows, else clipped to int8. Shifts are uint8 per channel. A ReLU after the
+    sum is part of it if `activation` is set.
 
     Args:
         name: of the node.
@@ -31,6 +32,7 @@ class QuantizedAdd(OnnxLayer):
 
     def __init__(self, name: str = ""):
         super().__init__("QuantizedAdd", name=name)
+        self.activation = False
         self._is_scaled = True
 
     @property
@@ -39,6 +41,7 @@ class QuantizedAdd(OnnxLayer):
         return (
             self.base_name
             + ("" if rank == 4 else f"Rank{rank}")
+            + ("ReLU" if self.activation else "")
             + ("Scaled" if self._is_scaled else "")
         )
 
@@ -120,10 +123,14 @@ class QuantizedAdd(OnnxLayer):
     raised = Add (quotient, half)
     floored = Floor (raised)"""
         if "Scaled" not in op_type:
-            return _bodies.nodes(body + "\n    Y = Cast <to: int = 6> (floored)")
-        body += """
-    lowest = Constant <value: tensor = double {-128.0}> ()
-    highest = Constant <value: tensor = double {127.0}> ()
+            relu = "ReLU" in op_type
+            body += "\n    positive = Relu (floored)" * relu
+            last = "positive" if relu else "floored"
+            return _bodies.nodes(body + f"\n    Y = Cast <to: int = 6> ({last})")
+        lowest = "0.0" if "ReLU" in op_type else "-128.0"
+        body += f"""
+    lowest = Constant <value: tensor = double {{{lowest}}}> ()
+    highest = Constant <value: tensor = double {{127.0}}> ()
     clipped = Clip (floored, lowest, highest)
     Y = Cast <to: int = 3> (clipped)"""
         return _bodies.nodes(body)

@@ -57,6 +57,11 @@ class Convolution(OnnxLayer):
         for key, value in attributes.items():
             self.attributes[key] = helper.make_attribute(key, value)
 
+    def set_pool(self, pool_type: str, **attributes) -> None:
+        """Sets `pool_type`, and `pool_size`, `pool_strides` and `pool_pads` of "max"."""
+        self.pool_type = pool_type
+        self.set_geometry(**attributes)
+
     def take_image(self) -> None:
         """Makes it the first convolution, of uint8 images with zero points."""
         self.input_conv, self.base_name = True, "QuantizedInputConv2D"

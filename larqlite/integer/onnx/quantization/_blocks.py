@@ -16,7 +16,17 @@ from larqlite.integer.onnx.layers._geometry import same_pads, window_sizes
 from larqlite.integer.onnx.quantization._errors import Mismatch
 from larqlite.integer.onnx.quantization._graph import Graph, attributes_of
 
-__all__ = ["add", "convolution", "dense", "depthwise", "normalization"]
+__all__ = [
+    "add",
+    "add_and_activation",
+    "convolution",
+    "dense",
+    "depthwise",
+    "max_pool",
+    "normalization",
+    "set_bound",
+    "sizes_of",
+]
 
 
 def convolution(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
@@ -24,7 +34,7 @@ def convolution(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
     kinds = [graph.names_of(node) for node in nodes]
     pool = {}
     if "MaxPool" in kinds[-1]:
-        pool = _max_pool(nodes[-1], _sizes(graph, nodes[-1].input[0]))
+        pool = max_pool(nodes[-1], graph)
     elif "GlobalAveragePool" in kinds[-1]:
         pool = {"pool_type": "gap"}
     conv = nodes[0]
@@ -36,7 +46,7 @@ def convolution(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
     _set_convolution(layer, conv, graph)
     if "ReduceMean" in kinds[-1]:
         layer.set_geometry(keepdims=attributes_of(nodes[-1]).get("keepdims", 1))
-    _set_bound(layer, nodes, graph)
+    set_bound(layer, nodes, graph)
     return layer
 
 
@@ -45,7 +55,7 @@ def depthwise(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
     strides = attributes_of(nodes[0]).get("strides", [1, 1])
     layer = QuantizedDepthwise2D(strides=strides, activation=len(nodes) > 1)
     _set_convolution(layer, nodes[0], graph)
-    _set_bound(layer, nodes, graph)
+    set_bound(layer, nodes, graph)
     return layer
 
 
@@ -61,7 +71,7 @@ def normalization(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
     layer.set_geometry(group=len(factor))
     layer.set_weight("kernel", factor.reshape(-1, 1, 1, 1))
     layer.set_weight("bias", beta - mean * factor)
-    _set_bound(layer, nodes, graph)
+    set_bound(layer, nodes, graph)
     return layer
 
 
@@ -93,7 +103,7 @@ def dense(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
         is_flatten = nodes[at - 1].op_type == "Flatten"
         if is_flatten:
             raise Mismatch("Flatten with an axis other than 1 joins samples")
-    _set_bound(layer, nodes[at:], graph)
+    set_bound(layer, nodes[at:], graph)
     return layer
 
 
@@ -105,6 +115,15 @@ def add(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
     if first is None or second is None or first[1:] != second[1:]:
         raise Mismatch(f"it adds tensors of unlike shapes, {first} and {second}")
     return QuantizedAdd()
+
+
+def add_and_activation(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
+    """`QuantizedAdd` of two tensors and ReLU."""
+    if nodes[1].op_type == "Clip" and len(nodes[1].input) > 2 and nodes[1].input[2]:
+        raise Mismatch("the ReLU after it is clipped")
+    layer = add(nodes, graph)
+    layer.activation = True
+    return layer
 
 
 def _set_convolution(layer: OnnxLayer, conv: onnx.NodeProto, graph: Graph) -> None:
@@ -119,7 +138,7 @@ def _set_convolution(layer: OnnxLayer, conv: onnx.NodeProto, graph: Graph) -> No
     if auto_pad == b"VALID":
         pads = [0] * 4
     elif auto_pad != b"NOTSET":
-        sizes = _sizes(graph, conv.input[0])
+        sizes = sizes_of(graph, conv.input[0])
         is_upper = auto_pad == b"SAME_UPPER"
         pads = same_pads(sizes, kernel.shape[2:], strides, dilations, is_upper)
     layer.set_geometry(pads=pads, dilations=dilations, group=attributes.get("group", 1))
@@ -128,7 +147,8 @@ def _set_convolution(layer: OnnxLayer, conv: onnx.NodeProto, graph: Graph) -> No
         layer.set_weight("bias", _weights(graph, conv.input[2], "its bias"))
 
 
-def _max_pool(node: onnx.NodeProto, sizes: tuple[int, ...]) -> dict:
+def max_pool(node: onnx.NodeProto, graph: Graph) -> dict:
+    """What a `MaxPool` says, with its pads as numbers."""
     attributes = attributes_of(node)
     window = attributes["kernel_shape"]
     strides = attributes.get("strides", [1] * len(window))
@@ -139,11 +159,12 @@ def _max_pool(node: onnx.NodeProto, sizes: tuple[int, ...]) -> dict:
     if any(node.output[1:]):
         raise Mismatch("it gives out the places of the largest values")
     if auto_pad in (b"SAME_UPPER", b"SAME_LOWER"):
+        sizes = sizes_of(graph, node.input[0])
         pads = same_pads(sizes, window, strides, [1, 1], auto_pad == b"SAME_UPPER")
     elif auto_pad == b"VALID":
         pads = [0] * 4
     if attributes.get("ceil_mode", 0):
-        pads = _ceiled(sizes, window, strides, pads)
+        pads = _ceiled(sizes_of(graph, node.input[0]), window, strides, pads)
     return {
         "pool_type": "max",
         "pool_size": window,
@@ -163,7 +184,7 @@ def _ceiled(sizes, window, strides, pads: list[int]) -> list[int]:
     return pads
 
 
-def _sizes(graph: Graph, tensor: str) -> tuple[int, ...]:
+def sizes_of(graph: Graph, tensor: str) -> tuple[int, ...]:
     """Height and width of an image."""
     shape = graph.shape(tensor)
     if shape is None or len(shape) != 4 or None in shape[2:]:
@@ -180,7 +201,7 @@ def _weights(graph: Graph, tensor: str, what: str) -> np.ndarray:
     return values
 
 
-def _set_bound(layer: OnnxLayer, nodes: list[onnx.NodeProto], graph: Graph) -> None:
+def set_bound(layer: OnnxLayer, nodes: list[onnx.NodeProto], graph: Graph) -> None:
     """Keeps the upper bound of a Clip that is the layer's ReLU."""
     clip = next((node for node in nodes if node.op_type == "Clip"), None)
     if clip is None or len(clip.input) < 3 or not clip.input[2]:

@@ -9,7 +9,7 @@ from larqlite._version import __version__
 from larqlite.deploy import _functions, _model
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers import Dequantizer, OnnxLayer
-from larqlite.integer.onnx.quantization._graph import Graph, _taken
+from larqlite.integer.onnx.quantization._graph import Graph, tensors_taken
 from larqlite.integer.onnx.quantization._patterns import Plan
 from larqlite.integer.onnx.quantization._prepare import WHERE
 
@@ -60,7 +60,7 @@ def emitted(graph: Graph, plan: Plan, layers: dict[str, OnnxLayer]) -> onnx.Mode
         out.add(block.layer, inputs, integers[block.output])
         done.update(block.nodes)
     rest = [node for i, node in enumerate(graph.nodes) if i not in done]
-    needed = {tensor for node in rest for tensor in _taken(node)} | graph.outputs
+    needed = {tensor for node in rest for tensor in tensors_taken(node)} | graph.outputs
     for tensor in needed.intersection(block.output for block in plan.blocks):
         layer = Dequantizer(name=f"{layers[tensor].name}_dequantizer")
         layer.build(layers[tensor].output)

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-__all__ = ["Graph", "attributes_of"]
+__all__ = ["Graph", "attributes_of", "tensors_taken"]
 
 
 def attributes_of(node: onnx.NodeProto) -> dict:
@@ -36,7 +36,7 @@ class Graph:
         self._consumers: dict[str, list[int]] = {}
         self._producers: dict[str, int] = {}
         for index, node in enumerate(self.nodes):
-            for tensor in dict.fromkeys(_taken(node)):
+            for tensor in dict.fromkeys(tensors_taken(node)):
                 self._consumers.setdefault(tensor, []).append(index)
             self._producers.update(dict.fromkeys(node.output, index))
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
@@ -121,12 +121,12 @@ class Graph:
         return math.prod(before[1:]) == after[1] and before[0] == after[0]
 
 
-def _taken(node: onnx.NodeProto) -> list[str]:
+def tensors_taken(node: onnx.NodeProto) -> list[str]:
     """Tensors that a node takes, and those that its subgraphs take from around it."""
     taken = [tensor for tensor in node.input if tensor]
     for attribute in node.attribute:
         for graph in [attribute.g, *attribute.graphs]:
             for inner in graph.node:
-                taken += _taken(inner)
+                taken += tensors_taken(inner)
             taken += [output.name for output in graph.output]
     return taken

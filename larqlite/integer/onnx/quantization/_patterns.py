@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import onnx
 
 from larqlite.integer.onnx.layers import OnnxLayer
-from larqlite.integer.onnx.quantization import _blocks
+from larqlite.integer.onnx.quantization import _blocks, _pool_blocks
 from larqlite.integer.onnx.quantization._errors import Mismatch, PatternError
 from larqlite.integer.onnx.quantization._graph import Graph
 from larqlite.integer.onnx.quantization._scope import custom_patterns
@@ -31,9 +31,16 @@ PATTERNS: tuple[tuple[tuple[str, ...], Callable], ...] = (
     (("Flatten", "Gemm"), _blocks.dense),
     (("Gemm", "Relu"), _blocks.dense),
     (("Gemm",), _blocks.dense),
+    (("Add", "Relu"), _blocks.add_and_activation),
     (("Add",), _blocks.add),
     (("BatchNormalization", "Relu"), _blocks.normalization),
     (("BatchNormalization",), _blocks.normalization),
+    (("Relu", "GlobalAveragePool"), _pool_blocks.unchanged),
+    (("Relu", "MaxPool"), _pool_blocks.unchanged),
+    (("GlobalAveragePool",), _pool_blocks.unchanged),
+    (("MaxPool",), _pool_blocks.unchanged),
+    (("Relu",), _pool_blocks.unchanged),
+    (("AveragePool",), _pool_blocks.average_pool),
 )
 
 
@@ -153,7 +160,7 @@ def _matched(
         return None
     taken = dict.fromkeys(t for i in found for t in graph.nodes[i].input if t)
     inputs = [t for t in taken if t not in inner and not graph.is_constant(t)]
-    if names == ("Add",):
+    if names[0] == "Add":
         inputs = list(graph.nodes[start].input)
     if not inputs or not {t for t in inputs if not graph.is_constant(t)} <= known:
         return None

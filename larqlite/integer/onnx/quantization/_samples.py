@@ -100,7 +100,8 @@ def _random(
             f"of open size, {shape}.\n{_HOW}"
         )
     random = np.random.default_rng(0)
-    low, high = (0, 256) if len(shape) == 4 and shape[1] in (1, 3) else (-128, 128)
+    is_image = len(shape) == 4 and bool({1, 3} & {shape[1], shape[3]})
+    low, high = (0, 256) if is_image else (-128, 128)
     for first in range(0, count, size):
         yield random.integers(low, high, (min(size, count - first), *shape[1:]))
 
