@@ -8,6 +8,7 @@ from larqlite.integer.layers._mad_normalization import LayerMadNormalization
 from larqlite.integer.layers._observer import OutputObserver
 from larqlite.integer.layers._output_quantizer import OutputQuantizer
 from larqlite.integer.layers._padded_conv import PaddedConv2D
+from larqlite.integer.layers._quantized_attention import QuantizedAttention
 from larqlite.integer.layers._quantized_conv import (
     QuantizedConv1D,
     QuantizedConv2D,
@@ -18,7 +19,45 @@ from larqlite.integer.layers._quantized_depthwise import (
     QuantizedDepthwiseConv2D,
     QuantizedDepthwiseConv2DTranspose,
 )
+from larqlite.integer.layers._quantized_identity import QuantizedDropout
+from larqlite.integer.layers._quantized_merge import (
+    QuantizedAdd,
+    QuantizedConcatenate,
+    QuantizedMultiply,
+)
+from larqlite.integer.layers._quantized_normalization import (
+    QuantizedBatchNormalization,
+    QuantizedLayerNormalization,
+)
+from larqlite.integer.layers._quantized_pooling import (
+    QuantizedAveragePooling2D,
+    QuantizedGlobalAveragePooling2D,
+    QuantizedMaxPool2D,
+)
+from larqlite.integer.layers._quantized_relu import QuantizedReLU
+from larqlite.integer.layers._quantized_rescaling import QuantizedRescaling
 from larqlite.integer.layers._quantized_separable import QuantizedSeparableConv2D
+from larqlite.integer.layers._quantized_shape import (
+    QuantizedFlatten,
+    QuantizedPermute,
+    QuantizedReshape,
+)
+from larqlite.integer.layers._quantized_sign import (
+    QuantizedApproxSign,
+    QuantizedSign,
+    QuantizedSwishSign,
+    QuantizedTernary,
+)
+from larqlite.integer.layers._quantized_softmax import (
+    QuantizedShiftmax,
+    QuantizedSoftmax,
+)
+from larqlite.integer.layers._quantized_tokens import (
+    QuantizedAddPositionEmbs,
+    QuantizedClassToken,
+    QuantizedExtractToken,
+)
+from larqlite.integer.layers._quantized_upsampling import QuantizedUpSampling2D
 from larqlite.integer.layers._quantizer import Quantizer
 from larqlite.integer.layers._recording import (
     FixedPointRecorder,
@@ -52,13 +91,38 @@ __all__ = [
     "OutputQuantizer",
     "PaddedConv2D",
     "QFloatRecorder",
+    "QuantizedAdd",
+    "QuantizedAddPositionEmbs",
+    "QuantizedApproxSign",
+    "QuantizedAttention",
+    "QuantizedAveragePooling2D",
+    "QuantizedBatchNormalization",
+    "QuantizedClassToken",
+    "QuantizedConcatenate",
     "QuantizedConv1D",
     "QuantizedConv2D",
     "QuantizedConv2DTranspose",
     "QuantizedDense",
     "QuantizedDepthwiseConv2D",
     "QuantizedDepthwiseConv2DTranspose",
+    "QuantizedDropout",
+    "QuantizedExtractToken",
+    "QuantizedFlatten",
+    "QuantizedGlobalAveragePooling2D",
+    "QuantizedLayerNormalization",
+    "QuantizedMaxPool2D",
+    "QuantizedMultiply",
+    "QuantizedPermute",
+    "QuantizedReLU",
+    "QuantizedRescaling",
+    "QuantizedReshape",
     "QuantizedSeparableConv2D",
+    "QuantizedShiftmax",
+    "QuantizedSign",
+    "QuantizedSoftmax",
+    "QuantizedSwishSign",
+    "QuantizedTernary",
+    "QuantizedUpSampling2D",
     "Quantizer",
     "Shiftmax",
     "TensorRecorder",

@@ -1,0 +1,168 @@
+"""Integer versions of larqlite's binary and ternary activation quantizers."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from larqlite.errors import ArgumentError
+from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.layers._registry import quantizes
+from larqlite.integer.tensors import FixedPoint, QFloat, QTensor, _rounding
+from larqlite.quantizers import ApproxSign, SteSign, SteTern, SwishSign
+
+__all__ = [
+    "QuantizedApproxSign",
+    "QuantizedSign",
+    "QuantizedSwishSign",
+    "QuantizedTernary",
+]
+
+
+class _QuantizedQuantizer(QuantizedLayer):
+    """Base class: codes out of integers, with the pseudo-gradient of the quantizer that
+    the concrete class derives from too."""
+
+    requires_aligned_inputs = False
+
+    def codes_of(
+        self, fp: FixedPoint, scales: tf.Tensor, values: tf.Tensor
+    ) -> tf.Tensor:
+        """float32 codes for the values of `fp`; every concrete layer has its own."""
+        raise NotImplementedError
+
+    def compute(self, inputs: QTensor) -> FixedPoint:
+        """The codes."""
+        fp = getattr(inputs, "fp", inputs)
+        scales = inputs.scales if isinstance(inputs, QFloat) else tf.constant(1.0)
+
+        @tf.custom_gradient
+        def coded(values):
+            def gradient(upstream):
+                unit = _rounding.exp2(-fp.frac_bits) * scales
+                x = tf.cast(values, tf.float32) * unit
+                return tf.cast(self.pull_back(x, upstream) * unit, values.dtype)
+
+            return self.codes_of(fp, scales, values), gradient
+
+        return FixedPoint(coded(fp.values), 1, tf.constant(0, tf.int32), limit=1)
+
+
+class _QuantizedSign(_QuantizedQuantizer):
+    def codes_of(self, fp, scales, values):
+        return tf.where(values < 0, -1.0, 1.0)
+
+
+@quantizes(SteSign)
+class QuantizedSign(_QuantizedSign, SteSign):
+    r"""The sign of integers, never zero: `ste_sign` on a quantized input.
+
+    $$ y = \begin{cases} -1 & x < 0 \\ +1 & x \geq 0 \end{cases} $$
+
+    Its gradient is that of `lq.quantizers.SteSign`, whose place it takes.
+
+    Input: FixedPoint or QFloat of any shape. Output: FixedPoint, 1 value bit, no
+    fractional bits.
+
+    Args:
+        clip_value: bound of |x| up to which gradients pass; None passes all.
+        **kwargs: those of a Keras layer.
+
+    Example:
+        >>> x = lq.integer.tensors.FixedPoint([-3, 0, 5], value_bits=7, frac_bits=3)
+        >>> lq.integer.layers.QuantizedSign()(x).values.numpy()
+        array([-1.,  1.,  1.], dtype=float32)
+
+    References:
+        Binarized Neural Networks, https://arxiv.org/abs/1602.02830, eq. 1 and 4.
+    """
+
+
+@quantizes(ApproxSign)
+class QuantizedApproxSign(_QuantizedSign, ApproxSign):
+    """`QuantizedSign` with the gradient of `lq.quantizers.ApproxSign`.
+
+    Args:
+        **kwargs: those of a Keras layer.
+
+    Example:
+        >>> x = lq.integer.tensors.FixedPoint([-3, 0, 5], value_bits=7, frac_bits=3)
+        >>> lq.integer.layers.QuantizedApproxSign()(x).values.numpy()
+        array([-1.,  1.,  1.], dtype=float32)
+
+    References:
+        Bi-Real Net, https://arxiv.org/abs/1808.00278, section 3.2.
+    """
+
+
+@quantizes(SwishSign)
+class QuantizedSwishSign(_QuantizedSign, SwishSign):
+    """`QuantizedSign` with the gradient of `lq.quantizers.SwishSign`.
+
+    Args:
+        beta: that of the quantizer.
+        **kwargs: those of a Keras layer.
+
+    Example:
+        >>> x = lq.integer.tensors.FixedPoint([-3, 0, 5], value_bits=7, frac_bits=3)
+        >>> lq.integer.layers.QuantizedSwishSign()(x).values.numpy()
+        array([-1.,  1.,  1.], dtype=float32)
+
+    References:
+        BNN+, https://arxiv.org/abs/1812.11800, eq. 6.
+    """
+
+
+@quantizes(SteTern)
+class QuantizedTernary(_QuantizedQuantizer, SteTern):
+    r"""Ternary codes of integers: `ste_tern` on a quantized input.
+
+    $$ y = \begin{cases} +1 & v \geq t \\ 0 & |v| < t \\ -1 & v \leq -t \end{cases}
+       \qquad t = \lceil \Delta \cdot 2^{f} / s \rceil $$
+
+    for integers $v$ with $f$ fractional bits and the scale $s$: the threshold is an
+    integer too. Its gradient is that of `lq.quantizers.SteTern`, whose place it takes.
+
+    Input: FixedPoint or QFloat of any shape. Output: FixedPoint, 1 value bit, no
+    fractional bits.
+
+    Args:
+        threshold_value: $\Delta$, >= 0.
+        ternary_weight_networks: must be False: a threshold that follows the data is no
+            integer.
+        clip_value: bound of |x| up to which gradients pass; None passes all.
+        **kwargs: those of a Keras layer.
+
+    Raises:
+        ArgumentError: `ternary_weight_networks=True`.
+
+    Example:
+        >>> x = lq.integer.tensors.FixedPoint([-3, 0, 2, 4], value_bits=7, frac_bits=4)
+        >>> lq.integer.layers.QuantizedTernary(threshold_value=0.15)(x).values.numpy()
+        array([-1.,  0.,  0.,  1.], dtype=float32)
+
+    References:
+        Ternary Weight Networks, https://arxiv.org/abs/1605.04711, eq. 6.
+    """
+
+    def __init__(
+        self,
+        threshold_value: float = 0.05,
+        ternary_weight_networks: bool = False,
+        clip_value: float | None = 1.0,
+        **kwargs,
+    ):
+        super().__init__(threshold_value, ternary_weight_networks, clip_value, **kwargs)
+        if ternary_weight_networks:
+            raise ArgumentError(
+                f"{self.where}: ternary_weight_networks=True makes the threshold follow "
+                "the data, which integers cannot.\n"
+                f"  Fix: a threshold_value, such as {threshold_value}."
+            )
+
+    def codes_of(self, fp, scales, values):
+        threshold = tf.constant(self.threshold_value, tf.float32)
+        ratio = tf.cast(threshold, tf.float64) / tf.cast(scales, tf.float64)
+        least = tf.math.ceil(ratio * _rounding.exp2(fp.frac_bits, tf.float64))
+        least = tf.cast(least, values.dtype)
+        above = tf.cast(values >= least, tf.float32)
+        return above - tf.cast(values <= -least, tf.float32)
