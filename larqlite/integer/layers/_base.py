@@ -136,6 +136,11 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
 
     def call(self, inputs):
         """The layer's outputs for quantized, or plain integer, inputs."""
+        return self._computed(inputs)
+
+    # AutoGraph has nothing to convert here, and takes seconds for finding that out.
+    @tf.autograph.experimental.do_not_convert
+    def _computed(self, inputs):
         outputs = self.compute(tf.nest.map_structure(self.gated, inputs))
         if self.out_quantizer is not None:
             outputs = self.out_quantizer(outputs)

@@ -55,6 +55,10 @@ class Dequantizer(tf_keras.layers.Layer):
         Returns:
             float32 tensors in the structure of `inputs`.
         """
+        return self._dequantized(inputs)
+
+    @tf.autograph.experimental.do_not_convert
+    def _dequantized(self, inputs):
         tensors = tf.nest.flatten(inputs)
         while len(self._frac_bits) < len(tensors):
             place = len(self._frac_bits)

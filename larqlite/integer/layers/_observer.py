@@ -61,6 +61,10 @@ class OutputObserver(tf_keras.layers.Layer):
 
     def call(self, inputs):
         """Follows the range of `inputs`, and returns them as they are."""
+        return self._observed(inputs)
+
+    @tf.autograph.experimental.do_not_convert
+    def _observed(self, inputs):
         axes = None if self.axis == "per-tensor" else range(inputs.shape.rank - 1)
         largest = tf.reduce_max(tf.abs(inputs), axes if axes is None else list(axes))
         largest = tf.cast(largest, self.range_max.dtype)

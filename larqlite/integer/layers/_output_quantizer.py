@@ -179,6 +179,10 @@ class OutputQuantizer(Quantizer):
             ArgumentError: (a `ValueError`) `inputs` have too few value bits already, or
                 more than the buffer.
         """
+        return self._quantized(inputs)
+
+    @tf.autograph.experimental.do_not_convert
+    def _quantized(self, inputs):
         if not isinstance(inputs, QTensor):
             raise QuantizedTypeError(
                 f"{self._where} quantizes a QFloat or a FixedPoint, but got a "

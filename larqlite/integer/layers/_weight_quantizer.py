@@ -119,6 +119,10 @@ class WeightQuantizer(Quantizer):
         Raises:
             QuantizedTypeError: (a `TypeError`) `inputs` are quantized already.
         """
+        return self._quantized(inputs)
+
+    @tf.autograph.experimental.do_not_convert
+    def _quantized(self, inputs):
         inputs = float_weights(self, inputs)
         reduce = tf.reduce_mean if self.binary else tf.reduce_max
         ranges = self._over_other_axes(reduce, tf.abs(inputs))
@@ -196,6 +200,10 @@ class AlignedWeightQuantizer(Quantizer):
             QuantizedTypeError: (a `TypeError`) `inputs` are quantized already, or
                 `other` is not.
         """
+        return self._aligned(inputs, other)
+
+    @tf.autograph.experimental.do_not_convert
+    def _aligned(self, inputs, other):
         inputs = float_weights(self, inputs)
         if not isinstance(other, QTensor):
             raise QuantizedTypeError(

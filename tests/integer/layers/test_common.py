@@ -151,7 +151,9 @@ def test_gradients_reach_every_float_weight(cls, bits):
 
 @every_kernel_layer
 def test_a_straight_through_gradient_is_nearly_that_of_the_float_layer(cls):
-    config = {key: {"bitwidth": 16} for key in cls.weight_quantizers}
+    # Two kernels share the bits of one buffer, so they have fewer each.
+    bits, error = (10, 0.03) if len(cls.weight_quantizers) > 1 else (16, 5e-3)
+    config = {key: {"bitwidth": bits} for key in cls.weight_quantizers}
     model, x = model_of(cls, {**config, "bias_quantizer": {"bitwidth": 16}})
     layer = model.get_layer("layer")
     twin_class = _registry.float_class(cls)
@@ -176,7 +178,7 @@ def test_a_straight_through_gradient_is_nearly_that_of_the_float_layer(cls):
         results.append((outputs, *tape.gradient(loss, weights)))
     for ours, theirs in zip(*results, strict=True):
         scale = np.abs(theirs).max()
-        np.testing.assert_allclose(ours / scale, theirs / scale, atol=5e-3)
+        np.testing.assert_allclose(ours / scale, theirs / scale, atol=error)
 
 
 @every_kernel_layer
