@@ -366,3 +366,10 @@ def test_without_the_scope_the_operation_stays_float():
         quantize_onnx(
             model_of("y = Sigmoid (x)", {}, y=OUT), samples=images(8, 3, 12, 12)
         )
+
+
+def test_an_operation_that_the_optimisation_has_replaced_is_named():
+    model = with_sigmoid("y = HardSwish (r)")
+    with custom_pattern_scope({("HardSwish",): lambda nodes, graph: Table(silu)}):
+        with pytest.warns(UserWarning, match="written HardSwish of your patterns"):
+            quantize_onnx(model, samples=images(8, 3, 12, 12))

@@ -337,7 +337,7 @@ def test_a_model_that_starts_with_something_else_is_refused_by_name(body, x, y, 
     assert "custom_pattern_scope" in str(caught.value)
 
 
-def test_transposed_outputs_of_branches_are_dequantized_once_each():
+def test_outputs_of_branches_are_dequantized_once_each():
     weights = {"k": normal(8, 3, 3, 3), "k2": normal(8, 3, 3, 3, seed=3)}
     body = "a = Conv (x, k) b = Conv (x, k2) r = Relu (b) m = Mul (a, r) y = Add (m, a)"
     model = model_of(body, weights, y=OUT)

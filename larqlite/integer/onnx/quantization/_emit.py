@@ -61,7 +61,7 @@ def emitted(graph: Graph, plan: Plan, layers: dict[str, OnnxLayer]) -> onnx.Mode
         done.update(block.nodes)
     rest = [node for i, node in enumerate(graph.nodes) if i not in done]
     needed = {tensor for node in rest for tensor in tensors_taken(node)} | graph.outputs
-    for tensor in needed.intersection(block.output for block in plan.blocks):
+    for tensor in [block.output for block in plan.blocks if block.output in needed]:
         layer = Dequantizer(name=f"{layers[tensor].name}_dequantizer")
         layer.build(layers[tensor].output)
         layer.quantize(layers[tensor], out_tensor_range=None)

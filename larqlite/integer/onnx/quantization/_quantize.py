@@ -18,6 +18,7 @@ from larqlite.integer.onnx.quantization._graph import Graph
 from larqlite.integer.onnx.quantization._patterns import Block, Plan, blocks_of
 from larqlite.integer.onnx.quantization._prepare import WHERE, prepared
 from larqlite.integer.onnx.quantization._samples import batches_of
+from larqlite.integer.onnx.quantization._scope import custom_patterns
 
 __all__ = ["quantize_onnx"]
 
@@ -97,6 +98,7 @@ def quantize_onnx(
         )
     graph = Graph(prepared(model))
     plan = blocks_of(graph)
+    plan.reason += _hidden(model, graph)
     _require_blocks(graph, plan)
     layers = _built(graph, plan)
     shape = graph.shape(graph.input.name)
@@ -142,6 +144,19 @@ def _require_blocks(graph: Graph, plan: Plan) -> None:
 def _stopped(graph: Graph, plan: Plan) -> str:
     node = graph.nodes[plan.stop]
     return f'the operation {node.op_type} "{node.name}" is not, since {plan.reason}'
+
+
+def _hidden(model: onnx.ModelProto, graph: Graph) -> str:
+    """Says which operations of custom patterns the optimisation has replaced."""
+    named = {name for names, _ in custom_patterns() for name in names}
+    before = {node.op_type for node in model.graph.node}
+    hidden = sorted((before - {node.op_type for node in graph.nodes}) & named)
+    if not hidden:
+        return ""
+    return (
+        f" (ONNX Runtime's optimisation has written {', '.join(hidden)} of your patterns "
+        "as other operations)"
+    )
 
 
 def _warn_of_the_rest(graph: Graph, plan: Plan) -> None:
