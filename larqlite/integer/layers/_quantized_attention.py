@@ -63,6 +63,7 @@ class QuantizedAttention(QuantizedLayer, Attention):
     extra_config = {"softmax": {}}
     buffer_cap = 53
     accepts = (FixedPoint,)
+    per_tensor_inputs = (0, 1)
 
     def __init__(
         self,
@@ -88,6 +89,13 @@ class QuantizedAttention(QuantizedLayer, Attention):
         self.softmax_op = QuantizedShiftmax(
             name=f"{self.name}_softmax", quant_config=settings
         )
+
+    @staticmethod
+    def refuses(layer) -> str | None:
+        """Why a float layer has no integer form, or None."""
+        if layer.softmax == "shiftmax":
+            return None
+        return f'its softmax="{layer.softmax}" has no integer form; "shiftmax" has'
 
     @tf.autograph.experimental.do_not_convert
     def _computed(self, inputs):

@@ -78,6 +78,14 @@ class QuantizedReLU(QuantizedLayer, tf_keras.layers.ReLU):
                     f"  Fix: {name}=0, or keep this layer and what follows in floats."
                 )
 
+    @staticmethod
+    def refuses(layer) -> str | None:
+        """Why a float layer has no integer form, or None."""
+        for name in ("negative_slope", "threshold"):
+            if getattr(layer, name):
+                return f"its {name}={float(getattr(layer, name))} has no integer form"
+        return None
+
     def compute(self, inputs):
         """The inputs between 0 and the largest value."""
         x = self.in_buffer(inputs, self.quant_config["buffer_bitwidth"])

@@ -53,6 +53,16 @@ class QuantizedRescaling(QuantizedLayer, tf_keras.layers.Rescaling):
                 "into the next layer."
             )
 
+    @staticmethod
+    def refuses(layer) -> str | None:
+        """Why a float layer has no integer form, or None."""
+        if np.ndim(layer.scale) == 0 and layer.scale > 0 and not np.any(layer.offset):
+            return None
+        return (
+            f"its scale={layer.scale!r} and offset={layer.offset!r} are not one scale > 0 "
+            "alone"
+        )
+
     def compute(self, inputs):
         """The integers and their scale."""
         return QFloat(inputs, tf.constant(float(self.scale), tf.float32))

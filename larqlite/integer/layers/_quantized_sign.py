@@ -159,6 +159,13 @@ class QuantizedTernary(_QuantizedQuantizer, SteTern):
                 f"  Fix: a threshold_value, such as {threshold_value}."
             )
 
+    @staticmethod
+    def refuses(layer) -> str | None:
+        """Why a float layer has no integer form, or None."""
+        if layer.ternary_weight_networks:
+            return "its ternary_weight_networks=True makes a threshold of the data"
+        return None
+
     def codes_of(self, fp, scales, values):
         threshold = tf.constant(self.threshold_value, tf.float32)
         ratio = tf.cast(threshold, tf.float64) / tf.cast(scales, tf.float64)

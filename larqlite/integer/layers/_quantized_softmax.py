@@ -75,7 +75,7 @@ class QuantizedShiftmax(QuantizedLayer, Shiftmax):
         return shiftmax_of_integers(inputs, where=self.where, **self.quant_config)
 
 
-@quantizes(tf_keras.layers.Softmax)
+@quantizes(tf_keras.layers.Softmax, tf_keras.layers.Activation)
 class QuantizedSoftmax(QuantizedLayer, tf_keras.layers.Softmax):
     r"""Softmax as a shiftmax: an approximation by powers of two.
 
@@ -89,6 +89,9 @@ class QuantizedSoftmax(QuantizedLayer, tf_keras.layers.Softmax):
     `exp_bitwidth` reaches. The order of the logits is kept, with ties among those that
     are less than $\ln 2$ apart. `log2e_bits=0` leaves the multiplication out: a softmax
     of base two.
+
+    A softmax at the very end of a model stays float when the model is quantized, since the
+    order of the classes, and the loss of more training, need no approximation.
 
     Input: FixedPoint; output: FixedPoint of that shape, as `QuantizedShiftmax`.
 
@@ -114,6 +117,7 @@ class QuantizedSoftmax(QuantizedLayer, tf_keras.layers.Softmax):
     extra_config = {"exp_bitwidth": EXP_BITWIDTH, "log2e_bits": 8}
     buffer_cap = 53
     accepts = (FixedPoint,)
+    float_at_the_end = True
 
     def __init__(self, axis=-1, quant_config: dict | None = None, **kwargs):
         super().__init__(axis=axis, quant_config=quant_config, **kwargs)
@@ -128,6 +132,22 @@ class QuantizedSoftmax(QuantizedLayer, tf_keras.layers.Softmax):
             self.quant_config["buffer_bitwidth"],
             self.where,
         )
+
+    @staticmethod
+    def refuses(layer) -> str | None:
+        """Why a float layer has no integer form, or None."""
+        activation = getattr(layer, "activation", None)
+        if activation in (None, tf_keras.activations.softmax):
+            return None
+        name = getattr(activation, "__name__", type(activation).__name__)
+        return f'there is no integer form of the activation "{name}"'
+
+    @staticmethod
+    def config_from(layer) -> dict:
+        """The configuration of a softmax that is written as an Activation layer, too."""
+        config = layer.get_config()
+        config.pop("activation", None)
+        return config
 
     def compute(self, inputs):
         """The softmax along the axis."""

@@ -49,6 +49,13 @@ class QuantizedUpSampling2D(QuantizedLayer, tf_keras.layers.UpSampling2D):
                 "to be smooth."
             )
 
+    @staticmethod
+    def refuses(layer) -> str | None:
+        """Why a float layer has no integer form, or None."""
+        if layer.interpolation == "nearest":
+            return None
+        return f'its interpolation="{layer.interpolation}" has no integer form'
+
     def compute(self, inputs):
         """The repeated integers."""
         sizes = inputs.shape[1:3]

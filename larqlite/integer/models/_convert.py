@@ -56,7 +56,7 @@ def plan_of(model: tf_keras.Model) -> Plan:
     while changed:
         changed = False
         for use in graph.uses:
-            reason = None if id(use.entry) in reasons else _reason(use, reasons)
+            reason = None if id(use.entry) in reasons else _reason(use, reasons, graph)
             if reason:
                 reasons[id(use.entry)] = reason
                 changed = True
@@ -80,15 +80,19 @@ def class_for(layer: Layer) -> type | None:
     return quantized_class(layer)
 
 
-def _reason(use: Use, reasons: dict[int, str]) -> str | None:
+def _reason(use: Use, reasons: dict[int, str], graph: Graph) -> str | None:
     """Why a use of a layer cannot be quantized, or None."""
     layer = use.entry.layer
     if class_for(layer) is None and not isinstance(layer, _READY):
         return f"there is no integer {type(layer).__name__}"
     refuse = getattr(class_for(layer), "refuses", None)
-    reason = refuse(layer) if refuse else None
+    is_float = not isinstance(layer, QuantizedLayer)
+    reason = refuse(layer) if refuse and is_float else None
     if reason:
         return reason
+    ends = graph.consumers(use.outputs[0]) == [None]
+    if ends and is_float and getattr(class_for(layer), "float_at_the_end", False):
+        return "it is the last layer, and needs no approximation there"
     for edge in use.inputs:
         source = edge.source
         if source is None:
