@@ -39,7 +39,7 @@ def shiftmax(logits, axis: int | Sequence[int] = -1):
 
     Example:
         >>> lq.integer.layers.shiftmax(tf.constant([0.0, 1.2, 3.9])).numpy().tolist()
-        [0.0625, 0.125, 0.5]
+        [0.125, 0.25, 1.0]
 
     References:
         Cardarilli et al. 2021, https://doi.org/10.1038/s41598-021-94691-7.

@@ -212,3 +212,46 @@ def test_a_one_dimensional_model_is_inverted_too():
     )
     folded = transformed(sanitize, model)
     assert kinds(folded) == ["Conv1D", "MaxPooling1D", "GlobalAveragePooling1D"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("Conv2D", {"filters": 4, "kernel_size": 3}),
+        (
+            "DepthwiseConv2D",
+            {"kernel_size": 3, "depth_multiplier": 2, "use_bias": False},
+        ),
+        ("Dense", {"units": 4}),
+    ],
+)
+def test_integer_layers_take_their_normalization_unless_they_round_before_it(
+    name, arguments
+):
+    integer = lq.integer.layers
+    make = getattr(integer, f"Quantized{name}")
+    x = tf_keras.Input((6, 6, 3), dtype="uint8")
+
+    def model(**quant_config):
+        y = make(**arguments, quant_config={**quant_config}, name="kernel")(x)
+        y = integer.QuantizedBatchNormalization(name="bn")(y)
+        return tf_keras.Model(x, integer.Dequantizer()(y))
+
+    before = model()
+    norm = before.get_layer("bn")
+    for weight, low, high in (
+        (norm.gamma, 0.5, 2),
+        (norm.beta, -1, 1),
+        (norm.moving_mean, -9, 9),
+        (norm.moving_variance, 50, 99),
+    ):
+        weight.assign(np.random.default_rng(1).uniform(low, high, weight.shape))
+    after = fold_batchnorms(before)
+    assert kinds(after) == [f"Quantized{name}", "Dequantizer"]
+    images = np.random.default_rng(2).integers(0, 256, (2, 6, 6, 3)).astype("uint8")
+    expected = before(images).numpy()
+    # The factor is no longer rounded to 8 bits of its own, so a little is different.
+    error = np.abs(after(images) - expected).max() / np.abs(expected).max()
+    assert error < 0.02
+    rounding = model(output_quantizer={"bitwidth": 8})
+    assert fold_batchnorms(rounding) is rounding

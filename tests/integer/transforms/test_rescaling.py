@@ -157,3 +157,24 @@ def test_wrong_names_classes_and_places_are_value_errors():
     twice = tf_keras.Model(x, dense(dense(x)))
     with pytest.raises(ValueError, match="called 2 times"):
         insert_layer(twice, "dense", Dequantizer())
+
+
+def test_quantizers_go_between_integer_layers():
+    from larqlite.integer.layers import (
+        Dequantizer,
+        OutputQuantizer,
+        QuantizedConv2D,
+    )
+
+    config = {"weight_quantizer": {"bitwidth": 8}}
+    model = tf_keras.Sequential(
+        [
+            tf_keras.Input((6, 6, 3), dtype="uint8"),
+            QuantizedConv2D(4, 3, quant_config=config, name="conv"),
+        ]
+    )
+    x = np.random.default_rng(3).integers(0, 256, (2, 6, 6, 3)).astype("uint8")
+    float_model = insert_layer(model, "conv", Dequantizer())
+    np.testing.assert_array_equal(float_model(x), model(x).to_float())
+    rounded = insert_layer(float_model, "conv", OutputQuantizer(bitwidth=8))
+    assert kinds(rounded) == ["QuantizedConv2D", "OutputQuantizer", "Dequantizer"]

@@ -1,6 +1,7 @@
 """All transforms one after another, on models as people build them and drawn at random."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 import tf_keras
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -94,6 +95,52 @@ def test_applications_of_keras_are_the_same_after_it():
     assert "ZeroPadding2D" not in kinds(new)
 
 
+@pytest.mark.parametrize(
+    ("policy", "tolerance"),
+    [("mixed_float16", 4e-3), ("mixed_bfloat16", 3e-2), ("float64", 1e-14)],
+)
+def test_dtypes_of_layers_stay_as_they_are(policy, tolerance):
+    conv = layers.Conv2D(4, 3, activation="relu", dtype=policy)
+    model = sequential(
+        (8, 8, 3),
+        layers.Conv2D(4, 3, padding="same", dtype=policy),
+        layers.BatchNormalization(dtype=policy),
+        layers.Activation("relu", dtype=policy),
+        layers.MaxPooling2D(dtype=policy),
+        conv,
+    )
+    new = sanitize(model)
+    check_equal(model, new, tolerance)
+    assert kinds(new) == ["Conv2D", "MaxPooling2D", "ReLU", "Conv2D", "ReLU"]
+    assert {layer.compute_dtype for layer in new.layers} == {conv.compute_dtype}
+    assert new.layers[0].kernel.dtype == model.layers[0].kernel.dtype
+
+
+def test_layers_that_no_transform_knows_are_left_alone():
+    x = tf_keras.Input((5,), dtype="int32")
+    y = layers.LSTM(8, return_sequences=True)(layers.Embedding(9, 8, mask_zero=True)(x))
+    a, b = tf.split(y, 2, axis=-1)
+    y = layers.TimeDistributed(layers.Dense(4, activation="tanh"))(tf.nn.gelu(a) * b)
+    model = tf_keras.Model(x, layers.PReLU()(y))
+    assert sanitize(model) is model
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_what_comes_out_is_saved_and_loaded(ending, tmp_path):
+    x = tf_keras.Input((8, 8, 3))
+    y = layers.Conv2D(4, 3, padding="same", name="c")(layers.Rescaling(0.5, -1.0)(x))
+    y = tf.nn.relu(layers.BatchNormalization()(y))
+    y = tf.reshape(tf.transpose(y, (0, 2, 1, 3)) + tf.nn.relu6(y), (-1, 256))
+    model = randomized(tf_keras.Model(x, layers.Dense(3, activation="softmax")(y)))
+    new = transformed(sanitize, model)
+    new.save(tmp_path / f"model{ending}")
+    loaded = tf_keras.models.load_model(tmp_path / f"model{ending}")
+    check_equal(new, loaded, tolerance=0, x=inputs_of(model))
+    assert [layer.name for layer in loaded.layers] == [
+        layer.name for layer in new.layers
+    ]
+
+
 # Models drawn at random.
 
 ONE = {
@@ -156,15 +203,28 @@ def built(recipe):
     return randomized(tf_keras.Model(tensors[0], outputs))
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    database=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+QUIET = {
+    "deadline": None,
+    "database": None,
+    "derandomize": True,
+    "suppress_health_check": list(HealthCheck),
+}
+
+
+@settings(max_examples=20, **QUIET)
 @given(recipes())
 def test_a_random_model_computes_the_same_after_it(recipe):
+    check(recipe)
+
+
+@pytest.mark.slow
+@settings(max_examples=250, **QUIET)
+@given(recipes())
+def test_many_random_models_compute_the_same_after_it(recipe):
+    check(recipe)
+
+
+def check(recipe):
     tf_keras.backend.clear_session()
     model = built(recipe)
     kept = [weight.numpy().copy() for weight in model.weights]

@@ -131,9 +131,11 @@ def named_weights(layer: Layer, weights: list) -> dict[str, Any] | None:
 
 
 def give(entry: Entry, changes: dict, **values: np.ndarray) -> None:
-    """Changes the settings of a layer, and the values of some of its weights."""
-    arrays = {name: np.asarray(v, np.float32) for name, v in values.items()}
-    entry.copies = tuple({**weights_of(entry), **arrays}.items())
+    """Changes the settings of a layer, and the values of some of its weights.
+
+    The values may be in float64: they are rounded once, when the model is built.
+    """
+    entry.copies = tuple({**weights_of(entry), **values}.items())
     entry.changes = {**entry.changes, **changes}
 
 
