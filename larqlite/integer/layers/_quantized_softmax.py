@@ -15,7 +15,7 @@ from larqlite.integer.layers._quantized_shiftmax import (
     shiftmax_of_integers,
 )
 from larqlite.integer.layers._registry import quantizes
-from larqlite.integer.layers._shiftmax import Shiftmax, require_logits, shiftmax_of
+from larqlite.integer.layers._shiftmax import Shiftmax
 from larqlite.integer.tensors import FixedPoint, _arithmetic
 
 __all__ = ["QuantizedShiftmax", "QuantizedSoftmax"]
@@ -161,9 +161,3 @@ class QuantizedSoftmax(QuantizedLayer, tf_keras.layers.Softmax):
             )
             inputs = _arithmetic.multiply(x, constant)
         return shiftmax_of_integers(inputs, self.axis, where=self.where, **settings)
-
-
-@shiftmax_of.register(FixedPoint)
-def _shiftmax_of_fixed_point(logits, axis) -> FixedPoint:
-    require_logits(logits.shape, axis)
-    return shiftmax_of_integers(logits, axis)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -11,6 +10,8 @@ import tf_keras
 from larqlite._registration import register_object
 from larqlite.errors import DtypeError
 from larqlite.integer.layers._errors import InvalidLogitsError
+from larqlite.integer.layers._quantized_shiftmax import shiftmax_of_integers
+from larqlite.integer.tensors import FixedPoint
 
 __all__ = ["Shiftmax", "shiftmax"]
 
@@ -44,12 +45,9 @@ def shiftmax(logits, axis: int | Sequence[int] = -1):
     References:
         Cardarilli et al. 2021, https://doi.org/10.1038/s41598-021-94691-7.
     """
-    return shiftmax_of(logits, axis)
-
-
-@functools.singledispatch
-def shiftmax_of(logits, axis):
-    """Shiftmax by the type of the logits; this one for floating-point tensors."""
+    if isinstance(logits, FixedPoint):
+        require_logits(logits.shape, axis)
+        return shiftmax_of_integers(logits, axis)
     logits = tf.convert_to_tensor(logits)
     require_logits(logits.shape, axis)
     if not logits.dtype.is_floating:
