@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.integer.tensors import FixedPoint
+from larqlite.integer.tensors import FixedPoint, _saturation
 from larqlite.integer.tensors._rounding import exp2
 from larqlite.integer.tensors._storage import rounding_dtype_for
 
@@ -58,9 +58,21 @@ def requantized(
         low, high = tf.maximum(low, ends[0]), tf.minimum(high, ends[1])
     if scales is not None:
         factor = tf.cast(scales.values, dtype) * factor
-    values = _rounded_and_clipped(tf.cast(fp.values, dtype) * factor, low, high)
+    scaled = tf.cast(fp.values, dtype) * factor
+    if _saturation.is_counting():
+        _count(fp, scales, buffer_bits, scaled, value_bits)
+    values = _rounded_and_clipped(scaled, low, high)
     limit = 2**value_bits
     return FixedPoint(values, value_bits, frac_bits, limit=limit), shift
+
+
+def _count(fp, scales, buffer_bits, scaled, value_bits: int) -> None:
+    if buffer_bits is not None:
+        product = tf.cast(fp.values, tf.float64) * tf.cast(scales.values, tf.float64)
+        ends = -(2.0**buffer_bits), 2.0**buffer_bits - 1
+        _saturation.count(product, *ends, "accumulator")
+    rounded = tf.floor(scaled + 0.5)
+    _saturation.count(rounded, -(2.0**value_bits), 2.0**value_bits - 1, "output")
 
 
 def _ends(buffer_bits: int, factor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

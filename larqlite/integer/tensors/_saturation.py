@@ -42,6 +42,11 @@ def counting() -> Iterator[Counts]:
         _counts.reset(token)
 
 
+def is_counting() -> bool:
+    """Whether somebody counts, and there are values to look at."""
+    return _counts.get() is not None and tf.executing_eagerly()
+
+
 def count(values: tf.Tensor, low, high, place: str) -> None:
     """Counts the values outside of `[low, high]`, which are about to be limited."""
     counts = _counts.get()

@@ -16,7 +16,7 @@ from larqlite.integer.layers import (
     Quantizer,
     WeightQuantizer,
 )
-from larqlite.integer.tensors import FixedPoint, QFloat
+from larqlite.integer.tensors import FixedPoint, QFloat, _saturation
 from tests.integer.layers import numpy_layers
 
 rng = np.random.default_rng(7)
@@ -193,6 +193,19 @@ def test_what_leaves_the_buffer_saturates_there():
     np.testing.assert_array_equal(y.values, expected)
     wide, _ = numpy_layers.requantized(v, 0, 15, 2.0**10, scales, buffer=52)
     assert np.any(wide != expected)
+
+
+def test_what_saturates_is_counted_where_it_does():
+    v = np.array([[[2**31 - 1, 1000], [-1030, 999], [-(2**31), 0]]])
+    x = QFloat(FixedPoint(tf.constant(v, tf.float64), 31, 0), [255.0 * 2**-30, 0.125])
+    quantizer = output_quantizer(x, [1.0, 128.0], axis="per-axis")
+    with _saturation.counting() as counts:
+        y = quantizer(x)
+    # Both ends of the first channel leave 2^32, and the output. In the second 0.125 is
+    # 255 / 2048, since a power of two is one code above the last: 124.5 and 124.4.
+    np.testing.assert_array_equal(y.values, [[[127, 125], [0, 124], [-128, 0]]])
+    assert counts.saturated == {"accumulator": 2, "output": 2}
+    assert counts.total == {"accumulator": 6, "output": 6}
 
 
 def test_a_range_of_one_is_a_range_once_it_was_set():
