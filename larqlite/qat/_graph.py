@@ -250,7 +250,7 @@ class Graph:
 
     def redirect(self, old: Edge, new: Edge) -> None:
         """Lets all that read an edge read another one."""
-        self._reconnect(old, new, [*self.uses, None])
+        self._reconnect(old, new, self.consumers(old))
 
     def rewire(self, use: Use, entry: Entry, *args: Any) -> None:
         """Gives a use another layer, and what that is called with."""

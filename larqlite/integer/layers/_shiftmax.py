@@ -34,8 +34,8 @@ def shiftmax(logits, axis: int | Sequence[int] = -1):
         axis is between $1/\sqrt 2$ and $\sqrt 2$.
 
     Raises:
-        InvalidLogitsError: a `tf.errors.InvalidArgumentError`: `logits` is empty, or has
-            no such axis.
+        InvalidArgumentError: TensorFlow's, as an InvalidLogitsError: `logits` is empty, or
+            has no such axis.
         DtypeError: `logits` are integers.
 
     Example:

@@ -88,6 +88,16 @@ def test_a_residual_network_with_nested_blocks_is_unfolded_and_folded():
     ]
 
 
+def test_a_rescaling_before_padding_finds_its_convolution():
+    model = sequential(
+        (8, 8, 3),
+        layers.Rescaling(1 / 127.5, -1),
+        layers.ZeroPadding2D(1),
+        layers.Conv2D(4, 3),
+    )
+    assert kinds(transformed(sanitize, model)) == ["Rescaling", "PaddedConv2D"]
+
+
 def test_applications_of_keras_are_the_same_after_it():
     mobile = tf_keras.applications.MobileNet((64, 64, 3), 0.25, weights=None, classes=5)
     new = transformed(sanitize, randomized(mobile))

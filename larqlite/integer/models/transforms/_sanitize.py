@@ -22,6 +22,7 @@ from larqlite.integer.models.transforms._surgery import transformed
 
 __all__ = ["sanitize"]
 
+# Padding goes first, so that a Rescaling before it finds a convolution to align with.
 # Normalizations move and fold while the ReLUs are still where the user put them: after
 # `invert_relu_maxpool` one would stand between a convolution and its normalization.
 PASSES = (
@@ -30,11 +31,11 @@ PASSES = (
     _replace_lambda.run,
     _grouped_to_depthwise.run,
     _drop_reshapes.run,
+    _remove_zeropadding2d.run,
     _align_rescaling.run,
     partial(_invert_batchnorm_pooling.run, is_strict=False),
     partial(_fold_batchnorms.run, is_strict=False),
     _invert_relu_maxpool.run,
-    _remove_zeropadding2d.run,
 )
 
 
@@ -42,9 +43,9 @@ def sanitize(model: tf_keras.Model) -> tf_keras.Model:
     """A model ready to be quantized: the transforms of this package, one after another.
 
     Nested models are unfolded, activations and functions become layers, grouped
-    convolutions depthwise ones; reshapes in a row go; the first Rescaling is aligned;
-    batch normalizations go before poolings and into kernels; ReLUs go after max poolings;
-    zero padding goes into convolutions. The model is read once and built once.
+    convolutions depthwise ones; reshapes in a row go; zero padding goes into convolutions;
+    the first Rescaling is aligned; batch normalizations go before poolings and into
+    kernels; ReLUs go after max poolings. The model is read once and built once.
 
     A batch normalization stays a layer where it cannot be folded exactly: after a ReLU,
     where a gamma is 0, or after a max pooling where one is negative.
