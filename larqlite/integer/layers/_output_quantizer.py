@@ -13,6 +13,7 @@ from larqlite.integer.layers._recording import FixedPointRecorder, TensorRecorde
 from larqlite.integer.layers._registry import register_layer
 from larqlite.integer.layers._requantize import requantized
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
+from larqlite.integer.tensors._saturation import not_counting
 from larqlite.integer.tensors._storage import MAX_VALUE_BITS
 
 __all__ = ["AXES", "OutputQuantizer", "axis_of_ranges", "shape_of_ranges"]
@@ -193,9 +194,9 @@ class OutputQuantizer(Quantizer):
         frac_bits = FixedPoint.max_frac_bits(self.value_bits, self.range_max)
         scales = buffer_bits = None
         if isinstance(inputs, QFloat):
-            scales = QFloat.quantize_scales(
-                inputs.scales * self.rescaling_rate, self.scale_bits
-            )
+            scales = inputs.scales * self.rescaling_rate
+            with not_counting():
+                scales = QFloat.quantize_scales(scales, self.scale_bits)
             self.qscales(scales)
             buffer_bits = self.buffer_bitwidth
         outputs, shift = requantized(

@@ -14,6 +14,7 @@ from larqlite.integer.tensors._rounding import (
     round_half_even,
     straight_through,
 )
+from larqlite.integer.tensors._saturation import not_counting
 
 __all__ = ["AlignedWeightQuantizer", "WeightQuantizer"]
 
@@ -127,7 +128,8 @@ class WeightQuantizer(Quantizer):
         reduce = tf.reduce_mean if self.binary else tf.reduce_max
         ranges = self._over_other_axes(reduce, tf.abs(inputs))
         make = self._fixed_point if self.fp_quantizer else self._qfloat
-        return self.qweights(make(inputs, ranges))
+        with not_counting():
+            return self.qweights(make(inputs, ranges))
 
     def _over_other_axes(self, reduce, magnitudes: tf.Tensor) -> tf.Tensor:
         rank = magnitudes.shape.rank
@@ -217,7 +219,8 @@ class AlignedWeightQuantizer(Quantizer):
         target = getattr(other, "fp", other)
         frac_bits = FixedPoint.max_frac_bits(self.value_bits, ranges)
         frac_bits = tf.minimum(frac_bits, target.frac_bits)
-        fixed = FixedPoint.quantize(inputs, self.value_bits, frac_bits)
+        with not_counting():
+            fixed = FixedPoint.quantize(inputs, self.value_bits, frac_bits)
         shift = self.shift(target.frac_bits - frac_bits)
         fixed = aligned(fixed, shift, target)
         return self.qweights(

@@ -42,6 +42,16 @@ def counting() -> Iterator[Counts]:
         _counts.reset(token)
 
 
+@contextlib.contextmanager
+def not_counting() -> Iterator[None]:
+    """Scope for what is no result of a layer: how its weights and scales are quantized."""
+    token = _counts.set(None)
+    try:
+        yield
+    finally:
+        _counts.reset(token)
+
+
 def is_counting() -> bool:
     """Whether somebody counts, and there are values to look at."""
     return _counts.get() is not None and tf.executing_eagerly()
