@@ -76,24 +76,22 @@ class QuantizedAdd(OnnxLayer):
                     "  Fix: return a power of two from __quantize__ when force_fp is set."
                 )
             exponents.append(exponent.astype(np.int64))
-        finest = np.maximum(*exponents)
-        alignments = [finest - exponent for exponent in exponents]
-        if max(shift.max() for shift in alignments) > MOST_SHIFT - 8:
-            raise UnsupportedModelError(
-                f"{self._where}: its inputs differ by more than 2^{MOST_SHIFT - 8} in "
-                "scale, so that the smaller one adds nothing.\n"
-                "  Fix: give samples that are like real inputs, or leave the sum out."
-            )
+        finest, coarsest = np.maximum(*exponents), np.minimum(*exponents)
+        wanted = np.minimum(finest, coarsest + _MOST_ALIGNMENT)
         if self._is_scaled:
             wanted = np.log2(output_scale(out_tensor_range, True)).astype(np.int64)
-        else:
-            wanted = np.minimum(finest, np.minimum(*exponents) + _MOST_ALIGNMENT)
-        # A sum that is coarser than the wanted steps keeps its own.
-        wanted = np.minimum(wanted, finest if wanted.ndim else finest.min())
+        unit = np.maximum(finest, wanted)
+        alignments = [unit - exponent for exponent in exponents]
+        if max(shift.max() for shift in [*alignments, unit - wanted]) > MOST_SHIFT - 8:
+            raise UnsupportedModelError(
+                f"{self._where}: its inputs and output differ by more than "
+                f"2^{MOST_SHIFT - 8} in scale.\n"
+                "  Fix: give samples that are like real inputs, or leave the sum out."
+            )
         weights = {
             "x1_shift": alignments[0],
             "x2_shift": alignments[1],
-            "S_out": finest - wanted,
+            "S_out": unit - wanted,
         }
         channels = np.broadcast_shapes(*(shift.shape for shift in weights.values()))
         for key, shift in weights.items():

@@ -52,10 +52,14 @@ def magnitude(seen: TensorRange) -> np.ndarray:
 
 
 def output_scale(seen: TensorRange, force_fp: bool) -> np.ndarray:
-    """`127 / max|x|`, or the power of two `2^(7 - ceil(log2(max|x|)))`, at most 2^23."""
+    """`127 / max|x|`, or the power of two `2^(7 - ceil(log2(max|x|)))`, at most 2^23.
+
+    Channels that are zero get 2^7 of these, so that a sum need not be aligned to more.
+    """
     largest = magnitude(seen)
     if force_fp:
-        return 2.0 ** np.minimum(7 - np.ceil(np.log2(largest)), 23)
+        exponent = np.minimum(7 - np.ceil(np.log2(largest)), 23)
+        return 2.0 ** np.where(largest == ALL_ZERO, 7, exponent)
     return 127 / largest
 
 
@@ -83,7 +87,7 @@ def quantize_kernel(
         scale = np.minimum(scale, 2.0**30 / np.abs(real_bias))
     for _ in range(3):
         codes = np.rint(flat * scale[:, None]).astype(np.int64)
-        integers = _eight_bit_mantissa(np.rint(real_bias * scale).astype(np.int64))
+        integers = _eight_bit_mantissa(real_bias * scale)
         if zero_point is not None:
             zeros = np.broadcast_to(zero_point, kernel.shape).reshape(flat.shape)
             integers = integers - (codes * zeros.astype(np.int64)).sum(axis=1)
@@ -102,11 +106,11 @@ def quantize_kernel(
     )
 
 
-def _eight_bit_mantissa(integers: np.ndarray) -> np.ndarray:
-    """The nearest `m * 2^shift` with |m| <= 127, for each integer."""
-    shift = np.zeros_like(integers)
+def _eight_bit_mantissa(values: np.ndarray) -> np.ndarray:
+    """The nearest integer `m * 2^shift` with |m| <= 127 and shift >= 0, for each value."""
+    shift = np.zeros(values.shape, np.int64)
     while True:
-        mantissa = np.rint(integers / 2.0**shift).astype(np.int64)
+        mantissa = np.rint(values / 2.0**shift).astype(np.int64)
         too_large = np.abs(mantissa) > 127
         if not too_large.any():
             return mantissa << shift
