@@ -56,6 +56,16 @@ def test_the_next_layer_takes_the_offset_and_a_scale_for_each_channel(reader, se
     assert isinstance(second, PaddedConv2D) == is_same
 
 
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_dense_layer_behind_a_flatten_takes_them_too(settings):
+    model = sequential(
+        (3, 5, 3), layers.Rescaling(**settings), layers.Flatten(), layers.Dense(4)
+    )
+    new = transformed(align_rescaling, model)
+    assert kinds(new) == ["Rescaling", "Flatten", "Dense"]
+    assert new.layers[0].offset == 0
+
+
 def test_the_padding_is_what_is_zero_after_the_offset():
     model = sequential(
         (4, 4, 3), layers.Rescaling(**VECTOR), layers.Conv2D(1, 3, padding="same")

@@ -27,7 +27,7 @@ layers = tf_keras.layers
 def align_rescaling(model: tf_keras.Model) -> tf_keras.Model:
     r"""A model whose first Rescaling has one scale and no offset.
 
-    A `Conv2D` or `Dense` after `s x + o` takes the offset into its bias,
+    A `Conv2D`, `Dense`, or `Flatten` and `Dense`, after `s x + o` takes the offset into its bias,
     $b + \sum w o$, and a scale for each channel into its kernel, $s w$. A convolution with
     "same" padding becomes a `PaddedConv2D` that pads with $-o$ (with $-o / s$ where the
     scale moved), so that what it pads is 0 after the offset, as before.
@@ -64,11 +64,16 @@ def run(graph: Graph, surgery: Surgery) -> bool:
     if scale.size == 1 and not offset.any():
         return False
     reader = _reader(graph, surgery, use)
-    channels = shape_of(use.inputs[0])[-1]
+    *places, channels = shape_of(use.inputs[0])[1:]
     where = f'{surgery.where}: Rescaling "{use.layer.name}"'
     scale, offset = (_for_channels(x, channels, where) for x in (scale, offset))
     is_moved = scale.size > 1
-    _take_over(reader, scale if is_moved else None, offset, channels)
+    is_flat = reader.inputs[0] is not use.outputs[0]
+    spread = [
+        np.broadcast_to(x, (*places, channels)).ravel() if is_flat else x
+        for x in (scale, offset)
+    ]
+    _take_over(reader, spread[0] if is_moved else None, spread[1])
     if (
         type(reader.layer) is layers.Conv2D
         and setting(reader.entry, "padding") == "same"
@@ -106,6 +111,8 @@ def _reader(graph: Graph, surgery: Surgery, use: Use) -> Use:
         ArgumentError: there is none.
     """
     reader = surgery.reads_alone(graph, use)
+    if _is_flatten(reader) and None not in shape_of(use.inputs[0])[1:]:
+        reader = surgery.reads_alone(graph, reader)
     is_ours = reader is not None and type(reader.layer) in (layers.Conv2D, layers.Dense)
     if (
         is_ours
@@ -120,13 +127,19 @@ def _reader(graph: Graph, surgery: Surgery, use: Use) -> Use:
         "channel, which only one Conv2D or Dense layer with channels last, called once, "
         f"can take over; it is read by {', '.join(found)}.\n"
         "  Fix: Rescaling(scale) with one number and no offset, or a Conv2D or Dense "
-        "right after it."
+        "right after it (a Flatten may stand before the Dense)."
     )
 
 
-def _take_over(
-    use: Use, scale: np.ndarray | None, offset: np.ndarray, channels
-) -> None:
+def _is_flatten(use: Use | None) -> bool:
+    return (
+        use is not None
+        and type(use.layer) is layers.Flatten
+        and use.layer.data_format == "channels_last"
+    )
+
+
+def _take_over(use: Use, scale: np.ndarray | None, offset: np.ndarray) -> None:
     weights = weights_of(use.entry)
     kernel = np.asarray(weights["kernel"], np.float64)
     groups = setting(use.entry, "groups") or 1
