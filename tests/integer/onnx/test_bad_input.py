@@ -208,6 +208,11 @@ def test_random_samples_are_said_to_be_random():
     with pytest.warns(UserWarning, match="random samples") as caught:
         quantized = quantize_onnx(conv())
     assert caught[0].filename == __file__
+    from larqlite.integer.models import quantize
+
+    with pytest.warns(UserWarning, match="random samples") as caught:
+        quantize(conv())
+    assert caught[0].filename == __file__
     step = onnx.numpy_helper.to_array(quantized.graph.initializer[0])
     np.testing.assert_allclose(step, [1, 1, 1], rtol=1e-3)
 

@@ -298,6 +298,10 @@ def test_the_rest_stays_float_after_the_first_operation_without_pattern():
     for word in ("2 operations are quantized", '"r"', "Sigmoid", "Mul", "Conv"):
         assert word in text
     assert warning.filename == __file__
+    with pytest.raises(UnsupportedLayerError, match=r"2 operations .* Sigmoid"):
+        quantize_onnx(model, samples=samples, on_unsupported="raise")
+    with pytest.raises(ValueError, match="on_unsupported='no'"):
+        quantize_onnx(model, samples=samples, on_unsupported="no")
     assert [node.op_type for node in quantized.graph.node] == [
         "InputQuantizer",
         "QuantizedInputConv2DBiasedReLUScaled",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any
 
@@ -37,6 +38,7 @@ def quantize_onnx(
     num_samples: int = 1024,
     batch_size: int | None = None,
     epochs: int = 1,
+    on_unsupported: str = "warn",
 ) -> onnx.ModelProto:
     """A float ONNX model as one that computes in integers, for a stock ONNX Runtime.
 
@@ -54,6 +56,7 @@ def quantize_onnx(
         num_samples: how many of them count.
         batch_size: of arrays.
         epochs: 1.
+        on_unsupported: "raise" to refuse a model of which something would stay float.
 
     Returns:
         The integer model; `model` is left as it is.
@@ -62,7 +65,8 @@ def quantize_onnx(
         ArgumentError: other bits, a `q_config`, epochs, or samples that do not fit.
         UnsupportedModelError: a model that is damaged or quantized already, or has
             several inputs or outputs, or another input than float32.
-        UnsupportedLayerError: nothing in it could be quantized.
+        UnsupportedLayerError: nothing in it could be quantized, or not all of it with
+            `on_unsupported="raise"`.
 
     >>> import onnx
     >>> from larqlite.integer.onnx import quantize_onnx
@@ -91,6 +95,10 @@ def quantize_onnx(
                 f"{WHERE}: {name}={value!r}, and ONNX models are quantized with "
                 f"{name}={only!r} only.\n  Fix: leave it out, or quantize a Keras model."
             )
+    if on_unsupported not in ("warn", "raise"):
+        raise ArgumentError(
+            f'{WHERE}: on_unsupported={on_unsupported!r}.\n  Fix: "warn" or "raise".'
+        )
     if not isinstance(model, onnx.ModelProto):
         raise ArgumentError(
             f"{WHERE}: the model is a {type(model).__name__}, not an onnx.ModelProto.\n"
@@ -100,17 +108,21 @@ def quantize_onnx(
     plan = blocks_of(graph)
     plan.reason += _hidden(model, graph)
     _require_blocks(graph, plan)
+    if plan.stop is not None and on_unsupported == "raise":
+        raise UnsupportedLayerError(
+            f"{WHERE}: {_rest(graph, plan)}\n"
+            '  Fix: on_unsupported="warn", or patterns for them in a '
+            "larqlite.integer.onnx.quantization.custom_pattern_scope."
+        )
     layers = _built(graph, plan)
     shape = graph.shape(graph.input.name)
     batches = batches_of(samples, shape, num_samples, batch_size)
     tensors = [plan.start, *(block.output for block in plan.blocks)]
     ranges = ranges_of(graph, tensors, batches, per_tensor_activations)
     if samples is None:
-        warnings.warn(
+        _warn(
             f"{WHERE}: calibrated on random samples, so the ranges are not those of real "
-            "inputs. Fix: samples=some real ones.",
-            UserWarning,
-            stacklevel=2,
+            "inputs. Fix: samples=some real ones."
         )
     summed = {t for block in plan.blocks if _adds(block) for t in block.inputs}
     layers[plan.start].quantize(
@@ -123,7 +135,8 @@ def quantize_onnx(
             force_fp=block.output in summed,
         )
     quantized = emitted(graph, plan, layers)
-    _warn_of_the_rest(graph, plan)
+    if plan.stop is not None:
+        _warn(f"{WHERE}: {_rest(graph, plan)}")
     return quantized
 
 
@@ -159,9 +172,8 @@ def _hidden(model: onnx.ModelProto, graph: Graph) -> str:
     )
 
 
-def _warn_of_the_rest(graph: Graph, plan: Plan) -> None:
-    if plan.stop is None:
-        return
+def _rest(graph: Graph, plan: Plan) -> str:
+    """What is quantized, what is not, and why."""
     done = {i for block in plan.blocks for i in block.nodes} | set(plan.moves)
     rest = [
         f'{node.op_type} "{node.name}"'
@@ -169,13 +181,19 @@ def _warn_of_the_rest(graph: Graph, plan: Plan) -> None:
         if index not in done and node.op_type != "Constant"
     ]
     more = f" and {len(rest) - 5} more" if len(rest) > 5 else ""
-    warnings.warn(
-        f"{WHERE}: {len(done) - len(plan.moves)} operations are quantized, up to "
+    return (
+        f"{len(done) - len(plan.moves)} operations are quantized, up to "
         f'"{plan.blocks[-1].output}"; {_stopped(graph, plan)}. These stay float: '
-        f"{', '.join(rest[:5])}{more}.",
-        UserWarning,
-        stacklevel=3,
+        f"{', '.join(rest[:5])}{more}."
     )
+
+
+def _warn(text: str) -> None:
+    """A warning at the line outside larqlite that led here."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals["__name__"].startswith("larqlite."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, UserWarning, stacklevel=level)
 
 
 def _built(graph: Graph, plan: Plan) -> dict[str, OnnxLayer]:
