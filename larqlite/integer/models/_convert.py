@@ -6,7 +6,7 @@ import dataclasses
 
 import tf_keras
 
-from larqlite.errors import ArgumentError, near_matches
+from larqlite.errors import ArgumentError, LarqliteError, near_matches
 from larqlite.integer.layers import Dequantizer
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._registry import quantized_class
@@ -146,7 +146,12 @@ def twin(layer: Layer, cls: type, quant_config: dict | None) -> Layer:
     config = layer.get_config()
     if hasattr(cls, "config_from"):
         config = cls.config_from(layer)
-    return cls.from_config({**config, "quant_config": quant_config})
+    try:
+        return cls.from_config({**config, "quant_config": quant_config})
+    except TypeError as error:
+        # Keras puts the whole configuration around the layer's own words.
+        cause = error.__cause__ or error.__context__
+        raise cause if isinstance(cause, LarqliteError) else error from None
 
 
 def _default(cls, entry: Entry, placed, bits: int, params) -> dict:

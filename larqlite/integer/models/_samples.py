@@ -66,7 +66,7 @@ def batches(
     if isinstance(samples, (list, tuple, dict, np.ndarray)) or tf.is_tensor(samples):
         samples = tf.nest.map_structure(lambda array: array[:num_samples], samples)
     seen = 0
-    for batch in batches_of(model, samples, size, where=WHERE):
+    for batch in batches_of(model, samples, size, num_samples, where=WHERE):
         yield _finite(batch, seen), False
         seen += len(tf.nest.flatten(batch)[0])
         if seen >= num_samples:

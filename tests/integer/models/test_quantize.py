@@ -1,0 +1,215 @@
+"""`quantize`: what it makes of a model, and what it refuses."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import tf_keras
+
+import larqlite as lq
+from larqlite.errors import (
+    ArgumentError,
+    KerasVersionError,
+    QuantizedTypeError,
+    UnsupportedLayerError,
+    UnsupportedModelError,
+)
+from tests.integer import networks
+
+layers = tf_keras.layers
+models = lq.integer.models
+IMAGES = networks.random_images(48, (12, 12, 3))
+
+
+def small(*more, shape=(12, 12, 3)):
+    return tf_keras.Sequential(
+        [
+            layers.Conv2D(4, 3, activation="relu", input_shape=shape, name="conv"),
+            *more,
+            layers.Flatten(name="flat"),
+            layers.Dense(3, name="fc"),
+        ]
+    )
+
+
+def quantized(model, **arguments):
+    return models.quantize(model, samples=IMAGES, num_samples=48, **arguments)
+
+
+def kinds(model):
+    return {layer.name: type(layer).__name__ for layer in model.layers}
+
+
+def test_the_given_model_stays_as_it_is():
+    model = small()
+    before = model.get_weights()
+    config = json.dumps(model.get_config(), default=str)
+    quantized(model)
+    assert json.dumps(model.get_config(), default=str) == config
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_output_quantizers_stand_before_layers_that_add_values_up():
+    model = small(layers.MaxPooling2D(), layers.Conv2D(4, 3, name="second"))
+    config = models.dump_config(quantized(model))
+    relu = {"bitwidth": 8, "signed": True, "axis": "per-axis"}
+    assert config["conv_relu"]["output_quantizer"] == relu
+    assert "output_quantizer" not in config["conv"]
+    assert config["second"]["output_quantizer"] == relu
+    assert "output_quantizer" not in config["fc"]
+    assert config["fc"]["buffer_bitwidth"] == 28
+
+
+def test_an_output_of_rank_2_is_quantized_per_tensor():
+    model = tf_keras.Sequential(
+        [layers.Dense(4, input_shape=(6,), name="a"), layers.Dense(2, name="b")]
+    )
+    integers = models.quantize(model, num_samples=4)
+    quantizer = models.dump_config(integers)["a"]["output_quantizer"]
+    assert quantizer["axis"] == "per-tensor"
+
+
+def test_activation_bits_below_8_are_unsigned_after_a_relu():
+    params = models.QuantizationParams(
+        activation_bits=4, weight_bits=3, input_weight_bits=5, output_bits=6
+    )
+    model = small(layers.Conv2D(4, 3, name="second"))
+    config = models.dump_config(quantized(model, qparams=params))
+    assert config["conv"]["weight_quantizer"] == {"bitwidth": 5}
+    assert config["second"]["weight_quantizer"] == {"bitwidth": 3}
+    assert config["conv_relu"]["output_quantizer"]["bitwidth"] == 4
+    assert config["conv_relu"]["output_quantizer"]["signed"] is False
+    assert config["second"]["output_quantizer"]["bitwidth"] == 6
+
+
+def test_a_configuration_replaces_all_defaults_of_its_layer():
+    own = {
+        "weight_quantizer": {"bitwidth": 4},
+        "output_quantizer": {"bitwidth": 6, "axis": "per-tensor"},
+    }
+    model = small(layers.Conv2D(4, 3, name="second"))
+    config = models.dump_config(quantized(model, q_config={"second": own}))
+    assert config["second"]["weight_quantizer"] == {"bitwidth": 4}
+    assert config["second"]["output_quantizer"]["bitwidth"] == 6
+    json.dumps(config)
+
+
+def test_an_add_of_three_branches_is_quantized():
+    x = layers.Input((8, 8, 3))
+    branches = [layers.Conv2D(4, 1, name=f"b{i}")(x) for i in range(3)]
+    y = layers.Add(name="sum")(branches)
+    y = layers.Concatenate(name="cat")([y, *branches[:2]])
+    model = tf_keras.Model(x, layers.Conv2D(2, 1, name="last")(y))
+    images = networks.random_images(64, (8, 8, 3))
+    integers = models.quantize(model, samples=images)
+    assert kinds(integers)["sum"] == "QuantizedAdd"
+    assert kinds(integers)["cat"] == "QuantizedConcatenate"
+    of_float = model.predict(images.astype("f"), verbose=0)
+    error = np.abs(integers.predict(images, verbose=0) - of_float).max()
+    assert error < 0.05 * np.abs(of_float).max()
+
+
+def test_a_nested_model_is_quantized():
+    inner = tf_keras.Sequential(
+        [
+            layers.Conv2D(
+                4, 3, activation="relu", input_shape=(12, 12, 3), name="inside"
+            )
+        ],
+        name="inner",
+    )
+    model = tf_keras.Sequential([inner, layers.Flatten(), layers.Dense(3)])
+    integers = quantized(model)
+    assert kinds(integers)["inside"] == "QuantizedConv2D"
+
+
+def test_what_follows_an_unknown_layer_stays_float_and_is_named_once():
+    model = small(layers.GaussianNoise(0.1, name="noise"))
+    with pytest.warns(UserWarning, match='"noise".*GaussianNoise.*flat.*fc') as seen:
+        integers = quantized(model)
+    assert len([w for w in seen if "stays float" in str(w.message)]) == 1
+    assert kinds(integers)["conv"] == "QuantizedConv2D"
+    assert kinds(integers)["fc"] == "Dense"
+    of_float = model.predict(IMAGES, verbose=0)
+    error = np.abs(integers.predict(IMAGES, verbose=0) - of_float).max()
+    assert error < 0.05 * np.abs(of_float).max()
+
+
+def test_an_unknown_layer_can_be_refused():
+    model = small(layers.GaussianNoise(0.1, name="noise"))
+    with pytest.raises(UnsupportedLayerError, match='"noise"'):
+        quantized(model, on_unsupported="raise")
+    with pytest.raises(ArgumentError, match='"warn" or "raise"'):
+        quantized(model, on_unsupported="ignore")
+
+
+def test_a_final_softmax_stays_float_silently():
+    model = small(layers.Dense(5, name="logits"), layers.Softmax(name="p"))
+    model = tf_keras.Sequential(
+        [*small().layers[:-1], layers.Dense(3, activation="softmax", name="fc")]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        integers = quantized(model)
+    sums = integers.predict(IMAGES, verbose=0).sum(-1)
+    np.testing.assert_allclose(sums, 1, atol=1e-5)
+
+
+def test_a_model_without_any_integer_layer_is_refused():
+    model = tf_keras.Sequential([layers.LSTM(3, input_shape=(4, 2), name="rnn")])
+    with pytest.raises(UnsupportedModelError, match=r'"rnn".*no integer LSTM'):
+        models.quantize(model)
+
+
+@pytest.mark.parametrize("name", ["con", "dense_7"])
+def test_an_unknown_layer_in_the_configuration_is_refused(name):
+    with pytest.raises(ArgumentError, match=f'"{name}"'):
+        quantized(small(), q_config={name: {}})
+
+
+def test_a_wrong_configuration_key_names_its_near_match():
+    with pytest.raises(ArgumentError, match="weight_quantizer"):
+        quantized(small(), q_config={"conv": {"weight_quantiser": {"bitwidth": 8}}})
+
+
+def test_a_model_that_is_quantized_already_needs_a_configuration():
+    integers = quantized(small())
+    with pytest.raises(ArgumentError, match=r"quantized already.*conv"):
+        quantized(integers)
+
+
+def test_a_quantized_model_takes_another_configuration():
+    model = small(layers.Conv2D(4, 3, name="second"))
+    integers = quantized(model)
+    config = models.dump_config(integers)
+    config["second"]["weight_quantizer"]["bitwidth"] = 4
+    again = quantized(integers, q_config=config)
+    assert models.dump_config(again) == config
+    direct = quantized(model, q_config=config)
+    np.testing.assert_allclose(
+        again.predict(IMAGES, verbose=0), direct.predict(IMAGES, verbose=0), atol=0.02
+    )
+
+
+def test_something_that_is_no_model_is_refused():
+    with pytest.raises(QuantizedTypeError, match="not a model"):
+        models.quantize("model.h5")
+
+
+def test_a_keras_3_model_is_named_as_such():
+    keras = pytest.importorskip("keras")
+    if keras.__version__.startswith("2."):
+        pytest.skip("this keras is Keras 2")
+    with pytest.raises(KerasVersionError):
+        models.quantize(keras.Sequential([keras.layers.Dense(2)]))
+
+
+def test_a_subclassed_model_is_refused_with_the_way_out():
+    class Own(tf_keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(UnsupportedModelError, match="Fix: build it"):
+        models.quantize(Own())
