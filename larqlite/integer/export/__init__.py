@@ -1,0 +1,8 @@
+"""Integer Keras models as files: ONNX of integers, ONNX with QDQ, int8 TFLite."""
+
+from __future__ import annotations
+
+from larqlite.integer.export._comparison import Comparison, LayerComparison
+from larqlite.integer.export._public import compare, to_onnx
+
+__all__ = ["Comparison", "LayerComparison", "compare", "to_onnx"]

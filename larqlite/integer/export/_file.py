@@ -1,0 +1,78 @@
+"""The finished integer graph as an ONNX model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import onnx
+from onnx import helper, numpy_helper
+
+from larqlite._version import __version__
+from larqlite.deploy import _functions as deployed
+from larqlite.deploy._model import BATCH, IR_VERSION, _node_proto
+from larqlite.deploy._value import Value
+from larqlite.integer.export._functions import used_by
+from larqlite.integer.export._integers import Integers
+from larqlite.integer.export._writer import IntegerWriter, onnx_kind
+
+LAYERS = "larqlite.integer.layers"
+
+
+def onnx_model(
+    graph: IntegerWriter,
+    name: str,
+    inputs: Mapping[str, Value],
+    outputs: Mapping[str, Value],
+) -> onnx.ModelProto:
+    """The ONNX model of a graph; its metadata says which tensor which layer gives out.
+
+    Args:
+        graph: nodes and constants.
+        name: of the model.
+        inputs, outputs: by name.
+    """
+    renamed = {value.name: key for key, value in outputs.items()}
+    operations = {n.op for n in graph.nodes if n.domain == deployed.DOMAIN}
+    imports = {"": deployed.OPSET}
+    if operations:
+        imports[deployed.DOMAIN] = deployed.VERSION
+    given = {value.name for value in inputs.values()}
+    inner = {t for node in graph.nodes for t in node.outputs} - set(renamed) - given
+    model = helper.make_model(
+        helper.make_graph(
+            [_node_proto(node, renamed) for node in graph.nodes],
+            name,
+            [_info(graph, value, key) for key, value in inputs.items()],
+            [_info(graph, value, key) for key, value in outputs.items()],
+            [numpy_helper.from_array(a, key) for key, a in graph.constants.items()],
+            value_info=[
+                _stated(key, graph.kinds.get(key, "float32"), graph.shapes[key])
+                for key in sorted(inner & set(graph.shapes))
+            ],
+        ),
+        opset_imports=[helper.make_opsetid(*item) for item in imports.items()],
+        functions=used_by(operations),
+        ir_version=IR_VERSION,
+        producer_name="larqlite",
+        producer_version=__version__,
+    )
+    layers = {
+        path: [
+            {"tensor": renamed.get(v.name, v.name), "channels_first": v.is_moved}
+            for v in values
+        ]
+        for path, values in graph.layers.items()
+    }
+    helper.set_model_props(model, {LAYERS: json.dumps(layers)})
+    return model
+
+
+def _info(graph: IntegerWriter, value: Value, name: str) -> onnx.ValueInfoProto:
+    kind = value.kind if isinstance(value, Integers) else "float32"
+    return _stated(name, kind, value.stored_shape)
+
+
+def _stated(name: str, kind: str, shape) -> onnx.ValueInfoProto:
+    sizes = [BATCH if size is None else int(size) for size in shape]
+    return helper.make_tensor_value_info(name, onnx_kind(kind), sizes)

@@ -1,0 +1,98 @@
+"""An integer tensor between two layers: how it is stored, its bounds, and its meaning."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from larqlite.deploy._value import Value
+from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
+
+KINDS = ("int8", "uint8", "int32", "int64")
+
+
+@dataclasses.dataclass(frozen=True)
+class Meaning:
+    """What the integers of a tensor stand for: those of the Keras tensor.
+
+    Attributes:
+        value_bits, limit: of the FixedPoint.
+        frac_bits: int32, a scalar or one for each channel.
+        scales: float32, a scalar or one for each channel; None for a FixedPoint.
+    """
+
+    value_bits: int
+    limit: int
+    frac_bits: np.ndarray
+    scales: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, tensor: QTensor) -> Meaning:
+        """That of a Keras tensor."""
+        fp = getattr(tensor, "fp", tensor)
+        scales = tensor.scales.numpy() if isinstance(tensor, QFloat) else None
+        return cls(fp.value_bits, fp.limit, fp.frac_bits.numpy(), scales)
+
+
+@dataclasses.dataclass(frozen=True)
+class Integers(Value):
+    """A tensor of integers in the file.
+
+    Attributes:
+        kind: how it is stored, one of `KINDS`.
+        low, high: proven bounds, arrays of Python integers: one, or one for each channel.
+        meaning: what the integers stand for; None while a layer is being written.
+    """
+
+    kind: str = "int32"
+    low: np.ndarray = dataclasses.field(default_factory=lambda: whole(0))
+    high: np.ndarray = dataclasses.field(default_factory=lambda: whole(0))
+    meaning: Meaning | None = None
+
+    @property
+    def most(self) -> np.ndarray:
+        """The largest magnitude, one or one for each channel."""
+        return np.maximum(-self.low, self.high)
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The bounds of all channels."""
+        return int(np.min(self.low)), int(np.max(self.high))
+
+    def probe(self) -> QTensor:
+        """A Keras tensor of one sample with the same meaning, of zeros."""
+        shape = [1 if size is None else size for size in self.shape]
+        meaning = self.meaning
+        fp = FixedPoint(
+            tf.zeros(shape),
+            meaning.value_bits,
+            tf.constant(meaning.frac_bits, tf.int32),
+            limit=meaning.limit,
+        )
+        return fp if meaning.scales is None else QFloat(fp, meaning.scales)
+
+
+def whole(values) -> np.ndarray:
+    """Integers of any size as an array of Python integers."""
+    array = np.asarray(values)
+    return np.array(array.astype(object) if array.ndim else int(array), dtype=object)
+
+
+def integers_of(tensor: QTensor) -> np.ndarray:
+    """The integers of a Keras tensor, int64."""
+    return getattr(tensor, "fp", tensor).values.numpy().astype(np.int64)
+
+
+def smallest_kind(low: int, high: int) -> str:
+    """The type of fewest bits that holds all integers from `low` to `high`.
+
+    >>> smallest_kind(-128, 127), smallest_kind(0, 255), smallest_kind(-1, 255)
+    ('int8', 'uint8', 'int32')
+    """
+    for kind in KINDS:
+        info = np.iinfo(kind)
+        if info.min <= low and high <= info.max:
+            return kind
+    raise OverflowError(f"integers from {low} to {high} do not fit into 64 bits")

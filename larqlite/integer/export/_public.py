@@ -1,0 +1,105 @@
+"""The public functions, which import ONNX and the converters when they are called."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import tf_keras
+
+if TYPE_CHECKING:
+    import onnx
+
+    from larqlite.integer.export._comparison import Comparison
+
+
+def to_onnx(
+    model: tf_keras.Model,
+    path: str | os.PathLike | None = None,
+    input_dtype: str | None = None,
+) -> onnx.ModelProto:
+    r"""An ONNX model of integer operations that gives the very integers of a model.
+
+    Activations are int8 or uint8 tensors, accumulators int32 (int64 where more is
+    needed). Layers are functions of standard operations in the domain `ai.larqlite`,
+    which the file holds, so a stock ONNX Runtime runs it:
+
+    - Convolutions and dense layers run as `Conv` and `MatMul` in float32, whose sums of
+      integers are exact because \(\sum |w| \max|x| + |b| \leq 2^{24}\) is proven from the
+      weights; where it is not, the kernel is split into pieces for which it is (or the
+      `MatMul` runs in float64). ONNX Runtime has `ConvInteger` for 8 bits only, and on
+      some processors its sums saturate at 16 bits.
+    - A requantization is \((v q + 2^{s-1}) \gg s\) in int64, with the quantized scale
+      \(q\): `Mul`, `Add`, `BitShift`, and a clip.
+    - Float layers behind a `Dequantizer` are written as `larqlite.deploy.export` does.
+
+    Args:
+        model: a calibrated integer model of `larqlite.integer.models.quantize`.
+        path: where to write the file too, `*.onnx`.
+        input_dtype: "uint8", "int8", "int32" or "float32" (which is cut to integers, as in
+            Keras); that of the model by default.
+
+    Returns:
+        The model. Its metadata `larqlite.integer.layers` says which tensor which layer
+        gives out.
+
+    Raises:
+        UnsupportedModelError: (a `ValueError`) a float model, or one that is not
+            calibrated, or whose sizes are open.
+        UnsupportedLayerError: (a `RuntimeError`) a layer that cannot be written exactly.
+        ArgumentError: (a `ValueError`) another suffix or `input_dtype`.
+        MissingFileError: the folder does not exist.
+
+    Example:
+        >>> float_model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> model = lq.integer.models.quantize(float_model)
+        >>> proto = lq.integer.export.to_onnx(model)
+        >>> [node.op_type for node in proto.graph.node if node.domain == "ai.larqlite"]
+        ['IntClip', 'IntMatMul', 'IntDequantize']
+
+    References:
+        Jacob et al., https://arxiv.org/abs/1712.05877;
+        https://onnx.ai/onnx/operators/
+    """
+    from larqlite.integer.export import _onnx
+
+    return _onnx.to_onnx(model, path, input_dtype)
+
+
+def compare(
+    model: tf_keras.Model, file: Any, samples: Any, batch_size: int = 64
+) -> Comparison:
+    """Runs an integer model and one of its exports on the same samples.
+
+    An ONNX of integers is compared layer by layer, bit for bit; the first layer that
+    differs is named. Of the others the outputs are compared.
+
+    Args:
+        model: the integer model.
+        file: the path of an `.onnx` or `.tflite` file, a `ModelProto`, or the bytes of a
+            TFLite file.
+        samples: an array, or a list of one for each input, or batches of these.
+        batch_size: for arrays.
+
+    Returns:
+        A `Comparison`, whose `str` is a table.
+
+    Raises:
+        UnsupportedModelError: (a `ValueError`) a float model, or one that is not
+            calibrated.
+        ArgumentError: (a `ValueError`) samples of another shape, or none; a file of
+            another model.
+        MissingFileError: there is no such file.
+
+    Example:
+        >>> float_model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> model = lq.integer.models.quantize(float_model)
+        >>> samples = np.arange(12).reshape(4, 3)
+        >>> proto = lq.integer.export.to_onnx(model)
+        >>> result = lq.integer.export.compare(model, proto, samples)
+        >>> result.is_exact, result.largest_units, result.label_agreement
+        (True, 0.0, 1.0)
+    """
+    from larqlite.integer.export import _compare
+
+    return _compare.compare(model, file, samples, batch_size)

@@ -1,0 +1,130 @@
+"""What runs an export: a stock ONNX Runtime, or a TFLite interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from larqlite.deploy._registry import WHERE
+from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
+from larqlite.integer.export._file import LAYERS
+
+STEP = "larqlite.integer.step"
+
+
+class OnnxFile:
+    """An ONNX export in a stock ONNX Runtime.
+
+    Attributes:
+        form: "onnx" or "qdq".
+        layers: tensors of the layers, by path, see `_file`.
+        step: of the outputs; None if they are not quantized.
+    """
+
+    def __init__(self, proto: onnx.ModelProto):
+        import onnxruntime
+
+        properties = {entry.key: entry.value for entry in proto.metadata_props}
+        self.form = "onnx" if LAYERS in properties else "qdq"
+        self.layers = json.loads(properties.get(LAYERS, "{}"))
+        self.step = float(properties[STEP]) if STEP in properties else None
+        self._outputs = [info.name for info in proto.graph.output]
+        shown = onnx.ModelProto()
+        shown.CopyFrom(proto)
+        infos = {info.name: info for info in proto.graph.value_info}
+        wanted = {row["tensor"] for rows in self.layers.values() for row in rows}
+        shown.graph.output.extend(
+            infos[name] for name in sorted(wanted - set(self._outputs)) if name in infos
+        )
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                shown.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's errors have no common public name
+            raise UnsupportedModelError(
+                f"{WHERE.get()}: ONNX Runtime does not load the file: {error}\n"
+                "  Fix: write it again with lq.integer.export."
+            ) from error
+
+    def __call__(self, arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
+        """All known tensors by name, for one batch of every input."""
+        feeds = {}
+        for info, array in zip(self._session.get_inputs(), arrays, strict=True):
+            kind = info.type.removeprefix("tensor(").removesuffix(")")
+            feeds[info.name] = array.astype(kind.replace("float", "float32"))
+        names = [info.name for info in self._session.get_outputs()]
+        values = dict(zip(names, self._session.run(names, feeds), strict=True))
+        known = {
+            i.name: array
+            for i, array in zip(self._session.get_inputs(), arrays, strict=True)
+        }
+        return {**known, **values}
+
+    def outputs(self, tensors: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Those of the model, in order."""
+        return [tensors[name] for name in self._outputs]
+
+
+class TFLiteFile:
+    """A TFLite export in the interpreter.
+
+    Attributes: as of `OnnxFile`.
+    """
+
+    form = "tflite"
+
+    def __init__(self, content: bytes):
+        from larqlite.qat.tflite import _file
+        from larqlite.qat.tflite._compare import _step_of
+        from larqlite.qat.tflite._interpreter import Runner
+
+        file = _file.read(content, WHERE.get())
+        self.layers: dict[str, Any] = {}
+        self.step = _step_of(file, file.outputs[0])
+        self._run = Runner(content)
+
+    def __call__(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """The outputs for one batch of every input."""
+        return self._run([array.astype(np.float32) for array in arrays])
+
+    def outputs(self, tensors: list[np.ndarray]) -> list[np.ndarray]:
+        """Those of the model, in order."""
+        return tensors
+
+
+def opened(file: Any) -> OnnxFile | TFLiteFile:
+    """An export out of its path, its bytes, or a `ModelProto`.
+
+    Raises:
+        ArgumentError, MissingFileError: it is none of these.
+    """
+    if isinstance(file, onnx.ModelProto):
+        return OnnxFile(file)
+    if isinstance(file, (bytes, bytearray)):
+        return TFLiteFile(bytes(file))
+    if not isinstance(file, (str, os.PathLike)):
+        raise ArgumentError(
+            f"{WHERE.get()}: {type(file).__name__} is no export.\n"
+            "  Fix: a path, a ModelProto, or the bytes of a TFLite file."
+        )
+    path = Path(file)
+    if path.suffix not in (".onnx", ".tflite"):
+        raise ArgumentError(
+            f'{WHERE.get()}: "{path.name}" ends in neither ".onnx" nor ".tflite".\n'
+            "  Fix: the path of a file of lq.integer.export."
+        )
+    if not path.is_file():
+        raise MissingFileError(
+            f'{WHERE.get()}: there is no file "{path}".\n'
+            "  Fix: write it with lq.integer.export.to_onnx(model, path)."
+        )
+    if path.suffix == ".tflite":
+        return TFLiteFile(path.read_bytes())
+    return OnnxFile(onnx.load(path))

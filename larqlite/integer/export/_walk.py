@@ -1,0 +1,69 @@
+"""Follows an integer model, use by use, and has every layer written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from larqlite.deploy import converters as float_converters  # noqa: F401  (registers)
+from larqlite.deploy._registry import refuse
+from larqlite.deploy._value import Value
+from larqlite.deploy._walk import Walk, _in_inference
+from larqlite.integer.export import converters  # noqa: F401  (registers them)
+from larqlite.integer.export._integers import Integers
+from larqlite.integer.export._registry import CONVERTERS, convert
+from larqlite.integer.export._writer import IntegerWriter
+from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.models._graph import is_functional
+
+
+class IntegerWalk(Walk):
+    """Converts an integer model into a graph.
+
+    Integer layers have converters of their own; float layers those of
+    `larqlite.deploy`.
+    """
+
+    _graph: IntegerWriter
+
+    def _apply(self, layer: Any, args: tuple, kwargs: dict, prefix: str) -> list[Value]:
+        if is_functional(layer):
+            return super()._apply(layer, args, kwargs, prefix)
+        graph = self._graph
+        path = self._paths.get(id(layer), f"{prefix}{layer.name}")
+        graph.path, graph.layer = path, layer
+        if type(layer) in CONVERTERS:
+            extra = _in_inference(layer, path, kwargs)
+            values = convert(graph, layer, args[0] if args else extra["inputs"])
+            results = tf.nest.flatten(values)
+            graph.layers[path] = results
+            return results
+        self._refuse(layer, path, args, kwargs)
+        args = tf.nest.map_structure(self._as_float, args)
+        return super()._apply(layer, args, kwargs, prefix)
+
+    def _refuse(self, layer, path: str, args: tuple, kwargs: dict) -> None:
+        given = tf.nest.flatten((args, kwargs))
+        if isinstance(layer, QuantizedLayer):
+            raise refuse(
+                layer,
+                path,
+                "this integer layer has no converter",
+                "put it behind a Dequantizer as a float layer, by leaving it out of the "
+                "layers that are quantized",
+            )
+        if any(isinstance(x, Integers) and x.meaning is not None for x in given):
+            raise refuse(
+                layer,
+                path,
+                "integers reach it, and it is no integer layer",
+                "put lq.integer.layers.Dequantizer() before it",
+            )
+
+    def _as_float(self, x: Any) -> Any:
+        """A model's input of integers as floats, for a float layer."""
+        if not isinstance(x, Integers):
+            return x
+        name = self._graph.node("Cast", [x.name], to=1)
+        return self._graph.value(name, x.shape, is_moved=x.is_moved)

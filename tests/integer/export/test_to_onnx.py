@@ -1,0 +1,87 @@
+"""The integers of an ONNX export against those of the Keras model, in ONNX Runtime."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tf_keras
+
+import larqlite as lq
+from larqlite.integer.export import compare, to_onnx
+from tests.integer import networks
+
+layers = tf_keras.layers
+models = lq.integer.models
+IMAGES = networks.images()[1][0][:48]
+
+
+def run(proto, x):
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, {session.get_inputs()[0].name: x})[0]
+
+
+def quantized(model, samples=IMAGES, **bits):
+    params = models.QuantizationParams(**bits)
+    return models.quantize(model, qparams=params, samples=samples, batch_size=48)
+
+
+def scrambled(model, seed=0):
+    """The model with statistics and offsets that are not those of a fresh one."""
+    rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            shape = layer.gamma.shape
+            layer.set_weights(
+                [
+                    rng.uniform(0.3, 2, shape),
+                    rng.normal(0, 0.5, shape),
+                    rng.normal(0, 0.5, shape),
+                    rng.uniform(0.2, 3, shape),
+                ]
+            )
+        elif getattr(layer, "use_bias", False):
+            layer.bias.assign(rng.normal(0, 0.2, layer.bias.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def cnn():
+    tf_keras.utils.set_random_seed(3)
+    model = networks.compiled(networks.float_cnn(), 4e-3)
+    train, labels = networks.images()[0]
+    model.fit(train[:2048], labels[:2048], 64, 1, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize(
+    "bits",
+    [
+        {},
+        {"weight_bits": 4, "activation_bits": 4},
+        {"weight_bits": 1},
+        {"weight_bits": 2, "per_tensor_activations": True},
+    ],
+    ids=str,
+)
+def test_a_trained_network_gives_the_same_bits(cnn, bits):
+    model = quantized(cnn, **bits)
+    proto = to_onnx(model, input_dtype="uint8")
+    onnx.checker.check_model(proto, full_check=True)
+    assert np.array_equal(run(proto, IMAGES), np.asarray(model(IMAGES)))
+    result = compare(model, proto, IMAGES)
+    assert result.is_exact
+    assert len(result.layers) > 10
+    assert (result.largest_units, result.equal_share) == (0, 1)
+
+
+def test_activations_are_8_bits_and_accumulators_32(cnn):
+    model = quantized(cnn)
+    kinds = {i.name: i.type.tensor_type.elem_type for i in _infos(to_onnx(model))}
+    found = {onnx.TensorProto.DataType.Name(kind) for kind in kinds.values()}
+    assert {"INT32"} < found <= {"INT8", "UINT8", "INT32", "FLOAT"}
+
+
+def _infos(proto):
+    return [*proto.graph.input, *proto.graph.output, *proto.graph.value_info]
