@@ -49,46 +49,56 @@ def branches(library: Library):
     return library.keras.Model(inputs, layers.Dense(4, name="logits")(x))
 
 
-PARAMETERS = {
-    "8": {},
-    "4": {"activation_bits": 4, "weight_bits": 4, "input_weight_bits": 8},
-    "tensor": {"per_tensor_activations": True},
+# Two bits for the scales of one layer are too few.
+COARSE = {
+    "second": {
+        "weight_quantizer": {"bitwidth": 8},
+        "output_quantizer": {"bitwidth": 8, "axis": "per-axis", "scale_bits": 2},
+    }
+}
+FOUR_BITS = {"activation_bits": 4, "weight_bits": 4, "input_weight_bits": 8}
+
+# What is built, the QuantizationParams, the configuration by layer.
+NETWORKS = {
+    "chain/8": (chain, {}, None),
+    "chain/4": (chain, FOUR_BITS, None),
+    "chain/tensor": (chain, {"per_tensor_activations": True}, None),
+    "branches/8": (branches, {}, None),
+    "branches/4": (branches, FOUR_BITS, None),
+    "branches/tensor": (branches, {"per_tensor_activations": True}, None),
+    "branches/coarse": (branches, {}, COARSE),
 }
 
 
-def networks(library: Library) -> tuple[dict, dict]:
-    """Arrays of what calibration set and of the outputs; configurations and warnings."""
+def network(library: Library, case: str) -> tuple[dict, dict]:
+    """Arrays of what calibration set and of the outputs; configuration and warnings."""
+    build, parameters, config = NETWORKS[case]
+    model = build(library)
+    for variable in model.weights:
+        name = variable.name.split(":")[0]
+        value = weight(f"{build.__name__}/{name}", variable.shape)
+        variable.assign(value * (0.5 if name.endswith("kernel") else 1.0))
+    images = integers(build.__name__, 0, 255, (24, *model.input_shape[1:]))
+    quantized = library.models.quantize(
+        model,
+        q_config=config,
+        qparams=library.models.QuantizationParams(**parameters),
+        samples=images,
+        num_samples=24,
+        batch_size=8,
+    )
     found: dict = {}
-    told: dict = {}
-    for build in (chain, branches):
-        for bits, parameters in PARAMETERS.items():
-            case = f"{build.__name__}/{bits}"
-            model = build(library)
-            for variable in model.weights:
-                name = variable.name.split(":")[0]
-                value = weight(f"{build.__name__}/{name}", variable.shape)
-                scale = 0.5 if name.endswith("kernel") else 1.0
-                variable.assign(value * scale)
-            images = integers(build.__name__, 0, 255, (24, *model.input_shape[1:]))
-            quantized = library.models.quantize(
-                model,
-                qparams=library.models.QuantizationParams(**parameters),
-                samples=images,
-                num_samples=24,
-                batch_size=8,
-            )
-            for layer in quantized.layers:
-                for variable in layer.weights:
-                    part = variable.name.split(":")[0].rpartition("/")[2]
-                    if part in ("range_max", "rescaling_rate", "kernel", "bias"):
-                        answer(found, f"{case}/{layer.name}/{part}", variable)
-            answer(found, f"{case}/outputs", quantized(images[:6]))
-            told[case] = {
-                "config": library.models.dump_config(quantized),
-                "issues": issues(
-                    library.models.check_quantization(quantized), quantized
-                ),
-            }
+    for layer in quantized.layers:
+        for variable in layer.weights:
+            part = variable.name.split(":")[0].rpartition("/")[2]
+            if part in ("range_max", "rescaling_rate", "kernel", "bias"):
+                answer(found, f"{case}/{layer.name}/{part}", variable)
+    answer(found, f"{case}/outputs", quantized(images[:6]))
+    messages = library.models.check_quantization(quantized)
+    told = {
+        "config": library.models.dump_config(quantized),
+        "issues": issues(messages, quantized),
+    }
     return found, told
 
 
