@@ -1,15 +1,11 @@
 """The float layers of `integer.layers` against NumPy loops written from their formulas."""
 
-import math
-import pickle
-
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from hypothesis import given, settings, strategies as st
 
-from larqlite.errors import ArgumentError, DtypeError, LarqliteError
+from larqlite.errors import ArgumentError
 from larqlite.integer.layers._add import Add
 from larqlite.integer.layers._attention import Attention, string_to_softmax
 from larqlite.integer.layers._depthwise_transpose import DepthwiseConv2DTranspose
@@ -17,35 +13,13 @@ from larqlite.integer.layers._mad_normalization import LayerMadNormalization
 from larqlite.integer.layers._padded_conv import PaddedConv2D
 from larqlite.integer.layers._shiftmax import Shiftmax, shiftmax
 from larqlite.integer.layers._tokens import AddPositionEmbs, ClassToken, ExtractToken
+from tests.integer.layers.float_formulas import by_hand, convolved
 
 RNG = np.random.default_rng(7)
 
 
 def normal(*shape):
     return RNG.normal(size=shape).astype("float32")
-
-
-# What each computes, in loops.
-
-
-def convolved(x, kernel, bias, stride, dilation, pad):
-    """A "same" convolution in float64, padded with one number per channel."""
-    _, h, w, c = x.shape
-    kh, kw, _, filters = kernel.shape
-    out = [-(-n // stride) for n in (h, w)]
-    before = [
-        max((o - 1) * stride + (k - 1) * dilation + 1 - n, 0) // 2
-        for o, k, n in zip(out, (kh, kw), (h, w), strict=True)
-    ]
-    result = np.zeros((len(x), *out, filters))
-    for b, i, j in np.ndindex(len(x), *out):
-        for di, dj in np.ndindex(kh, kw):
-            row = i * stride + di * dilation - before[0]
-            column = j * stride + dj * dilation - before[1]
-            inside = 0 <= row < h and 0 <= column < w
-            seen = x[b, row, column] if inside else np.broadcast_to(pad, c)
-            result[b, i, j] += seen.astype(float) @ kernel[di, dj].astype(float)
-    return result + bias
 
 
 @pytest.mark.parametrize("pad", [0.0, -1.5, [0.5, -2.0, 3.0]])
@@ -157,67 +131,6 @@ def test_the_transpose_trains_and_takes_open_sizes():
 def test_what_the_transpose_cannot_do_is_refused_by_name(arguments, named):
     with pytest.raises(ArgumentError, match=f'Transpose "up": {named}'):
         DepthwiseConv2DTranspose(3, name="up", **arguments)
-
-
-# Shiftmax.
-
-
-def by_hand(row):
-    """Shiftmax of a list of floats, in Python's own arithmetic."""
-    floors = [math.floor(v) for v in row]
-    top = max(floors)
-    total = sum(2.0 ** (v - top) for v in floors)
-    return [2.0 ** (v - top - round(math.log2(total))) for v in floors]
-
-
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(
-    st.lists(st.floats(-60, 60, width=32), min_size=1, max_size=9),
-    st.floats(-1e4, 1e4, width=32),
-)
-def test_shiftmax_is_what_the_formula_says(row, offset):
-    moved = np.float32(row) + np.float32(offset)
-    found = shiftmax(tf.constant(moved)).numpy()
-    np.testing.assert_array_equal(found, np.float32(by_hand(moved.tolist())))
-
-
-def test_shiftmax_takes_other_axes_lists_of_them_and_half_precision():
-    x = normal(2, 3, 4) * 4
-    first = shiftmax(x, axis=0).numpy()
-    np.testing.assert_array_equal(first[:, 1, 2], np.float32(by_hand(x[:, 1, 2])))
-    both = shiftmax(x, axis=[1, 2]).numpy()
-    np.testing.assert_array_equal(both[1].ravel(), np.float32(by_hand(x[1].ravel())))
-    assert shiftmax(tf.cast(x, tf.float16)).dtype == tf.float16
-
-
-def test_huge_logits_stay_finite():
-    found = shiftmax(tf.constant([3e30, -3e30, 0.0]))
-    np.testing.assert_array_equal(found, [1, 0, 0])
-
-
-def test_gradients_pass_floor_and_round():
-    # With both of them the identity it is 2^x / sum 2^x, whose derivative times dy is
-    # ln 2 * p * (dy - sum p' dy), where p' is the share before rounding.
-    x = tf.constant([[0.0, 1.0, 3.0]])
-    dy = np.array([[1.0, -2.0, 0.5]])
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        p = shiftmax(x)
-        loss = tf.reduce_sum(p * dy)
-    share = 2.0 ** x.numpy() / (2.0 ** x.numpy()).sum()
-    p = p.numpy()
-    expected = math.log(2) * (p * dy - share * (p * dy).sum())
-    np.testing.assert_allclose(tape.gradient(loss, x), expected, rtol=1e-5)
-
-
-def test_empty_logits_and_missing_axes_are_invalid_arguments():
-    for logits, axis in ((tf.zeros((2, 0)), -1), (tf.zeros((2, 3)), 2)):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="shiftmax") as caught:
-            shiftmax(logits, axis)
-        assert isinstance(caught.value, LarqliteError)
-        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
-    with pytest.raises(DtypeError, match="int32"):
-        shiftmax(tf.constant([1, 2]))
 
 
 # Attention, normalization, sums.
