@@ -1,0 +1,59 @@
+"""Constants in graphs: what is known when a graph is made is computed then, once.
+
+Weights are variables, so a graph computes their integers at each call. Where they are
+frozen, they are eager tensors instead; what follows from them alone is then computed
+while the graph is traced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow as tf
+
+
+def are_known(*tensors) -> bool:
+    """Whether a graph is being made, and all tensors have their values already."""
+    return not tf.executing_eagerly() and not any(map(tf.is_symbolic_tensor, tensors))
+
+
+def folded(*tensors):
+    """Scope for a computation that only depends on `tensors`.
+
+    Its results are constants of the graph if these are, else operations.
+    """
+    return tf.init_scope() if are_known(*tensors) else contextlib.nullcontext()
+
+
+_frozen = contextvars.ContextVar("larqlite_integer_frozen", default=False)
+
+
+@contextlib.contextmanager
+def frozen() -> Iterator[None]:
+    """Scope in which graphs take the values that variables have now as constants."""
+    token = _frozen.set(True)
+    try:
+        yield
+    finally:
+        _frozen.reset(token)
+
+
+def is_frozen() -> bool:
+    """Whether a graph is being made whose variables are constants."""
+    return _frozen.get() and not tf.executing_eagerly()
+
+
+def as_tensor(x) -> tf.Tensor:
+    """`x` as a tensor; a tensor stays what it is, so that constants remain known."""
+    if isinstance(x, tf.Tensor):
+        return x
+    with tf.init_scope() if is_frozen() else contextlib.nullcontext():
+        return tf.convert_to_tensor(x)
+
+
+def value_of(tensor: tf.Tensor) -> np.ndarray | None:
+    """The value of a constant of the graph that is being made, or None."""
+    return tensor.numpy() if are_known(tensor) and hasattr(tensor, "numpy") else None
