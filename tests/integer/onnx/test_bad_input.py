@@ -273,3 +273,23 @@ def test_a_mean_over_an_image_of_open_size_is_refused_by_name():
     model = model_of(body, WEIGHTS, "float[N, 3, H, W] x", OUT)
     with pytest.raises(UnsupportedModelError, match="no fixed size"):
         quantize_onnx(model, samples=SAMPLES)
+
+
+def test_the_standard_domain_may_be_written_out():
+    model = conv()
+    model.opset_import[0].domain = "ai.onnx"
+    same(model, SAMPLES, quantize_onnx(conv(), samples=SAMPLES))
+
+
+def test_the_rest_of_a_model_may_hold_subgraphs_that_take_quantized_tensors():
+    body = """a = Conv (x, k, b) s = Sigmoid (a) z = ReduceMax <keepdims = 0> (s)
+    c = Greater (z, limit)
+    y = If <then_branch = one () => (float[A, B, C, D] p) { p = Add (a, a) },
+        else_branch = two () => (float[A, B, C, D] q) { q = Mul (s, a) }> (c)"""
+    for limit in (0.0, 2.0):
+        weights = WEIGHTS | {"limit": np.float32(limit)}
+        model = model_of(body, weights, y=OUT)
+        with pytest.warns(UserWarning, match="stay float: Sigmoid"):
+            quantized = quantize_onnx(model, samples=SAMPLES)
+        before, after = run(model, SAMPLES)[0], run(quantized, SAMPLES)[0]
+        assert np.abs(before - after).max() < 0.03 * np.abs(before).max()

@@ -64,6 +64,8 @@ def normalization(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
     node = nodes[0]
     if graph.rank(node.input[0]) != 4:
         raise Mismatch("it normalizes something else than images")
+    if attributes_of(node).get("training_mode", 0):
+        raise Mismatch("it is in training mode")
     found = [_weights(graph, tensor, "its statistics") for tensor in node.input[1:5]]
     gamma, beta, mean, variance = (values.astype(np.float64) for values in found)
     factor = gamma / np.sqrt(variance + attributes_of(node).get("epsilon", 1e-5))
@@ -99,10 +101,9 @@ def dense(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
             raise Mismatch(f"its bias has the shape {bias.shape}")
         bias = np.broadcast_to(bias.reshape(-1), (len(kernel),))
         layer.set_weight("bias", bias * attributes.get("beta", 1.0))
-    if at and attributes_of(nodes[at - 1]).get("axis", 1) not in (1, None):
-        is_flatten = nodes[at - 1].op_type == "Flatten"
-        if is_flatten:
-            raise Mismatch("Flatten with an axis other than 1 joins samples")
+    before = nodes[at - 1] if at else node
+    if before.op_type == "Flatten" and attributes_of(before).get("axis", 1) != 1:
+        raise Mismatch("Flatten with an axis other than 1 joins samples")
     set_bound(layer, nodes[at:], graph)
     return layer
 

@@ -161,6 +161,8 @@ def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
             model, graph_optimization_level=level, optimized_model_filepath=str(path)
         )
         simplified = onnx.load(path)
+    for named in [*simplified.opset_import, *simplified.graph.node]:
+        named.domain = "" if named.domain == "ai.onnx" else named.domain
     used = {node.domain for node in simplified.graph.node} | {""}
     kept = [item for item in simplified.opset_import if item.domain in used]
     del simplified.opset_import[:]
