@@ -78,7 +78,7 @@ def shifted_left(graph: IntegerWriter, x: Integers, shift, value_bits: int) -> I
 def aligned(graph: IntegerWriter, x: Integers, value_bits: int) -> Integers:
     """`x` with the most fractional bits of any of its channels, as `expand` does it."""
     frac_bits = whole(x.meaning.frac_bits)
-    if not frac_bits.ndim:
+    if not frac_bits.ndim or x.meaning.scales is not None:
         return x
     return shifted_left(graph, x, np.max(frac_bits) - frac_bits, value_bits)
 
@@ -127,6 +127,7 @@ def rounded(
     shift,
     value_bits: int,
     buffer_bits: int | None = None,
+    half: bool = True,
 ) -> Integers:
     """`clip(floor(clip_buffer(x * multiplier) * 2^shift + 1/2))`.
 
@@ -137,11 +138,12 @@ def rounded(
         shift: likewise, negative to the right.
         value_bits: of the result.
         buffer_bits: value bits at which the product saturates; None: it does not.
+        half: whether 1/2 is added.
     """
     bounds = np.broadcast_arrays(x.low, x.high, whole(multiplier), whole(shift))
     shape = bounds[0].shape
     columns = [
-        _column(*map(int, c), value_bits, buffer_bits)
+        _column(*map(int, c), value_bits, buffer_bits, half)
         for c in zip(*(b.ravel().tolist() for b in bounds), strict=True)
     ]
     arrays = {
@@ -165,13 +167,15 @@ def rounded(
     return graph.like(x, name, kind=kind, low=least, high=arrays["greatest"])
 
 
-def _column(low, high, multiplier, shift, value_bits, buffer_bits) -> dict[str, int]:
+def _column(
+    low, high, multiplier, shift, value_bits, buffer_bits, half
+) -> dict[str, int]:
     """The constants of one channel: `shift` counts to the right from here."""
 
     def result(product: int) -> int:
         if shift >= 0:
             return product << shift
-        return (product + (1 << -shift - 1)) >> -shift
+        return (product + ((1 << -shift - 1) if half else 0)) >> -shift
 
     first, last = -(2**value_bits), 2**value_bits - 1
     if buffer_bits is not None:
@@ -183,15 +187,15 @@ def _column(low, high, multiplier, shift, value_bits, buffer_bits) -> dict[str, 
 
     most = max(abs(low), abs(high)) * multiplier
     least, greatest = limited(low), limited(high)
-    if shift < 0 and 1 << -shift - 1 > most:
+    if half and shift < 0 and 1 << -shift - 1 > most:
         multiplier = shift = most = 0
     left, right = max(shift, 0), max(-shift, 0)
     multiplier, most = multiplier << left, most << left
     base = (most >> right) + 1
-    half = 1 << right - 1 if right else 0
+    added = 1 << right - 1 if half and right else 0
     return {
         "multiplier": multiplier,
-        "offset": half + (base << right),
+        "offset": added + (base << right),
         "shift": right,
         "base": base,
         "low": first,

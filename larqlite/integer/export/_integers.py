@@ -54,7 +54,7 @@ class Integers(Value):
     @property
     def most(self) -> np.ndarray:
         """The largest magnitude, one or one for each channel."""
-        return np.maximum(-self.low, self.high)
+        return whole(np.maximum(-self.low, self.high))
 
     @property
     def ends(self) -> tuple[int, int]:

@@ -1,10 +1,27 @@
 """One file for each family of integer layers; each registers what it can write."""
 
 from larqlite.integer.export.converters import (
+    _attention,
     _conv,
+    _norm,
     _pool,
+    _separable,
     _shape,
+    _shiftmax,
+    _sign,
     _simple,
+    _tokens,
 )
 
-__all__ = ["_conv", "_pool", "_shape", "_simple"]
+__all__ = [
+    "_attention",
+    "_conv",
+    "_norm",
+    "_pool",
+    "_separable",
+    "_shape",
+    "_shiftmax",
+    "_sign",
+    "_simple",
+    "_tokens",
+]
