@@ -22,6 +22,7 @@ from tyro.conf import (
 from larqlite import _command
 from larqlite.demo import Options as Demo
 from larqlite.deploy._command import Benchmark, Export, Run, Verify
+from larqlite.integer._command import Options as Integer
 from larqlite.qat._command import Options as Qat
 
 PROBES = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -158,6 +159,7 @@ Command = (
     | Annotated[Summary, subcommand("summary")]
     | Annotated[Plot, subcommand("plot")]
     | Annotated[Qat, subcommand("qat")]
+    | Annotated[Integer, subcommand("integer")]
     | Annotated[Export, subcommand("export")]
     | Annotated[Verify, subcommand("verify")]
     | Annotated[Run, subcommand("run")]

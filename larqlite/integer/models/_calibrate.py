@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from larqlite.errors import ArgumentError, near_matches
@@ -170,5 +171,6 @@ def _progress() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("samples"),
+        console=Console(stderr=True),
         transient=True,
     )

@@ -1,0 +1,198 @@
+"""Files of `lq integer`: models and samples read, results written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from larqlite import _command, models
+from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
+from larqlite.integer.layers._base import QuantizedLayer
+
+KERAS = (".keras", ".h5")
+
+
+def require_input(path: Path, suffixes: Sequence[str], where: str) -> None:
+    """Asserts that a file of one of these types is there.
+
+    Raises:
+        MissingFileError: there is no such file.
+        ArgumentError: another suffix.
+    """
+    if not path.exists():
+        raise MissingFileError(
+            f"{where}: there is no file {str(path)!r} (working directory: {os.getcwd()})."
+        )
+    if path.suffix not in suffixes:
+        raise ArgumentError(
+            f"{where}: {str(path)!r} does not end in {' or '.join(suffixes)}.\n"
+            f"  Fix: a saved model, such as {path.with_suffix(suffixes[0])}."
+        )
+
+
+def require_output(
+    path: Path, suffixes: Sequence[str], where: str, kept: Sequence[Path | None]
+) -> None:
+    """Asserts that a file can be written, and is none of those that are read.
+
+    Raises:
+        MissingFileError: there is no folder for it.
+        ArgumentError: another suffix, or one of `kept`.
+    """
+    if path.suffix not in suffixes:
+        raise ArgumentError(
+            f"{where}: {str(path)!r} does not end in {' or '.join(suffixes)}.\n"
+            f"  Fix: {path.with_suffix(suffixes[0])}"
+        )
+    if not path.parent.is_dir():
+        raise MissingFileError(
+            f"{where}: there is no folder {path.parent} for {path.name}.\n"
+            f"  Fix: mkdir -p {path.parent}"
+        )
+    if path.is_dir():
+        raise ArgumentError(
+            f"{where}: {str(path)!r} is a folder.\n  Fix: the name of a file."
+        )
+    for read in kept:
+        if read is not None and path.exists() and path.samefile(read):
+            raise ArgumentError(
+                f"{where}: {str(path)!r} is read, and must not be written over.\n"
+                f"  Fix: another name, such as {path.stem}_2{path.suffix}."
+            )
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A name to write to; afterwards the file is at `path`, or not at all."""
+    handle, name = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def save(model: tf_keras.Model, path: Path) -> None:
+    """Saves a Keras model, and says so."""
+    with written_whole(path) as temporary:
+        model.save(temporary, save_format="h5" if path.suffix == ".h5" else None)
+    said(path)
+
+
+def said(path: Path) -> None:
+    """Says that a file was written."""
+    print(f"wrote {path} ({path.stat().st_size:,} bytes)")
+
+
+def keras_model(path: Path, imports: Sequence[str], where: str) -> tf_keras.Model:
+    """A saved Keras model.
+
+    Raises:
+        MissingFileError: there is no such file.
+        ArgumentError: another suffix.
+        UnsupportedModelError: the file holds no model.
+    """
+    require_input(path, KERAS, where)
+    _command.import_modules("lq", imports)
+    return models.load(path)
+
+
+def integer_model(path: Path, imports: Sequence[str], where: str) -> tf_keras.Model:
+    """A saved integer model.
+
+    Raises:
+        UnsupportedModelError: a float model; and what `keras_model` raises.
+    """
+    model = keras_model(path, imports, where)
+    if not any(isinstance(layer, QuantizedLayer) for layer in model.layers):
+        raise UnsupportedModelError(
+            f"{where}: {str(path)!r} is a float model.\n"
+            f"  Fix: lq integer quantize --model {path}"
+        )
+    return model
+
+
+def samples_of(path: Path | None, names: Sequence[str], shapes, where: str) -> Any:
+    """The samples in a file; None without one.
+
+    Args:
+        path: a `.npz` file.
+        names: of the inputs.
+        shapes: theirs, without the batch; None is an open size.
+        where: the command.
+
+    Returns:
+        An array, or a list of one for each of several inputs.
+
+    Raises:
+        MissingFileError: there is no such file.
+        ArgumentError: it has no arrays that fit.
+    """
+    if path is None:
+        return None
+    where = f"{where}: --samples {path}"
+    arrays = _arrays(path, where)
+    if len(names) == 1:
+        if {"x", "y"} <= set(arrays):
+            del arrays["y"]
+        for name, array in arrays.items():
+            _require_shape(name, array, shapes[0], where)
+        return np.concatenate(list(arrays.values()))
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise ArgumentError(
+            f"{where}: it holds {', '.join(arrays)}, but the model's inputs are "
+            f"{', '.join(names)}.\n"
+            f"  Fix: np.savez(path, {', '.join(f'{name}=...' for name in names)})"
+        )
+    for name, shape in zip(names, shapes, strict=True):
+        _require_shape(name, arrays[name], shape, where)
+    return [arrays[name] for name in names]
+
+
+def _arrays(path: Path, where: str) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise MissingFileError(
+            f"{where}: there is no such file.\n  Fix: write it with np.savez(path, x=...)."
+        )
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    # `AttributeError`: a .npy file, which holds one array without a name.
+    except (ValueError, OSError, EOFError, AttributeError, TypeError) as error:
+        raise ArgumentError(
+            f"{where}: NumPy cannot read it as a .npz ({error}).\n"
+            "  Fix: write it with np.savez(path, x=inputs)."
+        ) from error
+    if not arrays:
+        raise ArgumentError(f"{where}: it is empty.\n  Fix: np.savez(path, x=inputs).")
+    return arrays
+
+
+def _require_shape(name: str, array: np.ndarray, shape, where: str) -> None:
+    found = array.shape[1:]
+    fits = len(found) == len(shape) and all(
+        wanted in (None, size) for size, wanted in zip(found, shape, strict=True)
+    )
+    if not fits or not array.ndim or array.dtype.kind not in "biuf":
+        wanted = ", ".join("any" if size is None else str(size) for size in shape)
+        raise ArgumentError(
+            f'{where}: "{name}" has the shape {array.shape} and the type {array.dtype}, '
+            f"but the model takes numbers of shape (samples, {wanted}).\n"
+            "  Fix: save the inputs as the model is fed, and nothing else."
+        )

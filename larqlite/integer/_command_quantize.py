@@ -1,0 +1,174 @@
+"""What `lq integer quantize` does: read, quantize, calibrate, write, show."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import tf_keras
+
+from larqlite._tables import show
+from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
+from larqlite.integer import _command_files as files, models
+from larqlite.integer._command import Quantize
+from larqlite.integer.layers import Dequantizer
+from larqlite.integer.layers._base import QuantizedLayer
+
+WHERE = "lq integer quantize"
+# Of the samples that are looked at, layer by layer, for what saturates.
+_SHOWN = 256
+
+
+def quantize(options: Quantize) -> None:
+    """Writes the integer model, and prints what becomes of the layers."""
+    files.require_input(options.model, (*files.KERAS, ".onnx"), WHERE)
+    is_onnx = options.model.suffix == ".onnx"
+    output = options.save or _default_output(options)
+    kept = (options.model, options.config, options.samples)
+    files.require_output(output, (".onnx",) if is_onnx else files.KERAS, WHERE, kept)
+    params = models.QuantizationParams(
+        options.activation_bits,
+        options.per_tensor_activations,
+        options.weight_bits,
+        options.output_bits,
+        options.input_weight_bits,
+        options.buffer_bits,
+    )
+    arguments = {
+        "q_config": _config(options.config),
+        "qparams": params,
+        "num_samples": options.num_samples,
+        "batch_size": options.batch_size,
+        "epochs": options.epochs,
+    }
+    if is_onnx:
+        _quantize_onnx(options, output, arguments)
+    else:
+        _quantize_keras(options, output, arguments)
+
+
+def _quantize_keras(options: Quantize, output: Path, arguments: dict) -> None:
+    model = files.keras_model(options.model, options.imports, WHERE)
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    samples = files.samples_of(options.samples, model.input_names, shapes, WHERE)
+    with _warnings_as_lines():
+        quantized = models.quantize(model, samples=samples, **arguments)
+    count = min(options.num_samples, _SHOWN)
+    print(models.data_report(quantized, samples, count, options.batch_size))
+    print(f"float layers: {', '.join(_float_layers(quantized)) or 'none'}")
+    files.save(quantized, output)
+
+
+def _float_layers(model: tf_keras.Model) -> Iterator[str]:
+    integer = (QuantizedLayer, Dequantizer, tf_keras.layers.InputLayer)
+    return (layer.name for layer in model.layers if not isinstance(layer, integer))
+
+
+def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> None:
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(options.model)
+    except DecodeError as error:
+        raise UnsupportedModelError(
+            f"{WHERE}: {str(options.model)!r} is no ONNX model: {error}.\n"
+            "  Fix: write it again."
+        ) from error
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [item for item in model.graph.input if item.name not in constants]
+    shapes = [
+        tuple(d.dim_value or None for d in item.type.tensor_type.shape.dim)[1:]
+        for item in inputs
+    ]
+    names = [item.name for item in inputs]
+    samples = files.samples_of(options.samples, names, shapes, WHERE)
+    with _warnings_as_lines():
+        quantized = models.quantize(model, samples=samples, **arguments)
+    _show_onnx(quantized)
+    with files.written_whole(output) as temporary:
+        temporary.write_bytes(quantized.SerializeToString(deterministic=True))
+    files.said(output)
+
+
+def _show_onnx(model) -> None:
+    """Prints the integer operations, with the type of their weights and their shifts."""
+    from onnx import numpy_helper
+
+    constants = {
+        tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer
+    }
+    rows, remaining = [], []
+    for node in model.graph.node:
+        if node.domain != "ai.larqlite":
+            remaining.append(node.op_type)
+            continue
+        kernel = constants.get(f"{node.name}_Wi")
+        shifts = constants.get(f"{node.name}_S_out")
+        bits = "-" if kernel is None else str(8 * kernel.dtype.itemsize)
+        rows.append((node.name, node.op_type, bits, _range_of(shifts)))
+    header = ("node", "operation", "weight bits", "shift")
+    show("Integers, node by node", header, rows)
+    print(f"float operations: {', '.join(remaining) or 'none'}")
+
+
+def _range_of(shifts: np.ndarray | None) -> str:
+    if shifts is None:
+        return "-"
+    low, high = -int(np.max(shifts)), -int(np.min(shifts))
+    return str(low) if low == high else f"{low}..{high}"
+
+
+def _default_output(options: Quantize) -> Path:
+    model = options.model
+    if options.config is not None:
+        return model.with_name(f"{model.stem}_{options.config.stem}{model.suffix}")
+    bits = f"i{options.input_weight_bits}_w{options.weight_bits}_a{options.activation_bits}"
+    return model.with_name(f"{model.stem}_{bits}{model.suffix}")
+
+
+def _config(path: Path | None) -> dict | None:
+    if path is None:
+        return None
+    if not path.is_file():
+        raise MissingFileError(
+            f"{WHERE}: --config {path}: there is no such file.\n"
+            "  Fix: write one with lq integer config --model MODEL --output FILE."
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ArgumentError(
+            f"{WHERE}: --config {path} is not JSON: {error}.\n"
+            "  Fix: an object with a configuration for each layer, as lq integer config "
+            "writes it."
+        ) from error
+    if not isinstance(config, dict) or not all(
+        isinstance(value, dict) for value in config.values()
+    ):
+        raise ArgumentError(
+            f"{WHERE}: --config {path} is no object of objects.\n"
+            '  Fix: {"conv": {"weight_quantizer": {"bitwidth": 4}}}, for example.'
+        )
+    return config
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """Within the block, what larqlite warns of is a line on the error stream."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        text = str(warning.message)
+        if text.startswith(("lq.", "larqlite.")):
+            print(f"lq: {text}", file=sys.stderr)
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )

@@ -1,0 +1,111 @@
+"""What `lq integer config`, `check`, `insert-rescaling` and `export` do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from larqlite.errors import UnsupportedModelError
+from larqlite.integer import _command_files as files, export as exports, models
+from larqlite.integer._command import Check, Config, Export, InsertRescaling
+
+_WRITERS = {
+    "onnx": ("to_onnx", ".onnx"),
+    "qdq": ("to_qdq", ".onnx"),
+    "tflite": ("to_tflite", ".tflite"),
+}
+
+
+def config(options: Config) -> None:
+    """Prints the configuration, or writes it."""
+    where = "lq integer config"
+    if options.output is not None:
+        files.require_output(options.output, (".json",), where, (options.model,))
+    model = files.integer_model(options.model, options.imports, where)
+    text = json.dumps(models.dump_config(model), indent=2)
+    if options.output is None:
+        print(text)
+        return
+    with files.written_whole(options.output) as temporary:
+        temporary.write_text(f"{text}\n", encoding="utf-8")
+    files.said(options.output)
+
+
+def check(options: Check) -> None:
+    """Prints the issues, and with samples what saturates on them.
+
+    Raises:
+        SystemExit: with code 1 if there are issues.
+    """
+    where = "lq integer check"
+    model = files.integer_model(options.model, options.imports, where)
+    samples = _samples(model, options.samples, where)
+    issues = models.check_quantization(model)
+    if samples is not None:
+        count = options.num_samples
+        print(models.data_report(model, samples, count, options.batch_size))
+    for issue in issues:
+        print(issue)
+    if issues:
+        raise SystemExit(1)
+    print("no issues")
+
+
+def insert_rescaling(options: InsertRescaling) -> None:
+    """Writes the model with the layer in front."""
+    where = "lq integer insert-rescaling"
+    kept = (options.model,)
+    files.require_output(options.destination, files.KERAS, where, kept)
+    model = files.keras_model(options.model, options.imports, where)
+    if _is_integer(model):
+        raise UnsupportedModelError(
+            f"{where}: {str(options.model)!r} is an integer model already.\n"
+            "  Fix: insert the rescaling into the float model, then quantize it."
+        )
+    scaled = models.transforms.insert_rescaling(
+        model, _one_or_all(options.scale), _one_or_all(options.offset)
+    )
+    files.save(scaled, options.destination)
+
+
+def export(options: Export) -> None:
+    """Writes the file, and with samples prints how it compares.
+
+    Raises:
+        SystemExit: with code 1 if an ONNX of integer operations gives others.
+    """
+    where = "lq integer export"
+    writer, suffix = _WRITERS[options.to]
+    kept = (options.model, options.samples)
+    files.require_output(options.output, (suffix,), where, kept)
+    model = files.integer_model(options.model, options.imports, where)
+    samples = _samples(model, options.samples, where)
+    with files.written_whole(options.output) as temporary:
+        getattr(exports, writer)(model, temporary)
+    files.said(options.output)
+    if samples is None:
+        return
+    samples = _first(samples, options.num_samples)
+    result = exports.compare(model, options.output, samples, options.batch_size)
+    print(result)
+    if options.to == "onnx" and not result.is_exact:
+        raise SystemExit(1)
+
+
+def _samples(model, path: Path | None, where: str):
+    shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+    return files.samples_of(path, model.input_names, shapes, where)
+
+
+def _first(samples, count: int):
+    if isinstance(samples, list):
+        return [array[:count] for array in samples]
+    return samples[:count]
+
+
+def _is_integer(model) -> bool:
+    return any(isinstance(layer, files.QuantizedLayer) for layer in model.layers)
+
+
+def _one_or_all(numbers: tuple[float, ...]):
+    return numbers[0] if len(numbers) == 1 else list(numbers)
