@@ -41,7 +41,9 @@ def data():
     return (to_float(x), y), (to_float(x_test), y_test)
 
 
-@pytest.mark.parametrize("ends_flat", [True, False])
+@pytest.mark.parametrize(
+    "ends_flat", [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 def test_a_trained_network_keeps_its_accuracy_in_integers(data, tmp_path, ends_flat):
     (x, y), (x_test, y_test) = data
     model = network(ends_flat)
