@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from larqlite.errors import ArgumentError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import OUTPUT
 from larqlite.integer.layers._registry import quantizes
@@ -154,6 +155,12 @@ class QuantizedAveragePooling2D(QuantizedLayer, tf_keras.layers.AveragePooling2D
         window = self.pool_size[0] * self.pool_size[1]
         if self.padding == "valid":
             return None, window
+        if None in tuple(shape[1:3]):
+            raise ArgumentError(
+                f'{self.where}: with padding="same", windows at the borders have fewer '
+                f"cells, and an input of shape {tuple(shape)} does not say how many.\n"
+                '  Fix: give the model\'s Input its height and width, or padding="valid".'
+            )
         rows, columns = (
             _cells(size, self.pool_size[i], self.strides[i])
             for i, size in enumerate(shape[1:3])

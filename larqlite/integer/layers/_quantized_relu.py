@@ -92,7 +92,8 @@ class QuantizedReLU(QuantizedLayer, tf_keras.layers.ReLU):
         fp = getattr(x, "fp", x)
         values = tf.nn.relu(fp.values)
         if self.max_value is not None:
-            largest = self.max_value_quantizer(self.max_value, x)
+            largest = tf.constant(float(self.max_value))
+            largest = self.max_value_quantizer(largest, x)
             largest = getattr(largest, "fp", largest).values
             values = tf.minimum(values, tf.cast(largest, values.dtype))
         y = _scaling.fixed_point(values, fp.value_bits, fp.frac_bits, fp.limit)
