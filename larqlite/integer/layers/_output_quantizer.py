@@ -13,6 +13,7 @@ from larqlite.integer.layers._recording import FixedPointRecorder, TensorRecorde
 from larqlite.integer.layers._registry import register_layer
 from larqlite.integer.layers._requantize import requantized
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
+from larqlite.integer.tensors._constants import as_tensor, folded
 from larqlite.integer.tensors._saturation import not_counting
 from larqlite.integer.tensors._storage import MAX_VALUE_BITS
 
@@ -191,12 +192,14 @@ class OutputQuantizer(Quantizer):
             )
         fp = getattr(inputs, "fp", inputs)
         self._check_bits(fp.value_bits, isinstance(inputs, QFloat))
-        frac_bits = FixedPoint.max_frac_bits(self.value_bits, self.range_max)
+        # Before anything is folded: variables are read by the graph, at each call.
+        range_max = as_tensor(self.range_max)
+        frac_bits = FixedPoint.max_frac_bits(self.value_bits, range_max)
         scales = buffer_bits = None
         if isinstance(inputs, QFloat):
-            scales = inputs.scales * self.rescaling_rate
-            with not_counting():
-                scales = QFloat.quantize_scales(scales, self.scale_bits)
+            rate = as_tensor(self.rescaling_rate)
+            with folded(inputs.scales, rate), not_counting():
+                scales = QFloat.quantize_scales(inputs.scales * rate, self.scale_bits)
             self.qscales(scales)
             buffer_bits = self.buffer_bitwidth
         outputs, shift = requantized(

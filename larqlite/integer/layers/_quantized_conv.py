@@ -12,6 +12,7 @@ from larqlite.integer.layers._padded_conv import PaddedConv2D, padded
 from larqlite.integer.layers._recording import TensorRecorder, is_recording
 from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor, _products
+from larqlite.integer.tensors._constants import as_tensor, folded
 
 __all__ = [
     "KernelLayer",
@@ -144,10 +145,12 @@ class QuantizedConv2D(_Convolution, PaddedConv2D):
 
     def _padded(self, inputs: QTensor) -> QTensor:
         fp = getattr(inputs, "fp", inputs)
-        numbers = tf.constant(self.padding_value, tf.float32)
-        if isinstance(inputs, QFloat):
-            numbers = numbers / inputs.scales
-        around = FixedPoint.quantize(numbers, fp.value_bits, fp.frac_bits)
+        scales = [inputs.scales] if isinstance(inputs, QFloat) else []
+        with folded(fp.frac_bits, *scales):
+            numbers = tf.constant(self.padding_value, tf.float32)
+            for s in scales:
+                numbers = numbers / s
+            around = FixedPoint.quantize(numbers, fp.value_bits, fp.frac_bits)
         geometry = (self.kernel_size, self.strides, self.dilation_rate)
         values = padded(fp.values, self.qpadding(around.values), geometry)
         limit = max(fp.limit, around.limit)
@@ -191,8 +194,10 @@ class QuantizedConv2DTranspose(KernelLayer, tf_keras.layers.Conv2DTranspose):
     def quantized_kernel(self) -> QTensor:
         """The integers of the kernel `(height, width, filters, channels)`, with one
         scale for each filter."""
-        kernel = tf.transpose(self.kernel, [0, 1, 3, 2])
-        return _with_values(self.weight_quantizer(kernel), self._dilated_and_transposed)
+        kernel = as_tensor(self.kernel)
+        with folded(kernel):
+            quantized = self.weight_quantizer(tf.transpose(kernel, [0, 1, 3, 2]))
+            return _with_values(quantized, self._dilated_and_transposed)
 
     def _dilated_and_transposed(self, values: tf.Tensor) -> tf.Tensor:
         for axis, dilation in enumerate(self.dilation_rate):

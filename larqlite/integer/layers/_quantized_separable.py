@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import tensorflow as tf
 import tf_keras
@@ -12,6 +13,7 @@ from larqlite.integer.layers._config import ALIGNED, OUTPUT, WEIGHTS
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.tensors import QFloat, QTensor, _products
+from larqlite.integer.tensors._constants import folded
 from larqlite.integer.tensors._rounding import ceil_log2, exp2, round_half_up
 from larqlite.integer.tensors._scaling import limited
 from larqlite.integer.tensors._storage import dtype_for, rounding_dtype_for
@@ -96,12 +98,13 @@ class QuantizedSeparableConv2D(QuantizedLayer, tf_keras.layers.SeparableConv2D):
             getattr(between, "fp", between),
             getattr(pointwise, "fp", pointwise),
         )
-        frac_bits = self._frac_bits_between(
-            fp.frac_bits, limit * _sums(depthwise, (0, 1)), _sums(pointwise, (0, 1, 2))
-        )
-        shift = self.dw_shift(frac_bits - fp.frac_bits)
         dtype = rounding_dtype_for(fp.limit)
-        values = round_half_up(tf.cast(fp.values, dtype) * exp2(shift, dtype))
+        with folded(fp.frac_bits, _values(depthwise), kernel.values):
+            sums = limit * _sums(depthwise, (0, 1)), _sums(pointwise, (0, 1, 2))
+            frac_bits = self._frac_bits_between(fp.frac_bits, *sums)
+            shift = self.dw_shift(frac_bits - fp.frac_bits)
+            factor = exp2(shift, dtype)
+        values = round_half_up(tf.cast(fp.values, dtype) * factor)
         # The shift was made for this bound, which no partial sum passes; where it could
         # not be met, what is left are units, of which each weight adds one.
         units = kernel.limit * self.pointwise_kernel.shape[2]
@@ -110,11 +113,12 @@ class QuantizedSeparableConv2D(QuantizedLayer, tf_keras.layers.SeparableConv2D):
         sums = tf.nn.convolution(
             tf.cast(values, dtype), tf.cast(kernel.values, dtype), padding="VALID"
         )
-        result = limited(sums, fp.value_bits, frac_bits + kernel.frac_bits, bound)
         scales = [x.scales for x in (between, pointwise) if isinstance(x, QFloat)]
-        if not scales:
-            return result
-        return QFloat(result, scales[0] if len(scales) == 1 else scales[0] * scales[1])
+        with folded(frac_bits, kernel.frac_bits, *scales):
+            frac_bits = frac_bits + kernel.frac_bits
+            scales = [functools.reduce(tf.multiply, scales)] if scales else []
+        result = limited(sums, fp.value_bits, frac_bits, bound)
+        return QFloat(result, *scales) if scales else result
 
     def _frac_bits_between(self, frac_bits, reach, weights) -> tf.Tensor:
         """The fractional bits that all channels have between both steps.
@@ -131,7 +135,11 @@ class QuantizedSeparableConv2D(QuantizedLayer, tf_keras.layers.SeparableConv2D):
         return most - tf.maximum(ceil_log2(reach * weight / room), 0)
 
 
+def _values(kernel: QTensor) -> tf.Tensor:
+    return getattr(kernel, "fp", kernel).values
+
+
 def _sums(kernel: QTensor, axes: tuple[int, ...]) -> tf.Tensor:
     """The sums of magnitudes that the outputs add up, float64, one for each output."""
-    values = tf.cast(getattr(kernel, "fp", kernel).values, tf.float64)
+    values = tf.cast(_values(kernel), tf.float64)
     return tf.reshape(tf.reduce_sum(tf.abs(values), axes), [-1])

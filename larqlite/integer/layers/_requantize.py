@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from larqlite.integer.tensors import FixedPoint, _saturation
+from larqlite.integer.tensors._constants import folded
 from larqlite.integer.tensors._rounding import exp2
 from larqlite.integer.tensors._storage import rounding_dtype_for
 
@@ -42,22 +43,21 @@ def requantized(
     Returns:
         FixedPoint, and the int32 shift $s$, negative to the right.
     """
-    limit = fp.limit
-    source = fp.frac_bits
-    if scales is not None:
-        limit *= scales.limit
-        source = source + scales.frac_bits
-    shift = frac_bits - source
+    limit = fp.limit * (1 if scales is None else scales.limit)
     dtype = rounding_dtype_for(limit)
-    factor = exp2(shift, dtype)
-    low = tf.constant(-(2.0**value_bits), dtype)
-    high = tf.constant(2.0**value_bits - 1, dtype)
-    if buffer_bits is not None and limit > 2**buffer_bits - 1:
-        # What saturates in the buffer ends where its limits end: rounding is monotonic.
-        ends = tf.floor(_ends(buffer_bits, factor) + 0.5)
-        low, high = tf.maximum(low, ends[0]), tf.minimum(high, ends[1])
-    if scales is not None:
-        factor = tf.cast(scales.values, dtype) * factor
+    weights = [] if scales is None else [scales.values, scales.frac_bits]
+    with folded(frac_bits, fp.frac_bits, *weights):
+        source = fp.frac_bits if scales is None else fp.frac_bits + scales.frac_bits
+        shift = frac_bits - source
+        factor = exp2(shift, dtype)
+        low = tf.constant(-(2.0**value_bits), dtype)
+        high = tf.constant(2.0**value_bits - 1, dtype)
+        if buffer_bits is not None and limit > 2**buffer_bits - 1:
+            # What saturates in the buffer ends where it does: rounding is monotonic.
+            ends = tf.floor(_ends(buffer_bits, factor) + 0.5)
+            low, high = tf.maximum(low, ends[0]), tf.minimum(high, ends[1])
+        if scales is not None:
+            factor = tf.cast(scales.values, dtype) * factor
     scaled = tf.cast(fp.values, dtype) * factor
     if _saturation.is_counting():
         _count(fp, scales, buffer_bits, scaled, value_bits)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tensorflow as tf
+from tf_keras.src.engine.keras_tensor import KerasTensor
 
 from larqlite.errors import ArgumentError, QuantizedTypeError
 from larqlite.integer.layers._quantizer import Quantizer
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.layers._registry import register_layer
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor, _scaling
+from larqlite.integer.tensors._constants import as_tensor, folded
 from larqlite.integer.tensors._rounding import (
     ceil_log2,
     round_half_even,
@@ -27,8 +29,20 @@ class _WeightRecorder(TensorRecorder):
     records = (FixedPoint, QFloat)
 
 
+class _OfWeights(Quantizer):
+    def __call__(self, inputs, *args, **kwargs):
+        """As in Keras, which is left out for tensors: it would make them inputs of the
+        graph, of which nothing is known, where they are constants."""
+        if isinstance(inputs, KerasTensor):
+            return super().__call__(inputs, *args, **kwargs)
+        inputs = float_weights(self, inputs)
+        if not self.built:
+            self.build(inputs.shape)
+        return self.call(inputs, *args, **kwargs)
+
+
 @register_layer
-class WeightQuantizer(Quantizer):
+class WeightQuantizer(_OfWeights):
     r"""Weights as integers, on the largest range that their bits allow.
 
     $s = \max(\max|w|, 10^{-6} m) / m$ with $m = 2^{v} - 1$ and $v$ value bits, and
@@ -126,9 +140,9 @@ class WeightQuantizer(Quantizer):
     def _quantized(self, inputs):
         inputs = float_weights(self, inputs)
         reduce = tf.reduce_mean if self.binary else tf.reduce_max
-        ranges = self._over_other_axes(reduce, tf.abs(inputs))
         make = self._fixed_point if self.fp_quantizer else self._qfloat
-        with not_counting():
+        with folded(inputs), not_counting():
+            ranges = self._over_other_axes(reduce, tf.abs(inputs))
             return self.qweights(make(inputs, ranges))
 
     def _over_other_axes(self, reduce, magnitudes: tf.Tensor) -> tf.Tensor:
@@ -162,7 +176,7 @@ class WeightQuantizer(Quantizer):
 
 
 @register_layer
-class AlignedWeightQuantizer(Quantizer):
+class AlignedWeightQuantizer(_OfWeights):
     r"""Weights as integers with the scales and fractional bits of another tensor.
 
     $f = \min(v - \lceil \log_2 (\max|w| / s) \rceil, v, f_{other})$ and
@@ -213,19 +227,21 @@ class AlignedWeightQuantizer(Quantizer):
                 f"{type(other).__name__}, which has no scales to align on.\n"
                 "  Fix: give it a QFloat or a FixedPoint."
             )
-        ranges = tf.reduce_max(tf.abs(inputs))
-        if isinstance(other, QFloat):
-            inputs, ranges = inputs / other.scales, ranges / other.scales
         target = getattr(other, "fp", other)
+        scales = [other.scales] if isinstance(other, QFloat) else []
+        with folded(inputs, target.frac_bits, *scales):
+            fixed = self._with_scales(inputs, scales, target)
+            return self.qweights(QFloat(fixed, *scales) if scales else fixed)
+
+    def _with_scales(self, inputs, scales: list, target: FixedPoint) -> FixedPoint:
+        ranges = tf.reduce_max(tf.abs(inputs))
+        for s in scales:
+            inputs, ranges = inputs / s, ranges / s
         frac_bits = FixedPoint.max_frac_bits(self.value_bits, ranges)
         frac_bits = tf.minimum(frac_bits, target.frac_bits)
         with not_counting():
             fixed = FixedPoint.quantize(inputs, self.value_bits, frac_bits)
-        shift = self.shift(target.frac_bits - frac_bits)
-        fixed = aligned(fixed, shift, target)
-        return self.qweights(
-            QFloat(fixed, other.scales) if isinstance(other, QFloat) else fixed
-        )
+        return aligned(fixed, self.shift(target.frac_bits - frac_bits), target)
 
 
 def aligned(fixed: FixedPoint, shift: tf.Tensor, target: FixedPoint) -> FixedPoint:
@@ -249,5 +265,5 @@ def float_weights(quantizer: Quantizer, inputs) -> tf.Tensor:
             f"got a {type(inputs).__name__}.\n"
             "  Fix: pass the float weights, or inputs.to_float()."
         )
-    inputs = tf.convert_to_tensor(inputs)
+    inputs = as_tensor(inputs)
     return inputs if inputs.dtype.is_floating else tf.cast(inputs, tf.float32)

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.errors import QuantizedTensorError, QuantizedTypeError
+from larqlite.integer.tensors._constants import as_tensor
+from larqlite.integer.tensors._constants import known
 from larqlite.integer.tensors._qtensor import QTensor
 from larqlite.integer.tensors._storage import MAX_VALUE_BITS, UNKNOWN_LIMIT
 
@@ -31,7 +33,7 @@ def value_bits(bits: int) -> int:
 def frac_bits(bits) -> tf.Tensor:
     """Fractional bits as an int32 tensor."""
     if isinstance(bits, tf.Tensor) and bits.dtype == tf.int32:
-        return bits
+        return known(bits)
     if not isinstance(bits, tf.Tensor):
         array = np.asarray(bits)
         if array.dtype.kind not in "iuf" or np.any(array != np.floor(array)):
@@ -39,8 +41,8 @@ def frac_bits(bits) -> tf.Tensor:
                 f"frac_bits is {bits!r}; fractional bits are whole numbers.\n"
                 "  Fix: e.g. frac_bits=4, or a vector of integers for the last axis."
             )
-        return tf.constant(array.astype(np.int32))
-    return tf.cast(bits, tf.int32)
+        return known(tf.constant(array.astype(np.int32)))
+    return known(tf.cast(bits, tf.int32))
 
 
 def fixed_point(x):
@@ -54,6 +56,12 @@ def fixed_point(x):
     return x
 
 
+def scales(x) -> tf.Tensor:
+    """Scales as a float32 tensor; one that is a constant stays known."""
+    x = as_tensor(x)
+    return x if x.dtype == tf.float32 else tf.cast(x, tf.float32)
+
+
 def numbers(x) -> tf.Tensor:
     """`x` as a tensor of numbers, float32 unless it says otherwise."""
     if isinstance(x, QTensor):
@@ -61,7 +69,7 @@ def numbers(x) -> tf.Tensor:
             f"A {type(x).__name__} is quantized already.\n"
             "  Fix: `rescale` it, or pass `x.to_float()`."
         )
-    x = tf.convert_to_tensor(x)
+    x = as_tensor(x)
     if x.dtype in (tf.float16, tf.bfloat16):
         return tf.cast(x, tf.float32)
     return x
@@ -91,10 +99,10 @@ def holds(condition: tf.Tensor, message) -> list[tf.Operation]:
         QuantizedTensorError: (a `ValueError`) when it is known now that it is not; when
             a graph runs, `tf.errors.InvalidArgumentError`.
     """
-    known = tf.get_static_value(tf.convert_to_tensor(condition))
-    if known is None:
+    value = tf.get_static_value(tf.convert_to_tensor(condition))
+    if value is None:
         return [tf.debugging.Assert(tf.reduce_all(condition), [message()])]
-    if not np.all(known):
+    if not np.all(value):
         raise QuantizedTensorError(message())
     return []
 

@@ -243,3 +243,27 @@ def test_one_step_of_training_lowers_the_loss():
     before = model.evaluate(x, targets, verbose=0)
     model.fit(x, targets, epochs=20, verbose=0)
     assert model.evaluate(x, targets, verbose=0) < before * 0.9
+
+
+@every_kernel_layer
+def test_a_compiled_model_follows_its_weights_unless_they_are_constants(cls):
+    model, x = model_of(cls)
+    layer, x = model.get_layer("layer"), tf.constant(x)
+    compiled = tf.function(model)
+    compiled(x)
+    for weight in layer.trainable_weights:
+        weight.assign(weight * 0.5 + 0.1)
+    layer.out_quantizer.calibrate(3.0)
+    expected = model(x).numpy()
+    np.testing.assert_array_equal(compiled(x), expected)
+    for holder in (layer, layer.out_quantizer, model.get_layer("first")):
+        for name in [w.name.rpartition("/")[2].split(":")[0] for w in holder.weights]:
+            if isinstance(getattr(holder, name, None), tf.Variable):
+                setattr(holder, name, tf.constant(getattr(holder, name)))
+    frozen = tf.function(model)
+    np.testing.assert_array_equal(frozen(x), expected)
+    counts = [
+        len(f.get_concrete_function(x).graph.get_operations())
+        for f in (compiled, frozen)
+    ]
+    assert counts[1] < 0.5 * counts[0], counts
