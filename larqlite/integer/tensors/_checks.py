@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.errors import QuantizedTensorError, QuantizedTypeError
-from larqlite.integer.tensors._constants import as_tensor
-from larqlite.integer.tensors._constants import known
+from larqlite.integer.tensors._constants import as_tensor, known
 from larqlite.integer.tensors._qtensor import QTensor
 from larqlite.integer.tensors._storage import MAX_VALUE_BITS, UNKNOWN_LIMIT
 

@@ -57,3 +57,20 @@ def as_tensor(x) -> tf.Tensor:
 def value_of(tensor: tf.Tensor) -> np.ndarray | None:
     """The value of a constant of the graph that is being made, or None."""
     return tensor.numpy() if are_known(tensor) and hasattr(tensor, "numpy") else None
+
+
+def known(tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor; where variables are frozen, the value of a graph's own constant."""
+    if not is_frozen() or not tf.is_symbolic_tensor(tensor):
+        return tensor
+    value = tf.get_static_value(tensor)
+    if value is None:
+        return tensor
+    with tf.init_scope():
+        return tf.constant(value, tensor.dtype)
+
+
+def embedded(tensor: tf.Tensor) -> tf.Tensor:
+    """A constant of the graph that is being made, instead of an input to it."""
+    value = value_of(tensor) if is_frozen() else None
+    return tensor if value is None else tf.constant(value, tensor.dtype)

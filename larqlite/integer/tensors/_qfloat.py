@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from larqlite.integer.tensors import _checks, _qfloat_arithmetic, _scaling
-from larqlite.integer.tensors._constants import folded, known
+from larqlite.integer.tensors._constants import folded
 from larqlite.integer.tensors._fixed_point import FixedPoint
 from larqlite.integer.tensors._qtensor import QTensor
 
