@@ -12,7 +12,7 @@ from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import OUTPUT
 from larqlite.integer.layers._quantized_softmax import QuantizedShiftmax
 from larqlite.integer.layers._registry import quantizes
-from larqlite.integer.tensors import FixedPoint, _products, _shapes
+from larqlite.integer.tensors import FixedPoint, _products, _scaling, _shapes
 from larqlite.integer.tensors._storage import FLOAT32_LIMIT
 
 __all__ = ["QuantizedAttention"]
@@ -117,7 +117,12 @@ class QuantizedAttention(QuantizedLayer, Attention):
                 )
         query, key, value = (self._heads(x) for x in map(self.in_buffer, inputs))
         scores = _products.matmul(query, key, transpose_b=True)
-        mask = self.softmax_op.compute(scores >> round(log2(self.dim) / 2))
+        # `scores >> d`, without its check that d is not negative.
+        frac_bits = scores.frac_bits + round(log2(self.dim) / 2)
+        scores = _scaling.fixed_point(
+            scores.values, scores.value_bits, frac_bits, scores.limit
+        )
+        mask = self.softmax_op.compute(scores)
         return self._merged(self._combined(mask, value)), mask
 
     def _heads(self, x: FixedPoint) -> FixedPoint:
