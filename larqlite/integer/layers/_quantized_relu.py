@@ -97,7 +97,10 @@ class QuantizedReLU(QuantizedLayer, tf_keras.layers.ReLU):
             largest = getattr(largest, "fp", largest).values
             values = tf.minimum(values, tf.cast(largest, values.dtype))
         y = _scaling.fixed_point(values, fp.value_bits, fp.frac_bits, fp.limit)
-        return QFloat(y, x.scales) if isinstance(x, QFloat) else y
+        if isinstance(x, QFloat):
+            return QFloat(y, x.scales)
+        # The output quantizer multiplies scales by the rate that calibration chose.
+        return y if self.out_quantizer is None else QFloat(y, 1.0)
 
     def get_config(self) -> dict:
         """The arguments of the constructor, as plain numbers."""
