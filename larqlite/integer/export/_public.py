@@ -66,6 +66,48 @@ def to_onnx(
     return _onnx.to_onnx(model, path, input_dtype)
 
 
+def to_qdq(
+    model: tf_keras.Model,
+    path: str | os.PathLike | None = None,
+    input_dtype: str = "uint8",
+) -> onnx.ModelProto:
+    """A standard ONNX model of floats between QuantizeLinear and DequantizeLinear.
+
+    Kernels are int8 with a scale for each output channel, biases int32, activations int8
+    or uint8 with the powers of two of the integer model; those that have one for each
+    channel keep it, as the axis of their QuantizeLinear. A kernel's scale is the one that
+    the requantization behind it multiplies with, its quantized scale. What remains are
+    ties, which QuantizeLinear rounds to even and the integer model up, and float32 sums.
+
+    Args:
+        model: a calibrated integer model of `larqlite.integer.models.quantize`.
+        path: where to write the file too, `*.onnx`.
+        input_dtype: which integers come in, "uint8" or "int8"; the file takes float32.
+
+    Returns:
+        The model, of opset 18.
+
+    Raises:
+        UnsupportedModelError: (a `ValueError`) a float model, or one that is not
+            calibrated, or whose sizes are open.
+        UnsupportedLayerError: (a `RuntimeError`) a layer that has no such form.
+        ArgumentError: (a `ValueError`) another suffix or `input_dtype`.
+        MissingFileError: the folder does not exist.
+
+    Example:
+        >>> float_model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> model = lq.integer.models.quantize(float_model)
+        >>> [node.op_type for node in lq.integer.export.to_qdq(model).graph.node][:2]
+        ['QuantizeLinear', 'DequantizeLinear']
+
+    References:
+        https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html
+    """
+    from larqlite.integer.export import _qdq
+
+    return _qdq.to_qdq(model, path, input_dtype)
+
+
 def compare(
     model: tf_keras.Model, file: Any, samples: Any, batch_size: int = 64
 ) -> Comparison:

@@ -1,0 +1,122 @@
+"""An integer model as steps on real numbers, each of them a whole multiple of a unit.
+
+A step may take another unit than that of the integer model: the kernel before it takes up
+what is left. So the quantized scales that a requantization multiplies with become those of
+the kernel, a `Rescaling` needs no operation, and channels that have fractional bits of
+their own share one unit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from larqlite.integer.export._integers import Integers
+
+# Steps that a unit passes backward, and what it is multiplied with there.
+_PASSING = ("relu", "max_pool", "mean", "average_pool")
+
+
+@dataclasses.dataclass(eq=False)
+class Tensor:
+    """What a step gives out.
+
+    Attributes:
+        shape: as in Keras.
+        unit: the number that the integer 1 is here, one or one for each channel.
+        real: the number that it stands for in the integer model.
+        step: that made it.
+        uses: how many steps and outputs take it.
+        integers: the same tensor as integers with bounds and a meaning.
+    """
+
+    shape: tuple
+    unit: np.ndarray
+    real: np.ndarray | None = None
+    step: Step | None = None
+    uses: int = 0
+    integers: Integers | None = None
+
+
+@dataclasses.dataclass(eq=False)
+class Step:
+    """One operation.
+
+    Attributes:
+        op: "conv", "depthwise", "transposed", "dense", "relu", "max_pool", "mean",
+            "average_pool", "add", "multiply", "concat", "reshape", "permute",
+            "upsample", "quantize", "scale" (times a vector) or "float" (a Keras layer).
+        path: of the layer.
+        layer: the Keras layer.
+        inputs: what it takes.
+        data: kernel, bias, bounds and the like.
+    """
+
+    op: str
+    path: str
+    layer: Any
+    inputs: list[Tensor]
+    output: Tensor | None = None
+    data: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class Plan:
+    """The steps of a model in order.
+
+    Attributes:
+        name: of the model.
+        inputs: by name.
+        outputs: by name.
+        steps: in order.
+    """
+
+    name: str
+    inputs: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    outputs: dict[str, Tensor] = dataclasses.field(default_factory=dict)
+    steps: list[Step] = dataclasses.field(default_factory=list)
+
+    def add(self, step: Step, shape, unit) -> Tensor:
+        """Appends a step, and gives back its output."""
+        for tensor in step.inputs:
+            tensor.uses += 1
+        step.output = Tensor(tuple(shape), np.asarray(unit, np.float64), step=step)
+        self.steps.append(step)
+        return step.output
+
+
+def asked_for(tensor: Tensor, unit: np.ndarray) -> bool:
+    """Gives a tensor that no other step takes another unit, by the kernel before it.
+
+    Returns:
+        Whether there is a kernel that could take it up.
+    """
+    chain = []
+    while True:
+        chain.append((tensor, unit))
+        step = tensor.step
+        if step is None or tensor.uses > 1:
+            return False
+        if step.op in ("conv", "depthwise", "transposed", "dense"):
+            break
+        if step.op not in _PASSING:
+            return False
+        if step.op in ("mean", "average_pool"):
+            unit = unit * step.data["count"]
+        tensor = step.inputs[0]
+    for tensor, unit in chain:
+        tensor.unit = np.broadcast_to(unit, np.shape(unit))
+    return True
+
+
+def kernel_scales(step: Step) -> np.ndarray:
+    """The scale of a kernel, float64: one for each output channel.
+
+    The value of an output is its integer times its unit, and that of an input likewise,
+    so the scale of the kernel is the quotient of both.
+    """
+    return np.broadcast_to(
+        step.output.unit / step.inputs[0].unit, (step.output.shape[-1],)
+    )

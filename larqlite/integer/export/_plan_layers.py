@@ -1,0 +1,297 @@
+"""Which steps each integer layer becomes in a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from larqlite.deploy._registry import refuse
+from larqlite.deploy._walk import Walk, _in_inference
+from larqlite.integer import layers
+from larqlite.integer.export._integers import (
+    Integers,
+    Meaning,
+    integers_of,
+    whole,
+)
+from larqlite.integer.export._plan import Plan, Step, Tensor, asked_for
+from larqlite.integer.export._registry import bias_of, of_plain
+from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.tensors import FixedPoint, QFloat
+from larqlite.models._graph import is_functional
+
+BUILDERS: dict[type, Callable] = {}
+
+
+def builds(*classes: type) -> Callable:
+    """Decorator: the function makes the steps of layers of these classes."""
+
+    def decorator(function: Callable) -> Callable:
+        BUILDERS.update(dict.fromkeys(classes, function))
+        return function
+
+    return decorator
+
+
+class Planner(Walk):
+    """Follows a model and adds its layers to a plan; tensors stand in for values."""
+
+    def __init__(self, plan: Plan, model):
+        super().__init__(None, model)
+        self.plan = plan
+        self.path = ""
+
+    def _apply(self, layer, args: tuple, kwargs: dict, prefix: str) -> list[Tensor]:
+        if is_functional(layer):
+            return super()._apply(layer, args, kwargs, prefix)
+        self.path = path = self._paths.get(id(layer), f"{prefix}{layer.name}")
+        inputs = args[0] if args else _in_inference(layer, path, kwargs)["inputs"]
+        if type(layer) is layers.Dequantizer:
+            return [self.as_real(layer, x) for x in tf.nest.flatten(inputs)]
+        if not isinstance(layer, QuantizedLayer):
+            return [self._float(layer, args, kwargs)]
+        if type(layer) not in BUILDERS:
+            raise refuse(
+                layer,
+                path,
+                "it has no form in a file of quantized floats",
+                "lq.integer.export.to_onnx(model), which writes every integer layer",
+            )
+        return [self._quantized(layer, tf.nest.flatten(inputs))]
+
+    def _quantized(self, layer, inputs: list[Tensor]) -> Tensor:
+        probes = [x.integers.probe() for x in inputs]
+        computed = layer.compute(probes if len(probes) > 1 else probes[0])
+        meaning = Meaning.of(computed)
+        y = BUILDERS[type(layer)](self, layer, inputs, computed)
+        y.integers, y.real = _described(y, meaning), unit_of(meaning)
+        if layer.out_quantizer is None:
+            return y
+        return self._requantized(layer, y, meaning)
+
+    def _requantized(self, layer, x: Tensor, meaning: Meaning) -> Tensor:
+        quantizer = layer.out_quantizer
+        bits = quantizer.value_bits
+        frac_bits = FixedPoint.max_frac_bits(bits, quantizer.range_max).numpy()
+        taken = np.exp2(-np.float64(meaning.frac_bits))
+        if meaning.scales is not None:
+            scales = QFloat.quantize_scales(
+                meaning.scales * quantizer.rescaling_rate, quantizer.scale_bits
+            )
+            taken = scales.values.numpy() * np.exp2(
+                -np.float64(scales.frac_bits.numpy() + meaning.frac_bits)
+            )
+            taken = np.where(taken > 0, taken, np.float64(meaning.scales))
+        real = np.exp2(-np.float64(frac_bits))
+        unit = real.min()
+        wanted = taken * unit / real
+        if not asked_for(x, wanted):
+            ratio = np.broadcast_to(wanted / x.unit, (x.shape[-1],))
+            if np.allclose(ratio, ratio[0], rtol=1e-6, atol=0):
+                unit = unit / ratio[0]
+            else:
+                x = self.scaled(layer, x, ratio, wanted)
+        is_positive = _is_positive(x)
+        low = 0 if is_positive else -(2**bits)
+        step = Step("quantize", self.path, layer, [x])
+        step.data = {"low": low, "high": 2**bits - 1, "is_positive": is_positive}
+        y = self.plan.add(step, x.shape, unit)
+        y.real = real
+        y.integers = _described(
+            y, Meaning(bits, 2**bits, np.asarray(frac_bits, np.int32))
+        )
+        return y
+
+    def scaled(self, layer, x: Tensor, factors, unit) -> Tensor:
+        """`x` times a factor for each channel; its integers are of `unit` then."""
+        step = Step("scale", self.path, layer, [x])
+        step.data = {"factors": factors, "is_positive": _is_positive(x)}
+        y = self.plan.add(step, x.shape, unit)
+        y.integers, y.real = x.integers, x.real
+        return y
+
+    def as_real(self, layer, x: Tensor) -> Tensor:
+        """`x` as the numbers that its integers stand for."""
+        if x.real is None or np.allclose(x.unit, x.real, rtol=1e-6, atol=0):
+            return x
+        if asked_for(x, x.real):
+            return x
+        return self.scaled(layer, x, x.real / x.unit, x.real)
+
+    def _float(self, layer, args: tuple, kwargs: dict) -> Tensor:
+        step = Step("float", self.path, layer, tf.nest.flatten(args))
+        step.data = {"args": args, "kwargs": _in_inference(layer, self.path, kwargs)}
+        shapes = [(None, *x.shape[1:]) for x in step.inputs]
+        shape = layer.compute_output_shape(shapes[0] if len(shapes) == 1 else shapes)
+        return self.plan.add(step, (None, *shape[1:]), 0.0)
+
+    def step(self, op: str, layer, inputs: list[Tensor], shape, unit, **data) -> Tensor:
+        """Adds a step of the layer."""
+        made = Step(op, self.path, layer, inputs, data=data)
+        if all(_is_positive(x) for x in inputs) and op in _POSITIVE:
+            made.data["is_positive"] = True
+        return self.plan.add(made, (None, *shape[1:]), unit)
+
+    def refusal(self, layer, why: str, fix: str):
+        """The error for a layer; to be raised."""
+        return refuse(layer, self.path, why, fix)
+
+
+_POSITIVE = ("max_pool", "mean", "average_pool", "reshape", "upsample", "concat", "add")
+
+
+def _is_positive(x: Tensor) -> bool:
+    step = x.step
+    return step is not None and (
+        step.op == "relu" or bool(step.data.get("is_positive"))
+    )
+
+
+def unit_of(meaning: Meaning) -> np.ndarray:
+    """The number that the integer 1 stands for, float64."""
+    unit = np.exp2(-np.float64(meaning.frac_bits))
+    return unit if meaning.scales is None else unit * np.float64(meaning.scales)
+
+
+def _described(x: Tensor, meaning: Meaning) -> Integers:
+    limit = whole(meaning.limit)
+    return Integers("", x.shape, low=-limit, high=limit, meaning=meaning)
+
+
+def with_input(plan: Plan, name: str, shape, low: int, high: int) -> Tensor:
+    """An input of the model as integers from `low` to `high`."""
+    source = Tensor(tuple(shape), np.float64(1))
+    plan.inputs[name] = source
+    step = Step("quantize", name, None, [source])
+    step.data = {"low": low, "high": high, "is_positive": low >= 0}
+    x = plan.add(step, shape, 1.0)
+    x.integers = _described(x, of_plain(8))
+    return x
+
+
+@builds(layers.QuantizedRescaling, layers.QuantizedDropout)
+def _identity(planner: Planner, layer, inputs, computed) -> Tensor:
+    return inputs[0]
+
+
+@builds(layers.QuantizedConv1D, layers.QuantizedConv2D)
+def _conv(planner: Planner, layer, inputs, computed) -> Tensor:
+    if getattr(layer, "padding_value", None) is not None:
+        raise planner.refusal(
+            layer,
+            "its padding_value has no form in a file of quantized floats",
+            "lq.integer.export.to_onnx(model), or a convolution that pads with zeros",
+        )
+    return _with_kernel(planner, layer, inputs, computed, "conv")
+
+
+@builds(layers.QuantizedDepthwiseConv2D)
+def _depthwise(planner: Planner, layer, inputs, computed) -> Tensor:
+    return _with_kernel(planner, layer, inputs, computed, "depthwise")
+
+
+@builds(layers.QuantizedConv2DTranspose)
+def _transposed(planner: Planner, layer, inputs, computed) -> Tensor:
+    return _with_kernel(planner, layer, inputs, computed, "transposed")
+
+
+@builds(layers.QuantizedDense)
+def _dense(planner: Planner, layer, inputs, computed) -> Tensor:
+    return _with_kernel(planner, layer, inputs, computed, "dense")
+
+
+def _with_kernel(planner: Planner, layer, inputs, computed, op: str) -> Tensor:
+    (x,) = inputs
+    probe = layer.in_buffer(x.integers.probe())
+    kernel = integers_of(layer.quantized_kernel())
+    bias = None
+    if layer.use_bias:
+        product = layer.product(probe, layer.quantized_kernel())
+        bias = bias_of(layer.bias_quantizer, layer.bias, product).astype(np.int64)
+    frac_bits = x.integers.meaning.frac_bits
+    shift = np.max(frac_bits) - frac_bits
+    if op != "depthwise" and np.any(shift):
+        moved = kernel << _along_inputs(shift, op)
+        if getattr(layer, "groups", 1) == 1 and np.max(np.abs(moved)) <= 127:
+            kernel = moved
+        else:
+            x = planner.scaled(layer, x, np.exp2(np.float64(shift)), x.unit)
+    return planner.step(
+        op,
+        layer,
+        [x],
+        computed.shape,
+        unit_of(Meaning.of(computed)),
+        kernel=kernel,
+        bias=bias,
+    )
+
+
+def _along_inputs(shift: np.ndarray, op: str) -> np.ndarray:
+    return shift if op == "transposed" else shift[:, None]
+
+
+@builds(layers.QuantizedReLU)
+def _relu(planner: Planner, layer, inputs, computed) -> Tensor:
+    (x,) = inputs
+    largest = None
+    if layer.max_value is not None:
+        probe = layer.in_buffer(
+            x.integers.probe(), layer.quant_config["buffer_bitwidth"]
+        )
+        largest = integers_of(layer.max_value_quantizer(layer.max_value, probe))
+    return planner.step("relu", layer, inputs, x.shape, x.unit, largest=largest)
+
+
+@builds(layers.QuantizedMaxPool2D)
+def _max_pool(planner: Planner, layer, inputs, computed) -> Tensor:
+    return planner.step("max_pool", layer, inputs, computed.shape, inputs[0].unit)
+
+
+@builds(layers.QuantizedGlobalAveragePooling2D)
+def _mean(planner: Planner, layer, inputs, computed) -> Tensor:
+    count = inputs[0].shape[1] * inputs[0].shape[2]
+    unit = inputs[0].unit / count
+    return planner.step("mean", layer, inputs, computed.shape, unit, count=count)
+
+
+@builds(layers.QuantizedAveragePooling2D)
+def _average_pool(planner: Planner, layer, inputs, computed) -> Tensor:
+    _, count = layer._factors(inputs[0].shape)
+    unit = inputs[0].unit / count
+    return planner.step(
+        "average_pool", layer, inputs, computed.shape, unit, count=count
+    )
+
+
+@builds(layers.QuantizedAdd, layers.QuantizedMultiply, layers.QuantizedConcatenate)
+def _merge(planner: Planner, layer, inputs, computed) -> Tensor:
+    inputs = [planner.as_real(layer, x) for x in inputs]
+    op = {
+        layers.QuantizedAdd: "add",
+        layers.QuantizedMultiply: "multiply",
+        layers.QuantizedConcatenate: "concat",
+    }[type(layer)]
+    unit = unit_of(Meaning.of(computed))
+    return planner.step(op, layer, inputs, computed.shape, unit)
+
+
+@builds(layers.QuantizedFlatten, layers.QuantizedReshape)
+def _reshape(planner: Planner, layer, inputs, computed) -> Tensor:
+    (x,) = inputs
+    unit, last = np.asarray(x.unit), computed.shape[-1]
+    if unit.ndim and last != x.shape[-1]:
+        unit = np.tile(unit, last // x.shape[-1])
+    return planner.step("reshape", layer, inputs, computed.shape, unit)
+
+
+@builds(layers.QuantizedPermute)
+def _permute(planner: Planner, layer, inputs, computed) -> Tensor:
+    return planner.step("permute", layer, inputs, computed.shape, inputs[0].unit)
+
+
+@builds(layers.QuantizedUpSampling2D)
+def _upsample(planner: Planner, layer, inputs, computed) -> Tensor:
+    return planner.step("upsample", layer, inputs, computed.shape, inputs[0].unit)

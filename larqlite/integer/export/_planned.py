@@ -1,0 +1,73 @@
+"""The plan of a model, with max pooling behind the quantization that follows it."""
+
+from __future__ import annotations
+
+import tf_keras
+
+from larqlite.integer.export._check import one_of
+from larqlite.integer.export._onnx import require_sizes
+from larqlite.integer.export._plan import Plan, Step
+from larqlite.integer.export._plan_layers import Planner, with_input
+
+INPUT_DTYPES = ("uint8", "int8")
+_ENDS = {"uint8": (0, 255), "int8": (-128, 127)}
+
+
+def plan_of(model: tf_keras.Model, input_dtype: str) -> Plan:
+    """The steps of a model.
+
+    Args:
+        model: a calibrated integer model.
+        input_dtype: which integers its inputs are, "uint8" or "int8".
+    """
+    low, high = _ENDS[one_of(input_dtype, INPUT_DTYPES, "input_dtype")]
+    plan = Plan(model.name)
+    values = []
+    for name, tensor in zip(model.input_names, model.inputs, strict=True):
+        shape = (None, *tensor.shape.as_list()[1:])
+        require_sizes(name, shape)
+        values.append(with_input(plan, name, shape, low, high))
+    results = Planner(plan, model).follow(model, values)
+    for name, tensor in zip(model.output_names, results, strict=True):
+        tensor.uses += 1
+        plan.outputs[name] = tensor
+    _quantize_before_max_pool(plan)
+    return plan
+
+
+def _quantize_before_max_pool(plan: Plan) -> None:
+    """Puts max pooling last of those that a kernel, a ReLU and a quantization follow.
+
+    Rounding and clipping keep the order of numbers, so nothing changes; but a kernel, its
+    ReLU and the quantization are one operation in integer runtimes.
+    """
+    is_moved = True
+    while is_moved:
+        is_moved = False
+        for i, step in enumerate(plan.steps):
+            source = step.inputs[0].step if len(step.inputs) == 1 else None
+            if (
+                step.op in ("relu", "quantize")
+                and source is not None
+                and source.op == "max_pool"
+                and step.inputs[0].uses == 1
+            ):
+                _exchange(plan.steps, source, step, i)
+                is_moved = True
+
+
+def _exchange(steps: list[Step], pool: Step, step: Step, place: int) -> None:
+    """`pool` then `step` as `step` then `pool`; the tensor after both stays the same."""
+    before, between, after = pool.inputs[0], pool.output, step.output
+    between.shape = before.shape
+    between.unit = after.unit if step.op == "quantize" else between.unit
+    step.inputs, step.output = [before], between
+    pool.inputs, pool.output = [between], after
+    between.step, after.step = step, pool
+    if step.op == "relu" or step.data.get("is_positive"):
+        pool.data["is_positive"] = True
+    steps.remove(pool)
+    steps.insert(steps.index(step) + 1, pool)
+
+
+__all__ = ["INPUT_DTYPES", "plan_of"]

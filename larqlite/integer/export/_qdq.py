@@ -1,0 +1,317 @@
+"""`to_qdq(model)`: an integer model as ONNX of QuantizeLinear and DequantizeLinear."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import onnx
+import tensorflow as tf
+import tf_keras
+from onnx import helper
+
+from larqlite.deploy._geometry import conv_pads, transposed_pads, window_pads
+from larqlite.deploy._layout import spatial_shape
+from larqlite.deploy._model import write
+from larqlite.deploy._registry import WHERE, converter_of
+from larqlite.deploy._value import Value
+from larqlite.deploy.converters._conv import (
+    conv_kernel,
+    depthwise_kernel,
+    transposed_kernel,
+)
+from larqlite.integer.export._check import check
+from larqlite.integer.export._file import LAYERS, onnx_model
+from larqlite.integer.export._integers import smallest_kind
+from larqlite.integer.export._plan import Plan, Step, Tensor, kernel_scales
+from larqlite.integer.export._planned import plan_of
+from larqlite.integer.export._run import STEP
+from larqlite.integer.export._writer import IntegerWriter
+
+
+def to_qdq(
+    model: tf_keras.Model, path: str | os.PathLike | None, input_dtype: str
+) -> onnx.ModelProto:
+    """See `larqlite.integer.export.to_qdq`."""
+    token = WHERE.set("lq.integer.export.to_qdq")
+    try:
+        path = check(model, path, ".onnx")
+        proto = _Emitter(plan_of(model, input_dtype)).model()
+        if path is not None:
+            write(proto, path)
+        return proto
+    finally:
+        WHERE.reset(token)
+
+
+class _Emitter:
+    """Writes the steps of a plan."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.graph = IntegerWriter()
+        self.values: dict[int, Value] = {}
+
+    def model(self) -> onnx.ModelProto:
+        """The ONNX model."""
+        graph = self.graph
+        inputs, outputs = {}, {}
+        for name, tensor in self.plan.inputs.items():
+            stored = graph.tensor_name(name)
+            inputs[stored] = graph.value(stored, tensor.shape)
+            self.values[id(tensor)] = inputs[stored]
+        names = [graph.tensor_name(name) for name in self.plan.outputs]
+        for step in self.plan.steps:
+            graph.path, graph.layer = step.path, step.layer
+            self.values[id(step.output)] = getattr(self, f"_{step.op}")(step)
+        for name, tensor in zip(names, self.plan.outputs.values(), strict=True):
+            value = graph.channels_last(self.values[id(tensor)])
+            if value.name in {v.name for v in outputs.values()}:
+                same = graph.node("Identity", [value.name])
+                value = graph.value(same, value.shape)
+            outputs[name] = value
+        proto = onnx_model(graph, self.plan.name, inputs, outputs)
+        kept = [p for p in proto.metadata_props if p.key != LAYERS]
+        properties = {p.key: p.value for p in kept}
+        step = _last_step(next(iter(self.plan.outputs.values())))
+        if step is not None:
+            properties[STEP] = repr(float(step))
+        del proto.metadata_props[:]
+        helper.set_model_props(proto, properties)
+        return proto
+
+    def _quantize(self, step: Step) -> Value:
+        x = self._input(step)
+        low, high = step.data["low"], step.data["high"]
+        kind = _kind(self.graph, low, high)
+        unit = np.asarray(step.output.unit, np.float32)
+        scale = self.graph.stored(np.asarray(unit), "scale")
+        zero = self.graph.stored(np.zeros(unit.shape, kind), "zero_point")
+        info = np.iinfo(kind)
+        name = x.name
+        if (low, high) != (info.min, info.max):
+            ends = [
+                self.graph.stored(unit * np.float32(end), label)
+                for end, label in ((low, "low"), (high, "high"))
+            ]
+            name = self.graph.node("Max", [name, ends[0]])
+            name = self.graph.node("Min", [name, ends[1]])
+        codes = self.graph.node("QuantizeLinear", [name, scale, zero])
+        self.graph.kinds[codes] = kind
+        self.graph.shapes[codes] = x.stored_shape
+        name = self.graph.node("DequantizeLinear", [codes, scale, zero])
+        return self.graph.value(name, x.shape, like=x)
+
+    def _beside(self, x: Value, vector: np.ndarray) -> np.ndarray:
+        if vector.ndim and x.is_moved:
+            return vector.reshape(-1, *[1] * (x.rank - 2))
+        return vector
+
+    def _scale(self, step: Step) -> Value:
+        x = self._input(step)
+        factors = self._beside(x, np.asarray(step.data["factors"], np.float32))
+        name = self.graph.node("Mul", [x.name, self.graph.stored(factors, "factors")])
+        return self.graph.value(name, x.shape, like=x)
+
+    def _conv(self, step: Step) -> Value:
+        x = self.graph.channels_first(self._input(step))
+        kernel = conv_kernel(step.data["kernel"])
+        return self._convolved(step, x, "Conv", kernel, 0, step.layer.groups, conv_pads)
+
+    def _depthwise(self, step: Step) -> Value:
+        x = self.graph.channels_first(self._input(step))
+        kernel = depthwise_kernel(step.data["kernel"])
+        return self._convolved(step, x, "Conv", kernel, 0, x.shape[-1], conv_pads)
+
+    def _transposed(self, step: Step) -> Value:
+        x = self.graph.channels_first(self._input(step))
+        kernel = transposed_kernel(step.data["kernel"])
+        pads, added = transposed_pads(step.layer, spatial_shape(x))
+        return self._convolved(
+            step,
+            x,
+            "ConvTranspose",
+            kernel,
+            1,
+            1,
+            lambda *_: pads,
+            dilations=[1, 1],
+            output_padding=added,
+        )
+
+    def _convolved(
+        self, step, x: Value, op: str, kernel, axis: int, group, pads, **changes
+    ) -> Value:
+        layer = step.layer
+        names = [x.name, self._weights(step, kernel, axis), *self._bias(step)]
+        settings = {
+            "strides": list(layer.strides),
+            "dilations": list(layer.dilation_rate),
+            "pads": pads(layer, spatial_shape(x)),
+            "group": group,
+        }
+        name = self.graph.node(op, names, **{**settings, **changes})
+        return self.graph.value(name, step.output.shape, is_moved=True)
+
+    def _dense(self, step: Step) -> Value:
+        """`Gemm` with a transposed kernel, which no runtime takes for one to round."""
+        x = self.graph.channels_last(self._input(step))
+        name, channels = x.name, x.shape[-1]
+        if x.rank > 2:
+            name = self.graph.node(
+                "Reshape", [name, self.graph.constant([-1, channels])]
+            )
+        kernel = np.ascontiguousarray(step.data["kernel"].T)
+        names = [name, self._weights(step, kernel, 0), *self._bias(step)]
+        name = self.graph.node("Gemm", names, transB=1)
+        if x.rank > 2:
+            sizes = self.graph.constant([-1, *step.output.shape[1:]])
+            name = self.graph.node("Reshape", [name, sizes])
+        return self.graph.value(name, step.output.shape)
+
+    def _weights(self, step: Step, kernel: np.ndarray, axis: int) -> str:
+        """An int8 kernel and its scales, one for each output channel."""
+        if np.abs(kernel).max() > 128 or kernel.max() > 127:
+            raise self.graph.refusal(
+                "its kernel has more than 8 bits", "weight_bits of 8 or fewer"
+            )
+        scales = kernel_scales(step).astype(np.float32)
+        names = [
+            self.graph.stored(kernel.astype(np.int8), "kernel"),
+            self.graph.stored(scales, "kernel_scale"),
+            self.graph.stored(np.zeros(len(scales), np.int8), "kernel_zero_point"),
+        ]
+        return self.graph.node("DequantizeLinear", names, axis=axis)
+
+    def _bias(self, step: Step) -> list[str]:
+        """An int32 bias with the scales of the accumulator; nothing if there is none."""
+        if step.data["bias"] is None:
+            return []
+        bias = np.asarray(step.data["bias"], np.int64)
+        channels = step.output.shape[-1]
+        scales = np.broadcast_to(step.output.unit, (channels,)).astype(np.float32)
+        names = [
+            self.graph.stored(bias.astype(np.int32), "bias"),
+            self.graph.stored(np.array(scales), "bias_scale"),
+            self.graph.stored(np.zeros(channels, np.int32), "bias_zero_point"),
+        ]
+        return [self.graph.node("DequantizeLinear", names, axis=0)]
+
+    def _relu(self, step: Step) -> Value:
+        x = self._input(step)
+        name = self.graph.node("Relu", [x.name])
+        if step.data["largest"] is not None:
+            largest = step.data["largest"] * step.output.unit
+            end = self._beside(x, np.asarray(largest, np.float32))
+            name = self.graph.node("Min", [name, self.graph.stored(end, "largest")])
+        return self.graph.value(name, x.shape, like=x)
+
+    def _max_pool(self, step: Step) -> Value:
+        return self._pooled(step, "MaxPool")
+
+    def _average_pool(self, step: Step) -> Value:
+        return self._pooled(step, "AveragePool")
+
+    def _pooled(self, step: Step, op: str) -> Value:
+        x = self.graph.channels_first(self._input(step))
+        layer = step.layer
+        pads = window_pads(
+            spatial_shape(x), layer.pool_size, layer.strides, (1, 1), layer.padding
+        )
+        name = self.graph.node(
+            op,
+            [x.name],
+            kernel_shape=list(layer.pool_size),
+            strides=list(layer.strides),
+            pads=pads,
+        )
+        return self.graph.value(name, step.output.shape, is_moved=True)
+
+    def _mean(self, step: Step) -> Value:
+        x = self.graph.channels_first(self._input(step))
+        keepdims = bool(step.layer.keepdims)
+        axes = self.graph.constant([2, 3])
+        name = self.graph.node("ReduceMean", [x.name, axes], keepdims=int(keepdims))
+        return self.graph.value(name, step.output.shape, is_moved=keepdims)
+
+    def _add(self, step: Step) -> Value:
+        x = self._of_several(step, "Add")
+        if getattr(step.layer, "average", False):
+            part = self.graph.stored(np.float32(1 / len(step.inputs)), "part")
+            name = self.graph.node("Mul", [x.name, part])
+            x = self.graph.value(name, x.shape, like=x)
+        return x
+
+    def _multiply(self, step: Step) -> Value:
+        return self._of_several(step, "Mul")
+
+    def _of_several(self, step: Step, op: str) -> Value:
+        first, *others = self._inputs(step)
+        name = first.name
+        for other in others:
+            name = self.graph.node(op, [name, other.name])
+        return self.graph.value(name, step.output.shape, like=first)
+
+    def _concat(self, step: Step) -> Value:
+        values = self._inputs(step)
+        axis = values[0].stored_axis(step.layer.axis)
+        name = self.graph.node("Concat", [x.name for x in values], axis=axis)
+        return self.graph.value(name, step.output.shape, like=values[0])
+
+    def _reshape(self, step: Step) -> Value:
+        x = self.graph.channels_last(self._input(step))
+        sizes = self.graph.constant([-1, *step.output.shape[1:]])
+        name = self.graph.node("Reshape", [x.name, sizes])
+        return self.graph.value(name, step.output.shape)
+
+    def _permute(self, step: Step) -> Value:
+        x = self.graph.channels_last(self._input(step))
+        name = self.graph.node("Transpose", [x.name], perm=[0, *step.layer.dims])
+        return self.graph.value(name, step.output.shape)
+
+    def _upsample(self, step: Step) -> Value:
+        x = self.graph.channels_first(self._input(step))
+        sizes = np.array([1, 1, *step.layer.size], np.float32)
+        names = [x.name, "", self.graph.stored(sizes, "sizes")]
+        name = self.graph.node(
+            "Resize",
+            names,
+            mode="nearest",
+            nearest_mode="floor",
+            coordinate_transformation_mode="asymmetric",
+        )
+        return self.graph.value(name, step.output.shape, is_moved=True)
+
+    def _float(self, step: Step) -> Value:
+        args = tf.nest.map_structure(
+            lambda x: self.values[id(x)] if isinstance(x, Tensor) else x,
+            step.data["args"],
+        )
+        convert = converter_of(step.layer, step.path)
+        return convert(self.graph, step.layer, *args, **step.data["kwargs"])
+
+    def _input(self, step: Step) -> Value:
+        return self.values[id(step.inputs[0])]
+
+    def _inputs(self, step: Step) -> list[Value]:
+        values = [self.values[id(x)] for x in step.inputs]
+        if any(x.is_moved for x in values):
+            values = [self.graph.channels_first(x) for x in values]
+        return values
+
+
+def _kind(graph: IntegerWriter, low: int, high: int) -> str:
+    """int8 or uint8, whichever holds the codes."""
+    kind = smallest_kind(low, high)
+    if kind not in ("int8", "uint8"):
+        raise graph.refusal(
+            f"its codes from {low} to {high} take more than 8 bits",
+            "activation_bits and output_bits of 8 or fewer",
+        )
+    return kind
+
+
+def _last_step(tensor: Tensor) -> float | None:
+    """The quantization step of an output, or of what its float layers were given."""
+    unit = np.max(tensor.unit)
+    return float(unit) if unit > 0 else None
