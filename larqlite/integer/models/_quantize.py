@@ -101,6 +101,7 @@ def quantize(
             num_samples=num_samples,
             batch_size=batch_size,
             epochs=epochs,
+            on_unsupported=on_unsupported,
             **vars(qparams),
         )
     require_model(model, _WHERE)

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.errors import QuantizedTensorError, QuantizedTypeError
-from larqlite.integer.tensors._constants import as_tensor, known
+from larqlite.integer.tensors._constants import as_tensor, folded, known
 from larqlite.integer.tensors._qtensor import QTensor
 from larqlite.integer.tensors._storage import MAX_VALUE_BITS, UNKNOWN_LIMIT
 
@@ -57,8 +57,9 @@ def fixed_point(x):
 
 def scales(x) -> tf.Tensor:
     """Scales as a float32 tensor; one that is a constant stays known."""
-    x = as_tensor(x)
-    return x if x.dtype == tf.float32 else tf.cast(x, tf.float32)
+    x = known(as_tensor(x))
+    with folded(x):
+        return x if x.dtype == tf.float32 else tf.cast(x, tf.float32)
 
 
 def numbers(x) -> tf.Tensor:

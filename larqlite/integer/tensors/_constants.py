@@ -46,6 +46,13 @@ def is_frozen() -> bool:
     return _frozen.get() and not tf.executing_eagerly()
 
 
+def tight_limit(values: tf.Tensor, limit: int) -> int:
+    """The largest magnitude of integers that are constants of a graph; else `limit`."""
+    if not _frozen.get() or not tf.executing_eagerly():
+        return limit
+    return min(limit, int(np.max(np.abs(values.numpy()), initial=0)))
+
+
 def as_tensor(x) -> tf.Tensor:
     """`x` as a tensor; a tensor stays what it is, so that constants remain known."""
     if isinstance(x, tf.Tensor):

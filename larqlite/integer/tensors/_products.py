@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from larqlite.errors import QuantizedTypeError
 from larqlite.integer.tensors import _rounding
-from larqlite.integer.tensors._constants import folded, value_of
+from larqlite.integer.tensors._constants import embedded, folded, value_of
 from larqlite.integer.tensors._scaling import fixed_point
 from larqlite.integer.tensors._storage import (
     FLOAT32_LIMIT,
@@ -225,7 +225,7 @@ def _exact(left, right, product: Product, terms, summed, shift, on_weights):
         return _by_the_weights(left, right, product, summed, shift, on_weights)
     left = left if shift is None else left.expand(left.value_bits)[0]
     if limit <= FLOAT32_LIMIT:
-        values = product(_as(left, tf.float32), _as(right, tf.float32))
+        values = product(_as(left, tf.float32), embedded(_as(right, tf.float32)))
     else:
         values, limit = _in_pieces(left, right, product, terms), UNKNOWN_LIMIT
     return saturated(values, left.value_bits, limit)
@@ -257,7 +257,7 @@ def _by_the_weights(left, right, product, summed, shift, on_weights):
     known = value_of(largest)
     if known is not None and known * left.limit <= most:
         bound = int(known) * left.limit
-        return product(_as(left, tf.float32), weights), bound
+        return product(_as(left, tf.float32), embedded(weights)), bound
     if known is not None:
         return in_float64(), limit
     return tf.cond(

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from larqlite.errors import QuantizedTensorError, QuantizedTypeError
 from larqlite.integer.tensors import _checks, _rounding
-from larqlite.integer.tensors._constants import folded
+from larqlite.integer.tensors._constants import folded, tight_limit
 from larqlite.integer.tensors._storage import (
     UNKNOWN_LIMIT,
     dtype_for,
@@ -30,7 +30,7 @@ def fixed_point(values, value_bits, frac_bits, limit):
 def limited(values, value_bits, frac_bits, limit):
     """A `FixedPoint` of values of magnitudes up to `limit`, saturated."""
     values, limit = saturated(values, value_bits, limit)
-    return fixed_point(values, value_bits, frac_bits, limit)
+    return fixed_point(values, value_bits, frac_bits, tight_limit(values, limit))
 
 
 def max_frac_bits(value_bits: int, ranges, clamp: bool) -> tf.Tensor:
