@@ -28,10 +28,13 @@ def _registrations_end_with_the_test():
     import tf_keras
 
     # All that registers anything, so that the first test to import it does not undo it.
-    import larqlite.deploy.converters  # noqa: F401
+    import larqlite.deploy.converters
+    import larqlite.integer.export  # noqa: F401
     import larqlite_zoo.training  # noqa: F401
     from larqlite._registration import NamedFunction
     from larqlite.deploy import _registry as deploy
+    from larqlite.integer.export import _registry as export
+    from larqlite.integer.layers._registry import QUANTIZED
     from larqlite.models._kinds import KINDS
     from larqlite.qat._registry import RULES
     from larqlite.quantizers import _registry
@@ -46,6 +49,8 @@ def _registrations_end_with_the_test():
         deploy.OPERATORS,
         deploy.ACTIVATIONS,
         deploy.REFUSALS,
+        export.CONVERTERS,
+        QUANTIZED,
     )
     kept = [(store, store.copy()) for store in stores]
     entries = list(_registry._entries)

@@ -51,6 +51,7 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
         accepts: classes of inputs; plain tensors become FixedPoint.
         requires_aligned_inputs: whether values of several channels are added, so that
             inputs must be of few bits.
+        gives_few_bits: whether its outputs are of few bits by themselves.
         keeps_per_axis: whether the buffer takes per-axis inputs as they are.
         holds_output_quantizer: whether there is a slot "output_quantizer".
         weight_quantizers: the slots whose bitwidth defaults to the weight bits.
@@ -61,6 +62,7 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
     buffer_cap: int | None = None
     accepts: tuple[type, ...] = (FixedPoint, QFloat, tf.Tensor)
     requires_aligned_inputs = True
+    gives_few_bits = False
     keeps_per_axis = False
     holds_output_quantizer = False
     weight_quantizers: tuple[str, ...] = ()

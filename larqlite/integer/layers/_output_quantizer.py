@@ -99,6 +99,7 @@ class OutputQuantizer(Quantizer):
         self.buffer_bitwidth = self._whole(
             "buffer_bitwidth", buffer_bitwidth, 2, MAX_VALUE_BITS
         )
+        self.applies_rate = True
         self.shift = TensorRecorder(f"{self.name}/shift")
         self.qscales = FixedPointRecorder(f"{self.name}/qscales")
 
@@ -196,7 +197,8 @@ class OutputQuantizer(Quantizer):
         range_max = as_tensor(self.range_max)
         frac_bits = FixedPoint.max_frac_bits(self.value_bits, range_max)
         scales = buffer_bits = None
-        if isinstance(inputs, QFloat):
+        self.applies_rate = isinstance(inputs, QFloat)
+        if self.applies_rate:
             rate = as_tensor(self.rescaling_rate)
             with folded(inputs.scales, rate), not_counting():
                 scales = QFloat.quantize_scales(inputs.scales * rate, self.scale_bits)

@@ -23,6 +23,7 @@ class _QuantizedQuantizer(QuantizedLayer):
     the concrete class derives from too."""
 
     requires_aligned_inputs = False
+    gives_few_bits = True
 
     def codes_of(
         self, fp: FixedPoint, scales: tf.Tensor, values: tf.Tensor

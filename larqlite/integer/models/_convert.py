@@ -10,7 +10,7 @@ from larqlite.errors import ArgumentError, LarqliteError, near_matches
 from larqlite.integer.layers import Dequantizer
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._registry import quantized_class
-from larqlite.integer.models import _weights
+from larqlite.integer.models import _thresholds, _weights
 from larqlite.integer.models._params import QuantizationParams, quantization
 from larqlite.integer.models._placement import output_quantizers
 from larqlite.qat._build import Builder
@@ -138,6 +138,8 @@ def converted(
         model = Builder("", "lq.integer.quantize").model(graph)
     for source, target in pairs:
         _weights.copy_by_name(source, target)
+    if low_bit:
+        _thresholds.make_exact(model)
     return model
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import tf_keras
 
 from larqlite.integer import layers
-from larqlite.models._graph import nodes_of
+from larqlite.integer.models._graph import consumers_of
 
 _PASSED = (
     tf_keras.layers.Dropout,
@@ -34,14 +34,14 @@ def set_ranges(model: tf_keras.Model, ranges: dict[str, np.ndarray]) -> None:
         model: the quantized model, changed in place.
         ranges: largest magnitudes by name of the layer.
     """
-    consumers = _consumers(model)
+    consumers = consumers_of(model)
     for layer in model.layers:
         if layer.name not in ranges:
             continue
         quantizer = getattr(layer, "out_quantizer", None) or layer
         found = ranges[layer.name]
         rate = np.ones_like(found)
-        following = _next_kernel(layer, consumers)
+        following = _next_kernel(layer, consumers) if quantizer.applies_rate else None
         if following is not None and _divisible(following, found):
             ideal = ideal_range(found, quantizer.bitwidth)
             rate = np.where(ideal > 0, ideal / np.where(found > 0, found, 1), 1)
@@ -54,10 +54,11 @@ def set_ranges(model: tf_keras.Model, ranges: dict[str, np.ndarray]) -> None:
 
 def rates_of(model: tf_keras.Model) -> dict[str, tuple[str, np.ndarray]]:
     """What kernels were divided by: by layer, the weight's name and the divisors."""
-    consumers, found = _consumers(model), {}
+    consumers, found = consumers_of(model), {}
     for layer in model.layers:
         quantizer = getattr(layer, "out_quantizer", None)
-        following = _next_kernel(layer, consumers) if quantizer else None
+        applies = quantizer is not None and quantizer.applies_rate
+        following = _next_kernel(layer, consumers) if applies else None
         if following is None:
             continue
         rate = quantizer.rescaling_rate.numpy()
@@ -111,18 +112,3 @@ def _on_kernel(following: tuple, rate: np.ndarray) -> np.ndarray:
     aligned = [1] * len(shape)
     aligned[axis] = -1
     return np.tile(rate, shape[axis] // rate.size).reshape(aligned)
-
-
-def _consumers(model: tf_keras.Model) -> dict[str, list]:
-    """The layers that read each layer's output; None among them is the model's output.
-
-    A layer that is called more than once counts once for each call.
-    """
-    found: dict[str, list] = {}
-    nodes = nodes_of(model)
-    for node in nodes:
-        for tensor in node.keras_inputs:
-            found.setdefault(tensor.node.layer.name, []).append(node.layer)
-    for tensor in model.outputs:
-        found.setdefault(tensor.node.layer.name, []).append(None)
-    return found

@@ -11,6 +11,8 @@ from larqlite.integer.models._params import QuantizationParams
 from larqlite.qat._graph import Graph, Use
 
 PER_AXIS_RANK = 3
+_MOVING = (tf_keras.layers.Flatten, tf_keras.layers.Permute, tf_keras.layers.Reshape)
+"""Layers that only move values."""
 
 
 @dataclasses.dataclass
@@ -53,6 +55,8 @@ def output_quantizers(
         cls = classes.get(id(use.entry))
         if cls is None or not cls.requires_aligned_inputs:
             continue
+        if issubclass(cls, _MOVING) and _few_bits_follow(use, graph, classes):
+            continue
         for position, edge in enumerate(use.inputs):
             per_tensor = params.per_tensor_activations or needs_per_tensor(
                 cls, position
@@ -61,6 +65,20 @@ def output_quantizers(
                 found = placed.setdefault(id(source.entry), Placed(per_tensor))
                 found.per_tensor |= per_tensor or _is_flat(source)
     return placed
+
+
+def _few_bits_follow(use: Use, graph: Graph, classes: dict[int, type]) -> bool:
+    """Whether layers such as a sign, which need no few bits, are all that read a use."""
+    readers = [reader for edge in use.outputs for reader in graph.consumers(edge)]
+    kinds = [None if r is None else classes.get(id(r.entry)) for r in readers]
+    return all(
+        kind is not None
+        and (
+            kind.gives_few_bits
+            or (issubclass(kind, _MOVING) and _few_bits_follow(reader, graph, classes))
+        )
+        for kind, reader in zip(kinds, readers, strict=True)
+    )
 
 
 def needs_per_tensor(cls: type, position: int) -> bool:
@@ -72,6 +90,8 @@ def holders(edge, classes: dict[int, type]) -> Iterator[Use]:
     """The nearest layers before an edge that can hold an output quantizer."""
     use = edge.source
     if use is None or id(use.entry) not in classes:
+        return
+    if getattr(classes[id(use.entry)], "gives_few_bits", False):
         return
     if classes[id(use.entry)].holds_output_quantizer:
         yield use

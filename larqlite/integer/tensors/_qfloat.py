@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.integer.tensors import _checks, _qfloat_arithmetic, _scaling
+from larqlite.integer.tensors import _checks, _qfloat_arithmetic, _rounding, _scaling
 from larqlite.integer.tensors._constants import folded
 from larqlite.integer.tensors._fixed_point import FixedPoint
 from larqlite.integer.tensors._qtensor import QTensor
@@ -148,7 +148,11 @@ class QFloat(QTensor):
 
     def to_float(self) -> tf.Tensor:
         """The numbers that the integers and scales stand for, float32."""
-        return self.fp.to_float() * self.scales
+        frac_bits = self.fp.frac_bits
+        # One product, which no graph optimizer can put into another order.
+        with folded(frac_bits, self.scales):
+            unit = self.scales * _rounding.exp2(-frac_bits, tf.float32)
+        return tf.cast(self.fp.values, tf.float32) * unit
 
     def promote(self, bits: int) -> QFloat:
         """The same numbers with more value bits; see `FixedPoint.promote`."""
