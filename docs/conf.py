@@ -35,6 +35,7 @@ extensions = [
     "zoo_tables",
     "qat_tables",
     "deploy_tables",
+    "integer_tables",
     "public_names",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}

@@ -1,10 +1,10 @@
-"""Exact integer models: fixed-point tensors, layers, quantization and ONNX."""
+"""Exact integer models: fixed-point tensors, layers, quantization, exports and ONNX."""
 
 import importlib
 
-from larqlite.integer import layers, models, tensors
+from larqlite.integer import export, layers, models, tensors
 
-__all__ = ["layers", "models", "onnx", "tensors"]
+__all__ = ["export", "layers", "models", "onnx", "tensors"]
 
 
 def __getattr__(name: str):

@@ -80,12 +80,15 @@ def export(options: Export) -> None:
     files.require_output(options.output, (suffix,), where, kept)
     model = files.integer_model(options.model, options.imports, where)
     samples = _samples(model, options.samples, where)
+    if samples is not None:
+        samples = _first(samples, options.num_samples)
     with files.written_whole(options.output) as temporary:
-        getattr(exports, writer)(model, temporary)
+        # TFLite measures the ranges of what stays wide on samples.
+        more = {"samples": samples} if options.to == "tflite" else {}
+        getattr(exports, writer)(model, temporary, **more)
     files.said(options.output)
     if samples is None:
         return
-    samples = _first(samples, options.num_samples)
     result = exports.compare(model, options.output, samples, options.batch_size)
     print(result)
     if options.to == "onnx" and not result.is_exact:
