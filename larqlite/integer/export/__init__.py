@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from larqlite.integer.export._comparison import Comparison, LayerComparison
-from larqlite.integer.export._public import compare, to_onnx, to_qdq
+from larqlite.integer.export._public import compare, to_onnx, to_qdq, to_tflite
 
-__all__ = ["Comparison", "LayerComparison", "compare", "to_onnx", "to_qdq"]
+__all__ = ["Comparison", "LayerComparison", "compare", "to_onnx", "to_qdq", "to_tflite"]

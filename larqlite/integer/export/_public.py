@@ -108,6 +108,53 @@ def to_qdq(
     return _qdq.to_qdq(model, path, input_dtype)
 
 
+def to_tflite(
+    model: tf_keras.Model,
+    path: str | os.PathLike | None = None,
+    samples: Any = None,
+    input_dtype: str = "uint8",
+) -> bytes:
+    """An int8 TFLite file with the scales of an integer model.
+
+    Kernels keep their integers (those of fewer bits too), activations their powers of two;
+    a kernel's scale is the one that the requantization behind it multiplies with. TFLite
+    has no fractional bits for each channel: those go into the next kernel, if that has
+    room for them in 8 bits. And it rounds every tensor to 8 bits: for accumulators that
+    the integer model leaves as they are (of the last layer, or before a pooling), ranges
+    are measured on samples.
+
+    Args:
+        model: a calibrated integer model of `larqlite.integer.models.quantize`.
+        path: where to write the file too, `*.tflite`.
+        samples: as for `compare`; needed if there are such accumulators.
+        input_dtype: which integers come in, "uint8" or "int8"; the file takes float32.
+
+    Returns:
+        The content of the file.
+
+    Raises:
+        UnsupportedModelError: (a `ValueError`) a float model, or one that is not
+            calibrated, or whose sizes are open.
+        UnsupportedLayerError: (a `RuntimeError`) a layer that has no such form, or does not
+            fit into 8 bits.
+        ArgumentError: (a `ValueError`) samples are missing, or another suffix.
+        MissingFileError: the folder does not exist.
+
+    Example:
+        >>> float_model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> samples = np.arange(12).reshape(4, 3)
+        >>> model = lq.integer.models.quantize(float_model, samples=samples)
+        >>> lq.integer.export.to_tflite(model, samples=samples)[4:8]
+        b'TFL3'
+
+    References:
+        Jacob et al., https://arxiv.org/abs/1712.05877, section 2.
+    """
+    from larqlite.integer.export import _tflite
+
+    return _tflite.to_tflite(model, path, samples, input_dtype)
+
+
 def compare(
     model: tf_keras.Model, file: Any, samples: Any, batch_size: int = 64
 ) -> Comparison:

@@ -22,7 +22,6 @@ from larqlite.deploy.converters._conv import (
 )
 from larqlite.integer.export._check import check
 from larqlite.integer.export._file import LAYERS, onnx_model
-from larqlite.integer.export._integers import smallest_kind
 from larqlite.integer.export._plan import Plan, Step, Tensor, kernel_scales
 from larqlite.integer.export._planned import plan_of
 from larqlite.integer.export._run import STEP
@@ -89,13 +88,13 @@ class _Emitter:
         zero = self.graph.stored(np.zeros(unit.shape, kind), "zero_point")
         info = np.iinfo(kind)
         name = x.name
-        if (low, high) != (info.min, info.max):
-            ends = [
-                self.graph.stored(unit * np.float32(end), label)
-                for end, label in ((low, "low"), (high, "high"))
-            ]
-            name = self.graph.node("Max", [name, ends[0]])
-            name = self.graph.node("Min", [name, ends[1]])
+        # What comes out of a ReLU needs no lower end.
+        if low > info.min and not step.data["is_positive"]:
+            end = self.graph.stored(unit * np.float32(low), "low")
+            name = self.graph.node("Max", [name, end])
+        if high < info.max:
+            end = self.graph.stored(unit * np.float32(high), "high")
+            name = self.graph.node("Min", [name, end])
         codes = self.graph.node("QuantizeLinear", [name, scale, zero])
         self.graph.kinds[codes] = kind
         self.graph.shapes[codes] = x.stored_shape
@@ -302,13 +301,13 @@ class _Emitter:
 
 def _kind(graph: IntegerWriter, low: int, high: int) -> str:
     """int8 or uint8, whichever holds the codes."""
-    kind = smallest_kind(low, high)
-    if kind not in ("int8", "uint8"):
-        raise graph.refusal(
-            f"its codes from {low} to {high} take more than 8 bits",
-            "activation_bits and output_bits of 8 or fewer",
-        )
-    return kind
+    for kind in ("int8", "uint8"):
+        if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
+            return kind
+    raise graph.refusal(
+        f"its codes from {low} to {high} take more than 8 bits",
+        "activation_bits and output_bits of 8 or fewer",
+    )
 
 
 def _last_step(tensor: Tensor) -> float | None:

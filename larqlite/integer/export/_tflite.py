@@ -1,0 +1,319 @@
+"""`to_tflite(model)`: an integer model as an int8 TFLite file with its own scales."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from larqlite.deploy._registry import WHERE, refuse
+from larqlite.errors import ArgumentError, UnsupportedModelError
+from larqlite.integer.export._check import check
+from larqlite.integer.export._plan import Plan, Step, Tensor, kernel_scales
+from larqlite.integer.export._planned import plan_of
+from larqlite.qat._batches import batches_of
+from larqlite.qat.tflite._convert import _first_line, _quiet, _write
+
+
+def to_tflite(
+    model: tf_keras.Model,
+    path: str | os.PathLike | None,
+    samples: Any,
+    input_dtype: str,
+) -> bytes:
+    """See `larqlite.integer.export.to_tflite`."""
+    token = WHERE.set("lq.integer.export.to_tflite")
+    try:
+        path = check(model, path, ".tflite")
+        plan = plan_of(model, input_dtype)
+        _require_8_bits(plan)
+        network = _Network(plan)
+        ranges = _ranges(model, plan, network, samples)
+        content = _converted(model, network, ranges)
+        if path is not None:
+            _write(path, content)
+        return content
+    finally:
+        WHERE.reset(token)
+
+
+class _Network:
+    """The steps of a plan in TensorFlow, with the ranges that the converter keeps."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.open = _open_tensors(plan)
+
+    def __call__(self, values, ranges=None, seen=None) -> list[tf.Tensor]:
+        """The outputs.
+
+        Args:
+            values: the inputs, float32.
+            ranges: largest magnitudes of the tensors that have no unit of 8 bits.
+            seen: takes the values of these tensors instead.
+        """
+        known = dict(zip(map(id, self.plan.inputs.values()), values, strict=True))
+        for step in self.plan.steps:
+            inputs = [known[id(x)] for x in step.inputs]
+            y = getattr(self, f"_{step.op}")(step, *inputs)
+            if step.output in self.open:
+                place = self.open.index(step.output)
+                if seen is not None:
+                    seen[place] = y
+                if ranges is not None:
+                    y = _rounded(y, ranges[place] / 127)
+            known[id(step.output)] = y
+        return [known[id(x)] for x in self.plan.outputs.values()]
+
+    def _quantize(self, step: Step, x):
+        low, high = step.data["low"], step.data["high"]
+        unit = float(step.output.unit)
+        first = 0 if high > 127 else -128
+        x = _rounded(x, unit, first)
+        # What comes out of a ReLU needs no lower end.
+        is_open = low == first or step.data["is_positive"]
+        if is_open and high == first + 255:
+            return x
+        x = tf.clip_by_value(x, low * unit, high * unit)
+        return _rounded(x, unit, first)
+
+    def _conv(self, step: Step, x):
+        layer = step.layer
+        kernel = _kernel(step)
+        strides, dilations = list(layer.strides), list(layer.dilation_rate)
+        if x.shape.rank == 3:
+            if layer.padding == "causal":
+                before = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
+                x = tf.pad(x, [[0, 0], [before, 0], [0, 0]])
+            x = x[:, None]
+            strides, dilations = [1, *strides], [1, *dilations]
+        padding = "VALID" if layer.padding == "causal" else layer.padding.upper()
+        y = tf.nn.conv2d(x, kernel, strides, padding, dilations=dilations)
+        y = _with_bias(step, y)
+        return y if len(step.output.shape) == 4 else y[:, 0]
+
+    def _depthwise(self, step: Step, x):
+        layer = step.layer
+        strides = [1, *layer.strides, 1]
+        y = tf.nn.depthwise_conv2d(
+            x,
+            _kernel(step),
+            strides,
+            layer.padding.upper(),
+            dilations=layer.dilation_rate,
+        )
+        return _with_bias(step, y)
+
+    def _dense(self, step: Step, x):
+        rows = int(np.prod(step.inputs[0].shape[1:-1]))
+        image = tf.reshape(x, [-1, 1, rows, step.inputs[0].shape[-1]])
+        y = tf.nn.conv2d(image, _kernel(step), 1, "VALID")
+        y = _with_bias(step, y)
+        return tf.reshape(y, [-1, *step.output.shape[1:]])
+
+    def _relu(self, step: Step, x):
+        y = tf.nn.relu(x)
+        if step.data["largest"] is None:
+            return y
+        largest = step.data["largest"] * step.output.unit
+        return tf.minimum(y, tf.constant(largest, tf.float32))
+
+    def _max_pool(self, step: Step, x):
+        layer = step.layer
+        return tf.nn.max_pool2d(
+            x, layer.pool_size, layer.strides, layer.padding.upper()
+        )
+
+    def _average_pool(self, step: Step, x):
+        layer = step.layer
+        return tf.nn.avg_pool2d(
+            x, layer.pool_size, layer.strides, layer.padding.upper()
+        )
+
+    def _mean(self, step: Step, x):
+        return tf.reduce_mean(x, [1, 2], keepdims=step.layer.keepdims)
+
+    def _add(self, step: Step, *values):
+        total = tf.add_n(list(values)) if len(values) > 2 else values[0] + values[1]
+        if getattr(step.layer, "average", False):
+            total *= 1 / len(values)
+        return total
+
+    def _multiply(self, step: Step, first, *others):
+        for other in others:
+            first = first * other
+        return first
+
+    def _concat(self, step: Step, *values):
+        return tf.concat(values, step.layer.axis)
+
+    def _reshape(self, step: Step, x):
+        return tf.reshape(x, [-1, *step.output.shape[1:]])
+
+    def _permute(self, step: Step, x):
+        return tf.transpose(x, [0, *step.layer.dims])
+
+    def _upsample(self, step: Step, x):
+        height, width = step.output.shape[1:3]
+        return tf.image.resize(x, (height, width), "nearest")
+
+    def _float(self, step: Step, *values):
+        flat = iter(values)
+        args = tf.nest.map_structure(
+            lambda x: next(flat) if isinstance(x, Tensor) else x, step.data["args"]
+        )
+        return step.layer(*args, **step.data["kwargs"])
+
+
+def _rounded(x, unit: float, first: int = -128):
+    """`x` on the grid of 256 multiples of a unit, from `first` times it on."""
+    return tf.quantization.fake_quant_with_min_max_args(
+        x, float(first * unit), float((first + 255) * unit)
+    )
+
+
+def _kernel(step: Step) -> tf.Tensor:
+    """The kernel of rank 4 with the ranges that make its integers those of the model.
+
+    The converter looks for the ranges right before the convolution, on the last axis.
+    """
+    kernel, scales = step.data["kernel"], kernel_scales(step)
+    shape = (*[1] * (4 - kernel.ndim), *kernel.shape)
+    if step.op == "depthwise":
+        shape = (*kernel.shape[:2], 1, -1)
+    values = (kernel.reshape(shape) * scales).astype(np.float32)
+    ends = (127 * scales).astype(np.float32)
+    rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
+        values, -ends, ends, narrow_range=True
+    )
+    return tf.reshape(rounded, kernel.shape) if step.op == "depthwise" else rounded
+
+
+def _with_bias(step: Step, y):
+    if step.data["bias"] is None:
+        return y
+    unit = np.broadcast_to(step.output.unit, (step.output.shape[-1],))
+    return y + tf.constant(step.data["bias"] * unit, tf.float32)
+
+
+def _open_tensors(plan: Plan) -> list[Tensor]:
+    """Accumulators that TFLite has to hold in 8 bits, which the model does not round.
+
+    One that only a ReLU or a quantization takes is part of the kernel's operation.
+    """
+    takers: dict[int, list[Step]] = {}
+    for step in plan.steps:
+        for x in step.inputs:
+            takers.setdefault(id(x), []).append(step)
+    found = []
+    for step in plan.steps:
+        if step.op in ("quantize", "float", "reshape", "max_pool"):
+            continue
+        followers = takers.get(id(step.output), [])
+        is_inner = (
+            len(followers) == 1
+            and followers[0].op in ("relu", "quantize")
+            and step.output.uses == 1
+        )
+        if not is_inner and not _is_on_grid(step):
+            found.append(step.output)
+    return found
+
+
+def _is_on_grid(step: Step) -> bool:
+    """Whether a step only moves codes of 8 bits."""
+    return step.op in ("permute", "upsample", "reshape", "max_pool") and all(
+        x.step is not None and (x.step.op == "quantize" or _is_on_grid(x.step))
+        for x in step.inputs
+    )
+
+
+def _require_8_bits(plan: Plan) -> None:
+    """Refuses what int8 does not hold.
+
+    Raises:
+        UnsupportedLayerError: more bits, or channels with units of their own.
+    """
+    for step in plan.steps:
+        if step.op == "scale":
+            raise refuse(
+                step.layer,
+                step.path,
+                "its input has other fractional bits for each channel, which TFLite has "
+                "not, and its kernel no room for them in 8 bits",
+                "quantize with QuantizationParams(per_tensor_activations=True), or "
+                "fewer weight_bits",
+            )
+        kernel = step.data.get("kernel")
+        if kernel is not None and np.abs(kernel).max() > 127:
+            raise refuse(
+                step.layer,
+                step.path,
+                "its kernel has more than 8 bits",
+                "weight_bits of 8 or fewer",
+            )
+        if step.op == "transposed" or getattr(step.layer, "groups", 1) > 1:
+            raise refuse(
+                step.layer,
+                step.path,
+                "it is a transposed or grouped convolution",
+                "lq.integer.export.to_qdq(model), which writes these",
+            )
+        low, high = step.data.get("low", 0), step.data.get("high", 0)
+        if high - low > 255 or high > 255 or (low < 0 and high > 127):
+            raise refuse(
+                step.layer,
+                step.path,
+                f"its codes from {low} to {high} take more than 8 bits",
+                "activation_bits and output_bits of 8 or fewer",
+            )
+
+
+def _ranges(model, plan: Plan, network: _Network, samples: Any) -> list[float]:
+    """The largest magnitudes of the open tensors on samples."""
+    if not network.open:
+        return []
+    if samples is None:
+        names = ", ".join(x.step.path for x in network.open)
+        raise ArgumentError(
+            f"{WHERE.get()}: TFLite rounds every tensor to 8 bits, and {names} of "
+            f'"{plan.name}" give out accumulators that have no range.\n'
+            "  Fix: to_tflite(model, samples=samples), to measure their ranges."
+        )
+    largest = [0.0] * len(network.open)
+    for batch in batches_of(model, samples, 64, where=WHERE.get()):
+        flat = batch.values() if isinstance(batch, dict) else tf.nest.flatten(batch)
+        seen: dict[int, tf.Tensor] = {}
+        network([tf.cast(x, tf.float32) for x in flat], seen=seen)
+        for place, value in seen.items():
+            found = float(tf.reduce_max(tf.abs(value)))
+            largest[place] = max(largest[place], found)
+    return [value or 1.0 for value in largest]
+
+
+def _converted(model, network: _Network, ranges: list[float]) -> bytes:
+    specs = [
+        tf.TensorSpec(tensor.shape, tf.float32, name=name)
+        for tensor, name in zip(model.inputs, model.input_names, strict=True)
+    ]
+
+    def compute(*values):
+        return dict(zip(model.output_names, network(values, ranges), strict=True))
+
+    function = tf.function(compute, autograph=False).get_concrete_function(*specs)
+    holder = tf.Module()
+    holder.variables_of_model = list(model.variables)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    try:
+        with _quiet():
+            return converter.convert()
+    except Exception as error:  # its ConverterError has no public name
+        raise UnsupportedModelError(
+            f'{WHERE.get()}: TFLite\'s converter does not take "{model.name}": '
+            f"{_first_line(error)}\n"
+            "  Fix: lq.integer.export.to_qdq(model), which does not need it."
+        ) from error

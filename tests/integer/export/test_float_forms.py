@@ -1,0 +1,145 @@
+"""ONNX QDQ and TFLite exports against the integer model, in the engines that run them."""
+
+import numpy as np
+import onnx
+import pytest
+import tf_keras
+
+import larqlite as lq
+from larqlite.errors import ArgumentError, UnsupportedLayerError
+from larqlite.integer.export import compare, to_qdq, to_tflite
+from larqlite.qat.tflite import _file
+from tests.integer import networks
+
+layers = tf_keras.layers
+IMAGES = networks.images()[1][0][:64]
+
+
+def trained(model, count=1024):
+    train, labels = networks.images()[0]
+    networks.compiled(model, 8e-3).fit(train[:count], labels[:count], 64, 1, verbose=0)
+    return model
+
+
+def quantized(model, **bits):
+    params = lq.integer.models.QuantizationParams(**bits)
+    return lq.integer.models.quantize(
+        model, qparams=params, samples=IMAGES, batch_size=64
+    )
+
+
+@pytest.fixture(scope="module")
+def cnn():
+    tf_keras.utils.set_random_seed(3)
+    return trained(networks.float_cnn())
+
+
+@pytest.fixture(scope="module")
+def residual():
+    tf_keras.utils.set_random_seed(4)
+    inputs = layers.Input((28, 28, 1))
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.ReLU()(layers.Conv2D(8, 3, strides=2, padding="same")(x))
+    y = layers.ReLU(6)(layers.DepthwiseConv2D(3, padding="same")(x))
+    y = layers.Conv2D(8, 1)(y)
+    x = layers.ReLU()(layers.Add()([x, y]))
+    x = layers.GlobalAveragePooling2D()(x)
+    logits = layers.Dense(10)(x)
+    trained(tf_keras.Model(inputs, logits), count=6144)
+    return tf_keras.Model(inputs, layers.Softmax()(logits))
+
+
+@pytest.mark.parametrize(
+    "bits", [{}, {"weight_bits": 4, "activation_bits": 4}, {"weight_bits": 1}], ids=str
+)
+def test_qdq_of_a_network_differs_by_ties_only(cnn, bits):
+    model = quantized(cnn, **bits)
+    proto = to_qdq(model)
+    onnx.checker.check_model(proto, full_check=True)
+    assert {node.domain for node in proto.graph.node} == {""}
+    result = compare(model, proto, IMAGES)
+    assert result.form == "qdq"
+    assert result.label_agreement == 1
+    assert result.equal_share > 0.8
+
+
+def test_qdq_of_per_tensor_activations_differs_by_ties_only(cnn):
+    model = quantized(cnn, per_tensor_activations=True)
+    result = compare(model, to_qdq(model), IMAGES)
+    assert result.equal_share > 0.9
+    assert result.label_agreement == 1
+
+
+def test_scales_in_the_file_are_those_of_the_integer_model(cnn):
+    model = quantized(cnn, per_tensor_activations=True)
+    proto = to_qdq(model)
+    held = {i.name: onnx.numpy_helper.to_array(i) for i in proto.graph.initializer}
+    steps = [n for n in proto.graph.node if n.op_type == "QuantizeLinear"]
+    found = [float(held[node.input[1]]) for node in steps[1:]]
+    quantizers = [
+        layer.out_quantizer for layer in model.layers if "re_lu" in layer.name
+    ]
+    ranges = [float(quantizer.range_max) for quantizer in quantizers]
+    assert found == [2.0 ** (np.ceil(np.log2(r)) - 7) for r in ranges]
+    kernel = model.get_layer("conv2d_1").weight_quantizer(
+        model.get_layer("conv2d_1").kernel
+    )
+    codes = kernel.fp.values.numpy().transpose(3, 2, 0, 1)
+    assert any(
+        array.dtype == np.int8 and np.array_equal(array, codes)
+        for array in held.values()
+    )
+
+
+@pytest.mark.parametrize("bits", [{}, {"weight_bits": 4}], ids=str)
+def test_tflite_of_a_network_is_a_step_off_at_most(cnn, bits):
+    model = quantized(cnn, per_tensor_activations=True, **bits)
+    content = to_tflite(model, samples=IMAGES)
+    assert not _file.read(content, "").float_operations()
+    result = compare(model, content, IMAGES)
+    assert (result.form, result.samples) == ("tflite", 64)
+    assert result.largest_units <= 1.51
+    assert result.equal_share > 0.98
+    assert result.label_agreement > 0.95
+
+
+def test_kernels_in_the_tflite_file_are_the_integers_of_the_model(cnn):
+    from ai_edge_litert.interpreter import Interpreter
+
+    model = quantized(cnn, per_tensor_activations=True)
+    interpreter = Interpreter(model_content=to_tflite(model, samples=IMAGES))
+    interpreter.allocate_tensors()
+    layer = model.get_layer("conv2d_1")
+    codes = layer.weight_quantizer(layer.kernel).fp.values.numpy()
+    held = [
+        interpreter.get_tensor(detail["index"])
+        for detail in interpreter.get_tensor_details()
+        if tuple(detail["shape"]) == (32, 3, 3, 16)
+    ]
+    assert len(held) == 1
+    assert np.array_equal(held[0], codes.transpose(3, 0, 1, 2))
+
+
+@pytest.mark.parametrize("per_tensor", [True, False])
+def test_a_residual_depthwise_network_with_pooling_and_softmax(residual, per_tensor):
+    model = quantized(residual, per_tensor_activations=per_tensor)
+    result = compare(model, to_qdq(model), IMAGES)
+    assert result.largest_difference < 0.02
+    assert result.label_agreement == 1
+    if per_tensor:
+        result = compare(model, to_tflite(model, samples=IMAGES), IMAGES)
+        assert result.largest_difference < 0.05
+        assert result.label_agreement > 0.9
+
+
+def test_what_8_bits_do_not_hold_is_refused_by_name(cnn, tmp_path):
+    model = quantized(cnn)
+    layer = model.get_layer("re_lu")
+    ranges = layer.out_quantizer.range_max.numpy()
+    layer.out_quantizer.calibrate(ranges * np.exp2(np.arange(16) % 3))
+    with pytest.raises(UnsupportedLayerError, match=r'"conv2d_\d".*(\n.*)*per_tensor'):
+        to_tflite(model, tmp_path / "model.tflite", samples=IMAGES)
+    assert not list(tmp_path.iterdir())
+    model = quantized(cnn, per_tensor_activations=True)
+    with pytest.raises(ArgumentError, match=r"dense.*\n.*samples=samples"):
+        to_tflite(model)
