@@ -100,6 +100,7 @@ class OutputQuantizer(Quantizer):
             "buffer_bitwidth", buffer_bitwidth, 2, MAX_VALUE_BITS
         )
         self.applies_rate = True
+        self.after_relu = False
         self.shift = TensorRecorder(f"{self.name}/shift")
         self.qscales = FixedPointRecorder(f"{self.name}/qscales")
 
@@ -205,7 +206,7 @@ class OutputQuantizer(Quantizer):
             self.qscales(scales)
             buffer_bits = self.buffer_bitwidth
         outputs, shift = requantized(
-            fp, frac_bits, self.value_bits, scales, buffer_bits
+            fp, frac_bits, self.value_bits, scales, buffer_bits, self.after_relu
         )
         self.shift(shift)
         return outputs

@@ -68,6 +68,10 @@ class QuantizedReLU(QuantizedLayer, tf_keras.layers.ReLU):
         super().__init__(
             max_value, negative_slope, threshold, quant_config=quant_config, **kwargs
         )
+        # One pass over the values less: the output quantizer limits them anyway.
+        self._in_quantizer = max_value is None and self.out_quantizer is not None
+        if self._in_quantizer:
+            self.out_quantizer.after_relu = True
         for name, value in (
             ("negative_slope", negative_slope),
             ("threshold", threshold),
@@ -87,10 +91,11 @@ class QuantizedReLU(QuantizedLayer, tf_keras.layers.ReLU):
         return None
 
     def compute(self, inputs):
-        """The inputs between 0 and the largest value."""
+        """The inputs between 0 and the largest value; the output quantizer sees to the 0
+        where there is no largest one."""
         x = self.in_buffer(inputs, self.quant_config["buffer_bitwidth"])
         fp = getattr(x, "fp", x)
-        values = tf.nn.relu(fp.values)
+        values = fp.values if self._in_quantizer else tf.nn.relu(fp.values)
         if self.max_value is not None:
             largest = tf.constant(float(self.max_value))
             largest = self.max_value_quantizer(largest, x)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
-from larqlite.integer.tensors import FixedPoint, _saturation
-from larqlite.integer.tensors._constants import folded
+from larqlite.integer.layers._compiled import requantized_by_constants
+from larqlite.integer.tensors import FixedPoint, _saturation, _scaling
+from larqlite.integer.tensors._constants import are_known, folded, is_frozen, known
 from larqlite.integer.tensors._rounding import exp2
 from larqlite.integer.tensors._storage import rounding_dtype_for
 
@@ -25,6 +27,7 @@ def requantized(
     value_bits: int,
     scales: FixedPoint | None = None,
     buffer_bits: int | None = None,
+    at_least_zero: bool = False,
 ) -> tuple[FixedPoint, tf.Tensor]:
     r"""An accumulator times quantized scales, with other fractional and value bits.
 
@@ -39,6 +42,8 @@ def requantized(
         value_bits: the value bits of the result.
         scales: integers >= 0 to multiply by, for each channel or for all.
         buffer_bits: value bits at which the product saturates.
+        at_least_zero: whether a ReLU comes before; it is applied here where all but the
+            values is constant.
 
     Returns:
         FixedPoint, and the int32 shift $s$, negative to the right.
@@ -50,14 +55,29 @@ def requantized(
         source = fp.frac_bits if scales is None else fp.frac_bits + scales.frac_bits
         shift = frac_bits - source
         factor = exp2(shift, dtype)
-        low = tf.constant(-(2.0**value_bits), dtype)
-        high = tf.constant(2.0**value_bits - 1, dtype)
+        low = known(tf.constant(-(2.0**value_bits), dtype))
+        high = known(tf.constant(2.0**value_bits - 1, dtype))
         if buffer_bits is not None and limit > 2**buffer_bits - 1:
             # What saturates in the buffer ends where it does: rounding is monotonic.
             ends = tf.floor(_ends(buffer_bits, factor) + 0.5)
             low, high = tf.maximum(low, ends[0]), tf.minimum(high, ends[1])
         if scales is not None:
             factor = tf.cast(scales.values, dtype) * factor
+    if is_frozen() and are_known(low, high, shift, factor):
+        integers = 1 if scales is None else scales.values.numpy()
+        values = requantized_by_constants(
+            fp.values,
+            fp.limit,
+            np.asarray(integers),
+            shift.numpy(),
+            np.maximum(low.numpy(), 0) if at_least_zero else low.numpy(),
+            high.numpy(),
+        )
+        return FixedPoint(values, value_bits, frac_bits, limit=2**value_bits), shift
+    if at_least_zero:
+        fp = _scaling.fixed_point(
+            tf.nn.relu(fp.values), fp.value_bits, fp.frac_bits, fp.limit
+        )
     scaled = tf.cast(fp.values, dtype) * factor
     if _saturation.is_counting():
         _count(fp, scales, buffer_bits, scaled, value_bits)
