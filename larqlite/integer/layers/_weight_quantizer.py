@@ -159,7 +159,9 @@ class WeightQuantizer(_OfWeights):
 
     def _qfloat(self, inputs: tf.Tensor, ranges: tf.Tensor) -> QFloat:
         largest = 1 if self.binary else 2**self.value_bits - 1
-        scales = tf.maximum(QFloat.optimal_scales(ranges, self.value_bits), SMALLEST_SCALE)
+        scales = tf.maximum(
+            QFloat.optimal_scales(ranges, self.value_bits), SMALLEST_SCALE
+        )
         quantize = signs if self.binary else round_half_even
         values = quantize(inputs / scales)
         zero = tf.constant(0, tf.int32)

@@ -85,9 +85,12 @@ class QFloat(QTensor):
             array([0.01, 2.  ], dtype=float32)
         """
         ranges = _checks.numbers(ranges)
-        return ranges / tf.constant(
-            2 ** _checks.value_bits(value_bits) - 1, ranges.dtype
-        )
+        ranges = ranges if ranges.dtype.is_floating else tf.cast(ranges, tf.float32)
+        # In float64: a graph makes a product with the reciprocal of the quotient, and
+        # the float32 nearest to both is the same (the quotient of 24 bits and 16 is no
+        # closer than 2^-41 to the middle of two, the product no farther than 2^-52).
+        largest = tf.constant(2 ** _checks.value_bits(value_bits) - 1, tf.float64)
+        return tf.cast(tf.cast(ranges, tf.float64) / largest, ranges.dtype)
 
     @staticmethod
     def quantize_scales(scales, scale_bits: int) -> FixedPoint:
