@@ -88,7 +88,7 @@ def binary_cnn():
     )
 
 
-def vision_transformer(tokens=16, dim=16, heads=2, blocks=1):
+def vision_transformer(tokens=16, dim=16, heads=4, blocks=1):
     """Patches, a class token, positions, attention with shiftmax, LayerMadNormalization."""
     own = lq.integer.layers
     inputs = layers.Input((28, 28, 1))

@@ -70,12 +70,27 @@ def test_a_separable_network_works_at_8_bits():
 def test_a_binary_network_keeps_its_signs():
     tf_keras.utils.set_random_seed(2)
     model = trained(networks.binary_cnn(), epochs=1)
-    of_float = model.predict(TEST[0], 200, verbose=0)
-    of_integers = quantized(model).predict(TEST[0], 200, verbose=0)
-    same = np.mean(of_float.argmax(-1) == of_integers.argmax(-1))
-    assert same >= 0.98
-    config = models.dump_config(quantized(model))
+    integers = quantized(model)
+    config = models.dump_config(integers)
     assert config["quant_conv2d"]["weight_quantizer"] == {"bitwidth": 1}
+    signs = [layer for layer in integers.layers if layer.name.endswith("_input")]
+    probe = tf_keras.Model(integers.input, [layer.output for layer in signs])
+    bits = [x.values.numpy() for x in probe(TEST[0][:500])]
+    # From the same bits on, the float network decides as the integers do.
+    inputs = x = tf_keras.Input(bits[0].shape[1:])
+    seen = []
+    for layer in model.layers[3:]:
+        if isinstance(layer, lq.layers.QuantLayer):
+            seen.append(x)
+        x = layer(x)
+    of_float = tf_keras.Model(inputs, [*seen, x]).predict(bits[0], verbose=0)
+    for expected, found in zip(of_float[1:-1], bits[1:], strict=True):
+        np.testing.assert_array_equal(np.where(expected < 0, -1, 1), found)
+    labels = integers.predict(TEST[0][:500], verbose=0).argmax(-1)
+    assert np.mean(labels == of_float[-1].argmax(-1)) >= 0.99
+    assert networks.accuracy(integers, TEST) == pytest.approx(
+        networks.accuracy(model, TEST), abs=0.03
+    )
 
 
 def test_a_vision_transformer_is_quantized_saved_and_read_again(tmp_path):

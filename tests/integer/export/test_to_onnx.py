@@ -32,15 +32,11 @@ def scrambled(model, seed=0):
     rng = np.random.default_rng(seed)
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
-            shape = layer.gamma.shape
-            layer.set_weights(
-                [
-                    rng.uniform(0.3, 2, shape),
-                    rng.normal(0, 0.5, shape),
-                    rng.normal(0, 0.5, shape),
-                    rng.uniform(0.2, 3, shape),
-                ]
-            )
+            for weight in layer.weights:
+                if "variance" in weight.name or "gamma" in weight.name:
+                    weight.assign(rng.uniform(0.3, 2, weight.shape))
+                else:
+                    weight.assign(rng.normal(0, 0.5, weight.shape))
         elif getattr(layer, "use_bias", False):
             layer.bias.assign(rng.normal(0, 0.2, layer.bias.shape))
     return model
@@ -85,3 +81,45 @@ def test_activations_are_8_bits_and_accumulators_32(cnn):
 
 def _infos(proto):
     return [*proto.graph.input, *proto.graph.output, *proto.graph.value_info]
+
+
+NETWORKS = {
+    "separable": lambda: networks.float_cnn(separable=True),
+    "binary": networks.binary_cnn,
+    "transformer": networks.vision_transformer,
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_of_other_layers_gives_the_same_bits(name):
+    model = quantized(scrambled(NETWORKS[name]()))
+    result = compare(model, to_onnx(model), IMAGES)
+    assert result.is_exact, str(result)
+    assert result.equal_share == 1
+
+
+def test_float_layers_behind_the_integers_are_written_too(cnn):
+    outputs = layers.Softmax(name="last")(cnn.output)
+    model = quantized(tf_keras.Model(cnn.input, outputs))
+    proto = to_onnx(model, input_dtype="uint8")
+    assert compare(model, proto, IMAGES).is_exact
+    assert np.allclose(run(proto, IMAGES), model(IMAGES), atol=1e-6)
+
+
+def test_every_type_of_input_gives_the_same_bits(cnn):
+    model = quantized(cnn)
+    wanted = np.asarray(model(IMAGES))
+    for dtype in ("uint8", "int32", "float32"):
+        proto = to_onnx(model, input_dtype=dtype)
+        assert np.array_equal(run(proto, IMAGES.astype(dtype)), wanted)
+    signed = (IMAGES.astype(int) - 128).astype(np.int8)
+    found = run(to_onnx(model, input_dtype="int8"), signed)
+    assert np.array_equal(found, np.asarray(model(signed)))
+
+
+def test_the_file_is_written_and_read_back(cnn, tmp_path):
+    model = quantized(cnn)
+    path = tmp_path / "model.onnx"
+    proto = to_onnx(model, path, input_dtype="uint8")
+    assert onnx.load(path) == proto
+    assert np.array_equal(run(onnx.load(path), IMAGES), np.asarray(model(IMAGES)))
