@@ -23,16 +23,18 @@ def clipped(graph: IntegerWriter, x: Integers, low, high) -> Integers:
     low, high = whole(low), whole(high)
     if np.all(x.low >= low) and np.all(x.high <= high):
         return x
-    low, high = np.maximum(low, x.low), np.minimum(high, x.high)
-    new_low = np.minimum(np.maximum(x.low, low), high)
-    new_high = np.maximum(np.minimum(x.high, high), low)
-    kind = smallest_kind(int(np.min(new_low)), int(np.max(new_high)))
+    # A channel that is proven to lie beyond one end becomes that end.
+    low, high = (
+        whole(np.minimum(np.maximum(low, x.low), high)),
+        whole(np.maximum(np.minimum(high, x.high), low)),
+    )
+    kind = smallest_kind(int(np.min(low)), int(np.max(high)))
     names = [
         graph.along_channels(end, x, name, x.kind)
         for end, name in ((low, "low"), (high, "high"))
     ]
     name = graph.function("IntClip", [x.name, *names], to=kind)
-    return graph.like(x, name, kind=kind, low=whole(new_low), high=whole(new_high))
+    return graph.like(x, name, kind=kind, low=low, high=high)
 
 
 def times(
@@ -187,8 +189,11 @@ def _column(
 
     most = max(abs(low), abs(high)) * multiplier
     least, greatest = limited(low), limited(high)
-    if half and shift < 0 and 1 << -shift - 1 > most:
-        multiplier = shift = most = 0
+    if shift < -most.bit_length() - 1:
+        # Nothing but the sign is left, which a shift by fewer bits leaves too.
+        multiplier = 0 if half else multiplier
+        shift = -most.bit_length() - 1
+        most = 0 if half else most
     left, right = max(shift, 0), max(-shift, 0)
     multiplier, most = multiplier << left, most << left
     base = (most >> right) + 1
