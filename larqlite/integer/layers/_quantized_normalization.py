@@ -12,6 +12,7 @@ from larqlite.integer.layers._mad_normalization import LayerMadNormalization
 from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.layers._weight_quantizer import WeightQuantizer
 from larqlite.integer.tensors import FixedPoint, QFloat, _arithmetic, _rounding
+from larqlite.integer.tensors._constants import as_tensor, folded
 from larqlite.integer.tensors._scaling import fixed_point, limited
 
 __all__ = ["QuantizedBatchNormalization", "QuantizedLayerNormalization"]
@@ -63,7 +64,6 @@ class QuantizedBatchNormalization(QuantizedLayer, tf_keras.layers.BatchNormaliza
         "output_quantizer": OUTPUT,
     }
     buffer_cap = 53
-    requires_aligned_inputs = False
 
     def __init__(
         self, quant_config: dict | None = None, axis=-1, epsilon: float = 1e-3, **kwargs
@@ -80,12 +80,17 @@ class QuantizedBatchNormalization(QuantizedLayer, tf_keras.layers.BatchNormaliza
     def compute(self, inputs):
         """The normalized inputs in the buffer."""
         x = self.in_buffer(inputs)
-        a = tf.math.rsqrt(self.moving_variance + self.epsilon)
-        if self.gamma is not None:
-            a *= self.gamma
-        b = -a * self.moving_mean
-        if self.beta is not None:
-            b += self.beta
+        weights = (self.moving_variance, self.moving_mean, self.gamma, self.beta)
+        variance, mean, gamma, beta = (
+            None if weight is None else as_tensor(weight) for weight in weights
+        )
+        with folded(variance, mean):
+            a = tf.math.rsqrt(variance + self.epsilon)
+            if gamma is not None:
+                a *= gamma
+            b = -a * mean
+            if beta is not None:
+                b += beta
         y = x * self.a_quantizer(a)
         return y + self.b_quantizer(b, y)
 

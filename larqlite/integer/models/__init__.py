@@ -4,6 +4,7 @@ from larqlite.integer.models import transforms
 from larqlite.integer.models._calibrate import calibrate, calibration_required
 from larqlite.integer.models._check import check_quantization
 from larqlite.integer.models._config import dump_config
+from larqlite.integer.models._freeze import freeze
 from larqlite.integer.models._load import load_model, record_quantization_variables
 from larqlite.integer.models._params import (
     QuantizationParams,
@@ -24,6 +25,7 @@ __all__ = [
     "check_quantization",
     "data_report",
     "dump_config",
+    "freeze",
     "get_quantization_params",
     "load_model",
     "quantization",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -166,11 +167,15 @@ def _with_the_layers_of(model, qmodel) -> tf_keras.Model:
 
 
 def _progress() -> Progress:
+    console = Console(stderr=True)
+    # Rich draws in notebooks with ipywidgets, and warns where there are none.
+    can_draw = find_spec("ipywidgets") if console.is_jupyter else console.is_terminal
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("samples"),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
+        disable=not can_draw,
     )

@@ -60,4 +60,4 @@ def record_quantization_variables(model: tf_keras.Model) -> None:
     """
     require_model(model, "record_quantization_variables")
     with recording(True):
-        model(_samples.random_samples(model, 1), training=False)
+        model(_samples.one_batch(model), training=False)

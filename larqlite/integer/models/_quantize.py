@@ -15,7 +15,7 @@ from larqlite.errors import (
     UnsupportedModelError,
 )
 from larqlite.integer.layers._base import QuantizedLayer
-from larqlite.integer.models import _calibrate, _convert
+from larqlite.integer.models import _calibrate, _convert, _samples
 from larqlite.integer.models._params import QuantizationParams
 from larqlite.integer.models._prepare import prepared, require_model
 
@@ -118,7 +118,15 @@ def quantize(
     _calibrate.calibrate(
         float_model, quantized, samples, num_samples, batch_size, epochs
     )
+    _run_once(quantized)
     return quantized
+
+
+def _run_once(model: tf_keras.Model) -> None:
+    """Runs the model on one sample: faults show now, and TensorFlow's kernels, which are
+    made at the first use of each, are there for the first call of the user."""
+    model(_samples.one_batch(model), training=False)
+    model.reset_states()
 
 
 def _is_onnx(model) -> bool:

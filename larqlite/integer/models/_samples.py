@@ -32,6 +32,11 @@ def random_samples(model: tf_keras.Model, count: int) -> Any:
     return made[0] if len(made) == 1 else made
 
 
+def one_batch(model: tf_keras.Model) -> Any:
+    """The smallest batch of random inputs that the model takes."""
+    return random_samples(model, model.inputs[0].shape[0] or 1)
+
+
 def is_stateful(model: tf_keras.Model) -> bool:
     """Whether a layer of the model keeps a state from one batch to the next."""
     layers = (

@@ -1,0 +1,68 @@
+"""`freeze`: the same integers, from constants."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+import larqlite as lq
+from larqlite.errors import ArgumentError
+from tests.integer import networks
+
+layers = tf_keras.layers
+models = lq.integer.models
+IMAGES = networks.random_images(48, (12, 12, 3))
+
+
+def network(separable=False):
+    kind = layers.SeparableConv2D if separable else layers.Conv2D
+    x = layers.Input((12, 12, 3))
+    y = layers.ReLU()(layers.Conv2D(8, 3)(layers.Rescaling(1 / 255)(x)))
+    z = layers.ReLU(max_value=6)(kind(8, 3, padding="same")(y))
+    y = layers.Add()([layers.DepthwiseConv2D(3, padding="same")(y), z])
+    y = layers.ReLU()(layers.BatchNormalization()(layers.ReLU()(y)))
+    return tf_keras.Model(x, layers.Dense(4)(layers.GlobalAveragePooling2D()(y)))
+
+
+@pytest.mark.parametrize("bits", [8, 4, 1])
+@pytest.mark.parametrize("separable", [False, True])
+def test_a_frozen_model_gives_the_same_outputs_bit_for_bit(bits, separable):
+    tf_keras.utils.set_random_seed(bits)
+    params = models.QuantizationParams(weight_bits=bits)
+    model = models.quantize(network(separable), qparams=params, samples=IMAGES)
+    frozen = models.freeze(model)
+    for images in (IMAGES, IMAGES[:1]):
+        expected = model.predict(images, verbose=0)
+        np.testing.assert_array_equal(frozen.predict(images, verbose=0), expected)
+        np.testing.assert_array_equal(frozen(images), expected)
+
+
+def test_a_frozen_model_is_a_copy_without_weights():
+    model = models.quantize(network(), samples=IMAGES)
+    frozen = models.freeze(model)
+    before = frozen.predict(IMAGES, verbose=0)
+    model.layers[-2].kernel.assign_add(tf.ones_like(model.layers[-2].kernel))
+    np.testing.assert_array_equal(frozen.predict(IMAGES, verbose=0), before)
+    assert np.any(model.predict(IMAGES, verbose=0) != before)
+    assert frozen.weights == []
+
+
+def test_weights_are_constants_and_no_bound_is_left_to_the_run():
+    model = models.quantize(network(), samples=IMAGES)
+    frozen = models.freeze(model)
+    graph = frozen._graph.get_concrete_function(tf.constant(IMAGES)).graph
+    kinds = [op.type for op in graph.get_operations()]
+    assert "ReadVariableOp" not in kinds
+    assert "If" not in kinds
+    assert "StatelessIf" not in kinds
+
+
+def test_what_cannot_be_frozen_is_refused():
+    with pytest.raises(ArgumentError, match="no quantized layers"):
+        models.freeze(network())
+    model = models.quantize(network(), samples=IMAGES)
+    next(
+        la for la in model.layers if getattr(la, "out_quantizer", 0)
+    ).out_quantizer.reset()
+    with pytest.raises(ArgumentError, match="not calibrated"):
+        models.freeze(model)
