@@ -117,6 +117,10 @@ def kernel_scales(step: Step) -> np.ndarray:
     The value of an output is its integer times its unit, and that of an input likewise,
     so the scale of the kernel is the quotient of both.
     """
-    return np.broadcast_to(
-        step.output.unit / step.inputs[0].unit, (step.output.shape[-1],)
-    )
+    source = np.asarray(step.inputs[0].unit)
+    if step.op == "depthwise" and source.ndim:
+        source = np.repeat(source, step.data["kernel"].shape[-1])
+    elif source.ndim:
+        # The integers were shifted to the finest of these units.
+        source = source.min()
+    return np.broadcast_to(step.output.unit / source, (step.output.shape[-1],))

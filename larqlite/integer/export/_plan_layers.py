@@ -212,7 +212,7 @@ def _with_kernel(planner: Planner, layer, inputs, computed, op: str) -> Tensor:
         bias = bias_of(layer.bias_quantizer, layer.bias, product).astype(np.int64)
     frac_bits = x.integers.meaning.frac_bits
     shift = np.max(frac_bits) - frac_bits
-    if op != "depthwise" and np.any(shift):
+    if op != "depthwise" and np.any(shift) and not np.ndim(x.unit):
         moved = kernel << _along_inputs(shift, op)
         if getattr(layer, "groups", 1) == 1 and np.max(np.abs(moved)) <= 127:
             kernel = moved

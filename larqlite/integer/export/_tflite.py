@@ -9,11 +9,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.deploy._registry import WHERE, refuse
+from larqlite.deploy._registry import WHERE
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.integer.export._check import check
 from larqlite.integer.export._plan import Plan, Step, Tensor, kernel_scales
 from larqlite.integer.export._planned import plan_of
+from larqlite.integer.export._tflite_checks import open_tensors, require_8_bits
 from larqlite.qat._batches import batches_of
 from larqlite.qat.tflite._convert import _first_line, _quiet, _write
 
@@ -29,7 +30,7 @@ def to_tflite(
     try:
         path = check(model, path, ".tflite")
         plan = plan_of(model, input_dtype)
-        _require_8_bits(plan)
+        require_8_bits(plan)
         network = _Network(plan)
         ranges = _ranges(model, plan, network, samples)
         content = _converted(model, network, ranges)
@@ -45,7 +46,7 @@ class _Network:
 
     def __init__(self, plan: Plan):
         self.plan = plan
-        self.open = _open_tensors(plan)
+        self.open = open_tensors(plan)
 
     def __call__(self, values, ranges=None, seen=None) -> list[tf.Tensor]:
         """The outputs.
@@ -197,79 +198,6 @@ def _with_bias(step: Step, y):
         return y
     unit = np.broadcast_to(step.output.unit, (step.output.shape[-1],))
     return y + tf.constant(step.data["bias"] * unit, tf.float32)
-
-
-def _open_tensors(plan: Plan) -> list[Tensor]:
-    """Accumulators that TFLite has to hold in 8 bits, which the model does not round.
-
-    One that only a ReLU or a quantization takes is part of the kernel's operation.
-    """
-    takers: dict[int, list[Step]] = {}
-    for step in plan.steps:
-        for x in step.inputs:
-            takers.setdefault(id(x), []).append(step)
-    found = []
-    for step in plan.steps:
-        if step.op in ("quantize", "float", "reshape", "max_pool"):
-            continue
-        followers = takers.get(id(step.output), [])
-        is_inner = (
-            len(followers) == 1
-            and followers[0].op in ("relu", "quantize")
-            and step.output.uses == 1
-        )
-        if not is_inner and not _is_on_grid(step):
-            found.append(step.output)
-    return found
-
-
-def _is_on_grid(step: Step) -> bool:
-    """Whether a step only moves codes of 8 bits."""
-    return step.op in ("permute", "upsample", "reshape", "max_pool") and all(
-        x.step is not None and (x.step.op == "quantize" or _is_on_grid(x.step))
-        for x in step.inputs
-    )
-
-
-def _require_8_bits(plan: Plan) -> None:
-    """Refuses what int8 does not hold.
-
-    Raises:
-        UnsupportedLayerError: more bits, or channels with units of their own.
-    """
-    for step in plan.steps:
-        if step.op == "scale":
-            raise refuse(
-                step.layer,
-                step.path,
-                "its input has other fractional bits for each channel, which TFLite has "
-                "not, and its kernel no room for them in 8 bits",
-                "quantize with QuantizationParams(per_tensor_activations=True), or "
-                "fewer weight_bits",
-            )
-        kernel = step.data.get("kernel")
-        if kernel is not None and np.abs(kernel).max() > 127:
-            raise refuse(
-                step.layer,
-                step.path,
-                "its kernel has more than 8 bits",
-                "weight_bits of 8 or fewer",
-            )
-        if step.op == "transposed" or getattr(step.layer, "groups", 1) > 1:
-            raise refuse(
-                step.layer,
-                step.path,
-                "it is a transposed or grouped convolution",
-                "lq.integer.export.to_qdq(model), which writes these",
-            )
-        low, high = step.data.get("low", 0), step.data.get("high", 0)
-        if high - low > 255 or high > 255 or (low < 0 and high > 127):
-            raise refuse(
-                step.layer,
-                step.path,
-                f"its codes from {low} to {high} take more than 8 bits",
-                "activation_bits and output_bits of 8 or fewer",
-            )
 
 
 def _ranges(model, plan: Plan, network: _Network, samples: Any) -> list[float]:

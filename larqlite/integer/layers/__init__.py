@@ -29,6 +29,7 @@ from larqlite.integer.layers._quantized_normalization import (
     QuantizedBatchNormalization,
     QuantizedLayerNormalization,
 )
+from larqlite.integer.layers._quantized_padding import QuantizedZeroPadding2D
 from larqlite.integer.layers._quantized_pooling import (
     QuantizedAveragePooling2D,
     QuantizedGlobalAveragePooling2D,
@@ -123,6 +124,7 @@ __all__ = [
     "QuantizedSwishSign",
     "QuantizedTernary",
     "QuantizedUpSampling2D",
+    "QuantizedZeroPadding2D",
     "Quantizer",
     "Shiftmax",
     "TensorRecorder",

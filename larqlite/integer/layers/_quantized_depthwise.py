@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import tensorflow as tf
 import tf_keras
 
 from larqlite.integer.layers._config import WEIGHTS
@@ -14,7 +13,7 @@ from larqlite.integer.layers._depthwise_transpose import (
 )
 from larqlite.integer.layers._quantized_conv import KernelLayer
 from larqlite.integer.layers._registry import quantizes
-from larqlite.integer.tensors import FixedPoint, _products
+from larqlite.integer.tensors import _products
 
 __all__ = ["QuantizedDepthwiseConv2D", "QuantizedDepthwiseConv2DTranspose"]
 
@@ -59,7 +58,6 @@ class QuantizedDepthwiseConv2D(_Depthwise, tf_keras.layers.DepthwiseConv2D):
         **KernelLayer.quantizer_slots,
         "weight_quantizer": dataclasses.replace(WEIGHTS, forced={"axis": -2}),
     }
-    accepts = (FixedPoint, tf.Tensor)
 
     def product(self, inputs, kernel):
         return _products.depthwise_convolution(
@@ -99,7 +97,6 @@ class QuantizedDepthwiseConv2DTranspose(_Depthwise, DepthwiseConv2DTranspose):
         **KernelLayer.quantizer_slots,
         "weight_quantizer": dataclasses.replace(WEIGHTS, forced={"axis": None}),
     }
-    accepts = (FixedPoint,)
 
     def product(self, inputs, kernel):
         return _products.depthwise_convolution(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 
+import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError, LarqliteError, near_matches
-from larqlite.integer.layers import Dequantizer
+from larqlite.integer.layers import Dequantizer, QuantizedRescaling
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._registry import quantized_class
 from larqlite.integer.models import _thresholds, _weights
 from larqlite.integer.models._params import QuantizationParams, quantization
 from larqlite.integer.models._placement import output_quantizers
+from larqlite.integer.tensors import FixedPoint, QFloat
 from larqlite.qat._build import Builder
 from larqlite.qat._graph import Entry, Graph, Use
 
@@ -93,13 +95,35 @@ def _reason(use: Use, reasons: dict[int, str], graph: Graph) -> str | None:
     ends = graph.consumers(use.outputs[0]) == [None]
     if ends and is_float and getattr(class_for(layer), "float_at_the_end", False):
         return "it is the last layer, and needs no approximation there"
+    accepts = getattr(class_for(layer), "accepts", None)
     for edge in use.inputs:
         source = edge.source
-        if source is None:
-            continue
-        if isinstance(source.entry.layer, Dequantizer) or id(source.entry) in reasons:
+        if source is not None and (
+            isinstance(source.entry.layer, Dequantizer) or id(source.entry) in reasons
+        ):
             return f'it comes after "{source.entry.name}", which is float'
+        if accepts is not None and _arriving(edge) not in accepts:
+            return _NOT_ACCEPTED[_arriving(edge)]
     return None
+
+
+_NOT_ACCEPTED = {
+    tf.Tensor: "it works on what a quantized layer gives, not on the model's input",
+    QFloat: "its input is the scaled input of the model, not yet of a quantized layer",
+    FixedPoint: "it works on the model's input, not on what a quantized layer gives",
+}
+
+
+def _arriving(edge) -> type:
+    """The type of the tensor that will come along an edge."""
+    while edge.source is not None:
+        cls = class_for(edge.source.layer)
+        if cls is None or cls.holds_output_quantizer or cls.gives_few_bits:
+            return FixedPoint
+        if issubclass(cls, QuantizedRescaling):
+            return QFloat
+        (edge, *_) = edge.source.inputs
+    return tf.Tensor
 
 
 def converted(

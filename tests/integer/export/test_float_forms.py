@@ -7,7 +7,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.errors import ArgumentError, UnsupportedLayerError
-from larqlite.integer.export import compare, to_qdq, to_tflite
+from larqlite.integer.export import compare, to_onnx, to_qdq, to_tflite
 from larqlite.qat.tflite import _file
 from tests.integer import networks
 
@@ -143,3 +143,27 @@ def test_what_8_bits_do_not_hold_is_refused_by_name(cnn, tmp_path):
     model = quantized(cnn, per_tensor_activations=True)
     with pytest.raises(ArgumentError, match=r"dense.*\n.*samples=samples"):
         to_tflite(model)
+
+
+def branched():
+    inputs = layers.Input((12, 12, 3))
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.ReLU()(layers.Conv2D(8, 3, padding="same")(x))
+    y = layers.UpSampling2D(2)(layers.AveragePooling2D(2)(x))
+    z = layers.ReLU(6)(layers.DepthwiseConv2D(3, padding="same")(x))
+    x = layers.Concatenate()([y, z])
+    x = layers.ReLU()(layers.Conv2D(6, 3, strides=2, padding="same")(x))
+    x = layers.Reshape((36, 6))(layers.Permute((2, 1, 3))(x))
+    x = layers.ReLU()(layers.Conv1D(5, 3, padding="causal")(x))
+    return tf_keras.Model(inputs, layers.Dense(4)(x))
+
+
+@pytest.mark.parametrize("per_tensor", [True, False])
+def test_branches_one_dimension_and_moves_are_written(per_tensor):
+    images = networks.random_images(16, (12, 12, 3))
+    params = lq.integer.models.QuantizationParams(per_tensor_activations=per_tensor)
+    model = lq.integer.models.quantize(branched(), qparams=params, samples=images)
+    assert compare(model, to_onnx(model), images).is_exact
+    result = compare(model, to_qdq(model), images)
+    assert result.label_agreement > 0.98
+    assert result.equal_share > 0.98

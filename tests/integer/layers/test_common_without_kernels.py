@@ -44,6 +44,7 @@ LAYERS = {
     layers.QuantizedSwishSign: ({"beta": 3.0}, IMAGE, 1),
     layers.QuantizedTernary: ({"threshold_value": 0.6}, IMAGE, 1),
     layers.QuantizedUpSampling2D: ({"size": 2}, IMAGE, 1),
+    layers.QuantizedZeroPadding2D: ({"padding": ((1, 2), (0, 3))}, IMAGE, 1),
 }
 
 

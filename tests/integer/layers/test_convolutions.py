@@ -7,7 +7,6 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from larqlite.errors import LarqliteError
 from larqlite.integer import layers
 from larqlite.integer.tensors import FixedPoint, QFloat
 from tests.integer.layers import numpy_layers
@@ -269,8 +268,10 @@ def test_power_of_two_kernels_stay_fixed_point(inputs):
     np.testing.assert_array_equal(fp.frac_bits, frac + 2)
 
 
-def test_a_transposed_convolution_refuses_what_is_no_fixed_point():
+def test_a_transposed_convolution_takes_scaled_integers():
     layer = layers.QuantizedConv2DTranspose(1, 2)
-    with pytest.raises(TypeError, match="accepts \\['FixedPoint'\\]") as caught:
-        layer(tf.ones((1, 2, 2, 1)))
-    assert isinstance(caught.value, LarqliteError)
+    integers = rng.integers(-50, 50, (1, 3, 3, 2)).astype(np.float32)
+    fixed = FixedPoint(integers, 8, 0)
+    scaled = layer(QFloat(fixed, 0.25))
+    np.testing.assert_array_equal(scaled.fp.values, layer(fixed).fp.values)
+    np.testing.assert_allclose(scaled.scales, layer(fixed).scales * 0.25)

@@ -213,3 +213,49 @@ def test_a_subclassed_model_is_refused_with_the_way_out():
 
     with pytest.raises(UnsupportedModelError, match="Fix: build it"):
         models.quantize(Own())
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda: [layers.DepthwiseConv2D(3)],
+        lambda: [layers.Rescaling(1 / 255), layers.DepthwiseConv2D(3)],
+        lambda: [layers.Rescaling(1 / 255), layers.Conv2DTranspose(3, 3)],
+        lambda: [layers.Rescaling(1 / 255), layers.ZeroPadding2D(2)],
+        lambda: [layers.Rescaling(1 / 255), layers.MaxPooling2D()],
+        lambda: [layers.SeparableConv2D(3, 3)],
+    ],
+    ids=[
+        "depthwise",
+        "scaled depthwise",
+        "transposed",
+        "padding",
+        "pooling",
+        "separable",
+    ],
+)
+def test_networks_may_begin_with_any_of_these(first):
+    first = first()
+    model = tf_keras.Sequential(
+        [layers.InputLayer((12, 12, 3)), *first, layers.Conv2D(3, 3), layers.Flatten()]
+    )
+    integers = quantized(model)
+    of_float = model.predict(IMAGES, verbose=0)
+    error = np.abs(integers.predict(IMAGES, verbose=0) - of_float).max()
+    assert error < 0.05 * np.abs(of_float).max()
+    assert set(kinds(integers).values()) & {"Conv2D", "DepthwiseConv2D"} == set()
+
+
+def test_a_rescaling_in_the_middle_stays_float():
+    model = small(layers.Rescaling(0.5, name="half"))
+    with pytest.warns(UserWarning, match='"half".*model\'s input'):
+        integers = quantized(model)
+    assert kinds(integers)["half"] == "Rescaling"
+
+
+def test_a_first_layer_that_takes_no_integers_is_named():
+    model = tf_keras.Sequential(
+        [lq.integer.layers.Shiftmax(input_shape=(5,), name="s"), layers.Dense(2)]
+    )
+    with pytest.raises(UnsupportedModelError, match=r'"s".*not on the model\'s input'):
+        models.quantize(model)
