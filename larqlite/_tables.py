@@ -41,7 +41,9 @@ def show(
         write(Console(force_jupyter=False), title, table, notes)
         return
     text = io.StringIO()
-    plain = Console(file=text, color_system=None, force_terminal=False)
+    plain = Console(
+        file=text, color_system=None, force_terminal=False, force_jupyter=False
+    )
     write(plain, title, table, notes)
     print_fn(text.getvalue().rstrip("\n"))
 
@@ -57,7 +59,7 @@ def _width(cell: str) -> int:
 
 def write(console: Console, title: str, table: Table, notes: Sequence[str]) -> None:
     """Writes as wide as the content needs, whatever the terminal has."""
-    unlimited = Console(file=io.StringIO(), width=1_000_000)
+    unlimited = Console(file=io.StringIO(), width=1_000_000, force_jupyter=False)
     console.width = unlimited.measure(table).maximum
     console.print(Text(title), soft_wrap=True)
     console.print(table)
