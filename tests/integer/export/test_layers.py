@@ -126,7 +126,30 @@ IMAGE_LAYERS = {
 }
 
 
-@pytest.mark.parametrize("name", IMAGE_LAYERS)
+# One of each family; the others run in `make test-all`.
+FAST = (
+    "strided",
+    "grouped",
+    "padded",
+    "small buffer",
+    "depthwise",
+    "separable",
+    "transposed same",
+    "depthwise transposed",
+    "average pool",
+    "layer norm",
+    "softmax",
+    "ternary",
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
+        for name in IMAGE_LAYERS
+    ],
+)
 def test_a_layer_of_per_axis_integers_gives_the_same_bits(name):
     inputs, x = image()
     y = IMAGE_LAYERS[name]()(x)
