@@ -9,6 +9,11 @@ PARTS = {
 }
 INFERENCE_GOALS = {64: 1.1, 1: 2.0}
 CALLS = {"function": "compiled call", "predict": "predict_on_batch"}
+FORMS = {
+    "frozen": ("larqlite", "frozen", "frozen integer CNN"),
+    "": ("larqlite", "inference", "trainable integer CNN"),
+    "quantizeml": ("quantizeml", "inference", "CNN of QuantizeML"),
+}
 # Rows that only tell where the reference is have nothing to reach.
 ANYTHING = 100.0
 
@@ -27,20 +32,18 @@ def _once(part: str) -> Row:
     )
 
 
-def _inference(library: str, batch_size: int, call: str) -> Row:
+def _inference(form: str, batch_size: int, call: str) -> Row:
     options = {"batch_size": batch_size, "call": call}
-    reference = library != "larqlite"
-    name = f"integer_{call}_{batch_size}"
-    what = (
-        f"{CALLS[call]} of the quantized CNN, batch {batch_size}, against the float CNN"
-    )
+    library, part, whose = FORMS[form]
+    name = f"integer_{call}_{batch_size}{f'_{form}' if form else ''}"
+    what = f"{CALLS[call]} of the {whose}, batch {batch_size}, against its float CNN"
     return Row(
-        f"{name}_{library}" if reference else name,
-        f"{what}, both QuantizeML's" if reference else what,
+        name,
+        what,
         "integer",
-        Side(library, {"part": "inference", **options}),
+        Side(library, {"part": part, **options}),
         Side(library, {"part": "float", **options}),
-        reach=ANYTHING if reference else INFERENCE_GOALS[batch_size],
+        reach=ANYTHING if library == "quantizeml" else INFERENCE_GOALS[batch_size],
         steps=640 // batch_size if batch_size > 1 else 50,
         agree=None,
     )
@@ -49,9 +52,9 @@ def _inference(library: str, batch_size: int, call: str) -> Row:
 INTEGER = (
     *map(_once, PARTS),
     *(
-        _inference(library, batch_size, call)
+        _inference(form, batch_size, call)
         for call in CALLS
         for batch_size in INFERENCE_GOALS
-        for library in ("larqlite", "quantizeml")
+        for form in FORMS
     ),
 )

@@ -38,12 +38,13 @@ def prepare(library: str, part: str, batch_size: int = 64, call: str = "function
     Args:
         library: "larqlite" or "quantizeml"; whose Keras a float network has, too.
         part: "quantize", "first_call" or "save_and_load", each in a process of its own;
-            "inference" of the quantized network and "float" of the network itself.
+            "inference" of the quantized network, "frozen" with its integers as constants
+            (larqlite), and "float" of the network itself.
         batch_size: images of a call.
         call: "function", a compiled function of the model, or "predict", the model's
             `predict_on_batch`.
     """
-    if part in ("inference", "float"):
+    if part in ("inference", "frozen", "float"):
         return _inference(library, part, batch_size, call)
     command = [sys.executable, "-m", "workloads.integer", library]
     folder = pathlib.Path(__file__).resolve().parent.parent
@@ -107,8 +108,10 @@ def _quantized(library: str, network):
 def _inference(library: str, part: str, batch_size: int, call: str) -> Workload:
     tensorflow = importlib.import_module("tensorflow")
     model = _network(library)
-    if part == "inference":
+    if part != "float":
         model = _quantized(library, model)
+    if part == "frozen":
+        model = importlib.import_module(MODULES[library]).freeze(model)
     images = tensorflow.constant(_images(batch_size))
     function = tensorflow.function(lambda x: model(x, training=False))
 

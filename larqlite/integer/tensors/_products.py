@@ -1,36 +1,13 @@
-"""Matrix products and convolutions of integers, exact whatever the number of terms.
-
-A sum of products of integers is exact in a float type as long as no partial sum can pass
-what the type holds. Three cases are told apart by what is known of the magnitudes:
-
-1. `|x| * |w| * terms <= 2^24`: float32.
-2. up to 2^53: float32 if the weights at hand prove it (`|x| * sum |w|` of each output),
-   else float64.
-3. above: the left operand is split into pieces of fewer bits, each product is computed in
-   float64, and the parts are added; a result above 2^53 saturates anyway.
-
-A left operand whose channels differ in fractional bits is aligned first, as `expand` does
-it. In the second case the shifts go into the weights instead, which are fewer.
-"""
+"""Matrix products and convolutions of quantized tensors, exact in every sum."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import tensorflow as tf
 
 from larqlite.errors import QuantizedTypeError
-from larqlite.integer.tensors import _rounding
-from larqlite.integer.tensors._constants import embedded, folded, value_of
+from larqlite.integer.tensors._constants import folded
+from larqlite.integer.tensors._exact import Product, exact_product
 from larqlite.integer.tensors._scaling import fixed_point
-from larqlite.integer.tensors._storage import (
-    FLOAT32_LIMIT,
-    FLOAT64_LIMIT,
-    UNKNOWN_LIMIT,
-    saturated,
-)
-
-Product = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def convolution(x, w, strides=1, padding="VALID", dilations=1):
@@ -75,6 +52,7 @@ def convolution(x, w, strides=1, padding="VALID", dilations=1):
         terms=_size(w.shape[:-1]),
         summed=range(w.shape.rank - 1),
         on_weights=lambda shift: _for_groups(shift, groups, w.shape[-1]),
+        channels=w.shape.rank - 2 if groups == 1 else None,
     )
 
 
@@ -139,6 +117,7 @@ def convolution_transpose(x, w, output_shape, strides, padding="VALID"):
         terms=_size((*w.shape[:2], w.shape[-1])),
         summed=(0, 1, 3),
         on_weights=lambda shift: shift,
+        channels=3,
     )
 
 
@@ -165,11 +144,20 @@ def matmul(a, b, transpose_b=False):
         terms=terms or a.shape[-1],
         summed=summed,
         on_weights=lambda shift: shift if transpose_b else shift[:, tf.newaxis],
+        channels=summed[0] if b.shape.rank == 2 else None,
     )
 
 
 def _of(
-    x, w, product: Product, terms, summed, of_left=None, of_right=None, on_weights=None
+    x,
+    w,
+    product: Product,
+    terms,
+    summed,
+    of_left=None,
+    of_right=None,
+    on_weights=None,
+    channels=None,
 ):
     """The product of two quantized tensors, as the type that their scales ask for.
 
@@ -183,6 +171,7 @@ def _of(
             channels are added.
         of_right: the same for the vectors of `w`.
         on_weights: a vector for the channels of `x` in the shape of `w`.
+        channels: the axis of `w` that are the channels of `x`, if all meet all outputs.
     """
     left, right = getattr(x, "fp", x), getattr(w, "fp", w)
     if not hasattr(left, "frac_bits") or not hasattr(right, "frac_bits"):
@@ -200,7 +189,9 @@ def _of(
                 frac_bits = tf.reduce_max(left.frac_bits)
                 shift = frac_bits - left.frac_bits
     of_right = of_right or _same
-    values, limit = _exact(left, right, product, terms, list(summed), shift, on_weights)
+    values, limit = exact_product(
+        left, right, product, terms, list(summed), shift, on_weights, channels
+    )
     if shift is None:
         frac_bits = of_left(left.frac_bits)
     with folded(frac_bits, right.frac_bits):
@@ -217,56 +208,6 @@ def _of(
     return QFloat(fp, product_of_scales)
 
 
-def _exact(left, right, product: Product, terms, summed, shift, on_weights):
-    """The integers of the product, saturated, and their bound."""
-    most = left.limit if shift is None else 2**left.value_bits
-    limit = most * right.limit * terms if terms else UNKNOWN_LIMIT
-    if FLOAT32_LIMIT < limit <= FLOAT64_LIMIT:
-        return _by_the_weights(left, right, product, summed, shift, on_weights)
-    left = left if shift is None else left.expand(left.value_bits)[0]
-    if limit <= FLOAT32_LIMIT:
-        values = product(_as(left, tf.float32), embedded(_as(right, tf.float32)))
-    else:
-        values, limit = _in_pieces(left, right, product, terms), UNKNOWN_LIMIT
-    return saturated(values, left.value_bits, limit)
-
-
-def _by_the_weights(left, right, product, summed, shift, on_weights):
-    """The product in float32 where the weights prove that to be exact, else in float64.
-
-    Weights that are constants prove it once, while the graph is made. Others prove it at
-    each call; the result is float64 then, whichever was computed.
-    """
-
-    def in_float64():
-        aligned = left if shift is None else left.expand(left.value_bits)[0]
-        values = product(_as(aligned, tf.float64), _as(right, tf.float64))
-        return saturated(values, left.value_bits, UNKNOWN_LIMIT)[0]
-
-    limit = 2**left.value_bits
-    if left.limit > FLOAT32_LIMIT or right.limit > FLOAT32_LIMIT:
-        return in_float64(), limit
-    weights = _as(right, tf.float32)
-    with folded(weights, *(() if shift is None else (shift,))):
-        if shift is not None:
-            weights = weights * on_weights(_rounding.exp2(shift, tf.float32))
-        # Partial sums of integers are exact in float32 up to the limit, and above it
-        # they are too large to be taken for less.
-        largest = tf.reduce_max(tf.reduce_sum(tf.abs(weights), axis=summed))
-    most = min(FLOAT32_LIMIT, limit - 1)
-    known = value_of(largest)
-    if known is not None and known * left.limit <= most:
-        bound = int(known) * left.limit
-        return product(_as(left, tf.float32), embedded(weights)), bound
-    if known is not None:
-        return in_float64(), limit
-    return tf.cond(
-        largest * left.limit <= most,
-        lambda: tf.cast(product(_as(left, tf.float32), weights), tf.float64),
-        lambda: tf.cast(in_float64(), tf.float64),
-    ), limit
-
-
 def _for_groups(shift: tf.Tensor, groups: int, outputs: int) -> tf.Tensor:
     """A vector for the input channels as `(in / groups, out)`, for a grouped kernel."""
     if groups == 1:
@@ -277,31 +218,6 @@ def _for_groups(shift: tf.Tensor, groups: int, outputs: int) -> tf.Tensor:
 
 def _same(vector: tf.Tensor) -> tf.Tensor:
     return vector
-
-
-def _in_pieces(left, right, product: Product, terms) -> tf.Tensor:
-    """The sum of the products of pieces of `left`, highest bits first.
-
-    Each product is exact. A total is exact up to 2^53; once above, no further piece can
-    bring it back below, so that it saturates rightly.
-    """
-    terms = terms or 2**16
-    of_products = (right.limit * terms).bit_length()
-    piece_bits = max(1, FLOAT64_LIMIT.bit_length() - 1 - of_products)
-    rest, others = _as(left, tf.float64), _as(right, tf.float64)
-    pieces = []
-    for _ in range(-(-left.limit.bit_length() // piece_bits) - 1):
-        higher = _rounding.floor(rest * 2.0**-piece_bits)
-        pieces.append(rest - higher * 2.0**piece_bits)
-        rest = higher
-    total = product(rest, others)
-    for piece in reversed(pieces):
-        total = total * 2.0**piece_bits + product(piece, others)
-    return total
-
-
-def _as(x, dtype) -> tf.Tensor:
-    return x.values if x.values.dtype == dtype else tf.cast(x.values, dtype)
 
 
 def _of_depthwise_kernel(vector: tf.Tensor, multiplier: int) -> tf.Tensor:
