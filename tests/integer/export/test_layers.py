@@ -114,6 +114,7 @@ IMAGE_LAYERS = {
     "flatten": lambda: own.QuantizedFlatten(),
     "reshape": lambda: own.QuantizedReshape((15, 8)),
     "permute": lambda: own.QuantizedPermute((2, 1, 3)),
+    "zero padding": lambda: own.QuantizedZeroPadding2D(((1, 0), (2, 3))),
     "dropout": lambda: own.QuantizedDropout(0.5),
     "batch norm": lambda: own.QuantizedBatchNormalization(quant_config=PER_AXIS),
     "layer norm": lambda: own.QuantizedLayerNormalization(quant_config=PER_TENSOR),
@@ -140,6 +141,7 @@ FAST = (
     "layer norm",
     "softmax",
     "ternary",
+    "zero padding",
 )
 
 

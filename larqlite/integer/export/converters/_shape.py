@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from larqlite.deploy._geometry import onnx_order
 from larqlite.integer import layers
 from larqlite.integer.export._integers import Integers, whole
 from larqlite.integer.export._registry import converts
@@ -31,6 +32,17 @@ def convert_permute(graph: IntegerWriter, layer, x: Integers) -> Integers:
     shape = tuple(x.shape[axis] for axis in order)
     keeps = order[-1] == x.rank - 1
     return graph.like(x, name, shape=shape, **({} if keeps else one_bound(x)))
+
+
+@converts(layers.QuantizedZeroPadding2D)
+def convert_zero_padding(graph: IntegerWriter, layer, x: Integers) -> Integers:
+    """`Pad`."""
+    x = graph.first(x)
+    amounts = graph.constant(onnx_order([(0, 0), (0, 0), *layer.padding]))
+    name = graph.node("Pad", [x.name, amounts])
+    shape = (None, *layer.compute_output_shape(x.shape)[1:])
+    low, high = whole(np.minimum(x.low, 0)), whole(np.maximum(x.high, 0))
+    return graph.like(x, name, shape=shape, low=low, high=high)
 
 
 @converts(layers.QuantizedConcatenate)
