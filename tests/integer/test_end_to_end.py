@@ -12,9 +12,9 @@ Params = models.QuantizationParams
 TRAIN, TEST = networks.images()
 
 
-def trained(model, epochs, rate=4e-3):
-    steps = epochs * len(TRAIN[0]) // 64
-    networks.compiled(model, rate, steps).fit(*TRAIN, 64, epochs, verbose=0)
+def trained(model, epochs, rate=4e-3, data=TRAIN):
+    steps = epochs * len(data[0]) // 64
+    networks.compiled(model, rate, steps).fit(*data, 64, epochs, verbose=0)
     return model
 
 
@@ -24,10 +24,13 @@ def quantized(model, **bits):
     )
 
 
+FEW = TRAIN[0][:4000], TRAIN[1][:4000]
+
+
 @pytest.fixture(scope="module")
 def cnn():
     tf_keras.utils.set_random_seed(1)
-    return trained(networks.float_cnn(), epochs=4)
+    return trained(networks.float_cnn(), epochs=3)
 
 
 def test_8_bits_keep_the_accuracy_of_the_float_network(cnn):
@@ -50,7 +53,7 @@ def test_4_bits_are_within_3_points_after_one_epoch_of_tuning(cnn):
 def test_1_bit_weights_learn_in_one_epoch(cnn):
     model = quantized(cnn, weight_bits=1)
     untuned = networks.accuracy(model, TEST)
-    networks.compiled(model).fit(*TRAIN, 64, 1, verbose=0)
+    networks.compiled(model).fit(*FEW, 64, 1, verbose=0)
     assert networks.accuracy(model, TEST) > max(untuned, 0.75)
     models.record_quantization_variables(model)
     kernel = model.get_layer("conv2d_1").weight_quantizer.qweights.value
@@ -69,7 +72,7 @@ def test_a_separable_network_works_at_8_bits():
 
 def test_a_binary_network_keeps_its_signs():
     tf_keras.utils.set_random_seed(2)
-    model = trained(networks.binary_cnn(), epochs=1)
+    model = trained(networks.binary_cnn(), epochs=1, data=FEW)
     integers = quantized(model)
     config = models.dump_config(integers)
     assert config["quant_conv2d"]["weight_quantizer"] == {"bitwidth": 1}
@@ -95,7 +98,7 @@ def test_a_binary_network_keeps_its_signs():
 
 def test_a_vision_transformer_is_quantized_saved_and_read_again(tmp_path):
     tf_keras.utils.set_random_seed(3)
-    model = trained(networks.vision_transformer(), epochs=1, rate=2e-3)
+    model = trained(networks.vision_transformer(), epochs=1, rate=2e-3, data=FEW)
     integers = quantized(model)
     assert not models.calibration_required(integers)
     kinds = {type(layer).__name__ for layer in integers.layers}

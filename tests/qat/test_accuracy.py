@@ -93,6 +93,7 @@ def test_int4_is_within_two_points_after_three_epochs(trained, images):
     assert after > before
 
 
+@pytest.mark.slow
 def test_a_float_network_becomes_binary_inside_and_learns_again(trained, images):
     x_train, y_train, *_ = images
     quantized = lq.qat.binarize(trained, calibrate=x_train[:512])

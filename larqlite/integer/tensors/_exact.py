@@ -38,9 +38,9 @@ def exact_product(
     """The integers of the product, saturated, and their bound."""
     most = left.limit if shift is None else 2**left.value_bits
     limit = most * right.limit * terms if terms else UNKNOWN_LIMIT
-    if FLOAT32_LIMIT < limit <= FLOAT64_LIMIT:
+    if terms and FLOAT32_LIMIT < limit <= FLOAT64_LIMIT:
         return _by_the_weights(
-            left, right, product, summed, shift, on_weights, channels
+            left, right, product, terms, summed, shift, on_weights, channels
         )
     left = left if shift is None else left.expand(left.value_bits)[0]
     if limit <= FLOAT32_LIMIT:
@@ -50,11 +50,13 @@ def exact_product(
     return saturated(values, left.value_bits, limit)
 
 
-def _by_the_weights(left, right, product, summed, shift, on_weights, channels):
+def _by_the_weights(left, right, product, terms, summed, shift, on_weights, channels):
     """The product in float32 where the weights prove that to be exact, else in float64.
 
-    Weights that are constants prove it once, while the graph is made. Others prove it at
-    each call; the result is float64 then, whichever was computed.
+    Between them, the higher and the lower bits of the weights are two products in
+    float32, which is much faster than one in float64. Weights that are constants prove
+    what suffices once, while the graph is made. Others prove it at each call; the result
+    is float64 then, whichever was computed.
     """
 
     def in_float64():
@@ -80,11 +82,41 @@ def _by_the_weights(left, right, product, summed, shift, on_weights, channels):
     if known is not None:
         parts = in_parts(left, value_of(weights), summed, shift, channels)
         return parts(product) if parts else (in_float64(), limit)
-    return tf.cond(
-        largest * left.limit <= most,
-        lambda: tf.cast(product(_as(left, tf.float32), weights), tf.float64),
-        lambda: tf.cast(in_float64(), tf.float64),
-    ), limit
+
+    def in_float32():
+        return tf.cast(product(_as(left, tf.float32), weights), tf.float64)
+
+    bits = _lower_bits(left.limit * terms)
+
+    def in_two_parts():
+        higher = _rounding.round_half_even(weights * 2.0**-bits)
+        lower = weights - higher * 2.0**bits
+        x = _as(left, tf.float32)
+        high, low = (tf.cast(product(x, w), tf.float64) for w in (higher, lower))
+        values = saturated(high * 2.0**bits + low, left.value_bits, UNKNOWN_LIMIT)[0]
+        return tf.cast(values, tf.float64)
+
+    def in_parts_or_float64():
+        if bits < 1:
+            return tf.cast(in_float64(), tf.float64)
+        rounded_up = largest * 2.0**-bits + terms / 2
+        fits = rounded_up * left.limit <= FLOAT32_LIMIT // 2
+        if shift is not None:
+            room = left.value_bits - left.limit.bit_length()
+            fits = tf.logical_and(fits, tf.reduce_max(shift) <= room)
+        return tf.cond(fits, in_two_parts, lambda: tf.cast(in_float64(), tf.float64))
+
+    fits = largest * left.limit <= most
+    return tf.cond(fits, in_float32, in_parts_or_float64), limit
+
+
+def _lower_bits(reach: int) -> int:
+    """The most lower bits of weights whose products, summed, stay exact in float32.
+
+    Args:
+        reach: the largest magnitude of the other operand, times the number of terms.
+    """
+    return (FLOAT32_LIMIT // reach).bit_length()
 
 
 def _in_pieces(left, right, product: Product, terms) -> tf.Tensor:

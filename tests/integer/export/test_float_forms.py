@@ -158,7 +158,9 @@ def branched():
     return tf_keras.Model(inputs, layers.Dense(4)(x))
 
 
-@pytest.mark.parametrize("per_tensor", [True, False])
+@pytest.mark.parametrize(
+    "per_tensor", [pytest.param(True, marks=pytest.mark.slow), False]
+)
 def test_branches_one_dimension_and_moves_are_written(per_tensor):
     images = networks.random_images(16, (12, 12, 3))
     params = lq.integer.models.QuantizationParams(per_tensor_activations=per_tensor)

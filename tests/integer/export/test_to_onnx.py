@@ -90,7 +90,10 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    ["separable", "binary", pytest.param("transformer", marks=pytest.mark.slow)],
+)
 def test_a_network_of_other_layers_gives_the_same_bits(name):
     model = quantized(scrambled(NETWORKS[name]()))
     result = compare(model, to_onnx(model), IMAGES)

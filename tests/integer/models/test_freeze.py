@@ -24,8 +24,17 @@ def network(separable=False):
     return tf_keras.Model(x, layers.Dense(4)(layers.GlobalAveragePooling2D()(y)))
 
 
-@pytest.mark.parametrize("bits", [8, 4, 1])
-@pytest.mark.parametrize("separable", [False, True])
+@pytest.mark.parametrize(
+    ("bits", "separable"),
+    [
+        (8, False),
+        (1, True),
+        *(
+            pytest.param(bits, separable, marks=pytest.mark.slow)
+            for bits, separable in [(8, True), (4, False), (4, True), (1, False)]
+        ),
+    ],
+)
 def test_a_frozen_model_gives_the_same_outputs_bit_for_bit(bits, separable):
     tf_keras.utils.set_random_seed(bits)
     params = models.QuantizationParams(weight_bits=bits)

@@ -26,7 +26,7 @@ def sequential(shape, *parts):
     return randomized(tf_keras.Sequential([tf_keras.Input(shape), *parts]))
 
 
-@settings(max_examples=60, **QUIET)
+@settings(max_examples=25, **QUIET)
 @given(
     size=st.integers(4, 9),
     kernel=st.integers(1, 4),
