@@ -30,15 +30,7 @@ def float_model_of(model: tf_keras.Model) -> tf_keras.Model:
     pairs = []
     for use in list(graph.uses):
         if isinstance(use.layer, (Dequantizer, OutputQuantizer)):
-            for edge in use.outputs:
-                for consumer in list(graph.consumers(edge)):
-                    if consumer is not None:
-                        graph.bypass(use, consumer)
-            graph.outputs = [
-                use.inputs[0] if edge in use.outputs else edge for edge in graph.outputs
-            ]
-            graph.uses.remove(use)
-            graph._readers = None
+            graph.remove(use)
     for entry in list(graph.entries()):
         if isinstance(entry.layer, QuantizedLayer):
             source, entry.layer = entry.layer, _float_twin(entry.layer)

@@ -16,6 +16,7 @@ from larqlite.errors import (
 )
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.models import _calibrate, _convert, _samples
+from larqlite.integer.models._float_model import float_model_of
 from larqlite.integer.models._params import QuantizationParams
 from larqlite.integer.models._prepare import prepared, require_model
 
@@ -91,6 +92,11 @@ def quantize(
             f"{_WHERE}: on_unsupported is {on_unsupported!r}.\n"
             '  Fix: "warn" or "raise".'
         )
+    if not isinstance(qparams, QuantizationParams):
+        raise QuantizedTypeError(
+            f"{_WHERE}: qparams is a {type(qparams).__name__}.\n"
+            "  Fix: a QuantizationParams, e.g. QuantizationParams(weight_bits=4)."
+        )
     if _is_onnx(model):
         from larqlite.integer.onnx.quantization import quantize_onnx
 
@@ -110,11 +116,7 @@ def quantize(
     plan = _convert.plan_of(original)
     _say_what_stays_float(plan, on_unsupported)
     quantized = _convert.converted(plan, q_config, qparams, low_bit)
-    float_model = original
-    if _is_quantized(model):
-        from larqlite.integer.models._float_model import float_model_of
-
-        float_model = float_model_of(original)
+    float_model = float_model_of(original) if _is_quantized(model) else original
     _calibrate.calibrate(
         float_model, quantized, samples, num_samples, batch_size, epochs
     )

@@ -257,3 +257,8 @@ def test_a_first_layer_that_takes_no_integers_is_named():
     )
     with pytest.raises(UnsupportedModelError, match=r'"s".*not on the model\'s input'):
         models.quantize(model)
+
+
+def test_parameters_of_another_type_are_refused():
+    with pytest.raises(QuantizedTypeError, match="qparams is a dict"):
+        quantized(small(), qparams={"weight_bits": 4})
