@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 TRAIN_ON_REPLICAS = """
     import json
     import numpy as np
@@ -64,6 +66,7 @@ TRAIN_ON_REPLICAS = """
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_train_like_one_and_kernels_stay_distributed(run_python):
     printed = run_python(TRAIN_ON_REPLICAS, timeout=400)
     report = json.loads(printed.strip().splitlines()[-1])

@@ -81,6 +81,7 @@ def test_int8_is_within_half_a_point_after_one_epoch(trained, images):
     assert accuracy(quantized, images) >= accuracy(trained, images) - 0.5
 
 
+@pytest.mark.slow
 def test_int4_is_within_two_points_after_three_epochs(trained, images):
     x_train, y_train, *_ = images
     quantized = lq.qat.quantize_model(trained, scheme="int4", calibrate=x_train[:512])

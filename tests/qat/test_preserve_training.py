@@ -213,6 +213,7 @@ def test_the_file_for_tflite_has_the_zeros_and_clusters(made, plainly):
     assert agree.mean() > 0.99
 
 
+@pytest.mark.slow
 def test_files_of_every_format_go_on_training_in_a_fresh_process(tmp_path, run_python):
     x, y = clothes()[2][:64], clothes()[3][:64]
     arrays = {"x": x, "y": y}

@@ -19,7 +19,7 @@ from larqlite_zoo._figures import COSTS, compute_costs
 from larqlite_zoo._registry import find
 
 NAMES = larqlite_zoo.list_models()
-FAST = ("binary_vgg_small", "quicknet_small")
+FAST = ("binary_vgg_small",)
 
 # The smallest that each network takes, or near; the others are built at 64x64.
 SIDES = {"xnornet": 217, "quicknet_small": 32}
