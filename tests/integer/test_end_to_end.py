@@ -50,6 +50,7 @@ def test_4_bits_are_within_3_points_after_one_epoch_of_tuning(cnn):
     assert networks.accuracy(model, TEST) >= networks.accuracy(cnn, TEST) - 0.03
 
 
+@pytest.mark.slow
 def test_1_bit_weights_learn_in_one_epoch(cnn):
     model = quantized(cnn, weight_bits=1)
     untuned = networks.accuracy(model, TEST)

@@ -237,6 +237,7 @@ def test_volumes_without_four_axes_are_not_implemented_and_temperatures_positive
         OutputDistributionMatchingLossLayer(1.0, 0)
 
 
+@pytest.mark.slow
 def test_a_layer_is_found_by_a_part_of_its_name_if_it_is_one():
     _, student = taught(by_both())
     assert (

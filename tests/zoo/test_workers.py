@@ -80,6 +80,7 @@ def require_ended(processes, printed, codes=(0, 0)) -> None:
         assert process.returncode == code, text
 
 
+@pytest.mark.slow
 def test_two_workers_train_what_one_does_and_write_it_once(server, tmp_path):
     """24 steps with CaseOptimizer: Bop for the kernels, SGD for the rest."""
     one, two = tmp_path / "one", tmp_path / "two"
