@@ -189,7 +189,6 @@ class QuantizedConv2DTranspose(KernelLayer, tf_keras.layers.Conv2DTranspose):
         Dumoulin and Visin, https://arxiv.org/abs/1603.07285, section 4
     """
 
-
     def quantized_kernel(self) -> QTensor:
         """The integers of the kernel `(height, width, filters, channels)`, with one
         scale for each filter."""
