@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Float32 sums of a few thousand terms, in another order, differ by some 1e-5.
 TOLERANCE = 1e-4
+# Runtimes compute a sigmoid to some 1e-7 of 1, so that one of 1e-11 may be 0.
+ABSOLUTE = 1e-6
 
 
 def verify(
@@ -27,6 +29,7 @@ def verify(
     batch_size: int = 32,
     stock: bool = True,
     tolerance: float = TOLERANCE,
+    absolute_tolerance: float = ABSOLUTE,
 ) -> Verification:
     r"""Compares a deployed file with its model, layer by layer and as a whole.
 
@@ -57,7 +60,11 @@ def verify(
         samples: how many random inputs.
         batch_size: for arrays. Of a large network fewer samples are held at a time.
         stock: whether to run everything on a stock ONNX Runtime too.
-        tolerance: largest difference of floats, relative to the largest value.
+        tolerance: largest difference of floats, relative to the largest value that the
+            tensor has in all of the data.
+        absolute_tolerance: largest difference of what a function with bounded values
+            (sigmoid, softmax, tanh, ...) gives out, however small it is; layers behind it
+            carry it on.
 
     Returns:
         A `Verification`: `print()` shows a table, `ok` says whether each packed layer is
@@ -89,6 +96,15 @@ def verify(
     from larqlite_runtime import RuntimeModelError
 
     try:
-        return _verify_run.run(model, file, data, samples, batch_size, stock, tolerance)
+        return _verify_run.run(
+            model,
+            file,
+            data,
+            samples,
+            batch_size,
+            stock,
+            tolerance,
+            absolute_tolerance,
+        )
     except RuntimeModelError as error:
         raise ArgumentError(f"lq.deploy.verify: {error}") from error

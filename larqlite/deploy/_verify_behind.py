@@ -77,7 +77,7 @@ class Behind:
             wanted = self._wanted(segment, expected, alone)
             for name, (role, tensor) in wanted.items():
                 if role is not None and name in from_keras:
-                    for number in segment.entries or (None,):
+                    for number in segment.entries or segment.sources or (None,):
                         yield number, role, tensor, from_keras[name]
                 if name in in_one:
                     for number in segment.entries:
@@ -88,8 +88,7 @@ class Behind:
         self, segment: Segment, expected: Expected, alone: Sequence[Arrays]
     ) -> dict[str, tuple[str | None, Wanted]]:
         """What the tensors at the end of a segment should hold, and as what they count."""
-        ends = {**expected.known, **expected.outputs}
-        wanted = {segment.tensor: ("values", Wanted(ends[segment.tensor]))}
+        wanted = {segment.tensor: ("values", expected.ends[segment.tensor])}
         for number in segment.readers:
             entry, tensors = self._file.entries[number], expected.layers[number]
             if "quantized" in tensors:

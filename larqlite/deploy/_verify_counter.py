@@ -5,15 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from larqlite.deploy._verify_expected import Wanted
+from larqlite.deploy._verify_floors import TINY
 from larqlite.deploy._verify_result import Differences
 
 
 class Counter:
-    """How many values differ, and by how much."""
+    """How many values differ, and by how much.
 
-    def __init__(self, tolerance: float) -> None:
-        self._tolerance = tolerance
-        self._values = self._different = self._unexplained = 0
+    What counts as a difference is told by each array (`Wanted.limit`), so the order in
+    which arrays come, and how many of them, change nothing.
+    """
+
+    def __init__(self) -> None:
+        self._values = self._different = self._unexplained = self._undefined = 0
         self._largest = self._magnitude = 0.0
 
     def add(self, wanted: Wanted, found: np.ndarray | None) -> None:
@@ -27,21 +31,20 @@ class Counter:
             factor = np.float32(wanted.factor)
             expected, found = np.rint(expected * factor), np.rint(found * factor)
         self._values += expected.size
+        self._undefined += int(np.isnan(expected).sum())
+        self._magnitude = max(self._magnitude, wanted.magnitude)
         if np.array_equal(expected, found):
             return
         same = (expected == found) | (np.isnan(expected) & np.isnan(found))
         with np.errstate(invalid="ignore"):  # of infinities that are the same
             difference = np.abs(np.where(same, 0, expected.astype(np.float64) - found))
-        finite = expected[np.isfinite(expected)]
-        self._magnitude = max(self._magnitude, float(np.abs(finite).max(initial=0)))
-        limit = 0.0 if wanted.is_exact else self._tolerance * self._magnitude
-        is_different = ~(difference <= limit)  # so that NaN is
+        is_different = ~(difference <= wanted.limit)  # so that NaN is
         is_explained = np.zeros_like(is_different)
         if wanted.low is not None:
             low, high = (
                 end * np.float32(wanted.factor) for end in (wanted.low, wanted.high)
             )
-            room = limit + 1e-3 * wanted.is_exact
+            room = wanted.limit + 1e-3 * wanted.is_exact
             is_explained = (found >= low - room) & (found <= high + room) & is_different
         self._different += int(is_different.sum())
         self._unexplained += int((is_different & ~is_explained).sum())
@@ -58,5 +61,6 @@ class Counter:
             self._different,
             self._unexplained,
             self._largest,
-            self._largest / max(self._magnitude, 1e-30),
+            self._largest / max(self._magnitude, TINY),
+            self._undefined,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import tf_keras
 
 from larqlite import layers
 from larqlite.deploy._verify_file import WHERE, Entry, File
+from larqlite.deploy._verify_floors import TINY, floors_of, largest_magnitude
 from larqlite.deploy._verify_reference import Use, run
 from larqlite.deploy._verify_sums import IntegerTwin, has_twin
 from larqlite.errors import ArgumentError
+from larqlite.models._inference import call_in_inference
 
 
 @dataclasses.dataclass
@@ -27,6 +30,8 @@ class Wanted:
         low, high: between these a difference is explained: what comes out if the value
             before a quantizer is moved by the tolerance; None if there is none.
         factor: what makes integers of the values, where they stand for some.
+        magnitude: the largest finite one in all of the data.
+        limit: the largest difference that is none; of whole numbers there is no such.
     """
 
     array: np.ndarray
@@ -34,6 +39,8 @@ class Wanted:
     low: np.ndarray | float | None = None
     high: np.ndarray | float | None = None
     factor: float = 1.0
+    magnitude: float = 0.0
+    limit: float = 0.0
 
     def without_band(self, role: str) -> Wanted:
         """As a packed layer alone should give it: the band is for its output only."""
@@ -62,35 +69,44 @@ class Expected:
     Attributes:
         samples: how many there are.
         inputs: those of the model, by name.
-        outputs: those of the model, by name.
         known: inputs and outputs of packed layers, by name of the tensor.
+        ends: the same and the outputs of the model, as they should be.
         layers: for each packed layer, its tensors by role: "quantized", "accumulators",
             "output"; those that Keras does not tell are missing.
     """
 
     samples: int
     inputs: dict[str, np.ndarray]
-    outputs: dict[str, np.ndarray]
     known: dict[str, np.ndarray]
+    ends: dict[str, Wanted]
     layers: list[dict[str, Wanted]]
 
 
 class Reference:
     """Computes what is expected, batch by batch.
 
+    How large the values of each tensor are in all of the data is measured first, so that
+    what counts as equal does not depend on which samples are in a batch.
+
     Args:
         model: the Keras model.
         file: what was made of it.
-        tolerance: the relative difference up to which floats count as equal.
+        tolerance: of floats, relative to the largest value of a tensor.
+        absolute: of what a function that saturates gives out.
 
     Raises:
         ArgumentError: the file was made of another model.
     """
 
-    def __init__(self, model: tf_keras.Model, file: File, tolerance: float) -> None:
+    def __init__(
+        self, model: tf_keras.Model, file: File, tolerance: float, absolute: float
+    ) -> None:
         self._model = model
         self._file = file
         self._tolerance = tolerance
+        self._floors = floors_of(file.model, absolute)
+        self._largest: dict[Any, float] = {}
+        self._last: tuple[list[np.ndarray], Any] | None = None
         self._twins: dict[int, IntegerTwin] = {}
         counts = (len(model.inputs), len(model.outputs))
         if counts != (len(file.inputs), len(file.outputs)):
@@ -99,25 +115,62 @@ class Reference:
                 f"{len(file.inputs)} and {len(file.outputs)}"
             )
 
+    def measure(self, inputs: list[np.ndarray]) -> None:
+        """Takes a batch into account for how large values are."""
+        uses, outputs = self._run(inputs)
+        for number, use in enumerate(self._matched(uses)):
+            for role, tensor in (
+                ("input", use.input),
+                ("quantizer", use.unquantized),
+                ("quantized", _quantized(use)),
+                ("activation", _activated(use)),
+                ("output", use.output),
+                ("normalized", use.normalized),
+            ):
+                if tensor is not None:
+                    self._magnitude((number, role), tensor)
+        for name, output in zip(self._file.outputs, outputs, strict=True):
+            self._magnitude(name, output)
+
     def __call__(self, inputs: list[np.ndarray]) -> Expected:
         """What is expected for one batch, an array for each input."""
-        uses, outputs = run(self._model, inputs)
-        known: dict[str, np.ndarray] = {}
+        uses, outputs = self._run(inputs)
+        self._last = None
+        ends: dict[str, Wanted] = {}
         tensors = []
-        for entry, use in zip(self._file.entries, self._matched(uses), strict=True):
+        pairs = zip(self._file.entries, self._matched(uses), strict=True)
+        for number, (entry, use) in enumerate(pairs):
             stored = _Stored(use, entry, self._file)
-            found = self._of_layer(entry, use, stored)
-            known.setdefault(entry.input, stored(use.input))
+            found = self._of_layer(number, entry, use, stored)
+            source = self._wanted((number, "input"), entry.input, stored(use.input))
+            ends.setdefault(entry.input, source)
             if "output" in found:
-                known.setdefault(entry.output, found["output"].array)
+                plain = dataclasses.replace(found["output"], low=None, high=None)
+                ends.setdefault(entry.output, plain)
             tensors.append(found)
-        return Expected(
-            len(inputs[0]),
-            dict(zip(self._file.inputs, inputs, strict=True)),
-            dict(zip(self._file.outputs, outputs, strict=True)),
-            known,
-            tensors,
-        )
+        known = {name: wanted.array for name, wanted in ends.items()}
+        for name, array in zip(self._file.outputs, outputs, strict=True):
+            ends[name] = self._wanted(name, name, array)
+        given = dict(zip(self._file.inputs, inputs, strict=True))
+        return Expected(len(inputs[0]), given, known, ends, tensors)
+
+    def _run(self, inputs: list[np.ndarray]) -> tuple[list[Use], list[np.ndarray]]:
+        """The model on a batch; data of one batch are run once."""
+        if self._last is None or self._last[0] is not inputs:
+            self._last = inputs, run(self._model, inputs)
+        return self._last[1]
+
+    def _magnitude(self, key: Any, tensor: Any) -> float:
+        """The largest finite magnitude of a tensor so far."""
+        found = largest_magnitude(np.asarray(tensor))
+        self._largest[key] = max(self._largest.get(key, 0.0), found)
+        return self._largest[key]
+
+    def _wanted(self, key: Any, name: str, array: np.ndarray, **more: Any) -> Wanted:
+        """A tensor of the file that holds floats."""
+        magnitude = self._magnitude(key, array)
+        limit = max(self._tolerance * magnitude, self._floors.get(name, TINY))
+        return Wanted(array, magnitude=magnitude, limit=limit, **more)
 
     def _matched(self, uses: list[Use]) -> list[Use]:
         """The use that each packed layer of the file stands for."""
@@ -134,40 +187,56 @@ class Reference:
             matched.append(by_path[entry.path].pop(0))
         return matched
 
-    def _of_layer(self, entry: Entry, use: Use, stored) -> dict[str, Wanted]:
+    def _of_layer(
+        self, number: int, entry: Entry, use: Use, stored: _Stored
+    ) -> dict[str, Wanted]:
         found = {}
-        quantizer = use.layer.input_quantizer
-        quantized = use.input if quantizer is None else quantizer(use.input)
-        ends = self._ends(use.quantizer, use.unquantized)
+        quantized = _quantized(use)
+        key = (number, "quantizer")
+        ends = self._ends(key, entry.quantized, use.quantizer, use.unquantized)
         is_exact = entry.accumulator is not None
-        if is_exact or use.quantizer is not None:
-            band = map(stored, ends or ())
-            found["quantized"] = Wanted(
-                stored(quantized), is_exact, *band, factor=entry.steps
+        band = dict(zip(("low", "high"), map(stored, ends or ()), strict=False))
+        if is_exact:
+            found["quantized"] = _exact(stored(quantized), factor=entry.steps, **band)
+        elif use.quantizer is not None:
+            found["quantized"] = self._wanted(
+                (number, "quantized"), entry.quantized, stored(quantized), **band
             )
         if is_exact and has_twin(use.layer):
             twin = self._twin(entry, use)
             sums = twin(np.asarray(quantized))
             slack = np.inf if ends is None else twin.largest_change(*ends)
-            found["accumulators"] = Wanted(
-                stored(sums), True, stored(sums - slack), stored(sums + slack)
+            found["accumulators"] = _exact(
+                stored(sums), low=stored(sums - slack), high=stored(sums + slack)
             )
+        role = "normalized" if entry.is_folded else "output"
         output = use.normalized if entry.is_folded else use.output
         if entry.output is not None and output is not None:
-            activation = use.layer.activation
-            linear = activation in (None, tf_keras.activations.linear)
-            source = None if linear else use.without_activation()
-            band = map(stored, self._ends(activation, source) or ())
-            found["output"] = Wanted(stored(output), False, *band)
+            ends = self._ends(
+                (number, "activation"),
+                entry.output,
+                use.layer.activation,
+                _activated(use),
+            )
+            band = dict(zip(("low", "high"), map(stored, ends or ()), strict=False))
+            found["output"] = self._wanted(
+                (number, role), entry.output, stored(output), **band
+            )
         return found
 
-    def _ends(self, function, source) -> tuple[np.ndarray, np.ndarray] | None:
+    def _ends(
+        self, key: Any, name: str, function: Callable | None, source: Any
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         """The least and the largest that a function makes of values that are moved by
         the tolerance."""
         if function is None or source is None:
             return None
-        by = self._tolerance * tf.reduce_max(tf.abs(source))
-        ends = [np.asarray(function(moved)) for moved in (source - by, source + by)]
+        by = self._tolerance * self._magnitude(key, source)
+        by = max(by, self._floors.get(name, TINY))
+        ends = [
+            np.asarray(call_in_inference(function, [moved]))
+            for moved in (source - by, source + by)
+        ]
         return np.minimum(*ends), np.maximum(*ends)
 
     def _twin(self, entry: Entry, use: Use) -> IntegerTwin:
@@ -175,6 +244,25 @@ class Reference:
         if key not in self._twins:
             self._twins[key] = IntegerTwin(use.layer, entry.path, entry.steps)
         return self._twins[key]
+
+
+def _quantized(use: Use) -> tf.Tensor:
+    """The input of a layer behind its input quantizer."""
+    quantizer = use.layer.input_quantizer
+    return use.input if quantizer is None else call_in_inference(quantizer, [use.input])
+
+
+def _activated(use: Use) -> tf.Tensor | None:
+    """What the activation of a layer is given; None if it has none."""
+    if use.layer.activation in (None, tf_keras.activations.linear):
+        return None
+    return use.without_activation()
+
+
+def _exact(array: np.ndarray, factor: float = 1.0, **band: np.ndarray) -> Wanted:
+    """Whole numbers."""
+    magnitude = factor * largest_magnitude(array)
+    return Wanted(array, True, factor=factor, magnitude=magnitude, **band)
 
 
 class _Stored:

@@ -10,8 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from larqlite.deploy._walk import in_inference
 from larqlite.layers._base import QuantLayer
 from larqlite.models._graph import is_functional, leaves, nodes_of
+from larqlite.models._inference import call_in_inference
 from larqlite.quantizers import Quantizer
 
 K = tf_keras.layers
@@ -54,13 +56,13 @@ class Use:
         # Around Keras' bookkeeping of attributes, as the layer is not to change.
         attributes["activation"] = tf_keras.activations.linear
         try:
-            return self.layer(self.input)
+            return call_in_inference(self.layer, [self.input])
         finally:
             attributes["activation"] = activation
 
 
 def run(model: tf_keras.Model, inputs: list[Any]) -> tuple[list[Use], list[np.ndarray]]:
-    """Every use of a quantized layer, in the order of the file, and the outputs.
+    """Every use of a quantized layer in inference, in the order of the file, and the outputs.
 
     Args:
         model: a built Sequential or functional model.
@@ -96,15 +98,16 @@ class _Walk:
         return [known[id(tensor)] for tensor in model.outputs]
 
     def _apply(self, layer, args: tuple, kwargs: dict, prefix: str) -> list[tf.Tensor]:
+        path = self._paths.get(id(layer), f"{prefix}{layer.name}")
+        args, kwargs = in_inference(layer, path, args, kwargs)
         if is_functional(layer):
             given = args[0]
             if isinstance(given, dict) and set(given) == set(layer.input_names):
                 given = [given[name] for name in layer.input_names]
             flat = tf.nest.flatten(given)
             return self.follow(layer, flat, f"{prefix}{layer.name}/")
-        results = tf.nest.flatten(layer(*args, **kwargs))
+        results = tf.nest.flatten(call_in_inference(layer, args, kwargs))
         if isinstance(layer, QuantLayer):
-            path = self._paths.get(id(layer), f"{prefix}{layer.name}")
             use = Use(layer, path, args[0], results[0])
             use.quantizer, use.unquantized = layer.input_quantizer, args[0]
             if use.quantizer is None:
@@ -125,4 +128,4 @@ class _Walk:
 
 
 def _behind(quantizer: Callable, layer: K.Layer) -> Callable:
-    return lambda x: layer(quantizer(x))
+    return lambda x: layer(call_in_inference(quantizer, [x]))

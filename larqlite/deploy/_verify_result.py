@@ -27,6 +27,7 @@ class Differences:
             that falls on its other side if moved by the tolerance.
         largest: the largest difference that is not explained so.
         relative: the same, relative to the largest magnitude in Keras.
+        undefined: how many of the values are NaN in Keras.
     """
 
     values: int
@@ -34,6 +35,7 @@ class Differences:
     unexplained: int
     largest: float
     relative: float
+    undefined: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
 import larqlite_runtime
 from larqlite.deploy._inputs import check_model
 from larqlite.deploy._registry import WHERE
-from larqlite.deploy._verify import TOLERANCE
+from larqlite.deploy._verify import ABSOLUTE, TOLERANCE
+from larqlite.deploy._verify_data import Batches, Pieces
 from larqlite.deploy._verify_engine import RuntimeEngine, StockEngine
 from larqlite.deploy._verify_expected import Reference
 from larqlite.deploy._verify_file import File
 from larqlite.deploy._verify_result import Verification, VerificationError
 from larqlite.deploy._verify_tally import Tally
 from larqlite.errors import ArgumentError, MissingFileError
-from larqlite.qat._batches import batches_of
 
 # Inputs and outputs of packed layers that are held at a time; some ten copies of them are.
 MOST_VALUES = 2**24
@@ -35,6 +34,7 @@ def run(
     batch_size: int,
     stock: bool,
     tolerance: float,
+    absolute_tolerance: float,
     where: str = "lq.deploy.verify",
 ) -> Verification:
     """See `larqlite.deploy.verify`; `where` is the function that messages name."""
@@ -43,17 +43,21 @@ def run(
         check_model(model)
         runtime, content = _loaded(file)
         parsed = File(content)
-        reference = Reference(model, parsed, tolerance)
-        tally = Tally(parsed, RuntimeEngine(parsed, runtime), tolerance)
-        second = Tally(parsed, StockEngine(parsed), tolerance) if stock else None
+        reference = Reference(model, parsed, tolerance, absolute_tolerance)
+        tally = Tally(parsed, RuntimeEngine(parsed, runtime))
+        second = Tally(parsed, StockEngine(parsed)) if stock else None
         count = 0
         most = max(1, MOST_VALUES // max(1, parsed.values_a_sample))
-        for inputs in _pieces(_batches(model, data, samples, batch_size), most):
-            expected = reference(inputs)
-            count += expected.samples
-            tally.add(expected)
-            if second is not None:
-                second.add(expected)
+        with closing(Batches(model, data, samples, batch_size)) as batches:
+            pieces = Pieces(batches, most)
+            for inputs in pieces:
+                reference.measure(inputs)
+            for inputs in pieces:
+                expected = reference(inputs)
+                count += expected.samples
+                tally.add(expected)
+                if second is not None:
+                    second.add(expected)
     finally:
         WHERE.reset(token)
     if not count:
@@ -78,7 +82,7 @@ def require_exact(model: tf_keras.Model, content: bytes) -> None:
         "where it departs."
     )
     try:
-        found = run(model, content, None, 2, 2, False, TOLERANCE, where)
+        found = run(model, content, None, 2, 2, False, TOLERANCE, ABSOLUTE, where)
     except larqlite_runtime.RuntimeModelError as error:
         raise VerificationError(
             f"{where}: larqlite_runtime cannot run the file: {error}\n{fix}"
@@ -91,15 +95,6 @@ def require_exact(model: tf_keras.Model, content: bytes) -> None:
         raise VerificationError(
             f'{where}: the file does not compute what "{model.name}" does.\n{found}\n{fix}'
         )
-
-
-def random_inputs(model: tf_keras.Model, samples: int) -> list[np.ndarray]:
-    """Normally distributed inputs, the same ones every time."""
-    rng = np.random.default_rng(1)
-    return [
-        rng.normal(size=(samples, *tensor.shape[1:])).astype(np.float32)
-        for tensor in model.inputs
-    ]
 
 
 def _loaded(file: Any) -> tuple[larqlite_runtime.Model, bytes]:
@@ -123,31 +118,3 @@ def _loaded(file: Any) -> tuple[larqlite_runtime.Model, bytes]:
             "  Fix: write it with lq.deploy.export(model, path)."
         )
     return larqlite_runtime.load(path), path.read_bytes()
-
-
-def _pieces(
-    batches: Iterator[list[np.ndarray]], most: int
-) -> Iterator[list[np.ndarray]]:
-    """The same samples, at most so many at a time."""
-    for batch in batches:
-        for start in range(0, len(batch[0]), most):
-            yield [array[start : start + most] for array in batch]
-
-
-def _batches(
-    model: tf_keras.Model, data: Any, samples: int, batch_size: int
-) -> Iterator[list[np.ndarray]]:
-    """An array for each input of the model, batch by batch."""
-    if data is None:
-        yield random_inputs(model, samples)
-        return
-    is_labelled = isinstance(data, tuple) and len(data) in (2, 3)
-    if is_labelled and len(data) != len(model.inputs):
-        data = data[0]
-    for batch in batches_of(model, data, batch_size, where=WHERE.get()):
-        if isinstance(batch, dict):
-            batch = [batch[name] for name in model.input_names]
-        yield [
-            np.asarray(array).reshape((-1, *tensor.shape[1:]))
-            for array, tensor in zip(tf.nest.flatten(batch), model.inputs, strict=True)
-        ]

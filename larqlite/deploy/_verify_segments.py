@@ -15,6 +15,7 @@ class Segment:
         tensor: that input or output.
         entries: numbers of the packed layers that it leads away from; those of which
             an earlier segment did not.
+        sources: numbers of those whose outputs it begins with.
         readers: numbers of the packed layers that it leads to.
         between: from the outputs of packed layers to the tensor, and to the quantized
             inputs and sums of the readers.
@@ -25,6 +26,7 @@ class Segment:
 
     tensor: str
     entries: tuple[int, ...]
+    sources: tuple[int, ...]
     readers: tuple[int, ...]
     between: Cut
     through: Cut
@@ -56,8 +58,12 @@ def segments_of(file: File) -> list[Segment]:
         known = outputs - {entry.output for entry in behind}
         between = file.cut(wanted, (begins - {tensor}) | known)
         is_joint = tensor in outputs and bool(own)
-        segments.append(
-            Segment(tensor, tuple(inside), tuple(own), between, through, is_joint)
-        )
+        sources = [
+            number
+            for number, entry in enumerate(file.entries)
+            if entry.output in between.inputs
+        ]
+        numbers = map(tuple, (inside, sources, own))
+        segments.append(Segment(tensor, *numbers, between, through, is_joint))
         left.update(outputs & {file.entries[number].output for number in inside})
     return segments

@@ -5,7 +5,7 @@ from __future__ import annotations
 from larqlite.deploy._verify_behind import Behind
 from larqlite.deploy._verify_counter import Counter
 from larqlite.deploy._verify_engine import RuntimeEngine, StockEngine
-from larqlite.deploy._verify_expected import Expected, Wanted
+from larqlite.deploy._verify_expected import Expected
 from larqlite.deploy._verify_file import Cut, Entry, File
 from larqlite.deploy._verify_parts import Parts
 from larqlite.deploy._verify_result import (
@@ -21,12 +21,9 @@ class Tally:
     Args:
         file: the file.
         engine: what runs it.
-        tolerance: the relative difference up to which floats count as equal.
     """
 
-    def __init__(
-        self, file: File, engine: RuntimeEngine | StockEngine, tolerance: float
-    ) -> None:
+    def __init__(self, file: File, engine: RuntimeEngine | StockEngine) -> None:
         self._file, self._engine = file, engine
         self._alone = Parts(file, engine, [_own(file, entry) for entry in file.entries])
         self._behind = Behind(file, engine)
@@ -36,9 +33,9 @@ class Tally:
         self._tapped = engine.part(file.inputs, tapped)
         self._paths: dict[str, str] = {}
         self._samples = 0
-        self._rows = [_counters(tolerance) for _ in file.entries]
-        self._before = _counters(tolerance)
-        self._results = {name: Counter(tolerance) for name in file.outputs}
+        self._rows = [_counters() for _ in file.entries]
+        self._before = _counters()
+        self._results = {name: Counter() for name in file.outputs}
         self._labels = dict.fromkeys(file.outputs, (0, 0))
 
     def add(self, expected: Expected) -> None:
@@ -57,8 +54,10 @@ class Tally:
                 row[role].add(wanted.without_band(role), own.get(entry.tensor(role)))
             if "quantized" in tensors:
                 row["run"].add(tensors["quantized"], tapped.get(entry.quantized))
-        for name, values in expected.outputs.items():
-            self._results[name].add(Wanted(values), whole[name])
+        for name in self._file.outputs:
+            wanted = expected.ends[name]
+            values = wanted.array
+            self._results[name].add(wanted, whole[name])
             if values.ndim > 1 and values.shape[-1] > 1:
                 same = values.argmax(-1) == whole[name].argmax(-1)
                 labels, agreeing = self._labels[name]
@@ -114,7 +113,7 @@ def _own(file: File, entry: Entry) -> Cut:
     return file.cut(filter(None, wanted), [entry.input])
 
 
-def _counters(tolerance: float) -> dict[str, Counter]:
+def _counters() -> dict[str, Counter]:
     alone = ("quantized", "accumulators", "output")
     roles = (*alone, "values", "flips", "fused", "run")
-    return {role: Counter(tolerance) for role in roles}
+    return {role: Counter() for role in roles}

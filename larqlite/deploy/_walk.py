@@ -11,6 +11,7 @@ import tf_keras
 from larqlite.deploy._registry import converter_of, refuse
 from larqlite.deploy._writer import Value, Writer
 from larqlite.models._graph import is_functional, leaves, nodes_of
+from larqlite.models._inference import recorded_training, without_training
 
 
 class Walk:
@@ -53,7 +54,7 @@ class Walk:
         self, layer: tf_keras.layers.Layer, args: tuple, kwargs: dict, prefix: str
     ) -> list[Value]:
         path = self._paths.get(id(layer), f"{prefix}{layer.name}")
-        kwargs = _in_inference(layer, path, kwargs)
+        args, kwargs = in_inference(layer, path, args, kwargs)
         if is_functional(layer):
             return self.follow(layer, _in_order(layer, args), f"{prefix}{layer.name}/")
         if layer.compute_dtype not in ("float32", None):
@@ -71,9 +72,15 @@ class Walk:
         return tf.nest.flatten(result)
 
 
-def _in_inference(layer: Any, path: str, kwargs: dict) -> dict:
-    """The keyword arguments that a converter takes: those that change nothing left out."""
-    training = kwargs.get("training")
+def in_inference(
+    layer: Any, path: str, args: tuple, kwargs: dict
+) -> tuple[tuple, dict]:
+    """The arguments that a converter takes: those that change nothing left out.
+
+    Raises:
+        UnsupportedLayerError: the call was recorded in training mode.
+    """
+    training = recorded_training(layer, args, kwargs)
     if training is not None and (tf.is_tensor(training) or training):
         raise refuse(
             layer,
@@ -82,8 +89,10 @@ def _in_inference(layer: Any, path: str, kwargs: dict) -> dict:
             "does in inference",
             "call it without `training` when you build the model",
         )
-    left_out = {"training"} | ({"mask"} if kwargs.get("mask") is None else set())
-    return {key: value for key, value in kwargs.items() if key not in left_out}
+    args, kwargs = without_training(layer, args, kwargs)
+    if kwargs.get("mask") is None:
+        kwargs.pop("mask", None)
+    return args, kwargs
 
 
 def _in_order(model: tf_keras.Model, args: tuple) -> list[Value]:

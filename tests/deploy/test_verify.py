@@ -81,6 +81,7 @@ def test_the_result_is_data_that_json_knows(model, file):
         "unexplained": 0,
         "largest": 0.0,
         "relative": 0.0,
+        "undefined": 0,
     }
 
 

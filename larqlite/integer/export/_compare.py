@@ -17,6 +17,7 @@ from larqlite.integer.export._comparison import Comparison, LayerComparison
 from larqlite.integer.export._run import OnnxFile, TFLiteFile, opened
 from larqlite.integer.tensors import QTensor
 from larqlite.models._graph import is_functional, nodes_of
+from larqlite.models._inference import call_in_inference
 from larqlite.qat._batches import batches_of
 
 Tensors = dict[str, list]
@@ -152,7 +153,7 @@ def _followed(model, values: list, prefix: str, layers: dict[str, list]) -> list
             inner = tf.nest.flatten(args[0])
             outputs = _followed(layer, inner, f"{prefix}{layer.name}/", layers)
         else:
-            outputs = list(_flat(layer(*args, **kwargs)))
+            outputs = list(_flat(call_in_inference(layer, args, kwargs)))
             layers.setdefault(f"{prefix}{layer.name}", outputs)
         tensors = tf.nest.flatten(node.outputs)
         known.update(zip(map(id, tensors), outputs, strict=True))

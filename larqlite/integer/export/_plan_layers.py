@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.deploy._registry import refuse
-from larqlite.deploy._walk import Walk, _in_inference
+from larqlite.deploy._walk import Walk, in_inference
 from larqlite.integer import layers
 from larqlite.integer.export._integers import (
     Integers,
@@ -47,7 +47,8 @@ class Planner(Walk):
         if is_functional(layer):
             return super()._apply(layer, args, kwargs, prefix)
         self.path = path = self._paths.get(id(layer), f"{prefix}{layer.name}")
-        inputs = args[0] if args else _in_inference(layer, path, kwargs)["inputs"]
+        args, kwargs = in_inference(layer, path, args, kwargs)
+        inputs = args[0] if args else kwargs["inputs"]
         if type(layer) is layers.Dequantizer:
             return [self.as_real(layer, x) for x in tf.nest.flatten(inputs)]
         if not isinstance(layer, QuantizedLayer):
@@ -122,7 +123,7 @@ class Planner(Walk):
 
     def _float(self, layer, args: tuple, kwargs: dict) -> Tensor:
         step = Step("float", self.path, layer, tf.nest.flatten(args))
-        step.data = {"args": args, "kwargs": _in_inference(layer, self.path, kwargs)}
+        step.data = {"args": args, "kwargs": kwargs}
         shapes = [(None, *x.shape[1:]) for x in step.inputs]
         shape = layer.compute_output_shape(shapes[0] if len(shapes) == 1 else shapes)
         return self.plan.add(step, (None, *shape[1:]), 0.0)

@@ -15,6 +15,7 @@ from larqlite.integer.export._check import check
 from larqlite.integer.export._plan import Plan, Step, Tensor, kernel_scales
 from larqlite.integer.export._planned import plan_of
 from larqlite.integer.export._tflite_checks import open_tensors, require_8_bits
+from larqlite.models._inference import call_in_inference
 from larqlite.qat._batches import batches_of
 from larqlite.qat.tflite._convert import _first_line, _quiet, _write
 
@@ -166,7 +167,7 @@ class _Network:
         args = tf.nest.map_structure(
             lambda x: next(flat) if isinstance(x, Tensor) else x, step.data["args"]
         )
-        return step.layer(*args, **step.data["kwargs"])
+        return call_in_inference(step.layer, args, step.data["kwargs"])
 
 
 def _rounded(x, unit: float, first: int = -128):

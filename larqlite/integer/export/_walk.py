@@ -9,7 +9,7 @@ import tensorflow as tf
 from larqlite.deploy import converters as float_converters  # noqa: F401  (registers)
 from larqlite.deploy._registry import refuse
 from larqlite.deploy._value import Value
-from larqlite.deploy._walk import Walk, _in_inference
+from larqlite.deploy._walk import Walk, in_inference
 from larqlite.integer.export import converters  # noqa: F401  (registers them)
 from larqlite.integer.export._integers import Integers
 from larqlite.integer.export._registry import CONVERTERS, convert
@@ -34,7 +34,7 @@ class IntegerWalk(Walk):
         path = self._paths.get(id(layer), f"{prefix}{layer.name}")
         graph.path, graph.layer = path, layer
         if type(layer) in CONVERTERS:
-            extra = _in_inference(layer, path, kwargs)
+            args, extra = in_inference(layer, path, args, kwargs)
             values = convert(graph, layer, args[0] if args else extra["inputs"])
             results = tf.nest.flatten(values)
             graph.layers[path] = results

@@ -18,6 +18,7 @@ from larqlite.integer.models._prepare import require_model
 from larqlite.integer.tensors import QTensor
 from larqlite.integer.tensors._saturation import counting
 from larqlite.models._graph import nodes_of
+from larqlite.models._inference import call_in_inference
 
 __all__ = ["DataReport", "LayerReport", "data_report"]
 
@@ -146,7 +147,7 @@ def _walk(model, batch, found: dict[str, LayerReport]) -> None:
             lambda leaf: known.get(id(leaf), leaf), (node.call_args, node.call_kwargs)
         )
         with counting() as counts:
-            outputs = layer(*args, **kwargs)
+            outputs = call_in_inference(layer, args, kwargs)
         known.update(
             zip(map(id, tf.nest.flatten(node.outputs)), _flat(outputs), strict=True)
         )
