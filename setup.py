@@ -11,7 +11,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 NATIVE = Path("native")
-SOURCES = sorted(set(NATIVE.glob("*.cc")) - {NATIVE / "test_kernels.cc"})
+SOURCES = sorted(set(NATIVE.glob("*.cc")) - set(NATIVE.glob("test_*.cc")))
 
 setup(
     ext_modules=[

@@ -73,6 +73,21 @@ def _birealnet(
     )
 
 
+def _one_processor(name: str, network: str, steps: int) -> Row:
+    """Two threads that have to share one processor, against one thread on it."""
+    side = {**RUNTIME, "network": network, "cpus": 1}
+    return Row(
+        f"threads_one_cpu_{name}",
+        f"{network}, two threads on one processor against one, wall time",
+        "deployed",
+        Side("larqlite", {**side, "threads": 2}),
+        Side("larqlite", {**side, "threads": 1}),
+        reach=1.1,
+        steps=steps,
+        figure="wall",
+    )
+
+
 def _sizes(name: str, what: str, workload: str, other: Side) -> Row:
     return Row(
         name,
@@ -129,6 +144,8 @@ DEPLOYED = (
         1 / 1.7,
         figure="wall",
     ),
+    *(_one_processor(stage, f"layer:{stage}:0", 100) for stage in STAGES),
+    _one_processor("BiRealNet", "BiRealNet", 10),
     _sizes(
         "lce_file_BiRealNet",
         "file of",

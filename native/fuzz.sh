@@ -11,7 +11,7 @@ trap 'rm -rf "$built"' EXIT
 cxx=${CXX:-g++}
 (cd native && "$cxx" -std=c++17 -O1 -g -ffp-contract=off -fPIC -shared -pthread \
   -fsanitize=address,undefined -fno-sanitize-recover=all \
-  !(test_kernels).cc \
+  !(test_*).cc \
   -o "$built/_kernels.so")
 # Python and onnxruntime leave memory to the end of the process: that is not looked for.
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 LARQLITE_REQUIRE_NATIVE=1

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Builds the kernels' test with each sanitizer and runs it; then for ARM, emulated.
+# Builds the tests of the kernels and of the threads with each sanitizer and runs them; then
+# those of the kernels for ARM, emulated.
 # Usage: native/test.sh [how many random steps] [seed]
 set -euo pipefail
 cd "$(dirname "$0")"
 steps=${1:-3000}
 seed=${2:-0}
-sources=(*.cc)
+shopt -s extglob
+sources=(!(test_*).cc)
 flags=(-std=c++17 -ffp-contract=off -Wall -Wextra -Wpedantic -Wshadow -Werror -pthread)
 built=$(mktemp -d)
 trap 'rm -rf "$built"' EXIT
@@ -14,18 +16,23 @@ run() { # name, compiler, flags...
   local name=$1
   shift
   printf '%s: ' "$name"
-  "$@" "${flags[@]}" "${sources[@]}" -o "$built/test"
+  "$@" "${flags[@]}" "${sources[@]}" test_kernels.cc -o "$built/test"
+  "$@" "${flags[@]}" threads.cc test_threads.cc -o "$built/threads"
 }
 
 run "no sanitizer" "${CXX:-g++}" -O3
+"$built/threads"
 "$built/test" "$steps" "$seed"
 run "address, undefined behaviour" "${CXX:-g++}" -O1 -g -fsanitize=address,undefined \
   -fno-sanitize-recover=all
+"$built/threads"
 "$built/test" "$steps" "$seed"
 run "threads" "${CXX:-g++}" -O1 -g -fsanitize=thread
+"$built/threads"
 "$built/test" "$((steps / 4))" "$seed"
 if command -v clang++ > /dev/null; then
   run "clang" clang++ -O3
+  "$built/threads"
   "$built/test" "$steps" "$seed"
 fi
 if command -v aarch64-linux-gnu-g++ > /dev/null && command -v qemu-aarch64 > /dev/null; then

@@ -46,6 +46,13 @@ class Pool {
     }
     wake_.notify_all();
     take();
+    // Nothing is left to take: who has not come by now is not waited for. A helper that has
+    // no processor of its own would only wake to find that out.
+    const int left = wanted_.exchange(0, std::memory_order_acq_rel);
+    const int withdrawn = left > 0 ? left : 0;
+    running_.fetch_sub(withdrawn, std::memory_order_relaxed);
+    called_.fetch_add(helpers, std::memory_order_relaxed);
+    waited_for_.fetch_add(helpers - withdrawn, std::memory_order_relaxed);
     for (int spins = 0; running_.load(std::memory_order_acquire) != 0; ++spins) {
       if (spins < kSpins) {
         pause();
@@ -53,6 +60,10 @@ class Pool {
         std::this_thread::yield();
       }
     }
+  }
+
+  PoolCounts counts() const {
+    return {called_.load(std::memory_order_relaxed), waited_for_.load(std::memory_order_relaxed)};
   }
 
  private:
@@ -100,6 +111,7 @@ class Pool {
   std::atomic<uint64_t> generation_{0};
   std::atomic<int> wanted_{0}, running_{0};
   std::atomic<int64_t> next_{0};
+  std::atomic<int64_t> called_{0}, waited_for_{0};
   void (*work_)(void*, int64_t) = nullptr;
   void* context_ = nullptr;
   int64_t count_ = 0;
@@ -130,6 +142,11 @@ Pool* the_pool() {
 }
 
 }  // namespace
+
+PoolCounts pool_counts() {
+  const Pool* found = pool.load(std::memory_order_acquire);
+  return found == nullptr ? PoolCounts{0, 0} : found->counts();
+}
 
 void parallel_for(int64_t count, int32_t threads, void (*work)(void*, int64_t), void* context) {
   if (threads > count) threads = static_cast<int32_t>(count);

@@ -10,5 +10,12 @@ namespace larqlite {
 // threads - 1 others. If those are busy with another loop, the calling thread does it all.
 void parallel_for(int64_t count, int32_t threads, void (*work)(void*, int64_t), void* context);
 
+// Helpers of all loops of this process so far.
+struct PoolCounts {
+  int64_t called;      // woken for a loop
+  int64_t waited_for;  // of these, began before the work was all taken: the loop ends after them
+};
+PoolCounts pool_counts();
+
 }  // namespace larqlite
 #endif
