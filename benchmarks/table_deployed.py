@@ -78,13 +78,12 @@ def _one_processor(name: str, network: str, steps: int) -> Row:
     side = {**RUNTIME, "network": network, "cpus": 1}
     return Row(
         f"threads_one_cpu_{name}",
-        f"{network}, two threads on one processor against one, wall time",
+        f"{network}, two threads on one processor against one",
         "deployed",
         Side("larqlite", {**side, "threads": 2}),
         Side("larqlite", {**side, "threads": 1}),
         reach=1.1,
         steps=steps,
-        figure="wall",
     )
 
 
