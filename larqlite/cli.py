@@ -99,8 +99,9 @@ class PlotQuantizer:
     imports: Imports = ()
 
     def run(self) -> None:
-        path = self.output or Path(f"{self.name}.png")
-        _larqlite(self.imports).plot.quantizer(self.name, path=path)
+        lq = _larqlite(self.imports)
+        path = _picture(self.output, Path(f"{self.name}.png"))
+        lq.plot.quantizer(self.name, path=path)
         print(f"wrote {path}")
 
 
@@ -114,7 +115,7 @@ class PlotWeights:
 
     def run(self) -> None:
         lq = _larqlite(self.imports)
-        path = self.output or Path(f"{self.model.stem}_weights.png")
+        path = _picture(self.output, Path(f"{self.model.stem}_weights.png"), self.model)
         lq.plot.weights(lq.models.load(self.model), path=path)
         print(f"wrote {path}")
 
@@ -135,7 +136,7 @@ class PlotHistory:
     output: Output = None
 
     def run(self) -> None:
-        path = self.output or self.file.with_suffix(".png")
+        path = _picture(self.output, self.file.with_suffix(".png"), self.file)
         _larqlite().plot.history(self.file, path=path)
         print(f"wrote {path}")
 
@@ -208,6 +209,14 @@ def _larqlite(modules: Sequence[str] = ()):
     import larqlite
 
     return larqlite
+
+
+def _picture(given: Path | None, default: Path, *read: Path) -> Path:
+    """Where to draw; the default is no reason to write over what is there."""
+    from larqlite.plot import require_picture
+
+    default_of = None if given else "--output"
+    return require_picture(given or default, "lq plot", read, default_of)
 
 
 def _describe(entry) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from larqlite import outputs
 from larqlite._curves import read_curves
 from larqlite.errors import ArgumentError
 
@@ -64,6 +65,7 @@ def quantizer(
     """
     import larqlite as lq
 
+    path = _checked(path, "lq.plot.quantizer")
     if identifier is None:
         raise ArgumentError(
             "lq.plot.quantizer: got None, which means no quantizer.\n"
@@ -129,6 +131,7 @@ def weights(
     """
     import larqlite as lq
 
+    path = _checked(path, "lq.plot.weights")
     kernels = lq.models.quantized_weights(model)
     if not kernels:
         raise ArgumentError(
@@ -177,6 +180,8 @@ def history(
         >>> [ax.get_title() for ax in figure.axes]
         ['loss', 'flip ratio']
     """
+    read = [history] if isinstance(history, (str, Path)) else []
+    path = _checked(path, "lq.plot.history", read)
     epochs, curves = read_curves(history)
     curves = {n: c for n, c in curves.items() if not n.startswith("val_" + FLIP_RATIO)}
     pictures: dict[str, list[str]] = {}
@@ -270,15 +275,39 @@ def _figure_and_axes(
     return figure, [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
 
 
-def _saved(figure: Figure, path: str | Path | None) -> Figure:
+def require_picture(
+    path: str | Path,
+    where: str,
+    read: Sequence[Any] = (),
+    default_of: str | None = None,
+) -> Path:
+    """The path of a picture that may be drawn; see `larqlite.outputs.require`.
+
+    Raises:
+        ArgumentError: it must not be written, or matplotlib does not know its ending.
+    """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    suffix = Path(path).suffix if isinstance(path, (str, Path)) else ".png"
+    if suffix.lower().removeprefix(".") not in known:
+        raise ArgumentError(
+            f'{where}: cannot write "{path}": matplotlib does not know the format '
+            f'"{suffix}".\n  Fix: a file name ending in .png, .svg or .pdf.'
+        )
+    suffixes = (".png", *(f".{name}" for name in known))
+    return outputs.require(
+        path, suffixes, where, read=read, default_of=default_of, makes_folder=True
+    )
+
+
+def _checked(path: str | Path | None, where: str, read: Sequence = ()) -> Path | None:
+    return None if path is None else require_picture(path, where, read)
+
+
+def _saved(figure: Figure, path: Path | None) -> Figure:
     if path is not None:
-        path = Path(path)
-        known = figure.canvas.get_supported_filetypes()
-        if path.suffix.removeprefix(".") not in known:
-            raise ArgumentError(
-                f'lq.plot: cannot write "{path}": matplotlib does not know the format '
-                f'"{path.suffix}".\n  Fix: a file name ending in .png, .svg or .pdf.'
-            )
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
+        with outputs.written_whole(path) as temporary:
+            figure.savefig(temporary)
     return figure

@@ -58,7 +58,10 @@ class Options:
                     "  Fix: a number from 1 up."
                 )
         model = load(self.file, self.threads)
-        check_output(self.output, [item.name for item in model.outputs], WHERE)
+        read_too = (self.file, self.data)
+        check_output(
+            self.output, [item.name for item in model.outputs], WHERE, read_too
+        )
         data = read(self.data, [item.name for item in model.inputs], WHERE)
         seconds, outputs = self._outputs(model, data)
         print(f"{self.file}: {_kernels(model)}, {_counted(model.threads, 'thread')}")

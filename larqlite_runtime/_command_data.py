@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from larqlite_runtime import outputs
 from larqlite_runtime._errors import InputError
 
 _HOW = "  Fix: write it with np.savez(path, {})."
@@ -83,43 +82,32 @@ def read(path: Path, names: Sequence[str], where: str) -> Data:
     return Data(found, labels)
 
 
-def check_output(path: Path | None, names: Sequence[str], where: str) -> None:
+def check_output(
+    path: Path | None, names: Sequence[str], where: str, read: Sequence[Path] = ()
+) -> None:
     """Refuses a path that outputs cannot be written to.
 
     Raises:
-        InputError: another ending, several outputs for a `.npy`, or no such folder.
+        InputError: several outputs for a `.npy`, or what `outputs.require` refuses.
     """
     if path is None:
         return
-    if path.suffix not in (".npz", ".npy") or (
-        path.suffix == ".npy" and len(names) > 1
-    ):
+    where = f"{where}: --output"
+    outputs.require(path, outputs.ARRAYS, where, read=read)
+    if path.suffix.lower() == ".npy" and len(names) > 1:
         raise InputError(
-            f"{where}: --output {path}: {len(names)} output{'s' * (len(names) != 1)} "
-            f"cannot be written as {path.suffix or 'that'}.\n"
-            f"  Fix: {path.with_suffix('.npz')}."
-        )
-    if not path.parent.is_dir():
-        raise InputError(
-            f"{where}: --output {path}: there is no folder {path.parent}.\n"
-            f"  Fix: mkdir -p {path.parent}"
+            f"{where} {path}: {len(names)} outputs cannot be written as .npy.\n"
+            f"  Fix: {path.with_suffix('.npz')}"
         )
 
 
 def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays; what was there before stays if that fails."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            if path.suffix == ".npy":
-                np.save(file, next(iter(arrays.values())))
-            else:
-                np.savez(file, **arrays)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with outputs.written_whole(path) as temporary, temporary.open("wb") as file:
+        if path.suffix.lower() == ".npy":
+            np.save(file, next(iter(arrays.values())))
+        else:
+            np.savez(file, **arrays)
 
 
 def _arrays(path: Path, where: str) -> np.ndarray | dict[str, np.ndarray]:

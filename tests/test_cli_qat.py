@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,7 +124,10 @@ def test_a_mistake_is_answered_with_what_where_and_the_fix(refused, arguments, s
 
 
 def test_a_quantization_aware_model_is_told_so(command, refused):
-    command("net.keras", "--data", "data.npz", "-o", "x", "--save", "aware.keras")
+    command(
+        "net.keras", "--data", "data.npz", "-o", "x.tflite", "--save", "aware.keras"
+    )
+    Path("x.tflite").unlink()
     assert "quantization-aware already" in refused("aware.keras", "--data", "data.npz")
 
 

@@ -49,6 +49,7 @@ def test_the_run_writes_the_models_the_curves_and_the_pictures(tiny_run):
         "model.onnx",
         "images.npz",
         "benchmark.png",
+        "demo.json",
     }
     assert set(result.files) == set(output.iterdir())
     for picture in output.glob("*.png"):
@@ -192,18 +193,19 @@ def test_the_float_twin_differs_in_nothing_but_the_quantizers():
     assert set(lq.models.profile(twin).to_dict()["params_by_bits"]) == {"32"}
 
 
-def test_measuring_the_float_twin_rewrites_its_record_and_nothing_else(
-    tmp_path, monkeypatch
-):
-    monkeypatch.setattr(_run, "FLOAT_TWIN_FILE", tmp_path / "twin.json")
+def test_measuring_the_float_twin_writes_its_record_and_nothing_else(tmp_path):
     output = tmp_path / "out"
+    stored = _run.FLOAT_TWIN_FILE.read_bytes()
     result, _ = run(output=output, float_twin=True, epochs=1)
-    record = json.loads((tmp_path / "twin.json").read_text())
+    record = json.loads((output / "float_twin.json").read_text())
+    assert result.files == (output / "float_twin.json",)
     assert record["test_accuracy"] == pytest.approx(result.test_accuracy, abs=1e-4)
     assert record["command"] == "lq demo --float-twin"
     assert record["epochs"] == 1
     assert datetime.date.fromisoformat(record["date"]) == datetime.date.today()
-    assert not output.exists()
+    assert set(output.iterdir()) == set(result.files)
+    assert _run.FLOAT_TWIN_FILE.read_bytes() == stored
+    run(output=output, float_twin=True, epochs=1)  # once more: it is one of a demo
 
 
 def test_the_stored_float_twin_was_trained_like_the_demo():

@@ -25,9 +25,9 @@ class Options:
     epochs: Annotated[int, arg(help="How often to go through the training images.")] = (
         16
     )
-    output: Annotated[
-        Path, arg(metavar="FOLDER", help="Where to write the model and the pictures.")
-    ] = Path("runs/demo")
+    output: Annotated[Path, arg(metavar="FOLDER", help="Where to write.")] = Path(
+        "runs/demo"
+    )
     input_quantizer: Annotated[
         str, arg(metavar="NAME", help="What binarizes the inputs of the inner layers.")
     ] = "approx_sign"
@@ -44,7 +44,7 @@ class Options:
             bool,
             arg(
                 help="Train the float twin instead (no quantizers, ReLU in their "
-                "place), and store its accuracy in the package."
+                "place), and write its accuracy to float_twin.json."
             ),
         ]
     ] = False

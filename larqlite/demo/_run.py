@@ -18,8 +18,11 @@ from larqlite import context, datasets, models, plot
 from larqlite.demo._deploy import Deployed, deploy_and_measure, paragraph
 from larqlite.demo._network import build_network
 from larqlite.demo._options import BATCH, Options
+from larqlite.errors import ArgumentError
+from larqlite.outputs import JSON, require, written_whole
 
-FLOAT_TWIN_FILE = Path(__file__).with_name("float_twin.json")
+RECORD, TWIN = "demo.json", "float_twin.json"
+FLOAT_TWIN_FILE = Path(__file__).with_name(TWIN)
 LEARNING_RATE = 5e-3
 # For each engine that the deployed network is compared with.
 SECONDS_TO_MEASURE = 1.0
@@ -68,6 +71,7 @@ def run(options: Options, console: Console | None = None) -> Result:
     console = console or Console()
     start = time.perf_counter()
     tf_keras.utils.set_random_seed(options.seed)
+    _require_output(options)
     if options.float_twin:
         return _measure_float_twin(options, console, start)
 
@@ -78,6 +82,7 @@ def run(options: Options, console: Console | None = None) -> Result:
     with context.metrics_scope(["flip_ratio"]):
         model = build_network(options.input_quantizer, options.kernel_quantizer)
     options.output.mkdir(parents=True, exist_ok=True)
+    _write_record(options.output / RECORD, {"command": "lq demo", **_settings(options)})
     _train(model, options, console, paths["history.csv"])
     model.save(paths["model.keras"])
     plot.history(paths["history.csv"], path=paths["curves.png"])
@@ -94,11 +99,62 @@ def run(options: Options, console: Console | None = None) -> Result:
     result = Result(
         accuracy,
         time.perf_counter() - start,
-        (*paths.values(), *(deployed.files if deployed else ())),
+        (
+            *paths.values(),
+            *(deployed.files if deployed else ()),
+            options.output / RECORD,
+        ),
         deployed,
     )
     _report(options, result, costs, console)
     return result
+
+
+def _require_output(options: Options) -> None:
+    """Refuses a folder that cannot be written, or holds files of no earlier demo.
+
+    Raises:
+        ArgumentError: it is such a folder.
+    """
+    record = options.output / (TWIN if options.float_twin else RECORD)
+    require(record, JSON, "lq demo", makes_folder=True)
+    names = (TWIN,) if options.float_twin else (RECORD, *_WRITTEN)
+    there = [name for name in names if (options.output / name).exists()]
+    # Demos of old left no record, but always these.
+    earlier = set(there) >= {
+        "model.keras",
+        "history.csv",
+        "curves.png",
+        "quantizer.png",
+    }
+    if there and not (earlier or _is_of_a_demo(record)):
+        raise ArgumentError(
+            f"lq demo: {options.output} holds {there[0]}, which no demo wrote.\n"
+            f"  Fix: --output {options.output / 'demo'}"
+        )
+
+
+def _is_of_a_demo(path: Path) -> bool:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and str(record.get("command")).startswith("lq demo")
+
+
+def _write_record(path: Path, record: dict) -> None:
+    with written_whole(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _settings(options: Options) -> dict:
+    return {
+        "epochs": options.epochs,
+        "seed": options.seed,
+        "train_images": options.train_images,
+        "date": datetime.date.today().isoformat(),
+        "tensorflow": tf.__version__,
+    }
 
 
 def _train(model, options: Options, console: Console, log: Path | None) -> None:
@@ -196,15 +252,13 @@ def _measure_float_twin(options: Options, console: Console, start: float) -> Res
     record = {
         "test_accuracy": round(accuracy, 4),
         "command": "lq demo --float-twin",
-        "epochs": options.epochs,
-        "seed": options.seed,
-        "train_images": options.train_images,
-        "date": datetime.date.today().isoformat(),
-        "tensorflow": tf.__version__,
+        **_settings(options),
     }
-    FLOAT_TWIN_FILE.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    console.out(f"float twin: test accuracy {accuracy:.4f}, stored in the package")
-    return Result(accuracy, time.perf_counter() - start, (FLOAT_TWIN_FILE,))
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / TWIN
+    _write_record(path, record)
+    console.out(f"float twin: test accuracy {accuracy:.4f}\nwrote {path}")
+    return Result(accuracy, time.perf_counter() - start, (path,))
 
 
 def _report(options: Options, result: Result, costs, console: Console) -> None:
@@ -248,6 +302,7 @@ _WRITTEN = {
     "model.onnx": "the packed model, which needs no TensorFlow",
     "images.npz": "some test images",
     "benchmark.png": "how fast the packed model is",
+    RECORD: "how it was made, which a next run may replace",
 }
 
 

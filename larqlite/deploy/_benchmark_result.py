@@ -130,8 +130,9 @@ class Benchmark:
         Args:
             path: of the picture; its suffix chooses the format.
         """
-        from larqlite.plot import _figure_and_axes, _saved
+        from larqlite.plot import _figure_and_axes, _saved, require_picture
 
+        path = require_picture(path, "lq benchmark")
         figure, (axes,) = _figure_and_axes(1, None)
         figure.set_size_inches(7, 1 + 0.6 * len(self.timings))
         places = range(len(self.timings))

@@ -12,8 +12,9 @@ from larqlite.deploy import VerificationError
 from larqlite.deploy._benchmark import benchmark as measure
 from larqlite.deploy._benchmark_engines import limit_tensorflow, require_engines
 from larqlite.deploy._command import Benchmark, Export, Verify
-from larqlite.errors import ArgumentError, MissingFileError
-from larqlite.plot import _figure_and_axes
+from larqlite.errors import MissingFileError
+from larqlite.outputs import ONNX, require
+from larqlite.plot import require_picture
 from larqlite_runtime._command_data import read
 from larqlite_runtime._cpu import physical_cores
 
@@ -24,6 +25,7 @@ def export(options: Export) -> None:
     Raises:
         SystemExit: with code 1 if the file would not compute what the model does.
     """
+    require(options.output, ONNX, "lq export", read=(options.model,))
     model = _load(options.model, options.imports)
     if options.qonnx:
         lq.deploy.to_qonnx(model, options.output)
@@ -72,7 +74,9 @@ def benchmark(options: Benchmark) -> None:
         against = ["onnxruntime"] + ["tensorflow"] * (options.model is not None)
     require_engines(against, options.model is not None, where)
     _require_file(options.file, where)
-    _require_picture(options.output)
+    if options.output is not None:
+        read = (options.file, options.model)
+        require_picture(options.output, f"{where}: --output", read)
     model = None
     if options.model is not None:
         limit_tensorflow(options.threads or physical_cores())
@@ -106,17 +110,4 @@ def _require_file(path: Path, where: str) -> None:
     if not path.is_file():
         raise MissingFileError(
             f"{where}: there is no file {path}.\n  Fix: lq export MODEL {path}"
-        )
-
-
-def _require_picture(path: Path | None) -> None:
-    """Refuses a picture that cannot be drawn before anything is measured."""
-    if path is None:
-        return
-    figure, _ = _figure_and_axes(1, None)
-    known = figure.canvas.get_supported_filetypes()
-    if path.suffix.removeprefix(".") not in known:
-        raise ArgumentError(
-            f'lq benchmark: --output {path}: matplotlib does not know "{path.suffix}".\n'
-            "  Fix: a file name ending in .png, .svg or .pdf."
         )

@@ -14,7 +14,7 @@ from larqlite.deploy import converters  # noqa: F401  (registers the converters)
 from larqlite.deploy._fold import fold_scales
 from larqlite.deploy._inputs import check_model, input_values
 from larqlite.deploy._metadata import metadata_of
-from larqlite.deploy._model import Plan, onnx_model, require_folder, write
+from larqlite.deploy._model import Plan, onnx_model, write
 from larqlite.deploy._nudge import nudge_offsets
 from larqlite.deploy._registry import WHERE
 from larqlite.deploy._report import PackedRow, Report
@@ -24,15 +24,15 @@ from larqlite.deploy._walk import Walk
 from larqlite.deploy._writer import Writer
 from larqlite.errors import UnsupportedModelError
 from larqlite.models import ModelProfile, profile
+from larqlite.outputs import ONNX, require
 
 
 def export(
     model: tf_keras.Model, path: str | os.PathLike, verify: bool = True
 ) -> Report:
     """See `larqlite.deploy.export`."""
-    path = Path(path)
+    path = require(path, ONNX, WHERE.get())
     plan = plan_of(model)
-    require_folder(path)
     costs = profile(model)
     metadata = metadata_of(plan.graph, costs, plan.renamed)
     accept = functools.partial(require_exact, model) if verify else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -16,7 +15,8 @@ from larqlite.deploy import _functions
 from larqlite.deploy._registry import WHERE
 from larqlite.deploy._value import Shape, Value
 from larqlite.deploy._writer import Node, Writer
-from larqlite.errors import MissingFileError, UnsupportedModelError
+from larqlite.errors import UnsupportedModelError
+from larqlite.outputs import ONNX, require, written_whole
 
 IR_VERSION = 9
 BATCH = "batch"
@@ -92,29 +92,20 @@ def write(
 
     Raises:
         MissingFileError: there is no folder to write to.
+        ArgumentError: the path must not be written; see `larqlite.outputs.require`.
         UnsupportedModelError: it is not valid ONNX.
     """
-    path = Path(path)
-    require_folder(path)
+    path = require(path, ONNX, WHERE.get())
     content = model.SerializeToString(deterministic=True)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}.", suffix=".part"
-    )
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
         _check(temporary)
         if accept is not None:
             accept(content)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
     return len(content)
 
 
-def _check(path: str) -> None:
+def _check(path: Path) -> None:
     try:
         onnx.checker.check_model(path, full_check=True)
     except (
@@ -126,30 +117,6 @@ def _check(path: str) -> None:
             "  Fix: see that each converter of your own (@lq.deploy.converter) gives its "
             "nodes valid inputs and attributes, and graph.value() the shape that comes out."
         ) from error
-
-
-def require_folder(path: Path) -> None:
-    """Refuses a path that no file can be written to.
-
-    Raises:
-        MissingFileError: its folder does not exist, or it is a folder itself.
-    """
-    if path.is_dir():
-        raise MissingFileError(
-            f'{WHERE.get()}: "{path}" is a folder.\n'
-            f'  Fix: name a file in it, e.g. "{path / "model.onnx"}".'
-        )
-    if not path.parent.is_dir():
-        raise MissingFileError(
-            f'{WHERE.get()}: the folder "{path.parent}" of "{path.name}" does not '
-            f'exist.\n  Fix: os.makedirs("{path.parent}"), or another path.'
-        )
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _require_size(plan: Plan) -> None:

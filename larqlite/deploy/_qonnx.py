@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from larqlite._version import __version__
 from larqlite.deploy._registry import WHERE
 from larqlite.errors import ArgumentError
+from larqlite.outputs import ONNX, require
 
 if TYPE_CHECKING:
     import onnx
@@ -77,11 +77,10 @@ def to_qonnx(
     from larqlite.deploy._export import plan_of
     from larqlite.deploy._qonnx_nodes import rewrite
 
-    path = Path(path)
+    path = require(path, ONNX, _NAME)
     token = WHERE.set(_NAME)
     try:
         plan = plan_of(model, batch_size)
-        _model.require_folder(path)
         rewrite(plan.graph)
         made = _model.onnx_model(plan, {"larqlite.version": __version__})
         _model.write(made, path)

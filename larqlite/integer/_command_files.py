@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,7 @@ import tf_keras
 from larqlite import _command, models
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from larqlite.integer.layers._base import QuantizedLayer
-
-KERAS = (".keras", ".h5")
+from larqlite.outputs import KERAS, written_whole
 
 
 def require_input(path: Path, suffixes: Sequence[str], where: str) -> None:
@@ -35,56 +32,6 @@ def require_input(path: Path, suffixes: Sequence[str], where: str) -> None:
             f"{where}: {str(path)!r} does not end in {' or '.join(suffixes)}.\n"
             f"  Fix: a saved model, such as {path.with_suffix(suffixes[0])}."
         )
-
-
-def require_output(
-    path: Path, suffixes: Sequence[str], where: str, kept: Sequence[Path | None]
-) -> None:
-    """Asserts that a file can be written, and is none of those that are read.
-
-    Raises:
-        MissingFileError: there is no folder for it.
-        ArgumentError: another suffix, or one of `kept`.
-    """
-    if path.suffix not in suffixes:
-        raise ArgumentError(
-            f"{where}: {str(path)!r} does not end in {' or '.join(suffixes)}.\n"
-            f"  Fix: {path.with_suffix(suffixes[0])}"
-        )
-    if not path.parent.is_dir():
-        raise MissingFileError(
-            f"{where}: there is no folder {path.parent} for {path.name}.\n"
-            f"  Fix: mkdir -p {path.parent}"
-        )
-    if path.is_dir():
-        raise ArgumentError(
-            f"{where}: {str(path)!r} is a folder.\n  Fix: the name of a file."
-        )
-    for read in kept:
-        if read is not None and path.exists() and path.samefile(read):
-            raise ArgumentError(
-                f"{where}: {str(path)!r} is read, and must not be written over.\n"
-                f"  Fix: another name, such as {path.stem}_2{path.suffix}."
-            )
-
-
-@contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """A name to write to; afterwards the file is at `path`, or not at all."""
-    handle, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix
-    )
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def save(model: tf_keras.Model, path: Path) -> None:

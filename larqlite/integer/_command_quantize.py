@@ -18,6 +18,7 @@ from larqlite.integer import _command_files as files, models
 from larqlite.integer._command import Quantize
 from larqlite.integer.layers import Dequantizer
 from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.outputs import KERAS, ONNX, require, written_whole
 
 WHERE = "lq integer quantize"
 # Of the samples that are looked at, layer by layer, for what saturates.
@@ -26,11 +27,15 @@ _SHOWN = 256
 
 def quantize(options: Quantize) -> None:
     """Writes the integer model, and prints what becomes of the layers."""
-    files.require_input(options.model, (*files.KERAS, ".onnx"), WHERE)
+    files.require_input(options.model, (*KERAS, *ONNX), WHERE)
     is_onnx = options.model.suffix == ".onnx"
     output = options.save or _default_output(options)
     kept = (options.model, options.config, options.samples)
-    files.require_output(output, (".onnx",) if is_onnx else files.KERAS, WHERE, kept)
+    suffixes, default_of = (
+        ONNX if is_onnx else KERAS,
+        None if options.save else "--save",
+    )
+    require(output, suffixes, WHERE, read=kept, default_of=default_of)
     params = models.QuantizationParams(
         options.activation_bits,
         options.per_tensor_activations,
@@ -91,7 +96,7 @@ def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> None:
     with _warnings_as_lines():
         quantized = models.quantize(model, samples=samples, **arguments)
     _show_onnx(quantized)
-    with files.written_whole(output) as temporary:
+    with written_whole(output) as temporary:
         temporary.write_bytes(quantized.SerializeToString(deterministic=True))
     files.said(output)
 

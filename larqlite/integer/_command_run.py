@@ -8,6 +8,7 @@ from pathlib import Path
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer import _command_files as files, export as exports, models
 from larqlite.integer._command import Check, Config, Export, InsertRescaling
+from larqlite.outputs import JSON, KERAS, require, written_whole
 
 _WRITERS = {
     "onnx": ("to_onnx", ".onnx"),
@@ -20,13 +21,13 @@ def config(options: Config) -> None:
     """Prints the configuration, or writes it."""
     where = "lq integer config"
     if options.output is not None:
-        files.require_output(options.output, (".json",), where, (options.model,))
+        require(options.output, JSON, where, read=(options.model,))
     model = files.integer_model(options.model, options.imports, where)
     text = json.dumps(models.dump_config(model), indent=2)
     if options.output is None:
         print(text)
         return
-    with files.written_whole(options.output) as temporary:
+    with written_whole(options.output) as temporary:
         temporary.write_text(f"{text}\n", encoding="utf-8")
     files.said(options.output)
 
@@ -55,7 +56,7 @@ def insert_rescaling(options: InsertRescaling) -> None:
     """Writes the model with the layer in front."""
     where = "lq integer insert-rescaling"
     kept = (options.model,)
-    files.require_output(options.destination, files.KERAS, where, kept)
+    require(options.destination, KERAS, where, read=kept)
     model = files.keras_model(options.model, options.imports, where)
     if _is_integer(model):
         raise UnsupportedModelError(
@@ -77,12 +78,12 @@ def export(options: Export) -> None:
     where = "lq integer export"
     writer, suffix = _WRITERS[options.to]
     kept = (options.model, options.samples)
-    files.require_output(options.output, (suffix,), where, kept)
+    require(options.output, (suffix,), where, read=kept)
     model = files.integer_model(options.model, options.imports, where)
     samples = _samples(model, options.samples, where)
     if samples is not None:
         samples = _first(samples, options.num_samples)
-    with files.written_whole(options.output) as temporary:
+    with written_whole(options.output) as temporary:
         # TFLite measures the ranges of what stays wide on samples.
         more = {"samples": samples} if options.to == "tflite" else {}
         getattr(exports, writer)(model, temporary, **more)

@@ -11,6 +11,7 @@ from rich.progress import track
 
 from larqlite import models, qat
 from larqlite.errors import ArgumentError
+from larqlite.outputs import KERAS, TFLITE, require, written_whole
 from larqlite.qat._command import Options, scheme_of
 from larqlite.qat._command_data import Data, read
 
@@ -18,7 +19,7 @@ from larqlite.qat._command_data import Data, read
 def run(options: Options) -> None:
     """Does it, and prints the report and the comparison."""
     tf_keras.utils.set_random_seed(options.seed)
-    output = options.output or options.model.with_suffix(".tflite")
+    output = _outputs(options)
     float_model = models.load(options.model)
     data = read(options.data, float_model)
     if options.epochs and data.y is None:
@@ -35,12 +36,24 @@ def run(options: Options) -> None:
         _train(model, float_model, data, options)
     qat.report(model)
     if options.save is not None:
-        model.save(options.save)
+        with written_whole(options.save) as temporary:
+            is_h5 = options.save.suffix == ".h5"
+            model.save(temporary, save_format="h5" if is_h5 else None)
         print(f"wrote {options.save}")
     _accuracies(float_model, model, data)
     content = qat.to_tflite(model, output, inputs=options.inputs)
     print(f"wrote {output} ({Path(output).stat().st_size:,} bytes)")
     qat.compare_tflite(model, content, data.x_test).print()
+
+
+def _outputs(options: Options) -> Path:
+    """Where the TFLite file goes; it and the saved model are refused before the work."""
+    where, read = "lq qat", (options.model, options.data)
+    if options.save is not None:
+        require(options.save, KERAS, f"{where}: --save", read=read)
+    output = options.output or options.model.with_suffix(".tflite")
+    default_of = None if options.output else "--output"
+    return require(output, TFLITE, where, read=read, default_of=default_of)
 
 
 def _calibration_batches(options: Options, data: Data):

@@ -9,7 +9,6 @@ from typing import Any
 import tf_keras
 
 from larqlite.deploy._inputs import check_model
-from larqlite.deploy._model import require_folder
 from larqlite.deploy._registry import WHERE
 from larqlite.errors import (
     ArgumentError,
@@ -19,6 +18,7 @@ from larqlite.errors import (
 )
 from larqlite.integer.layers import OutputQuantizer
 from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.outputs import require
 
 
 def check(model: Any, path: str | os.PathLike | None, suffix: str) -> Path | None:
@@ -33,14 +33,7 @@ def check(model: Any, path: str | os.PathLike | None, suffix: str) -> Path | Non
     require_integers(model)
     if path is None:
         return None
-    path = Path(path)
-    if path.suffix != suffix:
-        raise ArgumentError(
-            f'{WHERE.get()}: "{path.name}" does not end in "{suffix}".\n'
-            f'  Fix: "{path.with_suffix(suffix)}".'
-        )
-    require_folder(path)
-    return path
+    return require(path, (suffix,), WHERE.get())
 
 
 def require_integers(model: tf_keras.Model) -> None:

@@ -16,8 +16,9 @@ from larqlite.integer.export._plan import Plan, Step, Tensor, kernel_scales
 from larqlite.integer.export._planned import plan_of
 from larqlite.integer.export._tflite_checks import open_tensors, require_8_bits
 from larqlite.models._inference import call_in_inference
+from larqlite.outputs import written_whole
 from larqlite.qat._batches import batches_of
-from larqlite.qat.tflite._convert import _first_line, _quiet, _write
+from larqlite.qat.tflite._convert import _first_line, _quiet
 
 
 def to_tflite(
@@ -36,7 +37,8 @@ def to_tflite(
         ranges = _ranges(model, plan, network, samples)
         content = _converted(model, network, ranges)
         if path is not None:
-            _write(path, content)
+            with written_whole(path) as temporary:
+                temporary.write_bytes(content)
         return content
     finally:
         WHERE.reset(token)

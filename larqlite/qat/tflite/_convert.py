@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError, UnsupportedModelError
+from larqlite.outputs import TFLITE, require, written_whole
 from larqlite.qat._annotate import require_model
 from larqlite.qat._graph import Graph
 from larqlite.qat.forms._exporting import exporting
@@ -62,7 +61,8 @@ def to_tflite(
     Args:
         model: a model of `quantize_model`, `quantize_apply` or `binarize`, trained or
             calibrated. It is not changed.
-        path: where to write the file too; it is there as a whole or not at all.
+        path: where to write the file too, `*.tflite`; it is there as a whole or not at
+            all.
         inputs: "float32", or "int8" for inputs and outputs without float tensors.
 
     Returns:
@@ -70,7 +70,8 @@ def to_tflite(
 
     Raises:
         ArgumentError: `inputs` is unknown, weights are not finite, ranges are not set,
-            or are wider than 8 bits.
+            or are wider than 8 bits; or `path` must not be written.
+        MissingFileError: there is no folder for it.
         UnsupportedModelError: the model is not quantization-aware, or cannot be
             converted, or has float layers where `inputs` is "int8".
         UnsupportedLayerError: a recurrent layer that reads any number of steps.
@@ -93,6 +94,8 @@ def to_tflite(
             f"{where}: inputs={inputs!r} is not known.\n"
             f"  Fix: {' or '.join(map(repr, INPUTS))}."
         )
+    if path is not None:
+        path = require(path, TFLITE, where)
     layers = list(_layers(model))
     require_convertible(model, layers, where)
     ready = prepared(model, where)
@@ -106,7 +109,8 @@ def to_tflite(
     for note in made.notes:
         log.info("%s: %s.", where, note)
     if path is not None:
-        _write(Path(path), content)
+        with written_whole(path) as temporary:
+            temporary.write_bytes(content)
     return made
 
 
@@ -193,16 +197,3 @@ def _require_integers(model, file, float_layers, where: str) -> None:
         '  Fix: inputs="float32", or quantize these layers (lq.qat.report(model) says '
         "what of them is not)."
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Writes beside the file first, so that no half of it is ever seen."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
