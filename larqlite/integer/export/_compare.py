@@ -31,7 +31,7 @@ def compare(
     try:
         check_model(model)
         require_integers(model)
-        tally = _Tally(model, opened(file))
+        tally = _Tally(model, opened(file, model))
         for batch in batches_of(model, samples, batch_size, where=WHERE.get()):
             flat = batch if isinstance(batch, dict) else tf.nest.flatten(batch)
             if isinstance(flat, dict):
@@ -58,8 +58,11 @@ class _Tally:
         found = self._file.outputs(tensors)
         if len(found) != len(wanted):
             raise _other_model(f"it has {len(found)} outputs, the model {len(wanted)}")
-        for expected, array in zip(wanted, found, strict=True):
-            self._add_output(np.asarray(_integers(expected), np.float64), array)
+        for i, (expected, array) in enumerate(zip(wanted, found, strict=True)):
+            if self._file.form != "onnx" and isinstance(expected, QTensor):
+                expected = expected.to_float()
+            values = np.asarray(_integers(expected), np.float64)
+            self._add_output(values, array, self._file.steps[i])
         self._samples += len(arrays[0])
         for path, rows in self._file.layers.items():
             if path not in layers:
@@ -68,14 +71,16 @@ class _Tally:
                 if row["tensor"] in tensors:
                     self._add_layer(path, row, expected, tensors[row["tensor"]])
 
-    def _add_output(self, expected: np.ndarray, found: np.ndarray) -> None:
+    def _add_output(
+        self, expected: np.ndarray, found: np.ndarray, step: float | None
+    ) -> None:
         if expected.shape != found.shape:
             raise _other_model(
                 f"an output has the shape {found.shape}, the model's {expected.shape}"
             )
         difference = np.abs(expected - found)
         spacing = np.spacing(np.abs(expected).astype(np.float32)).astype(np.float64)
-        units = difference / (self._file.step or spacing)
+        units = difference / (step or spacing)
         self._largest = max(self._largest, float(difference.max(initial=0)))
         self._units = max(self._units, float(units.max(initial=0)))
         self._equal += int(np.sum(units < 0.5))
@@ -86,7 +91,6 @@ class _Tally:
             same = np.argmax(expected, -1) == np.argmax(found, -1)
             same = same.reshape(len(expected), -1)
         self._agreeing += float(np.sum(np.mean(same, axis=1)))
-        self._outputs = self._agreeing
 
     def _add_layer(self, path: str, row: dict, expected, found: np.ndarray) -> None:
         if row["channels_first"]:

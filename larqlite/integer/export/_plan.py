@@ -16,7 +16,7 @@ import numpy as np
 from larqlite.integer.export._integers import Integers
 
 # Steps that a unit passes backward, and what it is multiplied with there.
-_PASSING = ("relu", "max_pool", "mean", "average_pool")
+_PASSING = ("same", "relu", "max_pool", "mean", "average_pool")
 
 
 @dataclasses.dataclass(eq=False)
@@ -29,6 +29,7 @@ class Tensor:
         real: the number that it stands for in the integer model.
         step: that made it.
         uses: how many steps and outputs take it.
+        readers: how many layers of the model take it, those to come included.
         integers: the same tensor as integers with bounds and a meaning.
     """
 
@@ -37,6 +38,7 @@ class Tensor:
     real: np.ndarray | None = None
     step: Step | None = None
     uses: int = 0
+    readers: int = 0
     integers: Integers | None = None
 
 
@@ -47,7 +49,8 @@ class Step:
     Attributes:
         op: "conv", "depthwise", "transposed", "dense", "relu", "max_pool", "mean",
             "average_pool", "add", "multiply", "concat", "reshape", "permute",
-            "upsample", "quantize", "scale" (times a vector) or "float" (a Keras layer).
+            "upsample", "quantize", "scale" (times a vector), "same" (nothing; there until
+            the plan is complete) or "float" (a Keras layer).
         path: of the layer.
         layer: the Keras layer.
         inputs: what it takes.
@@ -71,12 +74,14 @@ class Plan:
         inputs: by name.
         outputs: by name.
         steps: in order.
+        ends: smallest and largest integer of the inputs.
     """
 
     name: str
     inputs: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     outputs: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     steps: list[Step] = dataclasses.field(default_factory=list)
+    ends: tuple[int, int] = (0, 255)
 
     def add(self, step: Step, shape, unit) -> Tensor:
         """Appends a step, and gives back its output."""
@@ -88,7 +93,9 @@ class Plan:
 
 
 def asked_for(tensor: Tensor, unit: np.ndarray) -> bool:
-    """Gives a tensor that no other step takes another unit, by the kernel before it.
+    """Gives a tensor that no other layer takes another unit, by the kernel before it.
+
+    What another layer takes, now or later, keeps its unit: that layer counts on it.
 
     Returns:
         Whether there is a kernel that could take it up.
@@ -97,7 +104,7 @@ def asked_for(tensor: Tensor, unit: np.ndarray) -> bool:
     while True:
         chain.append((tensor, unit))
         step = tensor.step
-        if step is None or tensor.uses > 1:
+        if step is None or tensor.uses > 1 or tensor.readers > 1:
             return False
         if step.op in ("conv", "depthwise", "transposed", "dense"):
             break

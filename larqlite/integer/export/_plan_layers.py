@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -20,7 +21,7 @@ from larqlite.integer.export._plan import Plan, Step, Tensor, asked_for
 from larqlite.integer.export._registry import bias_of, of_plain
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.tensors import FixedPoint, QFloat
-from larqlite.models._graph import is_functional
+from larqlite.models._graph import is_functional, nodes_of
 
 BUILDERS: dict[type, Callable] = {}
 
@@ -42,17 +43,45 @@ class Planner(Walk):
         super().__init__(None, model)
         self.plan = plan
         self.path = ""
+        self._shapes: list[tuple] = []
+
+    def follow(self, model, values, prefix: str = "") -> list[Tensor]:
+        """The outputs of a functional model; each tensor knows how many layers take it
+        before the first of them does."""
+        nodes = list(nodes_of(model))
+        readers = Counter(id(tensor) for tensor in model.outputs)
+        for node in nodes:
+            leaves = tf.nest.flatten((node.call_args, node.call_kwargs))
+            readers.update(map(id, leaves))
+        known: dict[int, Tensor] = {}
+
+        def arrive(tensors, results) -> None:
+            for tensor, result in zip(tensors, results, strict=True):
+                known[id(tensor)] = result
+                result.readers = max(result.readers, readers[id(tensor)])
+
+        arrive(model.inputs, values)
+        for node in nodes:
+            args, kwargs = tf.nest.map_structure(
+                lambda leaf: known.get(id(leaf), leaf),
+                (node.call_args, node.call_kwargs),
+            )
+            tensors = tf.nest.flatten(node.outputs)
+            self._shapes = [(None, *tensor.shape[1:]) for tensor in tensors]
+            arrive(tensors, self._apply(node.layer, args, kwargs, prefix))
+        return [known[id(tensor)] for tensor in model.outputs]
 
     def _apply(self, layer, args: tuple, kwargs: dict, prefix: str) -> list[Tensor]:
         if is_functional(layer):
             return super()._apply(layer, args, kwargs, prefix)
         self.path = path = self._paths.get(id(layer), f"{prefix}{layer.name}")
         args, kwargs = in_inference(layer, path, args, kwargs)
+        is_way_out = type(layer) is layers.Dequantizer
+        if not is_way_out and not isinstance(layer, QuantizedLayer):
+            return self._float(layer, args, kwargs)
         inputs = args[0] if args else kwargs["inputs"]
-        if type(layer) is layers.Dequantizer:
+        if is_way_out:
             return [self.as_real(layer, x) for x in tf.nest.flatten(inputs)]
-        if not isinstance(layer, QuantizedLayer):
-            return [self._float(layer, args, kwargs)]
         if type(layer) not in BUILDERS:
             raise refuse(
                 layer,
@@ -121,12 +150,14 @@ class Planner(Walk):
             return x
         return self.scaled(layer, x, x.real / x.unit, x.real)
 
-    def _float(self, layer, args: tuple, kwargs: dict) -> Tensor:
-        step = Step("float", self.path, layer, tf.nest.flatten(args))
+    def _float(self, layer, args: tuple, kwargs: dict) -> list[Tensor]:
+        given = [x for x in tf.nest.flatten((args, kwargs)) if isinstance(x, Tensor)]
+        step = Step("float", self.path, layer, given)
         step.data = {"args": args, "kwargs": kwargs}
-        shapes = [(None, *x.shape[1:]) for x in step.inputs]
-        shape = layer.compute_output_shape(shapes[0] if len(shapes) == 1 else shapes)
-        return self.plan.add(step, (None, *shape[1:]), 0.0)
+        first, *others = self._shapes
+        unit = np.asarray(0.0)
+        step.data["others"] = [Tensor(shape, unit, step=step) for shape in others]
+        return [self.plan.add(step, first, unit), *step.data["others"]]
 
     def step(self, op: str, layer, inputs: list[Tensor], shape, unit, **data) -> Tensor:
         """Adds a step of the layer."""
@@ -140,7 +171,16 @@ class Planner(Walk):
         return refuse(layer, self.path, why, fix)
 
 
-_POSITIVE = ("max_pool", "mean", "average_pool", "reshape", "upsample", "concat", "add")
+_POSITIVE = (
+    "same",
+    "max_pool",
+    "mean",
+    "average_pool",
+    "reshape",
+    "upsample",
+    "concat",
+    "add",
+)
 
 
 def _is_positive(x: Tensor) -> bool:
@@ -174,7 +214,8 @@ def with_input(plan: Plan, name: str, shape, low: int, high: int) -> Tensor:
 
 @builds(layers.QuantizedRescaling, layers.QuantizedDropout)
 def _identity(planner: Planner, layer, inputs, computed) -> Tensor:
-    return inputs[0]
+    # A tensor of its own: its integers mean something else than those of the input.
+    return planner.step("same", layer, inputs, computed.shape, inputs[0].unit)
 
 
 @builds(layers.QuantizedConv1D, layers.QuantizedConv2D)
@@ -214,8 +255,8 @@ def _with_kernel(planner: Planner, layer, inputs, computed, op: str) -> Tensor:
     frac_bits = x.integers.meaning.frac_bits
     shift = np.max(frac_bits) - frac_bits
     if op != "depthwise" and np.any(shift) and not np.ndim(x.unit):
-        moved = kernel << _along_inputs(shift, op)
-        if getattr(layer, "groups", 1) == 1 and np.max(np.abs(moved)) <= 127:
+        moved = kernel << _along_inputs(shift, op, layer, kernel.shape[-1])
+        if np.max(np.abs(moved)) <= 127:
             kernel = moved
         else:
             x = planner.scaled(layer, x, np.exp2(np.float64(shift)), x.unit)
@@ -230,8 +271,13 @@ def _with_kernel(planner: Planner, layer, inputs, computed, op: str) -> Tensor:
     )
 
 
-def _along_inputs(shift: np.ndarray, op: str) -> np.ndarray:
-    return shift if op == "transposed" else shift[:, None]
+def _along_inputs(shift: np.ndarray, op: str, layer, filters: int) -> np.ndarray:
+    """Shifts of the input channels in a shape that broadcasts with the kernel."""
+    if op == "transposed":
+        return shift
+    groups = getattr(layer, "groups", 1)
+    by_group = shift.reshape(groups, -1).T
+    return np.repeat(by_group, filters // groups if groups > 1 else 1, axis=1)
 
 
 @builds(layers.QuantizedReLU)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tensorflow as tf
 import tf_keras
 
 from larqlite.integer.export._check import one_of
 from larqlite.integer.export._onnx import require_sizes
-from larqlite.integer.export._plan import Plan, Step
+from larqlite.integer.export._plan import Plan, Step, Tensor
 from larqlite.integer.export._plan_layers import Planner, with_input
 
 INPUT_DTYPES = ("uint8", "int8")
@@ -21,18 +22,41 @@ def plan_of(model: tf_keras.Model, input_dtype: str) -> Plan:
         input_dtype: which integers its inputs are, "uint8" or "int8".
     """
     low, high = _ENDS[one_of(input_dtype, INPUT_DTYPES, "input_dtype")]
-    plan = Plan(model.name)
+    plan = Plan(model.name, ends=(low, high))
     values = []
     for name, tensor in zip(model.input_names, model.inputs, strict=True):
         shape = (None, *tensor.shape.as_list()[1:])
         require_sizes(name, shape)
         values.append(with_input(plan, name, shape, low, high))
-    results = Planner(plan, model).follow(model, values)
+    planner = Planner(plan, model)
+    results = planner.follow(model, values)
     for name, tensor in zip(model.output_names, results, strict=True):
+        tensor = planner.as_real(None, tensor)
         tensor.uses += 1
         plan.outputs[name] = tensor
+    _drop_same(plan)
     _quantize_before_max_pool(plan)
     return plan
+
+
+def _drop_same(plan: Plan) -> None:
+    """Lets what reads a step that does nothing read what goes into it."""
+    stands_for: dict[int, Tensor] = {}
+
+    def real(tensor: Tensor) -> Tensor:
+        return stands_for.get(id(tensor), tensor)
+
+    for step in list(plan.steps):
+        step.inputs = [real(x) for x in step.inputs]
+        if step.op == "same":
+            (x,) = step.inputs
+            x.uses += step.output.uses - 1
+            stands_for[id(step.output)] = x
+            plan.steps.remove(step)
+        if step.op == "float":
+            for key in ("args", "kwargs"):
+                step.data[key] = tf.nest.map_structure(real, step.data[key])
+    plan.outputs = {name: real(tensor) for name, tensor in plan.outputs.items()}
 
 
 def _quantize_before_max_pool(plan: Plan) -> None:

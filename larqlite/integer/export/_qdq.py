@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import numpy as np
@@ -25,7 +26,12 @@ from larqlite.integer.export._file import LAYERS, onnx_model
 from larqlite.integer.export._plan import Plan, Step, Tensor, kernel_scales
 from larqlite.integer.export._planned import plan_of
 from larqlite.integer.export._qdq_steps import UnweightedSteps
-from larqlite.integer.export._run import STEP
+from larqlite.integer.export._run import STEP, OnnxFile
+from larqlite.integer.export._self_check import (
+    outputs_of,
+    random_inputs,
+    require_same,
+)
 from larqlite.integer.export._writer import IntegerWriter
 
 
@@ -36,12 +42,28 @@ def to_qdq(
     token = WHERE.set("lq.integer.export.to_qdq")
     try:
         path = check(model, path, ".onnx")
-        proto = _Emitter(plan_of(model, input_dtype)).model()
+        plan = plan_of(model, input_dtype)
+        proto = _Emitter(plan).model()
+        _require_same(model, plan, proto)
         if path is not None:
             write(proto, path)
         return proto
     finally:
         WHERE.reset(token)
+
+
+def _require_same(model: tf_keras.Model, plan: Plan, proto: onnx.ModelProto) -> None:
+    """Refuses a file that is another network than the model, on a few random inputs."""
+    arrays = random_inputs(plan)
+    file = OnnxFile(proto)
+    require_same(
+        model.name,
+        outputs_of(model, arrays, model.inputs),
+        file.outputs(file(arrays)),
+        "a form of quantized floats",
+        "lq.integer.export.to_onnx(model), which has the same integers",
+        by_largest=False,
+    )
 
 
 class _Emitter(UnweightedSteps):
@@ -73,9 +95,8 @@ class _Emitter(UnweightedSteps):
         proto = onnx_model(graph, self.plan.name, inputs, outputs)
         kept = [p for p in proto.metadata_props if p.key != LAYERS]
         properties = {p.key: p.value for p in kept}
-        step = _last_step(next(iter(self.plan.outputs.values())))
-        if step is not None:
-            properties[STEP] = repr(float(step))
+        steps = [_last_step(tensor) for tensor in self.plan.outputs.values()]
+        properties[STEP] = json.dumps(steps)
         del proto.metadata_props[:]
         helper.set_model_props(proto, properties)
         return proto
@@ -207,12 +228,16 @@ class _Emitter(UnweightedSteps):
         return self.graph.value(name, x.shape, like=x)
 
     def _float(self, step: Step) -> Value:
-        args = tf.nest.map_structure(
+        args, kwargs = tf.nest.map_structure(
             lambda x: self.values[id(x)] if isinstance(x, Tensor) else x,
-            step.data["args"],
+            (step.data["args"], step.data["kwargs"]),
         )
         convert = converter_of(step.layer, step.path)
-        return convert(self.graph, step.layer, *args, **step.data["kwargs"])
+        first, *others = tf.nest.flatten(
+            convert(self.graph, step.layer, *args, **kwargs)
+        )
+        self.values.update(zip(map(id, step.data["others"]), others, strict=True))
+        return first
 
 
 def _kind(graph: IntegerWriter, low: int, high: int) -> str:

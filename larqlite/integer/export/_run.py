@@ -23,7 +23,7 @@ class OnnxFile:
     Attributes:
         form: "onnx" or "qdq".
         layers: tensors of the layers, by path, see `_file`.
-        step: of the outputs; None if they are not quantized.
+        steps: of each output; None if it is not quantized.
     """
 
     def __init__(self, proto: onnx.ModelProto):
@@ -32,8 +32,11 @@ class OnnxFile:
         properties = {entry.key: entry.value for entry in proto.metadata_props}
         self.form = "onnx" if LAYERS in properties else "qdq"
         self.layers = json.loads(properties.get(LAYERS, "{}"))
-        self.step = float(properties[STEP]) if STEP in properties else None
         self._outputs = [info.name for info in proto.graph.output]
+        steps = json.loads(properties.get(STEP, "[]"))
+        # One number before there was one for each output.
+        steps = steps if isinstance(steps, list) else [steps]
+        self.steps = (steps + [None] * len(self._outputs))[: len(self._outputs)]
         shown = onnx.ModelProto()
         shown.CopyFrom(proto)
         infos = {info.name: info for info in proto.graph.value_info}
@@ -80,27 +83,34 @@ class TFLiteFile:
 
     form = "tflite"
 
-    def __init__(self, content: bytes):
+    def __init__(self, content: bytes, model):
         from larqlite.qat.tflite import _file
-        from larqlite.qat.tflite._compare import _step_of
+        from larqlite.qat.tflite._compare import _order, _step_of
         from larqlite.qat.tflite._interpreter import Runner
 
-        file = _file.read(content, WHERE.get())
+        file, where = _file.read(content, WHERE.get()), WHERE.get()
         self.layers: dict[str, Any] = {}
-        self.step = _step_of(file, file.outputs[0])
         self._run = Runner(content)
+        # The converter sorts inputs and outputs by name.
+        self._order_in = _order(
+            self._run.input_names, model.input_names, "inputs", where
+        )
+        self._order_out = _order(
+            self._run.output_names, model.output_names, "outputs", where
+        )
+        self.steps = [_step_of(file, file.outputs[i]) for i in self._order_out]
 
     def __call__(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         """The outputs for one batch of every input."""
-        return self._run([array.astype(np.float32) for array in arrays])
+        return self._run([arrays[i].astype(np.float32) for i in self._order_in])
 
     def outputs(self, tensors: list[np.ndarray]) -> list[np.ndarray]:
         """Those of the model, in order."""
-        return tensors
+        return [tensors[i] for i in self._order_out]
 
 
-def opened(file: Any) -> OnnxFile | TFLiteFile:
-    """An export out of its path, its bytes, or a `ModelProto`.
+def opened(file: Any, model) -> OnnxFile | TFLiteFile:
+    """An export of a model out of its path, its bytes, or a `ModelProto`.
 
     Raises:
         ArgumentError, MissingFileError: it is none of these.
@@ -108,7 +118,7 @@ def opened(file: Any) -> OnnxFile | TFLiteFile:
     if isinstance(file, onnx.ModelProto):
         return OnnxFile(file)
     if isinstance(file, (bytes, bytearray)):
-        return TFLiteFile(bytes(file))
+        return TFLiteFile(bytes(file), model)
     if not isinstance(file, (str, os.PathLike)):
         raise ArgumentError(
             f"{WHERE.get()}: {type(file).__name__} is no export.\n"
@@ -126,5 +136,5 @@ def opened(file: Any) -> OnnxFile | TFLiteFile:
             "  Fix: write it with lq.integer.export.to_onnx(model, path)."
         )
     if path.suffix == ".tflite":
-        return TFLiteFile(path.read_bytes())
+        return TFLiteFile(path.read_bytes(), model)
     return OnnxFile(onnx.load(path))

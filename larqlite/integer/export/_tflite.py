@@ -14,6 +14,8 @@ from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.integer.export._check import check
 from larqlite.integer.export._plan import Plan, Step, Tensor, kernel_scales
 from larqlite.integer.export._planned import plan_of
+from larqlite.integer.export._run import TFLiteFile
+from larqlite.integer.export._self_check import SAMPLES, random_inputs, require_same
 from larqlite.integer.export._tflite_checks import open_tensors, require_8_bits
 from larqlite.models._inference import call_in_inference
 from larqlite.outputs import written_whole
@@ -36,6 +38,7 @@ def to_tflite(
         network = _Network(plan)
         ranges = _ranges(model, plan, network, samples)
         content = _converted(model, network, ranges)
+        _require_same(model, network, ranges, content, samples)
         if path is not None:
             with written_whole(path) as temporary:
                 temporary.write_bytes(content)
@@ -63,6 +66,9 @@ class _Network:
         for step in self.plan.steps:
             inputs = [known[id(x)] for x in step.inputs]
             y = getattr(self, f"_{step.op}")(step, *inputs)
+            if step.op == "float":
+                y, *others = tf.nest.flatten(y)
+                known.update(zip(map(id, step.data["others"]), others, strict=True))
             if step.output in self.open:
                 place = self.open.index(step.output)
                 if seen is not None:
@@ -164,12 +170,16 @@ class _Network:
         height, width = step.output.shape[1:3]
         return tf.image.resize(x, (height, width), "nearest")
 
+    def _scale(self, step: Step, x):
+        return x * tf.constant(step.data["factors"], tf.float32)
+
     def _float(self, step: Step, *values):
         flat = iter(values)
-        args = tf.nest.map_structure(
-            lambda x: next(flat) if isinstance(x, Tensor) else x, step.data["args"]
+        args, kwargs = tf.nest.map_structure(
+            lambda x: next(flat) if isinstance(x, Tensor) else x,
+            (step.data["args"], step.data["kwargs"]),
         )
-        return call_in_inference(step.layer, args, step.data["kwargs"])
+        return call_in_inference(step.layer, args, kwargs)
 
 
 def _rounded(x, unit: float, first: int = -128):
@@ -216,13 +226,40 @@ def _ranges(model, plan: Plan, network: _Network, samples: Any) -> list[float]:
         )
     largest = [0.0] * len(network.open)
     for batch in batches_of(model, samples, 64, where=WHERE.get()):
-        flat = batch.values() if isinstance(batch, dict) else tf.nest.flatten(batch)
         seen: dict[int, tf.Tensor] = {}
-        network([tf.cast(x, tf.float32) for x in flat], seen=seen)
+        network([tf.cast(x, tf.float32) for x in _in_order(model, batch)], seen=seen)
         for place, value in seen.items():
             found = float(tf.reduce_max(tf.abs(value)))
             largest[place] = max(largest[place], found)
     return [value or 1.0 for value in largest]
+
+
+def _require_same(model, network, ranges, content: bytes, samples: Any) -> None:
+    """Refuses a file in which the converter made other operations of the steps."""
+    arrays = random_inputs(network.plan)
+    if samples is not None:
+        batch = next(iter(batches_of(model, samples, SAMPLES, where=WHERE.get())))
+        arrays = [np.asarray(x, np.float32) for x in _in_order(model, batch)]
+        count = model.inputs[0].shape[0] or SAMPLES
+        arrays = [array[:count] for array in arrays]
+    file = TFLiteFile(content, model)
+    layers = {step.path for step in network.plan.steps if step.op == "float"}
+    without = f" without {', '.join(sorted(layers)[:5])}" if layers else ""
+    require_same(
+        model.name,
+        network([tf.constant(array) for array in arrays], ranges),
+        file.outputs(file(arrays)),
+        "TFLite's converter",
+        f"lq.integer.export.to_qdq(model), or export the part of the model{without}",
+        by_largest=True,
+    )
+
+
+def _in_order(model, batch) -> list:
+    """The arrays of a batch in the order of the model's inputs."""
+    if isinstance(batch, dict):
+        return [batch[name] for name in model.input_names]
+    return tf.nest.flatten(batch)
 
 
 def _converted(model, network: _Network, ranges: list[float]) -> bytes:

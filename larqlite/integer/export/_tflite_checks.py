@@ -13,13 +13,12 @@ def open_tensors(plan: Plan) -> list[Tensor]:
 
     One that only a ReLU or a quantization takes is part of the kernel's operation.
     """
-    takers: dict[int, list[Step]] = {}
-    for step in plan.steps:
-        for x in step.inputs:
-            takers.setdefault(id(x), []).append(step)
+    takers = _takers(plan)
     found = []
     for step in plan.steps:
         if step.op in ("quantize", "float", "reshape", "max_pool"):
+            continue
+        if _is_for_floats(step, takers):
             continue
         followers = takers.get(id(step.output), [])
         is_inner = (
@@ -30,6 +29,20 @@ def open_tensors(plan: Plan) -> list[Tensor]:
         if not is_inner and not _is_on_grid(step):
             found.append(step.output)
     return found
+
+
+def _takers(plan: Plan) -> dict[int, list[Step]]:
+    takers: dict[int, list[Step]] = {}
+    for step in plan.steps:
+        for x in step.inputs:
+            takers.setdefault(id(x), []).append(step)
+    return takers
+
+
+def _is_for_floats(step: Step, takers: dict[int, list[Step]]) -> bool:
+    """Whether a step scales what only float layers and outputs take: it is float too."""
+    readers = takers.get(id(step.output), [])
+    return step.op == "scale" and all(reader.op == "float" for reader in readers)
 
 
 def _is_on_grid(step: Step) -> bool:
@@ -46,8 +59,9 @@ def require_8_bits(plan: Plan) -> None:
     Raises:
         UnsupportedLayerError: more bits, or channels with units of their own.
     """
+    takers = _takers(plan)
     for step in plan.steps:
-        if step.op == "scale":
+        if step.op == "scale" and not _is_for_floats(step, takers):
             raise refuse(
                 step.layer,
                 step.path,

@@ -37,10 +37,11 @@ class IntegerWalk(Walk):
             args, extra = in_inference(layer, path, args, kwargs)
             values = convert(graph, layer, args[0] if args else extra["inputs"])
             results = tf.nest.flatten(values)
-            graph.layers[path] = results
+            # Of a layer that is called more than once, the first call is compared.
+            graph.layers.setdefault(path, results)
             return results
         self._refuse(layer, path, args, kwargs)
-        args = tf.nest.map_structure(self._as_float, args)
+        args, kwargs = tf.nest.map_structure(self._as_float, (args, kwargs))
         return super()._apply(layer, args, kwargs, prefix)
 
     def _refuse(self, layer, path: str, args: tuple, kwargs: dict) -> None:

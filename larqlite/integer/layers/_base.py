@@ -17,7 +17,7 @@ from larqlite.errors import (
 from larqlite.integer.layers._config import Slot, build_quantizers, completed
 from larqlite.integer.layers._named_weights import NamedWeights
 from larqlite.integer.layers._recording import TensorRecorder
-from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
+from larqlite.integer.tensors import FixedPoint, QFloat, QTensor, _shapes
 
 __all__ = ["QuantizedLayer"]
 
@@ -143,10 +143,26 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
     # AutoGraph has nothing to convert here, and takes seconds for finding that out.
     @tf.autograph.experimental.do_not_convert
     def _computed(self, inputs):
-        outputs = self.compute(tf.nest.map_structure(self.gated, inputs))
+        inputs = tf.nest.map_structure(self.gated, inputs)
+        outputs = self._sized(self.compute(inputs), inputs)
         if self.out_quantizer is not None:
             outputs = self.out_quantizer(outputs)
         return outputs
+
+    def _sized(self, outputs, inputs):
+        """Outputs with all sizes that the float layer knows when a graph is made."""
+        cls = type(self)
+        is_told = (
+            cls.compute_output_shape is not tf_keras.layers.Layer.compute_output_shape
+        )
+        if not isinstance(outputs, QTensor) or not is_told:
+            return outputs
+        if None not in tuple(outputs.shape)[1:]:
+            return outputs
+        known = self.compute_output_shape(tf.nest.map_structure(_shape_of, inputs))
+        if not outputs.shape.is_compatible_with(known):
+            return outputs
+        return _shapes.moved(outputs, lambda values: tf.ensure_shape(values, known))
 
     def compute(self, inputs):
         """The computation on quantized inputs; every concrete layer has its own."""
@@ -211,6 +227,10 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
             **super().get_config(),
             "quant_config": copy.deepcopy(self.quant_config),
         }
+
+
+def _shape_of(x) -> tf.TensorShape:
+    return x.shape
 
 
 def _way_out(x) -> str:

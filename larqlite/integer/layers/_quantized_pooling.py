@@ -143,12 +143,28 @@ class QuantizedAveragePooling2D(QuantizedLayer, tf_keras.layers.AveragePooling2D
         fp = _fp(self.in_buffer(inputs, self.quant_config["buffer_bitwidth"]))
         ones = FixedPoint(tf.ones((*self.pool_size, fp.shape[-1], 1)), 1, 0, limit=1)
         total = _products.depthwise_convolution(
-            fp, ones, self.strides, self.padding.upper()
+            fp, ones, self.strides, self.padding.upper(), convolve=self._sums
         )
         factors, multiple = self._factors(inputs.shape)
         if factors is not None:
             total = total * FixedPoint(factors, 32, 0, limit=int(factors.max()))
         return _scaled(total, inputs, np.float32(1 / multiple))
+
+    def _sums(self, values: tf.Tensor, ones: tf.Tensor) -> tf.Tensor:
+        """The sums of the windows."""
+        down, across = self.strides
+        padding = self.padding.upper()
+        if down == across:
+            return tf.nn.depthwise_conv2d(values, ones, (1, down, down, 1), padding)
+        # TensorFlow's depthwise convolution has one stride for rows and columns.
+        channels = values.shape[-1]
+        size = tf.shape(values)
+        images = tf.transpose(values, (0, 3, 1, 2))
+        images = tf.reshape(images, (-1, size[1], size[2], 1))
+        sums = tf.nn.conv2d(images, ones[:, :, :1], (1, down, across, 1), padding)
+        height, width = tf.shape(sums)[1], tf.shape(sums)[2]
+        sums = tf.reshape(sums, (-1, channels, height, width))
+        return tf.transpose(sums, (0, 2, 3, 1))
 
     def _factors(self, shape) -> tuple[np.ndarray | None, int]:
         """What each sum is multiplied by, `(1, height, width, 1)`, and $L$."""

@@ -188,7 +188,9 @@ def _default(cls, entry: Entry, placed, bits: int, params) -> dict:
 
 
 def _dequantize(graph: Graph, classes: dict[int, type]) -> None:
-    """Puts a Dequantizer where integers leave the quantized layers."""
+    """Puts a Dequantizer where integers leave the quantized layers, one for each use."""
+    names = {entry.name for entry in graph.entries()}
+    names |= {layer.name for layer, _ in graph.inputs}
     for use in list(graph.uses):
         if id(use.entry) not in classes:
             continue
@@ -200,8 +202,19 @@ def _dequantize(graph: Graph, classes: dict[int, type]) -> None:
             ]
             if leaving:
                 suffix = f"_{position}" if position else ""
-                layer = Dequantizer(name=f"{use.entry.name}{suffix}_dequantizer")
-                graph.insert_for(edge, Entry(layer, is_new=True), leaving)
+                name = unused(f"{use.entry.name}{suffix}_dequantizer", names)
+                names.add(name)
+                entry = Entry(Dequantizer(name=name), is_new=True)
+                graph.insert_for(edge, entry, leaving)
+
+
+def unused(name: str, names: set[str]) -> str:
+    """The name, or with a number at its end if it is one of `names`."""
+    found, count = name, 0
+    while found in names:
+        count += 1
+        found = f"{name}_{count}"
+    return found
 
 
 def _check_names(q_config: dict, graph: Graph) -> None:

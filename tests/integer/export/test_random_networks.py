@@ -1,0 +1,170 @@
+"""All three exports of networks whose tensors integer and float layers read."""
+
+import warnings
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+import larqlite as lq
+from larqlite.errors import UnsupportedLayerError, UnsupportedModelError
+from larqlite.integer.export import compare, to_onnx, to_qdq, to_tflite
+from tests.integer.export import random_networks
+
+layers = tf_keras.layers
+
+
+def integers(model, samples, **bits):
+    params = lq.integer.models.QuantizationParams(**bits)
+    with warnings.catch_warnings():
+        # What stays float is meant to.
+        warnings.filterwarnings("ignore", message=r"(?s).*stays float")
+        return lq.integer.models.quantize(model, qparams=params, samples=samples)
+
+
+def require_equal(model, samples, tflite=True):
+    """ONNX gives the same integers, QDQ the same numbers but for ties; TFLite rounds."""
+    outputs = tf.nest.flatten(model.predict(samples, verbose=0))
+    span = max(np.ptp(output) for output in outputs)
+    assert span > 0
+    result = compare(model, to_onnx(model), samples)
+    assert result.is_exact, result
+    assert result.largest_difference <= 1e-6 * span
+    result = compare(model, to_qdq(model), samples)
+    assert result.largest_difference <= 0.01 * span, result
+    if tflite:
+        result = compare(model, to_tflite(model, samples=samples), samples)
+        assert result.largest_difference <= 0.05 * span, result
+
+
+def a_random_network_is_the_same_in_all_files(seed):
+    samples = random_networks.images(seed)
+    model = integers(
+        random_networks.network(seed), samples, per_tensor_activations=bool(seed % 2)
+    )
+    require_equal(model, samples, tflite=False)
+    try:
+        content = to_tflite(model, samples=samples)
+    except UnsupportedLayerError:
+        return
+    outputs = tf.nest.flatten(model.predict(samples, verbose=0))
+    span = max(np.ptp(output) for output in outputs)
+    assert compare(model, content, samples).largest_difference <= 0.05 * span
+
+
+@pytest.mark.parametrize("seed", [3, 7, 20])
+def test_a_random_network_is_the_same_in_all_files(seed):
+    a_random_network_is_the_same_in_all_files(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, 80, 20))
+def test_80_random_networks_are_the_same_in_all_files(first):
+    for seed in range(first, first + 20):
+        a_random_network_is_the_same_in_all_files(seed)
+
+
+def images(shape=(8, 8, 3)):
+    random = np.random.default_rng(0)
+    return random.integers(0, 256, (12, *shape)).astype("float32")
+
+
+def convolved(x, filters=6, **settings):
+    return layers.Conv2D(filters, 3, activation="relu", **settings)(x)
+
+
+def gated(x):
+    """Squeeze-and-excitation: a pooling, which is integers, and a product of floats."""
+    squeezed = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    return layers.Multiply()([x, layers.Conv2D(6, 1, activation="sigmoid")(squeezed)])
+
+
+def two_scales(x):
+    one, other = (layers.Rescaling(s)(x) for s in (1 / 255, 1 / 100))
+    return layers.Add()([layers.Conv2D(4, 3)(one), layers.Conv2D(4, 3)(other)])
+
+
+def operators_on_two(x):
+    one, other = convolved(x), layers.Conv2D(6, 3)(x)
+    return [tf.concat([one / 2.0, tf.nn.tanh(other)], -1), tf.maximum(one, other)]
+
+
+def parts(x):
+    one, other = tf.split(convolved(x), 2, axis=-1)
+    return one - 2.0 * other
+
+
+NETWORKS = {
+    "a gate": lambda x: gated(convolved(x)),
+    "two scales of one input": two_scales,
+    "clipped": lambda x: tf.clip_by_value(convolved(x) * 0.5, 0.0, 60.0),
+    "operators on two tensors": operators_on_two,
+    "an operator of several outputs": parts,
+    "grouped": lambda x: layers.Dense(2)(
+        layers.Flatten()(convolved(convolved(x), groups=2))
+    ),
+    "transposed": lambda x: layers.Dense(2)(
+        layers.Flatten()(layers.Conv2DTranspose(4, 2, 2)(convolved(x)))
+    ),
+    "average of unlike windows": lambda x: layers.AveragePooling2D((4, 2))(
+        convolved(x)
+    ),
+    "average of unlike strides": lambda x: layers.AveragePooling2D(
+        (3, 2), (1, 2), "same"
+    )(convolved(x)),
+    "maximum of unlike windows": lambda x: layers.MaxPooling2D((3, 1), (2, 3), "same")(
+        convolved(x)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_is_the_same_in_all_files(name):
+    tf_keras.utils.set_random_seed(1)
+    inputs = tf_keras.Input((8, 8, 3))
+    model = tf_keras.Model(inputs, NETWORKS[name](inputs))
+    # TFLite has no transposed and grouped convolutions of these scales, by name.
+    tflite = name not in (
+        "a gate",
+        "grouped",
+        "transposed",
+        "operators on two tensors",
+    )
+    samples = images()
+    model = integers(model, samples, per_tensor_activations=True)
+    require_equal(model, samples, tflite)
+
+
+def test_shared_layers_that_float_layers_read_are_dequantized_once_for_each_use():
+    tf_keras.utils.set_random_seed(1)
+    one, other = (tf_keras.Input((8, 8, 3), name=name) for name in ("b", "a"))
+    dense = layers.Dense(4, name="dense")
+    tower = [dense(layers.Flatten()(convolved(x))) for x in (one, other)]
+    distance = layers.Subtract()(tower)
+    samples = [images(), images()[::-1].copy()]
+    model = integers(
+        tf_keras.Model([one, other], distance), samples, per_tensor_activations=True
+    )
+    names = [layer.name for layer in model.layers if "dequantizer" in layer.name]
+    assert names == ["dense_dequantizer", "dense_dequantizer_1"]
+    require_equal(model, samples)
+
+
+def test_a_model_that_ends_in_integers_gives_their_numbers_in_files_of_floats():
+    tf_keras.utils.set_random_seed(1)
+    inputs = tf_keras.Input((8, 8, 3))
+    x = convolved(layers.Rescaling(1 / 255)(inputs))
+    whole = integers(tf_keras.Model(inputs, layers.Conv2D(2, 3)(x)), images())
+    part = tf_keras.Model(whole.input, whole.layers[-3].output)
+    assert compare(part, to_qdq(part), images()).largest_difference < 0.02
+
+
+def test_a_tflite_file_in_which_the_converter_made_other_operations_is_refused():
+    # `Concat` and `Maximum` have one scale in TFLite, which the converter chooses.
+    tf_keras.utils.set_random_seed(1)
+    inputs = tf_keras.Input((8, 8, 3))
+    model = tf_keras.Model(inputs, operators_on_two(inputs))
+    model = integers(model, images(), per_tensor_activations=True)
+    with pytest.raises(UnsupportedModelError, match="another network"):
+        to_tflite(model, samples=images())
