@@ -20,8 +20,6 @@ from larqlite_runtime._segments_encode import (
 from larqlite_runtime._segments_nodes import EACH, QUANTIZERS, float_layer
 
 LARGE = 1 << 12  # bytes of a constant that is not copied into a model's bytes
-# Attributes that later versions of an operation have; in ours they have one value.
-_LATER = {("AveragePool", "dilations")}
 
 
 class Segment:
@@ -155,12 +153,7 @@ class _Builder:
         """A node as it is in the file."""
         inputs = [self.name(name) if name else "" for name in node.inputs]
         outputs = [self._fresh(name) if name else "" for name in node.outputs]
-        given = {
-            name: value
-            for name, value in node.attributes.items()
-            if (node.op, name) not in _LATER
-        }
-        self._append(node.op, inputs, outputs, node.name, given)
+        self._append(node.op, inputs, outputs, node.name, node.attributes)
         for name, made in zip(node.outputs, outputs, strict=True):
             if name:
                 self.names[name, False] = made

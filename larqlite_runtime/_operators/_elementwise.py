@@ -129,7 +129,7 @@ TABLE: dict[str, Operator] = {
     "PRelu": Operator(_prelu, (2, 2)),
     "Clip": Operator(_clip, (1, 3)),
     "Where": Operator(_where, (3, 3)),
-    "Cast": Operator(_cast, (1, 1), {"to": integer(0, 255), "saturate": only(1)}),
+    "Cast": Operator(_cast, (1, 1), {"to": integer(0, 255)}),
     "Softmax": Operator(_softmax, (1, 1), {"axis": axis(-1)}),
     "LogSoftmax": Operator(_softmax, (1, 1), {"axis": axis(-1)}),
     "LayerNormalization": Operator(

@@ -22,11 +22,12 @@ def _pool(call: Call) -> Results:
     pads = call.windows("pads", 2 * rank, 0)
     if any(pad >= length for pad, length in zip(pads, kernel * 2, strict=True)):
         call.fail(f"pads {pads} are not smaller than the window {kernel}")
+    dilations = call.attribute("dilations") or [1] * rank
     call.require(
-        set(call.windows("dilations", rank, 1)) == {1},
-        f"dilations {call.attribute('dilations')} of a pooling are not supported",
+        dilations == [1] * rank,
+        f"dilations {dilations} of a pooling are not supported",
     )
-    out = window_sizes(call, shape[2:], kernel)
+    out = window_sizes(call, shape[2:], kernel, dilations)
     call.macs = size(shape[:2]) * math.prod(out) * math.prod(kernel)
     return [((*shape[:2], *out), call.dtype(0))]
 
@@ -55,7 +56,6 @@ def _reduction(call: Call) -> Results:
 _WINDOW = {
     "kernel_shape": integers(1, default=REQUIRED),
     "strides": integers(1),
-    "dilations": integers(1),
     "pads": integers(0),
     "auto_pad": choice("NOTSET"),
     "ceil_mode": only(0),
@@ -64,7 +64,11 @@ _REDUCTION = Operator(
     _reduction, (1, 2), {"keepdims": flag(1), "noop_with_empty_axes": flag(0)}
 )
 TABLE: dict[str, Operator] = {
-    "MaxPool": Operator(_pool, (1, 1), {**_WINDOW, "storage_order": only(0)}),
+    "MaxPool": Operator(
+        _pool,
+        (1, 1),
+        {**_WINDOW, "dilations": integers(1), "storage_order": only(0)},
+    ),
     "AveragePool": Operator(_pool, (1, 1), {**_WINDOW, "count_include_pad": flag()}),
     "GlobalAveragePool": Operator(_global_pool),
     "GlobalMaxPool": Operator(_global_pool),

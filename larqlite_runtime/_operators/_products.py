@@ -27,12 +27,21 @@ CONVOLUTION = {
 
 
 def window_sizes(
-    call: Call, spatial: Sequence[int], kernel: Sequence[int]
+    call: Call,
+    spatial: Sequence[int],
+    kernel: Sequence[int],
+    dilations: Sequence[int] | None = None,
 ) -> list[int]:
-    """What a sliding window leaves of each axis; it must fit at least once."""
+    """What a sliding window leaves of each axis; it must fit at least once.
+
+    Args:
+        call: the node.
+        spatial, kernel: sizes of its image and of its window.
+        dilations: of the window; those of the node by default.
+    """
     rank = len(spatial)
     strides = call.windows("strides", rank, 1)
-    dilations = call.windows("dilations", rank, 1)
+    dilations = dilations or call.windows("dilations", rank, 1)
     pads = call.windows("pads", 2 * rank, 0)
     result = []
     for axis, length in enumerate(spatial):
