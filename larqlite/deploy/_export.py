@@ -16,6 +16,7 @@ from larqlite.deploy._inputs import check_model, input_values
 from larqlite.deploy._metadata import metadata_of
 from larqlite.deploy._model import Plan, onnx_model, write
 from larqlite.deploy._nudge import nudge_offsets
+from larqlite.deploy._pooled_padding import keep_zeros
 from larqlite.deploy._registry import WHERE
 from larqlite.deploy._report import PackedRow, Report
 from larqlite.deploy._value import Value
@@ -50,8 +51,10 @@ def plan_of(model: tf_keras.Model, batch: int | None = None) -> Plan:
     check_model(model)
     graph = Writer()
     inputs, outputs = _converted(graph, model)
-    fold_scales(graph, [value.name for value in outputs.values()])
+    names = [value.name for value in outputs.values()]
+    fold_scales(graph, names)
     nudge_offsets(graph)
+    keep_zeros(graph, names)
     _refuse_nan(graph)
     return Plan(graph, model.name, inputs, outputs, batch)
 

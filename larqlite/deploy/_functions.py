@@ -124,10 +124,12 @@ _CONVOLUTION = """
 {kind}Conv{rank}D <weight_shape, strides, dilations, group, pads, pad_value, input{more}>
 (x, packed) => (y) {{{unpacked}
     kernel = Transpose <perm: ints = {kernel_order}> (w)
-    amounts = Constant <value_ints: ints = @pads> ()
+    around = Constant <value_ints: ints = @pads> ()
+    none = Constant <value_ints: ints = [0, 0]> ()
+    begins, ends = Split <axis: int = 0, num_outputs: int = 2> (around)
+    amounts = Concat <axis: int = 0> (none, begins, none, ends)
     border = Constant <value_float: float = @pad_value> ()
-    axes = Constant <value_ints: ints = {axes}> ()
-    padded = Pad <mode: string = "constant"> (x, amounts, border, axes)
+    padded = Pad <mode: string = "constant"> (x, amounts, border)
     {unscaled}
     sums = Conv <strides: ints = @strides, dilations: ints = @dilations,
         group: int = @group> (integers, kernel)
@@ -174,10 +176,9 @@ def _texts() -> dict[str, str]:
         texts[f"{kind}Dense"] = _DENSE.format(**common)
         for rank in (1, 2, 3):
             spatial = list(range(1, rank + 1))
-            axes = [axis + 1 for axis in spatial]
             padded = {**common, "unscaled": common["unscaled"].replace("(x", "(padded")}
             texts[f"{kind}Conv{rank}D"] = _CONVOLUTION.format(
-                **padded, rank=rank, axes=axes, kernel_order=[0, rank + 1, *spatial]
+                **padded, rank=rank, kernel_order=[0, rank + 1, *spatial]
             )
             texts[f"{kind}ConvTranspose{rank}D"] = _TRANSPOSED.format(
                 **common, rank=rank, kernel_order=[rank + 1, 0, *spatial]

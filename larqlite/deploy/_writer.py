@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,15 @@ class Writer:
             self.constants[stored] = array
             self._constant_of[key] = stored
         return self._constant_of[key]
+
+    def drop_constants(self, names: Iterable[str]) -> None:
+        """Removes initializers that are no weights."""
+        gone = set(names)
+        for name in gone:
+            self.constants.pop(name, None)
+        self._constant_of = {
+            key: name for key, name in self._constant_of.items() if name not in gone
+        }
 
     def weight(
         self,
