@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from onnx import helper
 
 import larqlite_runtime
-from larqlite_runtime._operators import OPERATORS, OPSETS, REQUIRED
+from larqlite_runtime._operators import OPERATORS, OPSETS
 from larqlite_runtime._segments_encode import OPSET
 from tests.runtime import nodes_layout  # noqa: F401  (it registers)
 from tests.runtime.nodes import Case, case_of
@@ -27,7 +27,7 @@ EXAMPLES = 3  # of each operation that the runtime takes
 
 
 def test_segments_have_the_version_of_the_tables():
-    assert OPSET == OPSETS[""]
+    assert OPSETS[""] == OPSET
 
 
 @pytest.mark.parametrize("op", sorted(OPERATORS[""]))
