@@ -34,7 +34,7 @@ def import_modules(program: str, modules: Sequence[str]) -> None:
     Raises:
         ArgumentError: there is no such module.
     """
-    if "" not in sys.path:
+    if modules and "" not in sys.path:
         sys.path.insert(0, "")
     for module in modules:
         try:

@@ -9,6 +9,7 @@ first is left alone.
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 from collections.abc import Callable, Iterable
 
@@ -17,6 +18,18 @@ import tf_keras
 from larqlite.errors import ArgumentError, UnsupportedModelError, near_matches
 
 PACKAGE = "larqlite"
+
+# Packages that come with this one and that nothing imports, by the module that registers
+# their objects; and the bare names under which `.h5` files carry some of these.
+COMPANIONS = {
+    "larqlite_zoo": (
+        "BlurPool",
+        "MagnitudeAwareSignUnclipped",
+        "XnorWeightScale",
+        "magnitude_aware_sign_unclipped",
+        "xnor_weight_scale",
+    )
+}
 
 
 def register_object(
@@ -46,6 +59,17 @@ def register_object(
 def register_bare_name(name: str, obj) -> None:
     """Makes `name` resolve to `obj` in Keras, unless the name is taken."""
     tf_keras.saving.get_custom_objects().setdefault(name, obj)
+
+
+def import_companions(text: str) -> None:
+    """Imports the packages of this distribution whose objects a file names.
+
+    Args:
+        text: of the file's configuration, in which names stand in quotation marks.
+    """
+    for module, names in COMPANIONS.items():
+        if module in text or any(f'"{name}"' in text for name in names):
+            importlib.import_module(module)
 
 
 class NamedFunction:

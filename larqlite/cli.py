@@ -20,6 +20,7 @@ from tyro.conf import (
 )
 
 from larqlite import _command
+from larqlite._command_options import Unsafe
 from larqlite.demo import Options as Demo
 from larqlite.deploy._command import Benchmark, Export, Run, Verify
 from larqlite.integer._command import Options as Integer
@@ -80,10 +81,11 @@ class Summary:
     json: Json = False
     macs: Annotated[bool, arg(help="Count multiply-accumulate operations.")] = True
     imports: Imports = ()
+    unsafe: Unsafe = False
 
     def run(self) -> None:
         lq = _larqlite(self.imports)
-        model = lq.models.load(self.model)
+        model = lq.models.load(self.model, compile=False, safe_mode=not self.unsafe)
         if self.json:
             print(json.dumps(lq.models.profile(model).to_dict(), indent=2))
         else:
@@ -112,11 +114,13 @@ class PlotWeights:
     model: Model
     output: Output = None
     imports: Imports = ()
+    unsafe: Unsafe = False
 
     def run(self) -> None:
         lq = _larqlite(self.imports)
         path = _picture(self.output, Path(f"{self.model.stem}_weights.png"), self.model)
-        lq.plot.weights(lq.models.load(self.model), path=path)
+        model = lq.models.load(self.model, compile=False, safe_mode=not self.unsafe)
+        lq.plot.weights(model, path=path)
         print(f"wrote {path}")
 
 

@@ -63,6 +63,10 @@ class UnsupportedModelError(LarqliteError, ValueError):
     """A model that cannot be converted, loaded or inspected exactly."""
 
 
+class UnsafeFileError(UnsupportedModelError):
+    """A file that would run code of its own while it is loaded, or touch files after."""
+
+
 class UnsupportedLayerError(LarqliteError, RuntimeError):
     """A layer that a conversion has no rule for."""
 

@@ -22,6 +22,7 @@ from tyro.conf import (
 )
 
 from larqlite import _command
+from larqlite._command_options import Unsafe
 from larqlite._command_start import is_the_command
 from larqlite_zoo._imports import Imports, import_modules
 
@@ -147,6 +148,7 @@ class Evaluate:
     ] = None
     json: Json = False
     imports: Imports = ()
+    unsafe: Unsafe = False
 
     def run(self) -> None:
         from larqlite_zoo import _train_command, training
@@ -154,8 +156,9 @@ class Evaluate:
         import_modules(self.imports)
         _train_command.use_threads(self.threads)
         settings = dataclasses.asdict(self)
-        for name in ("json", "imports", "threads"):
+        for name in ("json", "imports", "threads", "unsafe"):
             del settings[name]
+        settings["safe_mode"] = not self.unsafe
         result = training.evaluate(
             settings.pop("model"), settings.pop("dataset"), **settings
         )

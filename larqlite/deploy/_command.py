@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from larqlite._command_options import Unsafe
 from larqlite.errors import ArgumentError
 from larqlite_runtime import _command
 from larqlite_runtime._command import HELP
@@ -54,6 +55,7 @@ class Export:
         ),
     ] = True
     imports: Imports = ()
+    unsafe: Unsafe = False
 
     def run(self) -> None:
         """Writes the file, and prints what is in it."""
@@ -89,6 +91,7 @@ class Verify:
     )
     json: Json = False
     imports: Imports = ()
+    unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
         _require_positive("lq verify", samples=self.samples)
@@ -174,6 +177,7 @@ class Benchmark:
     ] = None
     json: Json = False
     imports: Imports = ()
+    unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
         _require_positive("lq benchmark", threads=self.threads, batch=self.batch)

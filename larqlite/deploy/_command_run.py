@@ -26,7 +26,7 @@ def export(options: Export) -> None:
         SystemExit: with code 1 if the file would not compute what the model does.
     """
     require(options.output, ONNX, "lq export", read=(options.model,))
-    model = _load(options.model, options.imports)
+    model = _load(options)
     if options.qonnx:
         lq.deploy.to_qonnx(model, options.output)
         size = options.output.stat().st_size
@@ -49,7 +49,7 @@ def verify(options: Verify) -> None:
         SystemExit: with code 1 if a layer or a label differs.
     """
     _require_file(options.file, "lq verify")
-    model = _load(options.model, options.imports)
+    model = _load(options)
     data = None
     if options.data is not None:
         found = read(options.data, model.input_names, "lq verify")
@@ -80,7 +80,7 @@ def benchmark(options: Benchmark) -> None:
     model = None
     if options.model is not None:
         limit_tensorflow(options.threads or physical_cores())
-        model = _load(options.model, options.imports)
+        model = _load(options)
     result = measure(
         options.file,
         model,
@@ -101,9 +101,9 @@ def benchmark(options: Benchmark) -> None:
         print(f"wrote {options.output}", file=sys.stderr if options.json else None)
 
 
-def _load(path: Path, modules: tuple[str, ...]):
-    _command.import_modules("lq", modules)
-    return models.load(path)
+def _load(options: Export | Verify | Benchmark):
+    _command.import_modules("lq", options.imports)
+    return models.load(options.model, compile=False, safe_mode=not options.unsafe)
 
 
 def _require_file(path: Path, where: str) -> None:

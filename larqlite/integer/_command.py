@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, arg, subcommand
 
+from larqlite._command_options import Unsafe
 from larqlite.errors import ArgumentError
 
 Model = Annotated[
@@ -91,6 +92,7 @@ class Quantize:
         arg(aliases=("-e",), metavar="COUNT", help="How often to go through them."),
     ] = 1
     imports: Imports = ()
+    unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
         _require_positive("quantize", self, "num_samples", "batch_size", "epochs")
@@ -117,6 +119,7 @@ class Config:
         ),
     ] = None
     imports: Imports = ()
+    unsafe: Unsafe = False
 
     def run(self) -> None:
         """Prints the configuration, or writes it."""
@@ -134,6 +137,7 @@ class Check:
     num_samples: NumSamples = 1024
     batch_size: BatchSize = 32
     imports: Imports = ()
+    unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
         _require_positive("check", self, "num_samples", "batch_size")
@@ -171,6 +175,7 @@ class InsertRescaling:
         arg(aliases=("-o",), metavar="OFFSET", help="One, or one for each channel."),
     ] = (0.0,)
     imports: Imports = ()
+    unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
         for name in ("scale", "offset"):
@@ -213,6 +218,7 @@ class Export:
     num_samples: NumSamples = 1024
     batch_size: BatchSize = 32
     imports: Imports = ()
+    unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
         _require_positive("export", self, "num_samples", "batch_size")

@@ -46,26 +46,31 @@ def said(path: Path) -> None:
     print(f"wrote {path} ({path.stat().st_size:,} bytes)")
 
 
-def keras_model(path: Path, imports: Sequence[str], where: str) -> tf_keras.Model:
+def keras_model(options, where: str) -> tf_keras.Model:
     """A saved Keras model.
+
+    Args:
+        options: of a command, with `model`, `imports` and `unsafe`.
+        where: the command, for messages.
 
     Raises:
         MissingFileError: there is no such file.
         ArgumentError: another suffix.
         UnsupportedModelError: the file holds no model.
     """
-    require_input(path, KERAS, where)
-    _command.import_modules("lq", imports)
-    return models.load(path)
+    require_input(options.model, KERAS, where)
+    _command.import_modules("lq", options.imports)
+    return models.load(options.model, safe_mode=not options.unsafe)
 
 
-def integer_model(path: Path, imports: Sequence[str], where: str) -> tf_keras.Model:
+def integer_model(options, where: str) -> tf_keras.Model:
     """A saved integer model.
 
     Raises:
         UnsupportedModelError: a float model; and what `keras_model` raises.
     """
-    model = keras_model(path, imports, where)
+    path = options.model
+    model = keras_model(options, where)
     if not any(isinstance(layer, QuantizedLayer) for layer in model.layers):
         raise UnsupportedModelError(
             f"{where}: {str(path)!r} is a float model.\n"

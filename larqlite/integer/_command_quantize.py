@@ -58,7 +58,7 @@ def quantize(options: Quantize) -> None:
 
 
 def _quantize_keras(options: Quantize, output: Path, arguments: dict) -> None:
-    model = files.keras_model(options.model, options.imports, WHERE)
+    model = files.keras_model(options, WHERE)
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
     samples = files.samples_of(options.samples, model.input_names, shapes, WHERE)
     with _warnings_as_lines():

@@ -22,7 +22,7 @@ def config(options: Config) -> None:
     where = "lq integer config"
     if options.output is not None:
         require(options.output, JSON, where, read=(options.model,))
-    model = files.integer_model(options.model, options.imports, where)
+    model = files.integer_model(options, where)
     text = json.dumps(models.dump_config(model), indent=2)
     if options.output is None:
         print(text)
@@ -39,7 +39,7 @@ def check(options: Check) -> None:
         SystemExit: with code 1 if there are issues.
     """
     where = "lq integer check"
-    model = files.integer_model(options.model, options.imports, where)
+    model = files.integer_model(options, where)
     samples = _samples(model, options.samples, where)
     issues = models.check_quantization(model)
     if samples is not None:
@@ -57,7 +57,7 @@ def insert_rescaling(options: InsertRescaling) -> None:
     where = "lq integer insert-rescaling"
     kept = (options.model,)
     require(options.destination, KERAS, where, read=kept)
-    model = files.keras_model(options.model, options.imports, where)
+    model = files.keras_model(options, where)
     if _is_integer(model):
         raise UnsupportedModelError(
             f"{where}: {str(options.model)!r} is an integer model already.\n"
@@ -79,7 +79,7 @@ def export(options: Export) -> None:
     writer, suffix = _WRITERS[options.to]
     kept = (options.model, options.samples)
     require(options.output, (suffix,), where, read=kept)
-    model = files.integer_model(options.model, options.imports, where)
+    model = files.integer_model(options, where)
     samples = _samples(model, options.samples, where)
     if samples is not None:
         samples = _first(samples, options.num_samples)

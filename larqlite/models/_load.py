@@ -1,43 +1,64 @@
-"""Loading saved models, those of Larq among them."""
+"""Loading saved models, those of Larq among them; no file runs code of its own."""
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import tf_keras
 
-from larqlite import constraints, layers, metrics, quantizers
-from larqlite._registration import PACKAGE, NamedFunction
-from larqlite.errors import KerasVersionError, MissingFileError, UnsupportedModelError
+from larqlite._registration import import_companions
+from larqlite.errors import (
+    KerasVersionError,
+    LarqliteError,
+    MissingFileError,
+    UnsafeFileError,
+    UnsupportedModelError,
+)
+from larqlite.models._carried_code import Finding, carried_code
+from larqlite.models._lambdas import lambdas_by_name
+from larqlite.models._larq_names import in_our_names, is_larqs_own, own_classes
+from larqlite.models._saved_model_folder import read_folder
+from larqlite.models._what_is_there import no_model_in, nothing_at
 
 __all__ = ["load"]
 
 log = logging.getLogger("larqlite.models")
 
-LARQ_OPTIMIZERS = ("Bop", "CaseOptimizer")
 
-
-def load(path, custom_objects: dict | None = None, compile: bool = True):
+def load(
+    path,
+    custom_objects: dict | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+):
     """Loads a model from `.keras`, `.h5` or a SavedModel folder.
 
     Beyond `tf_keras.models.load_model` it reads files saved by Larq 0.14, also
-    beside another library that took the bare names first, and `.h5` files with
-    custom activation functions. An optimizer that only Larq has (Bop and
-    CaseOptimizer, whose state depends on the process that saved it) is left
-    out with a warning: the model comes uncompiled.
+    beside another library that took the bare names first, `.h5` files with
+    custom activation functions, and models with objects of `larqlite_zoo`,
+    which it imports for them. An optimizer, loss or metric that cannot be
+    restored is left out with a warning, as are Bop and CaseOptimizer of Larq,
+    whose state depends on the process that saved it: the model comes uncompiled.
+
+    A file may hold Python byte code (of a `Lambda` layer, of a lambda as an
+    activation), name any function of any module, or hold operations that touch
+    files. Each format is looked through before anything of it is loaded, and
+    such a file is refused.
 
     Args:
         path: the file or folder.
         custom_objects: names mapped to classes or functions of your own.
         compile: whether to restore the optimizer, loss and metrics.
+        safe_mode: False runs what the file carries; for files whose maker you trust.
 
     Returns:
         The tf_keras model.
@@ -45,6 +66,8 @@ def load(path, custom_objects: dict | None = None, compile: bool = True):
     Raises:
         MissingFileError: there is nothing at `path`.
         KerasVersionError: the file was saved by Keras 3.
+        UnsafeFileError: an `UnsupportedModelError`: the file would run code of its
+            own, or read or write files. Nothing of it has run.
         UnsupportedModelError: the file holds no model, or names a class or
             function that is not known.
 
@@ -58,87 +81,37 @@ def load(path, custom_objects: dict | None = None, compile: bool = True):
     """
     path = Path(path)
     if not path.exists():
-        raise MissingFileError(
-            f"lq.models.load: there is no file or folder {str(path)!r} "
-            f"(working directory: {os.getcwd()})."
-        )
-    with tf_keras.saving.custom_object_scope(custom_objects or {}):
+        raise MissingFileError(f"lq.models.load: {nothing_at(path)}")
+    settings = _Settings(path, custom_objects or {}, compile, safe_mode)
+    with tf_keras.saving.custom_object_scope(settings.custom_objects):
         try:
             if path.is_dir():
-                return _load_saved_model(path, compile)
+                return _load_saved_model(settings)
             if h5py.is_hdf5(path):
-                return _load_h5(path, compile)
+                return _load_h5(settings)
             if zipfile.is_zipfile(path):
-                return _load_keras(path, compile)
-        except (TypeError, ValueError, KeyError, OSError) as error:
-            if isinstance(error, (KerasVersionError, UnsupportedModelError)):
-                raise
+                return _load_keras(settings)
+        except LarqliteError:
+            raise
+        except Exception as error:
             raise UnsupportedModelError(
                 f"lq.models.load: {str(path)!r} could not be read as a model: {error}\n"
                 "  Fix: if it names a class or function of your own, import its module "
                 "first (lq: --import MODULE) or pass custom_objects={'Name': Name}."
             ) from error
-    raise UnsupportedModelError(
-        f"lq.models.load: {str(path)!r} is neither a .keras file, nor HDF5 (.h5), nor a "
-        "SavedModel folder."
-    )
+    raise UnsupportedModelError(f"lq.models.load: {no_model_in(path)}")
 
 
-@functools.cache
-def _own_classes() -> dict[str, type]:
-    """Our classes by the bare names that Larq's files carry."""
-    classes = {
-        name: getattr(module, name)
-        for module in (layers, constraints, metrics)
-        for name in module.__all__
-        if isinstance(getattr(module, name), type)
-    }
-    for entry in quantizers.entries():
-        if entry.target.__module__.startswith("larqlite."):
-            classes[entry.target.__name__] = entry.target
-    return {
-        **classes,
-        "DoReFaQuantizer": quantizers.DoReFa,
-        "NoOpQuantizer": quantizers.NoOp,
-    }
+@dataclass(frozen=True)
+class _Settings:
+    path: Path
+    custom_objects: dict
+    compile: bool
+    safe_mode: bool
 
 
-def _in_our_names(config):
-    """The configuration with Larq's classes, and custom functions, as ours.
-
-    Registered names come with our prefix, so that they resolve beside another
-    library that took the bare names; custom functions as objects, since Keras
-    cannot read the dictionaries it writes for them into `.h5`.
-    """
-    if isinstance(config, list):
-        return [_in_our_names(item) for item in config]
-    if not isinstance(config, dict):
-        return config
-    name, inner = config.get("class_name"), config.get("config")
-    if name == "function" and inner in NamedFunction.known:
-        return _named("NamedFunction", {"name": inner})
-    rewritten = {key: _in_our_names(value) for key, value in config.items()}
-    if name == "function" and "module" in config and isinstance(inner, str):
-        return inner if config["module"] == "builtins" else rewritten
-    module = config.get("module", "larq.")
-    if name not in _own_classes() or not (module or "").startswith("larq."):
-        return rewritten
-    ours = tf_keras.saving.get_registered_name(_own_classes()[name])
-    if "module" in config:
-        return {**rewritten, "module": None, "registered_name": ours}
-    return {**rewritten, "class_name": ours}
-
-
-def _named(class_name: str, config: dict) -> dict:
-    return {
-        "module": None,
-        "class_name": class_name,
-        "config": config,
-        "registered_name": f"{PACKAGE}>{class_name}",
-    }
-
-
-def _load_keras(path: Path, compile: bool):
+def _load_keras(settings: _Settings):
+    path = settings.path
     with zipfile.ZipFile(path) as archive:
         files = set(archive.namelist())
         if "config.json" not in files:
@@ -157,23 +130,38 @@ def _load_keras(path: Path, compile: bool):
             "works with tf_keras (Keras 2).\n"
             "  Fix: save it with tf_keras, or with TF_USE_LEGACY_KERAS=1 set."
         )
-    optimizer = (config.get("compile_config") or {}).get("optimizer")
-    compile = compile and not _is_larqs_own(optimizer, path)
-    readable = _in_our_names(config) if '"larq.' in json.dumps(config) else config
-    if readable == config:
-        return tf_keras.models.load_model(path, compile=compile)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, path.name)
-        with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
-            for item in old.infolist():
-                content = old.read(item)
-                if item.filename == "config.json":
-                    content = json.dumps(readable).encode()
-                new.writestr(item, content)
-        return tf_keras.models.load_model(copy, compile=compile)
+    training = config.get("compile_config") or {}
+    network = {key: value for key, value in config.items() if key != "compile_config"}
+    _look_inside(settings, [network], [training])
+    readable = in_our_names(config) if '"larq.' in json.dumps(config) else config
+    with contextlib.ExitStack() as stack:
+        if not settings.safe_mode:
+            readable = stack.enter_context(lambdas_by_name(readable, bare=False))
+        if readable != config or path.suffix != ".keras":
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            copy = Path(folder, f"{path.stem}.keras")
+            _write_with_config(path, copy, readable)
+            path = copy
+
+        def read(compile: bool):
+            return tf_keras.models.load_model(
+                path, compile=compile, safe_mode=settings.safe_mode
+            )
+
+        return _restored(read, settings, training.get("optimizer"))
 
 
-def _load_h5(path: Path, compile: bool):
+def _write_with_config(path: Path, copy: Path, config: dict) -> None:
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(copy, "w") as new:
+        for item in old.infolist():
+            content = old.read(item)
+            if item.filename == "config.json":
+                content = json.dumps(config).encode()
+            new.writestr(item, content)
+
+
+def _load_h5(settings: _Settings):
+    path = settings.path
     with h5py.File(path) as file:
         if "model_config" not in file.attrs:
             raise UnsupportedModelError(
@@ -182,28 +170,51 @@ def _load_h5(path: Path, compile: bool):
             )
         config = json.loads(file.attrs["model_config"])
         training = json.loads(file.attrs.get("training_config", "{}"))
-    compile = compile and not _is_larqs_own(training.get("optimizer_config"), path)
-    readable = _in_our_names(config)
-    if readable == config:
-        return tf_keras.models.load_model(path, compile=compile)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = shutil.copy(path, Path(folder, path.name))
-        with h5py.File(copy, "r+") as file:
-            file.attrs["model_config"] = json.dumps(readable).encode()
-        return tf_keras.models.load_model(copy, compile=compile)
+    _look_inside(settings, [config], [training])
+    with contextlib.ExitStack() as stack:
+        readable = in_our_names(config)
+        if not settings.safe_mode:
+            readable = stack.enter_context(lambdas_by_name(readable, bare=True))
+        if readable != config:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            path = Path(shutil.copy(path, Path(folder, path.name)))
+            with h5py.File(path, "r+") as file:
+                file.attrs["model_config"] = json.dumps(readable).encode()
+        file = stack.enter_context(h5py.File(path))
+
+        def read(compile: bool):
+            # The open file, since Keras takes a path that ends in .keras for a zip.
+            return tf_keras.models.load_model(file, compile=compile)
+
+        return _restored(read, settings, training.get("optimizer_config"))
 
 
-def _load_saved_model(path: Path, compile: bool):
+def _load_saved_model(settings: _Settings):
+    path = settings.path
     if not (path / "saved_model.pb").exists():
-        raise UnsupportedModelError(
-            f"lq.models.load: the folder {str(path)!r} holds no saved_model.pb."
-        )
-    with tf_keras.saving.custom_object_scope(_own_classes()):
-        model = tf_keras.models.load_model(path, compile=compile)
-    if not isinstance(model, tf_keras.Model):
+        raise UnsupportedModelError(f"lq.models.load: {no_model_in(path)}")
+    folder = read_folder(path, "lq.models.load")
+    if not folder.metadata:
         raise UnsupportedModelError(
             f"lq.models.load: {str(path)!r} is a SavedModel without Keras metadata.\n"
             "  Fix: save it with model.save(path), not with tf.saved_model.save."
+        )
+    training = [node.get("training_config") for node in folder.metadata]
+    network = [
+        {key: value for key, value in node.items() if key != "training_config"}
+        for node in folder.metadata
+    ]
+    _look_inside(settings, network, training, folder.operations)
+
+    def read(compile: bool):
+        with tf_keras.saving.custom_object_scope(own_classes()):
+            return tf_keras.models.load_model(path, compile=compile)
+
+    model = _restored(read, settings, None)
+    if not isinstance(model, tf_keras.Model):
+        raise UnsupportedModelError(
+            f"lq.models.load: {str(path)!r} is a SavedModel of something that is no "
+            "model of Keras.\n  Fix: save the model with model.save(path)."
         )
     unknown = [
         layer.name
@@ -221,18 +232,70 @@ def _load_saved_model(path: Path, compile: bool):
     return model
 
 
-def _is_larqs_own(optimizer: dict | str | None, path: Path) -> bool:
-    if not isinstance(optimizer, dict):
-        return False
-    if optimizer.get("class_name") not in LARQ_OPTIMIZERS:
-        return False
-    if str(optimizer.get("registered_name", "")).startswith("larqlite>"):
-        return False
-    log.warning(
-        "lq.models.load: %s was saved with Larq's %s, whose state cannot be carried over; "
-        "the model is not compiled. Fix: compile it with lq.optimizers.%s.",
-        path,
-        optimizer["class_name"],
-        optimizer["class_name"],
+def _look_inside(
+    settings: _Settings, network: list, training: list, operations: list[str] = ()
+) -> None:
+    """Imports what the file may name, and refuses a file that would run its own code.
+
+    Args:
+        settings: of the call.
+        network: the configurations that are always loaded.
+        training: those of the optimizer, the loss and the metrics.
+        operations: phrases about the graph of a SavedModel.
+    """
+    import_companions(json.dumps([network, training if settings.compile else None]))
+    if not settings.safe_mode:
+        return
+    found = [Finding(phrase) for phrase in operations]
+    found += carried_code(network, settings.custom_objects)
+    of_training = []
+    if settings.compile:
+        of_training = carried_code(training, settings.custom_objects)
+    if not (found or of_training):
+        return
+    modules = sorted({each.module for each in found + of_training if each.module})
+    fixes = [
+        "if you trust whoever made the file: safe_mode=False (on the command line "
+        "--unsafe)"
+    ]
+    if modules:
+        fixes.append(
+            "look at the module and import it first: "
+            + ", ".join(f"import {name}" for name in modules)
+            + f" (lq: --import {' '.join(modules)})"
+        )
+    if not found:
+        fixes.append("compile=False, which leaves the loss and the metrics out")
+    if any("byte code" in each.phrase for each in found):
+        fixes.append(
+            "in a model of your own: a layer class instead of a Lambda, saved anew"
+        )
+    raise UnsafeFileError(
+        f"lq.models.load: {str(settings.path)!r} would run code that it brings or names; "
+        "none of it was run:\n    "
+        + "\n    ".join(each.phrase for each in found + of_training)
+        + "\n  Fix: "
+        + "; or ".join(fixes)
+        + "."
     )
-    return True
+
+
+def _restored(read: Callable[[bool], object], settings: _Settings, optimizer):
+    """The model, compiled where that was asked for and is possible."""
+    if not settings.compile or is_larqs_own(optimizer, settings.path):
+        return read(False)
+    try:
+        return read(True)
+    except Exception as error:
+        try:
+            model = read(False)
+        except Exception:
+            raise error from None
+        log.warning(
+            "lq.models.load: %s: its optimizer, loss or metrics cannot be restored (%s); "
+            "the model is not compiled. Fix: import the module of what is not known "
+            "first, or compile the model.",
+            settings.path,
+            str(error).strip().split("\n")[0],
+        )
+        return model

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
+from larqlite._command_options import Unsafe
 from larqlite.errors import ArgumentError
 
 
@@ -73,6 +74,7 @@ class Options:
             help_behavior_hint="",
         ),
     ] = ()
+    unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 0), ("batch_size", 1), ("calibration", 1)):

@@ -20,7 +20,7 @@ def run(options: Options) -> None:
     """Does it, and prints the report and the comparison."""
     tf_keras.utils.set_random_seed(options.seed)
     output = _outputs(options)
-    float_model = models.load(options.model)
+    float_model = models.load(options.model, safe_mode=not options.unsafe)
     data = read(options.data, float_model)
     if options.epochs and data.y is None:
         raise ArgumentError(

@@ -59,6 +59,7 @@ def evaluate(
     images: int | None = None,
     batch_size: int = 128,
     precision: str = "float32",
+    safe_mode: bool = True,
 ) -> Evaluation:
     """Measures accuracy and loss on the validation images.
 
@@ -74,6 +75,7 @@ def evaluate(
         images: use only the first so many; by default all.
         batch_size: images of one step; does not change the result.
         precision: dtype policy of a registered model.
+        safe_mode: of a saved model: False runs code that its file carries.
 
     Raises:
         ArgumentError: a name that does not exist, no weights, or a model that does not
@@ -136,7 +138,8 @@ def evaluate(
                 weights=weights,
             )
         else:
-            model = model if saved is None else lq.models.load(saved, compile=False)
+            if saved is not None:
+                model = lq.models.load(saved, compile=False, safe_mode=safe_mode)
             settings = replace(settings, image_size=_size_for(model, settings, data))
         _check_classes(model, data)
         loss, top1, top5 = _measure(model, settings, data)

@@ -6,6 +6,7 @@ import os
 
 import tf_keras
 
+from larqlite import models
 from larqlite.errors import MissingFileError
 from larqlite.integer.layers import recording
 from larqlite.integer.models import _samples
@@ -15,7 +16,10 @@ __all__ = ["load_model", "record_quantization_variables"]
 
 
 def load_model(
-    model_path, custom_layers: dict | None = None, compile_model: bool = True
+    model_path,
+    custom_layers: dict | None = None,
+    compile_model: bool = True,
+    safe_mode: bool = True,
 ) -> tf_keras.Model:
     """Loads a model, with larqlite's layers known by name.
 
@@ -23,12 +27,14 @@ def load_model(
         model_path: a `.keras` or `.h5` file, or the folder of a SavedModel.
         custom_layers: further classes by name.
         compile_model: whether to compile it as it was when saved.
+        safe_mode: False runs code that the file carries, as in `lq.models.load`.
 
     Returns:
         The model.
 
     Raises:
         MissingFileError: (a `FileNotFoundError`) when there is no such file.
+        UnsupportedModelError: what `lq.models.load` refuses.
 
     Example:
         >>> import tempfile, pathlib
@@ -45,8 +51,7 @@ def load_model(
             "  Fix: check the path; relative ones start at "
             f"{os.getcwd()}."
         )
-    with tf_keras.saving.custom_object_scope(custom_layers or {}):
-        return tf_keras.models.load_model(path, compile=compile_model)
+    return models.load(path, custom_layers, compile_model, safe_mode)
 
 
 def record_quantization_variables(model: tf_keras.Model) -> None:
