@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -58,11 +59,7 @@ def benchmark(
     require_engines(against, model is not None, where)
     runtime = larqlite_runtime.load(path, threads)
     content = Path(path).read_bytes()
-    rng = np.random.default_rng(0)
-    inputs = [
-        rng.normal(size=(batch, *item.shape[1:])).astype(np.float32)
-        for item in runtime.inputs
-    ]
+    inputs = _inputs(runtime, model, batch)
     given = inputs if len(inputs) > 1 else inputs[0]
     profile = runtime.profile(given)
     contestants = [_packed(runtime, profile)] + [
@@ -92,6 +89,35 @@ def benchmark(
         ),
         profile=profile,
     )
+
+
+def _inputs(
+    runtime: larqlite_runtime.Model, model: tf_keras.Model | None, batch: int
+) -> list[np.ndarray]:
+    """Random inputs that the model takes: whole numbers for an embedding."""
+    if model is not None:
+        from larqlite.deploy._verify_inputs import random_inputs
+
+        with contextlib.suppress(LookupError):
+            return random_inputs(model, batch, lambda x: _in_keras(model, x))
+    shapes = [(batch, *item.shape[1:]) for item in runtime.inputs]
+    rng = np.random.default_rng(0)
+    normal = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    try:
+        runtime(normal if len(normal) > 1 else normal[0])
+    except (RuntimeError, ValueError):  # negative indices
+        return [rng.integers(0, 2, shape).astype(np.float32) for shape in shapes]
+    return normal
+
+
+def _in_keras(
+    model: tf_keras.Model, inputs: list[np.ndarray]
+) -> tuple[list, list[np.ndarray]]:
+    results = model(inputs if len(inputs) > 1 else inputs[0], training=False)
+    if isinstance(results, dict):
+        results = list(results.values())
+    flat = results if isinstance(results, (list, tuple)) else [results]
+    return [], [np.asarray(result) for result in flat]
 
 
 def _packed(
