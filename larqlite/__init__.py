@@ -7,36 +7,12 @@ names such as `activation="ste_sign"` resolve in plain Keras layers.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import sys
+from typing import TYPE_CHECKING
 
-from larqlite._command_start import is_the_command, messages_held_back
-from larqlite._version import __version__, require_same_minor
-
-_start = messages_held_back if is_the_command(sys.orig_argv) else contextlib.nullcontext
-with _start():
-    import tensorflow
-    import tf_keras
-require_same_minor(tensorflow.__version__, tf_keras.__version__)
-
-from larqlite import (  # noqa: E402
-    activations,
-    callbacks,
-    constraints,
-    context,
-    errors,
-    integer,
-    layers,
-    math,
-    metrics,
-    models,
-    optimizers,
-    qat,
-    quantizers,
-    utils,
-    variables,
-)
+from larqlite._version import __version__
+from larqlite_runtime.start import command_of
 
 __all__ = [
     "__version__",
@@ -64,11 +40,54 @@ __all__ = [
 _IMPORTED_WHEN_USED = ("datasets", "deploy", "plot", "runtime")
 
 
+def load_everything() -> None:
+    """Imports TensorFlow, and all that registers anything with tf_keras.
+
+    It is done on import, but in the commands `lq` and `lqz`: they read their words
+    first, so that a mistake in them is answered at once.
+    """
+    if "larqlite._tensorflow" in sys.modules:  # done, or under way
+        return
+    importlib.import_module("larqlite._tensorflow")
+    for name in __all__:
+        if name not in ("__version__", *_IMPORTED_WHEN_USED):
+            importlib.import_module(f"larqlite.{name}")
+
+
 def __getattr__(name: str):
     if name in _IMPORTED_WHEN_USED:
+        return importlib.import_module(f"larqlite.{name}")
+    if name in __all__:
+        load_everything()
         return importlib.import_module(f"larqlite.{name}")
     raise AttributeError(f"module 'larqlite' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_IMPORTED_WHEN_USED})
+    return sorted({*globals(), *__all__})
+
+
+if TYPE_CHECKING:
+    from larqlite import (
+        activations,
+        callbacks,
+        constraints,
+        context,
+        datasets,
+        deploy,
+        errors,
+        integer,
+        layers,
+        math,
+        metrics,
+        models,
+        optimizers,
+        plot,
+        qat,
+        quantizers,
+        runtime,
+        utils,
+        variables,
+    )
+elif command_of(sys.orig_argv) is None:
+    load_everything()

@@ -1,31 +1,85 @@
-"""What every command does around its work: errors as messages, closed pipes, Ctrl-C."""
+"""What `lq` and `lqz` share: words become dataclasses, `--import MODULE`."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
+import itertools
+import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from larqlite.errors import ArgumentError, LarqliteError
-from larqlite_runtime import RuntimeModelError, _command
+from larqlite.errors import ArgumentError, near_matches
 
 
-def run(
-    program: str, arguments: Sequence[str], work: Callable[[Sequence[str]], None]
-) -> None:
-    """Does the work of a command, and ends the process as a shell expects.
+def parsed(kind: Any, program: str, words: Sequence[str], **options: Any) -> Any:
+    """A dataclass with what the words say.
 
     Args:
-        program: its name, which stands before a message.
-        arguments: the words after it.
-        work: takes the arguments.
+        kind: the class.
+        program: what messages name.
+        words: flags and their values.
+        options: of `tyro.cli`.
 
     Raises:
-        SystemExit: with code 2 after a mistake in the arguments or in a file they
-            name (the message is on stderr), 130 after Ctrl-C.
+        SystemExit: with code 2 after a mistake, with 0 after `--help`.
     """
-    mistakes = (LarqliteError, RuntimeModelError, OSError)
-    _command.run(program, arguments, work, mistakes)
+    import tyro
+
+    config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
+    settings = {"prog": program, "config": config} | options
+    try:
+        with _without_colours():
+            return tyro.cli(kind, args=words, **settings)
+    except SystemExit as exit_:
+        if exit_.code and (guess := _guess(kind, words, settings)):
+            print(f"{program}:{guess}", file=sys.stderr)
+        raise
+
+
+@contextlib.contextmanager
+def _without_colours() -> Iterator[None]:
+    """Within the block, what is printed has no colours if NO_COLOR says so."""
+    if not os.environ.get("NO_COLOR"):
+        yield
+        return
+    printed, said = io.StringIO(), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
+            yield
+    finally:
+        sys.stdout.write(printed.getvalue())
+        sys.stderr.write(said.getvalue())
+
+
+def _guess(kind: Any, words: Sequence[str], settings: dict[str, Any]) -> str:
+    """What a flag or a command of the words may have been meant as; empty if unknown."""
+    import tyro
+
+    before = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
+    for path in (before, before[:-1], []):  # the last one may be a value, or mistyped
+        text = io.StringIO()
+        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+            try:
+                tyro.cli(kind, args=[*path, "--help"], **settings)
+            except SystemExit as exit_:
+                if exit_.code:
+                    continue
+        flags = set(re.findall(r"--[a-z][a-z-]*", text.getvalue()))
+        names = {
+            name
+            for listed in re.findall(r"\{([a-z][a-z,-]+)\}", text.getvalue())
+            for name in listed.split(",")
+        }
+        given = [word.partition("=")[0] for word in words]
+        for word in given:
+            known = flags if word.startswith("--") else names
+            if word not in known and (guess := near_matches(word, known)):
+                return guess
+    return ""
 
 
 def import_modules(program: str, modules: Sequence[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from larqlite_runtime import __version__
+
+__all__ = ["__version__", "require_same_minor"]
 
 
 def require_same_minor(tensorflow_version: str, tf_keras_version: str) -> None:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
 from tyro.conf import (
     FlagCreatePairsOff,
-    OmitArgPrefixes,
-    OmitSubcommandPrefixes,
     Positional,
     arg,
     subcommand,
@@ -21,10 +17,11 @@ from tyro.conf import (
 
 from larqlite import _command
 from larqlite._command_options import Unsafe
-from larqlite.demo import Options as Demo
-from larqlite.deploy._command import Benchmark, Export, Run, Verify
-from larqlite.integer._command import Options as Integer
-from larqlite.qat._command import Options as Qat
+from larqlite._commands.demo import Options as Demo
+from larqlite._commands.deploy import Export, Verify
+from larqlite._commands.integer import Options as Integer
+from larqlite._commands.qat import Options as Qat
+from larqlite_runtime import cli
 
 PROBES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
@@ -159,17 +156,29 @@ class Plot:
         self.what.run()
 
 
+COMMANDS: dict[str, Any] = {
+    "quantizers": Quantizers,
+    "summary": Summary,
+    "plot": Plot,
+    "qat": Qat,
+    "integer": Integer,
+    "export": Export,
+    "verify": Verify,
+    "demo": Demo,
+}
+
+
 Command = (
-    Annotated[Quantizers, subcommand("quantizers")]
-    | Annotated[Summary, subcommand("summary")]
-    | Annotated[Plot, subcommand("plot")]
-    | Annotated[Qat, subcommand("qat")]
-    | Annotated[Integer, subcommand("integer")]
-    | Annotated[Export, subcommand("export")]
-    | Annotated[Verify, subcommand("verify")]
-    | Annotated[Run, subcommand("run")]
-    | Annotated[Benchmark, subcommand("benchmark")]
-    | Annotated[Demo, subcommand("demo")]
+    Quantizers
+    | Summary
+    | Plot
+    | Qat
+    | Integer
+    | Export
+    | Verify
+    | Demo
+    | cli.Run
+    | cli.Benchmark
 )
 
 
@@ -183,13 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with code 2 after a mistake in the arguments or in a file they
             name (the message is on stderr), 130 after Ctrl-C.
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments == ["--version"]:
-        from larqlite._version import __version__
-
-        print(f"larqlite {__version__}")
-        return
-    _command.run("lq", arguments, lambda words: parse(words).run())
+    cli.main(arguments)
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -197,14 +200,12 @@ def parse(arguments: Sequence[str]) -> Command:
 
     Raises:
         SystemExit: with code 2 after a mistake, with 0 after `--help`.
+        RuntimeModelError: after a mistake in the words of `run` and `benchmark`.
     """
-    return tyro.cli(
-        Command,
-        prog="lq",
-        description="Build, train, inspect and deploy binarized networks in Keras.",
-        args=arguments,
-        config=(OmitArgPrefixes, OmitSubcommandPrefixes),
-    )
+    name, *words = arguments
+    if name in cli.PARSERS:
+        return cli.PARSERS[name](words)
+    return _command.parsed(COMMANDS[name], f"lq {name}", words)
 
 
 def _larqlite(modules: Sequence[str] = ()):

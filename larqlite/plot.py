@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import larqlite_runtime.outputs
 from larqlite import outputs
 from larqlite._curves import read_curves
-from larqlite.errors import ArgumentError
+from larqlite.errors import ArgumentError, MissingFileError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -286,18 +287,13 @@ def require_picture(
     Raises:
         ArgumentError: it must not be written, or matplotlib does not know its ending.
     """
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    known = FigureCanvasBase.get_supported_filetypes()
-    suffix = Path(path).suffix if isinstance(path, (str, Path)) else ".png"
-    if suffix.lower().removeprefix(".") not in known:
-        raise ArgumentError(
-            f'{where}: cannot write "{path}": matplotlib does not know the format '
-            f'"{suffix}".\n  Fix: a file name ending in .png, .svg or .pdf.'
-        )
-    suffixes = (".png", *(f".{name}" for name in known))
-    return outputs.require(
-        path, suffixes, where, read=read, default_of=default_of, makes_folder=True
+    return larqlite_runtime.outputs.require_picture(
+        path,
+        where,
+        read=read,
+        default_of=default_of,
+        refused=ArgumentError,
+        missing=MissingFileError,
     )
 
 

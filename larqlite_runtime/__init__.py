@@ -5,7 +5,11 @@ model = larqlite_runtime.load("model.onnx")
 labels = model(images).argmax(-1)
 """
 
-from larqlite_runtime._errors import (
+from larqlite_runtime import start
+
+start.begin()
+
+from larqlite_runtime._errors import (  # noqa: E402
     InputError,
     InputTypeError,
     MissingModelFileError,
@@ -13,11 +17,13 @@ from larqlite_runtime._errors import (
     NativeError,
     RuntimeModelError,
 )
-from larqlite_runtime._load import load
-from larqlite_runtime._model import Model, TensorInfo
-from larqlite_runtime._profile import Profile, StepTime
+from larqlite_runtime._load import load  # noqa: E402
+from larqlite_runtime._model import Model, TensorInfo  # noqa: E402
+from larqlite_runtime._profile import Profile, StepTime  # noqa: E402
+from larqlite_runtime._version import __version__  # noqa: E402
 
 __all__ = [
+    "__version__",
     "load",
     "Model",
     "TensorInfo",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from larqlite_runtime._command_data import Data, check_output, read, write
-from larqlite_runtime._errors import InputError
+from larqlite_runtime._errors import InputError, RuntimeModelError
 
 WHERE = "lq run"
 # Labels that are printed.
 SHOWN = 10
+MOST_THREADS = 1024
 
 
 HELP = {
@@ -28,6 +31,7 @@ HELP = {
     "threads": "That work on one call (default: all physical cores).",
     "batch": "Samples of a call.",
     "profile": "Show where the time of a call goes, step by step.",
+    "json": "Print JSON, for a program to read.",
 }
 
 
@@ -41,6 +45,7 @@ class Options:
     threads: int | None = None
     batch: int = 32
     profile: bool = False
+    json: bool = False
 
     def run(self) -> None:
         """Runs the model, and prints labels and times.
@@ -50,13 +55,7 @@ class Options:
         """
         from larqlite_runtime import load
 
-        for name in ("threads", "batch"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(
-                    f"{WHERE}: --{name} {value} is out of range.\n"
-                    "  Fix: a number from 1 up."
-                )
+        require_counts(WHERE, threads=self.threads, batch=self.batch)
         model = load(self.file, self.threads)
         read_too = (self.file, self.data)
         check_output(
@@ -94,10 +93,7 @@ class Options:
 
 
 def run(
-    program: str,
-    arguments: Sequence[str],
-    work: Callable[[Sequence[str]], Any],
-    errors: tuple[type[BaseException], ...],
+    program: str, arguments: Sequence[str], work: Callable[[Sequence[str]], Any]
 ) -> None:
     """Does the work of a command, and ends the process as a shell expects.
 
@@ -105,7 +101,6 @@ def run(
         program: its name, which stands before a message.
         arguments: the words after it.
         work: takes the arguments.
-        errors: classes of errors that are a user's mistake.
 
     Raises:
         SystemExit: with code 2 after a mistake in the arguments or in a file they
@@ -117,12 +112,41 @@ def run(
     except BrokenPipeError:
         # The reader (`| head`) has seen enough; Python must not flush into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except errors as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
     except KeyboardInterrupt as interruption:
         print(f"{program}: stopped", file=sys.stderr)
         raise SystemExit(130) from interruption
+    except Exception as error:
+        if not _is_a_mistake(error):
+            raise
+        named = str(error).startswith(f"{program} ")
+        print(f"{'' if named else f'{program}: '}{error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def wrapped(begin: str, text: str) -> list[str]:
+    """Lines as wide as the terminal, the second one indented below the text."""
+    width = min(shutil.get_terminal_size().columns, 100)
+    return textwrap.wrap(
+        text, width, initial_indent=begin, subsequent_indent=" " * len(begin)
+    )
+
+
+def _is_a_mistake(error: Exception) -> bool:
+    """Whether it is one of the user's, and not of the program."""
+    larqlite = sys.modules.get("larqlite.errors")
+    kinds = (larqlite.LarqliteError,) if larqlite else ()
+    return isinstance(error, (RuntimeModelError, OSError, *kinds))
+
+
+def require_counts(where: str, **values: int | None) -> None:
+    """Refuses counts below 1, and more threads than any machine has."""
+    for name, value in values.items():
+        most = MOST_THREADS if name == "threads" else sys.maxsize
+        if value is not None and not 1 <= value <= most:
+            upto = f"from 1 to {most}" if name == "threads" else "from 1 up"
+            raise InputError(
+                f"{where}: --{name} {value} is out of range.\n  Fix: a number {upto}."
+            )
 
 
 def _kernels(model) -> str:

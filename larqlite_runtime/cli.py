@@ -1,21 +1,54 @@
-"""The command `lq`: `lq run` by itself, everything else out of larqlite."""
+"""The command `lq`: `lq run` and `lq benchmark` by themselves, the others out of larqlite."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from larqlite_runtime._command import HELP, Options, run
-from larqlite_runtime._errors import RuntimeModelError
+from larqlite_runtime import _command, start
+from larqlite_runtime._arguments import PARSERS
+from larqlite_runtime._command import Options as Run
+from larqlite_runtime._command_benchmark import Options as Benchmark
+from larqlite_runtime._errors import InputError
+from larqlite_runtime._version import __version__
+from larqlite_runtime.names import near_matches
+
+__all__ = [
+    "COMMANDS",
+    "PARSERS",
+    "ZOO_COMMANDS",
+    "Benchmark",
+    "Run",
+    "main",
+    "parse",
+    "zoo",
+]
+
+COMMANDS = {
+    "quantizers": "List the registered quantizers: name, class, bits, and what they do.",
+    "summary": "Show what every layer of a saved model costs: bits, memory, operations.",
+    "plot": "Draw a quantizer, the weights of a model, or the curves of a training run.",
+    "qat": "Quantize a saved float model: calibrate, train on if asked to, write TFLite.",
+    "integer": "Integer models: quantize, look at, check, and export them.",
+    "export": "Write a saved model as an ONNX file with packed weights.",
+    "verify": "Compare a deployed file with its model, layer by layer.",
+    "run": "Run a deployed model on data in a file. Needs no TensorFlow.",
+    "benchmark": "Measure how fast a deployed file runs. Needs no TensorFlow.",
+    "demo": "Train a small binary network on real images, deploy it, and measure it.",
+}
+ZOO_COMMANDS = {
+    "list": "List models, recipes or datasets.",
+    "card": "Show what is known of a model: paper, costs, accuracies, weight files.",
+    "train": "Train a model by its recipe, or go on with a run that was interrupted.",
+    "evaluate": "Measure a model on the validation images of a dataset.",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command `lq`.
 
-    `lq run` needs NumPy and ONNX Runtime alone; for other commands `larqlite` is
-    imported, and with it TensorFlow.
+    `lq run` and `lq benchmark FILE` need NumPy and ONNX Runtime alone; the words of other
+    commands are read first, then `larqlite` is imported, and with it TensorFlow.
 
     Args:
         arguments: the words after `lq`; those of the process by default.
@@ -25,20 +58,113 @@ def main(arguments: Sequence[str] | None = None) -> None:
             name (the message is on stderr), 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:1] != ["run"]:
-        from larqlite import cli
+    _command.run("lq", arguments, _do)
 
-        cli.main(arguments)
+
+def zoo(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command `lqz`, whose help and version need no TensorFlow.
+
+    Args and Raises: as of `main`.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _command.run("lqz", arguments, _do_zoo)
+
+
+def _do(arguments: list[str]) -> None:
+    name, *rest = arguments or [None]
+    about = "Build, train, inspect and deploy binarized networks in Keras."
+    if _answered("lq", f"larqlite {__version__}", about, COMMANDS, arguments):
         return
-    run(
-        "lq",
-        arguments[1:],
-        lambda words: parse(words).run(),
-        (RuntimeModelError, OSError),
+    if name in PARSERS:
+        options = PARSERS[name](rest)
+        start.interruptions_are_errors()
+        options.run()
+        return
+    _require(f"lq {name}")
+    from larqlite import cli
+
+    options = cli.parse(arguments)
+    _load_larqlite()
+    options.run()
+
+
+def _do_zoo(arguments: list[str]) -> None:
+    about = "Reference binarized networks: list, train and evaluate them."
+    version = f"larqlite_zoo {__version__}"
+    if _answered("lqz", version, about, ZOO_COMMANDS, arguments):
+        return
+    _require(f"lqz {arguments[0]}")
+    _load_larqlite()
+    from larqlite_zoo import cli
+
+    cli.work(arguments)
+
+
+def _load_larqlite() -> None:
+    """Imports all of it, and TensorFlow; until then Ctrl-C ends the process at once."""
+    import larqlite
+
+    larqlite.load_everything()
+    start.interruptions_are_errors()
+
+
+def _answered(
+    program: str,
+    version: str,
+    about: str,
+    commands: dict[str, str],
+    arguments: Sequence[str],
+) -> bool:
+    """Whether the words ask for the version or the list of commands, which is printed.
+
+    Raises:
+        InputError: they begin with no command.
+    """
+    first = arguments[0] if arguments else None
+    if first == "--version":
+        print(version)
+        return True
+    if first in ("-h", "--help", "help"):
+        print(_help(program, about, commands))
+        return True
+    if first in commands:
+        return False
+    names = ", ".join(commands)
+    if first is None:
+        said = "a command is missing"
+    elif first.startswith("-"):
+        said = f"{first} stands before any command, or is unknown"
+        said += f".{near_matches(first, ('--help', '--version'))}"
+    else:
+        said = f'there is no command "{first}"'
+        said += f".{near_matches(first, commands)}"
+    raise InputError(
+        f"{said.rstrip('.')}{'' if said.endswith('?') else '.'}\n"
+        f"  Fix: one of {names}; {program} --help says what they do."
     )
 
 
-def parse(arguments: Sequence[str]) -> Options:
+def _help(program: str, about: str, commands: dict[str, str]) -> str:
+    lines = [f"usage: {program} COMMAND ...", "", about, "", "commands:"]
+    width = max(map(len, commands)) + 2
+    for name, text in commands.items():
+        lines += _command.wrapped(f"  {name:<{width}}", text)
+    lines += ["", "options:"]
+    lines += ["  -h, --help   print this", "  --version    print the version", ""]
+    lines.append(f"{program} COMMAND --help lists the options of a command.")
+    return "\n".join(lines)
+
+
+def _require(what: str) -> None:
+    said = start.what_is_missing(what)
+    if said is None:
+        return
+    if what.startswith("lq "):
+        said += "\n  Without it there are lq run and lq benchmark."
+    raise InputError(said)
+
+
+def parse(arguments: Sequence[str]) -> Run:
     """The options that the words after `lq run` stand for.
 
     Raises:
@@ -48,20 +174,4 @@ def parse(arguments: Sequence[str]) -> Options:
         >>> parse(["net.onnx", "--data", "x.npy", "--threads", "1"]).threads
         1
     """
-    parser = argparse.ArgumentParser(
-        prog="lq run",
-        description="Run a deployed model on data in a file. Needs no TensorFlow.",
-    )
-    parser.add_argument("file", type=Path, metavar="FILE", help=HELP["file"])
-    parser.add_argument(
-        "--data", type=Path, metavar="FILE", required=True, help=HELP["data"]
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help=HELP["output"]
-    )
-    parser.add_argument("--threads", type=int, metavar="COUNT", help=HELP["threads"])
-    parser.add_argument(
-        "--batch", type=int, metavar="COUNT", default=32, help=HELP["batch"]
-    )
-    parser.add_argument("--profile", action="store_true", help=HELP["profile"])
-    return Options(**vars(parser.parse_args(arguments)))
+    return PARSERS["run"](arguments)

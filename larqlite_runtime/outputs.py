@@ -109,6 +109,31 @@ def require(
     return path
 
 
+def require_picture(path: Any, where: str, **options: Any) -> Path:
+    """`require` for a picture, of the formats that matplotlib writes.
+
+    Raises:
+        refused, missing: as `require` does; also where there is no matplotlib.
+    """
+    refused = options.get("refused", InputError)
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError as error:
+        raise refused(
+            f"{where}: matplotlib, which draws, is not installed here.\n"
+            "  Fix: pip install matplotlib"
+        ) from error
+    known = FigureCanvasBase.get_supported_filetypes()
+    suffix = Path(path).suffix if isinstance(path, (str, Path)) else ".png"
+    if suffix.lower().removeprefix(".") not in known:
+        raise refused(
+            f'{where}: cannot write "{path}": matplotlib does not know the format '
+            f'"{suffix}".\n  Fix: a file name ending in .png, .svg or .pdf.'
+        )
+    suffixes = (".png", *(f".{name}" for name in known))
+    return require(path, suffixes, where, makes_folder=True, **options)
+
+
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A name to write to; afterwards the file is at `path`, or what was there before.

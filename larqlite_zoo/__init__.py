@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import importlib
 
-import larqlite  # noqa: F401  (registers what a saved model may hold)
-from larqlite_zoo import _learning_schedules, literature, small, sota  # noqa: F401
-from larqlite_zoo._build import global_pool
-from larqlite_zoo._card import Accuracy, Card, Costs, Measurement, Paper, WeightFile
-from larqlite_zoo._registry import card, get, list_models, register_model
+import larqlite
+from larqlite_runtime import start
+
+start.require_in_the_command()
+larqlite.load_everything()  # registers what a saved model may hold
+
+from larqlite_zoo import (  # noqa: E402
+    _learning_schedules,  # noqa: F401
+    literature,
+    small,
+    sota,
+)
+from larqlite_zoo._build import global_pool  # noqa: E402
+from larqlite_zoo._card import Accuracy, Card, Costs, Measurement, Paper, WeightFile  # noqa: E402
+from larqlite_zoo._registry import card, get, list_models, register_model  # noqa: E402
 
 __all__ = [
     "list_models",

@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
 from tyro.conf import (
     FlagCreatePairsOff,
-    OmitArgPrefixes,
-    OmitSubcommandPrefixes,
     Positional,
     arg,
     subcommand,
@@ -23,7 +20,8 @@ from tyro.conf import (
 
 from larqlite import _command
 from larqlite._command_options import Unsafe
-from larqlite._command_start import is_the_command
+from larqlite_runtime import cli
+from larqlite_runtime.start import command_of
 from larqlite_zoo._imports import Imports, import_modules
 
 Json = FlagCreatePairsOff[
@@ -186,19 +184,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with code 2 after a mistake in the arguments or in a file they
             name (the message is on stderr), 130 after Ctrl-C.
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments == ["--version"]:
-        from larqlite._version import __version__
+    cli.zoo(arguments)
 
-        print(f"larqlite_zoo {__version__}")
-        return
-    if is_the_command(sys.orig_argv):  # its warnings are for those who write Python
+
+def work(arguments: list[str]) -> None:
+    """Does what the words after `lqz` say.
+
+    The flags of `train` depend on the recipe, so it reads them itself.
+    """
+    if command_of(sys.orig_argv):  # its warnings are for those who write Python
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    _command.run("lqz", arguments, _run)
-
-
-def _run(arguments: list[str]) -> None:
-    """The flags of `train` depend on the recipe, so it reads them itself."""
     if arguments[:1] == ["train"] and arguments[1:2] not in ([], ["-h"], ["--help"]):
         from larqlite_zoo import _train_command
 
@@ -214,10 +209,5 @@ def parse(arguments: Sequence[str]) -> Command:
     Raises:
         SystemExit: with code 2 after a mistake, with 0 after `--help`.
     """
-    return tyro.cli(
-        Command,
-        prog="lqz",
-        description="Reference binarized networks: list, train and evaluate them.",
-        args=arguments,
-        config=(OmitArgPrefixes, OmitSubcommandPrefixes),
-    )
+    about = "Reference binarized networks: list, train and evaluate them."
+    return _command.parsed(Command, "lqz", arguments, description=about)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import tf_keras
 
     from larqlite.deploy import Report, Verification
-    from larqlite.deploy._benchmark_result import Benchmark
+    from larqlite_runtime.benchmark_result import Benchmark
 
 # Images that the file and Keras are compared on.
 IMAGES = 200
@@ -62,7 +62,8 @@ def deploy_and_measure(
         What was measured; None if the network has a quantizer that cannot be exported,
         which is printed.
     """
-    from larqlite.deploy._benchmark import benchmark
+    from larqlite.deploy.benchmark_engines import of_model
+    from larqlite_runtime.benchmark import benchmark
 
     paths = [folder / n for n in ("model.onnx", "images.npz", "benchmark.png")]
     file, data, chart = paths
@@ -77,7 +78,8 @@ def deploy_and_measure(
     verification = deploy.verify(model, file, images, batch_size=100)
     console.out(f"\n{verification}", highlight=False)
     against = ("onnxruntime", "tensorflow")
-    measured = benchmark(file, model, against, threads=1, seconds=seconds)
+    engines = of_model(model, against)
+    measured = benchmark(file, engines, threads=1, seconds=seconds)
     measured.plot(chart)
     console.out(f"\n{measured}", highlight=False)
     return Deployed(report, verification, measured, tuple(paths))

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from larqlite import context, datasets, models, plot
+from larqlite._commands.demo import BATCH, Options
 from larqlite.demo._deploy import Deployed, deploy_and_measure, paragraph
 from larqlite.demo._network import build_network
-from larqlite.demo._options import BATCH, Options
 from larqlite.errors import ArgumentError
 from larqlite.outputs import JSON, require, written_whole
 

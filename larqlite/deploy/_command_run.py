@@ -1,4 +1,4 @@
-"""What the commands `lq export`, `lq verify` and `lq benchmark` do."""
+"""What the commands `lq export` and `lq verify` do."""
 
 from __future__ import annotations
 
@@ -8,16 +8,11 @@ from pathlib import Path
 
 import larqlite as lq
 from larqlite import _command, models
+from larqlite._commands.deploy import Export, Verify
 from larqlite.deploy import VerificationError
-from larqlite.deploy._benchmark import benchmark as measure
-from larqlite.deploy._benchmark_engines import limit_tensorflow, require_engines
-from larqlite.deploy._command import Benchmark, Export, Verify
-from larqlite.deploy._verify_run import MOST_GIVEN
-from larqlite.errors import ArgumentError, MissingFileError
+from larqlite.errors import MissingFileError
 from larqlite.outputs import ONNX, require
-from larqlite.plot import require_picture
 from larqlite_runtime._command_data import read
-from larqlite_runtime._cpu import physical_cores
 
 
 def export(options: Export) -> None:
@@ -26,28 +21,15 @@ def export(options: Export) -> None:
     Raises:
         SystemExit: with code 1 if the file would not compute what the model does.
     """
-    read_files = [path for path in (options.model, options.data) if path is not None]
-    require(options.output, ONNX, "lq export", read=read_files)
-    if options.data is not None and (options.qonnx or not options.verify):
-        raise ArgumentError(
-            "lq export: --data is for the comparison, which "
-            f"{'--qonnx' if options.qonnx else '--no-verify'} leaves out.\n"
-            "  Fix: leave one of the two out."
-        )
+    require(options.output, ONNX, "lq export", read=(options.model,))
     model = _load(options)
     if options.qonnx:
         lq.deploy.to_qonnx(model, options.output)
         size = options.output.stat().st_size
         print(f"wrote {options.output} ({size:,} bytes, QONNX)")
         return
-    data = None
-    if options.data is not None:
-        found = read(options.data, model.input_names, "lq export")
-        data = found.batch(0, MOST_GIVEN)
     try:
-        report = lq.deploy.export(
-            model, options.output, data=data, verify=options.verify
-        )
+        report = lq.deploy.export(model, options.output, verify=options.verify)
     except VerificationError as error:
         print(f"lq: {error}", file=sys.stderr)
         raise SystemExit(1) from error
@@ -80,42 +62,7 @@ def verify(options: Verify) -> None:
         raise SystemExit(1)
 
 
-def benchmark(options: Benchmark) -> None:
-    """Prints the table, the verdict and the times of the steps, and draws the chart."""
-    where = "lq benchmark"
-    against = [name for words in options.against for name in words.split(",") if name]
-    if not against:
-        against = ["onnxruntime"] + ["tensorflow"] * (options.model is not None)
-    require_engines(against, options.model is not None, where)
-    _require_file(options.file, where)
-    if options.output is not None:
-        read = (options.file, options.model)
-        require_picture(options.output, f"{where}: --output", read)
-    model = None
-    if options.model is not None:
-        limit_tensorflow(options.threads or physical_cores())
-        model = _load(options)
-    result = measure(
-        options.file,
-        model,
-        against,
-        options.threads,
-        options.batch,
-        options.seconds,
-        where,
-    )
-    if options.json:
-        print(json.dumps(result.to_dict(), indent=2))
-    else:
-        print(result)
-        print()
-        print(result.profile)
-    if options.output is not None:
-        result.plot(options.output)
-        print(f"wrote {options.output}", file=sys.stderr if options.json else None)
-
-
-def _load(options: Export | Verify | Benchmark):
+def _load(options: Export | Verify):
     _command.import_modules("lq", options.imports)
     return models.load(options.model, compile=False, safe_mode=not options.unsafe)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import tf_keras
 
+from larqlite._commands.integer import Quantize
 from larqlite._tables import show
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from larqlite.integer import _command_files as files, models
-from larqlite.integer._command import Quantize
 from larqlite.integer.layers import Dequantizer
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.outputs import KERAS, ONNX, require, written_whole

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from larqlite._commands.integer import Check, Config, Export, InsertRescaling
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer import _command_files as files, export as exports, models
-from larqlite.integer._command import Check, Config, Export, InsertRescaling
 from larqlite.outputs import JSON, KERAS, require, written_whole
 
 _WRITERS = {

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import track
 
 from larqlite import models, qat
+from larqlite._commands.qat import Options, scheme_of
 from larqlite.errors import ArgumentError
 from larqlite.outputs import KERAS, TFLITE, require, written_whole
-from larqlite.qat._command import Options, scheme_of
 from larqlite.qat._command_data import Data, read
 
 

@@ -116,7 +116,7 @@ def test_the_metadata_carries_the_version_and_the_summary(model, tmp_path):
 
 
 def test_two_exports_are_equal_byte_for_byte(model, tmp_path):
-    for name in "ab":
+    for name in ("a.onnx", "b.onnx"):
         export(model, tmp_path / name)
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 

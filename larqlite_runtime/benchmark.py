@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-import larqlite_runtime
-from larqlite.deploy._benchmark_engines import (
-    ON_FILE,
-    ON_MODEL,
-    Call,
-    Contestant,
-    require_engines,
-)
-from larqlite.deploy._benchmark_result import PACKED, Benchmark, Timing
+from larqlite_runtime._errors import InputError
+from larqlite_runtime._load import load
+from larqlite_runtime._model import Model
+from larqlite_runtime._profile import Profile
+from larqlite_runtime.benchmark_result import PACKED, Benchmark, Timing
+from larqlite_runtime.names import near_matches
 
-if TYPE_CHECKING:
-    import tf_keras
+Arrays = Sequence[np.ndarray]
+Call = Callable[[], Any]
 
 # A turn of one engine: short enough that all get through the same moods of a machine, long
 # enough that caches are its own for most of it.
@@ -32,40 +29,100 @@ LEAST_TURNS = 5
 PAUSE_SECONDS = 0.003
 
 
+@dataclass(frozen=True)
+class Contestant:
+    """A way to run the network.
+
+    Attributes:
+        name: of the engine.
+        what: what it runs, and how.
+        prepare: gives a function that runs the network once on these inputs.
+    """
+
+    name: str
+    what: str
+    prepare: Callable[[Arrays], Call]
+
+
+# From the content of a file and a number of threads.
+Engine = Callable[[bytes, int], Contestant]
+
+
+def onnxruntime_on_file(content: bytes, threads: int) -> Contestant:
+    """A stock ONNX Runtime on the same file, with its own settings."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        content, options, providers=["CPUExecutionProvider"]
+    )
+    names = [item.name for item in session.get_inputs()]
+
+    def prepare(inputs: Arrays) -> Call:
+        given = dict(zip(names, inputs, strict=True))
+        return lambda: session.run(None, given)
+
+    what = f"the same file in float32, ONNX Runtime {onnxruntime.__version__}"
+    return Contestant("onnxruntime", what, prepare)
+
+
+# Engines that run the file itself; those that need its Keras model are larqlite's.
+ON_FILE: dict[str, Engine] = {"onnxruntime": onnxruntime_on_file}
+ON_MODEL = ("tensorflow", "tflite")
+
+
+def require_engines(names: Sequence[str], has_model: bool, where: str) -> None:
+    """Refuses names of engines that are unknown, or need a model that is not there.
+
+    Raises:
+        InputError: one is such a name.
+    """
+    for name in names:
+        if name not in (*ON_FILE, *ON_MODEL):
+            raise InputError(
+                f'{where}: there is no engine "{name}" to compare with.'
+                f"{near_matches(name, (*ON_FILE, *ON_MODEL))}\n"
+                f"  Fix: some of {', '.join((*ON_FILE, *ON_MODEL))}."
+            )
+        if name in ON_MODEL and not has_model:
+            raise InputError(
+                f"{where}: {name} runs the Keras model, not the file.\n"
+                "  Fix: name the model that the file was made of with --model."
+            )
+
+
 def benchmark(
     path: str | os.PathLike,
-    model: tf_keras.Model | None = None,
-    against: Sequence[str] = ("onnxruntime",),
+    engines: Sequence[Engine] = (onnxruntime_on_file,),
     threads: int | None = None,
     batch: int = 1,
     seconds: float = 1.0,
-    where: str = "lq benchmark",
 ) -> Benchmark:
     """Measures a file on larqlite_runtime, and other engines in turns with it.
 
     Args:
         path: of the file.
-        model: the Keras model that it was made of; "tensorflow" and "tflite" need it.
-        against: the other engines, out of "onnxruntime", "tensorflow", "tflite".
+        engines: the others.
         threads: of every engine; all physical cores by default.
         batch: samples of a call.
         seconds: how long to measure each engine.
-        where: what messages name.
 
     Raises:
-        ArgumentError: an unknown engine, or one that needs a model.
         RuntimeModelError: no packed model in the file.
     """
-    require_engines(against, model is not None, where)
-    runtime = larqlite_runtime.load(path, threads)
+    runtime = load(path, threads)
     content = Path(path).read_bytes()
-    inputs = _inputs(runtime, model, batch)
+    rng = np.random.default_rng(0)
+    inputs = [
+        rng.normal(size=(batch, *item.shape[1:])).astype(np.float32)
+        for item in runtime.inputs
+    ]
     given = inputs if len(inputs) > 1 else inputs[0]
     profile = runtime.profile(given)
-    contestants = [_packed(runtime, profile)] + [
-        {**ON_FILE, **ON_MODEL}[name](content, model, runtime.threads)
-        for name in dict.fromkeys(against)
-    ]
+    contestants = [_packed(runtime, profile)]
+    contestants += [engine(content, runtime.threads) for engine in engines]
     calls = [contestant.prepare(inputs) for contestant in contestants]
     results = [call() for call in calls]
     times = _in_turns(calls, seconds)
@@ -91,39 +148,8 @@ def benchmark(
     )
 
 
-def _inputs(
-    runtime: larqlite_runtime.Model, model: tf_keras.Model | None, batch: int
-) -> list[np.ndarray]:
-    """Random inputs that the model takes: whole numbers for an embedding."""
-    if model is not None:
-        from larqlite.deploy._verify_inputs import random_inputs
-
-        with contextlib.suppress(LookupError):
-            return random_inputs(model, batch, lambda x: _in_keras(model, x))
-    shapes = [(batch, *item.shape[1:]) for item in runtime.inputs]
-    rng = np.random.default_rng(0)
-    normal = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
-    try:
-        runtime(normal if len(normal) > 1 else normal[0])
-    except (RuntimeError, ValueError):  # negative indices
-        return [rng.integers(0, 2, shape).astype(np.float32) for shape in shapes]
-    return normal
-
-
-def _in_keras(
-    model: tf_keras.Model, inputs: list[np.ndarray]
-) -> tuple[list, list[np.ndarray]]:
-    results = model(inputs if len(inputs) > 1 else inputs[0], training=False)
-    if isinstance(results, dict):
-        results = list(results.values())
-    flat = results if isinstance(results, (list, tuple)) else [results]
-    return [], [np.asarray(result) for result in flat]
-
-
-def _packed(
-    runtime: larqlite_runtime.Model, profile: larqlite_runtime.Profile
-) -> Contestant:
-    def prepare(inputs: Sequence[np.ndarray]) -> Call:
+def _packed(runtime: Model, profile: Profile) -> Contestant:
+    def prepare(inputs: Arrays) -> Call:
         given = list(inputs) if len(inputs) > 1 else inputs[0]
 
         def call() -> list[np.ndarray]:

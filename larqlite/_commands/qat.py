@@ -102,7 +102,7 @@ def scheme_of(words: Sequence[str]) -> Any:
         ArgumentError: patterns and names are mixed.
 
     Example:
-        >>> from larqlite.qat._command import scheme_of
+        >>> from larqlite._commands.qat import scheme_of
         >>> scheme_of(["int8"]), scheme_of(["conv*=binary", "*=int8"])
         ('int8', {'conv*': 'binary', '*': 'int8'})
     """

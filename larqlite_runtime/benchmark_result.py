@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from larqlite import _tables
-
-if TYPE_CHECKING:
-    from larqlite_runtime import Profile
+from larqlite_runtime import outputs, tables
+from larqlite_runtime._profile import Profile
 
 # Closer than this counts as equal.
 CLOSE = 1.05
@@ -99,7 +97,6 @@ class Benchmark:
         }
 
     def __str__(self) -> str:
-        lines: list[str] = []
         rows = [
             (
                 timing.engine,
@@ -121,8 +118,7 @@ class Benchmark:
             notes.append(f"Their outputs differ by up to {off:.0e} of the largest.")
         if self.isa == "numpy":
             notes.append("There are no native kernels here: NumPy runs packed layers.")
-        _tables.show(title, header, rows, notes, print_fn=lines.append)
-        return "\n".join(lines)
+        return "\n".join([title, tables.text(header, rows), *notes])
 
     def plot(self, path: str | Path) -> None:
         """Draws the medians as bars, the quartiles as whiskers.
@@ -130,11 +126,12 @@ class Benchmark:
         Args:
             path: of the picture; its suffix chooses the format.
         """
-        from larqlite.plot import _figure_and_axes, _saved, require_picture
+        path = outputs.require_picture(path, "lq benchmark")
+        from matplotlib.figure import Figure
 
-        path = require_picture(path, "lq benchmark")
-        figure, (axes,) = _figure_and_axes(1, None)
-        figure.set_size_inches(7, 1 + 0.6 * len(self.timings))
+        size = (7, 1 + 0.6 * len(self.timings))
+        figure = Figure(figsize=size, layout="constrained", dpi=110)
+        axes = figure.add_subplot()
         places = range(len(self.timings))
         medians = [1e3 * timing.median for timing in self.timings]
         whiskers = [
@@ -155,7 +152,9 @@ class Benchmark:
             f"thread{'s' * (self.threads != 1)}",
             xlabel="milliseconds a call",
         )
-        _saved(figure, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with outputs.written_whole(path) as temporary:
+            figure.savefig(temporary)
 
 
 def _milliseconds(seconds: float) -> str:

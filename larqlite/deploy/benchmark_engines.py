@@ -1,56 +1,53 @@
-"""What else runs a deployed network: the same file, or the Keras model it was made of."""
+"""Engines that run the Keras model of a deployed file, for `lq benchmark`."""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from larqlite.errors import ArgumentError, UnsupportedModelError
+from larqlite.errors import UnsupportedModelError
+from larqlite_runtime._cpu import physical_cores
+from larqlite_runtime.benchmark import ON_FILE, Arrays, Call, Contestant, Engine
 
-Arrays = Sequence[np.ndarray]
-Call = Callable[[], Any]
 
+def loaded(
+    path: Path,
+    names: Sequence[str],
+    threads: int | None,
+    modules: Sequence[str],
+    unsafe: bool,
+) -> list[Engine]:
+    """Engines by their names, those of the Keras model with a saved one.
 
-@dataclass(frozen=True)
-class Contestant:
-    """A way to run the network.
-
-    Attributes:
-        name: of the engine.
-        what: what it runs, and how.
-        prepare: gives a function that runs the network once on these inputs.
+    Args:
+        path: of the model.
+        names: of engines.
+        threads: of each; None for all physical cores.
+        modules: to import before.
+        unsafe: whether the file may run Python that it carries.
     """
+    from larqlite import _command, models
 
-    name: str
-    what: str
-    prepare: Callable[[Arrays], Call]
-
-
-def onnxruntime_on_file(content: bytes, model: Any, threads: int) -> Contestant:
-    """A stock ONNX Runtime on the same file, with its own settings."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        content, options, providers=["CPUExecutionProvider"]
-    )
-    names = [item.name for item in session.get_inputs()]
-
-    def prepare(inputs: Arrays) -> Call:
-        given = dict(zip(names, inputs, strict=True))
-        return lambda: session.run(None, given)
-
-    what = f"the same file in float32, ONNX Runtime {onnxruntime.__version__}"
-    return Contestant("onnxruntime", what, prepare)
+    limit_tensorflow(threads or physical_cores())
+    _command.import_modules("lq", modules)
+    model = models.load(path, compile=False, safe_mode=not unsafe)
+    return of_model(model, names)
 
 
-def tensorflow_on_model(content: bytes, model: Any, threads: int) -> Contestant:
+def of_model(model: Any, names: Sequence[str]) -> list[Engine]:
+    """Engines by their names."""
+    return [
+        ON_FILE[name] if name in ON_FILE else functools.partial(ON_MODEL[name], model)
+        for name in dict.fromkeys(names)
+    ]
+
+
+def tensorflow_on_model(model: Any, content: bytes, threads: int) -> Contestant:
     """TensorFlow on a graph of the model, its kernels quantized beforehand."""
     import tensorflow as tf
 
@@ -69,7 +66,7 @@ def tensorflow_on_model(content: bytes, model: Any, threads: int) -> Contestant:
     return Contestant("tensorflow", what, prepare)
 
 
-def tflite_on_model(content: bytes, model: Any, threads: int) -> Contestant:
+def tflite_on_model(model: Any, content: bytes, threads: int) -> Contestant:
     """TFLite on the model, its kernels quantized beforehand, in float32."""
     import tensorflow as tf
 
@@ -106,8 +103,6 @@ def tflite_on_model(content: bytes, model: Any, threads: int) -> Contestant:
     return Contestant("tflite", what, prepare)
 
 
-# Those of the first kind need no Keras model.
-ON_FILE: dict[str, Callable[..., Contestant]] = {"onnxruntime": onnxruntime_on_file}
 ON_MODEL: dict[str, Callable[..., Contestant]] = {
     "tensorflow": tensorflow_on_model,
     "tflite": tflite_on_model,
@@ -123,21 +118,6 @@ def limit_tensorflow(threads: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
         return
-
-
-def require_engines(names: Sequence[str], has_model: bool, where: str) -> None:
-    """Refuses names of engines that are unknown, or need a model that is not there."""
-    for name in names:
-        if name not in (*ON_FILE, *ON_MODEL):
-            raise ArgumentError(
-                f'{where}: there is no engine "{name}" to compare with.\n'
-                f"  Fix: some of {', '.join((*ON_FILE, *ON_MODEL))}."
-            )
-        if name in ON_MODEL and not has_model:
-            raise ArgumentError(
-                f"{where}: {name} runs the Keras model, not the file.\n"
-                "  Fix: name the model that the file was made of with --model."
-            )
 
 
 def _frozen(model: Any) -> Any:

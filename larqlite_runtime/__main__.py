@@ -1,0 +1,6 @@
+"""`python -m larqlite_runtime` is the command `lq`."""
+
+from larqlite_runtime.cli import main
+
+if __name__ == "__main__":
+    main()

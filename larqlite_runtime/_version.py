@@ -1,0 +1,3 @@
+"""The version of this runtime and of larqlite, which are installed together."""
+
+__version__ = "0.1.0"
