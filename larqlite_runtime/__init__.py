@@ -10,6 +10,7 @@ from larqlite_runtime import start
 start.begin()
 
 from larqlite_runtime._errors import (  # noqa: E402
+    ArgumentError,
     InputError,
     InputTypeError,
     MissingModelFileError,
@@ -32,6 +33,7 @@ __all__ = [
     "RuntimeModelError",
     "ModelFileError",
     "MissingModelFileError",
+    "ArgumentError",
     "InputError",
     "InputTypeError",
     "NativeError",

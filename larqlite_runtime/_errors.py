@@ -19,6 +19,10 @@ class MissingModelFileError(ModelFileError, FileNotFoundError):
     """A path at which there is no file."""
 
 
+class ArgumentError(RuntimeModelError, ValueError):
+    """An argument that makes no sense: no threads, an empty batch."""
+
+
 class InputError(RuntimeModelError, ValueError):
     """An input of a shape that the model does not take."""
 

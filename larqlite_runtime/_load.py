@@ -7,10 +7,14 @@ import os
 from collections.abc import Sequence
 
 from larqlite_runtime import _budget
+from larqlite_runtime._counts import tensor_names, whole_number
 from larqlite_runtime._cpu import physical_cores
 from larqlite_runtime._model import Model
 from larqlite_runtime._runner import Options
 from larqlite_runtime._source import Source
+
+MOST_THREADS = 1024
+MOST_BYTES = 1 << 62
 
 
 def load(
@@ -40,6 +44,8 @@ def load(
         A `Model`: `model(x)` runs it.
 
     Raises:
+        ArgumentError: `threads` or `budget` is no number of something, or `inputs` or
+            `outputs` no list of names.
         ModelFileError: the file is missing, damaged, or no packed model.
         InputError: a name in `inputs` or `outputs` that the model does not have.
         NativeError: an unknown `isa`; or no native kernels although
@@ -55,9 +61,14 @@ def load(
         >>> np.allclose(runtime(x), model(x), atol=1e-6)
         True
     """
+    if threads is None:
+        threads = physical_cores()
+    fix = "an integer from 1 up; leave it out for all physical cores."
+    threads = whole_number("load: threads", threads, 1, MOST_THREADS, fix)
+    fix = "bytes as an integer, e.g. budget=256 << 20 for 256 MiB."
+    budget = whole_number("load: budget", budget, 1, MOST_BYTES, fix)
+    chosen = tensor_names("inputs", inputs), tensor_names("outputs", outputs)
     source = Source(path_or_bytes, budget)
-    threads = physical_cores() if threads is None else max(1, int(threads))
-    chosen = [None if names is None else tuple(names) for names in (inputs, outputs)]
     model = Model(source, source(), Options(threads, isa, *chosen))
     _give_back_memory()
     return model
@@ -72,7 +83,9 @@ def _give_back_memory() -> None:
         trim(0)
 
 
-def reload(data: bytes, options: Options) -> Model:
-    """Makes a pickled model again."""
-    source = Source(data, _budget.DEFAULT_BUDGET)
+def reload(
+    data: bytes, options: Options, budget: int = _budget.DEFAULT_BUDGET
+) -> Model:
+    """Makes a pickled model again, as it was asked for; earlier pickles have no budget."""
+    source = Source(data, budget)
     return Model(source, source(), options)

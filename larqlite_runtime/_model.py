@@ -10,8 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from larqlite_runtime._batches import batches_of
+from larqlite_runtime._counts import whole_number
 from larqlite_runtime._errors import InputError
 from larqlite_runtime._graph import Graph, Shape
+from larqlite_runtime._indices import check_indices, tables
 from larqlite_runtime._input import check_inputs
 from larqlite_runtime._plan_net import Net
 from larqlite_runtime._profile import PATHS, SEGMENT, Profile, StepTime
@@ -41,16 +44,19 @@ class Model:
         layers: what the file says of each packed layer.
         threads: that work on one call.
         isa: the instruction set of the kernels, or "numpy".
+        budget: most bytes that the model may need, as it was loaded.
     """
 
     def __init__(self, source: Source, graph: Graph, options: Options) -> None:
         self._source = source
         self._runner = Runner(source, graph, options)
         self.threads = options.threads
+        self.budget = source.budget
         self.metadata = dict(graph.metadata)
         self.layers: list[dict] = json.loads(self.metadata.get("larqlite.layers", "[]"))
         net = self._runner.engine().plan.net
         self._fed = Graph(inputs={name: net.shapes[name] for name in net.inputs})
+        self._tables = tables(net)
         self.inputs = self._describe(net, net.inputs)
         self.outputs = self._describe(net, net.outputs)
 
@@ -68,11 +74,14 @@ class Model:
 
     def _checked(self, x) -> dict[str, np.ndarray]:
         """The inputs by name, ready to run; the usual case without a second look."""
-        if type(x) is np.ndarray and x.dtype == np.float32 and len(self.inputs) == 1:
+        is_usual = type(x) is np.ndarray and x.dtype == np.float32
+        if is_usual and len(self.inputs) == 1 and not self._tables:
             item = self.inputs[0]
             if x.shape[1:] == item.shape[1:] and len(x) and x.flags.c_contiguous:
                 return {item.name: x}
-        return check_inputs(self._fed, x)
+        arrays = check_inputs(self._fed, x)
+        check_indices(self._tables, arrays)
+        return arrays
 
     def __repr__(self) -> str:
         ends = [
@@ -116,8 +125,9 @@ class Model:
         """Runs the model on many samples.
 
         Args:
-            batches: an array of samples, which is cut into batches, or an iterable of
-                batches (of anything that a call takes).
+            batches: an array of samples (or a dictionary of them by name), which is cut
+                into batches, or an iterable of batches (of anything that a call takes);
+                of pairs (inputs, labels), as `tf.data` has them, the labels are left out.
             batch_size: samples of a batch if `batches` is an array.
             progress: true prints how many batches are done to standard error; a function
                 is called with that number and their total (None if unknown).
@@ -126,16 +136,14 @@ class Model:
             What a call returns, for all samples together.
 
         Raises:
+            ArgumentError: `batch_size` is no integer from 1 up.
             InputError: as in a call; also if there are no batches.
         """
-        total = None
-        if isinstance(batches, np.ndarray):
-            array, count = batches, max(1, int(batch_size))
-            self._checked(array[:1])
-            total = -(-len(array) // count)
-            batches = (array[at : at + count] for at in range(0, len(array), count))
-        elif hasattr(batches, "__len__"):
-            total = len(batches)
+        fix = "an integer from 1 up, e.g. batch_size=32."
+        batch_size = whole_number(
+            "predict: batch_size", batch_size, 1, sys.maxsize, fix
+        )
+        batches, total = batches_of(batches, batch_size, self._fed.inputs)
         show = _print_progress if progress is True else progress or None
         found: list[list[np.ndarray]] = []
         for number, batch in enumerate(batches, 1):
@@ -155,13 +163,15 @@ class Model:
 
         Args:
             x: as for a call.
-            repeat: calls of which the least time of each step is taken.
+            repeat: calls of which the least time of each step is taken, from 1 up.
             show: whether to print the table.
 
         Returns:
             Times, speeds and paths, in the order in which steps run; `str()` of it is
             a table.
         """
+        fix = "an integer from 1 up, e.g. repeat=10."
+        repeat = whole_number("profile: repeat", repeat, 1, sys.maxsize, fix)
         inputs = self._checked(x)
         batch = len(next(iter(inputs.values())))
         engine = self._runner.engine()
@@ -172,7 +182,7 @@ class Model:
             for stage in engine.plan.stages
         ]
         runs, whole = [], []
-        for _ in range(max(1, repeat)):
+        for _ in range(repeat):
             times = [np.zeros(size) for size in sizes]
             workspace.run(inputs, times)
             runs.append(np.concatenate([np.zeros(0), *times]))
@@ -217,6 +227,8 @@ class Model:
             `packed_weights`, `float_weights`, `tables` (scales, thresholds, corrections
             of borders), and `workspace`, which every running call needs once.
         """
+        fix = "an integer from 1 up, e.g. batch=1."
+        batch = whole_number("memory: batch", batch, 1, sys.maxsize, fix)
         engine = self._runner.engine()
         program = engine.plan.program
         steps = [step for part in program.parts for step in part]
@@ -242,7 +254,8 @@ class Model:
     def __reduce__(self):
         from larqlite_runtime._load import reload
 
-        return reload, (self._source.data(), self._runner.options)
+        source = self._source
+        return reload, (source.data(), self._runner.options, source.budget)
 
 
 def _print_progress(done: int, total: int | None) -> None:

@@ -97,6 +97,11 @@ def choose_isa(wanted: str | None = None) -> str:
     Raises:
         NativeError: no such name.
     """
+    if wanted is not None and not isinstance(wanted, str):
+        raise NativeError(
+            f"load: isa={wanted!r} is no name.\n  Fix: one of "
+            f"{', '.join([*INSTRUCTION_SETS, NUMPY])}; without it the fastest is chosen."
+        )
     asked = (wanted or os.environ.get(ISA_VARIABLE, "")).strip().lower()
     if asked and asked not in (*INSTRUCTION_SETS, NUMPY):
         where = "isa" if wanted else ISA_VARIABLE

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from larqlite_runtime import _native, _numpy_kernels
+from larqlite_runtime._errors import InputError
 from larqlite_runtime._plan import Plan, Port, Stage
 from larqlite_runtime._plan_forms import memory_shape
 from larqlite_runtime._plan_memory import ALIGNMENT
 from larqlite_runtime._segments import Segment
 from larqlite_runtime._steps import CBuffer
+from larqlite_runtime._text import quoted
 
 COPIED = 1 << 15  # bytes of an input up to which a copy costs less than a new binding
 
@@ -150,7 +152,17 @@ class Workspace:
                 self._bind(binding.bind_input, name, port, self.arrays[port.buffer])
         for name, port in zip(segment.outputs, stage.outputs, strict=True):
             self._bind(binding.bind_output, name, port, self.arrays[port.buffer])
-        run = session.run_with_iobinding
+
+        def run(binding) -> None:
+            try:
+                session.run_with_iobinding(binding)
+            except Exception as error:
+                names = ", ".join(node.name for node in stage.nodes)
+                raise InputError(
+                    f"ONNX Runtime can't run {quoted(names)} with these inputs: {error}\n"
+                    "  Fix: values such as indices of a table that are computed in the "
+                    "model must be in range; see what the inputs make of them."
+                ) from error
 
         def call(seconds: np.ndarray | None) -> None:
             if seconds is None:

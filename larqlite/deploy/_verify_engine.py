@@ -37,6 +37,7 @@ class RuntimeEngine:
             isa=isa,
             inputs=inputs,
             outputs=outputs,
+            budget=self._model.budget,
         )
         return part.run
 

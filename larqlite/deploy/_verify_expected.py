@@ -107,7 +107,7 @@ class Reference:
         self._floors = floors_of(file.model, absolute)
         self._largest: dict[Any, float] = {}
         self._last: tuple[list[np.ndarray], Any] | None = None
-        self._twins: dict[int, IntegerTwin] = {}
+        self._twins: dict[tuple[int, float], IntegerTwin] = {}
         counts = (len(model.inputs), len(model.outputs))
         if counts != (len(file.inputs), len(file.outputs)):
             raise _other_model(
@@ -240,7 +240,7 @@ class Reference:
         return np.minimum(*ends), np.maximum(*ends)
 
     def _twin(self, entry: Entry, use: Use) -> IntegerTwin:
-        key = id(use.layer)
+        key = id(use.layer), entry.steps  # a shared layer may sum other levels
         if key not in self._twins:
             self._twins[key] = IntegerTwin(use.layer, entry.path, entry.steps)
         return self._twins[key]

@@ -1,8 +1,7 @@
-"""A Keras model beside its exported file on a stock ONNX Runtime."""
+"""A Keras model beside its exported file, on the runtime and on a stock ONNX Runtime."""
 
 from __future__ import annotations
 
-import inspect
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
+import larqlite_runtime
+from tests.deploy.inside_a_file import folded_as_some_runtimes_do
 
 TOLERANCE = 1e-6
 
@@ -25,6 +26,9 @@ def assert_same(
     tolerance: float = TOLERANCE,
 ) -> list[str]:
     """Asserts that a file computes what Keras does, and holds what the summary counts.
+
+    The way of a user: exported with the check of `export` itself, then run by
+    larqlite_runtime and by a stock ONNX Runtime, beside Keras in inference mode.
 
     Args:
         model: a tf_keras model.
@@ -39,34 +43,48 @@ def assert_same(
     if expected is None:
         given = inputs if len(inputs) > 1 else inputs[0]
         expected = tf.nest.flatten(model(given, training=False))
-    file, found, weight_bytes = run_file(model, inputs)
-    for output, keras in zip(found, expected, strict=True):
-        keras = np.asarray(keras)
-        assert output.shape == keras.shape
-        assert output.dtype == np.float32
-        largest = max(np.abs(keras).max(initial=0), 1e-30)
-        assert np.abs(output - keras).max(initial=0) / largest <= tolerance
-    assert weight_bytes == lq.models.profile(model).deployed_bytes
+    content, report = exported(model)
+    for found in (on_stock(content, inputs), on_runtime(content, inputs)):
+        for output, keras in zip(found, expected, strict=True):
+            keras = np.asarray(keras)
+            assert output.shape == keras.shape
+            assert output.dtype == np.float32
+            largest = max(np.abs(keras).max(initial=0), 1e-30)
+            assert np.abs(output - keras).max(initial=0) / largest <= tolerance
+    assert report.weight_bytes == lq.models.profile(model).deployed_bytes
+    file = onnx.load_model_from_string(content)
+    assert not folded_as_some_runtimes_do(file)
     return [node.op_type for node in file.graph.node]
 
 
-def run_file(model: tf_keras.Model, inputs: Sequence[np.ndarray]):
-    """The exported file, its outputs, and the bytes of the weights in it."""
+def exported(model: tf_keras.Model) -> tuple[bytes, lq.deploy.Report]:
+    """The bytes of a model's file, written with all defaults, and the report."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        report = export(model, path)
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        names = [node.name for node in session.get_inputs()]
-        found = session.run(None, dict(zip(names, inputs, strict=True)))
-        return onnx.load(path), found, report.weight_bytes
+        report = export(model, Path(folder) / "model.onnx")
+        return report.path.read_bytes(), report
 
 
-def export(model: tf_keras.Model, path="unused.onnx"):
-    """Exports without the check that `export` itself runs."""
-    known = inspect.signature(lq.deploy.export).parameters
-    return lq.deploy.export(
-        model, path, **{"verify": False} if "verify" in known else {}
+def export(model: tf_keras.Model, path="unused.onnx") -> lq.deploy.Report:
+    """Exports with all defaults, so with the check that `export` itself runs."""
+    return lq.deploy.export(model, path)
+
+
+def on_stock(content: bytes, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The outputs of a file on a stock ONNX Runtime."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        content, options, providers=["CPUExecutionProvider"]
     )
+    names = [node.name for node in session.get_inputs()]
+    return session.run(None, dict(zip(names, inputs, strict=True)))
+
+
+def on_runtime(content: bytes, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The outputs of a file on larqlite_runtime."""
+    model = larqlite_runtime.load(content, threads=1)
+    names = [item.name for item in model.inputs]
+    return list(model.run(dict(zip(names, inputs, strict=True))).values())
 
 
 def random_inputs(model: tf_keras.Model, samples: int = 2) -> list[np.ndarray]:

@@ -207,14 +207,15 @@ def test_a_frozen_kernel_is_exported_like_the_quantizer_it_came_from(
     frozen = lq.models.freeze(model)
     files = []
     for name, network in (("model", model), ("frozen", frozen)):
-        path = tmp_path / name
+        path = tmp_path / f"{name}.onnx"
         operations = assert_same(network)
         report = export(network, path)
         files.append((operations, report.weight_bytes, report.packed[0].operation))
     assert files[0] == files[1]
     x = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype(np.float32)
     first, second = (
-        next(iter(tensors(tmp_path / name, x).values())) for name in ("model", "frozen")
+        next(iter(tensors(tmp_path / f"{name}.onnx", x).values()))
+        for name in ("model", "frozen")
     )
     np.testing.assert_array_equal(first, second)
 
