@@ -1,6 +1,6 @@
 """`python -m larqlite` is the command `lq`."""
 
-from larqlite.cli import main
+from larqlite_runtime.cli import main
 
 if __name__ == "__main__":
     main()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.box import Box
@@ -11,6 +12,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from larqlite_runtime import tables
 
 # Plain characters without lines between columns: equal in every terminal and log.
 FRAME = Box("+--+\n|  |\n+--+\n|  |\n+--+\n+--+\n|  |\n+--+\n", ascii=True)
@@ -58,10 +61,28 @@ def _width(cell: str) -> int:
 
 
 def write(console: Console, title: str, table: Table, notes: Sequence[str]) -> None:
-    """Writes as wide as the content needs, whatever the terminal has."""
+    """Writes as wide as the content needs; where a terminal is narrower, in parts.
+
+    Each part has some of the columns, and the first one again.
+    """
     unlimited = Console(file=io.StringIO(), width=1_000_000, force_jupyter=False)
     console.width = unlimited.measure(table).maximum
     console.print(Text(title), soft_wrap=True)
-    console.print(table)
+    for part in _parts(table):
+        console.print(part)
     for note in notes:
         console.print(Text(note), soft_wrap=True)
+
+
+def _parts(table: Table) -> Iterator[Table]:
+    limit = tables.width_of_the_terminal()
+    # Each column has its width, a margin on both sides, and one sign beside it.
+    widths = [(column.width or 0) + 3 for column in table.columns]
+    for chosen in tables.parts(widths, None if limit is None else limit - 1):
+        part = copy.copy(table)
+        part.columns = []
+        for place, index in enumerate(chosen):
+            column = copy.copy(table.columns[index])
+            column._index = place
+            part.columns.append(column)
+        yield part

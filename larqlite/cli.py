@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 from tyro.conf import (
     FlagCreatePairsOff,
@@ -208,6 +211,38 @@ def parse(arguments: Sequence[str]) -> Command:
     return _command.parsed(COMMANDS[name], f"lq {name}", words)
 
 
+def print_completion(shell: Sequence[str]) -> None:
+    """Prints the script with which a shell completes the words after `lq`.
+
+    Args:
+        shell: "bash", "zsh" or "tcsh".
+
+    Raises:
+        SystemExit: with code 0, or 2 for an unknown shell.
+    """
+    kinds = COMMANDS | {
+        "run": _described(cli.Run),
+        "benchmark": _described(cli.Benchmark),
+    }
+    each = [Annotated[kind, subcommand(name)] for name, kind in kinds.items()]
+    _command.parsed(Union[tuple(each)], "lq", ["--tyro-print-completion", *shell])  # noqa: UP007
+
+
+def _described(kind: type) -> type:
+    """Such a dataclass with the flags that its own parser has."""
+    hints = {
+        name: FlagCreatePairsOff[bool] if hint is bool else hint
+        for name, hint in typing.get_type_hints(kind).items()
+    }
+    hints["file"] = Positional[Path]
+    if "imports" in hints:
+        hints["imports"] = Imports
+    fields = [
+        (field.name, hints[field.name], field) for field in dataclasses.fields(kind)
+    ]
+    return dataclasses.make_dataclass(kind.__name__, fields)
+
+
 def _larqlite(modules: Sequence[str] = ()):
     """larqlite, after the user's own modules have registered what they define."""
     _command.import_modules("lq", modules)
@@ -242,9 +277,20 @@ def _describe(entry) -> dict[str, Any]:
         "class": entry.target.__name__,
         "aliases": list(entry.aliases),
         "precision": getattr(function, "precision", None),
-        "description": documentation.split("\n")[0],
+        "description": _plain(documentation.split("\n")[0]),
         "values": values,
     }
+
+
+def _plain(text: str) -> str:
+    r"""A line of a docstring as a terminal shows it: no signs of LaTeX or code.
+
+    >>> _plain(r"Where $|x| \leq$ `clip_value`: $q(x) = \alpha x$.")
+    'Where |x| <= clip_value: q(x) = alpha x.'
+    """
+    for sign, plain in (("leq", "<="), ("geq", ">="), ("cdot", "*"), ("times", "x")):
+        text = re.sub(rf"\\{sign}\b", plain, text)
+    return re.sub(r"\$|`|\\(?=[a-z])|\\[,;! ]|[{}]", "", text)
 
 
 def _print_quantizers(rows: list[dict[str, Any]]) -> None:

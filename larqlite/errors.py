@@ -30,6 +30,10 @@ class ArgumentError(LarqliteError, ValueError):
     """An argument whose value is not allowed, or not with the other arguments."""
 
 
+class UnknownArgumentError(LarqliteError, TypeError):
+    """A keyword argument that a layer does not have."""
+
+
 class DtypeError(LarqliteError, TypeError):
     """A tensor of a dtype that the operation is not defined for."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,13 +16,17 @@ from larqlite_runtime.names import near_matches
 class Parser(argparse.ArgumentParser):
     """An argument parser whose messages are those of this house."""
 
+    def parse_args(self, args=None, namespace=None):
+        """As in argparse; the words are kept for the message of a mistake."""
+        self.words = list(args or ())
+        return super().parse_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         """Raises, with the flag that was probably meant."""
-        unknown = re.search(r"unrecognized arguments: (\S+)", message)
-        guess = ""
-        if unknown:
-            known = (*self._option_string_actions,)
-            guess = near_matches(unknown[1].partition("=")[0], known)
+        known = tuple(self._option_string_actions)
+        flags = [word.partition("=")[0] for word in self.words if word[:2] == "--"]
+        guesses = (near_matches(flag, known) for flag in flags if flag not in known)
+        guess = next(filter(None, guesses), "")
         raise InputError(f"{self.prog}: {message}.{guess}\n  Fix: {self.prog} --help")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -14,7 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from larqlite_runtime._command_data import Data, check_output, read, write
+from larqlite_runtime._command_data import (
+    Data,
+    check_output,
+    read,
+    what_is_not_finite,
+    write,
+)
 from larqlite_runtime._errors import InputError, RuntimeModelError
 
 WHERE = "lq run"
@@ -62,7 +69,14 @@ class Options:
             self.output, [item.name for item in model.outputs], WHERE, read_too
         )
         data = read(self.data, [item.name for item in model.inputs], WHERE)
+        if said := what_is_not_finite(data):
+            print(f"{WHERE}: --data {self.data}: {said}", file=sys.stderr)
         seconds, outputs = self._outputs(model, data)
+        if self.output is not None:
+            write(self.output, outputs)
+        if self.json:
+            print(json.dumps(self._as_data(model, data, seconds, outputs), indent=2))
+            return
         print(f"{self.file}: {_kernels(model)}, {_counted(model.threads, 'thread')}")
         each = 1e6 * seconds / data.samples
         print(
@@ -74,8 +88,30 @@ class Options:
         if self.profile:
             print(model.profile(data.batch(0, self.batch)))
         if self.output is not None:
-            write(self.output, outputs)
             print(f"wrote {self.output}")
+
+    def _as_data(self, model, data: Data, seconds: float, outputs) -> dict[str, Any]:
+        """The same in types that JSON knows; labels where an output has one a sample."""
+        made = {}
+        for name, array in outputs.items():
+            made[name] = {"shape": list(array.shape)}
+            found = _labels(array)
+            if found is not None:
+                made[name]["labels"] = found.tolist()
+                made[name]["accuracy"] = _accuracy(found, data.labels)
+        return {
+            "file": str(self.file),
+            "isa": model.isa,
+            "threads": model.threads,
+            "samples": data.samples,
+            "batch": min(self.batch, data.samples),
+            "seconds": seconds,
+            "outputs": made,
+            "profile": model.profile(data.batch(0, self.batch)).to_dict()
+            if self.profile
+            else None,
+            "wrote": None if self.output is None else str(self.output),
+        }
 
     def _outputs(self, model, data: Data) -> tuple[float, dict[str, np.ndarray]]:
         parts: list[dict[str, np.ndarray]] = []
@@ -157,15 +193,26 @@ def _kernels(model) -> str:
 
 def _print_output(name: str, array: np.ndarray, labels: np.ndarray | None) -> None:
     shape = "x".join(map(str, array.shape))
-    if array.ndim != 2 or array.shape[-1] == 1:
+    found = _labels(array)
+    if found is None:
         print(f"{name} ({shape}): from {array.min():.4g} to {array.max():.4g}")
         return
-    found = array.argmax(-1)
     more = " ..." if len(found) > SHOWN else ""
     print(f"{name} ({shape}): labels {' '.join(map(str, found[:SHOWN]))}{more}")
-    if labels is not None and labels.ravel().shape == found.shape:
-        share = np.mean(found == labels.ravel())
-        print(f"accuracy: {100 * share:.2f} % of {len(found):,}")
+    accuracy = _accuracy(found, labels)
+    if accuracy is not None:
+        print(f"accuracy: {100 * accuracy:.2f} % of {len(found):,}")
+
+
+def _labels(array: np.ndarray) -> np.ndarray | None:
+    """The labels that an output gives, one a sample; None if it is none of classes."""
+    return None if array.ndim != 2 or array.shape[-1] == 1 else array.argmax(-1)
+
+
+def _accuracy(found: np.ndarray, labels: np.ndarray | None) -> float | None:
+    if labels is None or labels.ravel().shape != found.shape:
+        return None
+    return float(np.mean(found == labels.ravel()))
 
 
 def _counted(number: int, what: str) -> str:

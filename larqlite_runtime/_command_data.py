@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from larqlite_runtime import outputs
 from larqlite_runtime._errors import InputError
+from larqlite_runtime.arrays import load_arrays
 
 _HOW = "  Fix: write it with np.savez(path, {})."
 # Names that the only input of a model may have, from the most special one on.
@@ -55,7 +55,7 @@ def read(path: Path, names: Sequence[str], where: str) -> Data:
         InputError: there is no such file, or it holds no such arrays.
     """
     where = f"{where}: --data {path}"
-    arrays = _arrays(path, where)
+    arrays = load_arrays(path, where)
     if isinstance(arrays, np.ndarray):
         arrays = {"x": arrays}
     found = _inputs(arrays, names)
@@ -110,22 +110,19 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             np.savez(file, **arrays)
 
 
-def _arrays(path: Path, where: str) -> np.ndarray | dict[str, np.ndarray]:
-    if not path.is_file():
-        raise InputError(
-            f"{where}: there is no such file.\n{_HOW.format('x=inputs, y=labels')}"
-        )
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{where}: NumPy cannot read it ({error}).\n"
-            f"{_HOW.format('x=inputs, y=labels')}"
-        ) from error
+def what_is_not_finite(data: Data) -> str | None:
+    """A sentence on samples whose answer means nothing; None if there are none."""
+    broken = np.zeros(data.samples, bool)
+    for array in data.inputs.values():
+        if array.dtype.kind == "f":
+            broken |= ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+    count = int(broken.sum())
+    if not count:
+        return None
+    return (
+        f"{count:,} of {data.samples:,} samples hold NaN or infinite numbers (the first "
+        f"is number {int(broken.argmax())}); what comes out for them means nothing."
+    )
 
 
 def _inputs(

@@ -72,6 +72,12 @@ def zoo(arguments: Sequence[str] | None = None) -> None:
 
 def _do(arguments: list[str]) -> None:
     name, *rest = arguments or [None]
+    if name == "--tyro-print-completion":
+        _require("lq --tyro-print-completion")
+        from larqlite import cli
+
+        cli.print_completion(rest)
+        return
     about = "Build, train, inspect and deploy binarized networks in Keras."
     if _answered("lq", f"larqlite {__version__}", about, COMMANDS, arguments):
         return
@@ -89,6 +95,13 @@ def _do(arguments: list[str]) -> None:
 
 
 def _do_zoo(arguments: list[str]) -> None:
+    if arguments[:1] == ["--tyro-print-completion"]:
+        _require("lqz --tyro-print-completion")
+        _load_larqlite()
+        from larqlite_zoo import cli
+
+        cli.parse(arguments)
+        return
     about = "Reference binarized networks: list, train and evaluate them."
     version = f"larqlite_zoo {__version__}"
     if _answered("lqz", version, about, ZOO_COMMANDS, arguments):

@@ -96,7 +96,7 @@ def require_in_the_command() -> None:
     name = command_of(sys.orig_argv)
     said = name and what_is_missing(name)
     if said:
-        print(f"{name}: {said}", file=sys.stderr)
+        print(said, file=sys.stderr)
         raise SystemExit(2)
 
 

@@ -96,26 +96,6 @@ def test_export_without_verification_says_so(command):
     )
 
 
-def test_export_compares_on_data_that_are_given(command, here):
-    inputs = tf_keras.Input((4,), name="far")
-    outputs = lq.layers.QuantDense(2, input_quantizer="ste_sign")(
-        tf_keras.layers.Rescaling(1.0)(inputs) ** 0.5 * (inputs - 1e6) ** 0.5
-    )
-    tf_keras.Model(inputs, outputs).save(here / "far.keras")
-    np.savez(here / "far.npz", far=np.full((40, 4), 2e6, np.float32))
-    asked = command("export far.keras far.onnx", code=2)
-    assert "takes others: it gives NaN" in asked
-    assert "--data FILE" in asked
-    printed = command("export far.keras far.onnx --data far.npz")
-    assert "wrote far.onnx (verified: " in printed
-    for flag in ("--no-verify", "--qonnx"):
-        refused = command(f"export far.keras far.onnx --data far.npz {flag}", code=2)
-        assert f"the comparison, which {flag} leaves out" in refused
-    assert "no such file" in command("export far.keras far.onnx --data no.npz", code=2)
-    model = "far.keras"
-    assert "Fix" in command(f"export {model} far.onnx --data {model}", code=2)
-
-
 def test_export_as_qonnx(command, here):
     assert re.search(
         r"wrote q\.onnx \([\d,]+ bytes, QONNX\)",
@@ -343,3 +323,94 @@ def test_a_model_of_several_inputs_takes_an_array_for_each_by_name(command, here
     assert "2 outputs cannot be written as .npy" in command(
         "run two.onnx --data two.npz -o both.npy", code=2
     )
+
+
+@pytest.mark.parametrize("words", ["summary net.keras", "verify net.keras net.onnx"])
+def test_a_table_fits_into_a_narrow_terminal(command, monkeypatch, words):
+    whole = command(words)
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = command(words)
+    rows = [line for line in narrow.splitlines() if line[:1] in "+|"]
+    assert max(map(len, rows)) <= 79 < max(map(len, whole.splitlines()))
+    cells = [set(re.findall(r"[^\s|+-][^\s|]*", text)) for text in (whole, narrow)]
+    assert cells[0] == cells[1]
+    # Each part names the layers again.
+    assert sum(bool(re.match(r"\| third ", row)) for row in rows) > 1
+
+
+def test_run_and_export_print_data_for_programs(command, here):
+    data = json.loads(command("run net.onnx --data data.npz --json -o j.npz"))
+    assert data["samples"] == 12
+    assert data["outputs"]["last_bn"]["labels"] == np.load("data.npz")["y"].tolist()
+    assert data["outputs"]["last_bn"]["accuracy"] == 1.0
+    assert data["wrote"] == "j.npz"
+    assert data["profile"] is None
+    data = json.loads(command("export net.keras j.onnx --json"))
+    assert data["bytes"] == (here / "j.onnx").stat().st_size
+    assert data["verified"] is True
+    assert [row["layer"] for row in data["packed"]][-1] == "last"
+
+
+def test_inputs_that_are_no_numbers_are_told(here, capfd):
+    x = np.load("x.npy").copy()
+    x[3, 0, 0, 0] = np.nan
+    x[5, 1, 1, 1] = np.inf
+    np.save("nan.npy", x)
+    cli.main(["run", "net.onnx", "--data", "nan.npy"])
+    captured = capfd.readouterr()
+    assert "2 of 12 samples hold NaN or infinite numbers (the first is number 3)" in (
+        captured.err
+    )
+    assert "12 samples in" in captured.out
+
+
+@pytest.mark.parametrize(
+    ("words", "flag"),
+    [
+        ("run net.onnx --data {}", "--data"),
+        ("verify net.keras net.onnx --data {}", "--data"),
+        ("qat net.keras --data {}", "--data"),
+        ("integer quantize -m net.keras --samples {}", "--samples"),
+    ],
+)
+def test_a_file_without_arrays_is_told_without_bad_advice(command, here, words, flag):
+    contents = {
+        "text.npz": b"no archive",
+        "empty.npz": b"",
+        "objects.npy": None,
+        "half.npz": (here / "data.npz").read_bytes()[:5000],
+        "damaged.npz": (here / "data.npz").read_bytes()[:200]
+        + b"?" * 900
+        + (here / "data.npz").read_bytes()[1100:],
+    }
+    for name, content in contents.items():
+        if content is None:
+            np.save(name, np.array([{}, 1], dtype=object))
+        else:
+            (here / name).write_bytes(content)
+    for name in contents:
+        said = command(words.format(name), code=2)
+        assert f"{flag} {name}: NumPy cannot read it" in said
+        assert "pickle" not in said
+        assert "Fix: write it with np.savez" in said
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "999999"])
+@pytest.mark.parametrize("words", ["run net.onnx --data x.npy", "benchmark net.onnx"])
+def test_a_number_of_threads_that_no_machine_has_is_refused(command, words, count):
+    said = command(f"{words} --threads {count}", code=2)
+    assert f"--threads {count} is out of range" in said
+
+
+def test_without_colours_nothing_is_coloured(here, monkeypatch, capsys):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    for is_set in (False, True):
+        if is_set:
+            monkeypatch.setenv("NO_COLOR", "1")
+        for words in (["qat", "--dta"], ["integer", "--help"], ["plot"]):
+            with pytest.raises(SystemExit):
+                cli.main(words)
+        captured = capsys.readouterr()
+        assert ("\x1b[" in captured.out + captured.err) != is_set
+        assert 'Did you mean "--data"' in captured.err

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 # Float32 holds every integer below.
 EXACT = 2**24
-NO_LEVELS = "its input is not quantized to few levels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +106,7 @@ def why_float(
     if kernel.packed is None:
         return "its kernel is not quantized"
     if levels is None:
-        return NO_LEVELS
+        return "its input is not quantized to few levels"
     if not kernel.packed.is_integer:
         return "the levels of its kernel are no integers times a scale"
     if pads and operation.pad_value not in levels.pad_values:

@@ -14,6 +14,7 @@ from larqlite import _command, models
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.outputs import KERAS, written_whole
+from larqlite_runtime.arrays import load_arrays
 
 
 def require_input(path: Path, suffixes: Sequence[str], where: str) -> None:
@@ -118,19 +119,13 @@ def samples_of(path: Path | None, names: Sequence[str], shapes, where: str) -> A
 
 
 def _arrays(path: Path, where: str) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise MissingFileError(
-            f"{where}: there is no such file.\n  Fix: write it with np.savez(path, x=...)."
-        )
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    # `AttributeError`: a .npy file, which holds one array without a name.
-    except (ValueError, OSError, EOFError, AttributeError, TypeError) as error:
+    how = "np.savez(path, x=inputs)"
+    arrays = load_arrays(path, where, how, ArgumentError, MissingFileError)
+    if isinstance(arrays, np.ndarray):
         raise ArgumentError(
-            f"{where}: NumPy cannot read it as a .npz ({error}).\n"
-            "  Fix: write it with np.savez(path, x=inputs)."
-        ) from error
+            f"{where}: NumPy cannot read it as a .npz (it is one array without a name).\n"
+            f"  Fix: write it with {how}."
+        )
     if not arrays:
         raise ArgumentError(f"{where}: it is empty.\n  Fix: np.savez(path, x=inputs).")
     return arrays

@@ -15,6 +15,7 @@ from larqlite.errors import (
     UnknownQuantizerError,
     require_tf_keras,
 )
+from larqlite.layers._misspelt import raise_with_a_guess, refuse_names
 from larqlite.quantizers._base import Quantizer, adopt
 from larqlite.variables import QuantizedVariable
 
@@ -50,11 +51,16 @@ class QuantLayer(tf_keras.layers.Layer):
 
     quantized_weights: Mapping[str, str] = {}
 
-    def __init__(self, *args, input_quantizer=None, **kwargs):
+    def __init__(self, *args, input_quantizer=None, **kwargs) -> None:
         kernel_quantizers = {
             role: kwargs.pop(role, None) for role in self.quantized_weights.values()
         }
-        super().__init__(*args, **kwargs)
+        try:
+            super().__init__(*args, **kwargs)
+        except (TypeError, ValueError) as error:
+            raise_with_a_guess(type(self), kwargs, error)
+            raise
+        refuse_names(self, kwargs)
         self.input_quantizer = self._adopted("input_quantizer", input_quantizer)
         for role, quantizer in kernel_quantizers.items():
             setattr(self, role, self._adopted(role, quantizer))
@@ -93,8 +99,9 @@ class QuantLayer(tf_keras.layers.Layer):
             constraint = weight.removesuffix("_kernel") + "_constraint"
             if (
                 getattr(quantizer, "precision", None) == 1
-                and not isinstance(quantizer, quantizers.NoOp)
-                and not getattr(quantizer, "gradient_everywhere", False)
+                and not isinstance(
+                    quantizer, (quantizers.NoOp, quantizers.AdaBinWeights)
+                )
                 and getattr(self, constraint) is None
             ):
                 log.warning(

@@ -84,7 +84,7 @@ class QuantConv1D(PaddedPlainConv, tf_keras.layers.Conv1D):
         kernel_constraint=None,
         bias_constraint=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**arguments(locals()))
 
 
@@ -140,7 +140,7 @@ class QuantConv2D(PaddedPlainConv, tf_keras.layers.Conv2D):
         kernel_constraint=None,
         bias_constraint=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**arguments(locals()))
 
 
@@ -196,5 +196,5 @@ class QuantConv3D(PaddedPlainConv, tf_keras.layers.Conv3D):
         kernel_constraint=None,
         bias_constraint=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**arguments(locals()))

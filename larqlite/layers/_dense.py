@@ -50,5 +50,5 @@ class QuantDense(QuantLayer, tf_keras.layers.Dense):
         kernel_constraint=None,
         bias_constraint=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**arguments(locals()))

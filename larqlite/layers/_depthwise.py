@@ -76,7 +76,7 @@ class QuantDepthwiseConv1D(PaddedDepthwiseConv, tf_keras.layers.DepthwiseConv1D)
         depthwise_constraint=None,
         bias_constraint=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**arguments(locals()))
 
 
@@ -132,5 +132,5 @@ class QuantDepthwiseConv2D(PaddedDepthwiseConv, tf_keras.layers.DepthwiseConv2D)
         depthwise_constraint=None,
         bias_constraint=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**arguments(locals()))

@@ -57,7 +57,7 @@ class QuantLocallyConnected1D(QuantLayer, tf_keras.layers.LocallyConnected1D):
         bias_constraint=None,
         implementation=1,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**arguments(locals()))
 
 
@@ -108,5 +108,5 @@ class QuantLocallyConnected2D(QuantLayer, tf_keras.layers.LocallyConnected2D):
         bias_constraint=None,
         implementation=1,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**arguments(locals()))

@@ -18,7 +18,7 @@ class PaddedConv(QuantLayer):
     binary convolution stays binary. The input is quantized first, then padded.
     """
 
-    def __init__(self, *args, pad_values=0.0, **kwargs):
+    def __init__(self, *args, pad_values=0.0, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.pad_values = pad_values
         if self.padding == "causal" and self._pads_with_other_values():

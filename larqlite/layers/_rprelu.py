@@ -16,7 +16,7 @@ __all__ = ["RPReLU", "TwoSlopeReLU"]
 class _ChannelwiseActivation(tf_keras.layers.Layer):
     """Base class: learned numbers for each channel of `axis`, and a formula over them."""
 
-    def __init__(self, axis: int = -1, **kwargs):
+    def __init__(self, axis: int = -1, **kwargs) -> None:
         super().__init__(**kwargs)
         self.axis = axis
         self.supports_masking = True

@@ -87,7 +87,7 @@ class QuantSeparableConv1D(PaddedSeparableConv, tf_keras.layers.SeparableConv1D)
         pointwise_constraint=None,
         bias_constraint=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**arguments(locals()))
 
 
@@ -153,5 +153,5 @@ class QuantSeparableConv2D(PaddedSeparableConv, tf_keras.layers.SeparableConv2D)
         pointwise_constraint=None,
         bias_constraint=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**arguments(locals()))

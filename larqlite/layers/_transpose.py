@@ -58,7 +58,7 @@ class QuantConv1DTranspose(QuantLayer, tf_keras.layers.Conv1DTranspose):
         kernel_constraint=None,
         bias_constraint=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**arguments(locals()))
 
 
@@ -110,7 +110,7 @@ class QuantConv2DTranspose(QuantLayer, tf_keras.layers.Conv2DTranspose):
         kernel_constraint=None,
         bias_constraint=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**arguments(locals()))
 
 
@@ -162,5 +162,5 @@ class QuantConv3DTranspose(QuantLayer, tf_keras.layers.Conv3DTranspose):
         kernel_constraint=None,
         bias_constraint=None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**arguments(locals()))

@@ -10,6 +10,7 @@ import tf_keras
 
 from larqlite.datasets import load_fashion_mnist, to_float_images
 from larqlite.errors import ArgumentError, MissingFileError
+from larqlite_runtime.arrays import load_arrays
 
 EMBEDDED = "fashion_mnist"
 
@@ -66,31 +67,25 @@ def _embedded() -> Data:
 
 
 def _from_file(path: Path) -> Data:
+    where = f"lq qat: --data {path}"
     if not path.is_file():
         raise MissingFileError(
-            f"lq qat: --data {path}: there is no such file.\n"
+            f"{where}: there is no such file.\n"
             f'  Fix: a .npz or .npy file, or "{EMBEDDED}".'
         )
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except ValueError as error:
+    arrays = load_arrays(path, where, refused=ArgumentError, missing=MissingFileError)
+    if isinstance(arrays, np.ndarray):
+        return Data(arrays, None, arrays, None)
+    names = ("x", "y") if "x" in arrays else ("x_train", "y_train")
+    if names[0] not in arrays:
         raise ArgumentError(
-            f"lq qat: --data {path}: NumPy cannot read it ({error}).\n"
+            f"{where}: it holds {', '.join(arrays) or 'nothing'}, but an array "
+            '"x" or "x_train" is needed.\n'
             "  Fix: write it with np.savez(path, x=inputs, y=labels)."
-        ) from error
-    if isinstance(loaded, np.ndarray):
-        return Data(loaded, None, loaded, None)
-    with loaded as arrays:
-        names = ("x", "y") if "x" in arrays else ("x_train", "y_train")
-        if names[0] not in arrays:
-            raise ArgumentError(
-                f"lq qat: --data {path}: it holds {', '.join(arrays) or 'nothing'}, but "
-                'an array "x" or "x_train" is needed.\n'
-                "  Fix: write it with np.savez(path, x=inputs, y=labels)."
-            )
-        x, y = (arrays.get(key) for key in names)
-        x_test = arrays.get("x_test", x)
-        y_test = arrays.get("y_test", y if "x_test" not in arrays else None)
+        )
+    x, y = (arrays.get(key) for key in names)
+    x_test = arrays.get("x_test", x)
+    y_test = arrays.get("y_test", y if "x_test" not in arrays else None)
     for inputs, labels in ((x, y), (x_test, y_test)):
         if labels is not None and len(labels) != len(inputs):
             raise ArgumentError(

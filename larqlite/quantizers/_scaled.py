@@ -51,7 +51,6 @@ class AdaBinWeights(Quantizer):
 
     precision = 1
     codes_dtype = "int8"
-    gradient_everywhere = True
 
     def forward(self, x):
         center, distance = self.center_and_distance(x)

@@ -36,7 +36,6 @@ class MagnitudeAwareSignUnclipped(lq.quantizers.Quantizer):
     """
 
     precision = 1
-    gradient_everywhere = True
     codes_dtype = "int8"
 
     def forward(self, x):

@@ -21,9 +21,7 @@ import tf_keras
 import larqlite as lq
 from larqlite.errors import ArgumentError
 from larqlite_zoo.training._files import write, write_json, write_text
-from larqlite_zoo.training._images import by_class
 from larqlite_zoo.training._plain import as_dict
-from larqlite_zoo.training._progress import counted, say
 
 CONFIG, FINISHED = "config.json", "finished.json"
 OWN_FILES = (
@@ -132,25 +130,20 @@ def versions() -> dict[str, str]:
 def announce(console, run, first_step: int) -> None:
     """One line on what is trained, and where a resumed run goes on."""
     recipe, model = run.recipe, run.trained.student
-    size = " x ".join(map(str, run.shape))
-    say(
-        console,
+    console.print(
         f"{recipe.name}: {model.name}, {model.count_params():,} parameters, on "
         f"{run.data.name} ({run.data.train.size:,} training and "
-        f"{run.data.validation.size:,} validation images, seen as {size}), "
-        f"{counted(recipe.epochs, 'epoch')} of {counted(run.steps, 'step')}; files in "
-        f"{run.output}",
+        f"{run.data.validation.size:,} validation images), {recipe.epochs} epochs of "
+        f"{run.steps} steps; files in {run.output}",
+        highlight=False,
     )
-    for split, name in (("train", "training"), ("validation", "validation")):
-        if getattr(recipe, f"{split}_images") is not None:
-            say(console, f"{name} images: {by_class(run.data, split)}")
     for path in run.checkpoints.damaged:
-        say(console, f"{path} is damaged; using one before it")
+        console.print(f"{path} is damaged; using one before it", highlight=False)
     total = run.steps * recipe.epochs
     if first_step == total:
-        say(console, "all steps are done; the final files are left to write")
+        console.print("all steps are done; the final files are left to write")
     elif first_step:
-        say(console, f"going on at step {first_step + 1} of {total}")
+        console.print(f"going on at step {first_step + 1} of {total}", highlight=False)
 
 
 def bytes_needed(model: tf_keras.Model, keep: int) -> int:
@@ -176,10 +169,10 @@ def finish(run):
         write_json(
             run.output / FINISHED, {"row": row, "weights": weights and weights.name}
         )
-        say(
-            run.console,
+        run.console.print(
             f"{recipe.model}: accuracy {row['top1']:.2f} % (top 5 {row['top5']:.2f} %) on "
             f"the validation images of {recipe.dataset}; files in {run.output}",
+            highlight=False,
         )
     elif run.options.save_weights:
         # Statistics of a BatchNormalization are gathered from all workers when read.
