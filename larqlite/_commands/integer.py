@@ -130,7 +130,8 @@ class Config:
 
 @dataclass(frozen=True)
 class Check:
-    """Name what is wrong with an integer model. Exit code 1 if there is anything."""
+    """Name what is wrong with an integer model, and what of it computes in float. Exit
+    code 1 if there is anything."""
 
     model: Model
     samples: Samples = None
@@ -213,6 +214,14 @@ class Export:
             metavar="FILE",
             help="A .npz with inputs to compare on, as for `quantize`.",
             help_behavior_hint="",
+        ),
+    ] = None
+    input_dtype: Annotated[
+        Literal["uint8", "int8", "int32", "float32"] | None,
+        arg(
+            help="Which integers come in; files of `qdq` and `tflite` take float32 that "
+            "holds uint8 or int8.",
+            help_behavior_hint="(default: what the model was calibrated with)",
         ),
     ] = None
     num_samples: NumSamples = 1024

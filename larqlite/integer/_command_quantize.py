@@ -10,14 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import tf_keras
 
 from larqlite._commands.integer import Quantize
 from larqlite._tables import show
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from larqlite.integer import _command_files as files, models
-from larqlite.integer.layers import Dequantizer
-from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.models._check import float_layers_of
 from larqlite.outputs import KERAS, ONNX, require, written_whole
 
 WHERE = "lq integer quantize"
@@ -65,13 +63,8 @@ def _quantize_keras(options: Quantize, output: Path, arguments: dict) -> None:
         quantized = models.quantize(model, samples=samples, **arguments)
     count = min(options.num_samples, _SHOWN)
     print(models.data_report(quantized, samples, count, options.batch_size))
-    print(f"float layers: {', '.join(_float_layers(quantized)) or 'none'}")
+    print(f"float layers: {', '.join(float_layers_of(quantized)) or 'none'}")
     files.save(quantized, output)
-
-
-def _float_layers(model: tf_keras.Model) -> Iterator[str]:
-    integer = (QuantizedLayer, Dequantizer, tf_keras.layers.InputLayer)
-    return (layer.name for layer in model.layers if not isinstance(layer, integer))
 
 
 def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> None:

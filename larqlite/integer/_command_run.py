@@ -8,6 +8,7 @@ from pathlib import Path
 from larqlite._commands.integer import Check, Config, Export, InsertRescaling
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer import _command_files as files, export as exports, models
+from larqlite.integer.models._check import float_layers_of
 from larqlite.outputs import JSON, KERAS, require, written_whole
 
 _WRITERS = {
@@ -44,12 +45,20 @@ def check(options: Check) -> None:
     issues = models.check_quantization(model)
     if samples is not None:
         count = options.num_samples
-        print(models.data_report(model, samples, count, options.batch_size))
+        report = models.data_report(model, samples, count, options.batch_size)
+        print(report)
+        issues += [
+            f"{row.name}: {row.cut:,} of the samples' numbers are no integers of its "
+            "range, and were cut."
+            for row in report.layers
+            if row.cut
+        ]
     for issue in issues:
         print(issue)
     if issues:
         raise SystemExit(1)
-    print("no issues")
+    ends = ", ".join(float_layers_of(model))
+    print(f"no issues; float at the end: {ends}" if ends else "no issues")
 
 
 def insert_rescaling(options: InsertRescaling) -> None:
@@ -86,7 +95,9 @@ def export(options: Export) -> None:
     with written_whole(options.output) as temporary:
         # TFLite measures the ranges of what stays wide on samples.
         more = {"samples": samples} if options.to == "tflite" else {}
-        getattr(exports, writer)(model, temporary, **more)
+        getattr(exports, writer)(
+            model, temporary, input_dtype=options.input_dtype, **more
+        )
     files.said(options.output)
     if samples is None:
         return

@@ -90,8 +90,37 @@ def _cast(model: tf_keras.Model, batch: Any, where: str) -> Any:
             f'{where} has the shapes {given}{more}, but the inputs of "{model.name}" are '
             f"{wanted}.\n{_HOW}"
         )
-    cast = [tf.cast(v, t.dtype) for v, t in zip(flat, tensors, strict=True)]
+    cast = [_as(v, t, where) for v, t in zip(flat, tensors, strict=True)]
     return tf.nest.pack_sequence_as(batch, cast)
+
+
+def _as(value: Any, tensor: Any, where: str) -> tf.Tensor:
+    """A value in the dtype of an input; whole numbers must stay what they are.
+
+    Raises:
+        ArgumentError: the dtype of the input does not hold the value, or it is no number.
+    """
+    value = np.asarray(value) if not tf.is_tensor(value) else value
+    name = f'"{tensor.node.layer.name}"'
+    if tf.as_dtype(value.dtype) in (tf.string, tf.resource, tf.variant):
+        raise ArgumentError(
+            f"{where}: the input {name} is {tf.as_dtype(value.dtype).name}, but the model "
+            f"takes {tensor.dtype.name}.\n  Fix: numbers."
+        )
+    cast = tf.cast(value, tensor.dtype)
+    if not tensor.dtype.is_integer or value.dtype == tensor.dtype:
+        return cast
+    given = np.asarray(value).astype(np.float64)
+    kept = (np.asarray(cast) == given) & (given >= tensor.dtype.min)
+    if not np.all(kept & (given <= tensor.dtype.max)):
+        raise ArgumentError(
+            f"{where}: the input {name} holds {np.sum(~kept)} numbers that "
+            f"{tensor.dtype.name} has not, such as {given[~kept].ravel()[0]:g}; the model "
+            f"takes {tensor.dtype.name}.\n"
+            f"  Fix: whole numbers from {tensor.dtype.min} to {tensor.dtype.max}, or a "
+            'model with tf_keras.Input(..., dtype="float32").'
+        )
+    return cast
 
 
 def _fits(tensor: Any, shape: Any) -> bool:

@@ -14,6 +14,7 @@ from larqlite.deploy._registry import WHERE
 from larqlite.errors import ArgumentError
 from larqlite.integer.export._check import require_integers
 from larqlite.integer.export._comparison import Comparison, LayerComparison
+from larqlite.integer.export._inputs import numbers_of, require_held
 from larqlite.integer.export._run import OnnxFile, TFLiteFile, opened
 from larqlite.integer.tensors import QTensor
 from larqlite.models._graph import is_functional, nodes_of
@@ -33,10 +34,9 @@ def compare(
         require_integers(model)
         tally = _Tally(model, opened(file, model))
         for batch in batches_of(model, samples, batch_size, where=WHERE.get()):
-            flat = batch if isinstance(batch, dict) else tf.nest.flatten(batch)
-            if isinstance(flat, dict):
-                flat = [flat[name] for name in model.input_names]
-            tally.add([np.asarray(array) for array in flat])
+            arrays = [np.asarray(array) for array in numbers_of(model, batch)]
+            require_held(model, arrays)
+            tally.add(arrays)
         return tally.result()
     finally:
         WHERE.reset(token)

@@ -74,14 +74,14 @@ class Plan:
         inputs: by name.
         outputs: by name.
         steps: in order.
-        ends: smallest and largest integer of the inputs.
+        ends: smallest and largest integer of each input.
     """
 
     name: str
     inputs: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     outputs: dict[str, Tensor] = dataclasses.field(default_factory=dict)
     steps: list[Step] = dataclasses.field(default_factory=list)
-    ends: tuple[int, int] = (0, 255)
+    ends: list[tuple[int, int]] = dataclasses.field(default_factory=list)
 
     def add(self, step: Step, shape, unit) -> Tensor:
         """Appends a step, and gives back its output."""

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from larqlite.integer.export._check import one_of
+from larqlite.integer.export._inputs import input_kinds
 from larqlite.integer.export._onnx import require_sizes
 from larqlite.integer.export._plan import Plan, Step, Tensor
 from larqlite.integer.export._plan_layers import Planner, with_input
 
 INPUT_DTYPES = ("uint8", "int8")
-_ENDS = {"uint8": (0, 255), "int8": (-128, 127)}
 
 
-def plan_of(model: tf_keras.Model, input_dtype: str) -> Plan:
+def plan_of(model: tf_keras.Model, input_dtype: str | None, known=None) -> Plan:
     """The steps of a model.
 
     Args:
         model: a calibrated integer model.
-        input_dtype: which integers its inputs are, "uint8" or "int8".
+        input_dtype: which integers its inputs are, "uint8" or "int8"; None for those that
+            hold what each was calibrated with.
+        known: smallest and largest number of each input, where calibration has not kept
+            them.
     """
-    low, high = _ENDS[one_of(input_dtype, INPUT_DTYPES, "input_dtype")]
-    plan = Plan(model.name, ends=(low, high))
+    if input_dtype is not None:
+        one_of(input_dtype, INPUT_DTYPES, "input_dtype")
+    plan = Plan(model.name)
     values = []
-    for name, tensor in zip(model.input_names, model.inputs, strict=True):
+    kinds = input_kinds(model, input_dtype, INPUT_DTYPES, known)
+    for name, tensor, kind in zip(model.input_names, model.inputs, kinds, strict=True):
+        low, high = np.iinfo(kind).min, np.iinfo(kind).max
+        plan.ends.append((int(low), int(high)))
         shape = (None, *tensor.shape.as_list()[1:])
         require_sizes(name, shape)
         values.append(with_input(plan, name, shape, low, high))

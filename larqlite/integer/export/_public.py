@@ -47,7 +47,8 @@ def to_onnx(
         UnsupportedModelError: (a `ValueError`) a float model, or one that is not
             calibrated, or whose sizes are open.
         UnsupportedLayerError: (a `RuntimeError`) a layer that cannot be written exactly.
-        ArgumentError: (a `ValueError`) another suffix or `input_dtype`.
+        ArgumentError: (a `ValueError`) another suffix, or an `input_dtype` that does not
+            exist or does not hold what the model was calibrated with.
         MissingFileError: the folder does not exist.
 
     Example:
@@ -69,7 +70,7 @@ def to_onnx(
 def to_qdq(
     model: tf_keras.Model,
     path: str | os.PathLike | None = None,
-    input_dtype: str = "uint8",
+    input_dtype: str | None = None,
 ) -> onnx.ModelProto:
     """A standard ONNX model of floats between QuantizeLinear and DequantizeLinear.
 
@@ -83,6 +84,7 @@ def to_qdq(
         model: a calibrated integer model of `larqlite.integer.models.quantize`.
         path: where to write the file too, `*.onnx`.
         input_dtype: which integers come in, "uint8" or "int8"; the file takes float32.
+            By default those that hold what each input was calibrated with.
 
     Returns:
         The model, of opset 18.
@@ -91,7 +93,8 @@ def to_qdq(
         UnsupportedModelError: (a `ValueError`) a float model, or one that is not
             calibrated, or whose sizes are open.
         UnsupportedLayerError: (a `RuntimeError`) a layer that has no such form.
-        ArgumentError: (a `ValueError`) another suffix or `input_dtype`.
+        ArgumentError: (a `ValueError`) another suffix, or an `input_dtype` that does not
+            exist or does not hold what the model was calibrated with.
         MissingFileError: the folder does not exist.
 
     Example:
@@ -112,7 +115,7 @@ def to_tflite(
     model: tf_keras.Model,
     path: str | os.PathLike | None = None,
     samples: Any = None,
-    input_dtype: str = "uint8",
+    input_dtype: str | None = None,
 ) -> bytes:
     """An int8 TFLite file with the scales of an integer model.
 
@@ -128,6 +131,7 @@ def to_tflite(
         path: where to write the file too, `*.tflite`.
         samples: as for `compare`; needed if there are such accumulators.
         input_dtype: which integers come in, "uint8" or "int8"; the file takes float32.
+            By default those that hold what each input was calibrated with.
 
     Returns:
         The content of the file.
@@ -137,7 +141,8 @@ def to_tflite(
             calibrated, or whose sizes are open.
         UnsupportedLayerError: (a `RuntimeError`) a layer that has no such form, or does not
             fit into 8 bits.
-        ArgumentError: (a `ValueError`) samples are missing, or another suffix.
+        ArgumentError: (a `ValueError`) samples are missing or no integers; another suffix;
+            an `input_dtype` that does not hold what the model was calibrated with.
         MissingFileError: the folder does not exist.
 
     Example:
@@ -176,8 +181,8 @@ def compare(
     Raises:
         UnsupportedModelError: (a `ValueError`) a float model, or one that is not
             calibrated.
-        ArgumentError: (a `ValueError`) samples of another shape, or none; a file of
-            another model.
+        ArgumentError: (a `ValueError`) samples of another shape, or none, or that the
+            model or the file would cut; a file of another model.
         MissingFileError: there is no such file.
 
     Example:

@@ -36,7 +36,7 @@ from larqlite.integer.export._writer import IntegerWriter
 
 
 def to_qdq(
-    model: tf_keras.Model, path: str | os.PathLike | None, input_dtype: str
+    model: tf_keras.Model, path: str | os.PathLike | None, input_dtype: str | None
 ) -> onnx.ModelProto:
     """See `larqlite.integer.export.to_qdq`."""
     token = WHERE.set("lq.integer.export.to_qdq")

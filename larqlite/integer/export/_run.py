@@ -13,6 +13,7 @@ import onnx
 from larqlite.deploy._registry import WHERE
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from larqlite.integer.export._file import LAYERS
+from larqlite.integer.export._inputs import require_type
 
 STEP = "larqlite.integer.step"
 
@@ -61,7 +62,8 @@ class OnnxFile:
         feeds = {}
         for info, array in zip(self._session.get_inputs(), arrays, strict=True):
             kind = info.type.removeprefix("tensor(").removesuffix(")")
-            feeds[info.name] = array.astype(kind.replace("float", "float32"))
+            dtype = np.dtype(kind.replace("float", "float32"))
+            feeds[info.name] = require_type(info.name, array, dtype)
         names = [info.name for info in self._session.get_outputs()]
         values = dict(zip(names, self._session.run(names, feeds), strict=True))
         known = {

@@ -21,12 +21,11 @@ _MOST_OFF, _MOST_OFF_ON_AVERAGE = 0.25, 0.25
 def random_inputs(plan: Plan) -> list[np.ndarray]:
     """Whole numbers of the range that each input has, float32."""
     random = np.random.default_rng(0)
-    low, high = plan.ends
     return [
         random.integers(
             low, high + 1, (tensor.shape[0] or SAMPLES, *tensor.shape[1:])
         ).astype(np.float32)
-        for tensor in plan.inputs.values()
+        for tensor, (low, high) in zip(plan.inputs.values(), plan.ends, strict=True)
     ]
 
 

@@ -12,11 +12,13 @@ import tf_keras
 from larqlite.deploy._registry import WHERE
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.integer.export._check import check
+from larqlite.integer.export._inputs import ends_of, numbers_of, require_held
 from larqlite.integer.export._plan import Plan, Step, Tensor, kernel_scales
 from larqlite.integer.export._planned import plan_of
 from larqlite.integer.export._run import TFLiteFile
 from larqlite.integer.export._self_check import SAMPLES, random_inputs, require_same
 from larqlite.integer.export._tflite_checks import open_tensors, require_8_bits
+from larqlite.integer.models._inputs import known_ends
 from larqlite.models._inference import call_in_inference
 from larqlite.outputs import written_whole
 from larqlite.qat._batches import batches_of
@@ -27,13 +29,13 @@ def to_tflite(
     model: tf_keras.Model,
     path: str | os.PathLike | None,
     samples: Any,
-    input_dtype: str,
+    input_dtype: str | None,
 ) -> bytes:
     """See `larqlite.integer.export.to_tflite`."""
     token = WHERE.set("lq.integer.export.to_tflite")
     try:
         path = check(model, path, ".tflite")
-        plan = plan_of(model, input_dtype)
+        plan = plan_of(model, input_dtype, _known(model, samples))
         require_8_bits(plan)
         network = _Network(plan)
         ranges = _ranges(model, plan, network, samples)
@@ -226,12 +228,25 @@ def _ranges(model, plan: Plan, network: _Network, samples: Any) -> list[float]:
         )
     largest = [0.0] * len(network.open)
     for batch in batches_of(model, samples, 64, where=WHERE.get()):
+        require_held(model, numbers_of(model, batch))
         seen: dict[int, tf.Tensor] = {}
-        network([tf.cast(x, tf.float32) for x in _in_order(model, batch)], seen=seen)
+        network([tf.cast(x, tf.float32) for x in numbers_of(model, batch)], seen=seen)
         for place, value in seen.items():
             found = float(tf.reduce_max(tf.abs(value)))
             largest[place] = max(largest[place], found)
     return [value or 1.0 for value in largest]
+
+
+def _known(model: tf_keras.Model, samples: Any) -> list | None:
+    """Smallest and largest number of each input, where they are known from arrays only."""
+    if samples is None or None not in known_ends(model):
+        return None
+    arrays = isinstance(samples, (list, tuple)) and len(samples) == len(model.inputs)
+    if isinstance(samples, dict):
+        return ends_of(numbers_of(model, samples))
+    if arrays or hasattr(samples, "shape"):
+        return ends_of(samples if arrays else [samples])
+    return None
 
 
 def _require_same(model, network, ranges, content: bytes, samples: Any) -> None:
@@ -239,7 +254,7 @@ def _require_same(model, network, ranges, content: bytes, samples: Any) -> None:
     arrays = random_inputs(network.plan)
     if samples is not None:
         batch = next(iter(batches_of(model, samples, SAMPLES, where=WHERE.get())))
-        arrays = [np.asarray(x, np.float32) for x in _in_order(model, batch)]
+        arrays = [np.asarray(x, np.float32) for x in numbers_of(model, batch)]
         count = model.inputs[0].shape[0] or SAMPLES
         arrays = [array[:count] for array in arrays]
     file = TFLiteFile(content, model)
@@ -253,13 +268,6 @@ def _require_same(model, network, ranges, content: bytes, samples: Any) -> None:
         f"lq.integer.export.to_qdq(model), or export the part of the model{without}",
         by_largest=True,
     )
-
-
-def _in_order(model, batch) -> list:
-    """The arrays of a batch in the order of the model's inputs."""
-    if isinstance(batch, dict):
-        return [batch[name] for name in model.input_names]
-    return tf.nest.flatten(batch)
 
 
 def _converted(model, network: _Network, ranges: list[float]) -> bytes:

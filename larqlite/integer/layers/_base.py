@@ -73,9 +73,16 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
         cls.holds_output_quantizer = "output_quantizer" in slots
         cls.weight_quantizers = tuple(k for k, slot in slots.items() if slot.of_weights)
 
-    def __init__(self, *args, quant_config: dict | None = None, **kwargs):
+    def __init__(
+        self,
+        *args,
+        quant_config: dict | None = None,
+        calibrated_inputs: dict | None = None,
+        **kwargs,
+    ):
         kwargs.setdefault("dtype", "float32")
         super().__init__(*args, **kwargs)
+        self.calibrated_inputs = calibrated_inputs
         self._autocast = False
         self._refuse_what_integers_lack()
         # Past Keras, which would wrap the dictionary into one that json cannot write.
@@ -123,6 +130,17 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
     def quant_config(self) -> dict:
         """The quantization configuration, a plain dictionary, completed by the layer."""
         return self._quant_config
+
+    @property
+    def calibrated_inputs(self) -> dict | None:
+        """Of a layer that reads an input of the model: the smallest and largest number
+        that it was calibrated with, and the share of those that integers do not hold
+        ("low", "high", "cut"); None if it is not known."""
+        return self.__dict__["_calibrated_inputs"]
+
+    @calibrated_inputs.setter
+    def calibrated_inputs(self, value: dict | None) -> None:
+        self.__dict__["_calibrated_inputs"] = None if value is None else dict(value)
 
     @property
     def buffer_bits(self) -> int:
@@ -186,10 +204,11 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
                 f"  Fix: {_way_out(x)}"
             )
         x, zero = tf.convert_to_tensor(x), tf.constant(0, tf.int32)
+        low, high = held_inputs(x.dtype)
         if not x.dtype.is_floating:
-            return FixedPoint(x, 15 if x.dtype == tf.int16 else 8, zero)
+            return FixedPoint(x, high.bit_length(), zero)
         integers = tf.cast(tf.cast(x, tf.int32), tf.float32)
-        values = tf.clip_by_value(integers, -256.0, 255.0)
+        values = tf.clip_by_value(integers, float(low), float(high))
         return FixedPoint(values, 8, zero, limit=256)
 
     def in_buffer(self, x: QTensor, bits: int | None = None) -> QTensor:
@@ -223,10 +242,19 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
 
     def get_config(self) -> dict:
         """The Keras layer's configuration, and `quant_config`."""
-        return {
+        config = {
             **super().get_config(),
             "quant_config": copy.deepcopy(self.quant_config),
         }
+        if self.calibrated_inputs is not None:
+            config["calibrated_inputs"] = dict(self.calibrated_inputs)
+        return config
+
+
+def held_inputs(dtype: tf.DType) -> tuple[int, int]:
+    """The integers that a layer takes from a plain tensor of a dtype."""
+    bits = 15 if dtype == tf.int16 else 8
+    return -(2**bits), 2**bits - 1
 
 
 def _shape_of(x) -> tf.TensorShape:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.integer.layers import OutputObserver, OutputQuantizer
-from larqlite.integer.models import _equalize, _samples
+from larqlite.integer.models import _equalize, _inputs, _samples
 from larqlite.integer.models._prepare import prepared, require_model
 
 __all__ = ["calibrate", "calibration_required"]
@@ -65,6 +65,11 @@ def calibrate(
 
     Does nothing when no calibration is required.
 
+    The samples are the numbers that the integer model will be fed: whole ones from -256
+    to 255 (those of int16 for an input of that dtype). It warns of others, which the
+    integer model cuts, with the scale that brings them there, and `check_quantization`
+    names them ever after.
+
     Args:
         model: the float model.
         qmodel: what `quantize` made of it; changed in place.
@@ -92,13 +97,32 @@ def calibrate(
             raise ArgumentError(
                 f"{where}: {name} is {value!r}.\n  Fix: an integer from 1 on."
             )
+    seen = _inputs.watched(model, qmodel)
     if not calibration_required(qmodel):
+        if samples is not None and None in _inputs.known_ends(qmodel):
+            _look_at(model, qmodel, samples, num_samples, batch_size, seen)
         return
     if samples is None:
         _warn_of_random_samples(qmodel)
         samples = _samples.random_samples(model, num_samples)
-    ranges = _observed(model, qmodel, samples, num_samples, batch_size, epochs)
+    ranges = _observed(model, qmodel, samples, num_samples, batch_size, epochs, seen)
     _equalize.set_ranges(qmodel, ranges)
+    _inputs.keep(qmodel, seen)
+    _inputs.warn(seen, where)
+
+
+def _look_at(model, qmodel, samples, num_samples, batch_size, seen) -> None:
+    """Takes account of the inputs of a model that has no ranges to calibrate."""
+    for batch, _ in _samples.batches(model, samples, num_samples, batch_size):
+        _add(model, batch, seen)
+    _inputs.keep(qmodel, seen)
+    _inputs.warn(seen, _samples.WHERE)
+
+
+def _add(model, batch, seen) -> None:
+    for one, values in zip(seen, _samples.in_order(model, batch), strict=True):
+        if one is not None:
+            one.add(values)
 
 
 def _warn_of_random_samples(qmodel: tf_keras.Model) -> None:
@@ -115,7 +139,7 @@ def _warn_of_random_samples(qmodel: tf_keras.Model) -> None:
 
 
 def _observed(
-    model, qmodel, samples, num_samples, batch_size, epochs
+    model, qmodel, samples, num_samples, batch_size, epochs, inputs
 ) -> dict[str, np.ndarray]:
     """The ranges of the float model where the quantized one has output quantizers."""
     model = _with_the_layers_of(model, qmodel)
@@ -142,6 +166,8 @@ def _observed(
                 if is_new:
                     probe.reset_states()
                 observe(batch)
+                if not epoch:
+                    _add(model, batch, inputs)
                 seen += len(tf.nest.flatten(batch)[0])
                 progress.update(
                     task, completed=min(seen, num_samples) + epoch * num_samples

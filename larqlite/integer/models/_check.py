@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 
-from larqlite.integer.layers import WeightQuantizer
+from larqlite.integer.layers import Dequantizer, OutputQuantizer, WeightQuantizer
+from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.models._calibrate import output_quantizers_of
+from larqlite.integer.models._inputs import readers_of
 from larqlite.integer.models._load import record_quantization_variables
+from larqlite.integer.models._prepare import require_model
+from larqlite.models._graph import is_functional, nodes_of
 
 __all__ = ["check_quantization"]
 
@@ -17,6 +22,8 @@ MOST_SCALE_ERROR = 0.05
 def check_quantization(model: tf_keras.Model) -> list[str]:
     """Looks for faults that another configuration can mend.
 
+    - layers that compute in float, but for a softmax or sigmoid at the very end,
+    - inputs that were calibrated with numbers that integers do not hold,
     - output quantizers that are not calibrated,
     - accumulators that may have saturated: the output takes their highest bits, so that
       they had none to spare,
@@ -28,7 +35,11 @@ def check_quantization(model: tf_keras.Model) -> list[str]:
         model: a quantized model.
 
     Returns:
-        A sentence for each fault; an empty list when there is none.
+        A sentence for each fault; an empty list when all of the model was looked at,
+        computes in integers, and has none.
+
+    Raises:
+        UnsupportedModelError: (a `ValueError`) a model that is no graph of layers.
 
     Example:
         >>> layer = tf_keras.layers.Dense(2, input_shape=(3,))
@@ -36,8 +47,11 @@ def check_quantization(model: tf_keras.Model) -> list[str]:
         >>> lq.integer.models.check_quantization(model)
         []
     """
+    require_model(model, "lq.integer.check_quantization")
+    issues = [*_float_layers(model), *_cut_inputs(model)]
+    if not any(isinstance(layer, QuantizedLayer) for layer in model.submodules):
+        return issues
     record_quantization_variables(model)
-    issues = []
     for name, quantizer in output_quantizers_of(model).items():
         layer = model.get_layer(name)
         if not quantizer.is_calibrated:
@@ -45,6 +59,60 @@ def check_quantization(model: tf_keras.Model) -> list[str]:
             continue
         issues.extend(_saturation(layer, quantizer))
         issues.extend(_scale_error(layer, quantizer))
+    return issues
+
+
+_NEITHER = (Dequantizer, OutputQuantizer, tf_keras.layers.InputLayer)
+_PROBABILITIES = (tf_keras.activations.softmax, tf_keras.activations.sigmoid)
+
+
+def float_layers_of(model: tf_keras.Model, prefix: str = "") -> dict[str, bool]:
+    """The layers of a model that compute in float by path, nested ones too.
+
+    Returns:
+        For each, whether it is a softmax or sigmoid at the very end, which only turns the
+        outputs into probabilities. A `Dequantizer`, the way out of the integers, is none.
+    """
+    found: dict[str, bool] = {}
+    outputs = {id(tensor) for tensor in model.outputs}
+    for node in nodes_of(model):
+        layer, path = node.layer, f"{prefix}{node.layer.name}"
+        if is_functional(layer):
+            found.update(float_layers_of(layer, f"{path}/"))
+        elif not isinstance(layer, (QuantizedLayer, *_NEITHER)):
+            is_last = all(id(t) in outputs for t in tf.nest.flatten(node.outputs))
+            is_known = isinstance(layer, tf_keras.layers.Softmax) or (
+                type(layer) is tf_keras.layers.Activation
+                and layer.activation in _PROBABILITIES
+            )
+            found[path] = found.get(path, True) and is_last and is_known
+    return found
+
+
+def _float_layers(model: tf_keras.Model) -> list[str]:
+    names = [path for path, is_end in float_layers_of(model).items() if not is_end]
+    if not names:
+        return []
+    count = sum(isinstance(part, QuantizedLayer) for part in model.submodules)
+    more = f" and {len(names) - 10} more" if names[10:] else ""
+    return [
+        f"{len(names)} layers compute in float: {', '.join(names[:10])}{more}; {count} "
+        "layers in integers. `quantize` says why a layer stays float."
+    ]
+
+
+def _cut_inputs(model: tf_keras.Model) -> list[str]:
+    issues = []
+    for name, readers in zip(model.input_names, readers_of(model), strict=True):
+        known = [r.calibrated_inputs for r in readers if r.calibrated_inputs]
+        share = max((config["cut"] for config in known), default=0)
+        if share:
+            low, high = known[0]["low"], known[0]["high"]
+            issues.append(
+                f"{name} was calibrated with numbers from {low:g} to {high:g}, of which "
+                f"integers do not hold {share:.0%}: the model cuts them. Insert a "
+                "Rescaling before it is quantized, and feed whole numbers."
+            )
     return issues
 
 

@@ -15,6 +15,7 @@ from larqlite.integer.models import _thresholds, _weights
 from larqlite.integer.models._params import QuantizationParams, quantization
 from larqlite.integer.models._placement import output_quantizers
 from larqlite.integer.tensors import FixedPoint, QFloat
+from larqlite.models._inference import recorded_training
 from larqlite.qat._build import Builder
 from larqlite.qat._graph import Entry, Graph, Use
 
@@ -85,6 +86,8 @@ def class_for(layer: Layer) -> type | None:
 def _reason(use: Use, reasons: dict[int, str], graph: Graph) -> str | None:
     """Why a use of a layer cannot be quantized, or None."""
     layer = use.entry.layer
+    if recorded_training(layer, use.args, use.kwargs) not in (None, False):
+        return "it is called with training=True, and integers are for inference"
     if class_for(layer) is None and not isinstance(layer, _READY):
         return f"there is no integer {type(layer).__name__}"
     refuse = getattr(class_for(layer), "refuses", None)

@@ -56,6 +56,7 @@ def _float_twin(layer: QuantizedLayer) -> tf_keras.layers.Layer:
         )
     config = layer.get_config()
     config.pop("quant_config")
+    config.pop("calibrated_inputs", None)
     if getattr(layer, "padding_value", None) is None:
         config.pop("padding_value", None)
     elif hasattr(layer, "padding_value"):

@@ -170,7 +170,8 @@ def _say_what_stays_float(plan: _convert.Plan, on_unsupported: str) -> None:
             f'{_WHERE}: nothing of "{plan.graph.model.name}" can be quantized: '
             f'"{name}": {reason}.\n'
             "  Fix: start with layers that have an integer form; docs/integer.md lists "
-            "them."
+            "them. What is done to the inputs first may be `scale * x + offset`, as a "
+            "Rescaling right before a Conv2D or Dense; do the rest outside of the model."
         )
     stays = {
         name: reason

@@ -14,6 +14,7 @@ from larqlite.integer.layers import recording
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.models import _samples
 from larqlite.integer.models._bounds import accumulator_limit
+from larqlite.integer.models._inputs import cut
 from larqlite.integer.models._prepare import require_model
 from larqlite.integer.tensors import QTensor
 from larqlite.integer.tensors._saturation import counting
@@ -52,7 +53,10 @@ class LayerReport:
         shifts: smallest and largest shift of its output, negative to the right; None
             for an output that is not requantized.
         output_bits: bits of its outputs, sign included.
-        saturated: accumulators that saturated on the samples.
+        saturated: values that did not fit on the samples: accumulators that saturated,
+            and inputs of the model that were cut.
+        cut: the inputs of the model among them: those that are no whole numbers of its
+            range, so that fractions were dropped, or the number limited.
         clipped: outputs that its output quantizer limited.
         values: outputs that were looked at.
     """
@@ -68,10 +72,14 @@ class LayerReport:
     saturated: int = 0
     clipped: int = 0
     values: int = 0
+    cut: int = 0
 
     @property
     def fits(self) -> bool:
-        """Whether the accumulator cannot saturate, whatever the input."""
+        """Whether nothing saturated on the samples and, where the needed bits are known,
+        the accumulator cannot saturate, whatever the input."""
+        if self.saturated:
+            return False
         if self.needed_bits is None or self.buffer_bits is None:
             return True
         return self.needed_bits <= self.buffer_bits
@@ -156,6 +164,9 @@ def _walk(model, batch, found: dict[str, LayerReport]) -> None:
         if layer.name not in found:
             found[layer.name] = _described(layer, _flat((args, kwargs)), _flat(outputs))
         row = found[layer.name]
+        dropped = sum(cut(x, x.dtype) for x in _flat((args, kwargs)) if tf.is_tensor(x))
+        row.cut += dropped
+        row.saturated += dropped
         row.saturated += counts.saturated.get("accumulator", 0)
         row.clipped += counts.saturated.get("output", 0)
         row.values += int(tf.size(_fixed(_flat(outputs)[0]).values))

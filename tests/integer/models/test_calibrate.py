@@ -169,7 +169,7 @@ def stateful():
 
 @pytest.mark.filterwarnings("ignore:.*stays float")
 def test_a_model_with_a_state_takes_arrays_in_order():
-    sequences = RNG.normal(size=(8, 3, 4)).astype(np.float32) * 50
+    sequences = np.rint(RNG.normal(size=(8, 3, 4)) * 50).astype(np.float32)
     model = stateful()
     integers = models.quantize(model, samples=sequences, batch_size=2)
     relu = integers.get_layer("r").out_quantizer

@@ -58,7 +58,7 @@ def test_outputs_beyond_the_calibrated_range_are_counted_as_clipped():
         [layers.Dense(1, input_shape=(1,), name="a", use_bias=False), layers.Dense(1)]
     )
     model.layers[0].kernel.assign([[1.0]])
-    integers = models.quantize(model, samples=np.full((4, 1), 10))
+    integers = models.quantize(model, samples=np.array([[10], [9], [-10], [3]]))
     row = models.data_report(integers, np.array([[1], [9], [100], [200]]))["a"]
     assert row.clipped == 2
 
@@ -73,7 +73,7 @@ def test_a_model_without_calibration_is_reported():
     model = tf_keras.Sequential(
         [layers.Dense(2, input_shape=(3,), name="a"), layers.Dense(2)]
     )
-    integers = models.quantize(model, samples=np.ones((4, 3)))
+    integers = models.quantize(model, samples=np.arange(12).reshape(4, 3))
     assert models.check_quantization(integers) == []
     integers.get_layer("a").out_quantizer.reset()
     assert models.check_quantization(integers) == [
@@ -85,7 +85,7 @@ def test_an_output_that_needs_the_highest_bits_of_the_buffer_is_reported():
     model = tf_keras.Sequential(
         [layers.Dense(2, input_shape=(3,), name="a"), layers.Dense(2)]
     )
-    integers = models.quantize(model, samples=np.ones((4, 3)))
+    integers = models.quantize(model, samples=np.arange(12).reshape(4, 3))
     integers.get_layer("a").out_quantizer.calibrate(1e5)
     (issue,) = models.check_quantization(integers)
     assert issue.startswith("Possible saturation detected in a")
@@ -99,7 +99,7 @@ def test_coarse_scales_are_reported():
     integers = models.quantize(
         model,
         q_config={"a": {"output_quantizer": quantizer}},
-        samples=np.ones((4, 3)),
+        samples=np.arange(12).reshape(4, 3),
     )
     (issue,) = models.check_quantization(integers)
     assert issue.startswith("Scales quantization relative error is high in a")

@@ -17,6 +17,7 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
     weights_of,
 )
+from larqlite.layers._padding import same_padding
 from larqlite.qat._graph import Graph, Use
 
 __all__ = ["align_rescaling"]
@@ -54,20 +55,33 @@ def align_rescaling(model: tf_keras.Model) -> tf_keras.Model:
     return transformed(model, "align_rescaling", [run])
 
 
-def run(graph: Graph, surgery: Surgery) -> bool:
-    """Aligns the first Rescaling of a graph."""
-    use = next((u for u in graph.uses if type(u.layer) is layers.Rescaling), None)
-    if use is None:
-        return False
+def run(graph: Graph, surgery: Surgery, of_inputs: bool = False) -> bool:
+    """Aligns the first Rescaling of a graph, or those that read the model's inputs.
+
+    Args:
+        graph, surgery: as for all passes.
+        of_inputs: only those; one behind other layers is no part of the integers.
+    """
+    uses = [use for use in graph.uses if type(use.layer) is layers.Rescaling]
+    uses = (
+        [use for use in uses if use.inputs[0].source is None] if of_inputs else uses[:1]
+    )
+    is_changed = False
+    for use in uses:
+        is_changed |= _align(graph, surgery, use)
+    return is_changed
+
+
+def _align(graph: Graph, surgery: Surgery, use: Use) -> bool:
     scale = _plain(use.layer.scale)
     offset = _plain(use.layer.offset)
-    if scale.size == 1 and not offset.any():
+    if scale.size == 1 and scale > 0 and not offset.any():
         return False
     reader = _reader(graph, surgery, use)
     *places, channels = shape_of(use.inputs[0])[1:]
     where = f'{surgery.where}: Rescaling "{use.layer.name}"'
     scale, offset = (_for_channels(x, channels, where) for x in (scale, offset))
-    is_moved = scale.size > 1
+    is_moved = scale.size > 1 or bool(scale <= 0)
     is_flat = reader.inputs[0] is not use.outputs[0]
     spread = [
         np.broadcast_to(x, (*places, channels)).ravel() if is_flat else x
@@ -84,7 +98,9 @@ def run(graph: Graph, surgery: Surgery) -> bool:
                 "  Fix: leave the channel out of the input."
             )
         _pad(reader, -offset / scale if is_moved else -offset)
-    use.entry.changes.update(scale=1.0 if is_moved else float(scale), offset=0.0)
+    config = {**use.layer.get_config(), **use.entry.changes}
+    config.update(scale=1.0 if is_moved else float(scale), offset=0.0)
+    use.entry = new(layers.Rescaling.from_config(config))
     return True
 
 
@@ -110,6 +126,7 @@ def _reader(graph: Graph, surgery: Surgery, use: Use) -> Use:
     Raises:
         ArgumentError: there is none.
     """
+    _pad_by_the_kernel(graph, surgery, use)
     reader = surgery.reads_alone(graph, use)
     if _is_flatten(reader) and None not in shape_of(use.inputs[0])[1:]:
         reader = surgery.reads_alone(graph, reader)
@@ -129,6 +146,49 @@ def _reader(graph: Graph, surgery: Surgery, use: Use) -> Use:
         "  Fix: Rescaling(scale) with one number and no offset, or a Conv2D or Dense "
         "right after it (a Flatten may stand before the Dense)."
     )
+
+
+def _pad_by_the_kernel(graph: Graph, surgery: Surgery, use: Use) -> None:
+    """Lets the convolution behind a ZeroPadding2D pad, with a kernel that zeros enlarge.
+
+    One row on either side of an even image is not what "same" padding adds for 3 rows and
+    a stride of 2; for 4 rows it is, and the last may be zeros.
+    """
+    padding = surgery.reads_alone(graph, use)
+    if padding is None or type(padding.layer) is not layers.ZeroPadding2D:
+        return
+    reader = surgery.reads_alone(graph, padding)
+    if reader is None or type(reader.layer) is not layers.Conv2D:
+        return
+    layer, sizes = reader.layer, shape_of(use.outputs[0])[1:3]
+    if (
+        setting(reader.entry, "padding") != "valid"
+        or {layer.data_format, padding.layer.data_format} != {"channels_last"}
+        or tuple(layer.dilation_rate) != (1, 1)
+        or None in sizes
+    ):
+        return
+    enlarged = []
+    for given, size, kernel, stride in zip(
+        padding.layer.padding, sizes, layer.kernel_size, layer.strides, strict=True
+    ):
+        fitting = [
+            more
+            for more in range(stride)
+            if same_padding(size, kernel + more, stride, 1) == tuple(given)
+            and -(-size // stride) == (size + sum(given) - kernel) // stride + 1
+        ]
+        if not fitting:
+            return
+        enlarged.append(fitting[0])
+    kernel = np.asarray(weights_of(reader.entry)["kernel"])
+    kernel = np.pad(kernel, [*((0, more) for more in enlarged), (0, 0), (0, 0)])
+    give(
+        reader.entry,
+        {"padding": "same", "kernel_size": kernel.shape[:2]},
+        kernel=kernel,
+    )
+    graph.remove(padding)
 
 
 def _is_flatten(use: Use | None) -> bool:
@@ -151,6 +211,7 @@ def _take_over(use: Use, scale: np.ndarray | None, offset: np.ndarray) -> None:
     if setting(use.entry, "use_bias"):
         bias = bias + np.asarray(weights["bias"], np.float64)
     if scale is not None:
+        scale = np.broadcast_to(scale, own * groups)
         split = split * scale.reshape(groups, own).T[..., None]
     give(use.entry, {"use_bias": True}, kernel=split.reshape(kernel.shape), bias=bias)
 

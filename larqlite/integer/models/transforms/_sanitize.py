@@ -8,9 +8,11 @@ import tf_keras
 
 from larqlite.integer.models.transforms import (
     _align_rescaling,
+    _drop_inactive,
     _drop_reshapes,
     _flatten_nested,
     _fold_batchnorms,
+    _fold_preprocessing,
     _grouped_to_depthwise,
     _invert_batchnorm_pooling,
     _invert_relu_maxpool,
@@ -28,11 +30,13 @@ __all__ = ["sanitize"]
 PASSES = (
     _flatten_nested.run,
     _split_activations.run,
+    _drop_inactive.run,
+    _fold_preprocessing.run,
     _replace_lambda.run,
     _grouped_to_depthwise.run,
     _drop_reshapes.run,
     _remove_zeropadding2d.run,
-    _align_rescaling.run,
+    partial(_align_rescaling.run, of_inputs=True),
     partial(_invert_batchnorm_pooling.run, is_strict=False),
     partial(_fold_batchnorms.run, is_strict=False),
     _invert_relu_maxpool.run,
@@ -42,8 +46,10 @@ PASSES = (
 def sanitize(model: tf_keras.Model) -> tf_keras.Model:
     """A model ready to be quantized: the transforms of this package, one after another.
 
-    Nested models are unfolded, activations and functions become layers, grouped
-    convolutions depthwise ones; reshapes in a row go; zero padding goes into convolutions;
+    Nested models are unfolded, activations and functions become layers, layers that do
+    nothing in inference (noise, augmentation) go; arithmetic on an input, such as
+    `x / 127.5 - 1`, `preprocess_input` and `Normalization`, becomes one Rescaling; grouped
+    convolutions become depthwise ones; reshapes in a row go; zero padding goes into convolutions;
     the first Rescaling is aligned; batch normalizations go before poolings and into
     kernels; ReLUs go after max poolings. The model is read once and built once.
 

@@ -40,7 +40,7 @@ def recognised(use: Use) -> Chain | None:
     if not edges or len(use.outputs) != 1:
         return None
     try:
-        graph = _traced(use, edges)
+        graph = traced(use, edges)
         (output,) = graph.outputs
         known = dict(zip(map(_key, graph.inputs), edges, strict=True))
         return _chain(output, known)
@@ -48,7 +48,12 @@ def recognised(use: Use) -> Chain | None:
         return None
 
 
-def _traced(use: Use, edges: list[Edge]):
+def traced(use: Use, edges: list[Edge]):
+    """The trace of one use of a function, whose inputs are those of `edges`.
+
+    Raises:
+        Unknown: it does not run, or reads variables.
+    """
     function = use.layer.function
     kwargs = dict(use.kwargs)
     if type(use.layer) is layers.Lambda:
@@ -60,9 +65,9 @@ def _traced(use: Use, edges: list[Edge]):
     def call(*tensors):
         by_edge = dict(zip(map(id, edges), tensors, strict=True))
         args, named = tf.nest.map_structure(
-            lambda leaf: by_edge.get(id(leaf), leaf), (use.args, kwargs)
+            lambda leaf: by_edge.get(id(leaf), _constant(leaf)), (use.args, kwargs)
         )
-        return function(*args, **named)
+        return function(*_as_slices(args), **named)
 
     specs = [tf.TensorSpec(shape_of(edge), dtype_of(edge)) for edge in edges]
     try:
@@ -73,6 +78,21 @@ def _traced(use: Use, edges: list[Edge]):
     if concrete.captured_inputs or len(concrete.outputs) != 1:
         raise Unknown
     return concrete
+
+
+def _constant(leaf):
+    """A leaf of a call's arguments; a tensor as a constant, which a trace shows."""
+    is_tensor = isinstance(leaf, tf.Tensor) and not tf.is_symbolic_tensor(leaf)
+    return leaf.numpy() if is_tensor else leaf
+
+
+def _as_slices(args):
+    """Arguments in which Keras keeps `start:stop:step` as a dictionary."""
+    if isinstance(args, dict) and set(args) == {"start", "stop", "step"}:
+        return slice(args["start"], args["stop"], args["step"])
+    if isinstance(args, (list, tuple)):
+        return type(args)(map(_as_slices, args))
+    return args
 
 
 def _chain(tensor, known: dict) -> Chain:
