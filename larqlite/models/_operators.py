@@ -29,6 +29,7 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+# What comes out are values that went in.
 KEEPING_VALUES = names(
     """
     broadcast_to concat ensure_shape expand_dims flip gather gather_nd getitem identity
@@ -37,6 +38,9 @@ KEEPING_VALUES = names(
     depth_to_space space_to_depth batch_to_space space_to_batch
     """
 )
+
+# Of these, those that put several tensors together, whose ranges may be unlike.
+JOINING = names("concat stack")
 
 WITHOUT_MACS = names(
     """

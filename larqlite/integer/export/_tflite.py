@@ -22,7 +22,8 @@ from larqlite.integer.models._inputs import known_ends
 from larqlite.models._inference import call_in_inference
 from larqlite.outputs import written_whole
 from larqlite.qat._batches import batches_of
-from larqlite.qat.tflite._convert import _first_line, _quiet
+from larqlite.qat.tflite._quiet import quiet
+from larqlite.qat.tflite._refusal import first_line
 
 
 def to_tflite(
@@ -285,11 +286,11 @@ def _converted(model, network: _Network, ranges: list[float]) -> bytes:
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     try:
-        with _quiet():
+        with quiet():
             return converter.convert()
     except Exception as error:  # its ConverterError has no public name
         raise UnsupportedModelError(
             f'{WHERE.get()}: TFLite\'s converter does not take "{model.name}": '
-            f"{_first_line(error)}\n"
+            f"{first_line(str(error))}\n"
             "  Fix: lq.integer.export.to_qdq(model), which does not need it."
         ) from error

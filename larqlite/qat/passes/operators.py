@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from larqlite.models._operators import KEEPING_VALUES
+from larqlite.models._operators import JOINING, KEEPING_VALUES
 from larqlite.qat._graph import Entry, Graph, Use
 from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat.passes._match import is_ours, is_relu
@@ -31,7 +31,7 @@ def _computes(graph: Graph, use: Use) -> bool:
     if not isinstance(symbol, str):
         return False
     name = symbol.rpartition(".")[2]
-    if name in KEEPING_VALUES or name in _KNOWN_RANGE:
+    if name in (KEEPING_VALUES - JOINING) | _KNOWN_RANGE:
         return False
     if name not in _FUSED_WITH_RELU:
         return True

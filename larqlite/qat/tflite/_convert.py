@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import warnings
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -20,13 +18,16 @@ from larqlite.qat.tflite import _file
 from larqlite.qat.tflite._checks import require_convertible
 from larqlite.qat.tflite._names import float_layers_of
 from larqlite.qat.tflite._notes import notes_on
+from larqlite.qat.tflite._one_scale import with_one_scale
 from larqlite.qat.tflite._prepare import prepared
+from larqlite.qat.tflite._quiet import quiet
+from larqlite.qat.tflite._refusal import refusal
+from larqlite.qat.tflite._trial import require_runs
 
 __all__ = ["TFLiteModel", "to_tflite"]
 
 log = logging.getLogger("larqlite.qat")
 INPUTS = ("float32", "int8")
-_NO_NEWS = ("with ops with unsaved custom gradients", "Assets written to")
 
 
 class TFLiteModel(bytes):
@@ -102,7 +103,9 @@ def to_tflite(
     content = _converted(ready.model, ready.alone, inputs, where)
     made = TFLiteModel(content)
     file = _file.read(content, where)
-    made.float_layers = float_layers_of(file, _layers(ready.model))
+    parts, ends = list(_layers(ready.model)), _ends(ready.model)
+    require_runs(content, model, [part.name for part in parts], ends, where)
+    made.float_layers = float_layers_of(file, parts, ends)
     if inputs == "int8":
         _require_integers(model, file, made.float_layers, where)
     made.notes = (*ready.notes, *notes_on(layers, made.float_layers))
@@ -122,8 +125,18 @@ def _layers(model: tf_keras.Model) -> Iterator[tf_keras.layers.Layer]:
                 yield entry.layer
 
 
+def _ends(model: tf_keras.Model) -> list[str]:
+    """The layers that the outputs come from, in the order of the traced function."""
+    by_name = dict(zip(model.output_names, model.outputs, strict=True))
+    return [tensor.node.layer.name for _, tensor in sorted(by_name.items())]
+
+
 def _converted(model, alone, inputs: str, where: str) -> bytes:
-    function = _traced(model, alone)
+    specs = [
+        tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
+        for tensor, name in zip(model.inputs, model.input_names, strict=True)
+    ]
+    function = with_one_scale(_traced(model, alone, specs), specs)
     # Holds the variables, without all that Keras would save with a model.
     holder = tf.Module()
     holder.variables_of_model = list(model.variables)
@@ -134,39 +147,16 @@ def _converted(model, alone, inputs: str, where: str) -> bytes:
         if inputs == "int8":
             converter.inference_input_type = tf.int8
             converter.inference_output_type = tf.int8
+    heard: list[str] = []
     try:
-        with _quiet():
+        with quiet() as heard:
             return converter.convert()
     except Exception as error:  # its ConverterError has no public name
-        raise UnsupportedModelError(
-            f'{where}: TFLite\'s converter does not take "{model.name}": '
-            f"{_first_line(error)}\n"
-            "  Fix: leave the layer float that this names, with a scheme "
-            '{"its_name": "float", "*": "int8"}.'
-        ) from error
+        names = [layer.name for layer in _layers(model)]
+        raise refusal(model.name, error, "".join(heard), names, where) from error
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the converter says of every model that brings its ranges along."""
-
-    def is_news(record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        return not any(part in message for part in _NO_NEWS)
-
-    loggers = [logging.getLogger(name) for name in ("absl", "tensorflow")]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Statistics for quantized inputs")
-        for logger in loggers:
-            logger.addFilter(is_news)
-        try:
-            yield
-        finally:
-            for logger in loggers:
-                logger.removeFilter(is_news)
-
-
-def _traced(model, alone):
+def _traced(model, alone, specs):
     """The function that the model computes in inference, its inputs named as in Keras."""
 
     def compute(*flat):
@@ -174,16 +164,7 @@ def _traced(model, alone):
             outputs = model(flat[0] if len(flat) == 1 else list(flat), training=False)
         return dict(zip(model.output_names, tf.nest.flatten(outputs), strict=True))
 
-    specs = [
-        tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
-        for tensor, name in zip(model.inputs, model.input_names, strict=True)
-    ]
     return tf.function(compute, autograph=False).get_concrete_function(*specs)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
 
 
 def _require_integers(model, file, float_layers, where: str) -> None:

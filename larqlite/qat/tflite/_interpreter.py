@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 
 from larqlite.errors import ArgumentError
+from larqlite.qat.tflite._quiet import quiet
 
 __all__ = ["Runner"]
 
@@ -29,7 +30,7 @@ class Runner:
             arguments["experimental_op_resolver_type"] = (
                 resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
             )
-        with warnings.catch_warnings():
+        with quiet(), warnings.catch_warnings():
             # tf.lite says that it moves to ai-edge-litert, which is taken if it is there.
             warnings.filterwarnings(
                 "ignore", message=r"(?s).*tf\.lite\.Interpreter is d"
@@ -43,7 +44,8 @@ class Runner:
         if self._rows != len(arrays[0]):
             for detail, array in zip(details, arrays, strict=True):
                 self._resize(detail, array)
-            self._interpreter.allocate_tensors()
+            with quiet():
+                self._interpreter.allocate_tensors()
             self._rows = len(arrays[0])
         details = self._interpreter.get_input_details()
         for detail, array in zip(details, arrays, strict=True):

@@ -53,7 +53,11 @@ def prepared(model: tf_keras.Model, where: str) -> Prepared:
     parts = list(graph.graphs())
     alone = frozenset(u.layer.name for part in parts for u in _alone(part))
     if changed:
+        own = {part.name for part in model.submodules if _is_unrolled(part)}
         model = Builder("", where).model(graph)
+        for part in model.submodules:
+            if _is_unrolled(part) and part.name not in own:
+                _read_backwards(part)
     return Prepared(model, alone, tuple(notes))
 
 
@@ -131,6 +135,31 @@ def _inner_configs(config: Any):
 
 def _unrollable(config: dict) -> bool:
     return not config.get("unroll", False)
+
+
+def _is_unrolled(part: tf.Module) -> bool:
+    return isinstance(part, tf_keras.layers.RNN) and part.unroll
+
+
+def _read_backwards(layer: tf_keras.layers.RNN) -> None:
+    """Turns what goes in, in place of the loop.
+
+    An unrolled loop of Keras that goes backwards sets outputs to zero by the mask as it
+    goes in, not as it is read; the loop that is not unrolled turns it.
+    """
+    if not (layer.go_backwards and layer.zero_output_for_mask):
+        return
+    layer.go_backwards, forwards = False, layer.call
+    axis = 0 if layer.time_major else 1
+
+    def call(inputs, mask=None, **kwargs):
+        turned, *states = tf.nest.flatten(inputs)
+        turned = tf.reverse(turned, [axis])
+        if mask is not None:
+            mask = tf.reverse(mask, [axis])
+        return forwards([turned, *states] if states else turned, mask=mask, **kwargs)
+
+    layer.call = call
 
 
 def _steps(layer: Layer) -> int | None:
