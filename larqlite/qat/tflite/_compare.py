@@ -16,7 +16,7 @@ from larqlite.qat._batches import batches_of
 from larqlite.qat.tflite import _file
 from larqlite.qat.tflite._comparison import LayerComparison, TFLiteComparison
 from larqlite.qat.tflite._interpreter import Runner
-from larqlite.qat.tflite._match import Match, matches
+from larqlite.qat.tflite._match import Candidates, Match, candidates_of, matched
 
 __all__ = ["compare_tflite"]
 
@@ -60,8 +60,8 @@ def compare_tflite(
     require_model(model, where)
     content = _content(tflite, where)
     file = _file.read(content, where)
-    found, unmatched = matches(model, file)
-    tally = _Tally(model, file, content, found, where)
+    candidates, unmatched = candidates_of(model, file)
+    tally = _Tally(model, file, content, candidates, where)
     for inputs in batches_of(model, data, batch_size, None, where):
         tally.add(inputs)
     if not tally.examples:
@@ -87,8 +87,11 @@ def _content(tflite, where: str) -> bytes:
 class _Tally:
     """Largest differences and counts over batches."""
 
-    def __init__(self, model, file, content: bytes, found: list[Match], where: str):
-        self._model, self._found = model, found
+    def __init__(
+        self, model, file, content: bytes, candidates: list[Candidates], where: str
+    ):
+        self._model, self._candidates = model, candidates
+        self._found: list[Match | None] = []
         self._plain, self._whole = Runner(content), Runner(content, keeps_all=True)
         self._order_in = _order(
             self._plain.input_names, model.input_names, "inputs", where
@@ -97,10 +100,10 @@ class _Tally:
             self._plain.output_names, model.output_names, "outputs", where
         )
         self._probe = tf_keras.Model(
-            model.inputs, [*model.outputs, *(match.tensor for match in found)]
+            model.inputs, [*model.outputs, *(layer.tensor for layer in candidates)]
         )
         self._steps = [_step_of(file, file.outputs[i]) for i in self._order_out]
-        self._layers = [_Difference() for _ in found]
+        self._layers = [_Difference() for _ in candidates]
         self._outputs = [_Difference() for _ in self._order_out]
         self._agreeing: list[float] = []
         self.examples = 0
@@ -125,9 +128,13 @@ class _Tally:
                 * len(flat[0])
             )
         self._whole(arrays)
+        if not self._found:
+            self._found = matched(self._candidates, values[count:], self._whole.tensor)
         for difference, match, value in zip(
             self._layers, self._found, values[count:], strict=True
         ):
+            if match is None:
+                continue
             codes = self._whole.tensor(match.index).astype("float32")
             difference.add(value, (codes - match.zero_point) * match.scale, match.step)
         self.examples += len(flat[0])
@@ -139,6 +146,15 @@ class _Tally:
                 m.layer, m.index, m.step, d.largest / m.step, d.off / max(d.count, 1)
             )
             for m, d in zip(self._found, self._layers, strict=True)
+            if m is not None
+        )
+        unmatched = (
+            *unmatched,
+            *(
+                layer.layer
+                for layer, m in zip(self._candidates, self._found, strict=True)
+                if m is None
+            ),
         )
         worst = max(
             range(len(self._outputs)),
@@ -158,7 +174,7 @@ class _Tally:
             threshold=threshold,
             first_departing=next(departing, None),
             layers=rows,
-            unmatched=tuple(unmatched),
+            unmatched=unmatched,
         )
 
 

@@ -1,15 +1,17 @@
 """Which int8 tensor of a file holds the output of which layer of the model.
 
-Names are of no help, since the converter joins them; the range, the number of values and
-the order are.
+Names are of no help, since the converter joins them; the range and the number of values
+are, and where several tensors have the same, the values themselves.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tf_keras
 
 from larqlite.qat._graph import Graph, Use
@@ -20,7 +22,7 @@ from larqlite.qat.quantizers._gradients import nudged
 from larqlite.qat.tflite._file import File, Operation, Tensor
 from larqlite.qat.tflite._names import layer_of
 
-__all__ = ["Match", "matches"]
+__all__ = ["Candidates", "Match", "candidates_of", "matched"]
 
 LOWEST = -(2 ** (STORED_BITS - 1))
 TOLERANCE = 1e-5
@@ -33,7 +35,6 @@ class Match:
 
     Attributes:
         layer: its name.
-        tensor: the Keras tensor.
         index: the number of the tensor in the file.
         step: between levels of the model.
         scale: the step in the file: the same, but for ranges that have changed since.
@@ -41,19 +42,37 @@ class Match:
     """
 
     layer: str
-    tensor: Any
     index: int
     step: float
     scale: float
     zero_point: int
 
 
-def matches(model: tf_keras.Model, file: File) -> tuple[list[Match], list[str]]:
-    """The outputs that could be found in the file, and names of layers that could not."""
+@dataclasses.dataclass(frozen=True)
+class Candidates:
+    """A layer's output, and the tensors of the file that it may be.
+
+    Attributes:
+        layer: its name.
+        tensor: the Keras tensor.
+        step: between levels of the model.
+        tensors: with this range and as many values, in order of computation.
+    """
+
+    layer: str
+    tensor: Any
+    step: float
+    tensors: tuple[Tensor, ...]
+
+
+def candidates_of(
+    model: tf_keras.Model, file: File
+) -> tuple[list[Candidates], list[str]]:
+    """The outputs that may be found in the file, and names of layers that cannot."""
     graph, tensors = Graph.of(model), _activations(file)
     names = [use.layer.name for use in graph.uses]
     calls = Counter(id(use.entry) for use in graph.uses)
-    found, missing, taken = [], [], set()
+    found, missing = [], []
     for use in graph.uses:
         quantization = _quantization(use)
         if quantization is None:
@@ -61,24 +80,62 @@ def matches(model: tf_keras.Model, file: File) -> tuple[list[Match], list[str]]:
         fitting = _fitting(use, *quantization, tensors) or _named(
             use, names, file, tensors
         )
-        free = [tensor for tensor in fitting if tensor.index not in taken]
         # A layer that is called twice on one tensor is computed once.
-        if not free or len(fitting) < calls[id(use.entry)]:
+        if not fitting or len(fitting) < calls[id(use.entry)]:
             missing.append(use.layer.name)
             continue
-        tensor = free[0]
-        taken.add(tensor.index)
         found.append(
-            Match(
+            Candidates(
                 use.layer.name,
                 use.outputs[0].tensor,
-                tensor.index,
                 quantization[0],
-                tensor.scales[0],
-                tensor.zero_point,
+                tuple(fitting),
             )
         )
     return found, missing
+
+
+def matched(
+    candidates: Sequence[Candidates],
+    values: Sequence[np.ndarray],
+    codes_of: Callable[[int], np.ndarray],
+) -> list[Match | None]:
+    """Gives each layer a tensor of its own, by what both hold after the same batch.
+
+    Several tensors may have one range and size, as two images that go in; the order in
+    which a file computes them says nothing. Of all pairs the nearest is taken first.
+
+    Args:
+        candidates: of the layers.
+        values: what each layer gives.
+        codes_of: the codes of a tensor by its number.
+
+    Returns:
+        For each layer its tensor; None where others took all.
+    """
+    pairs = []
+    for row, (layer, value) in enumerate(zip(candidates, values, strict=True)):
+        for place, tensor in enumerate(layer.tensors):
+            distance = 0.0
+            if len(layer.tensors) > 1:
+                codes = codes_of(tensor.index).astype("float32")
+                real = (codes - tensor.zero_point) * tensor.scales[0]
+                distance = float(np.abs(value.ravel() - real.ravel()).mean())
+            pairs.append((distance / layer.step, row, place))
+    found: list[Match | None] = [None] * len(candidates)
+    taken = set()
+    for _, row, place in sorted(pairs):
+        layer, tensor = candidates[row], candidates[row].tensors[place]
+        if found[row] is None and tensor.index not in taken:
+            taken.add(tensor.index)
+            found[row] = Match(
+                layer.layer,
+                tensor.index,
+                layer.step,
+                tensor.scales[0],
+                tensor.zero_point,
+            )
+    return found
 
 
 def _fitting(
