@@ -12,6 +12,8 @@ from larqlite.qat._activation import QuantizedActivation
 from larqlite.qat._config import QuantizeConfig
 from larqlite.qat._moment import Moment
 from larqlite.qat._setter import values_set_by
+from larqlite.qat.forms._exporting import is_exporting
+from larqlite.qat.forms._weight import Weight, has_range
 
 __all__ = ["Placed", "WeightSlot", "flat_shapes"]
 
@@ -111,10 +113,13 @@ class Placed:
     def readings(self, config: QuantizeConfig, layer, moment: Moment) -> dict:
         """What each quantized weight reads as in one call, by the id of its slot."""
         values = []
-        for weight, quantizer, variables, _ in self.weights:
+        for weight, quantizer, variables, slot in self.weights:
             # Outside of Keras' mixed-precision cast.
             latent = tf.convert_to_tensor(weight.latent_variable)
-            value = moment.quantize(quantizer, latent, variables)
+            if is_exporting() and has_range(quantizer):
+                value = Weight(weight, quantizer, variables, slot).stored(layer)
+            else:
+                value = moment.quantize(quantizer, latent, variables)
             if moment.training is not False and value.shape.rank == 2:
                 # Turns the sparse gradient of an embedding into a dense one.
                 value = tf.reshape(value, tf.shape(value))
@@ -147,6 +152,16 @@ class Placed:
             if activation.fixes_outputs:
                 return getattr(activation.quantizer, "precision", None)
         return None
+
+
+def only_places(config: QuantizeConfig, layer, weights: Sequence[WeightSlot]) -> bool:
+    """Whether a config puts the quantized values in their places as they are."""
+    if not has_own_setter(config):
+        return True
+    held = [placed.weight for placed in weights]
+    values = [tf.convert_to_tensor(weight.latent_variable) for weight in held]
+    found = values_set_by(config, layer, held, values)
+    return all(a is b for a, b in zip(found, values, strict=True))
 
 
 def has_own_setter(config: QuantizeConfig) -> bool:

@@ -22,7 +22,7 @@ from larqlite.qat._placed import (
     Placed,
     WeightSlot,
     flat_shapes,
-    has_own_setter,
+    only_places,
     quantized,
 )
 from larqlite.qat._steps import counted
@@ -183,7 +183,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         with at(moment):
             outputs = None
             if not kwargs and not asks_only_for_shapes():
-                outputs = forms.outputs_of(self, training, inputs)
+                outputs = forms.outputs_of(self, training, inputs, mask is not None)
             if outputs is None:
                 for name, value in (("training", training), ("mask", mask)):
                     if value is not None and name in parameters_of(type(self.layer)):
@@ -244,9 +244,9 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         return self._placed.of_values()
 
     @property
-    def has_own_setter(self) -> bool:
-        """Whether the config puts values of its own in the places of the weights."""
-        return has_own_setter(self.quantize_config)
+    def only_places(self) -> bool:
+        """Whether the config puts the quantized weights in their places as they are."""
+        return only_places(self.quantize_config, self.layer, self.weight_slots)
 
     @property
     def ends_in_range(self) -> bool:

@@ -22,7 +22,7 @@ import tf_keras
 
 from larqlite.qat.forms import _affine, _conv, _dense, _others
 from larqlite.qat.forms._call import Call
-from larqlite.qat.forms._exporting import nth_use
+from larqlite.qat.forms._exporting import in_float, nth_use
 from larqlite.qat.forms._weight import Weight, has_range
 from larqlite.qat.quantizers._calibration import batches_seen
 
@@ -58,16 +58,19 @@ TABLE: dict[type, Form] = {
     layers.BatchNormalization: Form(_affine.normalization),
     layers.experimental.SyncBatchNormalization: Form(_affine.normalization),
     layers.Rescaling: Form(_affine.rescaling),
+    layers.Resizing: Form(_others.resizing),
+    layers.GroupNormalization: Form(_others.group_normalization),
 }
 
 
-def outputs_of(wrapper, training, inputs):
+def outputs_of(wrapper, training, inputs, has_mask: bool = False):
     """What a wrapped layer computes by its form, or None if Keras' own way is to be used.
 
     Args:
         wrapper: the `QuantizeWrapperV2`.
         training: as in its call.
         inputs: what goes in, quantized by the wrapper's input quantizers.
+        has_mask: whether a mask comes with it.
     """
     layer = wrapper.layer
     form = TABLE.get(type(layer))
@@ -81,13 +84,14 @@ def outputs_of(wrapper, training, inputs):
     if form.weight is None and wrapper.weight_slots:
         return None
     if form.weight is not None:
-        if len(wrapper.weight_slots) != 1 or wrapper.has_own_setter:
+        if len(wrapper.weight_slots) != 1 or not wrapper.only_places:
             return None
         ((view, quantizer, ranges, slot),) = wrapper.weight_slots
         if view is not getattr(layer, form.weight) or not has_range(quantizer):
             return None
         weight = Weight(view, quantizer, ranges, slot, nth_use(wrapper.name))
-    call = Call(wrapper.name, layer, inputs, weight, wrapper.ends_in_range)
+    inputs = in_float(inputs, layer.compute_dtype)
+    call = Call(wrapper.name, layer, inputs, weight, wrapper.ends_in_range, has_mask)
     return form.compute(call)
 
 

@@ -24,6 +24,7 @@ class Call:
         weight: its quantized weight, or None.
         ends_in_range: whether what it computes is quantized by the wrapper, not by a
             layer that follows.
+        has_mask: whether a mask comes with the inputs.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Call:
     inputs: tf.Tensor
     weight: Weight | None
     ends_in_range: bool
+    has_mask: bool = False
 
     def of_keras(self, values: tf.Tensor) -> tf.Tensor:
         """What the layer itself computes with these values of its weight."""

@@ -18,7 +18,7 @@ from larqlite.qat.forms._weight import (
 from larqlite.qat.quantizers._fake_quant import fake_quant
 from larqlite.qat.quantizers._gradients import nudged
 
-__all__ = ["exporting", "is_alone", "is_exporting", "nth_use", "stored"]
+__all__ = ["exporting", "in_float", "is_alone", "is_exporting", "nth_use", "stored"]
 
 
 class _Export:
@@ -66,6 +66,16 @@ def nth_use(name: str) -> int:
         return 0
     export.uses[name] += 1
     return export.uses[name] - 1
+
+
+def in_float(inputs: tf.Tensor, dtype: str) -> tf.Tensor:
+    """What a layer makes of integers; in an export with the range that pixels have."""
+    if inputs.dtype.is_floating:
+        return inputs
+    values = tf.cast(inputs, dtype)
+    if not is_exporting() or inputs.dtype not in (tf.uint8, tf.int8):
+        return values
+    return fake_quant(values, float(inputs.dtype.min), float(inputs.dtype.max))
 
 
 def stored(quantizer, inputs, variables) -> tf.Tensor | None:

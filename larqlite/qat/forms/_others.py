@@ -1,15 +1,23 @@
-"""The forms of pooling, resizing and PReLU."""
+"""The forms of pooling, resizing, PReLU and normalization of groups."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
 from larqlite.qat.forms._call import Call
+from larqlite.qat.forms._exporting import is_exporting
 from larqlite.qat.quantizers._fake_quant import fake_quant
 
-__all__ = ["average1d", "average2d", "prelu", "upsample2d"]
+__all__ = [
+    "average1d",
+    "average2d",
+    "group_normalization",
+    "prelu",
+    "resizing",
+    "upsample2d",
+]
 
-LARGEST_WINDOW = 16  # of a mean by a convolution, whose kernel has to be stored
+LARGEST_WINDOW = 64  # of a mean by a convolution, whose kernel has to be stored
 
 
 def prelu(call: Call):
@@ -34,10 +42,10 @@ def average2d(call: Call):
     """`AveragePooling2D`: small windows by a convolution, which rounds only once."""
     layer = call.layer
     height, width = layer.pool_size
-    if layer.data_format != "channels_last" or layer.padding != "valid":
+    if layer.data_format != "channels_last" or height * width > LARGEST_WINDOW:
         return None
-    if height * width > LARGEST_WINDOW:
-        return None
+    if layer.padding != "valid":
+        return _same(layer(call.inputs))
     return _mean(call.inputs, layer.pool_size, layer.strides)
 
 
@@ -47,6 +55,35 @@ def upsample2d(call: Call):
     if layer.data_format != "channels_last" or layer.interpolation == "nearest":
         return None
     return _same(layer(call.inputs))
+
+
+def resizing(call: Call):
+    """`Resizing`, likewise."""
+    layer = call.layer
+    if layer.interpolation != "bilinear" or call.inputs.shape.rank != 4:
+        return None
+    return _same(layer(call.inputs))
+
+
+def group_normalization(call: Call):
+    """`GroupNormalization`, in an export, with no more than the four axes of TFLite."""
+    layer, shape = call.layer, call.inputs.shape
+    axis = layer.axis if layer.axis < 0 else layer.axis - shape.rank
+    known = shape[1:].is_fully_defined()
+    if not is_exporting() or call.has_mask or axis != -1 or not known:
+        return None
+    places, channels = shape[1:-1].num_elements(), shape[-1]
+    within = channels // layer.groups
+    values = tf.reshape(call.inputs, [-1, places, layer.groups, within])
+    centred = values - tf.reduce_mean(values, [1, 3], keepdims=True)
+    variance = tf.reduce_mean(tf.square(centred), [1, 3], keepdims=True)
+    outputs = centred * tf.math.rsqrt(variance + layer.epsilon)
+    outputs = tf.reshape(outputs, [-1, places, channels])
+    if layer.scale:
+        outputs = outputs * layer.gamma
+    if layer.center:
+        outputs = outputs + layer.beta
+    return tf.reshape(outputs, [-1, *shape[1:]])
 
 
 def _mean(image, window, strides):

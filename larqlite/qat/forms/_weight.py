@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tensorflow as tf
+import tf_keras
 
 from larqlite.qat.quantizers import (
     AllValuesQuantizer,
@@ -25,6 +26,13 @@ __all__ = [
 
 STORED_BITS = 8
 LARGEST_CODE = 127  # of an int8 weight, whose zero point is 0
+
+# Whose kernels the converter follows with a range for each index of their last axis.
+OUTPUTS_LAST = (
+    tf_keras.layers.Conv1D,
+    tf_keras.layers.Conv2D,
+    tf_keras.layers.Dense,
+)
 
 _BY_VARIABLES = (LastValueQuantizer, MovingAverageQuantizer, AllValuesQuantizer)
 
@@ -106,6 +114,18 @@ class Weight:
     def per_tensor(self) -> tf.Tensor:
         """Quantized values with one range, in the shape of the weight."""
         return self._rounded(self.latent, self._ends, per_axis=False)
+
+    def stored(self, layer) -> tf.Tensor:
+        """Quantized values in the shape of the weight, for an export without a form.
+
+        Args:
+            layer: that computes with them, in Keras' own way.
+        """
+        if self.is_per_tensor:
+            return self.per_tensor()
+        if type(layer) in OUTPUTS_LAST:
+            return self._rounded(self.latent, self._ends, per_axis=True)
+        return self.as_constant()
 
     def as_constant(self) -> tf.Tensor:
         """Quantized values by arithmetic, whose range the converter finds by itself.
