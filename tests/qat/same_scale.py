@@ -11,6 +11,7 @@ from larqlite.qat.quantizers._gradients import nudged
 
 L = tf_keras.layers
 SHAPE = (4, 4, 4)
+PATTERN = np.random.default_rng(0).random(SHAPE) < 0.7
 
 
 def _conv(size: int, activation=None):
@@ -62,7 +63,9 @@ MOVES = {
     "maximum": lambda x, y: L.Maximum()([x, y]),
     "minimum": lambda x, y: tf.minimum(x, y),
     "select": lambda x, y: tf.where(x > y, x, y),
-    "select 0": lambda x, y: tf.where(y > 0.1, x, 0.0),
+    # No condition of their values: one step of difference would turn it.
+    "select some": lambda x, y: tf.where(PATTERN, x, y),
+    "select 0": lambda x: tf.where(PATTERN, x, 0.0),
 }
 _count = [0]
 
