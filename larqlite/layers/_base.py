@@ -99,9 +99,8 @@ class QuantLayer(tf_keras.layers.Layer):
             constraint = weight.removesuffix("_kernel") + "_constraint"
             if (
                 getattr(quantizer, "precision", None) == 1
-                and not isinstance(
-                    quantizer, (quantizers.NoOp, quantizers.AdaBinWeights)
-                )
+                and not isinstance(quantizer, quantizers.NoOp)
+                and not getattr(quantizer, "gradient_everywhere", False)
                 and getattr(self, constraint) is None
             ):
                 log.warning(

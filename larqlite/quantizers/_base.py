@@ -42,6 +42,8 @@ class Quantizer(tf_keras.layers.Layer):
         precision: bits of a quantized value, or None if not known.
         codes_dtype: smallest integer dtype that holds `codes`, or None to keep them
             as floats.
+        gradient_everywhere: whether the pseudo-gradient is nowhere zero, so that a
+            weight cannot be starved, however large.
         flip_ratio: the `lq.metrics.FlipRatio` of the kernel, once it is tracked.
 
     Raises:
@@ -62,6 +64,7 @@ class Quantizer(tf_keras.layers.Layer):
 
     precision: int | None = None
     codes_dtype: str | None = None
+    gradient_everywhere: bool = False
 
     def __init__(self, *args, metrics=None, **kwargs):
         # The state of a quantizer is float32 unless asked otherwise; inputs keep

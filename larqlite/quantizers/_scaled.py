@@ -51,6 +51,7 @@ class AdaBinWeights(Quantizer):
 
     precision = 1
     codes_dtype = "int8"
+    gradient_everywhere = True
 
     def forward(self, x):
         center, distance = self.center_and_distance(x)

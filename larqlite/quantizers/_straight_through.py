@@ -48,6 +48,11 @@ class StraightThrough(Quantizer):
         super().__init__(**kwargs)
         self.clip_value = clip_value
 
+    @property
+    def gradient_everywhere(self) -> bool:
+        """Whether no bound keeps gradients back."""
+        return self.clip_value is None
+
     def derivative(self, x):
         if self.clip_value is None:
             return tf.ones_like(x)

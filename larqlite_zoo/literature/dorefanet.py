@@ -36,6 +36,7 @@ class MagnitudeAwareSignUnclipped(lq.quantizers.Quantizer):
     """
 
     precision = 1
+    gradient_everywhere = True
     codes_dtype = "int8"
 
     def forward(self, x):

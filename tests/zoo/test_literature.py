@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
+import larqlite_zoo
 from larqlite_zoo import literature
 from larqlite_zoo.literature.densenet import BinaryDenseNet
 from larqlite_zoo.literature.dorefanet import MagnitudeAwareSignUnclipped
@@ -218,3 +219,10 @@ def test_files_reload_in_a_fresh_process(extension, run_python, tmp_path):
             print(type(model).__name__)
     """)
     assert printed.split() == ["BinaryDenseNet", "Functional", "Functional"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", larqlite_zoo.list_models())
+def test_no_network_of_the_zoo_is_warned_of(name, caplog):
+    larqlite_zoo.get(name, weights=None)
+    assert not [each for each in caplog.records if each.name.startswith("larqlite")]
