@@ -19,16 +19,23 @@ from larqlite.errors import ArgumentError, UnsupportedModelError, near_matches
 
 PACKAGE = "larqlite"
 
-# Packages that come with this one and that nothing imports, by the module that registers
-# their objects; and the bare names under which `.h5` files carry some of these.
+# Packages that come with this one and that nothing imports: the modules that register
+# their objects, with names of these in files that do not hold the module's.
 COMPANIONS = {
     "larqlite_zoo": (
+        "BinaryDenseNet",
         "BlurPool",
+        "blurpool_initializer",
         "MagnitudeAwareSignUnclipped",
         "XnorWeightScale",
         "magnitude_aware_sign_unclipped",
         "xnor_weight_scale",
-    )
+    ),
+    "larqlite_zoo.training": (
+        "larqlite_zoo>AttentionMatchingLossLayer",
+        "larqlite_zoo>OutputDistributionMatchingLossLayer",
+        "larqlite_zoo>WeightedCrossEntropyLoss",
+    ),
 }
 
 

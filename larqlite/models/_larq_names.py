@@ -14,6 +14,22 @@ from larqlite._registration import PACKAGE, NamedFunction
 log = logging.getLogger("larqlite.models")
 
 LARQ_OPTIMIZERS = ("Bop", "CaseOptimizer")
+# Functions of Larq Zoo 2.4, which its files carry by name, as objects that compute the
+# same: the kernel that blurs, and clip(x, 0, 1).
+LARQ_ZOO_FUNCTIONS = {
+    "blurpool_initializer": {
+        "module": "larqlite_zoo.sota.quicknet",
+        "class_name": "BlurPool",
+        "config": {},
+        "registered_name": "larqlite_zoo>BlurPool",
+    },
+    "clip_by_value_activation": {
+        "module": "keras.layers",
+        "class_name": "ReLU",
+        "config": {"max_value": 1.0},
+        "registered_name": None,
+    },
+}
 
 
 @functools.cache
@@ -49,7 +65,9 @@ def in_our_names(config):
     name, inner = config.get("class_name"), config.get("config")
     if name == "function" and inner in NamedFunction.known:
         return _named("NamedFunction", {"name": inner})
-    rewritten = {key: in_our_names(value) for key, value in config.items()}
+    if name == "function" and inner in LARQ_ZOO_FUNCTIONS:
+        return LARQ_ZOO_FUNCTIONS[inner]
+    rewritten = {key: _of_larq_zoo(key, value) for key, value in config.items()}
     if name == "function" and "module" in config and isinstance(inner, str):
         return inner if config["module"] == "builtins" else rewritten
     module = config.get("module", "larq.")
@@ -59,6 +77,30 @@ def in_our_names(config):
     if "module" in config:
         return {**rewritten, "module": None, "registered_name": ours}
     return {**rewritten, "class_name": ours}
+
+
+def by_registered_names(config):
+    """The configuration of an optimizer, its parts under the names they are known by.
+
+    Keras writes both names of a learning rate schedule into `.h5`, and looks for the one
+    that is not registered.
+    """
+    if isinstance(config, list):
+        return [by_registered_names(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    rewritten = {key: by_registered_names(value) for key, value in config.items()}
+    registered = config.get("registered_name")
+    if isinstance(registered, str) and ">" in registered:
+        rewritten["class_name"] = registered
+    return rewritten
+
+
+def _of_larq_zoo(key: str, value):
+    """The entry of a configuration, the names of Larq Zoo's functions as objects."""
+    if key.endswith(("initializer", "activation")) and isinstance(value, str):
+        return LARQ_ZOO_FUNCTIONS.get(value, value)
+    return in_our_names(value)
 
 
 def _named(class_name: str, config: dict) -> dict:

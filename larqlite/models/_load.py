@@ -25,7 +25,13 @@ from larqlite.errors import (
 )
 from larqlite.models._carried_code import Finding, carried_code
 from larqlite.models._lambdas import lambdas_by_name
-from larqlite.models._larq_names import in_our_names, is_larqs_own, own_classes
+from larqlite.models._larq_names import (
+    LARQ_ZOO_FUNCTIONS,
+    by_registered_names,
+    in_our_names,
+    is_larqs_own,
+    own_classes,
+)
 from larqlite.models._saved_model_folder import read_folder
 from larqlite.models._what_is_there import no_model_in, nothing_at
 
@@ -133,7 +139,9 @@ def _load_keras(settings: _Settings):
     training = config.get("compile_config") or {}
     network = {key: value for key, value in config.items() if key != "compile_config"}
     _look_inside(settings, [network], [training])
-    readable = in_our_names(config) if '"larq.' in json.dumps(config) else config
+    text = json.dumps(config)
+    of_larq = any(f'"{name}' in text for name in ("larq.", *LARQ_ZOO_FUNCTIONS))
+    readable = in_our_names(config) if of_larq else config
     with contextlib.ExitStack() as stack:
         if not settings.safe_mode:
             readable = stack.enter_context(lambdas_by_name(readable, bare=False))
@@ -175,11 +183,14 @@ def _load_h5(settings: _Settings):
         readable = in_our_names(config)
         if not settings.safe_mode:
             readable = stack.enter_context(lambdas_by_name(readable, bare=True))
-        if readable != config:
+        readable_training = by_registered_names(training)
+        if (readable, readable_training) != (config, training):
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             path = Path(shutil.copy(path, Path(folder, path.name)))
             with h5py.File(path, "r+") as file:
                 file.attrs["model_config"] = json.dumps(readable).encode()
+                if training:
+                    file.attrs["training_config"] = json.dumps(readable_training)
         file = stack.enter_context(h5py.File(path))
 
         def read(compile: bool):
@@ -273,11 +284,16 @@ def _look_inside(
     raise UnsafeFileError(
         f"lq.models.load: {str(settings.path)!r} would run code that it brings or names; "
         "none of it was run:\n    "
-        + "\n    ".join(each.phrase for each in found + of_training)
+        + "\n    ".join(_listed([each.phrase for each in found + of_training]))
         + "\n  Fix: "
         + "; or ".join(fixes)
         + "."
     )
+
+
+def _listed(phrases: list[str], most: int = 5) -> list[str]:
+    rest = len(phrases) - most
+    return phrases[:most] + ([f"and {rest} more"] if rest > 0 else [])
 
 
 def _restored(read: Callable[[bool], object], settings: _Settings, optimizer):

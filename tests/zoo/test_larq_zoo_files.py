@@ -7,9 +7,11 @@ own `save_weights` wrote of its own models with random weights; they are made an
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -23,6 +25,9 @@ from tests.fixtures import larq_zoo_weights as larq_zoo
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 MODELS = json.loads((FIXTURES / "larq_zoo_2.4.0.json").read_text())
+CONFIGS = json.loads(
+    gzip.decompress((FIXTURES / "larq_zoo_2.4.0_configs.json.gz").read_bytes())
+)
 OUTPUTS = np.load(FIXTURES / "larq_zoo_2.4.0.npz")
 
 REGISTERED = larqlite_zoo.list_models()
@@ -104,6 +109,20 @@ def test_its_file_loads_by_topology_and_the_outputs_are_equal(name, tmp_path):
     assert_same_outputs(trunk, name, "notop")
     same_in_whole = model.layers[len(trunk.layers) - 1].output
     assert_same_outputs(tf_keras.Model(model.inputs, same_in_whole), name, "notop")
+
+
+@pytest.mark.parametrize(
+    "name", ["quicknet_small", pytest.param("dorefanet", marks=pytest.mark.slow)]
+)
+def test_its_whole_file_loads_with_larqlite_alone(name, tmp_path):
+    weights = saved_by_larq_zoo(name, "top", tmp_path)
+    with h5py.File(weights) as file, h5py.File(tmp_path / "whole.h5", "w") as whole:
+        group = whole.create_group("model_weights")
+        group.attrs.update(file.attrs)
+        for key in file:
+            file.copy(key, group)
+        whole.attrs["model_config"] = json.dumps(CONFIGS[name])
+    assert_same_outputs(lq.models.load(tmp_path / "whole.h5"), name, "top")
 
 
 @every_model
