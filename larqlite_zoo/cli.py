@@ -134,7 +134,7 @@ class Evaluate:
         str | None, arg(help="How images become numbers; None for the dataset's own.")
     ] = None
     images: Annotated[
-        int | None, arg(help="Use only the first n images; None for all.")
+        int | None, arg(help="Use only so many, of each class its part; None for all.")
     ] = None
     batch_size: Annotated[int, arg(help="Images of one step.")] = 128
     precision: Annotated[

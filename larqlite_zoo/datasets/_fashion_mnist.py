@@ -67,9 +67,10 @@ def _read(folder: Path, name: str) -> np.ndarray:
             return read_idx(path)
     raise MissingFileError(
         f'datasets.load("fashion_mnist"): {folder} has neither {name} nor {name}.gz.\n'
-        "  Fix: pass the folder with the four IDX files as folder=, or in the "
-        f"environment variable {VARIABLE}; on Debian and Ubuntu, `apt install "
-        "dataset-fashion-mnist` provides them."
+        "  Fix: for images in folders of your own the dataset is called folder (lqz: "
+        "--dataset folder); for this one pass the folder with the four IDX files as "
+        f"folder=, or in the environment variable {VARIABLE}; on Debian and Ubuntu, "
+        "`apt install dataset-fashion-mnist` provides them."
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from larqlite.errors import ArgumentError, MissingFileError
@@ -37,6 +38,9 @@ class FolderSource(IndexedSource):
         return tf.io.read_file(tf.gather(self._paths, item)), tf.gather(
             self._labels, item
         )
+
+    def all_labels(self):
+        return np.asarray(self.labels, np.int64)
 
     def explain(self, error):
         """The first file that cannot be decoded; looking for it takes a while."""
@@ -73,7 +77,8 @@ def folder_dataset(
     """
     if folder is None:
         raise ArgumentError(
-            'datasets.load("folder"): which one?\n  Fix: pass folder="path/to/images".'
+            'datasets.load("folder"): which one?\n  Fix: pass folder="path/to/images" '
+            "(lqz: --folder path/to/images)."
         )
     folder = Path(folder).expanduser()
     if not folder.is_dir():

@@ -110,7 +110,7 @@ def decode(image, channels: int = 0) -> tf.Tensor:
 @register_preprocessing("none")
 def plain(image, key=None, training=False, *, image_size=None) -> tf.Tensor:
     """float32 values 0 ... 255, resized where needed."""
-    image = decode(image)
+    image = decode(image, channels=3)
     if image_size is not None and image.shape[:2] != image_size:
         image = tf.image.resize(image, image_size, antialias=True)
     return tf.cast(image, tf.float32)

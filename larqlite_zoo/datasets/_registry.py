@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from larqlite.errors import ArgumentError, near_matches
 from larqlite_zoo.datasets._source import Dataset
@@ -74,9 +75,16 @@ def load(name: str, *, folder: str | os.PathLike | None = None, **options) -> Da
         ([28, 28, 1], 'Ankle boot')
     """
     if name not in _loaders:
+        if Path(name).expanduser().is_dir() or os.sep in str(name):
+            raise ArgumentError(
+                f'datasets.load: "{name}" is a folder, not the name of a dataset.\n'
+                f'  Fix: load("folder", folder={str(name)!r}); lqz: --dataset folder '
+                f"--folder {name}."
+            )
         raise ArgumentError(
             f'datasets.load: unknown dataset "{name}".\n'
-            f" {near_matches(str(name), _loaders)} All names: {', '.join(names())}."
+            f" {near_matches(str(name), _loaders)} All names: {', '.join(names())}; for "
+            'images of your own "folder" (lqz: --dataset folder --folder DIR).'
         )
     loader = _loaders[name]
     known = [key for key in inspect.signature(loader).parameters if key != "folder"]

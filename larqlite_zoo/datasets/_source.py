@@ -9,6 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.errors import ArgumentError
+from larqlite_zoo.datasets._chosen import require_count, stratified
+
+# So many labels are read once to choose by class; of more images, the choice is random.
+MOST_LABELS_READ = 200_000
 
 
 class Source:
@@ -51,7 +55,41 @@ class Source:
             >>> datasets.load("fashion_mnist_subset").train.first(100).size
             100
         """
-        return _First(self, count)
+        return _Chosen(self, np.arange(count), count)
+
+    def choose(self, count: int, seed: int) -> Source:
+        """So many images, chosen by the seed; each class has the part that it has here.
+
+        The choice is the same each time. Of more than 200,000 images whose labels are in
+        the records it is random, without regard to the class.
+
+        Args:
+            count: how many.
+            seed: decides which.
+
+        Raises:
+            ArgumentError: there are not so many.
+
+        Example:
+            >>> from larqlite_zoo import datasets
+            >>> some = datasets.load("fashion_mnist_subset").train.choose(100, seed=1)
+            >>> np.bincount(some.all_labels()).tolist()
+            [10, 10, 10, 10, 10, 10, 10, 10, 10, 10]
+        """
+        require_count(count, self.size)
+        if self.size > MOST_LABELS_READ:
+            key = tf.constant([seed, -1], tf.int64)
+            return _Chosen(self, np.arange(count), count, key)
+        return _Chosen(self, stratified(self.all_labels(), count, seed), count)
+
+    def all_labels(self) -> np.ndarray:
+        """int64 `(size,)`: the label of every image, in the order of the files."""
+        labels = self.order(None).map(
+            lambda item: self.load(item)[1], num_parallel_calls=tf.data.AUTOTUNE
+        )
+        return np.concatenate(
+            [np.zeros(0, np.int64), *labels.batch(1024).as_numpy_iterator()]
+        )
 
     def explain(self, error: Exception) -> ArgumentError | None:
         """The error to raise instead of one that does not say which image failed.
@@ -75,19 +113,28 @@ class IndexedSource(Source):
         return tf.data.Dataset.from_tensor_slices(positions)
 
 
-class _First(IndexedSource):
-    """Some items of another source, kept in memory: positions, file names or bytes."""
+class _Chosen(IndexedSource):
+    """Some items of another source, kept in memory: positions, file names or bytes.
 
-    def __init__(self, source: Source, count: int):
-        if not 1 <= count <= source.size:
-            raise ArgumentError(
-                f"the first {count:,} images of a split that has {source.size:,}.\n"
-                f"  Fix: a number from 1 to {source.size:,}."
-            )
+    Args:
+        source: the other.
+        positions: sorted, of the items in the order of `key`.
+        count: how many these are.
+        key: of the order; None for that of the files.
+    """
+
+    def __init__(self, source: Source, positions: np.ndarray, count: int, key=None):
+        require_count(count, source.size)
         self.size = count
         self._source = source
+        taken = np.zeros(int(positions[-1]) + 1, bool)
+        taken[positions] = True
         with tf.init_scope(), tf.device("CPU"):
-            self._items = source.order(None).batch(count).take(1).get_single_element()
+            wanted = tf.data.Dataset.from_tensor_slices(taken)
+            items = tf.data.Dataset.zip((source.order(key), wanted))
+            items = items.filter(lambda item, is_wanted: is_wanted)
+            items = items.map(lambda item, is_wanted: item)
+            self._items = items.batch(count).take(1).get_single_element()
 
     def load(self, item):
         return self._source.load(tf.gather(self._items, item))
@@ -110,6 +157,9 @@ class ArraySource(IndexedSource):
         self.labels = np.asarray(labels).astype(np.int64)
         self.size = len(self.images)
         self._tensors: tuple[tf.Tensor, tf.Tensor] | None = None
+
+    def all_labels(self):
+        return self.labels
 
     def load(self, item):
         if self._tensors is None:

@@ -13,9 +13,9 @@ from larqlite.errors import ArgumentError, MissingFileError
 from larqlite_zoo import _registry, datasets
 from larqlite_zoo.datasets import _pipeline as pipeline
 from larqlite_zoo.training import _outputs as outputs
-from larqlite_zoo.training._model import image_shape
+from larqlite_zoo.training._images import chosen, images_of
 from larqlite_zoo.training._recipe import Recipe
-from larqlite_zoo.training._run import _dtype_policy, _first_images
+from larqlite_zoo.training._run import _dtype_policy
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def evaluate(
         folder: where the dataset lies.
         image_size: height and width that the model sees; by default its own.
         preprocessing: how images become numbers; by default as the dataset says.
-        images: use only the first so many; by default all.
+        images: use only so many, of each class its part; by default all.
         batch_size: images of one step; does not change the result.
         precision: dtype policy of a registered model.
         safe_mode: of a saved model: False runs code that its file carries.
@@ -128,21 +128,22 @@ def evaluate(
             f"{label}: on which images?\n  Fix: --dataset, one of "
             f"{', '.join(datasets.names())}."
         )
-    data = _first_images(data, settings)
+    data = chosen(data, settings)
     with _dtype_policy(settings.precision):
         if settings.model:
             model = _registry.get(
                 settings.model,
-                input_shape=image_shape(settings, data),
+                input_shape=images_of(settings, data).shape,
                 num_classes=data.num_classes,
                 weights=weights,
             )
         else:
             if saved is not None:
                 model = lq.models.load(saved, compile=False, safe_mode=safe_mode)
-            settings = replace(settings, image_size=_size_for(model, settings, data))
+        size = _size_for(model, settings, data)
         _check_classes(model, data)
-        loss, top1, top5 = _measure(model, settings, data)
+        prepare = images_of(settings, data, size).preprocessing
+        loss, top1, top5 = _measure(model, settings, data, prepare)
     return Evaluation(
         model=label,
         dataset=data.name,
@@ -154,10 +155,7 @@ def evaluate(
     )
 
 
-def _measure(model: tf_keras.Model, settings: Recipe, data) -> list[float]:
-    prepare = datasets.preprocessing(
-        settings.preprocessing or data.preprocessing, settings.image_size
-    )
+def _measure(model: tf_keras.Model, settings: Recipe, data, prepare) -> list[float]:
     batches = pipeline.validation_batches(
         data.validation, prepare, batch_size=settings.batch_size
     )
@@ -230,30 +228,36 @@ def _only(folder: Path, pattern: str, what: str) -> Path:
     )
 
 
-def _size_for(model: tf_keras.Model, settings: Recipe, data) -> int | None:
-    """The image size of a ready model; None where that of the dataset is right."""
+def _size_for(model: tf_keras.Model, settings: Recipe, data) -> tuple[int, int]:
+    """Height and width of the images for a model."""
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4:
         raise ArgumentError(
             f'"{model.name}" takes {shape}.\n  Fix: a model of images, '
             "(batch, height, width, channels)."
         )
-    here = image_shape(replace(settings, image_size=settings.image_size or 1), data)
     _, height, width, channels = shape
-    if channels not in (None, here[2]) or height != width:
+    here = images_of(settings, data, (height or 1, width or 1)).shape[2]
+    if channels not in (None, here):
         raise ArgumentError(
             f'"{model.name}" takes images of {height} x {width} x {channels}, those of '
-            f"{data.name} have {here[2]} channels.\n"
-            "  Fix: another dataset, or a model for square images of these channels."
+            f"{data.name} have {here} channels.\n"
+            "  Fix: another dataset, or a model for images of these channels."
         )
-    if settings.image_size and height not in (None, settings.image_size):
+    asked = settings.image_size
+    if asked and (height, width) != (asked, asked) and None not in (height, width):
         raise ArgumentError(
             f'"{model.name}" takes images of {height} x {width}, not of '
             f"{settings.image_size}.\n  Fix: leave --image-size out."
         )
-    if height is None or (height, width, channels) == data.image_shape:
-        return settings.image_size
-    return height
+    if None not in (height, width):
+        return height, width
+    if asked is None and data.image_shape is None:
+        raise ArgumentError(
+            f'"{model.name}" takes images of any size, and those of {data.name} differ.\n'
+            "  Fix: --image-size, the height and width that it was trained on."
+        )
+    return (asked, asked) if asked else data.image_shape[:2]
 
 
 def _check_classes(model: tf_keras.Model, data) -> None:

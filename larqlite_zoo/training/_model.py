@@ -15,6 +15,7 @@ from larqlite_zoo import _registry
 from larqlite_zoo.datasets import Dataset
 from larqlite_zoo.training._distillation import with_teacher
 from larqlite_zoo.training._first_weights import weight_file
+from larqlite_zoo.training._images import images_of
 from larqlite_zoo.training._recipe import Recipe
 
 
@@ -47,7 +48,7 @@ def build(
         ArgumentError: images of a dataset that differ in size without `image_size`, a
             model that cannot take them, or weights that do not exist.
     """
-    shape = image_shape(recipe, data)
+    shape = images_of(recipe, data).shape
     scope = lq.context.metrics_scope(["flip_ratio"] if flip_ratio else [])
     with strategy.scope():
         # In the scope too: each device needs its own copy of what the optimizer reads.
@@ -70,17 +71,6 @@ def build(
         )
         model.optimizer.build(model.trainable_variables)
     return Trained(model, student, _learning_rate(recipe, steps_per_epoch))
-
-
-def image_shape(recipe: Recipe, data: Dataset) -> tuple[int, int, int]:
-    """Height, width and channels of the images that the model sees."""
-    size = recipe.image_size
-    if data.image_shape is None:
-        if size is None:
-            size = _registry.find(recipe.model).input_shape[0]
-        return size, size, 3
-    height, width, channels = data.image_shape
-    return (height, width, channels) if size is None else (size, size, channels)
 
 
 def _learning_rate(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:

@@ -21,7 +21,9 @@ import tf_keras
 import larqlite as lq
 from larqlite.errors import ArgumentError
 from larqlite_zoo.training._files import write, write_json, write_text
+from larqlite_zoo.training._images import by_class
 from larqlite_zoo.training._plain import as_dict
+from larqlite_zoo.training._progress import counted, say
 
 CONFIG, FINISHED = "config.json", "finished.json"
 OWN_FILES = (
@@ -130,20 +132,25 @@ def versions() -> dict[str, str]:
 def announce(console, run, first_step: int) -> None:
     """One line on what is trained, and where a resumed run goes on."""
     recipe, model = run.recipe, run.trained.student
-    console.print(
+    size = " x ".join(map(str, run.shape))
+    say(
+        console,
         f"{recipe.name}: {model.name}, {model.count_params():,} parameters, on "
         f"{run.data.name} ({run.data.train.size:,} training and "
-        f"{run.data.validation.size:,} validation images), {recipe.epochs} epochs of "
-        f"{run.steps} steps; files in {run.output}",
-        highlight=False,
+        f"{run.data.validation.size:,} validation images, seen as {size}), "
+        f"{counted(recipe.epochs, 'epoch')} of {counted(run.steps, 'step')}; files in "
+        f"{run.output}",
     )
+    for split, name in (("train", "training"), ("validation", "validation")):
+        if getattr(recipe, f"{split}_images") is not None:
+            say(console, f"{name} images: {by_class(run.data, split)}")
     for path in run.checkpoints.damaged:
-        console.print(f"{path} is damaged; using one before it", highlight=False)
+        say(console, f"{path} is damaged; using one before it")
     total = run.steps * recipe.epochs
     if first_step == total:
-        console.print("all steps are done; the final files are left to write")
+        say(console, "all steps are done; the final files are left to write")
     elif first_step:
-        console.print(f"going on at step {first_step + 1} of {total}", highlight=False)
+        say(console, f"going on at step {first_step + 1} of {total}")
 
 
 def bytes_needed(model: tf_keras.Model, keep: int) -> int:
@@ -169,10 +176,10 @@ def finish(run):
         write_json(
             run.output / FINISHED, {"row": row, "weights": weights and weights.name}
         )
-        run.console.print(
+        say(
+            run.console,
             f"{recipe.model}: accuracy {row['top1']:.2f} % (top 5 {row['top5']:.2f} %) on "
             f"the validation images of {recipe.dataset}; files in {run.output}",
-            highlight=False,
         )
     elif run.options.save_weights:
         # Statistics of a BatchNormalization are gathered from all workers when read.

@@ -16,6 +16,23 @@ from rich.progress import (
 )
 
 
+def say(console: Console, line: str) -> None:
+    """Prints a line; in a file it stays one, since only a terminal has a width."""
+    console.print(
+        line, highlight=False, soft_wrap=not console.is_terminal, markup=False
+    )
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun.
+
+    >>> from larqlite_zoo.training._progress import counted
+    >>> counted(1, "epoch"), counted(2000, "step")
+    ('1 epoch', '2,000 steps')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 @contextlib.contextmanager
 def progress_bar(console: Console, shown: bool, total: int, state) -> Iterator[list]:
     """The callbacks that show a bar over all steps; none where it is not shown.
@@ -53,4 +70,4 @@ class _Bar(tf_keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         figures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        self._progress.console.print(f"epoch {epoch + 1}  {figures}", highlight=False)
+        say(self._progress.console, f"epoch {epoch + 1}  {figures}")

@@ -123,7 +123,8 @@ class Recipe:
         str | None, arg(help="How images become numbers; None for the dataset's own.")
     ] = None
     image_size: Annotated[
-        int | None, arg(help="Height and width; None for those of the dataset.")
+        int | None,
+        arg(help="Height and width; None for those of the dataset, else the model's."),
     ] = None
     initial_weights: Annotated[
         str | None,
@@ -139,10 +140,14 @@ class Recipe:
         default_factory=Distillation
     )
     train_images: Annotated[
-        int | None, arg(help="Use only the first n training images; None for all.")
+        int | None,
+        arg(
+            help="Use only so many training images, of each class its part; None: all."
+        ),
     ] = None
     validation_images: Annotated[
-        int | None, arg(help="Use only the first n validation images; None for all.")
+        int | None,
+        arg(help="Use only so many validation images, in the same way; None for all."),
     ] = None
     seed: Annotated[int, arg(help="Of first weights, shuffling, augmentation.")] = 1
 

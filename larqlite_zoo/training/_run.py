@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,9 +20,10 @@ from larqlite_zoo.training import (
     _files as files,
     _outputs as outputs,
 )
+from larqlite_zoo.training._images import chosen, images_of
 from larqlite_zoo.training._model import Trained, build
 from larqlite_zoo.training._options import Options
-from larqlite_zoo.training._progress import progress_bar
+from larqlite_zoo.training._progress import progress_bar, say
 from larqlite_zoo.training._random import random_state
 from larqlite_zoo.training._recipe import MultiStage, Recipe
 from larqlite_zoo.training._saving import Progress
@@ -90,10 +90,7 @@ def train(
     output = options.output or Path("runs") / recipe.name
     finished = outputs.finished(output, recipe, options)
     if finished is not None:
-        console.print(
-            f"{output}: this run is finished. Begin anew with --restart.",
-            highlight=False,
-        )
+        say(console, f"{output}: this run is finished. Begin anew with --restart.")
         return Result(output=output, **finished)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_dtype_policy(recipe.precision))
@@ -122,11 +119,9 @@ class _Run:
         if not options.restart:
             outputs.check_same_recipe(output, recipe)
         data = data or datasets.load(recipe.dataset, folder=options.folder)
-        self.data = _first_images(data, recipe)
+        self.data = chosen(data, recipe)
         self.steps = pipeline.steps_per_epoch(self.data.train, recipe.batch_size)
-        self.preprocessing = datasets.preprocessing(
-            recipe.preprocessing or self.data.preprocessing, recipe.image_size
-        )
+        self.shape, self.preprocessing = images_of(recipe, self.data)
         self.random_states: list[tf.Variable] = []
         self.trained: Trained = self._build()
         if self.chief:
@@ -266,16 +261,6 @@ class _Run:
 
     def _diverged(self, step: int, in_validation: bool) -> None:
         raise divergence.error(self, step, in_validation)
-
-
-def _first_images(data: datasets.Dataset, recipe: Recipe) -> datasets.Dataset:
-    """The dataset, with as many images of each split as the recipe says."""
-    for split in ("train", "validation"):
-        count = getattr(recipe, f"{split}_images")
-        if count is not None:
-            first = getattr(data, split).first(count)
-            data = dataclasses.replace(data, **{split: first})
-    return data
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from larqlite_zoo.datasets import Dataset
 from larqlite_zoo.training import _distribution, _files, _outputs
 from larqlite_zoo.training._first_weights import earlier_student, weight_file
 from larqlite_zoo.training._options import Options
+from larqlite_zoo.training._progress import say
 from larqlite_zoo.training._recipe import MultiStage, Recipe
 from larqlite_zoo.training._run import Result, train
 
@@ -66,10 +67,7 @@ def train_stages(
     for number, stage in stages:
         folder = output / f"stage_{number}"
         last = number == len(multi.stages) - 1
-        console.print(
-            f"stage {number} of {multi.name} (0 to {len(multi.stages) - 1})",
-            highlight=False,
-        )
+        say(console, f"stage {number} of {multi.name} (0 to {len(multi.stages) - 1})")
         result = train(
             stage,
             dataclasses.replace(

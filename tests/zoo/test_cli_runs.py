@@ -12,6 +12,7 @@ import tf_keras
 import larqlite as lq
 import larqlite_zoo
 from larqlite_zoo import _registry, cli, datasets, training
+from larqlite_zoo.datasets._chosen import stratified
 
 MODULE = """
 import tf_keras
@@ -72,7 +73,8 @@ def test_evaluate_agrees_with_numpy_on_the_saved_model(lqz, folder):
     found = json.loads(lqz("evaluate run --json"))
     model = tf_keras.models.load_model(folder / "run" / "cli_tiny.keras")
     source = datasets.load("fashion_mnist_subset").validation
-    images, labels = source.images[:40], source.labels[:40]
+    chosen = stratified(source.labels, 40, seed=0)
+    images, labels = source.images[chosen], source.labels[chosen]
     probabilities = model.predict(images / np.float32(127.5) - 1, verbose=0)
     ranked = np.argsort(-probabilities, axis=1)
     of_label = probabilities[np.arange(40), labels]
