@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from larqlite_runtime._errors import InputError
+from larqlite_runtime._errors import InputError, RuntimeModelError
 from larqlite_runtime._load import load
 from larqlite_runtime._model import Model
 from larqlite_runtime._profile import Profile
@@ -27,6 +27,12 @@ TURN_SECONDS = 0.02
 LEAST_TURNS = 5
 # Between turns, so that threads of the last one that still wait actively go to sleep.
 PAUSE_SECONDS = 0.003
+# Inputs that are tried in turn.
+_DRAWN = (
+    lambda rng, shape: rng.normal(size=shape),
+    lambda rng, shape: rng.random(shape),
+    lambda rng, shape: rng.integers(0, 2, shape),
+)
 
 
 @dataclass(frozen=True)
@@ -114,11 +120,7 @@ def benchmark(
     """
     runtime = load(path, threads)
     content = Path(path).read_bytes()
-    rng = np.random.default_rng(0)
-    inputs = [
-        rng.normal(size=(batch, *item.shape[1:])).astype(np.float32)
-        for item in runtime.inputs
-    ]
+    inputs = _inputs(runtime, batch)
     given = inputs if len(inputs) > 1 else inputs[0]
     profile = runtime.profile(given)
     contestants = [_packed(runtime, profile)]
@@ -146,6 +148,30 @@ def benchmark(
         ),
         profile=profile,
     )
+
+
+def _inputs(runtime: Model, batch: int) -> list[np.ndarray]:
+    """Random inputs that the model takes: indices for an embedding, positive numbers for
+    a logarithm."""
+    shapes = [(batch, *item.shape[1:]) for item in runtime.inputs]
+    found = None
+    for draw in _DRAWN:
+        rng = np.random.default_rng(0)
+        inputs = [draw(rng, shape).astype(np.float32) for shape in shapes]
+        try:
+            outputs = runtime.run(inputs if len(inputs) > 1 else inputs[0])
+        except (RuntimeModelError, RuntimeError, ValueError):
+            continue
+        if not any(np.isnan(array).any() for array in outputs.values()):
+            return inputs
+        found = inputs if found is None else found
+    if found is None:
+        raise InputError(
+            "lq benchmark: the model runs on none of the random inputs that are tried.\n"
+            "  Fix: measure a call on inputs of yours: larqlite_runtime.load(path)"
+            ".profile(x)."
+        )
+    return found
 
 
 def _packed(runtime: Model, profile: Profile) -> Contestant:

@@ -96,6 +96,26 @@ def test_export_without_verification_says_so(command):
     )
 
 
+def test_export_compares_on_data_that_are_given(command, here):
+    inputs = tf_keras.Input((4,), name="far")
+    outputs = lq.layers.QuantDense(2, input_quantizer="ste_sign")(
+        tf_keras.layers.Rescaling(1.0)(inputs) ** 0.5 * (inputs - 1e6) ** 0.5
+    )
+    tf_keras.Model(inputs, outputs).save(here / "far.keras")
+    np.savez(here / "far.npz", far=np.full((40, 4), 2e6, np.float32))
+    asked = command("export far.keras far.onnx", code=2)
+    assert "takes others: it gives NaN" in asked
+    assert "--data FILE" in asked
+    printed = command("export far.keras far.onnx --data far.npz")
+    assert "wrote far.onnx (verified: " in printed
+    for flag in ("--no-verify", "--qonnx"):
+        refused = command(f"export far.keras far.onnx --data far.npz {flag}", code=2)
+        assert f"the comparison, which {flag} leaves out" in refused
+    assert "no such file" in command("export far.keras far.onnx --data no.npz", code=2)
+    model = "far.keras"
+    assert "Fix" in command(f"export {model} far.onnx --data {model}", code=2)
+
+
 def test_export_as_qonnx(command, here):
     assert re.search(
         r"wrote q\.onnx \([\d,]+ bytes, QONNX\)",

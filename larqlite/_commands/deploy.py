@@ -49,10 +49,19 @@ class Export:
     verify: Annotated[
         bool,
         arg(
-            help="Compare the packed layers with Keras on random inputs, and write "
+            help="Compare the packed layers with Keras on a few inputs, and write "
             "nothing if one differs."
         ),
     ] = True
+    data: Annotated[
+        Path | None,
+        arg(
+            metavar="FILE",
+            help="A .npy with inputs to compare on, or a .npz with x (or an array for "
+            "each input).",
+            help_behavior_hint="(default: random inputs)",
+        ),
+    ] = None
     json: Json = False
     imports: Imports = ()
     unsafe: Unsafe = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from larqlite.deploy._qonnx import to_qonnx
 from larqlite.deploy._registry import activation_converter, converter
@@ -38,7 +38,11 @@ __all__ = [
 
 
 def export(
-    model: tf_keras.Model, path: str | os.PathLike, *, verify: bool = True
+    model: tf_keras.Model,
+    path: str | os.PathLike,
+    *,
+    data: Any = None,
+    verify: bool = True,
 ) -> Report:
     r"""Writes a model as an ONNX file whose quantized kernels are packed at their width.
 
@@ -62,8 +66,14 @@ def export(
         model: a built Sequential or functional tf_keras model in float32; nested models,
             shared layers, and several inputs and outputs included.
         path: of the file, usually `*.onnx`. It is replaced only when all went well.
-        verify: whether to compare the packed layers with Keras on two random inputs
-            before the file is written; `lq.deploy.verify` does it on data of yours.
+        data: a few inputs, in any form that `lq.deploy.verify` takes. The file is compared
+            with Keras on the first 16 of them instead of random ones. Only models that
+            take no random inputs need it.
+        verify: whether to compare the packed layers with Keras, on two random inputs if
+            there is no `data`, before the file is written. These are drawn from what the
+            model states: whole numbers below the size of an `Embedding`, pixels from 0 to
+            255 before a `Rescaling` by 1/255, the mean and variance of a
+            `Normalization`, positive numbers where others give NaN.
 
     Returns:
         A `Report`: the packed layers, the layers left float, sizes, and remarks.
@@ -77,7 +87,8 @@ def export(
             Keras.
         UnbuiltModelError: the model has no weights yet.
         KerasVersionError: it is a Keras 3 model.
-        ArgumentError: it is no model.
+        ArgumentError: it is no model, `path` is no path, the model does not run on
+            `data`, or it takes no random inputs and there are none given.
         MissingFileError: the folder of `path` does not exist.
 
     Example:
@@ -99,4 +110,4 @@ def export(
     """
     from larqlite.deploy._export import export
 
-    return export(model, path, verify)
+    return export(model, path, data, verify)

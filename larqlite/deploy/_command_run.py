@@ -10,7 +10,8 @@ import larqlite as lq
 from larqlite import _command, models
 from larqlite._commands.deploy import Export, Verify
 from larqlite.deploy import VerificationError
-from larqlite.errors import MissingFileError
+from larqlite.deploy._verify_run import MOST_GIVEN
+from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.outputs import ONNX, require
 from larqlite_runtime._command_data import read
 
@@ -21,7 +22,14 @@ def export(options: Export) -> None:
     Raises:
         SystemExit: with code 1 if the file would not compute what the model does.
     """
-    require(options.output, ONNX, "lq export", read=(options.model,))
+    read_files = [path for path in (options.model, options.data) if path is not None]
+    require(options.output, ONNX, "lq export", read=read_files)
+    if options.data is not None and (options.qonnx or not options.verify):
+        raise ArgumentError(
+            "lq export: --data is for the comparison, which "
+            f"{'--qonnx' if options.qonnx else '--no-verify'} leaves out.\n"
+            "  Fix: leave one of the two out."
+        )
     model = _load(options)
     if options.qonnx:
         lq.deploy.to_qonnx(model, options.output)
@@ -31,8 +39,14 @@ def export(options: Export) -> None:
         else:
             print(f"wrote {options.output} ({size:,} bytes, QONNX)")
         return
+    data = None
+    if options.data is not None:
+        found = read(options.data, model.input_names, "lq export")
+        data = found.batch(0, MOST_GIVEN)
     try:
-        report = lq.deploy.export(model, options.output, verify=options.verify)
+        report = lq.deploy.export(
+            model, options.output, data=data, verify=options.verify
+        )
     except VerificationError as error:
         print(f"lq: {error}", file=sys.stderr)
         raise SystemExit(1) from error

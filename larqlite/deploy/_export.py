@@ -23,20 +23,28 @@ from larqlite.deploy._value import Value
 from larqlite.deploy._verify_run import require_exact
 from larqlite.deploy._walk import Walk
 from larqlite.deploy._writer import Writer
-from larqlite.errors import UnsupportedModelError
+from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.models import ModelProfile, profile
 from larqlite.outputs import ONNX, require
 
 
 def export(
-    model: tf_keras.Model, path: str | os.PathLike, verify: bool = True
+    model: tf_keras.Model,
+    path: str | os.PathLike,
+    data: Any = None,
+    verify: bool = True,
 ) -> Report:
     """See `larqlite.deploy.export`."""
     path = require(path, ONNX, WHERE.get())
+    if data is not None and not verify:
+        raise ArgumentError(
+            f"{WHERE.get()}: data is what the file is compared on, and verify=False "
+            "compares nothing.\n  Fix: leave one of the two out."
+        )
     plan = plan_of(model)
     costs = profile(model)
     metadata = metadata_of(plan.graph, costs, plan.renamed)
-    accept = functools.partial(require_exact, model) if verify else None
+    accept = functools.partial(require_exact, model, data) if verify else None
     size = write(onnx_model(plan, metadata), path, accept)
     return _report(plan.graph, costs, path, size)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import tf_keras
@@ -44,6 +45,34 @@ def check_model(model: Any) -> None:
             f'{WHERE.get()}: "{model.name}" is a {type(model).__name__} that computes with a '
             "`call` of its own, which no file can tell.\n"
             "  Fix: build it with tf_keras.Sequential or tf_keras.Model(inputs, outputs)."
+        )
+
+
+def require_count(name: str, value: Any) -> None:
+    """Refuses what is no whole number from 1 on.
+
+    Raises:
+        ArgumentError: it is something else.
+    """
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_whole or value < 1:
+        raise ArgumentError(
+            f"{WHERE.get()}: {name}={value!r} is no count.\n"
+            f"  Fix: a whole number from 1 on, e.g. {name}=32."
+        )
+
+
+def require_share(name: str, value: Any) -> None:
+    """Refuses what is no number from 0 to 1.
+
+    Raises:
+        ArgumentError: it is something else.
+    """
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= 1:
+        raise ArgumentError(
+            f"{WHERE.get()}: {name}={value!r} is no tolerance.\n"
+            f"  Fix: a number from 0 to 1, e.g. {name}=1e-4."
         )
 
 

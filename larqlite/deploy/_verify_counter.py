@@ -13,11 +13,13 @@ class Counter:
     """How many values differ, and by how much.
 
     What counts as a difference is told by each array (`Wanted.limit`), so the order in
-    which arrays come, and how many of them, change nothing.
+    which arrays come, and how many of them, change nothing. Where Keras gives NaN, which
+    packed layers cannot carry on, nothing is compared.
     """
 
     def __init__(self) -> None:
-        self._values = self._different = self._unexplained = self._undefined = 0
+        self._values = self._different = self._unexplained = 0
+        self._undefined = self._ties = 0
         self._largest = self._magnitude = 0.0
 
     def add(self, wanted: Wanted, found: np.ndarray | None) -> None:
@@ -30,12 +32,13 @@ class Counter:
         if wanted.is_exact:
             factor = np.float32(wanted.factor)
             expected, found = np.rint(expected * factor), np.rint(found * factor)
+        is_undefined = np.isnan(expected)
         self._values += expected.size
-        self._undefined += int(np.isnan(expected).sum())
+        self._undefined += int(is_undefined.sum())
         self._magnitude = max(self._magnitude, wanted.magnitude)
         if np.array_equal(expected, found):
             return
-        same = (expected == found) | (np.isnan(expected) & np.isnan(found))
+        same = (expected == found) | is_undefined
         with np.errstate(invalid="ignore"):  # of infinities that are the same
             difference = np.abs(np.where(same, 0, expected.astype(np.float64) - found))
         is_different = ~(difference <= wanted.limit)  # so that NaN is
@@ -48,8 +51,10 @@ class Counter:
             is_explained = (found >= low - room) & (found <= high + room) & is_different
         self._different += int(is_different.sum())
         self._unexplained += int((is_different & ~is_explained).sum())
+        if wanted.is_tie is not None:
+            self._ties += int((is_different & wanted.is_tie).sum())
         difference[is_explained] = 0
-        # NaN, where only one of the two has it, stays the largest.
+        # NaN, where only the file has it, stays the largest.
         self._largest = float(np.maximum(self._largest, difference.max(initial=0)))
 
     def counted(self) -> Differences | None:
@@ -63,4 +68,5 @@ class Counter:
             self._largest,
             self._largest / max(self._magnitude, TINY),
             self._undefined,
+            self._ties,
         )

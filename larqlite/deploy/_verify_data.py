@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.deploy._registry import WHERE
+from larqlite.deploy._verify_inputs import random_inputs
+from larqlite.errors import ArgumentError
 from larqlite.qat._batches import batches_of
 
 Batch = list[np.ndarray]
@@ -24,11 +27,15 @@ class Pieces:
     Args:
         batches: an array for each input of a model, batch by batch.
         most: how many samples there may be at a time.
+        limit: how many count altogether; None for all.
     """
 
-    def __init__(self, batches: Iterable[Batch], most: int) -> None:
+    def __init__(
+        self, batches: Iterable[Batch], most: int, limit: int | None = None
+    ) -> None:
         self._batches = batches
         self._most = most
+        self._limit = limit
         self._only: Batch | None = None
 
     def __iter__(self) -> Iterator[Batch]:
@@ -36,22 +43,25 @@ class Pieces:
             yield self._only
             return
         count = 0
-        for batch in self._batches:
-            for start in range(0, len(batch[0]), self._most):
-                piece = [array[start : start + self._most] for array in batch]
-                count += 1
-                yield piece
+        for piece in self._cut():
+            count += 1
+            yield piece
         if count == 1:
             self._only = piece
 
-
-def random_inputs(model: tf_keras.Model, samples: int) -> Batch:
-    """Normally distributed inputs, the same ones every time."""
-    rng = np.random.default_rng(1)
-    return [
-        rng.normal(size=(samples, *tensor.shape[1:])).astype(np.float32)
-        for tensor in model.inputs
-    ]
+    def _cut(self) -> Iterator[Batch]:
+        left = sys.maxsize if self._limit is None else self._limit
+        for batch in self._batches:
+            size = min(len(batch[0]), left)
+            if size == len(batch[0]) <= self._most:
+                yield batch
+            else:
+                for start in range(0, size, self._most):
+                    end = min(start + self._most, size)
+                    yield [array[start:end] for array in batch]
+            left -= size
+            if not left:
+                return
 
 
 class Batches:
@@ -62,13 +72,20 @@ class Batches:
         data: see `lq.deploy.verify`; random inputs if it is None.
         samples: how many random ones.
         batch_size: for arrays.
+        run: what the model computes for a batch.
+
+    Raises:
+        ArgumentError: no random inputs are known on which the model gives numbers.
     """
 
     def __init__(
-        self, model: tf_keras.Model, data: Any, samples: int, batch_size: int
+        self,
+        model: tf_keras.Model,
+        data: Any,
+        samples: int,
+        batch_size: int,
+        run: Callable[[Batch], Any],
     ) -> None:
-        if data is None:
-            data = [random_inputs(model, samples)]
         is_labelled = isinstance(data, tuple) and len(data) in (2, 3)
         if is_labelled and len(data) != len(model.inputs):
             data = data[0]
@@ -76,6 +93,7 @@ class Batches:
         self._data = data
         self._batch_size = batch_size
         self._kept: _Kept | None = None
+        self._random = _random(model, samples, run) if data is None else None
 
     def close(self) -> None:
         """Removes what was kept."""
@@ -83,6 +101,9 @@ class Batches:
             self._kept.close()
 
     def __iter__(self) -> Iterator[Batch]:
+        if self._random is not None:
+            yield self._random
+            return
         if self._kept is not None:
             yield from self._kept
             return
@@ -107,6 +128,21 @@ class Batches:
                 tf.nest.flatten(batch), self._model.inputs, strict=True
             )
         ]
+
+
+def _random(model: tf_keras.Model, samples: int, run: Callable[[Batch], Any]) -> Batch:
+    try:
+        return random_inputs(model, samples, run)
+    except LookupError as error:
+        (why,) = error.args
+        where = WHERE.get()
+        given = "data=x)" if where == "lq.deploy.export" else "x)"
+        call = f"{where}(model, path, {given}"
+        raise ArgumentError(
+            f'{where}: "{model.name}" cannot be compared on random inputs, because it '
+            f"takes others: {why}.\n"
+            f"  Fix: give a few inputs of yours: {call}; on the command line, --data FILE."
+        ) from error
 
 
 class _Kept:

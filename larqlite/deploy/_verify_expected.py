@@ -14,10 +14,13 @@ import tf_keras
 from larqlite import layers
 from larqlite.deploy._verify_file import WHERE, Entry, File
 from larqlite.deploy._verify_floors import TINY, floors_of, largest_magnitude
-from larqlite.deploy._verify_reference import Use, run
+from larqlite.deploy._verify_reference import Use, run as in_keras
 from larqlite.deploy._verify_sums import IntegerTwin, has_twin
 from larqlite.errors import ArgumentError
 from larqlite.models._inference import call_in_inference
+
+# Relative to the largest value: what a float32 sum of a few thousand terms may lose.
+ROUNDING = 1e-6
 
 
 @dataclasses.dataclass
@@ -29,6 +32,8 @@ class Wanted:
         is_exact: whether every difference counts; else only those beyond the tolerance.
         low, high: between these a difference is explained: what comes out if the value
             before a quantizer is moved by the tolerance; None if there is none.
+        is_tie: where the value before a quantizer lies on a threshold but for rounding;
+            None if there is none.
         factor: what makes integers of the values, where they stand for some.
         magnitude: the largest finite one in all of the data.
         limit: the largest difference that is none; of whole numbers there is no such.
@@ -38,6 +43,7 @@ class Wanted:
     is_exact: bool = False
     low: np.ndarray | float | None = None
     high: np.ndarray | float | None = None
+    is_tie: np.ndarray | None = None
     factor: float = 1.0
     magnitude: float = 0.0
     limit: float = 0.0
@@ -94,6 +100,9 @@ class Reference:
         tolerance: of floats, relative to the largest value of a tensor.
         absolute: of what a function that saturates gives out.
 
+    Attributes:
+        is_defined: whether any of the measured outputs is a number.
+
     Raises:
         ArgumentError: the file was made of another model.
     """
@@ -105,6 +114,7 @@ class Reference:
         self._file = file
         self._tolerance = tolerance
         self._floors = floors_of(file.model, absolute)
+        self.is_defined = False
         self._largest: dict[Any, float] = {}
         self._last: tuple[list[np.ndarray], Any] | None = None
         self._twins: dict[tuple[int, float], IntegerTwin] = {}
@@ -117,7 +127,7 @@ class Reference:
 
     def measure(self, inputs: list[np.ndarray]) -> None:
         """Takes a batch into account for how large values are."""
-        uses, outputs = self._run(inputs)
+        uses, outputs = self.run(inputs)
         for number, use in enumerate(self._matched(uses)):
             for role, tensor in (
                 ("input", use.input),
@@ -131,10 +141,11 @@ class Reference:
                     self._magnitude((number, role), tensor)
         for name, output in zip(self._file.outputs, outputs, strict=True):
             self._magnitude(name, output)
+            self.is_defined |= not np.isnan(output).all()
 
     def __call__(self, inputs: list[np.ndarray]) -> Expected:
         """What is expected for one batch, an array for each input."""
-        uses, outputs = self._run(inputs)
+        uses, outputs = self.run(inputs)
         self._last = None
         ends: dict[str, Wanted] = {}
         tensors = []
@@ -154,10 +165,10 @@ class Reference:
         given = dict(zip(self._file.inputs, inputs, strict=True))
         return Expected(len(inputs[0]), given, known, ends, tensors)
 
-    def _run(self, inputs: list[np.ndarray]) -> tuple[list[Use], list[np.ndarray]]:
-        """The model on a batch; data of one batch are run once."""
+    def run(self, inputs: list[np.ndarray]) -> tuple[list[Use], list[np.ndarray]]:
+        """The uses of packed layers and the outputs; data of one batch are run once."""
         if self._last is None or self._last[0] is not inputs:
-            self._last = inputs, run(self._model, inputs)
+            self._last = inputs, in_keras(self._model, inputs)
         return self._last[1]
 
     def _magnitude(self, key: Any, tensor: Any) -> float:
@@ -196,6 +207,10 @@ class Reference:
         ends = self._ends(key, entry.quantized, use.quantizer, use.unquantized)
         is_exact = entry.accumulator is not None
         band = dict(zip(("low", "high"), map(stored, ends or ()), strict=False))
+        if ends is not None:
+            by = ROUNDING * self._magnitude(key, use.unquantized)
+            low, high = _moved(use.quantizer, use.unquantized, by)
+            band["is_tie"] = stored(low != high)
         if is_exact:
             found["quantized"] = _exact(stored(quantized), factor=entry.steps, **band)
         elif use.quantizer is not None:
@@ -233,11 +248,7 @@ class Reference:
             return None
         by = self._tolerance * self._magnitude(key, source)
         by = max(by, self._floors.get(name, TINY))
-        ends = [
-            np.asarray(call_in_inference(function, [moved]))
-            for moved in (source - by, source + by)
-        ]
-        return np.minimum(*ends), np.maximum(*ends)
+        return _moved(function, source, by)
 
     def _twin(self, entry: Entry, use: Use) -> IntegerTwin:
         key = id(use.layer), entry.steps  # a shared layer may sum other levels
@@ -257,6 +268,17 @@ def _activated(use: Use) -> tf.Tensor | None:
     if use.layer.activation in (None, tf_keras.activations.linear):
         return None
     return use.without_activation()
+
+
+def _moved(
+    function: Callable, source: tf.Tensor, by: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest that a function makes of moved values."""
+    ends = [
+        np.asarray(call_in_inference(function, [moved]))
+        for moved in (source - by, source + by)
+    ]
+    return np.minimum(*ends), np.maximum(*ends)
 
 
 def _exact(array: np.ndarray, factor: float = 1.0, **band: np.ndarray) -> Wanted:

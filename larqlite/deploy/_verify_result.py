@@ -27,7 +27,9 @@ class Differences:
             that falls on its other side if moved by the tolerance.
         largest: the largest difference that is not explained so.
         relative: the same, relative to the largest magnitude in Keras.
-        undefined: how many of the values are NaN in Keras.
+        undefined: how many of the values are NaN in Keras; these are not compared.
+        ties: of quantized values, how many of those that differ come from a number that
+            lies on a threshold but for the rounding of float32, which then decides.
     """
 
     values: int
@@ -36,6 +38,7 @@ class Differences:
     largest: float
     relative: float
     undefined: int = 0
+    ties: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,15 +102,23 @@ class OutputVerification:
     Attributes:
         name: of the output.
         values: its differences.
-        labels: how many labels (the largest of its last axis) there were; 0 if that has
-            one entry only.
+        labels: how many labels (the largest of the classes) there were; 0 if the output
+            is no classes: an image, sigmoids, a regression. See `lq.deploy.verify`.
         agreeing: how many of them are the same.
+        ties: how many of the others are a tie in Keras, up to the tolerance.
     """
 
     name: str
     values: Differences
     labels: int
     agreeing: int
+    ties: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether all labels are the same, ties aside, and Keras gives any number."""
+        is_defined = self.values.undefined < self.values.values
+        return is_defined and self.agreeing + self.ties == self.labels
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -151,9 +162,10 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether each layer is exact, and all labels of the whole file are the same."""
-        labels_agree = all(item.agreeing == item.labels for item in self.outputs)
-        return self.exact and labels_agree and (self.stock is None or self.stock.ok)
+        """Whether each layer is exact, and all labels of the whole file are the same but
+        for ties, of the outputs that are classes."""
+        are_same = all(item.ok for item in self.outputs)
+        return self.exact and are_same and (self.stock is None or self.stock.ok)
 
     @property
     def first_departing(self) -> str | None:

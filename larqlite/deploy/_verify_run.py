@@ -11,68 +11,104 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite_runtime
-from larqlite.deploy._inputs import check_model
+from larqlite._progress import bar
+from larqlite.deploy._inputs import check_model, require_count, require_share
 from larqlite.deploy._registry import WHERE
 from larqlite.deploy._verify import ABSOLUTE, TOLERANCE
 from larqlite.deploy._verify_data import Batches, Pieces
 from larqlite.deploy._verify_engine import RuntimeEngine, StockEngine
 from larqlite.deploy._verify_expected import Reference
 from larqlite.deploy._verify_file import File
+from larqlite.deploy._verify_inputs import in_short
 from larqlite.deploy._verify_result import Verification, VerificationError
 from larqlite.deploy._verify_tally import Tally
 from larqlite.errors import ArgumentError, MissingFileError
+from larqlite.models._labels import label_axes
 
 # Inputs and outputs of packed layers that are held at a time; some ten copies of them are.
 MOST_VALUES = 2**24
+# Samples on which `export` compares: random ones, and those of given data.
+RANDOM, MOST_GIVEN = 2, 16
 
 
 def run(
     model: tf_keras.Model,
     file: str | os.PathLike | bytes | larqlite_runtime.Model,
-    data: Any,
-    samples: int,
-    batch_size: int,
-    stock: bool,
-    tolerance: float,
-    absolute_tolerance: float,
+    data: Any = None,
+    samples: int = 4,
+    batch_size: int = 32,
+    stock: bool = True,
+    tolerance: float = TOLERANCE,
+    absolute_tolerance: float = ABSOLUTE,
     where: str = "lq.deploy.verify",
+    limit: int | None = None,
 ) -> Verification:
-    """See `larqlite.deploy.verify`; `where` is the function that messages name."""
+    """See `larqlite.deploy.verify`; `where` is the function that messages name, `limit`
+    the number of samples of the data that count."""
     token = WHERE.set(where)
     try:
         check_model(model)
+        require_count("samples", samples)
+        require_count("batch_size", batch_size)
+        require_share("tolerance", tolerance)
+        require_share("absolute_tolerance", absolute_tolerance)
         runtime, content = _loaded(file)
         parsed = File(content)
         reference = Reference(model, parsed, tolerance, absolute_tolerance)
-        tally = Tally(parsed, RuntimeEngine(parsed, runtime))
-        second = Tally(parsed, StockEngine(parsed)) if stock else None
-        count = 0
+        axes = label_axes(model)
+        tallies = [Tally(parsed, RuntimeEngine(parsed, runtime), axes)]
+        if stock:
+            tallies.append(Tally(parsed, StockEngine(parsed), axes))
         most = max(1, MOST_VALUES // max(1, parsed.values_a_sample))
-        with closing(Batches(model, data, samples, batch_size)) as batches:
-            pieces = Pieces(batches, most)
-            for inputs in pieces:
-                reference.measure(inputs)
-            for inputs in pieces:
-                expected = reference(inputs)
-                count += expected.samples
-                tally.add(expected)
-                if second is not None:
-                    second.add(expected)
+        batches = Batches(model, data, samples, batch_size, reference.run)
+        with closing(batches):
+            _compare(reference, tallies, Pieces(batches, most, limit))
+    except tf.errors.InvalidArgumentError as error:
+        raise ArgumentError(
+            f'{where}: "{model.name}" itself does not run on the data: '
+            f"{in_short(error)}.\n  Fix: inputs that it takes; model.predict(x) shows it."
+        ) from error
     finally:
         WHERE.reset(token)
+    others = [tally.result(model.name) for tally in tallies[1:]]
+    return tallies[0].result(model.name, *others)
+
+
+def _compare(reference: Reference, tallies: list[Tally], pieces: Pieces) -> None:
+    count = 0
+    for inputs in pieces:
+        reference.measure(inputs)
+        count += len(inputs[0])
     if not count:
         raise ArgumentError(
-            f"{where}: the data has no samples.\n"
+            f"{WHERE.get()}: the data has no samples.\n"
             "  Fix: pass at least one batch of inputs; a generator can be read only once."
         )
-    return tally.result(model.name, second and second.result(model.name))
+    if not reference.is_defined:
+        raise ArgumentError(
+            f"{WHERE.get()}: Keras gives NaN on all of the data, so there is nothing to "
+            "compare.\n  Fix: inputs that the model takes; model.predict(x) shows it."
+        )
+    with bar(count, "verify") as advance:
+        for inputs in pieces:
+            expected = reference(inputs)
+            for tally in tallies:
+                tally.add(expected)
+            advance(expected.samples)
 
 
-def require_exact(model: tf_keras.Model, content: bytes) -> None:
-    """Refuses a file that does not compute what its model does on random inputs.
+def require_exact(model: tf_keras.Model, data: Any, content: bytes) -> None:
+    """Refuses a file that does not compute what its model does.
+
+    Args:
+        model: the model.
+        data: inputs, of which the first ones are taken; random ones if it is None.
+        content: of the file.
 
     Raises:
         VerificationError: a packed layer is not exact, or the runtime refuses the file.
+        ArgumentError: data that the model does not take, or none where random ones will
+            not do.
     """
     where = WHERE.get()
     fix = (
@@ -82,14 +118,12 @@ def require_exact(model: tf_keras.Model, content: bytes) -> None:
         "where it departs."
     )
     try:
-        found = run(model, content, None, 2, 2, False, TOLERANCE, ABSOLUTE, where)
+        found = run(
+            model, content, data, RANDOM, stock=False, where=where, limit=MOST_GIVEN
+        )
     except larqlite_runtime.RuntimeModelError as error:
         raise VerificationError(
             f"{where}: larqlite_runtime cannot run the file: {error}\n{fix}"
-        ) from error
-    except tf.errors.OpError as error:
-        raise VerificationError(
-            f'{where}: "{model.name}" itself does not run: {error.message}\n{fix}'
         ) from error
     if not found.exact:
         raise VerificationError(

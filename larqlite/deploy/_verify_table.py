@@ -123,10 +123,17 @@ def _whole(result: Verification) -> list[str]:
             text += (
                 f", {output.agreeing:,} of {output.labels:,} labels agree ({share:.2%})"
             )
+        if output.ties:
+            text += f", {output.ties:,} are ties in Keras"
+        if output.values.undefined:
+            text += (
+                f"; {output.values.undefined:,} of {output.values.values:,} values are "
+                "NaN in Keras"
+            )
         lines.append(text)
-    flipped = [row for row in result.layers if row.run_flips]
-    different = sum(row.run_flips.different for row in flipped)
-    values = sum(row.run_flips.values for row in flipped)
+    flipped = [row.run_flips for row in result.layers if row.run_flips]
+    different = sum(counted.different for counted in flipped)
+    values = sum(counted.values for counted in flipped)
     if values:
         lines.append(
             f"  {different:,} of {values:,} quantized inputs of packed layers flip "
@@ -135,4 +142,17 @@ def _whole(result: Verification) -> list[str]:
     first = result.first_departing
     if first is not None:
         lines.append(f"  first layer that departs from Keras: {first}")
+        lines += _ties(next((r for r in result.layers if r.layer == first), None))
     return lines
+
+
+def _ties(row: LayerVerification | None) -> list[str]:
+    """Why a layer departs whose input lies on a threshold."""
+    counted = row and row.run_flips
+    if not counted or not counted.ties:
+        return []
+    return [
+        f"    {counted.ties:,} of its {counted.different:,} flips are ties: the number "
+        "that is quantized lies on a",
+        "    threshold, but for the rounding of float32, which decides in Keras",
+    ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from larqlite.deploy._verify_behind import Behind
 from larqlite.deploy._verify_counter import Counter
 from larqlite.deploy._verify_engine import RuntimeEngine, StockEngine
 from larqlite.deploy._verify_expected import Expected
 from larqlite.deploy._verify_file import Cut, Entry, File
+from larqlite.deploy._verify_labels import Labels
 from larqlite.deploy._verify_parts import Parts
 from larqlite.deploy._verify_result import (
     LayerVerification,
@@ -21,9 +24,15 @@ class Tally:
     Args:
         file: the file.
         engine: what runs it.
+        axes: of the classes of each output; None if it has none.
     """
 
-    def __init__(self, file: File, engine: RuntimeEngine | StockEngine) -> None:
+    def __init__(
+        self,
+        file: File,
+        engine: RuntimeEngine | StockEngine,
+        axes: Sequence[int | None],
+    ) -> None:
         self._file, self._engine = file, engine
         self._alone = Parts(file, engine, [_own(file, entry) for entry in file.entries])
         self._behind = Behind(file, engine)
@@ -36,7 +45,9 @@ class Tally:
         self._rows = [_counters() for _ in file.entries]
         self._before = _counters()
         self._results = {name: Counter() for name in file.outputs}
-        self._labels = dict.fromkeys(file.outputs, (0, 0))
+        self._labels = {
+            name: Labels(axis) for name, axis in zip(file.outputs, axes, strict=True)
+        }
 
     def add(self, expected: Expected) -> None:
         """Takes a batch into account."""
@@ -56,12 +67,8 @@ class Tally:
                 row["run"].add(tensors["quantized"], tapped.get(entry.quantized))
         for name in self._file.outputs:
             wanted = expected.ends[name]
-            values = wanted.array
             self._results[name].add(wanted, whole[name])
-            if values.ndim > 1 and values.shape[-1] > 1:
-                same = values.argmax(-1) == whole[name].argmax(-1)
-                labels, agreeing = self._labels[name]
-                self._labels[name] = labels + same.size, agreeing + int(same.sum())
+            self._labels[name].add(wanted, whole[name])
         self._samples += expected.samples
 
     def result(self, name: str, stock: Verification | None = None) -> Verification:
@@ -72,7 +79,13 @@ class Tally:
             stock: what another engine gave.
         """
         outputs = [
-            OutputVerification(output, counter.counted(), *self._labels[output])
+            OutputVerification(
+                name=output,
+                values=counter.counted(),
+                labels=self._labels[output].count,
+                agreeing=self._labels[output].agreeing,
+                ties=self._labels[output].ties,
+            )
             for output, counter in self._results.items()
         ]
         return Verification(

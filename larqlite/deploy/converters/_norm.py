@@ -23,7 +23,7 @@ layers = tf_keras.layers
 def convert_batch_normalization(graph: Writer, layer, value: Value, mask=None) -> Value:
     """`Mul` and `Add`."""
     without_mask(graph, layer, mask)
-    scale, offset = normalization_factors(layer)
+    scale, offset = _factors(graph, layer)
     axes = np.ravel(layer.axis).tolist()
     value = as_in_first_use(graph, value)
     if len(axes) == 1:
@@ -31,6 +31,28 @@ def convert_batch_normalization(graph: Writer, layer, value: Value, mask=None) -
     axes = [axis for axis in range(value.rank) if axis in axes]
     shape = [value.shape[axis] for axis in axes]
     return _affine(graph, value, axes, scale.reshape(shape), offset.reshape(shape))
+
+
+def _factors(graph: Writer, layer) -> tuple[np.ndarray, np.ndarray]:
+    """What it multiplies by and adds, which float32 has to hold."""
+    with np.errstate(all="ignore"):
+        scale, offset = normalization_factors(layer)
+        is_infinite = ~np.isfinite(
+            [scale.astype(np.float32), offset.astype(np.float32)]
+        )
+    count = int(is_infinite.any(axis=0).sum())
+    if not count:
+        return scale, offset
+    least = float(np.min(layer.moving_variance)) + layer.epsilon
+    why = "it holds NaN or infinite numbers"
+    fix = "load weights of before the training diverged"
+    if least <= np.finfo(np.float32).tiny:
+        why = (
+            f"{count} of its {scale.size} channels are divided by sqrt(variance + "
+            f"epsilon) = {max(least, 0) ** 0.5:.3g}, so its factors are infinite"
+        )
+        fix = f"an epsilon above 0, e.g. epsilon=1e-3 (it is {layer.epsilon:g})"
+    raise refuse(layer, graph.path, why, fix)
 
 
 @converter(layers.LayerNormalization)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from larqlite._progress import progress
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.integer.layers import OutputObserver, OutputQuantizer
 from larqlite.integer.models import _equalize, _inputs, _samples
@@ -156,8 +154,8 @@ def _observed(
     def observe(inputs):
         probe(inputs, training=False)
 
-    with _progress() as progress:
-        task = progress.add_task("calibration", total=num_samples * epochs)
+    with progress() as shown:
+        task = shown.add_task("calibration", total=num_samples * epochs)
         for epoch in range(epochs):
             seen = 0
             for batch, is_new in _samples.batches(
@@ -169,10 +167,10 @@ def _observed(
                 if not epoch:
                     _add(model, batch, inputs)
                 seen += len(tf.nest.flatten(batch)[0])
-                progress.update(
+                shown.update(
                     task, completed=min(seen, num_samples) + epoch * num_samples
                 )
-            progress.update(task, total=seen * epochs)
+            shown.update(task, total=seen * epochs)
     return {name: observer.range_max.numpy() for name, observer in observers.items()}
 
 
@@ -189,19 +187,4 @@ def _with_the_layers_of(model, qmodel) -> tf_keras.Model:
         f'{_samples.WHERE}: "{model.name}" has no layer "{missing[0]}", which '
         f'"{qmodel.name}" has.{near_matches(missing[0], names)}\n'
         "  Fix: pass the float model that was quantized."
-    )
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    # Rich draws in notebooks with ipywidgets, and warns where there are none.
-    can_draw = find_spec("ipywidgets") if console.is_jupyter else console.is_terminal
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("samples"),
-        console=console,
-        transient=True,
-        disable=not can_draw,
     )

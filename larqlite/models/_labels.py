@@ -1,0 +1,144 @@
+"""Which outputs of a model are classes, so that the largest value of each is a label."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from larqlite.models._graph import is_functional
+
+K = tf_keras.layers
+# Losses for one class out of several; of the rest, none makes labels of outputs.
+_OF_ONE_CLASS = ("categorical", "kl_divergence", "kldivergence")
+_SOFT = {"softmax", "softmax_v2", "log_softmax", "log_softmax_v2"}
+_LINEAR = {"linear", "no_op"}
+# Layers that give out what they are given, or that moved, scaled or shifted.
+_PASSING = (
+    *(K.Dropout, K.Identity, K.ActivityRegularization, K.Rescaling),
+    *(K.Flatten, K.Reshape),
+)
+_BENDING = (K.ReLU, K.LeakyReLU, K.PReLU, K.ELU, K.ThresholdedReLU)
+_BENDING_OPERATORS = frozenset(
+    ("sigmoid", "tanh", "relu", "relu6", "elu", "selu", "silu", "swish", "gelu", "sqrt")
+) | {"softplus", "exp", "abs", "square", "clip_by_value", "sign", "maximum", "minimum"}
+
+
+def label_axes(model: tf_keras.Model) -> list[int | None]:
+    """For each output the axis whose largest value is a label, None if there are none.
+
+    There are labels where a softmax is taken, along its axis. Where nothing bends the
+    values of an output `(samples, values)`, they count as the logits of classes, if they
+    are not as many as those of an input, which they then restore. There are none behind
+    other functions: sigmoids of several labels, pixels between -1 and 1. The loss that the
+    model is compiled with decides before all but the softmax: a categorical cross-entropy
+    makes labels of the last axis at any rank, another one, such as a mean squared error,
+    does not.
+
+    Args:
+        model: a functional or Sequential model.
+    """
+    losses = _losses(model)
+    sizes = {_size(tensor) for tensor in model.inputs}
+    axes = []
+    for tensor, loss in zip(model.outputs, losses, strict=True):
+        axis = _axis(tensor, loss, sizes)
+        rank = tensor.shape.rank
+        has_several = axis is not None and -rank < axis < rank and axis % rank
+        is_class = has_several and (tensor.shape[axis] or 0) > 1
+        axes.append(axis % rank if is_class else None)
+    return axes
+
+
+def _axis(tensor: Any, loss: str | None, sizes: set[int]) -> int | None:
+    kind, axis = _made_by(tensor)
+    if kind == "softmax":
+        return axis
+    if loss is not None:
+        is_class = any(part in loss for part in _OF_ONE_CLASS)
+        return -1 if is_class and "binary" not in loss else None
+    is_flat = tensor.shape.rank == 2 and _size(tensor) not in sizes
+    return -1 if kind == "linear" and is_flat else None
+
+
+def _size(tensor: Any) -> int:
+    """How many values a sample has; -1 if that is open."""
+    return math.prod(tensor.shape[1:]) if None not in tensor.shape[1:] else -1
+
+
+def _made_by(tensor: Any) -> tuple[str, int | None]:
+    """ "softmax" and its axis, "linear" or "bent", by the layers before a tensor."""
+    is_moved = False
+    while True:
+        node = tensor.node
+        layer = node.layer
+        if is_functional(layer):
+            place = [id(t) for t in tf.nest.flatten(node.outputs)].index(id(tensor))
+            tensor = layer.outputs[place]
+            continue
+        kind, axis = _of_layer(layer, node.call_kwargs, tensor.shape.rank)
+        if kind == "softmax" and is_moved:
+            return "bent", None
+        if kind is not None:
+            return kind, axis
+        if len(node.keras_inputs) != 1:
+            return "linear", None
+        is_moved |= isinstance(layer, (K.Flatten, K.Reshape))
+        tensor = node.keras_inputs[0]
+
+
+def _of_layer(layer: Any, kwargs: dict, rank: int) -> tuple[str | None, int | None]:
+    """What a layer makes of values; None if it passes them on."""
+    if isinstance(layer, K.Softmax):
+        axis = layer.axis
+        return ("softmax", int(axis)) if np.ndim(axis) == 0 else ("bent", None)
+    if isinstance(layer, _BENDING):
+        return "bent", None
+    symbol = getattr(layer, "symbol", None)
+    if isinstance(symbol, str):
+        name = symbol.rpartition(".")[2]
+        if name in _SOFT:
+            axis = kwargs.get("axis")
+            return "softmax", -1 if axis is None else int(axis)
+        return ("bent" if name in _BENDING_OPERATORS else "linear"), None
+    if hasattr(layer, "activation"):
+        name = _name(layer.activation)
+        if name in _SOFT:
+            return "softmax", -1
+        if layer.activation is not None and name not in _LINEAR:
+            return "bent", None
+        is_only_that = isinstance(layer, K.Activation)
+        return (None, None) if is_only_that else ("linear", None)
+    return (None, None) if isinstance(layer, _PASSING) else ("linear", None)
+
+
+def _losses(model: tf_keras.Model) -> list[str | None]:
+    """The name of each output's loss; None if there is none, or one of the user's own."""
+    loss = getattr(model, "loss", None)
+    names = model.output_names
+    if isinstance(loss, dict):
+        given = [loss.get(name) for name in names]
+    elif isinstance(loss, (list, tuple)) and len(loss) == len(names):
+        given = list(loss)
+    else:
+        given = [loss] * len(names)
+    return [_loss_name(item) for item in given]
+
+
+def _loss_name(loss: Any) -> str | None:
+    if loss is None:
+        return None
+    if isinstance(loss, str):
+        return loss.lower()
+    known = type(loss).__module__.startswith("tf_keras.")
+    if isinstance(loss, tf_keras.losses.Loss):
+        return type(loss).__name__.lower() if known else None
+    is_keras = getattr(loss, "__module__", "").startswith("tf_keras.")
+    return _name(loss).lower() if is_keras else None
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__name__", None) or getattr(function, "name", "") or ""
