@@ -18,6 +18,7 @@ from larqlite_runtime._errors import (  # noqa: E402
     NativeError,
     RuntimeModelError,
 )
+from larqlite_runtime._float_layers import float_layers  # noqa: E402
 from larqlite_runtime._load import load  # noqa: E402
 from larqlite_runtime._model import Model, TensorInfo  # noqa: E402
 from larqlite_runtime._profile import Profile, StepTime  # noqa: E402
@@ -25,6 +26,7 @@ from larqlite_runtime._version import __version__  # noqa: E402
 
 __all__ = [
     "__version__",
+    "float_layers",
     "load",
     "Model",
     "TensorInfo",

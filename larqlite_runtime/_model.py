@@ -13,6 +13,7 @@ import numpy as np
 from larqlite_runtime._batches import batches_of
 from larqlite_runtime._counts import whole_number
 from larqlite_runtime._errors import InputError
+from larqlite_runtime._float_layers import reasons
 from larqlite_runtime._graph import Graph, Shape
 from larqlite_runtime._indices import check_indices, tables
 from larqlite_runtime._input import check_inputs
@@ -45,6 +46,8 @@ class Model:
         threads: that work on one call.
         isa: the instruction set of the kernels, or "numpy".
         budget: most bytes that the model may need, as it was loaded.
+        float_layers: what multiplies in float, and why; see
+            `larqlite_runtime.float_layers`.
     """
 
     def __init__(self, source: Source, graph: Graph, options: Options) -> None:
@@ -54,7 +57,9 @@ class Model:
         self.budget = source.budget
         self.metadata = dict(graph.metadata)
         self.layers: list[dict] = json.loads(self.metadata.get("larqlite.layers", "[]"))
-        net = self._runner.engine().plan.net
+        plan = self._runner.engine().plan
+        self.float_layers: dict[str, str] = reasons(graph, plan.why_float)
+        net = plan.net
         self._fed = Graph(inputs={name: net.shapes[name] for name in net.inputs})
         self._tables = tables(net)
         self.inputs = self._describe(net, net.inputs)
@@ -193,7 +198,7 @@ class Model:
         steps = tuple(
             step for step in self._step_times(engine, seconds.tolist(), batch)
         )
-        result = Profile(steps, min(whole), batch, self.threads)
+        result = Profile(steps, min(whole), batch, self.threads, self.float_layers)
         if show:
             print(result)
         return result

@@ -67,6 +67,7 @@ class Plan:
         program: buffers and steps of the native parts.
         stages: in the order in which they run.
         inputs, outputs: of the model; an output that is a constant is missing.
+        why_float: for packed nodes that ONNX Runtime runs in float, by name, the reason.
     """
 
     net: Net
@@ -74,6 +75,7 @@ class Plan:
     stages: list[Stage]
     inputs: list[Port]
     outputs: dict[str, Output]
+    why_float: dict[str, str] = field(default_factory=dict)
 
 
 def plan(
@@ -128,8 +130,11 @@ class _Planner:
                 key = self.places.available(name)
                 outputs[name] = Output(self._port(name, key), self.places.place(key))
         self.memory.arrange()
+        why = self.chains.roles.why_float.items()
+        why_float = {self.net.nodes[number].name: text for number, text in why}
         self.chains.dissolve()
-        return Plan(self.net, self.memory.program, stages, inputs, outputs)
+        program = self.memory.program
+        return Plan(self.net, program, stages, inputs, outputs, why_float)
 
     def _groups(self) -> Iterator[tuple[bool, list[Item]]]:
         """Neighbours of one kind; a segment comes first if fed tensors have to be turned."""

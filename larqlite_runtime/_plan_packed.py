@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._graph import PACKED, Node
+from larqlite_runtime._graph import Node
 from larqlite_runtime._plan_codes import Weights, weights_of
 from larqlite_runtime._plan_forms import image_of
 from larqlite_runtime._plan_levels import Levels, levels_of_input
@@ -158,26 +158,35 @@ class Packed:
         )
 
 
-def packed_of(node: Node, net: Net) -> Packed | None:
-    """The packed node as the kernels run it; None if ONNX Runtime has to."""
-    if node.domain != PACKED or "weight_shape" not in node.attributes:
-        return None
+def packed_or_why(node: Node, net: Net) -> Packed | str:
+    """A packed node as the kernels run it, or why ONNX Runtime has to, in float."""
     found = levels_of_input(node, net)
     stream = net.constant_input(node, 1)
-    if found is None or stream is None:
-        return None
+    if found is None:
+        said = node.attributes.get("input", "integer")
+        if said == "integer":
+            return "its input are the sums of another node, not bits"
+        return f'the kernels take no bits of "{said}" inputs of these levels'
+    if stream is None:
+        return "its kernel is no constant"
     source, levels = found
     shape = tuple(int(size) for size in node.attributes["weight_shape"])
     outside = float(node.attributes.get("pad_value", 0.0)) * levels.unit
     if outside != int(outside) or abs(outside) > 1 << 15:
-        return None
+        return f"its pad_value of {node.attributes['pad_value']:g} is no level of its input"
     is_dense = node.op.endswith("Dense")
     window = (_rows if is_dense else _window)(node, net, shape)
     if window is None:
-        return None
+        return "the kernels have no window of this form"
     weights = weights_of(node, stream, (shape[0], *window.kernel, shape[-1]))
-    if weights is None or levels.planes * weights.count > MOST_PLANE_PAIRS:
-        return None
+    if weights is None:
+        return "its weights are no sums of planes of -1 and +1"
+    pairs = levels.planes * weights.count
+    if pairs > MOST_PLANE_PAIRS:
+        return (
+            f"{levels.planes} planes of bits of its input times {weights.count} of its "
+            f"kernel are {pairs} pairs, and the kernels sum at most {MOST_PLANE_PAIRS}"
+        )
     rank = len(net.shapes[node.inputs[0]])
     groups = int(node.attributes.get("group", 1))
     packed = Packed(
@@ -192,7 +201,7 @@ def packed_of(node: Node, net: Net) -> Packed | None:
         weights=weights,
         outside=0 if is_dense else int(outside),
     )
-    return packed if _fits(packed) else None
+    return packed if _fits(packed) else "its sums may leave the range of int32"
 
 
 def _rows(node: Node, net: Net, shape: tuple[int, ...]) -> Window | None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from larqlite_runtime._graph import Node
+from larqlite_runtime._graph import PACKED, Node
 from larqlite_runtime._plan_floats import FloatConv, float_conv_of
 from larqlite_runtime._plan_forms import image_of
 from larqlite_runtime._plan_levels import is_quantizer
 from larqlite_runtime._plan_net import Net
-from larqlite_runtime._plan_packed import Packed, packed_of
+from larqlite_runtime._plan_packed import Packed, packed_or_why
 from larqlite_runtime._plan_pools import Pool, pool_of
 from larqlite_runtime._plan_rows import RowNode, row_nodes
 from larqlite_runtime._plan_structure import Structure, structure_of
@@ -32,6 +32,7 @@ class Roles:
         absorbed: quantizers whose only readers take bits.
         axes: the innermost axis of each tensor that a native node makes, or that is fed.
         native: tensors that native nodes make.
+        why_float: for packed nodes that ONNX Runtime runs in float, the reason.
     """
 
     packed: dict[int, Packed] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class Roles:
     absorbed: set[int] = field(default_factory=set)
     axes: dict[str, int] = field(default_factory=dict)
     native: set[str] = field(default_factory=set)
+    why_float: dict[int, str] = field(default_factory=dict)
 
     def is_native(self, number: int) -> bool:
         """Whether a node needs no ONNX Runtime."""
@@ -51,11 +53,7 @@ class Roles:
 
 def find_roles(net: Net) -> Roles:
     """Decides for every node of the graph."""
-    packed = {
-        number: found
-        for number, node in enumerate(net.nodes)
-        if (found := packed_of(node, net)) is not None and has_layout(found)
-    }
+    packed, why = _packed_nodes(net)
     convs = {
         number: found
         for number, node in enumerate(net.nodes)
@@ -66,7 +64,35 @@ def find_roles(net: Net) -> Roles:
         convs = {number: conv for number, conv in convs.items() if number not in early}
         roles = _forward(net, packed, convs, {})
     scales = _early_scales(net, roles)
-    return _forward(net, packed, convs, scales) if scales else roles
+    roles = _forward(net, packed, convs, scales) if scales else roles
+    roles.why_float = {
+        number: why.get(
+            number, "its input lies in memory as the kernels cannot read it"
+        )
+        for number in sorted({*packed, *why} - roles.packed.keys())
+    }
+    return roles
+
+
+def _packed_nodes(net: Net) -> tuple[dict[int, Packed], dict[int, str]]:
+    """The packed nodes that kernels can run, and why they cannot run the others."""
+    packed, why = {}, {}
+    for number, node in enumerate(net.nodes):
+        if node.domain != PACKED or "weight_shape" not in node.attributes:
+            continue
+        if node.op == "Unpack":
+            continue
+        found = packed_or_why(node, net)
+        if isinstance(found, str):
+            why[number] = found
+        elif has_layout(found):
+            packed[number] = found
+        else:
+            why[number] = (
+                "planes of equal weight need an axis of its window that is free, and all "
+                f"of {'x'.join(map(str, found.window.kernel))} are taken"
+            )
+    return packed, why
 
 
 def _forward(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 PATHS = {
     "amx": "AMX",
@@ -48,12 +48,15 @@ class Profile:
         seconds: of one whole call, measured apart from the steps.
         batch: samples of the call.
         threads: that worked on it.
+        float_layers: what multiplies in float, and why; see
+            `larqlite_runtime.float_layers`.
     """
 
     steps: tuple[StepTime, ...]
     seconds: float
     batch: int
     threads: int
+    float_layers: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict:
         """The same as dictionaries and numbers."""
@@ -95,6 +98,13 @@ class Profile:
             f"{self.seconds * 1e6:.0f} us a call of {self.batch} on {self.threads} "
             f"thread{'s' * (self.threads != 1)}: {', '.join(parts)}"
         )
+        by_reason: dict[str, list[str]] = {}
+        for layer, why in self.float_layers.items():
+            by_reason.setdefault(why, []).append(layer)
+        lines += [
+            f"in float: {', '.join(layers)} ({why})"
+            for why, layers in by_reason.items()
+        ]
         return "\n".join(lines)
 
 

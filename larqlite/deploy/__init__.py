@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from larqlite.deploy._qonnx import to_qonnx
 from larqlite.deploy._registry import activation_converter, converter
-from larqlite.deploy._report import PackedRow, Report
+from larqlite.deploy._report import FloatRow, PackedRow, Report
 from larqlite.deploy._verify import verify
 from larqlite.deploy._verify_result import (
     Differences,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Differences",
+    "FloatRow",
     "LayerVerification",
     "OutputVerification",
     "PackedRow",

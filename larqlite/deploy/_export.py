@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import tf_keras
 
 from larqlite.deploy import converters  # noqa: F401  (registers the converters)
+from larqlite.deploy._float_rows import float_rows
 from larqlite.deploy._fold import fold_scales
 from larqlite.deploy._inputs import check_model, input_values
 from larqlite.deploy._metadata import metadata_of
@@ -18,7 +18,7 @@ from larqlite.deploy._model import Plan, onnx_model, write
 from larqlite.deploy._nudge import nudge_offsets
 from larqlite.deploy._pooled_padding import keep_zeros
 from larqlite.deploy._registry import WHERE
-from larqlite.deploy._report import PackedRow, Report
+from larqlite.deploy._report import FloatRow, PackedRow, Report
 from larqlite.deploy._value import Value
 from larqlite.deploy._verify_run import require_exact
 from larqlite.deploy._walk import Walk
@@ -44,9 +44,15 @@ def export(
     plan = plan_of(model)
     costs = profile(model)
     metadata = metadata_of(plan.graph, costs, plan.renamed)
-    accept = functools.partial(require_exact, model, data) if verify else None
+    in_float: list[FloatRow] = []
+
+    def accept(content: bytes) -> None:
+        if verify:
+            require_exact(model, data, content)
+        in_float.extend(float_rows(plan.graph, costs, content))
+
     size = write(onnx_model(plan, metadata), path, accept)
-    return _report(plan.graph, costs, path, size)
+    return _report(plan.graph, costs, path, size, in_float)
 
 
 def plan_of(model: tf_keras.Model, batch: int | None = None) -> Plan:
@@ -102,7 +108,9 @@ def _refuse_nan(graph: Writer) -> None:
             )
 
 
-def _report(graph: Writer, costs: ModelProfile, path: Path, size: int) -> Report:
+def _report(
+    graph: Writer, costs: ModelProfile, path: Path, size: int, in_float: list[FloatRow]
+) -> Report:
     weight_bytes = sum(graph.constants[name].nbytes for name in graph.weights)
     notes = list(dict.fromkeys(graph.notes))
     if weight_bytes != costs.deployed_bytes:
@@ -117,7 +125,7 @@ def _report(graph: Writer, costs: ModelProfile, path: Path, size: int) -> Report
         weight_bytes=weight_bytes,
         scale_bytes=sum(graph.constants[name].nbytes for name in graph.scales),
         packed=tuple(_row(graph, packed) for packed in graph.packed),
-        float_layers=_float_layers(costs),
+        in_float=tuple(in_float),
         notes=tuple(notes),
     )
 
@@ -135,13 +143,4 @@ def _row(graph: Writer, packed: Any) -> PackedRow:
         operation=node.op if packed.accumulator else "float",
         weight_bits=packed.weight_bits,
         weight_bytes=sum(graph.constants[name].nbytes for name in kernels),
-    )
-
-
-def _float_layers(costs: ModelProfile) -> tuple[str, ...]:
-    """Paths of the layers that multiply with weights of more than 8 bits."""
-    return tuple(
-        layer.path
-        for layer in costs.layers
-        if any(weight_bits > 8 for weight_bits, _ in layer.macs_by_bits or {})
     )

@@ -30,6 +30,21 @@ class PackedRow:
 
 
 @dataclasses.dataclass(frozen=True)
+class FloatRow:
+    """A layer that multiplies in float.
+
+    Attributes:
+        layer: its path in the model.
+        class_name: its class.
+        why: the reason, a sentence without its full stop.
+    """
+
+    layer: str
+    class_name: str
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """What `lq.deploy.export` wrote; printed as a table.
 
@@ -40,7 +55,9 @@ class Report:
         scale_bytes: of the numbers derived from weights, such as the scales of kernels,
             which the summary does not count.
         packed: the packed layers, a `PackedRow` for each use.
-        float_layers: paths of the layers that multiply with float weights.
+        in_float: the layers that multiply in float, a `FloatRow` for each: float weights,
+            packed ones whose input is not quantized to few levels, and what no kernel of
+            `larqlite_runtime` sums as bits.
         notes: remarks.
     """
 
@@ -49,12 +66,21 @@ class Report:
     weight_bytes: int
     scale_bytes: int
     packed: tuple[PackedRow, ...]
-    float_layers: tuple[str, ...]
+    in_float: tuple[FloatRow, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def float_layers(self) -> tuple[str, ...]:
+        """Paths of the layers that multiply in float."""
+        return tuple(row.layer for row in self.in_float)
 
     def to_dict(self) -> dict[str, Any]:
         """The same in types that JSON knows."""
-        return dataclasses.asdict(self) | {"path": str(self.path)}
+        return {
+            **dataclasses.asdict(self),
+            "path": str(self.path),
+            "float_layers": list(self.float_layers),
+        }
 
     def __str__(self) -> str:
         lines = []
@@ -72,8 +98,17 @@ class Report:
         notes = [
             f"weights {self.weight_bytes:,} bytes, scales {self.scale_bytes:,} bytes",
             "float layers: " + (", ".join(self.float_layers) or "none"),
+            *(f"{', '.join(paths)}: {why}" for why, paths in self._by_reason().items()),
             *self.notes,
         ]
         title = f"{self.path} ({self.bytes:,} bytes)"
         _tables.show(title, header, rows, notes, print_fn=lines.append)
         return "\n".join(lines)
+
+    def _by_reason(self) -> dict[str, list[str]]:
+        """Paths of the layers in float by their reason, but for those of float weights."""
+        found: dict[str, list[str]] = {}
+        for row in self.in_float:
+            if any(row.layer == packed.layer for packed in self.packed):
+                found.setdefault(row.why, []).append(row.layer)
+        return found

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Float32 holds every integer below.
 EXACT = 2**24
+NO_LEVELS = "its input is not quantized to few levels"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +107,7 @@ def why_float(
     if kernel.packed is None:
         return "its kernel is not quantized"
     if levels is None:
-        return "its input is not quantized to few levels"
+        return NO_LEVELS
     if not kernel.packed.is_integer:
         return "the levels of its kernel are no integers times a scale"
     if pads and operation.pad_value not in levels.pad_values:

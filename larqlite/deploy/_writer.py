@@ -12,6 +12,20 @@ from larqlite.deploy._value import Shape, Value
 
 __all__ = ["Node", "Normalization", "Shape", "StoredWeight", "Value", "Writer"]
 
+# Operations that move values, or take some of them.
+_MOVING = frozenset(
+    (
+        "Reshape",
+        "Transpose",
+        "Identity",
+        "Flatten",
+        "Pad",
+        "Slice",
+        "MaxPool",
+        "Squeeze",
+    )
+)
+
 
 class Writer:
     """Collects what an ONNX file will hold.
@@ -26,6 +40,7 @@ class Writer:
         normalizations: batch normalizations, for the passes over the finished graph.
         packed: packed layers, likewise.
         notes: remarks for the report.
+        without_levels: names of the quantizers that made tensors of unknown levels.
     """
 
     def __init__(self):
@@ -38,6 +53,7 @@ class Writer:
         self.normalizations: list[Normalization] = []
         self.packed: list[Any] = []
         self.notes: list[str] = []
+        self.without_levels: dict[str, str] = {}
         self._tensor_names: set[str] = set()
         self._node_names: set[str] = set()
         self._constant_of: dict[tuple, str] = {}
@@ -79,6 +95,16 @@ class Writer:
     def producer(self, tensor: str) -> Node:
         """The node that gives out a tensor."""
         return next(node for node in reversed(self.nodes) if tensor in node.outputs)
+
+    def quantizer_of(self, tensor: str) -> str | None:
+        """The quantizer that made a tensor whose levels are unknown, also where values
+        were moved or pooled since; None if there is none."""
+        while tensor not in self.without_levels:
+            makers = [node for node in self.nodes if tensor in node.outputs]
+            if not makers or makers[0].op not in _MOVING:
+                return None
+            tensor = makers[0].inputs[0]
+        return self.without_levels[tensor]
 
     def tensor_name(self, wanted: str) -> str:
         """A name that no tensor has yet: `wanted`, or with a number added to it."""

@@ -160,7 +160,9 @@ def test_a_profile_has_every_step_and_its_path(proto, images):
     json.dumps(profile.to_dict())
     table = str(profile).splitlines()
     assert table[0].split() == ["layers", "kind", "path", "us", "GMAC/s"]
-    assert len(table) == len(profile.steps) + 2
+    reasons = set(profile.float_layers.values())
+    assert len(table) == len(profile.steps) + 2 + len(reasons)
+    assert "in float: node/first, node/logits (its weights are float32)" in table
 
 
 def test_a_profile_prints_itself_and_numpy_is_named(proto, images, capsys):

@@ -10,11 +10,11 @@ import tf_keras
 
 from larqlite.deploy._levels import Levels, levels_of
 from larqlite.deploy._registry import activation
+from larqlite.deploy._sums import NO_LEVELS, Sums
 from larqlite.deploy.converters._quantizers import quantize
 
 if TYPE_CHECKING:
     from larqlite.deploy._kernels import Kernel
-    from larqlite.deploy._sums import Sums
     from larqlite.deploy._writer import Value, Writer
 
 
@@ -35,6 +35,7 @@ class PackedLayer:
         output: what the layer gives out; None once a scale was folded further on.
         largest: for each channel the largest magnitude of an accumulator.
         weight_bits: of its kernels, the widest.
+        why_float: why a packed kernel of it is used in float arithmetic, or None.
     """
 
     layer: Any
@@ -50,6 +51,7 @@ class PackedLayer:
     output: str | None
     largest: np.ndarray | None
     weight_bits: int
+    why_float: str | None = None
 
     @property
     def is_linear(self) -> bool:
@@ -120,25 +122,40 @@ def finished(
                 output=value.name,
                 largest=sums.largest,
                 weight_bits=max(kernel.bits for kernel in kernels),
+                why_float=_why_float(graph, quantized, kernels, parts),
             )
         )
-        _note(graph, kernels, parts)
+        _note_of_rounded_levels(graph, kernels)
     return value
 
 
-def _note(graph: Writer, kernels: list[Kernel], parts: list[Sums]) -> None:
+def _note_of_rounded_levels(graph: Writer, kernels: list[Kernel]) -> None:
     errors = [kernel.packed.error for kernel in kernels if kernel.packed]
     if max(errors):
         graph.notes.append(
             f"{graph.path}: the levels of its kernel are rounded by up to "
             f"{max(errors):.1e} of the largest, as float32 arithmetic leaves them uneven"
         )
+
+
+def _why_float(
+    graph: Writer, quantized: Value, kernels: list[Kernel], parts: list[Sums]
+) -> str | None:
+    """Why a packed kernel is used in float arithmetic, or None."""
     for part, kernel in zip(parts, kernels, strict=True):
-        if kernel.packed is not None and part.why_float is not None:
-            graph.notes.append(
-                f"{graph.path}: the packed {kernel.name} is used in float arithmetic, "
-                f"since {part.why_float}"
-            )
+        if kernel.packed is None or part.why_float is None:
+            continue
+        why = part.why_float
+        if why == NO_LEVELS and part is parts[0]:
+            quantizer = graph.quantizer_of(quantized.name)
+            if quantizer is not None:
+                why = (
+                    f"its input comes from {quantizer}, whose values are none of the "
+                    "levels that packed layers count with (sign, heaviside, ternary, "
+                    "steps of 0 to 1)"
+                )
+        return f"the packed {kernel.name} is used in float arithmetic, since {why}"
+    return None
 
 
 def scaled_sums(graph: Writer, sums: Sums, weight: str, name: str) -> Value:

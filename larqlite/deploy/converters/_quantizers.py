@@ -38,9 +38,14 @@ def quantize(graph: Writer, value: Value, quantizer: Any, where: str) -> Value:
         raise _unknown(quantizer, where)
     outer, graph.path = graph.path, where
     try:
-        return convert(graph, quantizer, value)
+        result = convert(graph, quantizer, value)
     finally:
         graph.path = outer
+    is_for_inputs = where.endswith("/input_quantizer")
+    is_known = isinstance(quantizer, quantizers.Quantizer) or is_for_inputs
+    if is_known and result.levels is None and result.name != value.name:
+        graph.without_levels[result.name] = _name_of(quantizer)
+    return result
 
 
 def is_quantizer(fn: Any) -> bool:
@@ -52,7 +57,7 @@ def is_quantizer(fn: Any) -> bool:
 
 def _unknown(quantizer: Any, where: str) -> Exception:
     is_object = isinstance(quantizer, quantizers.Quantizer)
-    name = getattr(quantizer, "__name__", None) or type(quantizer).__name__
+    name = _name_of(quantizer)
     if not is_object and not name.isidentifier():  # "<lambda>"
         name = "my_function"
     return refuse(
@@ -62,6 +67,10 @@ def _unknown(quantizer: Any, where: str) -> Exception:
         f"teach it with @lq.deploy.activation_converter({name}), or use one of "
         "lq.quantizers.names()",
     )
+
+
+def _name_of(quantizer: Any) -> str:
+    return getattr(quantizer, "__name__", None) or type(quantizer).__name__
 
 
 def quantized(graph: Writer, value: Value, op: str, levels: str, **attributes) -> Value:
