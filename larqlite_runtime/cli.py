@@ -34,7 +34,7 @@ COMMANDS = {
     "verify": "Compare a deployed file with its model, layer by layer.",
     "run": "Run a deployed model on data in a file. Needs no TensorFlow.",
     "benchmark": "Measure how fast a deployed file runs. Needs no TensorFlow.",
-    "demo": "Train a small binary network on real images, deploy it, and measure it.",
+    "demo": "Train a small binary network on 8,000 real images, deploy it, measure it.",
 }
 ZOO_COMMANDS = {
     "list": "List models, recipes or datasets.",

@@ -139,6 +139,7 @@ def test_data_with_a_test_part_is_compared_on_that_part(command, here):
     assert "% of 32" in printed
 
 
+@pytest.mark.slow
 def test_the_installed_command_does_it(here):
     program = [sys.executable, "-m", "larqlite", "qat", "net.keras"]
     result = subprocess.run(

@@ -190,11 +190,11 @@ FUNCTIONS = {
         lambda m, x, path: lq.integer.export.to_tflite(m.integer, path, samples=x),
     ),
     "plot.quantizer": (
-        (".png", ".svg", ".pdf"),
+        (".png", ".svg"),
         lambda m, x, path: lq.plot.quantizer("ste_sign", path=path),
     ),
     "plot.weights": (
-        (".png", ".svg"), lambda m, x, path: lq.plot.weights(m.binary, path=path),
+        (".pdf",), lambda m, x, path: lq.plot.weights(m.binary, path=path),
     ),
     "plot.history": (
         (".png",), lambda m, x, path: lq.plot.history({"loss": [2.0, 1.0]}, path=path),
@@ -214,7 +214,16 @@ def models(made):
     return Models, x
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+LONGEST = ("integer.export.to_qdq", "integer.export.to_tflite", "plot.weights")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in LONGEST))
+        for name in FUNCTIONS
+    ],
+)
 def test_no_function_writes_over_a_file_of_another_kind(here, models, name):
     suffixes, write = FUNCTIONS[name]
     suffix = suffixes[0]
@@ -334,6 +343,27 @@ def test_a_device_or_a_pipe_is_no_file(here):
     for name in ("pipe.onnx", "null.onnx"):
         with pytest.raises(ArgumentError, match="is no regular file"):
             require(name, ONNX, "here")
+
+
+def test_training_replaces_a_run_of_training_and_nothing_else(here):
+    from larqlite_zoo import training
+
+    recipe = training.recipe("TrainBinaryVGGSmall")
+    names = ("config.json", "history.csv", "summary.txt", "binary_vgg_small.keras")
+    for name in names:
+        folder = here / f"of {name}"
+        folder.mkdir()
+        (folder / name).write_text('{"mine": 1}')
+        for restart in (False, True):
+            options = training.Options(output=folder, restart=restart)
+            with pytest.raises(
+                ArgumentError, match=f"{name}, which no run of training"
+            ):
+                training.train(recipe, options)
+        assert contents(folder) == {name: b'{"mine": 1}'}
+    (here / f"{recipe.dataset}.csv").write_text("name,score\nmine,1\n")
+    with pytest.raises(ArgumentError, match="is no table of results"):
+        training.train(recipe, training.Options(output=here / "run", results=here))
 
 
 def test_a_demo_replaces_an_earlier_demo_and_nothing_else(here, capsys):

@@ -3,6 +3,11 @@
 import configparser
 import fnmatch
 import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +20,8 @@ from packaging.version import Version
 from larqlite._version import require_same_minor
 
 ROOT = Path(__file__).resolve().parent.parent
+
+PACKAGES = ("larqlite", "larqlite_runtime", "larqlite_zoo")
 
 
 @pytest.fixture(scope="module")
@@ -41,10 +48,13 @@ def test_every_data_file_of_the_package_is_installed(setup):
     patterns = setup["options.package_data"]
     files = [
         file
-        for file in (ROOT / "larqlite").rglob("*")
-        if file.is_file() and file.suffix not in (".py", ".pyc")
+        for name in PACKAGES
+        for file in (ROOT / name).rglob("*")
+        if file.is_file() and file.suffix not in (".py", ".pyc", ".so")
     ]
     assert "float_twin.json" in {file.name for file in files}
+    for name in PACKAGES:
+        assert ROOT / name / "py.typed" in files
     for file in files:
         package = ".".join(file.parent.relative_to(ROOT).parts)
         wanted = patterns.get(package, "").split()
@@ -78,3 +88,46 @@ def test_a_tensorflow_and_a_tf_keras_of_different_minors_are_refused_with_the_fi
         ImportError, match=r'2\.21\.0[\s\S]*pip install "tf-keras==2\.21'
     ):
         require_same_minor("2.21.0", "2.2.1")
+
+
+@pytest.mark.slow
+def test_what_is_distributed_builds_by_itself_and_is_small(tmp_path):
+    """The source distribution, and a wheel out of it, with the native kernels."""
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(
+        ".*", "docs", "results", "*.so", "build", "*.egg-info"
+    )
+    shutil.copytree(ROOT, source, ignore=ignored)
+
+    def setup(folder, *words):
+        command = [sys.executable, "setup.py", "-q", *words]
+        subprocess.run(
+            command, cwd=folder, check=True, capture_output=True, timeout=600
+        )
+
+    setup(source, "sdist", "-d", str(tmp_path))
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        names = {name.partition("/")[2] for name in file.getnames()}
+        file.extractall(tmp_path / "unpacked", filter="data")
+    assert {"native/run.cc", "setup.py", "LICENSE", "README.md"} <= names
+    assert not [
+        name for name in names if name.startswith(("tests", "docs", "notebooks"))
+    ]
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    setup(unpacked, "bdist_wheel", "-d", str(tmp_path))
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as file:
+        sizes = {item.filename: item.file_size for item in file.infolist()}
+        metadata = next(name for name in sizes if name.endswith("/METADATA"))
+        text = file.read(metadata).decode()
+    kernels = [
+        size
+        for name, size in sizes.items()
+        if "_kernels" in name and name.endswith("so")
+    ]
+    assert kernels
+    assert kernels[0] < 2**20, "debug sections are in it"
+    assert {f"{name}/py.typed" for name in PACKAGES} <= set(sizes)
+    for line in ("Python :: 3.13", "Typing :: Typed", "POSIX :: Linux"):
+        assert line in text

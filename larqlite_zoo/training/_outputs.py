@@ -50,6 +50,43 @@ def finished(output: Path, recipe, options) -> dict | None:
     return {"row": done["row"], "history": history, "weights": weights}
 
 
+def require_own(output: Path, results: Path, model: str) -> None:
+    """Refuses a folder and a table that hold something else than runs of training.
+
+    Args:
+        output: the folder of the run.
+        results: the table that gets a row at the end.
+        model: the name of the model.
+
+    Raises:
+        ArgumentError: a file lies where one would be written, and no run left it.
+    """
+    if not _is_of_a_run(output / CONFIG):
+        names = (*OWN_FILES, *(f"{model}{end}" for end in MODEL_FILES))
+        there = [name for name in names if (output / name).exists()]
+        if there:
+            raise ArgumentError(
+                f"{output} holds {there[0]}, which no run of training wrote.\n"
+                "  Fix: another folder (--output)."
+            )
+    if results.exists() and results.stat().st_size:
+        with results.open(encoding="utf-8", errors="replace", newline="") as file:
+            header = next(csv.reader(file), [])
+        if "run" not in header:
+            raise ArgumentError(
+                f"{results} is no table of results: its columns are "
+                f"{', '.join(header)[:200]}.\n  Fix: another folder (--results)."
+            )
+
+
+def _is_of_a_run(path: Path) -> bool:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and {"run", "recipe"} <= set(config)
+
+
 def check_same_recipe(output: Path, recipe) -> None:
     """Raises ArgumentError where the folder holds a run with another recipe."""
     path = output / CONFIG

@@ -76,7 +76,7 @@ def train(
     Raises:
         OutputError: no space, or no right to write; before anything is trained.
         ArgumentError: a model, dataset, batch or shape that do not fit together, or an
-            output folder that holds a run of another recipe.
+            output folder that holds a run of another recipe, or files of something else.
         DivergenceError: the loss became NaN or infinite.
     """
     if isinstance(recipe, MultiStage):
@@ -88,6 +88,8 @@ def train(
     options = options or Options()
     console = console or Console()
     output = options.output or Path("runs") / recipe.name
+    table = options.results / f"{recipe.dataset}.csv"
+    outputs.require_own(output, table, recipe.model)
     finished = outputs.finished(output, recipe, options)
     if finished is not None:
         say(console, f"{output}: this run is finished. Begin anew with --restart.")

@@ -317,6 +317,7 @@ def test_a_file_that_cannot_be_finished_is_not_there(here, monkeypatch, capfd):
     assert sorted(here.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_the_installed_command_does_it(here):
     program = [sys.executable, "-m", "larqlite", "integer", "config", "-m"]
     result = subprocess.run(
