@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from larqlite_runtime._command_accuracy import accuracies
 from larqlite_runtime._command_data import (
     Data,
     check_output,
@@ -83,8 +84,11 @@ class Options:
             f"{_counted(data.samples, 'sample')} in {seconds:.3g} s "
             f"({each:,.0f} us each, in batches of {min(self.batch, data.samples)})"
         )
+        counted = accuracies(outputs, data.labels)
         for name, array in outputs.items():
-            _print_output(name, array, data.labels)
+            _print_output(name, array)
+            if name in counted:
+                print(counted[name])
         if self.profile:
             print(model.profile(data.batch(0, self.batch)))
         if self.output is not None:
@@ -93,12 +97,16 @@ class Options:
     def _as_data(self, model, data: Data, seconds: float, outputs) -> dict[str, Any]:
         """The same in types that JSON knows; labels where an output has one a sample."""
         made = {}
+        counted = accuracies(outputs, data.labels)
         for name, array in outputs.items():
             made[name] = {"shape": list(array.shape)}
             found = _labels(array)
             if found is not None:
                 made[name]["labels"] = found.tolist()
-                made[name]["accuracy"] = _accuracy(found, data.labels)
+            if found is not None or name in counted:
+                accuracy = counted.get(name)
+                made[name]["accuracy"] = accuracy and accuracy.share
+                made[name]["why_no_accuracy"] = accuracy and accuracy.why
         return {
             "file": str(self.file),
             "isa": model.isa,
@@ -191,7 +199,7 @@ def _kernels(model) -> str:
     return PATHS.get(model.isa, model.isa)
 
 
-def _print_output(name: str, array: np.ndarray, labels: np.ndarray | None) -> None:
+def _print_output(name: str, array: np.ndarray) -> None:
     shape = "x".join(map(str, array.shape))
     found = _labels(array)
     if found is None:
@@ -199,20 +207,11 @@ def _print_output(name: str, array: np.ndarray, labels: np.ndarray | None) -> No
         return
     more = " ..." if len(found) > SHOWN else ""
     print(f"{name} ({shape}): labels {' '.join(map(str, found[:SHOWN]))}{more}")
-    accuracy = _accuracy(found, labels)
-    if accuracy is not None:
-        print(f"accuracy: {100 * accuracy:.2f} % of {len(found):,}")
 
 
 def _labels(array: np.ndarray) -> np.ndarray | None:
     """The labels that an output gives, one a sample; None if it is none of classes."""
     return None if array.ndim != 2 or array.shape[-1] == 1 else array.argmax(-1)
-
-
-def _accuracy(found: np.ndarray, labels: np.ndarray | None) -> float | None:
-    if labels is None or labels.ravel().shape != found.shape:
-        return None
-    return float(np.mean(found == labels.ravel()))
 
 
 def _counted(number: int, what: str) -> str:

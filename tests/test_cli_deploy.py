@@ -167,6 +167,18 @@ def test_verify_ends_with_1_and_names_the_layer_if_the_file_departs(command):
     assert "first layer that departs from Keras: third" in printed
 
 
+def test_run_counts_one_hot_labels_and_says_why_not(command, here):
+    arrays = dict(np.load(here / "data.npz"))
+    np.savez(here / "hot.npz", x=arrays["x"], y=np.eye(10)[arrays["y"]])
+    assert "accuracy: 100.00 % of 12" in command("run net.onnx --data hot.npz")
+    np.savez(here / "odd.npz", x=arrays["x"], y=arrays["y"] + 20)
+    printed = command("run net.onnx --data odd.npz")
+    assert re.search("no accuracy: y goes from 2. to 2., .* classes 0 to 9", printed)
+    data = json.loads(command("run net.onnx --data odd.npz --json"))
+    assert data["outputs"]["last_bn"]["accuracy"] is None
+    assert "classes 0 to 9" in data["outputs"]["last_bn"]["why_no_accuracy"]
+
+
 @pytest.mark.parametrize("main", [cli.main, runtime_cli.main])
 def test_run_prints_labels_accuracy_and_times_and_writes_outputs(command, here, main):
     printed = command("run net.onnx --data data.npz -o y.npz --batch 5", main=main)

@@ -13,6 +13,8 @@ from larqlite.deploy._writer import Value, Writer
 from larqlite.models._graph import is_functional, leaves, nodes_of
 from larqlite.models._inference import recorded_training, without_training
 
+_OTHER_FLOATS = ("float16", "bfloat16", "float64")
+
 
 class Walk:
     """Converts a model into a graph.
@@ -57,7 +59,7 @@ class Walk:
         args, kwargs = in_inference(layer, path, args, kwargs)
         if is_functional(layer):
             return self.follow(layer, _in_order(layer, args), f"{prefix}{layer.name}/")
-        if layer.compute_dtype not in ("float32", None):
+        if layer.compute_dtype in _OTHER_FLOATS:
             raise refuse(
                 layer,
                 path,

@@ -236,3 +236,28 @@ def test_factors_of_a_normalization_that_are_infinite_are_refused(tmp_path, recw
     norm.moving_variance.assign([1.0, 2, 1])
     lq.deploy.export(model, tmp_path / "net.onnx")
     assert not [w for w in recwarn if issubclass(w.category, RuntimeWarning)]
+
+
+def test_a_layer_that_makes_integers_is_refused_with_a_fix_that_works(tmp_path):
+    bins = K.Discretization(bin_boundaries=[-1.0, 0.0, 1.0], name="bins")
+    rest = [K.Embedding(4, 3), K.Flatten(), lq.layers.QuantDense(2, **BINARY)]
+    model = tf_keras.Sequential([tf_keras.Input((3,)), bins, *rest])
+    file = tmp_path / "net.onnx"
+    message = r'"bins": it makes integers .*\n  Fix: apply it to the data'
+    with pytest.raises(UnsupportedLayerError, match=message):
+        lq.deploy.export(model, file)
+    behind = tf_keras.Sequential([tf_keras.Input((3,)), *rest])
+    lq.deploy.export(behind, file)
+    x = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
+    indices = bins(x).numpy().astype(np.float32)
+    found = larqlite_runtime.load(file)(indices)
+    np.testing.assert_allclose(found, model(x), atol=1e-5)
+
+
+def test_a_bar_is_drawn_on_terminals_only(capfd):
+    from larqlite._progress import bar
+
+    with bar(100, "verify") as advance:
+        advance(50)
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""

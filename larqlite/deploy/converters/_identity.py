@@ -70,3 +70,15 @@ refused(
     "use the layer itself, on the time steps reshaped into an axis that it treats "
     "alike: Dense works on every axis but the last, Conv1D along time",
 )
+for _cls in (
+    layers.Discretization,
+    layers.Hashing,
+    layers.IntegerLookup,
+    layers.StringLookup,
+):
+    refused(
+        _cls,
+        "it makes integers of its input, and a file holds float32",
+        "apply it to the data, and build the exported model from what lies behind it: "
+        "layers behind a tf_keras.Input of float32, an Embedding included",
+    )
