@@ -92,8 +92,8 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
                 f"QuantizedVariable: `precision` must be an int (bits) or None, got {precision!r}."
             )
         self._latent = variable
-        self._quantizer = quantizer
         self._precision = precision
+        self.read_through(quantizer)
         self._assign_op = op
 
     @classmethod
@@ -117,27 +117,29 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
     def latent_variable(self) -> tf.Variable:
         return self._latent
 
-    @property
-    def quantizer(self):
-        return self._quantizer
+    # In the instance's `__dict__` where there is one: programs written for Larq tell
+    # quantized variables from others by `"quantizer" in variable.__dict__`.
+    quantizer = None
 
     @property
     def precision(self) -> int | None:
-        return self._precision or getattr(self._quantizer, "precision", None)
+        return self._precision or getattr(self.quantizer, "precision", None)
 
     def read_through(self, quantizer) -> None:
         """From now on, reads in scope pass through this callable (None: latent values).
 
         For layers whose quantizers are known only after their weights are made.
         """
-        self._quantizer = quantizer
+        self.__dict__.pop("quantizer", None)
+        if quantizer is not None:
+            self.__dict__["quantizer"] = quantizer
 
     # Reads.
 
     def _read(self, tensor) -> tf.Tensor:
-        if self._quantizer is None or not context.should_quantize():
+        if self.quantizer is None or not context.should_quantize():
             return tensor
-        return self._quantizer(tensor)
+        return self.quantizer(tensor)
 
     def value(self, *args, **kwargs):
         return self._read(self._latent.value(*args, **kwargs))
@@ -187,7 +189,7 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
     @property
     def constraint(self):
         constraint = self._latent.constraint
-        if constraint and self._quantizer is not None and context.should_quantize():
+        if constraint and self.quantizer is not None and context.should_quantize():
             raise LatentWeightError(
                 f"Variable {self.name}: an optimizer step inside "
                 "lq.context.quantized_scope(True) would apply the constraint "
@@ -207,7 +209,7 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
         if result is self._latent or tf.executing_eagerly():
             return self
         return type(self).from_variable(
-            self._latent, self._quantizer, self._precision, op=result
+            self._latent, self.quantizer, self._precision, op=result
         )
 
     def assign(self, value, use_locking=None, name=None, read_value=True):
@@ -239,7 +241,7 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
     def __deepcopy__(self, memo):
         copied = type(self).from_variable(
             copy.deepcopy(self._latent, memo),
-            copy.deepcopy(self._quantizer, memo),
+            copy.deepcopy(self.quantizer, memo),
             self._precision,
         )
         memo[id(self)] = copied
@@ -262,7 +264,7 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
         self._latent._copy_trackable_to_cpu(object_map)
         if self not in object_map:
             object_map[self] = type(self).from_variable(
-                object_map[self._latent], self._quantizer, self._precision
+                object_map[self._latent], self.quantizer, self._precision
             )
 
     @property
@@ -288,9 +290,9 @@ class QuantizedVariable(tf.Variable, tf.__internal__.types.Tensor):
 
     def __repr__(self):
         parts = [f"shape={self.shape}", f"dtype={self.dtype.name}"]
-        if self._quantizer is not None:
-            name = getattr(self._quantizer, "__name__", None)
-            parts.append(f"quantizer={name or type(self._quantizer).__name__}")
+        if self.quantizer is not None:
+            name = getattr(self.quantizer, "__name__", None)
+            parts.append(f"quantizer={name or type(self.quantizer).__name__}")
         if self.precision is not None:
             parts.append(f"precision={self.precision}")
         if tf.executing_eagerly() and not getattr(self, "_in_graph_mode", False):

@@ -181,3 +181,15 @@ def test_tensorflow_still_asks_what_acts_as_a_resource_variable():
     assert isinstance(view(), tf.__internal__.types.Tensor)
     with pytest.raises(lq.errors.LatentWeightError, match="reference"):
         view()._dense_var_to_tensor(as_ref=True)
+
+
+def test_programs_for_larq_tell_quantized_variables_apart():
+    layer = lq.layers.QuantDense(
+        2, kernel_quantizer="ste_sign", kernel_constraint="weight_clip"
+    )
+    layer.build((None, 3))
+    found = ["quantizer" in variable.__dict__ for variable in layer.weights]
+    assert found == [True, False]
+    layer.kernel.read_through(None)
+    assert "quantizer" not in layer.kernel.__dict__
+    assert layer.kernel.quantizer is None

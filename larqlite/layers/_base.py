@@ -139,7 +139,9 @@ class QuantLayer(tf_keras.layers.Layer):
             shape = getattr(self, weight).shape
             self._build_quantizer(quantizer, shape)
             if isinstance(quantizer, Quantizer) and quantizer.tracked_metrics:
-                quantizer.track_flips(shape)
+                several = len(self.quantized_weights) > 1
+                place = f"{self.name}/{weight}" if several else self.name
+                quantizer.track_flips(shape, place)
 
     def build_from_config(self, config):
         """As in Keras, but weights keep the layer's name, which `.h5` files need."""
@@ -168,6 +170,26 @@ class QuantLayer(tf_keras.layers.Layer):
         """
         with context.quantized_scope(True):
             return tf.convert_to_tensor(getattr(self, self._weight_name(name)))
+
+    def get_prunable_weights(self) -> list:
+        """The kernels, which TensorFlow Model Optimization prunes: their latent values.
+
+        `tfmot.sparsity.keras.prune_low_magnitude` asks a layer that is not Keras' own for
+        this method. What it sets to 0 stays 0 behind ternary and k-bit quantizers; the
+        sign of 0 is +1, so of kernels with one bit nothing is pruned, which is warned of.
+        """
+        weights = []
+        for name, role in self.quantized_weights.items():
+            quantizer = getattr(self, role)
+            if getattr(quantizer, "precision", None) == 1:
+                log.warning(
+                    '%s "%s": pruning sets latent values of its %s to 0, but its quantizer '
+                    "has one bit and makes +1 or -1 of them. Fix: a quantizer with a zero, "
+                    'e.g. %s="ste_tern", or leave the layer out of the pruning.',
+                    *(type(self).__name__, self.name, name, role),
+                )
+            weights.append(getattr(self, name))
+        return weights
 
     def _weight_name(self, name: str | None) -> str:
         if name is None:

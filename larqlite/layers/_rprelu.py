@@ -25,6 +25,10 @@ class _ChannelwiseActivation(tf_keras.layers.Layer):
         require_tf_keras(inputs, f'{type(self).__name__} "{self.name}"')
         return super().__call__(inputs, *args, **kwargs)
 
+    def get_prunable_weights(self) -> list:
+        """None: there are no kernels to prune for TensorFlow Model Optimization."""
+        return []
+
     def add_channel_weight(self, name: str, input_shape, start: float) -> tf.Variable:
         where = f'{type(self).__name__} "{self.name}"'
         return self.add_weight(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 import weakref
 
 import tensorflow as tf
@@ -158,13 +159,30 @@ class Quantizer(tf_keras.layers.Layer):
         """Names of the metrics tracked for the kernel that uses this quantizer."""
         return tuple(self._metric_names or ())
 
-    def track_flips(self, shape) -> None:
-        """Makes the flip ratio of a kernel of this shape, if it is asked for."""
+    def track_flips(self, shape, place: str | None = None) -> None:
+        """Makes the flip ratio of a kernel, if it is asked for.
+
+        Args:
+            shape: of the kernel.
+            place: the layer that has the kernel. The metric is named after it, or after
+                the quantizer if that has a name of its own: those that Keras makes up
+                are counted through a session.
+        """
         if "flip_ratio" in self.tracked_metrics and self.flip_ratio is None:
+            made_up = re.sub(r"_\d+$", "", self.name).replace("_", "")
+            is_made_up = made_up == type(self).__name__.lower()
+            name = place if place and is_made_up else self.name
             self.flip_ratio = FlipRatio(
-                values_dtype=self.codes_dtype, name=f"flip_ratio/{self.name}"
+                values_dtype=self.codes_dtype, name=f"flip_ratio/{name}"
             )
             self.flip_ratio.build(shape)
+
+    def get_prunable_weights(self) -> list:
+        """None: what a quantizer learns are thresholds and scales, no kernels.
+
+        TensorFlow Model Optimization asks for it when it prunes a whole model.
+        """
+        return []
 
     @property
     def non_trainable_weights(self) -> list:

@@ -120,7 +120,7 @@ def test_flip_ratios_of_a_fit_equal_a_count_by_hand_also_after_a_reload(
     np.testing.assert_allclose(reported, by_hand, rtol=1e-5)
     assert [w.shape for w in model.weights] == [(8, 2)]
     assert model.evaluate(x, y, verbose=0, return_dict=True)[
-        f"flip_ratio/{layer.kernel_quantizer.name}"
+        f"flip_ratio/{layer.name}"
     ] == pytest.approx(0)
     model.save(tmp_path / f"model{ending}")
     again = lq.models.load(tmp_path / f"model{ending}")
@@ -198,3 +198,54 @@ def test_the_documented_gradient_tape_loop_trains():
     losses = [step(x, y).numpy() for _ in range(8)]
     assert losses[-1] < losses[0]
     assert step.experimental_get_tracing_count() <= 2  # the first makes variables
+
+
+def flip_ratios(model):
+    return [metric.name for metric in model.metrics if "flip" in metric.name]
+
+
+def test_flip_ratios_are_named_after_layers_in_every_run_of_a_session():
+    names = []
+    for _ in range(2):
+        with lq.context.metrics_scope(["flip_ratio"]):
+            model = tf_keras.Sequential(
+                [
+                    tf_keras.Input((4, 4, 2)),
+                    lq.layers.QuantSeparableConv2D(
+                        3,
+                        2,
+                        depthwise_quantizer="ste_tern",
+                        pointwise_quantizer="ste_tern",
+                        name="separable",
+                    ),
+                    tf_keras.layers.Flatten(),
+                    lq.layers.QuantDense(2, kernel_quantizer="ste_tern", name="last"),
+                    lq.layers.QuantDense(
+                        2,
+                        kernel_quantizer=lq.quantizers.SteTern(name="mine"),
+                        name="named",
+                    ),
+                ]
+            )
+        names.append(flip_ratios(model))
+    assert names[0] == [
+        "flip_ratio/separable/depthwise_kernel",
+        "flip_ratio/separable/pointwise_kernel",
+        "flip_ratio/last",
+        "flip_ratio/mine",
+    ]
+    assert names[1] == names[0]
+
+
+def test_kernels_can_be_pruned_with_a_word_for_those_of_one_bit(caplog):
+    ternary = dense(kernel_quantizer="ste_tern")
+    ternary.build((None, 3))
+    (kernel,) = ternary.get_prunable_weights()
+    assert kernel is ternary.kernel
+    assert not caplog.text
+    binary = dense(kernel_quantizer="ste_sign", kernel_constraint="weight_clip")
+    binary.build((None, 3))
+    assert binary.get_prunable_weights() == [binary.kernel]
+    assert 'kernel_quantizer="ste_tern"' in caplog.text
+    for layer in (lq.quantizers.SteSign(), lq.layers.RPReLU()):
+        assert layer.get_prunable_weights() == []
