@@ -42,6 +42,10 @@ class KerasVersionError(LarqliteError, TypeError):
     """A Keras 3 object where a tf_keras (Keras 2) object is needed."""
 
 
+class GraphModeError(LarqliteError, RuntimeError):
+    """A model of TensorFlow's graph mode, where eager execution is needed."""
+
+
 class UnbuiltModelError(LarqliteError, ValueError):
     """A model whose weights and shapes do not exist yet."""
 
@@ -101,6 +105,36 @@ def require_tf_keras(obj, where: str) -> None:
                 "set the environment variable TF_USE_LEGACY_KERAS=1 before TensorFlow "
                 "is imported."
             )
+
+
+def require_model_of_tf_keras(model, where: str) -> None:
+    """Raises if a model belongs to Keras 3, or to TensorFlow's graph mode.
+
+    Args:
+        model: anything a user may hand in as a model.
+        where: the function that received it, for the message.
+
+    Raises:
+        KerasVersionError: as `require_tf_keras`.
+        GraphModeError: it was built in a `tf.Graph`, or eager execution is off now.
+    """
+    import tensorflow as tf
+
+    require_tf_keras(model, where)
+    inputs = getattr(model, "inputs", None)
+    name = getattr(model, "name", model)
+    if any(map(tf.is_symbolic_tensor, tf.nest.flatten(inputs or ()))):
+        what = f'"{name}" was built in a tf.Graph'
+    elif tf.executing_eagerly():
+        return
+    else:
+        what = f'it was called for "{name}" where eager execution is off'
+    raise GraphModeError(
+        f"{where}: {what}, and models are followed in eager mode only.\n"
+        "  Fix: build the model and call this outside of `tf.Graph().as_default()` and "
+        "`tf.function`, without `tf.compat.v1.disable_eager_execution()`; weights go "
+        "from one model to the other by get_weights() and set_weights()."
+    )
 
 
 class QuantizedTensorError(LarqliteError, ValueError):

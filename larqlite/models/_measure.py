@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from larqlite.errors import ArgumentError, UnbuiltModelError, require_tf_keras
+from larqlite.errors import ArgumentError, UnbuiltModelError, require_model_of_tf_keras
 from larqlite.models import _bits, _notes
 from larqlite.models._call import (
     Shape,
@@ -250,7 +250,7 @@ def _map_shapes(function: Any, given: Any, where: str) -> Any:
 
 def _check(model: Any, where: str) -> None:
     """Refuses what has no weights or is no tf_keras model."""
-    require_tf_keras(model, where)
+    require_model_of_tf_keras(model, where)
     if not isinstance(model, tf_keras.Model):
         raise ArgumentError(
             f"{where}: got {type(model).__name__} {str(model)[:60]!r}, which is no tf_keras "

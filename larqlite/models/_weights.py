@@ -16,7 +16,7 @@ from larqlite.errors import (
     ArgumentError,
     UnbuiltModelError,
     UnsupportedModelError,
-    require_tf_keras,
+    require_model_of_tf_keras,
 )
 from larqlite.layers import QuantLayer
 
@@ -179,7 +179,7 @@ def _with_no_op_kernels(config):
 
 
 def _require_built(model, where: str) -> None:
-    require_tf_keras(model, where)
+    require_model_of_tf_keras(model, where)
     if not isinstance(model, tf_keras.layers.Layer):
         raise ArgumentError(f"{where}: expected a tf_keras model, got {model!r}.")
     if not model.built:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite._registration import register_object
-from larqlite.errors import ArgumentError, UnsupportedModelError, require_tf_keras
+from larqlite._registration import deserialize_object, register_object
+from larqlite.errors import (
+    ArgumentError,
+    UnsupportedModelError,
+    require_model_of_tf_keras,
+    require_tf_keras,
+)
 from larqlite.models._graph import is_functional
 from larqlite.qat._config import QuantizeConfig
 from larqlite.qat._inner import layer_from
@@ -15,7 +20,7 @@ __all__ = ["QuantizeAnnotate", "quantize_annotate_layer", "quantize_annotate_mod
 Layer = tf_keras.layers.Layer
 
 
-@register_object()
+@register_object(bare=False)
 class QuantizeAnnotate(tf_keras.layers.Wrapper):
     """Marks a layer for `quantize_apply`; computes what the layer computes.
 
@@ -59,7 +64,7 @@ class QuantizeAnnotate(tf_keras.layers.Wrapper):
         config = dict(config)
         layer = layer_from(config.pop("layer"), custom_objects)
         if config["quantize_config"] is not None:
-            config["quantize_config"] = tf_keras.saving.deserialize_keras_object(
+            config["quantize_config"] = deserialize_object(
                 config["quantize_config"], custom_objects=custom_objects
             )
         return cls(layer, **config)
@@ -148,7 +153,7 @@ def quantize_annotate_model(to_annotate: tf_keras.Model) -> tf_keras.Model:
 
 def require_model(model, where: str) -> None:
     """Raises unless a model is a Sequential or functional one of tf_keras."""
-    require_tf_keras(model, where)
+    require_model_of_tf_keras(model, where)
     if not isinstance(model, tf_keras.Model):
         raise ArgumentError(
             f"{where}: expected a tf_keras Sequential or functional model, got {model!r}."

@@ -14,7 +14,7 @@ from larqlite.errors import (
     ArgumentError,
     UnsupportedModelError,
     near_matches,
-    require_tf_keras,
+    require_model_of_tf_keras,
 )
 from larqlite.integer.layers import OutputQuantizer
 from larqlite.integer.layers._base import QuantizedLayer
@@ -28,7 +28,7 @@ def check(model: Any, path: str | os.PathLike | None, suffix: str) -> Path | Non
         KerasVersionError, ArgumentError, UnbuiltModelError, UnsupportedModelError,
         MissingFileError: by name.
     """
-    require_tf_keras(model, WHERE.get())
+    require_model_of_tf_keras(model, WHERE.get())
     check_model(model)
     require_integers(model)
     if path is None:

@@ -7,7 +7,7 @@ import tf_keras
 from larqlite.errors import (
     QuantizedTypeError,
     UnsupportedModelError,
-    require_tf_keras,
+    require_model_of_tf_keras,
 )
 from larqlite.integer.models import _quant_layers, transforms
 from larqlite.models._graph import is_functional
@@ -15,7 +15,7 @@ from larqlite.models._graph import is_functional
 
 def require_model(model, where: str) -> None:
     """Asserts that `model` is a built Sequential or functional model."""
-    require_tf_keras(model, where)
+    require_model_of_tf_keras(model, where)
     if not isinstance(model, tf_keras.Model):
         raise QuantizedTypeError(
             f"{where}: {model!r} is a {type(model).__name__}, not a model.\n"
