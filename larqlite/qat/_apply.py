@@ -12,7 +12,7 @@ import tf_keras
 from larqlite.errors import ArgumentError, UnbuiltModelError, UnsupportedModelError
 from larqlite.qat._annotate import require_model
 from larqlite.qat._build import Builder
-from larqlite.qat._calibrate import calibrate as set_ranges
+from larqlite.qat._calibrate import calibrate as set_ranges, require_method
 from larqlite.qat._config import QuantizeConfig
 from larqlite.qat._graph import Entry, Graph
 from larqlite.qat._layer import QuantizeLayer
@@ -30,6 +30,7 @@ def quantize_model(
     quantized_layer_name_prefix: str | None = "quant_",
     scheme: Any = None,
     calibrate: Any = None,
+    calibration: str = "minmax",
 ) -> tf_keras.Model:
     """A quantization-aware copy of a whole model.
 
@@ -40,7 +41,8 @@ def quantize_model(
         to_quantize: a built Sequential or functional tf_keras model.
         quantized_layer_name_prefix: goes before the names of quantized layers.
         scheme: as for `quantize_apply`; 8 bits by default.
-        calibrate: data to set the ranges from, as for `calibrate`.
+        calibrate: data to set the ranges from, as for `lq.qat.calibrate`.
+        calibration: how they follow from it, likewise: "minmax" or "moving_average".
 
     Returns:
         A new, uncompiled model. The given one is not changed.
@@ -63,7 +65,9 @@ def quantize_model(
     for part in graph.graphs():
         for entry in part.entries():
             entry.is_annotated = True
-    return quantize_graph(graph, scheme, quantized_layer_name_prefix, calibrate, where)
+    return quantize_graph(
+        graph, scheme, quantized_layer_name_prefix, calibrate, calibration, where
+    )
 
 
 def quantize_apply(
@@ -71,6 +75,7 @@ def quantize_apply(
     scheme: Any = None,
     quantized_layer_name_prefix: str | None = "quant_",
     calibrate: Any = None,
+    calibration: str = "minmax",
 ) -> tf_keras.Model:
     """A copy of a model in which the annotated layers are quantization-aware.
 
@@ -83,8 +88,9 @@ def quantize_apply(
             that fits counts, and such layers need no annotation.
         quantized_layer_name_prefix: goes before the names of quantized layers; None for
             none.
-        calibrate: data to set the ranges from, as for `calibrate`. Without it they are
-            set by training.
+        calibrate: data to set the ranges from, as for `lq.qat.calibrate`. Without it
+            they are set by training.
+        calibration: how they follow from it, likewise: "minmax" or "moving_average".
 
     Returns:
         A new, uncompiled model with the same weights. The given one is not changed.
@@ -110,7 +116,9 @@ def quantize_apply(
     """
     where = "lq.qat.quantize_apply"
     graph = read(model, where)
-    return quantize_graph(graph, scheme, quantized_layer_name_prefix, calibrate, where)
+    return quantize_graph(
+        graph, scheme, quantized_layer_name_prefix, calibrate, calibration, where
+    )
 
 
 def read(model: tf_keras.Model, where: str) -> Graph:
@@ -145,9 +153,11 @@ def quantize_graph(
     scheme: Any,
     prefix: str | None = "quant_",
     calibrate: Any = None,
+    calibration: str = "minmax",
     where: str = "lq.qat.quantize_apply",
 ) -> tf_keras.Model:
     """`quantize_apply` for a graph, on behalf of the function named `where`."""
+    require_method(calibration, where)
     schemes = get_schemes(scheme, where)
     _choose_schemes(graph, schemes, where)
     for part in graph.graphs():
@@ -155,7 +165,7 @@ def quantize_graph(
     _layout(graph).apply(graph)
     model = Builder(prefix or "", where).model(graph)
     if calibrate is not None:
-        set_ranges(model, calibrate)
+        set_ranges(model, calibrate, calibration=calibration)
     elif any(
         isinstance(m, (QuantizeWrapperV2, QuantizeLayer)) for m in model.submodules
     ):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ __all__ = ["batches_of"]
 
 _HOW = (
     "  Fix: an array, or a list or dictionary of arrays, of inputs; or batches of these "
-    "(a tf.data.Dataset, generator or list), each of inputs or of (inputs, labels)."
+    "(a tf.data.Dataset, generator or list, or a function that returns one), each of "
+    "inputs or of (inputs, labels)."
 )
 
 
@@ -30,7 +32,8 @@ def batches_of(
 
     Args:
         model: the model.
-        data: arrays, or an iterable of batches, each of inputs or `(inputs, labels)`.
+        data: arrays, or an iterable of batches, each of inputs or `(inputs, labels)`; or
+            a function without arguments that returns one.
         batch_size: for arrays.
         steps: stop after this many batches; None for all.
         where: the public function, for messages.
@@ -38,12 +41,15 @@ def batches_of(
     Raises:
         ArgumentError: data of another kind or shape, or without an end.
     """
+    if callable(data) and not isinstance(data, (Iterable, tf_keras.utils.Sequence)):
+        data = _called(data, where)
+    data = _without_labels(model, data)
     if _are_arrays(model, data):
         data = tf.data.Dataset.from_tensor_slices(
             tuple(data) if isinstance(data, list) else data
         ).batch(batch_size)
         labelled = False
-    elif isinstance(data, Iterable) and not isinstance(data, str):
+    elif _is_iterable(data):
         labelled = True
         endless = (
             getattr(data, "cardinality", lambda: 0)() == tf.data.INFINITE_CARDINALITY
@@ -60,6 +66,38 @@ def batches_of(
             break
         is_pair = labelled and isinstance(batch, tuple) and len(batch) in (2, 3)
         yield _cast(model, batch[0] if is_pair else batch, f"{where}: batch {number}")
+
+
+def _called(function: Callable, where: str) -> Any:
+    """What a function gives as data: TFLite's `representative_dataset` is one."""
+    required = [
+        parameter.name
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if required:
+        raise ArgumentError(
+            f"{where}: the function given as data needs the arguments {required}, but it "
+            "is called without any.\n  Fix: lambda: my_data(...)."
+        )
+    return function()
+
+
+def _without_labels(model: tf_keras.Model, data: Any) -> Any:
+    """The inputs of a tuple (inputs, labels) or (inputs, labels, weights) of arrays."""
+    if not isinstance(data, tuple) or len(data) not in (2, 3):
+        return data
+    inputs, *others = data
+    are_arrays = all(other is None or _is_array(other) for other in others)
+    is_pair = len(data) != len(model.inputs) or not _is_array(inputs)
+    return inputs if are_arrays and is_pair and _are_arrays(model, inputs) else data
+
+
+def _is_iterable(data: Any) -> bool:
+    if isinstance(data, (str, bytes)):
+        return False
+    return isinstance(data, Iterable) or hasattr(data, "__getitem__")
 
 
 def _are_arrays(model: tf_keras.Model, data: Any) -> bool:

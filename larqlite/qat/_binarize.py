@@ -8,6 +8,7 @@ import tf_keras
 
 from larqlite.errors import UnsupportedModelError
 from larqlite.qat._apply import quantize_graph, read
+from larqlite.qat._calibrate import require_method
 from larqlite.qat._graph import Entry, Graph
 from larqlite.qat._schemes import BinaryScheme
 from larqlite.qat.passes.binary import QUANT_CLASS
@@ -22,13 +23,15 @@ def binarize(
     input_quantizer: Any = "ste_sign",
     keep: dict[Any, Any] | None = None,
     calibrate: Any = None,
+    calibration: str = "minmax",
 ) -> tf_keras.Model:
     """A copy of a float model that is binary inside: layers with kernels have 1 bit.
 
     The first and the last layer with a kernel, and all that lies between the binary
     ones, follow the scheme of the ends. Binary layers are larqlite's Quant layers, with
     the float kernels as latent weights; ReLUs before them are bypassed. Train the copy
-    as a binarized network.
+    as a binarized network, then write it with `lq.deploy.export`, where a binary kernel
+    takes one bit a weight and one of the ends as many as its scheme says.
 
     Args:
         model: a built Sequential or functional tf_keras model.
@@ -36,7 +39,8 @@ def binarize(
         kernel_quantizer: quantizer of the binary kernels.
         input_quantizer: quantizer of the inputs of binary layers.
         keep: further exceptions, `{pattern of layer names or class: scheme}`.
-        calibrate: data to set the ranges of the ends from.
+        calibrate: data to set the ranges of the ends from, as for `lq.qat.calibrate`.
+        calibration: how they follow from it, likewise: "minmax" or "moving_average".
 
     Returns:
         A new, uncompiled model.
@@ -58,6 +62,7 @@ def binarize(
         XNOR-Net, https://arxiv.org/abs/1603.05279, section 4 (first and last layers).
     """
     where = "lq.qat.binarize"
+    require_method(calibration, where)
     graph = read(model, where)
     kernels = list(dict.fromkeys(_with_kernels(graph)))
     kept = dict(keep or {})
@@ -72,7 +77,9 @@ def binarize(
         )
     binary = BinaryScheme(kernel_quantizer, input_quantizer)
     scheme = {**kept, **dict.fromkeys(inner, binary), "*": ends}
-    return quantize_graph(graph, scheme, calibrate=calibrate, where=where)
+    return quantize_graph(
+        graph, scheme, calibrate=calibrate, calibration=calibration, where=where
+    )
 
 
 def _with_kernels(graph: Graph) -> list[Entry]:

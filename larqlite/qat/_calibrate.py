@@ -8,13 +8,13 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from larqlite.errors import ArgumentError
+from larqlite.errors import ArgumentError, near_matches
 from larqlite.layers import QuantLayer
 from larqlite.qat._annotate import require_model
 from larqlite.qat._batches import batches_of
 from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat._wrapper import QuantizeWrapperV2
-from larqlite.qat.quantizers._calibration import calibrating
+from larqlite.qat.quantizers._calibration import METHODS, calibrating
 
 __all__ = ["calibrate"]
 
@@ -22,28 +22,44 @@ _QUANTIZED = (QuantizeLayer, QuantizeWrapperV2, QuantLayer)
 
 
 def calibrate(
-    model: tf_keras.Model, data: Any, batch_size: int = 32, steps: int | None = None
+    model: tf_keras.Model,
+    data: Any,
+    batch_size: int = 32,
+    steps: int | None = None,
+    calibration: str = "minmax",
 ) -> tf_keras.Model:
-    """Sets the ranges of a quantization-aware model from data; weights stay as they are.
+    r"""Sets the ranges of a quantization-aware model from data; weights stay as they are.
 
-    Each range becomes the mean of the batches' ranges (`MovingAverageQuantizer`), the
-    range over all batches (`AllValuesQuantizer`), or that of the weight itself
-    (`LastValueQuantizer`). Layers behind see what those before them quantize.
+    With $R(x_k) = [\min(x_k, 0), \max(x_k, 0)]$ of a tensor in sample $k$ of $n$, its
+    range becomes, by `calibration`:
+
+    $$ [\min_k \min R(x_k), \max_k \max R(x_k)] \qquad \text{"minmax"} $$
+    $$ \frac{1}{n} \sum_k R(x_k) \qquad \text{"moving\_average"} $$
+
+    The extremes clip nothing. The mean clips what few samples reach, which at few bits
+    may be worth it; it is for tensors of `MovingAverageQuantizer`s, and the others, as
+    the inputs of the model, keep their extremes. Weights bring their range along. What
+    is observed are activations before they are rounded, behind layers with rounded
+    weights, so the ranges do not depend on how the data are split into batches.
 
     Args:
         model: a model made by `quantize_model` or `quantize_apply`; changed in place.
-        data: an array, or list or dictionary of arrays, of inputs; or a
-            `tf.data.Dataset`, generator or list of batches, each of inputs or
-            `(inputs, labels)`. Several inputs are a list or dictionary, never a tuple.
-        batch_size: for arrays.
+        data: an array, or list or dictionary of arrays, of inputs, or `(inputs,
+            labels)`; or a `tf.data.Dataset`, `Sequence`, generator or list of batches,
+            each of inputs or `(inputs, labels)`; or a function without arguments that
+            returns one, as TFLite's `representative_dataset`. Several inputs are a list
+            or dictionary, never a tuple.
+        batch_size: for arrays; how many are computed at once.
         steps: stop after this many batches; all by default.
+        calibration: "minmax" or "moving_average".
 
     Returns:
         The model.
 
     Raises:
         ArgumentError: no data, or not of the model's shapes, or values that are not
-            finite, or a model with nothing to calibrate. The ranges are as before then.
+            finite, or a model with nothing to calibrate, or an unknown `calibration`.
+            The ranges are as before then.
 
     Example:
         >>> model = tf_keras.Sequential([tf_keras.layers.ReLU(input_shape=(2,))])
@@ -55,6 +71,7 @@ def calibrate(
         https://arxiv.org/abs/1806.08342, section 3.
     """
     where = "lq.qat.calibrate"
+    require_method(calibration, where)
     require_model(model, where)
     if not any(isinstance(part, _QUANTIZED) for part in model.submodules):
         raise ArgumentError(
@@ -64,7 +81,7 @@ def calibrate(
     batches = batches_of(model, data, batch_size, steps, where)
     kept = [(v, v.numpy()) for v in model.variables if not v.trainable]
     try:
-        _observe_all(model, batches, where)
+        _observe_all(model, batches, calibration, where)
     except BaseException:  # Ctrl-C leaves no half-set ranges either
         for variable, value in kept:
             variable.assign(value)
@@ -72,24 +89,43 @@ def calibrate(
     return model
 
 
-def _observe_all(model: tf_keras.Model, batches: Iterable, where: str) -> None:
-    count = tf.Variable(0, trainable=False, dtype=tf.int32)
+def require_method(calibration: Any, where: str) -> None:
+    """Raises unless it is a name of how ranges follow from data."""
+    if not isinstance(calibration, str) or calibration not in METHODS:
+        raise ArgumentError(
+            f"{where}: unknown calibration {calibration!r}."
+            f"{near_matches(str(calibration), METHODS)}\n"
+            '  Fix: "minmax" (the extremes) or "moving_average" (the mean of the samples\' '
+            "ranges)."
+        )
+
+
+def _observe_all(
+    model: tf_keras.Model, batches: Iterable, method: str, where: str
+) -> None:
+    seen = tf.Variable(0, trainable=False, dtype=tf.int64)
 
     @tf.function(reduce_retracing=True)
     def observe(inputs):
-        with calibrating(count):
-            return _finite(inputs), _finite(model(inputs, training=False))
+        samples = tf.shape(tf.nest.flatten(inputs)[0], tf.int64)[0]
+        with calibrating(seen, samples, method):
+            finite = _finite(inputs), _finite(model(inputs, training=False))
+        seen.assign_add(samples)
+        return finite
 
+    number = 0
     for inputs in batches:
+        if not len(tf.nest.flatten(inputs)[0]):
+            continue
         for part, finite in zip(("inputs", "outputs"), observe(inputs), strict=True):
             if not finite:
                 raise ArgumentError(
-                    f'{where}: batch {int(count)} has {part} of "{model.name}" that are '
+                    f'{where}: batch {number} has {part} of "{model.name}" that are '
                     "not finite.\n"
                     "  Fix: look for NaN and infinities in the data and the weights."
                 )
-        count.assign_add(1)
-    if count == 0:
+        number += 1
+    if not number:
         raise ArgumentError(
             f"{where}: the data has no batch.\n"
             "  Fix: pass at least one batch of inputs; a generator can be read only once."

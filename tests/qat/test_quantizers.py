@@ -12,7 +12,7 @@ from larqlite.qat.quantizers import (
     LastValueQuantizer,
     MovingAverageQuantizer,
 )
-from larqlite.qat.quantizers._calibration import calibrating
+from larqlite.qat.quantizers._calibration import calibrating, of_weights
 from tests.qat.closed_forms import (
     FORMS,
     RANGES,
@@ -72,11 +72,14 @@ def test_a_width_has_its_number_of_levels(bits, cls, per_axis):
         quantizer = cls(bits, per_axis=per_axis, symmetric=True, narrow_range=narrow)
         assert quantizer.precision == bits
         _, weights = built(quantizer, x.shape)
-        with calibrating(0):
-            calibrated = quantizer(x, False, weights).numpy()
+        with calibrating(0, len(x)):
+            unrounded = quantizer(x, False, weights).numpy()
+        np.testing.assert_array_equal(unrounded, x)
+        with calibrating(0), of_weights():
+            of_a_weight = quantizer(x, False, weights).numpy()
         stored = quantizer(x, False, weights).numpy()
         levels = 2 if bits == 1 else 2**bits - narrow
-        for y in (calibrated, stored):
+        for y in (of_a_weight, stored):
             assert len(np.unique(y[:, 0])) == levels
             if per_axis:
                 assert len(np.unique(y[:, 1])) == levels
@@ -164,23 +167,27 @@ def test_training_may_be_a_tensor(cls):
 
 def test_calibration_sets_ranges_from_what_it_sees():
     batches = [[-1.0, 2.0], [-3.0, 1.0], [0.5, 6.0]]
+    extremes = [-3.0, 6.0]
     expected = {
-        LastValueQuantizer: [-0.0, 6.0],
-        MovingAverageQuantizer: [-4 / 3, 3.0],
-        AllValuesQuantizer: [-3.0, 6.0],
+        (LastValueQuantizer, "minmax"): extremes,
+        (MovingAverageQuantizer, "minmax"): extremes,
+        (AllValuesQuantizer, "minmax"): extremes,
+        (LastValueQuantizer, "moving_average"): extremes,
+        (MovingAverageQuantizer, "moving_average"): [-4 / 3, 3.0],
+        (AllValuesQuantizer, "moving_average"): extremes,
     }
-    for cls, (low, high) in expected.items():
+    for (cls, method), (low, high) in expected.items():
         quantizer = cls(symmetric=False)
         _, weights = built(quantizer)
         weights["max_var"].assign(77.0)
 
         @tf.function
-        def observe(x, count, quantizer=quantizer, weights=weights):
-            with calibrating(count):
+        def observe(x, count, quantizer=quantizer, weights=weights, method=method):
+            with calibrating(count, 1, method):
                 return quantizer(x, False, weights)
 
         for count, batch in enumerate(batches):
-            observe(tf.constant(batch), tf.constant(count))
+            observe(tf.constant([batch]), tf.constant(count))
         np.testing.assert_allclose(ends_of(weights), [low, high], rtol=1e-6)
 
 
@@ -190,7 +197,7 @@ def test_the_first_batch_of_a_calibration_heals_a_range_that_is_nan():
         _, weights = built(quantizer)
         weights["min_var"].assign(np.nan)
         with calibrating(0):
-            quantizer(tf.constant([-1.0, 2.0]), True, weights)
+            quantizer(tf.constant([[-1.0, 2.0]]), True, weights)
         np.testing.assert_array_equal(ends_of(weights), [-1.0, 2.0])
 
 

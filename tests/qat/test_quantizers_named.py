@@ -203,8 +203,8 @@ ON_REPLICAS = """
                     index = tf.distribute.get_replica_context().replica_id_in_sync_group
                     flag = True if how == "bool" else training
                     if how == "calibrated":
-                        with _calibration.calibrating(count):
-                            return quantizer(batch[index], False, weights)
+                        with _calibration.calibrating(count, 1, "moving_average"):
+                            return quantizer(batch[index][None], False, weights)
                     return quantizer(batch[index], flag, weights)
                 return strategy.run(replica)
 
@@ -238,6 +238,8 @@ def test_two_replicas_store_the_mean_of_their_ranges(run_python):
         name, how = found.split()
         if how == "calibrated" and name == "MovingAverageQuantizer":
             expected_ends = [low.mean(), high.mean()]
+        elif how == "calibrated":
+            expected_ends = expected["AllValuesQuantizer"]
         else:
             expected_ends = expected[name]
         np.testing.assert_allclose(ends, expected_ends, rtol=1e-5, err_msg=found)

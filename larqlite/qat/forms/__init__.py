@@ -24,7 +24,7 @@ from larqlite.qat.forms import _affine, _conv, _dense, _others
 from larqlite.qat.forms._call import Call
 from larqlite.qat.forms._exporting import in_float, nth_use
 from larqlite.qat.forms._weight import Weight, has_range
-from larqlite.qat.quantizers._calibration import batches_seen
+from larqlite.qat.quantizers._calibration import calibration
 
 __all__ = ["Form", "TABLE", "is_static_inference", "outputs_of"]
 
@@ -74,7 +74,7 @@ def outputs_of(wrapper, training, inputs, has_mask: bool = False):
     """
     layer = wrapper.layer
     form = TABLE.get(type(layer))
-    if form is None or not is_static_inference(training) or batches_seen() is not None:
+    if form is None or not is_static_inference(training) or calibration() is not None:
         return None
     if not tf.is_tensor(inputs) or inputs.shape.rank is None:
         return None

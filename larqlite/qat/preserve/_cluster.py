@@ -15,14 +15,14 @@ from larqlite.qat.preserve._find import MOST_CLUSTERS, PRUNED, Clusters, cluster
 from larqlite.qat.preserve._lookup import nearest, pulled
 from larqlite.qat.preserve._prune import PrunePreserveQuantizer, require_zero
 from larqlite.qat.quantizers import LastValueQuantizer, _arguments
-from larqlite.qat.quantizers._calibration import batches_seen
+from larqlite.qat.quantizers._calibration import calibration
 
 __all__ = ["ClusterPreserveQuantizer"]
 
 log = logging.getLogger("larqlite.qat")
 
 
-@register_object()
+@register_object(bare=False)
 class ClusterPreserveQuantizer(LastValueQuantizer):
     r"""Quantizes a clustered weight: its centroids are trained, their number stays.
 
@@ -213,7 +213,7 @@ class ClusterPreserveQuantizer(LastValueQuantizer):
 
     def _lookup(self, inputs, training, variables) -> tf.Tensor:
         stored = tf.convert_to_tensor(variables["lookup"])
-        if not self.train_lookup or batches_seen() is not None:
+        if not self.train_lookup or calibration() is not None:
             return stored
         if tf.is_tensor(training):
             constant = tf.get_static_value(training)

@@ -16,7 +16,7 @@ __all__ = ["PrunePreserveQuantizer"]
 log = logging.getLogger("larqlite.qat")
 
 
-@register_object()
+@register_object(bare=False)
 class PrunePreserveQuantizer(LastValueQuantizer):
     r"""Quantizes a weight whose zeros stay zero, whatever an optimizer does.
 

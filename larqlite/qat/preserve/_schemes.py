@@ -77,7 +77,7 @@ class _PreserveScheme(Default8BitQuantizeScheme):
         return {**super().get_config(), "depthwise": self.depthwise}
 
 
-@register_object()
+@register_object(bare=False)
 class Default8BitPrunePreserveQuantizeScheme(_PreserveScheme):
     r"""8 bits, with the weights that are 0 now staying 0.
 
@@ -110,7 +110,7 @@ class Default8BitPrunePreserveQuantizeScheme(_PreserveScheme):
         return PrunePreserveQuantizer(**quantizer.get_config())
 
 
-@register_object()
+@register_object(bare=False)
 class Default8BitClusterPreserveQuantizeScheme(_PreserveScheme):
     r"""8 bits, with the weights that are equal now staying equal.
 

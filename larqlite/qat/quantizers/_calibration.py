@@ -1,75 +1,146 @@
-"""The scope in which range quantizers set their ranges from the batches they see."""
+"""The scope in which range quantizers set their ranges from the data they see."""
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
+import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["batches_seen", "calibrating", "with_earlier_calls"]
+__all__ = ["Calibration", "calibrating", "calibration", "of_weights"]
 
-_batches_seen: contextvars.ContextVar = contextvars.ContextVar(
-    "larqlite_qat_batches_seen", default=None
+METHODS = ("minmax", "moving_average")
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """One batch of a calibration.
+
+    Attributes:
+        seen: number of samples before this batch, an int or a scalar tensor.
+        samples: number of samples in it, likewise.
+        method: "minmax" or "moving_average".
+        calls: for each range that was set in the batch: what was stored before it, and
+            the ranges of the samples.
+    """
+
+    seen: Any
+    samples: Any
+    method: str
+    calls: dict = dataclasses.field(default_factory=dict)
+
+    def updated(self, stored: tuple, ends: tuple, method: str) -> list:
+        """A range after this batch.
+
+        Args:
+            stored: its ends before.
+            ends: `(samples, ...)`, those of each sample.
+            method: "minmax" or "moving_average".
+        """
+        is_first = tf.equal(self.seen, 0)
+        if method == "minmax":
+            low, high = (tf.reduce_min(ends[0], 0), tf.reduce_max(ends[1], 0))
+            both = (tf.minimum(stored[0], low), tf.maximum(stored[1], high))
+            return [
+                tf.where(is_first, own, joined)
+                for own, joined in zip((low, high), both, strict=True)
+            ]
+        seen, samples = (tf.cast(n, tf.float32) for n in (self.seen, self.samples))
+        means = [tf.reduce_mean(end, 0) for end in ends]
+        share = samples / (seen + samples)
+        return [
+            tf.where(is_first, mean, before + (mean - before) * share)
+            for before, mean in zip(stored, means, strict=True)
+        ]
+
+    def with_earlier_calls(
+        self, key, stored: tuple, ends: tuple
+    ) -> tuple[tuple, tuple]:
+        """What was stored before the batch, and what all calls in it so far have seen.
+
+        Args:
+            key: tells one stored range from another.
+            stored: its ends as they are now.
+            ends: the ranges of the samples of this call's tensor.
+        """
+        if key in self.calls:
+            stored, (low, high) = self.calls[key]
+            if low.shape != ends[0].shape:  # other samples: steps in time, say
+                low, high = tf.reduce_min(low, 0), tf.reduce_max(high, 0)
+            ends = (tf.minimum(low, ends[0]), tf.maximum(high, ends[1]))
+        self.calls[key] = (stored, ends)
+        return stored, ends
+
+
+_now: contextvars.ContextVar = contextvars.ContextVar(
+    "larqlite_qat_calibration", default=None
 )
-
-# For each range that was set in the block: what it was before, and the batch's ends.
-_calls: contextvars.ContextVar = contextvars.ContextVar("larqlite_qat_calls")
+_of_weights: contextvars.ContextVar = contextvars.ContextVar(
+    "larqlite_qat_of_weights", default=False
+)
 
 
 @contextlib.contextmanager
-def calibrating(count) -> Iterator[None]:
-    """Within the block, calls of range quantizers set ranges, whatever `training` is.
+def calibrating(seen, samples=1, method: str = "minmax") -> Iterator[None]:
+    r"""Within the block, calls of range quantizers set ranges, whatever `training` is.
 
-    With the range $b_k$ of batch $k$, after `count` + 1 batches:
+    With the range $R(x_k)$ of sample $k$ of $n$:
 
-    - `LastValueQuantizer`: $b_{count}$,
-    - `MovingAverageQuantizer`: the mean of $b_0 \\dots b_{count}$,
-    - `AllValuesQuantizer`: the smallest minimum and largest maximum of them.
+    $$ [\min_k \min R(x_k), \max_k \max R(x_k)] \qquad \text{"minmax"} $$
+    $$ \frac{1}{n} \sum_k R(x_k) \qquad \text{"moving\_average"} $$
+
+    The second is for `MovingAverageQuantizer`s only: inputs and tensors of other
+    quantizers keep their extremes. With one bit, where a range is the mean magnitude, it
+    is the mean of the samples. Tensors pass as they are, and only weights, whose ranges
+    are their own, are rounded: so what is seen does not depend on how the data are split
+    into batches.
 
     A range that several calls in the block set, as of a layer that is shared, holds all
-    of them. The first batch replaces what was stored. A `tf.function` reads the scope while it
-    is traced, so trace one of its own for calibration and hand `count` in as a tensor.
+    of them. The first batch replaces what was stored. A `tf.function` reads the scope
+    while it is traced, so trace one of its own for calibration and hand the numbers in as
+    tensors.
 
     Args:
-        count: number of batches seen before this one, an int or a scalar tensor.
+        seen: number of samples before this batch, an int or a scalar tensor.
+        samples: number of samples in it, likewise.
+        method: "minmax" or "moving_average".
 
     Example:
         >>> from larqlite.qat.quantizers import MovingAverageQuantizer
         >>> from larqlite.qat.quantizers._calibration import calibrating
         >>> layer, quantizer = tf_keras.layers.Layer(), MovingAverageQuantizer()
         >>> weights = quantizer.build(None, "output", layer)
-        >>> for count, batch in enumerate(([0.0, 1.0], [-1.0, 3.0])):
-        ...     with calibrating(count):
+        >>> for seen, batch in ((0, [[0.0, 1.0]]), (1, [[-1.0, 3.0], [1.0, 2.0]])):
+        ...     with calibrating(seen, len(batch), "moving_average"):
         ...         _ = quantizer(tf.constant(batch), training=False, weights=weights)
-        >>> [float(weights["min_var"]), float(weights["max_var"])]
-        [-0.5, 2.0]
+        >>> [round(float(weights[end]), 4) for end in ("min_var", "max_var")]
+        [-0.3333, 2.0]
     """
-    token, calls_token = _batches_seen.set(count), _calls.set({})
+    token = _now.set(Calibration(seen, samples, method))
     try:
         yield
     finally:
-        _batches_seen.reset(token)
-        _calls.reset(calls_token)
+        _now.reset(token)
 
 
-def batches_seen():
-    """The `count` of the innermost calibration scope, or None outside of any."""
-    return _batches_seen.get()
+def calibration() -> Calibration | None:
+    """The batch of the innermost calibration scope, or None outside of any."""
+    return _now.get()
 
 
-def with_earlier_calls(key, stored: tuple, ends: tuple) -> tuple[tuple, tuple]:
-    """What was stored before the batch, and the range of all calls in it so far.
+@contextlib.contextmanager
+def of_weights() -> Iterator[None]:
+    """Within the block, what quantizers are called with are weights."""
+    token = _of_weights.set(True)
+    try:
+        yield
+    finally:
+        _of_weights.reset(token)
 
-    Args:
-        key: tells one stored range from another.
-        stored: its ends as they are now.
-        ends: the range of this call's tensor.
-    """
-    calls = _calls.get()
-    if key in calls:
-        stored, (low, high) = calls[key]
-        ends = (tf.minimum(low, ends[0]), tf.maximum(high, ends[1]))
-    calls[key] = (stored, ends)
-    return stored, ends
+
+def is_weight() -> bool:
+    """Whether what a quantizer is called with is a weight, not a batch of samples."""
+    return _of_weights.get()

@@ -159,7 +159,7 @@ def batch_range(
     axes = list(range(x.shape.rank - 1)) if per_axis else None
     if bits == 1:
         total = tf.reduce_sum(tf.abs(tf.cast(x, tf.float32)), axes)
-        values = tf.size(x) // (x.shape[-1] if per_axis else 1)
+        values = tf.size(x) // (tf.shape(x)[-1] if per_axis else 1)
         scale = total / tf.maximum(tf.cast(values, tf.float32), 1.0)
         return -scale, scale
     if symmetric and narrow and per_axis:
@@ -181,6 +181,42 @@ def batch_range(
         tf.minimum(tf.minimum(smallest, largest / ratio), 0.0),
         tf.maximum(tf.maximum(largest, smallest * ratio), 0.0),
     )
+
+
+def ranges_of_samples(
+    x, symmetric: bool, narrow: bool, bits: int, per_axis: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`batch_range` of each entry of the first axis by itself.
+
+    Args:
+        x: floating-point tensor, samples first; one number is one sample.
+        symmetric, narrow, bits, per_axis: as for `batch_range`.
+
+    Returns:
+        Minima and maxima, float32, `(samples,)` or `(samples, channels)`.
+
+    Example:
+        >>> from larqlite.qat.quantizers._fake_quant import ranges_of_samples
+        >>> low, high = ranges_of_samples(
+        ...     tf.constant([[-3.0, 2.0], [4.0, 5.0]]), False, False, 8, False)
+        >>> low.numpy().tolist(), high.numpy().tolist()
+        ([-3.0, 0.0], [2.0, 5.0])
+    """
+    x = tf.reshape(x, [1]) if x.shape.rank == 0 else x
+    samples = tf.shape(x)[0]
+    if per_axis:
+        channels = x.shape[-1]
+        if x.shape.rank == 1:  # no samples: all of it is one
+            rows = tf.reshape(x, [1, 1, channels])
+        else:
+            rows = tf.reshape(x, [samples, -1, channels])
+        rows = tf.transpose(rows, [1, 0, 2])
+    else:
+        rows = tf.transpose(tf.reshape(x, [samples, -1]))
+    shape = tf.shape(rows)[1:]
+    columns = tf.reshape(rows, [tf.shape(rows)[0], tf.reduce_prod(shape)])
+    low, high = batch_range(columns, symmetric, narrow, bits, per_axis=True)
+    return tf.reshape(low, shape), tf.reshape(high, shape)
 
 
 def _is_never_negative(x) -> bool:

@@ -13,7 +13,7 @@ from larqlite.qat.quantizers._fake_quant import fake_quant
 __all__ = ["FixedQuantizer"]
 
 
-@register_object()
+@register_object(bare=False)
 class FixedQuantizer(Quantizer):
     r"""Quantizes to a range that is given and does not change.
 

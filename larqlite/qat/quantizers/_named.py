@@ -29,7 +29,7 @@ from larqlite.quantizers._registry import find, known_names
 __all__ = ["NamedQuantizer", "get"]
 
 
-@register_object()
+@register_object(bare=False)
 class NamedQuantizer(Quantizer):
     r"""A quantizer of `lq.quantizers`, usable where a tensor of a layer is quantized.
 

@@ -11,8 +11,12 @@ from larqlite.math import as_floating
 from larqlite.qat.quantizers import _arguments
 from larqlite.qat.quantizers._along_axis import centred_along_axis
 from larqlite.qat.quantizers._base import Quantizer
-from larqlite.qat.quantizers._calibration import batches_seen, with_earlier_calls
-from larqlite.qat.quantizers._fake_quant import batch_range, fake_quant
+from larqlite.qat.quantizers._calibration import calibration, is_weight
+from larqlite.qat.quantizers._fake_quant import (
+    batch_range,
+    fake_quant,
+    ranges_of_samples,
+)
 
 __all__ = [
     "AllValuesQuantizer",
@@ -27,6 +31,8 @@ class _RangeQuantizer(Quantizer):
     """What quantizers share that keep the minimum and maximum of a tensor."""
 
     initial_range = 6.0
+    # Whether a calibration may take the mean of the samples' ranges.
+    follows_average = False
 
     def __init__(
         self,
@@ -81,6 +87,10 @@ class _RangeQuantizer(Quantizer):
     @tf.autograph.experimental.do_not_convert
     def __call__(self, inputs, training, weights, **kwargs):
         inputs = as_floating(inputs, type(self).__name__)
+        batch = calibration()
+        if batch is not None and not is_weight():
+            self._observe(batch, inputs, weights)
+            return inputs
         ends, bounds = self._ends(inputs, training, weights)
         return self._quantized(inputs, ends, bounds)
 
@@ -92,13 +102,9 @@ class _RangeQuantizer(Quantizer):
 
     def _ends(self, inputs, training, weights) -> tuple:
         """The range to quantize to, and that of `inputs` or None."""
-        count = batches_seen()
-        if count is not None:
+        if calibration() is not None:
             batch = self._ends_of(inputs)
-            stored, ends = with_earlier_calls(
-                id(weights["min_var"]), _read(weights), tuple(batch)
-            )
-            return _stored(self._calibrated(ends, stored, count), weights), batch
+            return _stored(batch, weights), batch
         if tf.is_tensor(training):
             constant = tf.get_static_value(training)
             if constant is None:
@@ -108,6 +114,17 @@ class _RangeQuantizer(Quantizer):
             return _read(weights), None
         batch = self._ends_of(inputs)
         return self._update(batch, weights), batch
+
+    def _observe(self, batch, inputs, weights) -> None:
+        """Takes a batch of a calibration into the stored range."""
+        ends = ranges_of_samples(
+            inputs, self.symmetric, self.narrow_range, self.num_bits, self.per_axis
+        )
+        key = id(weights["min_var"])
+        stored, ends = batch.with_earlier_calls(key, _read(weights), ends)
+        method = batch.method if self.follows_average else "minmax"
+        method = "moving_average" if self.num_bits == 1 else method
+        _stored(batch.updated(stored, ends, method), weights)
 
     def _ends_if(self, training, inputs, weights) -> tuple:
         return tf.cond(
@@ -125,10 +142,6 @@ class _RangeQuantizer(Quantizer):
         """Stores the range after `batch`'s, in training, and returns it."""
         raise NotImplementedError
 
-    def _calibrated(self, batch, stored, count) -> tuple | list:
-        """The range after `count` batches, `stored`, and this one."""
-        raise NotImplementedError
-
     def get_config(self) -> dict:
         return {
             "num_bits": self.num_bits,
@@ -138,7 +151,7 @@ class _RangeQuantizer(Quantizer):
         }
 
 
-@register_object()
+@register_object(bare=False)
 class LastValueQuantizer(_RangeQuantizer):
     r"""Quantizes to the range of the tensor itself, and keeps the last one.
 
@@ -196,11 +209,8 @@ class LastValueQuantizer(_RangeQuantizer):
     def _update(self, batch, weights):
         return _stored(batch, weights)
 
-    def _calibrated(self, batch, stored, count):
-        return batch
 
-
-@register_object()
+@register_object(bare=False)
 class MovingAverageQuantizer(_RangeQuantizer):
     r"""Quantizes to a moving average of the ranges of the batches.
 
@@ -231,6 +241,8 @@ class MovingAverageQuantizer(_RangeQuantizer):
         Bengio et al. 2013, https://arxiv.org/abs/1308.3432 (straight-through gradient).
     """
 
+    follows_average = True
+
     def _update(self, batch, weights):
         return _stored(
             [
@@ -240,15 +252,8 @@ class MovingAverageQuantizer(_RangeQuantizer):
             weights,
         )
 
-    def _calibrated(self, batch, stored, count):
-        number = tf.cast(count, tf.float32)
-        return [
-            tf.where(number > 0, (value * number + end) / (number + 1), end)
-            for value, end in zip(stored, batch, strict=True)
-        ]
 
-
-@register_object()
+@register_object(bare=False)
 class AllValuesQuantizer(_RangeQuantizer):
     r"""Quantizes to the range of all values that were seen in training.
 
@@ -284,13 +289,6 @@ class AllValuesQuantizer(_RangeQuantizer):
 
     def _update(self, batch, weights):
         return _stored(self._with_stored(batch, _read(weights)), weights)
-
-    def _calibrated(self, batch, stored, count):
-        joined = self._with_stored(batch, stored)
-        first = tf.equal(count, 0)
-        return [
-            tf.where(first, end, both) for end, both in zip(batch, joined, strict=True)
-        ]
 
     def _with_stored(self, batch, stored) -> list:
         smallest, largest = stored
