@@ -3,7 +3,8 @@
 `larqlite>Name` is what new files carry, so they never clash with another
 library's. The bare names are what users type (`activation="ste_sign"`) and what
 `.h5` files carry for nested objects; a bare name that another library took
-first is left alone.
+first is left alone. Classes that go by the names of TFMOT and QuantizeML have no bare
+name, as these would find ours under it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ COMPANIONS = {
 
 
 def register_object(
-    name: str | None = None, aliases: Iterable[str] = (), package: str = PACKAGE
+    name: str | None = None,
+    aliases: Iterable[str] = (),
+    package: str = PACKAGE,
+    bare: bool = True,
 ) -> Callable:
     """Decorator that registers a class or function under `package>name` and bare names.
 
@@ -48,6 +52,7 @@ def register_object(
         name: the registered name; the object's own `__name__` by default.
         aliases: further bare names that resolve to the same object.
         package: the prefix in files.
+        bare: whether it is known without the prefix too.
 
     Returns:
         A decorator that returns the object unchanged.
@@ -56,7 +61,7 @@ def register_object(
     def decorator(obj):
         own_name = name or obj.__name__
         tf_keras.saving.register_keras_serializable(package, own_name)(obj)
-        for bare_name in (own_name, *aliases):
+        for bare_name in (own_name, *aliases) if bare else ():
             register_bare_name(bare_name, obj)
         return obj
 
@@ -77,6 +82,26 @@ def import_companions(text: str) -> None:
     for module, names in COMPANIONS.items():
         if module in text or any(f'"{name}"' in text for name in names):
             importlib.import_module(module)
+
+
+def deserialize_object(config, custom_objects: dict | None = None):
+    """The object that `tf_keras.saving.serialize_keras_object` described, in any file.
+
+    While Keras reads an `.h5` file it looks for nested objects under their bare names
+    alone; here larqlite's are found by the name with the prefix.
+
+    Args:
+        config: what that function returned.
+        custom_objects: further objects by name.
+    """
+    name = config.get("registered_name") if isinstance(config, dict) else None
+    if str(name).startswith(f"{PACKAGE}>"):
+        cls = tf_keras.saving.get_registered_object(name)
+        if inspect.isclass(cls):
+            return cls.from_config(dict(config["config"]))
+    return tf_keras.saving.deserialize_keras_object(
+        config, custom_objects=custom_objects
+    )
 
 
 class NamedFunction:

@@ -22,9 +22,9 @@ class QuantizeConfig(abc.ABC):
     """Says which weights, activations and outputs of a layer are quantized, and by what.
 
     Write the three methods `get_weights_and_quantizers`,
-    `get_activations_and_quantizers` and `get_output_quantizers`. The others have
-    defaults. A quantizer is a `qat.quantizers.Quantizer`, or any quantizer of larqlite
-    by name or as an object.
+    `get_activations_and_quantizers` and `get_output_quantizers`; None counts as nothing.
+    The others have defaults. A quantizer is a `qat.quantizers.Quantizer`, or any
+    quantizer of larqlite by name or as an object.
 
     Example:
         >>> class FourBitKernel(lq.qat.QuantizeConfig):
@@ -63,13 +63,14 @@ class QuantizeConfig(abc.ABC):
 
         By default the attribute that holds the weight is found by identity.
         """
-        self._set(layer, self.get_weights_and_quantizers(layer), quantize_weights)
+        pairs = self.get_weights_and_quantizers(layer) or ()
+        self._set(layer, pairs, quantize_weights)
 
     def set_quantize_activations(
         self, layer: Layer, quantize_activations: Sequence
     ) -> None:
         """Puts functions in the places of the activations, in the order of the getter."""
-        pairs = self.get_activations_and_quantizers(layer)
+        pairs = self.get_activations_and_quantizers(layer) or ()
         self._set(layer, pairs, quantize_activations)
 
     def _set(self, layer: Layer, pairs: Sequence, values: Sequence) -> None:
@@ -98,7 +99,37 @@ class QuantizeConfig(abc.ABC):
     __hash__ = object.__hash__
 
 
-@register_object()
+def asked(config: QuantizeConfig, method: str, layer: Layer) -> list:
+    """What a getter of a config returns for a layer, as a list: None is an empty one.
+
+    Raises:
+        QuantizerError: it returns something else than a sequence, or, of weights and
+            activations, of pairs.
+    """
+    found = getattr(config, method)(layer)
+    if found is None:
+        return []
+    pairs = method in ("get_weights_and_quantizers", "get_activations_and_quantizers")
+    is_list = isinstance(found, Sequence) and not isinstance(found, (str, bytes))
+    if not is_list or (pairs and any(not _is_pair(item) for item in found)):
+        what = "pairs (what is quantized, quantizer)" if pairs else "quantizers"
+        raise QuantizerError(
+            f'{type(config).__name__}.{method} of "{layer.name}" returned {found!r}, '
+            f"which is no list of {what}.\n  Fix: return a list; [] for nothing."
+        )
+    if pairs and any(quantizer is None for _, quantizer in found):
+        raise QuantizerError(
+            f'{type(config).__name__}.{method} of "{layer.name}" names no quantizer, but '
+            "None, for one of its pairs.\n  Fix: leave the pair out."
+        )
+    return [item for item in found if item is not None]
+
+
+def _is_pair(item: Any) -> bool:
+    return isinstance(item, (tuple, list)) and len(item) == 2
+
+
+@register_object(bare=False)
 class NoOpQuantizeConfig(QuantizeConfig):
     """Quantizes nothing: the layer keeps its numbers, and counts as looked after.
 
@@ -126,7 +157,7 @@ class NoOpQuantizeConfig(QuantizeConfig):
         return {"reason": self.reason} if self.reason else {}
 
 
-@register_object()
+@register_object(bare=False)
 class LayerQuantizeConfig(QuantizeConfig):
     """A `QuantizeConfig` as data: names of attributes, each with its quantizer.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite._registration import register_object
+from larqlite._registration import deserialize_object, register_object
 from larqlite.errors import UnsupportedModelError
 from larqlite.qat._activation import BEFORE, name_of
 from larqlite.qat._annotate import require_model
@@ -20,7 +20,7 @@ __all__ = ["FixedOutputQuantizeConfig", "fix_input_output_range", "remove_input_
 Layer = tf_keras.layers.Layer
 
 
-@register_object()
+@register_object(bare=False)
 class FixedOutputQuantizeConfig(QuantizeConfig):
     """Another config, with a quantizer of its own for the outputs.
 
@@ -66,8 +66,7 @@ class FixedOutputQuantizeConfig(QuantizeConfig):
 
     @classmethod
     def from_config(cls, config):
-        deserialized = tf_keras.saving.deserialize_keras_object
-        return cls(**{key: deserialized(value) for key, value in config.items()})
+        return cls(**{key: deserialize_object(value) for key, value in config.items()})
 
 
 def fix_input_output_range(

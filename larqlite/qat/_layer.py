@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras
 
-from larqlite._registration import register_object
+from larqlite._registration import deserialize_object, register_object
 from larqlite.qat import quantizers
 from larqlite.qat._moment import Moment
 from larqlite.qat._steps import counted
@@ -13,7 +13,7 @@ from larqlite.qat._steps import counted
 __all__ = ["QuantizeLayer"]
 
 
-@register_object()
+@register_object(bare=False)
 class QuantizeLayer(tf_keras.layers.Layer):
     """Quantizes what passes; `quantize_apply` puts one after each input.
 
@@ -89,4 +89,4 @@ class QuantizeLayer(tf_keras.layers.Layer):
 def _deserialized(config):
     if not isinstance(config, dict):
         return config
-    return tf_keras.saving.deserialize_keras_object(config)
+    return deserialize_object(config)

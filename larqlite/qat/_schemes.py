@@ -8,7 +8,7 @@ from typing import Any
 import tf_keras
 
 from larqlite._registration import register_object
-from larqlite.errors import UnsupportedLayerError
+from larqlite.errors import ArgumentError
 from larqlite.qat import quantizers
 from larqlite.qat._config import LayerQuantizeConfig, QuantizeConfig
 from larqlite.qat._layout import QuantizeLayoutTransform
@@ -35,7 +35,7 @@ class QuantizeRegistry(abc.ABC):
 
     @abc.abstractmethod
     def get_quantize_config(self, layer: Layer) -> QuantizeConfig:
-        """The layer's config."""
+        """The layer's config; an `ArgumentError` (a ValueError) if there is none."""
 
 
 class QuantizeScheme(abc.ABC):
@@ -85,6 +85,9 @@ class DefaultQuantizeRegistry(QuantizeRegistry):
         scheme: has `weight_quantizer(per_axis)` and `tensor_quantizer()`; 8 bits by
             default.
 
+    Raises:
+        ArgumentError: `get_quantize_config` of a layer that is not supported.
+
     Example:
         >>> registry = lq.qat.DefaultQuantizeRegistry()
         >>> registry.supports(tf_keras.layers.Dense(2))
@@ -101,6 +104,13 @@ class DefaultQuantizeRegistry(QuantizeRegistry):
 
     def get_quantize_config(self, layer: Layer) -> LayerQuantizeConfig:
         rule, scheme = rule_for(layer), self._scheme
+        if rule is None:
+            raise _unsupported(
+                layer,
+                "has no rule",
+                "ask `supports(layer)` first; write a rule for the class with "
+                "lq.qat.add_rule, or a QuantizeConfig for the layer",
+            )
         return LayerQuantizeConfig(
             weights={
                 path: scheme.weight_quantizer(per_axis)
@@ -111,7 +121,7 @@ class DefaultQuantizeRegistry(QuantizeRegistry):
         )
 
 
-@register_object()
+@register_object(bare=False)
 class DefaultNBitQuantizeScheme(QuantizeScheme):
     """Weights and activations at widths of one's choice, from 1 to 16 bits.
 
@@ -177,7 +187,7 @@ class DefaultNBitQuantizeScheme(QuantizeScheme):
         }
 
 
-@register_object()
+@register_object(bare=False)
 class Default8BitQuantizeScheme(DefaultNBitQuantizeScheme):
     """8 bits everywhere: what TFLite's integer kernels compute.
 
@@ -203,10 +213,17 @@ class _NoLayers(QuantizeRegistry):
         return False
 
     def get_quantize_config(self, layer: Layer) -> QuantizeConfig:
-        raise UnsupportedLayerError(
-            f'larqlite.qat: the layer "{layer.name}" is not wrapped by this scheme.\n'
-            "  Fix: ask `supports(layer)` first."
+        raise _unsupported(
+            layer, "is not wrapped by this scheme", "ask `supports(layer)` first"
         )
+
+
+def _unsupported(layer: Any, why: str, fix: str) -> ArgumentError:
+    name = getattr(layer, "name", None) or repr(layer)
+    return ArgumentError(
+        f'larqlite.qat: get_quantize_config: the layer "{name}" of class '
+        f"{type(layer).__name__} {why}.\n  Fix: {fix}."
+    )
 
 
 class BinaryScheme(QuantizeScheme):

@@ -10,7 +10,7 @@ from larqlite._registration import register_object
 __all__ = ["FloatBarrier"]
 
 
-@register_object()
+@register_object(bare=False)
 class FloatBarrier(tf_keras.layers.Layer):
     """Gives out what comes in, by an operation that TFLite only has in float32.
 
