@@ -62,6 +62,8 @@ def export(
 
     Inputs and outputs keep Keras' names and layout; the batch stays open, all other sizes
     are fixed. Layers in training mode only (dropout, regularization) are left out.
+    Quantization-aware layers (`lq.qat`) keep their weights in the bits that they have, and
+    round in the same places.
 
     Args:
         model: a built Sequential or functional tf_keras model in float32; nested models,
@@ -82,7 +84,7 @@ def export(
     Raises:
         UnsupportedLayerError: a layer or quantizer that has no exact counterpart; the
             message names it, says why, and what works instead.
-        UnsupportedModelError: a subclassed or quantization-aware model, one that leaves
+        UnsupportedModelError: a subclassed model, one that leaves
             sizes open, or one that is too large for a file.
         VerificationError: a packed layer of the file would not compute what it does in
             Keras.

@@ -25,6 +25,14 @@ def float_rows(graph: Writer, costs: ModelProfile, content: bytes) -> list[Float
             rows[layer.path] = FloatRow(
                 layer.path, layer.class_name, "its weights are float32"
             )
+    coded = {s.layer: s.bits for s in graph.weights.values() if s.bits <= 8}
+    for packed in graph.packed:
+        coded.pop(packed.path, None)
+    for layer in costs.layers:
+        if layer.path in coded and layer.macs_by_bits:
+            bits = coded[layer.path]
+            why = f"its weights of {bits} bits are unpacked, and rounded inputs are floats"
+            rows.setdefault(layer.path, FloatRow(layer.path, layer.class_name, why))
     for packed in graph.packed:
         if packed.why_float is not None:
             rows[packed.path] = _row(packed, packed.why_float)

@@ -13,7 +13,7 @@ from larqlite.errors import (
     ArgumentError,
     UnbuiltModelError,
     UnsupportedModelError,
-    require_tf_keras,
+    require_model_of_tf_keras,
 )
 from larqlite.models._graph import inner_layers, is_functional
 
@@ -25,7 +25,7 @@ def check_model(model: Any) -> None:
         KerasVersionError, ArgumentError, UnbuiltModelError, UnsupportedModelError: as
             `export` says.
     """
-    require_tf_keras(model, WHERE.get())
+    require_model_of_tf_keras(model, WHERE.get())
     if not isinstance(model, tf_keras.Model):
         raise ArgumentError(
             f"{WHERE.get()}: got {type(model).__name__} {str(model)[:60]!r}, which is no tf_keras "
@@ -39,7 +39,7 @@ def check_model(model: Any) -> None:
             "size of its input.\n"
             "  Fix: begin it with tf_keras.Input((32, 32, 3)), with your sizes."
         )
-    _refuse_quantization_aware(model)
+    _refuse_annotated(model)
     if not is_functional(model):
         raise UnsupportedModelError(
             f'{WHERE.get()}: "{model.name}" is a {type(model).__name__} that computes with a '
@@ -76,20 +76,19 @@ def require_share(name: str, value: Any) -> None:
         )
 
 
-def _refuse_quantization_aware(model: tf_keras.Model) -> None:
+def _refuse_annotated(model: tf_keras.Model) -> None:
+    """Refuses a model whose layers are only marked to be quantized."""
     from larqlite.qat._annotate import QuantizeAnnotate
-    from larqlite.qat._layer import QuantizeLayer
-    from larqlite.qat._wrapper import QuantizeWrapperV2
 
-    kinds = (QuantizeAnnotate, QuantizeLayer, QuantizeWrapperV2)
     pending = [model]
     while pending:
         layer = pending.pop()
-        if isinstance(layer, kinds):
+        if isinstance(layer, QuantizeAnnotate):
             raise UnsupportedModelError(
-                f'{WHERE.get()}: "{model.name}" is a quantization-aware model ("{layer.name}" is '
-                f"a {type(layer).__name__}), whose integers are those of TFLite.\n"
-                "  Fix: lq.qat.to_tflite(model)."
+                f'{WHERE.get()}: "{layer.name}" of "{model.name}" is annotated to be '
+                "quantized, and computes in float so far.\n"
+                "  Fix: quantized = lq.qat.quantize_apply(model, calibrate=data), and "
+                "pass that."
             )
         pending.extend(inner_layers(layer) if isinstance(layer, tf_keras.Model) else ())
 

@@ -22,7 +22,7 @@ def metadata_of(
         costs: the summary of the model.
         renamed: names of tensors that became outputs.
     """
-    return {
+    texts = {
         "larqlite.version": __version__,
         "larqlite.summary": _json(_summary(costs)),
         "larqlite.layers": _json([_layer(packed, renamed) for packed in graph.packed]),
@@ -31,6 +31,14 @@ def metadata_of(
         ),
         "larqlite.scales": _json(graph.scales),
     }
+    if graph.roundings:
+        texts["larqlite.roundings"] = _json(
+            [
+                dataclasses.asdict(r) | {"tensor": renamed.get(r.tensor, r.tensor)}
+                for r in graph.roundings
+            ]
+        )
+    return texts
 
 
 _OF_A_LAYER = (

@@ -47,3 +47,20 @@ class Normalization:
     output: str
     rank: int
     axis: int
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredRounding:
+    """A place where a quantization-aware layer rounds a tensor.
+
+    Attributes:
+        layer: path of the layer.
+        role: what for, `"output"`.
+        tensor: name of the rounded tensor.
+        is_moved: as of its `Value`.
+    """
+
+    layer: str
+    role: str
+    tensor: str
+    is_moved: bool

@@ -12,9 +12,11 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import layers
+from larqlite.deploy._parts import StoredRounding
 from larqlite.deploy._verify_file import WHERE, Entry, File
 from larqlite.deploy._verify_floors import TINY, floors_of, largest_magnitude
-from larqlite.deploy._verify_reference import Use, run as in_keras
+from larqlite.deploy._verify_reference import Quantized, Use
+from larqlite.deploy._verify_reference import run as in_keras
 from larqlite.deploy._verify_sums import IntegerTwin, has_twin
 from larqlite.errors import ArgumentError
 from larqlite.models._inference import call_in_inference
@@ -76,7 +78,8 @@ class Expected:
         samples: how many there are.
         inputs: those of the model, by name.
         known: inputs and outputs of packed layers, by name of the tensor.
-        ends: the same and the outputs of the model, as they should be.
+        ends: the same, what quantization-aware layers round, and the outputs of the
+            model, as they should be.
         layers: for each packed layer, its tensors by role: "quantized", "accumulators",
             "output"; those that Keras does not tell are missing.
     """
@@ -127,7 +130,10 @@ class Reference:
 
     def measure(self, inputs: list[np.ndarray]) -> None:
         """Takes a batch into account for how large values are."""
-        uses, outputs = self.run(inputs)
+        uses, quantized, outputs = self._run(inputs)
+        for key, _, one in self._places(quantized):
+            self._magnitude((*key, "before"), one.before)
+            self._magnitude((*key, "after"), one.after)
         for number, use in enumerate(self._matched(uses)):
             for role, tensor in (
                 ("input", use.input),
@@ -145,9 +151,9 @@ class Reference:
 
     def __call__(self, inputs: list[np.ndarray]) -> Expected:
         """What is expected for one batch, an array for each input."""
-        uses, outputs = self.run(inputs)
+        uses, quantized, outputs = self._run(inputs)
         self._last = None
-        ends: dict[str, Wanted] = {}
+        ends = self._rounded(quantized)
         tensors = []
         pairs = zip(self._file.entries, self._matched(uses), strict=True)
         for number, (entry, use) in enumerate(pairs):
@@ -161,12 +167,18 @@ class Reference:
             tensors.append(found)
         known = {name: wanted.array for name, wanted in ends.items()}
         for name, array in zip(self._file.outputs, outputs, strict=True):
-            ends[name] = self._wanted(name, name, array)
+            # Where the model ends in a rounding, that says what comes out.
+            ends.setdefault(name, self._wanted(name, name, array))
         given = dict(zip(self._file.inputs, inputs, strict=True))
         return Expected(len(inputs[0]), given, known, ends, tensors)
 
     def run(self, inputs: list[np.ndarray]) -> tuple[list[Use], list[np.ndarray]]:
-        """The uses of packed layers and the outputs; data of one batch are run once."""
+        """The uses of packed layers and the outputs."""
+        uses, _, outputs = self._run(inputs)
+        return uses, outputs
+
+    def _run(self, inputs: list[np.ndarray]) -> tuple[list, list, list]:
+        """The model on a batch; data of one batch are run once."""
         if self._last is None or self._last[0] is not inputs:
             self._last = inputs, in_keras(self._model, inputs)
         return self._last[1]
@@ -182,6 +194,37 @@ class Reference:
         magnitude = self._magnitude(key, array)
         limit = max(self._tolerance * magnitude, self._floors.get(name, TINY))
         return Wanted(array, magnitude=magnitude, limit=limit, **more)
+
+    def _rounded(self, quantized: list[Quantized]) -> dict[str, Wanted]:
+        """What the tensors hold that quantization-aware layers round; a value next to
+        the middle between two levels may go to either."""
+        found = {}
+        for key, rounding, one in self._places(quantized):
+            name = rounding.tensor
+            ends = self._ends((*key, "before"), name, one.quantizer, one.before)
+            stored = channels_second if rounding.is_moved else np.asarray
+            band = dict(zip(("low", "high"), map(stored, ends), strict=True))
+            after = stored(one.after)
+            found[name] = self._wanted((*key, "after"), name, after, **band)
+        return found
+
+    def _places(
+        self, quantized: list[Quantized]
+    ) -> list[tuple[tuple, StoredRounding, Quantized]]:
+        """A key for each rounding of the file, the rounding, and what Keras has there."""
+        by_place: dict[tuple, list[Quantized]] = defaultdict(list)
+        for one in quantized:
+            by_place[one.path, one.role].append(one)
+        places = []
+        for number, rounding in enumerate(self._file.roundings):
+            at = by_place[rounding.layer, rounding.role]
+            if not at:
+                raise _other_model(
+                    f'the file rounds the {rounding.role} of "{rounding.layer}", which '
+                    f'"{self._model.name}" does not, or not as often'
+                )
+            places.append((("rounding", number), rounding, at.pop(0)))
+        return places
 
     def _matched(self, uses: list[Use]) -> list[Use]:
         """The use that each packed layer of the file stands for."""
@@ -299,7 +342,12 @@ class _Stored:
         array = np.asarray(tensor)
         if not self._is_moved or array.ndim < 3:
             return array
-        return np.ascontiguousarray(np.moveaxis(array, -1, 1))
+        return channels_second(array)
+
+
+def channels_second(tensor: Any) -> np.ndarray:
+    """A tensor with its last axis behind the batch."""
+    return np.ascontiguousarray(np.moveaxis(np.asarray(tensor), -1, 1))
 
 
 def _other_model(what: str) -> ArgumentError:

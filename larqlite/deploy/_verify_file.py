@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import onnx
 
+from larqlite.deploy._parts import StoredRounding
 from larqlite.errors import ArgumentError
 
 WHERE = "lq.deploy.verify"
@@ -74,6 +75,7 @@ class File:
         model: the same, parsed.
         inputs, outputs: names of those of the model.
         entries: its packed layers, in order.
+        roundings: where quantization-aware layers round, in order.
 
     Raises:
         ArgumentError: it holds no packed model.
@@ -106,6 +108,10 @@ class File:
                 "  Fix: write it with lq.deploy.export(model, path)."
             )
         self.entries = [self._entry(i) for i in json.loads(texts["larqlite.layers"])]
+        self.roundings = [
+            StoredRounding(**item)
+            for item in json.loads(texts.get("larqlite.roundings", "[]"))
+        ]
 
     def _entry(self, item: dict) -> Entry:
         first, node = (self._nodes[item["nodes"][index]] for index in (0, -1))

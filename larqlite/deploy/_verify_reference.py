@@ -14,6 +14,7 @@ from larqlite.deploy._walk import in_inference
 from larqlite.layers._base import QuantLayer
 from larqlite.models._graph import is_functional, leaves, nodes_of
 from larqlite.models._inference import call_in_inference
+from larqlite.qat import inference
 from larqlite.quantizers import Quantizer
 
 K = tf_keras.layers
@@ -61,8 +62,29 @@ class Use:
             attributes["activation"] = activation
 
 
-def run(model: tf_keras.Model, inputs: list[Any]) -> tuple[list[Use], list[np.ndarray]]:
-    """Every use of a quantized layer in inference, in the order of the file, and the outputs.
+@dataclasses.dataclass
+class Quantized:
+    """A tensor that a quantization-aware layer quantizes.
+
+    Attributes:
+        path: of the layer in the model.
+        role: what for, `"output"`.
+        quantizer: a function of a tensor.
+        before, after: tensors.
+    """
+
+    path: str
+    role: str
+    quantizer: Callable
+    before: tf.Tensor
+    after: tf.Tensor
+
+
+def run(
+    model: tf_keras.Model, inputs: list[Any]
+) -> tuple[list[Use], list[Quantized], list[np.ndarray]]:
+    """Every use of a quantized layer and what quantization-aware layers quantize in
+    inference, in the order of the file, and the outputs.
 
     Args:
         model: a built Sequential or functional model.
@@ -70,12 +92,13 @@ def run(model: tf_keras.Model, inputs: list[Any]) -> tuple[list[Use], list[np.nd
     """
     walk = _Walk(model)  # keeps all tensors, so that they have different ids
     outputs = walk.follow(model, [tf.convert_to_tensor(x) for x in inputs])
-    return walk.uses, [np.asarray(output) for output in outputs]
+    return walk.uses, walk.quantized, [np.asarray(output) for output in outputs]
 
 
 class _Walk:
     def __init__(self, model: tf_keras.Model) -> None:
         self.uses: list[Use] = []
+        self.quantized: list[Quantized] = []
         self._by_output: dict[int, Use] = {}
         self._quantized: dict[int, tuple[Callable, tf.Tensor]] = {}
         self._paths: dict[int, str] = {}
@@ -106,15 +129,32 @@ class _Walk:
                 given = [given[name] for name in layer.input_names]
             flat = tf.nest.flatten(given)
             return self.follow(layer, flat, f"{prefix}{layer.name}/")
-        results = tf.nest.flatten(call_in_inference(layer, args, kwargs))
+        outputs, quantized = inference.observed(
+            layer, lambda: call_in_inference(layer, args, kwargs)
+        )
+        results = tf.nest.flatten(outputs)
+        found = [Quantized(path, *one) for one in quantized]
+        source, result = args[0], results[0]
+        twin = inference.quant_twin(layer)
+        if twin is not None:
+            layer = twin.layer
+            for one in found:
+                if one.role == "input":
+                    source = one.before if twin.takes_input else one.after
+                elif one.role == "output":
+                    result = one.before
+            if twin.takes_input:
+                found = [one for one in found if one.role != "input"]
+        self.quantized += found
+        layer = inference.layer_inside(layer)
         if isinstance(layer, QuantLayer):
-            use = Use(layer, path, args[0], results[0])
-            use.quantizer, use.unquantized = layer.input_quantizer, args[0]
+            use = Use(layer, path, source, result)
+            use.quantizer, use.unquantized = layer.input_quantizer, source
             if use.quantizer is None:
-                behind = self._quantized.get(id(args[0]), (None, None))
+                behind = self._quantized.get(id(source), (None, None))
                 use.quantizer, use.unquantized = behind
             self.uses.append(use)
-            self._by_output[id(results[0])] = use
+            self._by_output[id(result)] = use
         elif isinstance(layer, (Quantizer, tf_keras.layers.Activation)):
             self._quantized[id(results[0])] = layer, args[0]
         elif isinstance(layer, _MOVING) and id(args[0]) in self._quantized:

@@ -12,7 +12,7 @@ class Segment:
     """The way to the input of packed layers, or to an output of the model.
 
     Attributes:
-        tensor: that input or output.
+        tensor: that input or output, or where a quantization-aware layer rounds.
         entries: numbers of the packed layers that it leads away from; those of which
             an earlier segment did not.
         sources: numbers of those whose outputs it begins with.
@@ -38,11 +38,12 @@ def segments_of(file: File) -> list[Segment]:
     readers: dict[str, list[int]] = {}
     for number, entry in enumerate(file.entries):
         readers.setdefault(entry.input, []).append(number)
-    begins = {*readers, *file.inputs}
+    roundings = [rounding.tensor for rounding in file.roundings]
+    begins = {*readers, *roundings, *file.inputs}
     outputs = {entry.output for entry in file.entries if entry.output is not None}
     left: set[str] = set()
     segments = []
-    for tensor in dict.fromkeys((*readers, *file.outputs)):
+    for tensor in dict.fromkeys((*readers, *roundings, *file.outputs)):
         if tensor in file.inputs:
             continue
         own = readers.get(tensor, [])

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from larqlite.deploy._parts import Node, Normalization, StoredWeight
+from larqlite.deploy._coded import coded_weight
+from larqlite.deploy._parts import (
+    Node,
+    Normalization,
+    StoredRounding,
+    StoredWeight,
+)
 from larqlite.deploy._value import Shape, Value
 
 __all__ = ["Node", "Normalization", "Shape", "StoredWeight", "Value", "Writer"]
@@ -32,6 +39,7 @@ class Writer:
 
     Attributes:
         path: of the layer that is being converted, `"block/conv"`.
+        wrapper: path of the quantization-aware layer around it, or "".
         nodes: in the order in which they run.
         constants: initializers by name.
         weights: those of them that the summary counts.
@@ -39,12 +47,13 @@ class Writer:
         shapes: sizes of tensors in the file, by name, where they are known.
         normalizations: batch normalizations, for the passes over the finished graph.
         packed: packed layers, likewise.
+        roundings: where quantization-aware layers round.
         notes: remarks for the report.
         without_levels: names of the quantizers that made tensors of unknown levels.
     """
 
     def __init__(self):
-        self.path = ""
+        self.path = self.wrapper = ""
         self.nodes: list[Node] = []
         self.constants: dict[str, np.ndarray] = {}
         self.weights: dict[str, StoredWeight] = {}
@@ -52,6 +61,7 @@ class Writer:
         self.shapes: dict[str, Shape] = {}
         self.normalizations: list[Normalization] = []
         self.packed: list[Any] = []
+        self.roundings: list[StoredRounding] = []
         self.notes: list[str] = []
         self.without_levels: dict[str, str] = {}
         self._tensor_names: set[str] = set()
@@ -59,6 +69,7 @@ class Writer:
         self._constant_of: dict[tuple, str] = {}
         self._weight_of: dict[Any, str] = {}
         self._transposed: dict[str, Value] = {}
+        self._codes: Mapping[int, tuple] = {}
 
     # Nodes and constants.
 
@@ -161,6 +172,15 @@ class Writer:
             Its name; the same one if it was stored before.
         """
         array = _as_array(array)
+        if id(variable) in self._codes:
+            code = self._codes[id(variable)]
+            coded = coded_weight(self, layer_path, name, array, *code)
+            if coded is not None:
+                return coded
+            self.notes.append(
+                f"{layer_path}: its {code[0]}-bit {name} is stored in float32, since its "
+                "levels are not up to 256 whole multiples of a step"
+            )
         content = (array.dtype.str, array.shape, array.tobytes())
         keys = [(layer_path, name, *content)]
         if variable is not None:
@@ -173,6 +193,21 @@ class Writer:
             self.weights[stored] = StoredWeight(layer_path, bits, count)
         self._weight_of.update(dict.fromkeys(keys, stored))
         return stored
+
+    @contextlib.contextmanager
+    def wrapping(self, path: str, codes: Mapping[int, tuple]) -> Iterator[None]:
+        """Within the block, a quantization-aware layer is converted.
+
+        Args:
+            path: of the layer; its `wrapper` is this path as long.
+            codes: `(bits, step between levels or None)` by the id of the Keras variable.
+        """
+        outer = self.wrapper, self._codes
+        self.wrapper, self._codes = path, codes
+        try:
+            yield
+        finally:
+            self.wrapper, self._codes = outer
 
     def scale(self, layer_path: str, name: str, array: Any) -> str:
         """An initializer derived from weights, which the summary does not count.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -31,8 +31,13 @@ class Moment:
         if is_ours(quantizer):
             if _only_shapes.get():
                 return inputs
-            return as_it_is(self._quantize, quantizer, inputs, weights)
-        return self._quantize(quantizer, inputs, weights)
+            outputs = as_it_is(self._quantize, quantizer, inputs, weights)
+        else:
+            outputs = self._quantize(quantizer, inputs, weights)
+        observer = _observer.get()
+        if observer is not None:
+            observer(weights, inputs, outputs)
+        return outputs
 
     def _quantize(self, quantizer, inputs, weights):
         if is_exporting():
@@ -78,6 +83,21 @@ def only_shapes() -> Iterator[None]:
         yield
     finally:
         _only_shapes.reset(token)
+
+
+_observer: contextvars.ContextVar = contextvars.ContextVar(
+    "larqlite_qat_observer", default=None
+)
+
+
+@contextlib.contextmanager
+def observing(observer: Callable[[dict, Any, Any], None]) -> Iterator[None]:
+    """Within the block, each quantizer's variables, input and output are handed over."""
+    token = _observer.set(observer)
+    try:
+        yield
+    finally:
+        _observer.reset(token)
 
 
 def asks_only_for_shapes() -> bool:

@@ -9,11 +9,12 @@ import tensorflow as tf
 
 from larqlite.qat import _slots, quantizers
 from larqlite.qat._activation import QuantizedActivation
-from larqlite.qat._config import QuantizeConfig
+from larqlite.qat._config import QuantizeConfig, asked
 from larqlite.qat._moment import Moment
 from larqlite.qat._setter import values_set_by
 from larqlite.qat.forms._exporting import is_exporting
 from larqlite.qat.forms._weight import Weight, has_range
+from larqlite.qat.quantizers._calibration import of_weights
 
 __all__ = ["Placed", "WeightSlot", "flat_shapes"]
 
@@ -73,7 +74,7 @@ class Placed:
             output_shapes: one for each output tensor.
         """
         self._fill_weights(config, layer, owner)
-        pairs = config.get_activations_and_quantizers(layer)
+        pairs = asked(config, "get_activations_and_quantizers", layer)
         self.activations.extend(
             QuantizedActivation(
                 function, quantizers.get(identifier), owner, output_shapes[0]
@@ -82,13 +83,13 @@ class Placed:
         )
         if self.activations:
             config.set_quantize_activations(layer, list(self.activations))
-        found = config.get_input_quantizers(layer)
+        found = asked(config, "get_input_quantizers", layer)
         self.inputs.extend(_built(found, "input", input_shapes, owner))
-        found = config.get_output_quantizers(layer)
+        found = asked(config, "get_output_quantizers", layer)
         self.outputs.extend(_built(found, "output", output_shapes, owner))
 
     def _fill_weights(self, config: QuantizeConfig, layer, owner) -> None:
-        pairs = config.get_weights_and_quantizers(layer)
+        pairs = asked(config, "get_weights_and_quantizers", layer)
         where = f'{type(layer).__name__} "{layer.name}"'
         _slots.require_views([weight for weight, _ in pairs], where)
         names = _short_names([weight.name for weight, _ in pairs], layer.name)
@@ -119,7 +120,8 @@ class Placed:
             if is_exporting() and has_range(quantizer):
                 value = Weight(weight, quantizer, variables, slot).stored(layer)
             else:
-                value = moment.quantize(quantizer, latent, variables)
+                with of_weights():
+                    value = moment.quantize(quantizer, latent, variables)
             if moment.training is not False and value.shape.rank == 2:
                 # Turns the sparse gradient of an embedding into a dense one.
                 value = tf.reshape(value, tf.shape(value))

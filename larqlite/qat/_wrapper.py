@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras
 
-from larqlite._registration import register_object
+from larqlite._registration import deserialize_object, register_object
 from larqlite.errors import ArgumentError, require_tf_keras
 from larqlite.qat import _slots, forms
 from larqlite.qat._activation import QuantizedActivation, name_of
@@ -30,7 +30,7 @@ from larqlite.qat._steps import counted
 __all__ = ["QuantizeWrapper", "QuantizeWrapperV2"]
 
 
-@register_object()
+@register_object(bare=False)
 class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     """Fake-quantizes the weights, activations, inputs and outputs of a layer.
 
@@ -188,8 +188,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
                 for name, value in (("training", training), ("mask", mask)):
                     if value is not None and name in parameters_of(type(self.layer)):
                         kwargs[name] = value
-                config = self.quantize_config
-                with _slots.reading(self._placed.readings(config, self.layer, moment)):
+                with _slots.reading(self.readings(moment)):
                     outputs = self.layer(inputs, **kwargs)
         if self._placed.outputs:
             outputs = quantized(self._placed.outputs, outputs, moment)
@@ -237,6 +236,10 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     def weight_slots(self) -> list[WeightSlot]:
         """`(weight, quantizer, its variables, slot)` of each quantized weight."""
         return list(self._placed.weights)
+
+    def readings(self, moment: Moment) -> dict:
+        """What each quantized weight reads as at a moment, by the id of its slot."""
+        return self._placed.readings(self.quantize_config, self.layer, moment)
 
     @property
     def value_quantizers(self) -> list:
@@ -319,7 +322,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         config = dict(config)
         with _slots.viewed_variables():
             layer = layer_from(config.pop("layer"), custom_objects)
-        quantize_config = tf_keras.saving.deserialize_keras_object(
+        quantize_config = deserialize_object(
             config.pop("quantize_config"), custom_objects=custom_objects
         )
         return cls(layer, quantize_config, **config)

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import qat
+from larqlite.qat._activation import name_of
 from tests.qat.reference_models import MODELS, chain, normalization, relu
 from tests.qat.structures import structure
 
@@ -213,7 +214,7 @@ def test_a_relu_in_the_layer_before_a_binary_one_is_left_out(name):
         getattr(layers, name)(4, 3, activation="relu", name="conv")
     )
     functions = [
-        activation.function.__name__
+        name_of(activation)
         for layer in quantized.layers
         if (activation := getattr(getattr(layer, "layer", None), "activation", None))
     ]

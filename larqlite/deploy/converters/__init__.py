@@ -26,3 +26,6 @@ from larqlite.deploy.converters import (  # noqa: F401
     _shape,
     _upsample,
 )
+
+# Quantization-aware layers around them.
+from larqlite.deploy.converters import _fake_quant  # noqa: F401

@@ -14,6 +14,7 @@ from larqlite.qat.passes import (
     configs,
     inputs,
     operators,
+    own_inputs,
     relu,
     separable,
 )
@@ -25,6 +26,7 @@ PASSES = (
     batch_norm.run,
     concatenate.run,
     relu.run,
+    own_inputs.run,
     operators.run,
     inputs.run,
 )

@@ -38,7 +38,7 @@ _NEVER_NEGATIVE = (
     "softplus",
     "exponential",
 )
-_KEEP_VALUES = (
+KEEP_VALUES = (
     layers.MaxPooling1D,
     layers.MaxPooling2D,
     layers.MaxPooling3D,
@@ -75,7 +75,7 @@ def run(graph: Graph) -> None:
 def _read_signs(graph: Graph, use: Use, binary: set[int]) -> None:
     """Takes the last function that is never negative out of what a binary layer reads."""
     reader, source = use, use.inputs[0].source
-    while source is not None and type(source.layer) in _KEEP_VALUES:
+    while source is not None and type(source.layer) in KEEP_VALUES:
         if not _all_binary(graph, source, reader, binary):
             return
         reader, source = source, source.inputs[0].source

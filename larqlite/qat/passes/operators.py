@@ -6,6 +6,7 @@ from larqlite.models._operators import JOINING, KEEPING_VALUES
 from larqlite.qat._graph import Entry, Graph, Use
 from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat.passes._match import is_ours, is_relu
+from larqlite.qat.passes.own_inputs import reader_with_quantizer
 
 # Their range is known, or an engine fuses them with what comes before.
 _KNOWN_RANGE = frozenset({"softmax", "sigmoid", "tanh"})
@@ -20,6 +21,8 @@ def run(graph: Graph) -> None:
         for edge in list(use.outputs):
             quantizer = use.entry.scheme.tensor_quantizer()
             if quantizer is None or not edge.tensor.dtype.is_floating:
+                continue
+            if reader_with_quantizer(graph, edge) is not None:
                 continue
             layer = QuantizeLayer(quantizer, name=f"quantize_{use.layer.name}")
             graph.insert_after(edge, Entry(layer, scheme=use.entry.scheme, is_new=True))

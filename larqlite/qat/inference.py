@@ -1,0 +1,227 @@
+"""What quantization-aware layers compute in inference, for those who write it elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from larqlite.layers import QuantLayer
+from larqlite.qat import _slots
+from larqlite.qat._activation import QuantizedActivation
+from larqlite.qat._layer import QuantizeLayer
+from larqlite.qat._moment import Moment, observing
+from larqlite.qat._wrapper import QuantizeWrapperV2
+from larqlite.qat.forms._weight import has_range, range_of
+from larqlite.qat.passes.binary import QUANT_CLASS
+from larqlite.qat.quantizers._gradients import nudged
+from larqlite.qat.quantizers._named import NamedQuantizer
+
+__all__ = [
+    "QuantizedActivation",
+    "Rounding",
+    "QuantTwin",
+    "layer_inside",
+    "observed",
+    "quant_twin",
+    "quantizer_by_name",
+    "reading_quantized",
+    "rounding_of",
+    "value_quantizers",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rounding:
+    r"""The arithmetic of fake quantization, to the last bit of TensorFlow's operations.
+
+    $$ q(x) = \lfloor (\mathrm{clip}(x, a, b) - a) u - z + 1/2 \rfloor s $$
+
+    where "times $u$" is "divided by $s$" if there is one range for all values. All are
+    float32: scalars, or vectors along the last axis.
+
+    Attributes:
+        lowest, highest: $a$ and $b$.
+        zero: $z$, a whole number.
+        step: $s$.
+        per_unit: $u$, or None where it is a division.
+        bits: of a value; with one bit the values are minus and plus `step`.
+    """
+
+    lowest: np.ndarray
+    highest: np.ndarray
+    zero: np.ndarray
+    step: np.ndarray
+    per_unit: np.ndarray | None
+    bits: int
+
+
+def rounding_of(quantizer: Any, variables: dict) -> Rounding | None:
+    """The arithmetic of a quantizer with a range as it is now; None for any other.
+
+    Args:
+        quantizer: a quantizer of `lq.qat.quantizers`.
+        variables: what its `build` returned.
+
+    Example:
+        >>> from larqlite.qat.inference import rounding_of
+        >>> rounding = rounding_of(lq.qat.quantizers.FixedQuantizer(2, 0.0, 3.0), {})
+        >>> float(rounding.step), float(rounding.highest)
+        (1.0, 3.0)
+    """
+    if not has_range(quantizer):
+        return None
+    bits = quantizer.num_bits
+    low, high = range_of(quantizer, variables)
+    if bits == 1:
+        high = high.numpy()
+        return Rounding(-high, high, np.zeros_like(high), high, None, 1)
+    lowest, highest, step = (
+        end.numpy() for end in nudged(low, high, bits, quantizer.narrow_range)
+    )
+    low, high = low.numpy(), high.numpy()
+    nothing = (low == 0) & (high == 0)
+    one, width = np.float32(1), np.float32(2**bits - 1 - quantizer.narrow_range)
+    lowest, highest = (np.where(nothing, 0 * one, end) for end in (lowest, highest))
+    step = np.where(nothing, one, step)
+    zero = np.floor(-lowest / step + np.float32(0.5))
+    per_unit = None
+    if low.ndim:
+        per_unit = np.where(nothing, one, width / np.where(nothing, one, high - low))
+    return Rounding(lowest, highest, zero, step, per_unit, bits)
+
+
+def value_quantizers(layer: Any) -> list[tuple[str, Any, dict]]:
+    """`(what for, quantizer, its variables)` of what a layer quantizes beside its weights.
+
+    In the order of use.
+    """
+    if isinstance(layer, QuantizeLayer):
+        pair = ("output", layer.quantizer, layer.quantizer_vars)
+        return [] if layer.quantizer is None else [pair]
+    return layer.value_quantizers if isinstance(layer, QuantizeWrapperV2) else []
+
+
+def quantizer_by_name(quantizer: Any, variables: dict) -> Any:
+    """The quantizer of `lq.quantizers` that one of a config stands for, or None."""
+    if isinstance(quantizer, NamedQuantizer):
+        return (variables or {}).get("quantizer", quantizer.quantizer)
+    return None
+
+
+def layer_inside(layer: Any) -> Any:
+    """The layer that a wrapper which quantizes nothing stands for; else the layer itself."""
+    if isinstance(layer, QuantizeWrapperV2) and not layer.quantizes:
+        return layer.layer
+    return layer
+
+
+def observed(layer: Any, call: Callable[[], Any]) -> tuple[Any, list]:
+    """What a layer gives out, and what it quantizes on the way.
+
+    Args:
+        layer: any layer.
+        call: calls it, in inference.
+
+    Returns:
+        Its outputs; and for each of its `value_quantizers` `(what for, quantizer, tensor
+        before, tensor after)`.
+    """
+    found: dict[int, tuple] = {}
+
+    def observe(variables, before, after):
+        found[id(variables)] = before, after
+
+    with observing(observe):
+        outputs = call()
+    return outputs, [
+        (role, _Quantizing(quantizer, variables), *found[id(variables)])
+        for role, quantizer, variables in value_quantizers(layer)
+        if id(variables) in found
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Quantizing:
+    """A quantizer with its variables, as a function of a tensor."""
+
+    quantizer: Any
+    variables: dict
+
+    def __call__(self, inputs):
+        return Moment().quantize(self.quantizer, inputs, self.variables)
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantTwin:
+    """A layer of `lq.layers` that computes what the layer inside of a wrapper does.
+
+    Attributes:
+        layer: the layer, with the weights of now.
+        takes_input: whether the wrapper's input quantizer is the layer's own.
+    """
+
+    layer: QuantLayer
+    takes_input: bool
+
+
+_twins: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def quant_twin(wrapper: Any) -> QuantTwin | None:
+    """The layer of `lq.layers` that a wrapped layer stands for, or None.
+
+    That is the layer inside if it is one; or one that quantizes the kernels of a Keras
+    layer, and maybe its input, by the same quantizers of `lq.quantizers`.
+    """
+    if not isinstance(wrapper, QuantizeWrapperV2):
+        return None
+    inner = wrapper.layer
+    if isinstance(inner, QuantLayer):
+        return None if wrapper.weight_slots else QuantTwin(inner, takes_input=False)
+    quant_class = QUANT_CLASS.get(type(inner))
+    if quant_class is None or wrapper.has_own_setter or not wrapper.weight_slots:
+        return None
+    quantizers = {
+        id(weight): quantizer_by_name(quantizer, variables)
+        for weight, quantizer, variables, _ in wrapper.weight_slots
+    }
+    kernels = {name: getattr(inner, name) for name in quant_class.quantized_weights}
+    quantizer_of = {name: quantizers.get(id(w)) for name, w in kernels.items()}
+    if None in quantizer_of.values() or len(quantizers) != len(kernels):
+        return None
+    inputs = [q for q in wrapper.value_quantizers if q[0] == "input"]
+    own = quantizer_by_name(*inputs[0][1:]) if len(inputs) == 1 else None
+    if wrapper not in _twins:
+        _twins[wrapper] = _new_twin(wrapper, quant_class, quantizer_of, own)
+    twin = _twins[wrapper]
+    for name in (*kernels, *(("bias",) if inner.use_bias else ())):
+        getattr(twin, name).assign(getattr(inner, name).latent_variable)
+    return QuantTwin(twin, takes_input=own is not None)
+
+
+def _new_twin(wrapper, quant_class, quantizer_of: dict, own: Any) -> QuantLayer:
+    inner = wrapper.layer
+    config = {**inner.get_config(), "name": wrapper.name, "activation": None}
+    config.pop("batch_input_shape", None)
+    twin = quant_class.from_config(config)
+    with _slots.viewed_variables():
+        twin.build(wrapper.get_input_shape_at(0))
+    twin.built = True
+    for name, role in quant_class.quantized_weights.items():
+        setattr(twin, role, quantizer_of[name])
+        getattr(twin, name).read_through(quantizer_of[name])
+    twin.input_quantizer = own
+    twin.activation = inner.activation
+    return twin
+
+
+@contextlib.contextmanager
+def reading_quantized(wrapper: QuantizeWrapperV2) -> Iterator[None]:
+    """Within the block the weights of the layer inside read as they do in inference."""
+    with _slots.reading(wrapper.readings(Moment())):
+        yield

@@ -1,0 +1,244 @@
+"""Quantization-aware models as packed files, the way users go: with all defaults."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import tensorflow as tf
+import tf_keras
+
+import larqlite as lq
+import larqlite_runtime
+from larqlite import qat
+from larqlite.qat import quantizers
+from larqlite.qat.inference import rounding_of
+
+layers = tf_keras.layers
+IMAGES = np.random.default_rng(0).normal(size=(48, 10, 10, 3)).astype("float32")
+
+
+def normalization():
+    return layers.BatchNormalization(
+        beta_initializer="random_normal", gamma_initializer="random_uniform"
+    )
+
+
+def network(*between, last=None):
+    """A float network for `IMAGES` with convolutions called first and inner."""
+    tf_keras.utils.set_random_seed(1)
+    return tf_keras.Sequential(
+        [
+            tf_keras.Input(IMAGES.shape[1:]),
+            layers.Conv2D(6, 3, name="first"),
+            normalization(),
+            layers.ReLU(),
+            *between,
+            layers.Conv2D(8, 3, name="inner"),
+            normalization(),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            last or layers.Dense(4, name="last"),
+        ]
+    )
+
+
+def residual():
+    tf_keras.utils.set_random_seed(1)
+    inputs = tf_keras.Input(IMAGES.shape[1:])
+    x = normalization()(layers.Conv2D(8, 3, padding="same")(inputs))
+    y = normalization()(layers.Conv2D(8, 3, padding="same")(layers.ReLU()(x)))
+    x = layers.Add()([x, y])
+    x = x + normalization()(layers.Conv2D(8, 3, padding="same")(x))
+    x = layers.GlobalAveragePooling2D()(tf.nn.relu(x))
+    return tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
+
+
+def exported(model, path, data=IMAGES):
+    """The report of a file that was exported with defaults and runs as in Keras."""
+    report = lq.deploy.export(model, path)
+    expected = model(data).numpy()
+    tolerance = 1e-5 * np.abs(expected).max()
+    runtime = larqlite_runtime.load(path)(data)
+    np.testing.assert_allclose(runtime, expected, rtol=0, atol=tolerance)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (stock,) = session.run(None, {session.get_inputs()[0].name: data})
+    np.testing.assert_allclose(stock, expected, rtol=0, atol=tolerance)
+    return report
+
+
+def test_a_binarized_model_is_trained_and_exported_with_defaults(tmp_path):
+    model = qat.binarize(network(), calibrate=IMAGES)
+    model.compile("adam", tf_keras.losses.SparseCategoricalCrossentropy(True))
+    model.fit(IMAGES, np.arange(48) % 4, epochs=1, verbose=0)
+    report = exported(model, tmp_path / "model.onnx")
+    assert lq.deploy.verify(model, tmp_path / "model.onnx", IMAGES).exact
+    assert [row.operation for row in report.packed] == ["BConv2D"]
+    # 1 bit inside, 8 bits and float biases at the ends, scale and offset of two
+    # normalizations.
+    first, inner, last = 3 * 3 * 3 * 6, 3 * 3 * 6 * 8, 3 * 3 * 8 * 4
+    floats = 6 + 8 + 4 + 2 * (6 + 8)
+    assert report.weight_bytes == first + inner // 8 + last + 4 * floats
+    assert report.weight_bytes == lq.models.profile(model).deployed_bytes
+    assert report.float_layers == ("quant_first", "quant_last")
+    assert "weights of 8 bits are unpacked" in report.in_float[0].why
+    assert report.notes == ()
+
+
+def test_nothing_is_rounded_right_before_a_sign(tmp_path):
+    model = qat.binarize(network(), calibrate=IMAGES)
+    lq.deploy.export(model, tmp_path / "model.onnx", verify=False)
+    texts = {p.key: p.value for p in onnx.load(tmp_path / "model.onnx").metadata_props}
+    roundings = json.loads(texts["larqlite.roundings"])
+    assert [(r["layer"].rstrip("_0123456789"), r["role"]) for r in roundings] == [
+        ("quantize_layer", "output"),
+        ("quant_batch_normalization", "output"),  # what the last layer reads
+        ("quant_last", "activation"),
+    ]
+    reasons = [row.reason for row in qat.report(model, verbose=False).layers]
+    assert "output quantized after quant_inner" in reasons
+
+
+def slow(*values):
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
+@pytest.mark.parametrize("ends", ["int4", *slow("int1", "int2", "int12", "float")])
+def test_ends_of_every_width(ends, tmp_path):
+    model = qat.binarize(network(), ends=ends, calibrate=IMAGES)
+    report = exported(model, tmp_path / "model.onnx")
+    is_wide = ends == "int12"
+    assert any("stored in float32" in note for note in report.notes) == is_wide
+    if not is_wide:
+        assert report.weight_bytes == lq.models.profile(model).deployed_bytes
+
+
+@pytest.mark.slow
+def test_a_residual_network(tmp_path):
+    exported(qat.binarize(residual(), calibrate=IMAGES), tmp_path / "model.onnx")
+
+
+CASES = {
+    "all of it in 8 bits": "int8",
+    "patterns": {"inner": "binary", "first": "int6", "*": "int7"},
+    "ternary": {"inner": qat.BinaryScheme("ste_tern", "ste_sign"), "*": "int8"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", CASES.values(), ids=CASES)
+def test_schemes(scheme, tmp_path):
+    model = network(layers.SeparableConv2D(6, 3, padding="same", activation="relu"))
+    model = qat.quantize_apply(
+        qat.quantize_annotate_model(model), scheme, calibrate=IMAGES
+    )
+    exported(model, tmp_path / "model.onnx")
+
+
+CONFIGS = {
+    "signs by name": (qat.LayerQuantizeConfig({"kernel": "ste_sign"}, inputs="ste_sign"), "BConv2D"),
+    "steps": (
+        qat.LayerQuantizeConfig(
+            {"kernel": "ste_tern"},
+            activations={"activation": "dorefa"},
+            inputs=lq.quantizers.DoReFa(3),
+            outputs=quantizers.MovingAverageQuantizer(4),
+        ),
+        "QConv2D",
+    ),
+    "ranges of channels": (
+        qat.LayerQuantizeConfig(
+            {"kernel": quantizers.LastValueQuantizer(4, per_axis=True)},
+            outputs=quantizers.MovingAverageQuantizer(4, per_axis=True),
+        ),
+        None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["steps", *slow("signs by name", "ranges of channels")]
+)
+def test_configs_of_ones_own(name, tmp_path):
+    config, operation = CONFIGS[name]
+
+    def annotate(layer):
+        if layer.name == "inner":
+            return qat.quantize_annotate_layer(layer, config)
+        return layer
+
+    model = tf_keras.models.clone_model(network(), clone_function=annotate)
+    model = qat.quantize_apply(model, calibrate=IMAGES)
+    report = exported(model, tmp_path / "model.onnx")
+    assert [row.operation for row in report.packed] == [operation] * bool(operation)
+    assert report.weight_bytes == lq.models.profile(model).deployed_bytes
+
+
+class Halving(quantizers.Quantizer):
+    """Computes something that no file can tell."""
+
+    def __call__(self, inputs, training, weights, **kwargs):
+        return inputs / 2
+
+
+def test_an_unknown_quantizer_is_refused_with_a_fix_that_works(tmp_path):
+    config = qat.LayerQuantizeConfig(outputs=Halving())
+    model = network(last=layers.Dense(4, name="last"))
+    quantized = qat.quantize_apply(model, {"last": config}, calibrate=IMAGES)
+    with pytest.raises(lq.errors.UnsupportedLayerError, match="by a Halving") as caught:
+        lq.deploy.export(quantized, tmp_path / "model.onnx")
+    assert '"quant_last"' in str(caught.value)
+    assert '"float"' in str(caught.value)
+    fixed = qat.quantize_apply(model, {"last": "float", "first": "int8"})
+    qat.calibrate(fixed, IMAGES)
+    exported(fixed, tmp_path / "model.onnx")
+
+
+def test_an_annotated_model_is_refused_with_a_fix_that_works(tmp_path):
+    model = qat.quantize_annotate_model(network())
+    with pytest.raises(lq.errors.UnsupportedModelError, match="annotated") as caught:
+        lq.deploy.export(model, tmp_path / "model.onnx")
+    assert "lq.qat.quantize_apply(model, calibrate=data)" in str(caught.value)
+    exported(qat.quantize_apply(model, calibrate=IMAGES), tmp_path / "model.onnx")
+
+
+def test_a_range_that_is_not_the_one_of_the_file_is_found(tmp_path):
+    model = qat.binarize(network(), calibrate=IMAGES)
+    lq.deploy.export(model, tmp_path / "model.onnx")
+    ranges = [v for v in model.layers[0].variables if v.name.endswith("max:0")]
+    ranges[0].assign(ranges[0] * 0.9)
+    assert not lq.deploy.verify(model, tmp_path / "model.onnx", IMAGES).exact
+
+
+@pytest.mark.parametrize("per_axis", [False, True])
+def test_roundings_are_those_of_tensorflow_next_to_the_middle_of_two_levels(per_axis):
+    rng = np.random.default_rng(0)
+    for trial in range(60):
+        bits, narrow = int(rng.integers(2, 17)), bool(rng.integers(2))
+        low = np.float32(
+            -abs(rng.normal()) * 10 ** rng.uniform(-3, 3) * bool(trial % 4)
+        )
+        high = np.float32(abs(rng.normal()) * 10 ** rng.uniform(-3, 3))
+        kind = quantizers.MovingAverageQuantizer(bits, per_axis, narrow_range=narrow)
+        ends = [low, high] if not per_axis else [[low], [high]]
+        variables = dict(
+            zip(("min_var", "max_var"), map(tf.constant, ends), strict=True)
+        )
+        r = rounding_of(kind, variables)
+        middle = (
+            r.lowest
+            + (np.arange(min(2**bits - 1, 500), dtype="f") + np.float32(0.5)) * r.step
+        )
+        x = np.concatenate(
+            [rng.uniform(2 * low - 1, 2 * high + 1, 500).astype("f"), middle]
+            + [np.nextafter(middle, np.float32(end)) for end in (-np.inf, np.inf)]
+        )  # fmt: skip
+        shift = np.minimum(np.maximum(x, r.lowest), r.highest) - r.lowest
+        units = shift / r.step if r.per_unit is None else shift * r.per_unit
+        found = np.floor(units - r.zero + np.float32(0.5)) * r.step
+        operation = tf.quantization.fake_quant_with_min_max_vars
+        if per_axis:
+            operation = tf.quantization.fake_quant_with_min_max_vars_per_channel
+        expected = operation(x[:, None] if per_axis else x, *ends, bits, narrow)
+        np.testing.assert_array_equal(found, np.ravel(expected))
