@@ -137,7 +137,10 @@ def test_schemes(scheme, tmp_path):
 
 
 CONFIGS = {
-    "signs by name": (qat.LayerQuantizeConfig({"kernel": "ste_sign"}, inputs="ste_sign"), "BConv2D"),
+    "signs by name": (
+        qat.LayerQuantizeConfig({"kernel": "ste_sign"}, inputs="ste_sign"),
+        "BConv2D",
+    ),
     "steps": (
         qat.LayerQuantizeConfig(
             {"kernel": "ste_tern"},
