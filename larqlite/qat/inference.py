@@ -15,6 +15,7 @@ from larqlite.qat import _slots
 from larqlite.qat._activation import QuantizedActivation
 from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat._moment import Moment, observing
+from larqlite.qat._placed import has_own_setter
 from larqlite.qat._wrapper import QuantizeWrapperV2
 from larqlite.qat.forms._weight import has_range, range_of
 from larqlite.qat.passes.binary import QUANT_CLASS
@@ -184,7 +185,9 @@ def quant_twin(wrapper: Any) -> QuantTwin | None:
     if isinstance(inner, QuantLayer):
         return None if wrapper.weight_slots else QuantTwin(inner, takes_input=False)
     quant_class = QUANT_CLASS.get(type(inner))
-    if quant_class is None or wrapper.has_own_setter or not wrapper.weight_slots:
+    if quant_class is None or has_own_setter(wrapper.quantize_config):
+        return None
+    if not wrapper.weight_slots:
         return None
     quantizers = {
         id(weight): quantizer_by_name(quantizer, variables)
