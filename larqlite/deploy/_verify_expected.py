@@ -15,8 +15,7 @@ from larqlite import layers
 from larqlite.deploy._parts import StoredRounding
 from larqlite.deploy._verify_file import WHERE, Entry, File
 from larqlite.deploy._verify_floors import TINY, floors_of, largest_magnitude
-from larqlite.deploy._verify_reference import Quantized, Use
-from larqlite.deploy._verify_reference import run as in_keras
+from larqlite.deploy._verify_reference import Quantized, Use, run as in_keras
 from larqlite.deploy._verify_sums import IntegerTwin, has_twin
 from larqlite.errors import ArgumentError
 from larqlite.models._inference import call_in_inference
