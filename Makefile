@@ -7,11 +7,15 @@ ARGS ?=
 PROCESSES ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
+# The lowest versions that setup.cfg allows have wheels for this Python.
+PYTHON_OLDEST ?= python3.10
+OLDEST := .venv-oldest
 PINS := setup.cfg setup.py pyproject.toml constraints.txt $(wildcard native/*.cc native/*.h native/*.inc)
+OLDEST_TESTS := tests/deploy tests/runtime tests/test_cli_deploy.py tests/test_import.py
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-native fuzz lint format bench docs clean
+.PHONY: help demo test test-all test-oldest test-native fuzz lint format bench docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -24,6 +28,10 @@ test: $(VENV)/.dev-ready ## run the tests, the examples in docstrings and the no
 
 test-all: $(VENV)/.dev-ready ## the same with the slow tests
 	$(BIN)/python -m pytest --nbmake $(ARGS)
+
+test-oldest: $(OLDEST)/.ready ## test deployment with the lowest versions of setup.cfg
+	$(OLDEST)/bin/python -m pytest -p no:cacheprovider -n $(PROCESSES) --dist loadfile \
+	  -W "ignore:non-integer arguments to randrange" -m "not slow" $(OLDEST_TESTS) $(ARGS)
 
 test-native: ## test the C++ kernels under sanitizers, and for ARM if its compiler is there
 	native/test.sh $(ARGS)
@@ -45,8 +53,8 @@ bench: $(VENV)/.dev-ready ## measure speed against the other side (an environmen
 docs: $(VENV)/.dev-ready ## build the documentation in docs/_build/html; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-clean: ## remove .venv and everything built; keep runs/
-	rm -rf $(VENV) build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .venv-oldest and everything built; keep runs/
+	rm -rf $(VENV) $(OLDEST) build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.run-ready: $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
@@ -55,6 +63,17 @@ $(VENV)/.run-ready: $(PINS) | $(BIN)/python
 $(VENV)/.dev-ready: $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@ $(VENV)/.run-ready
+
+$(OLDEST)/.ready: $(PINS) $(wildcard tests/oldest/*)
+	@command -v $(PYTHON_OLDEST) > /dev/null || { \
+	  echo 'make: no program "$(PYTHON_OLDEST)". Fix: install Python 3.10, or name it:' \
+	    'make test-oldest PYTHON_OLDEST=/path/to/python3.10' >&2; exit 1; }
+	$(PYTHON_OLDEST) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python tests/oldest/lowest.py setup.cfg > $(OLDEST)/lowest.txt
+	$(OLDEST)/bin/python -m pip install --quiet --constraint tests/oldest/constraints.txt \
+	  --requirement $(OLDEST)/lowest.txt pytest pytest-xdist hypothesis setuptools wheel
+	$(OLDEST)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
 
 # TensorFlow has wheels for these versions of Python only.
 $(BIN)/python:

@@ -49,8 +49,8 @@ def export(
 
     A kernel of $n$ values with $k$ bits takes $\lceil n k / 8 \rceil$ bytes, so the
     weights in the file take what `lq.models.summary` calls the deployed size. The file
-    runs on `larqlite.runtime` with bit-packed kernels, and on any ONNX runtime: each
-    packed layer is one node of the domain `ai.larqlite`, and the file defines these
+    runs on `larqlite.runtime` with bit-packed kernels, and on ONNX Runtime from 1.18 on:
+    each packed layer is one node of the domain `ai.larqlite`, and the file defines these
     nodes by standard operations.
 
     Given the same input bits, the integer sums of a packed layer are those of Keras bit

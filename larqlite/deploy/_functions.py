@@ -1,8 +1,9 @@
 """The operations of the domain `ai.larqlite`, each as a function of standard ones.
 
-A file carries the functions that it uses, so any ONNX runtime can run it. `Round` at the
-end leaves integers as they are; it keeps runtimes from folding a scale that follows into
-the weights, which would make the sums inexact.
+A file carries the functions that it uses, so that other runtimes can run it. A `Pad` in
+them has no axes, which older ones refuse where attributes of a function stand for numbers.
+`Round` at the end leaves integers as they are; it keeps runtimes from folding a scale that
+follows into the weights, which would make the sums inexact.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import onnx
 import tf_keras
 
 from larqlite.deploy._model import write
+from larqlite.deploy._pooled_padding import keep_zeros
 from larqlite.deploy._registry import WHERE
 from larqlite.deploy._value import Value
 from larqlite.errors import UnsupportedModelError
@@ -59,6 +60,8 @@ def written(model: tf_keras.Model, input_dtype: str | None) -> tuple:
             )
         taken.add(value.name)
         outputs[name] = value
+    given_out = [value for values in graph.layers.values() for value in values]
+    keep_zeros(graph, [value.name for value in (*outputs.values(), *given_out)])
     return graph, model.name, inputs, outputs
 
 

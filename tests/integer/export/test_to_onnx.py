@@ -2,12 +2,14 @@
 
 import numpy as np
 import onnx
+import onnx.inliner
 import onnxruntime
 import pytest
 import tf_keras
 
 import larqlite as lq
 from larqlite.integer.export import compare, to_onnx
+from tests.deploy.inside_a_file import folded_as_some_runtimes_do
 from tests.integer import networks
 
 layers = tf_keras.layers
@@ -126,3 +128,25 @@ def test_the_file_is_written_and_read_back(cnn, tmp_path):
     proto = to_onnx(model, path, input_dtype="uint8")
     assert onnx.load(path) == proto
     assert np.array_equal(run(onnx.load(path), IMAGES), np.asarray(model(IMAGES)))
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_zeros_around_integers_stay_zeros_in_front_of_a_pooling(bits, is_turned):
+    """All values are negative, and some optimizers make the zeros pads of the pooling."""
+    start = tf_keras.initializers.Constant(-9.0)
+    model = tf_keras.Sequential([tf_keras.Input((8, 8, 2))])
+    for kernel in (3, 2):
+        model.add(layers.Conv2D(4, kernel, bias_initializer=start))
+        model.add(layers.ZeroPadding2D(1))
+        if is_turned:
+            model.add(layers.Permute((2, 1, 3)))
+        model.add(layers.MaxPooling2D(3, 2))
+    model.add(layers.Flatten())
+    model.add(layers.Dense(3))
+    x = np.random.default_rng(0).normal(size=(4, 8, 8, 2)).astype(np.float32)
+    network = quantized(model, x, weight_bits=bits, activation_bits=bits)
+    proto = to_onnx(network)
+    np.testing.assert_array_equal(run(proto, x), network(x).numpy())
+    inlined = onnx.inliner.inline_local_functions(proto)
+    assert not folded_as_some_runtimes_do(inlined)

@@ -20,7 +20,7 @@ from larqlite.integer.tensors._storage import FLOAT32_LIMIT
 @converts(layers.QuantizedMaxPool2D)
 def convert_max_pool(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """`IntMaxPool`, in a type that a runtime has and that holds the integers."""
-    x = graph.first(x)
+    x = _with_zeros_kept(graph, graph.first(x))
     through = x.kind
     if x.kind in ("int32", "int64"):
         through = "float32" if np.max(x.most) <= FLOAT32_LIMIT else "float64"
@@ -110,3 +110,20 @@ def _pads(layer, x: Integers) -> list[int]:
 
 def _shape(layer, x: Integers) -> tuple:
     return (None, *layer.compute_output_shape(x.shape)[1:])
+
+
+def _with_zeros_kept(graph: IntegerWriter, x: Integers) -> Integers:
+    """Zeros around an image, kept from optimizers that make them pads of the pooling.
+
+    ONNX Runtime before 1.32 does so, and pads of a pooling are no zeros. Bounds that all
+    values have already keep the two apart.
+    """
+    maker = {name: node for node in graph.nodes for name in node.outputs}
+    node = maker.get(x.name)
+    while node is not None and node.op in ("Identity", "Cast", "Transpose", "Reshape"):
+        node = maker.get(node.inputs[0])
+    if node is None or node.domain or node.op != "Pad":
+        return x
+    ends = {"lowest": np.min(x.low), "highest": np.max(x.high)}
+    bounds = [graph.stored(np.array(end, x.kind), key) for key, end in ends.items()]
+    return graph.like(x, graph.node("Clip", [x.name, *bounds]))
