@@ -140,7 +140,8 @@ class QuantizedConv2D(_Convolution, PaddedConv2D):
 
     def compute(self, inputs):
         if self.padding_value is not None:
-            inputs = self._padded(inputs)
+            # In the buffer, where there is room for a value beyond the input's range.
+            inputs = self._padded(self.in_buffer(inputs))
         return super().compute(inputs)
 
     def _padded(self, inputs: QTensor) -> QTensor:

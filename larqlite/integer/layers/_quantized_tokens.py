@@ -25,16 +25,17 @@ class QuantizedClassToken(QuantizedLayer, ClassToken):
     """Puts a learned token, aligned on the input, before all others.
 
     The weight `cls`, shape `(1, 1, hidden)`, takes the scales and fractional bits of the
-    input, and saturates at its value bits.
+    input in the buffer, where there is room for a token beyond the range of the input.
 
     Input: QFloat or FixedPoint `(batch, tokens, hidden)`. Output: the same type,
-    `(batch, 1 + tokens, hidden)`; FixedPoint with an output quantizer. Quantization puts
-    that into the layer after it (`AddPositionEmbs`) by itself.
+    `(batch, 1 + tokens, hidden)`, with the value bits of the buffer; FixedPoint with an
+    output quantizer.
 
     Args:
         initializer: how the token starts; None for Keras' default.
         quant_config: dictionary with `cls_quantizer`, the arguments of an
-            AlignedWeightQuantizer, and `output_quantizer`, those of an OutputQuantizer.
+            AlignedWeightQuantizer; `output_quantizer`, those of an OutputQuantizer; and
+            `buffer_bitwidth` (32).
         **kwargs: those of a Keras layer.
 
     Raises:
@@ -51,7 +52,9 @@ class QuantizedClassToken(QuantizedLayer, ClassToken):
     """
 
     quantizer_slots = {"cls_quantizer": ALIGNED, "output_quantizer": OUTPUT}
+    buffer_cap = 53
     requires_aligned_inputs = False
+    keeps_per_axis = True
     accepts = (FixedPoint, QFloat)
 
     def __init__(self, initializer=None, quant_config: dict | None = None, **kwargs):
@@ -59,6 +62,7 @@ class QuantizedClassToken(QuantizedLayer, ClassToken):
 
     def compute(self, inputs):
         """The token and the inputs."""
+        inputs = self.in_buffer(inputs)
         x = getattr(inputs, "fp", inputs)
         token = self.cls_quantizer(self.cls, inputs)
         token = getattr(token, "fp", token)
@@ -69,10 +73,6 @@ class QuantizedClassToken(QuantizedLayer, ClassToken):
         values = tf.concat([first, tf.cast(x.values, dtype)], axis=1)
         y = fixed_point(values, x.value_bits, x.frac_bits, limit)
         return QFloat(y, inputs.scales) if isinstance(inputs, QFloat) else y
-
-
-# It can be given one, but the layer after it adds to the token, and is the better place.
-QuantizedClassToken.holds_output_quantizer = False
 
 
 @quantizes(AddPositionEmbs)

@@ -25,15 +25,30 @@ def operand(x, other, symbol: str):
 
     if isinstance(other, FixedPoint):
         return other
-    is_number = not isinstance(other, bool) and hasattr(other, "__index__")
-    if is_number and getattr(other, "shape", ()) == ():
-        bits = INTEGER_OPERAND_BITS
-        return FixedPoint.quantize(operator.index(other), bits, x.frac_bits)
+    number = _integer(other)
+    if number is not None:
+        return FixedPoint.quantize(number, INTEGER_OPERAND_BITS, x.frac_bits)
     raise QuantizedTypeError(
         f"{x.name} {symbol} {type(other).__name__}: the other operand must be a "
         "FixedPoint or a Python integer.\n"
         "  Fix: quantize it, e.g. `FixedPoint.quantize(other, value_bits=7)`."
     )
+
+
+def _integer(other) -> int | None:
+    """A Python integer, or what stands for one: NumPy's, or a tensor whose value is known."""
+    if isinstance(other, bool) or not hasattr(other, "__index__"):
+        return None
+    if getattr(other, "shape", ()) != ():
+        return None
+    if tf.is_tensor(other):
+        value = tf.get_static_value(other) if other.dtype.is_integer else None
+        return None if value is None else int(value)
+    try:
+        return operator.index(other)
+    except TypeError:
+        # NumPy's arrays of no axes have the method, and floats in them.
+        return None
 
 
 def add(x, other):
@@ -77,7 +92,7 @@ def _scalar(x, other, symbol: str):
     from larqlite.integer.tensors._fixed_point import FixedPoint
 
     operand(x, other, symbol)
-    number = operator.index(other)
+    number = _integer(other)
     bits = max(1, abs(number).bit_length())
     return FixedPoint(float(number), bits, 0, limit=abs(number))
 
@@ -128,8 +143,21 @@ def absolute(x):
     return limited(tf.abs(x.values), x.value_bits, x.frac_bits, x.limit)
 
 
+def equal(x, other, comparison, symbol: str):
+    """Boolean tensor: which numbers are equal, or not, whatever their fractional bits.
+
+    Returns:
+        NotImplemented for what is neither a number nor a quantized tensor.
+    """
+    from larqlite.integer.tensors import _qfloat_arithmetic
+
+    return _qfloat_arithmetic.compare(x, other, comparison, symbol)
+
+
 def compare(x, other, comparison, symbol: str) -> tf.Tensor:
     """Boolean tensor of the numbers compared, whatever their fractional bits."""
+    if hasattr(other, "scales"):
+        return equal(x, other, comparison, symbol)
     other = operand(x, other, symbol)
     frac_bits = tf.maximum(x.frac_bits, other.frac_bits)
     sides = [

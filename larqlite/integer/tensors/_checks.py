@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from numbers import Number
 
 import numpy as np
 import tensorflow as tf
@@ -73,6 +74,36 @@ def numbers(x) -> tf.Tensor:
     if x.dtype in (tf.float16, tf.bfloat16):
         return tf.cast(x, tf.float32)
     return x
+
+
+def real_numbers(x, dtype: tf.DType) -> tf.Tensor | None:
+    """Numbers of Python, NumPy or TensorFlow in a dtype; None for anything else."""
+    if tf.is_tensor(x) and not isinstance(x, QTensor):
+        is_real = x.dtype.is_floating or x.dtype.is_integer or x.dtype.is_bool
+        return tf.cast(x, dtype) if is_real else None
+    if not isinstance(x, (Number, np.ndarray, np.generic)):
+        return None
+    array = np.asarray(x)
+    return tf.constant(array, dtype) if array.dtype.kind in "biuf" else None
+
+
+def operand_number(x, other, symbol: str) -> tf.Tensor | None:
+    """A number, or one for each channel of `x`, as float32; None for anything else.
+
+    Raises:
+        QuantizedTypeError: numbers of another shape.
+    """
+    number = None if isinstance(other, bool) else real_numbers(other, tf.float32)
+    if number is None:
+        return None
+    shape = number.shape
+    if shape.rank != 0 and not (shape.rank == 1 and shape[0] in (1, x.shape[-1])):
+        raise QuantizedTypeError(
+            f"{x.name} {symbol} numbers of shape {shape}: scales are one number, or one for "
+            f"each channel of {x.shape}.\n"
+            "  Fix: quantize the other side: `FixedPoint.quantize(other, value_bits)`."
+        )
+    return number
 
 
 def integers(values) -> tuple[tf.Tensor, int]:

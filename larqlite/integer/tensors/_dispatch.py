@@ -6,6 +6,8 @@ operation does what.
 
 from __future__ import annotations
 
+import operator
+
 import tensorflow as tf
 import tf_keras
 
@@ -32,6 +34,22 @@ def _subtract(x, y, name=None):
 
 def _multiply(x, y, name=None):
     return _arithmetic.multiply(x, y) if isinstance(x, FixedPoint) else x * y
+
+
+def _compared(operator):
+    def of_two(x, y, name=None):
+        return operator(x, y)
+
+    return of_two
+
+
+def _reflected(method: str):
+    """A plain tensor on the left: what Python asks of the operand on the right."""
+
+    def of_two(x, y, name=None):
+        return getattr(y, method)(x)
+
+    return of_two
 
 
 def _divide(x, y, name=None):
@@ -128,11 +146,31 @@ def _last_two_swapped(rank: int) -> list[int]:
     return [*range(rank - 2), rank - 1, rank - 2]
 
 
+_COMPARED = (
+    (tf.equal, operator.eq, "__eq__"),
+    (tf.not_equal, operator.ne, "__ne__"),
+    (tf.less, operator.lt, "__gt__"),
+    (tf.less_equal, operator.le, "__ge__"),
+    (tf.greater, operator.gt, "__lt__"),
+    (tf.greater_equal, operator.ge, "__le__"),
+)
+
 _OPERATIONS = (
     (tf.add, {"x": QTensor}, _add),
     (tf.subtract, {"x": QTensor}, _subtract),
     (tf.multiply, {"x": QTensor}, _multiply),
     (tf.divide, {"x": QTensor}, _divide),
+    *((api, {"x": QTensor}, _compared(function)) for api, function, _ in _COMPARED),
+    *(
+        (api, {"x": tf.Tensor, "y": QTensor}, _reflected(method))
+        for api, method in (
+            (tf.add, "__radd__"),
+            (tf.subtract, "__rsub__"),
+            (tf.multiply, "__rmul__"),
+            (tf.divide, "__rtruediv__"),
+            *((api, method) for api, _, method in _COMPARED),
+        )
+    ),
     (tf.maximum, {"x": QTensor}, _larger(tf.maximum)),
     (tf.minimum, {"x": QTensor}, _larger(tf.minimum)),
     (tf.clip_by_value, {"t": QTensor}, _clip_by_value),

@@ -252,6 +252,11 @@ class FixedPoint(QTensor):
     def __truediv__(self, other) -> FixedPoint:
         return _arithmetic.divide(self, other)
 
+    def __rtruediv__(self, other) -> FixedPoint:
+        from larqlite.integer.tensors import _qfloat_arithmetic
+
+        return _qfloat_arithmetic.refuse_quotient(self, other)
+
     def __pow__(self, exponent: int) -> FixedPoint:
         return _arithmetic.power(self, exponent)
 
@@ -266,6 +271,14 @@ class FixedPoint(QTensor):
 
     def __lshift__(self, bits) -> FixedPoint:
         return _scaling.shift_left(self, bits)
+
+    def __eq__(self, other):
+        return _arithmetic.equal(self, other, tf.equal, "==")
+
+    def __ne__(self, other):
+        return _arithmetic.equal(self, other, tf.not_equal, "!=")
+
+    __hash__ = None
 
     def __lt__(self, other) -> tf.Tensor:
         return _arithmetic.compare(self, other, tf.less, "<")

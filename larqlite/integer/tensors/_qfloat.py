@@ -173,11 +173,43 @@ class QFloat(QTensor):
     def __sub__(self, other) -> QFloat:
         return _qfloat_arithmetic.subtract(self, other)
 
+    def __radd__(self, other) -> QFloat:
+        return _qfloat_arithmetic.add(self, other)
+
+    def __rsub__(self, other) -> QFloat:
+        return _qfloat_arithmetic.subtract(self, other)
+
     def __mul__(self, other) -> QFloat:
+        return _qfloat_arithmetic.multiply(self, other)
+
+    def __rmul__(self, other) -> QFloat:
         return _qfloat_arithmetic.multiply(self, other)
 
     def __truediv__(self, other) -> QFloat:
         return _qfloat_arithmetic.divide(self, other)
+
+    def __rtruediv__(self, other) -> QFloat:
+        return _qfloat_arithmetic.refuse_quotient(self, other)
+
+    def __eq__(self, other):
+        return _qfloat_arithmetic.compare(self, other, tf.equal, "==")
+
+    def __ne__(self, other):
+        return _qfloat_arithmetic.compare(self, other, tf.not_equal, "!=")
+
+    __hash__ = None
+
+    def __lt__(self, other) -> tf.Tensor:
+        return _qfloat_arithmetic.compare(self, other, tf.less, "<")
+
+    def __le__(self, other) -> tf.Tensor:
+        return _qfloat_arithmetic.compare(self, other, tf.less_equal, "<=")
+
+    def __gt__(self, other) -> tf.Tensor:
+        return _qfloat_arithmetic.compare(self, other, tf.greater, ">")
+
+    def __ge__(self, other) -> tf.Tensor:
+        return _qfloat_arithmetic.compare(self, other, tf.greater_equal, ">=")
 
     def __neg__(self) -> QFloat:
         return QFloat(-self.fp, self.scales)

@@ -23,6 +23,9 @@ class QTensor(tf.experimental.ExtensionType):
 
     shape: tf.TensorShape
 
+    # NumPy leaves an operator to the quantized tensor, instead of an array of objects.
+    __array_ufunc__ = None
+
     @property
     def name(self) -> str:
         """The name of the tensor of values in its graph; the type's name in eager mode,

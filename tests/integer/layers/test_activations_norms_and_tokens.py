@@ -292,3 +292,36 @@ def test_a_rescaling_wraps_integers_and_refuses_the_rest():
             layers.QuantizedRescaling(**wrong, name="here")
     with pytest.raises(TypeError, match="got a QFloat"):
         layers.QuantizedRescaling(1.0)(y)
+
+
+@pytest.mark.parametrize("scales", [None, [0.01, 0.02]], ids=["FixedPoint", "QFloat"])
+def test_weights_that_join_an_input_have_the_room_of_the_buffer(scales):
+    fp = FixedPoint([[[100, -100]]], 7, 0 if scales else [6, 5])
+    inputs = QFloat(fp, scales) if scales else fp
+    for layer, name in (
+        (layers.QuantizedClassToken(), "cls"),
+        (layers.QuantizedAddPositionEmbs(), "pe"),
+    ):
+        layer(inputs)
+        # Far beyond what 7 bits of the input hold.
+        getattr(layer, name).assign([[[6.0, -9.0]]])
+        wanted = np.array([6.0, -9.0])
+        if name == "pe":
+            wanted = wanted + inputs.to_float().numpy()[0, 0]
+        found = layer(inputs).to_float().numpy()[0, 0]
+        np.testing.assert_allclose(found, wanted, atol=0.05)
+    layer = layers.QuantizedConv2D(1, 3, padding_value=9.0, use_bias=False)
+    image = as_image(inputs)
+    layer(image)
+    layer.kernel.assign(np.ones((3, 3, 2, 1)))
+    total = layer(image).to_float().numpy()
+    np.testing.assert_allclose(
+        total.ravel(), np.sum(image.to_float()) + 16 * 9.0, rtol=0.02
+    )
+
+
+def as_image(x):
+    """A row of tokens as an image of one pixel, with one scale."""
+    fp = getattr(x, "fp", x)
+    image = FixedPoint(fp.values[:, :, np.newaxis], 7, fp.frac_bits)
+    return QFloat(image, x.scales[0]) if isinstance(x, QFloat) else image

@@ -40,7 +40,9 @@ class Table(OnnxLayer):
         if force_fp:
             scale = 2.0 ** np.floor(np.log2(scale))
         codes = np.arange(-128, 128)
-        values = self.function(codes / float(qinput.output_scale))
+        # As layers that were written for QuantizeML ask for it.
+        assert qinput.weights["scale"] == qinput.output_scale
+        values = self.function(codes / float(qinput.weights["scale"]))
         table = np.clip(np.floor(values * scale + 0.5), -128, 127)
         return {"codes": table.astype(np.int8)}, scale
 

@@ -197,7 +197,7 @@ def _column(vector):
 
 def _padded(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """The input with the layer's padding values around it."""
-    padded = integers_of(layer._padded(x.probe()))
+    padded = integers_of(layer._padded(layer.in_buffer(x.probe())))
     # Its probe is of zeros, and the last cell is one of those around it, if any is.
     around = whole(padded[0, -1, -1])
     if padded.shape[1:3] == tuple(x.shape[1:3]):

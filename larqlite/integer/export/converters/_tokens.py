@@ -16,7 +16,8 @@ from larqlite.integer.layers._tokens import index_of
 @converts(layers.QuantizedClassToken)
 def convert_class_token(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """`Concat` of the token, repeated for each sample, and the input."""
-    token = whole(integers_of(layer.cls_quantizer(layer.cls, x.probe())))
+    probe = layer.in_buffer(x.probe())
+    token = whole(integers_of(layer.cls_quantizer(layer.cls, probe)))
     ends = np.min(token, axis=(0, 1)), np.max(token, axis=(0, 1))
     low, high = np.minimum(x.low, ends[0]), np.maximum(x.high, ends[1])
     x = graph.last(x)

@@ -52,7 +52,8 @@ class OnnxLayer:
       returns that of the output. `downscale` is False when nothing integer follows, so
       that the layer may give out 32-bit integers.
     - `__quantize__(self, *qlayers, out_tensor_range, force_fp=False)`: takes the quantized
-      layers before it (with `output_scale` and `zero_point`) and the `TensorRange` of its
+      layers before it (with `output_scale`, also as `weights["scale"]`, and
+      `zero_point`) and the `TensorRange` of its
       output; returns `(weights, output_scale)`: a dictionary of integer arrays, stored as
       `<node>_<name>`, and the scale with which `real * output_scale` is the integer, a
       scalar or one per channel. `force_fp` asks for a power of two.
@@ -155,6 +156,8 @@ class OnnxLayer:
             )
         self.quantized_weights = {k: np.asarray(v) for k, v in weights.items()}
         self.output_scale = scale
+        # Where layers that were written for QuantizeML look for the scale of an input.
+        self.weights.setdefault("scale", scale)
 
     def make_function(self, opset: int = _functions.OPSET) -> onnx.FunctionProto:
         """The function that nodes of this `op_type` stand for.
