@@ -143,6 +143,15 @@ class Walk:
                 f"calling {layer.name} on inputs of its size fails: {_in_short(error)}",
             )
             return tuple(outputs)
+        for part in (layer, *layer.submodules):
+            if is_restored(part) and inner_layers(part):
+                self.give_up(
+                    part,
+                    f"{part.name} comes from a SavedModel without its class "
+                    f"({type(part).__name__}), so that its call cannot be looked into; "
+                    "load it with lq.models.load(path, custom_objects="
+                    f"{{'{type(part).__name__}': {type(part).__name__}}})",
+                )
         known = {id(tensor): value for tensor, value in traced.inputs}
         for event in traced.events:
             inner = _trace.values_of_tensors((event.args, event.kwargs), known)
@@ -191,6 +200,12 @@ def is_functional(layer: Layer) -> bool:
         and all(map(tf_keras.backend.is_keras_tensor, tensors))
         and type(layer).call.__module__.startswith("tf_keras.")
     )
+
+
+def is_restored(layer) -> bool:
+    """Whether Keras knows no class of a layer and restored what it computes only."""
+    module = type(layer).__module__
+    return isinstance(layer, Layer) and module.endswith("saved_model.load")
 
 
 def is_leaf(layer: Layer) -> bool:

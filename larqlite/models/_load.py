@@ -24,6 +24,7 @@ from larqlite.errors import (
     UnsupportedModelError,
 )
 from larqlite.models._carried_code import Finding, carried_code
+from larqlite.models._graph import is_restored
 from larqlite.models._lambdas import lambdas_by_name
 from larqlite.models._larq_names import (
     LARQ_ZOO_FUNCTIONS,
@@ -227,12 +228,7 @@ def _load_saved_model(settings: _Settings):
             f"lq.models.load: {str(path)!r} is a SavedModel of something that is no "
             "model of Keras.\n  Fix: save the model with model.save(path)."
         )
-    unknown = [
-        layer.name
-        for layer in model.submodules
-        if type(layer).__module__.endswith("saving.saved_model.load")
-        and isinstance(layer, tf_keras.layers.Layer)
-    ]
+    unknown = [part.name for part in (model, *model.submodules) if is_restored(part)]
     if unknown:
         log.warning(
             "lq.models.load: %s: Keras knows no class for the layers %s and restored "

@@ -194,7 +194,8 @@ def _inputs(model: tf_keras.Model, given: Any, where: str) -> tuple[tuple, dict]
         return (given,), {}
     spec = model.save_spec()
     if spec is not None:
-        return tf.nest.map_structure(value_of, spec)
+        # Of a loaded model it has None for arguments that were not given.
+        return tf.nest.map_structure(lambda s: s if s is None else value_of(s), spec)
     shape = (model.get_build_config() or {}).get("input_shape")
     if shape is None:
         return None
