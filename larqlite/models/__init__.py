@@ -1,6 +1,7 @@
 """What a model costs, where its quantized weights are, and how it is loaded."""
 
 from larqlite.models._call import Call
+from larqlite.models._for_larq import save_for_larq
 from larqlite.models._kinds import mac_formula
 from larqlite.models._load import load
 from larqlite.models._measure import profile
@@ -21,4 +22,5 @@ __all__ = [
     "freeze",
     "load",
     "quantized_weights",
+    "save_for_larq",
 ]
