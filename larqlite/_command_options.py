@@ -15,3 +15,6 @@ Unsafe = FlagCreatePairsOff[
         ),
     ]
 ]
+Json = FlagCreatePairsOff[
+    Annotated[bool, arg(help="Print JSON, for a program to read.")]
+]

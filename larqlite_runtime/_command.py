@@ -20,10 +20,10 @@ from larqlite_runtime._command_data import (
     Data,
     check_output,
     read,
-    what_is_not_finite,
     write,
 )
 from larqlite_runtime._errors import InputError, RuntimeModelError
+from larqlite_runtime.arrays import what_is_not_finite
 
 WHERE = "lq run"
 # Labels that are printed.
@@ -70,8 +70,7 @@ class Options:
             self.output, [item.name for item in model.outputs], WHERE, read_too
         )
         data = read(self.data, [item.name for item in model.inputs], WHERE)
-        if said := what_is_not_finite(data):
-            print(f"{WHERE}: --data {self.data}: {said}", file=sys.stderr)
+        tell_what_is_not_finite(data, f"{WHERE}: --data {self.data}")
         seconds, outputs = self._outputs(model, data)
         if self.output is not None:
             write(self.output, outputs)
@@ -180,6 +179,15 @@ def _is_a_mistake(error: Exception) -> bool:
     larqlite = sys.modules.get("larqlite.errors")
     kinds = (larqlite.LarqliteError,) if larqlite else ()
     return isinstance(error, (RuntimeModelError, OSError, *kinds))
+
+
+def tell_what_is_not_finite(data: Data, where: str) -> None:
+    """Says on the error stream which samples have no answer that means anything."""
+    said = what_is_not_finite(data.inputs.values())
+    if said is not None:
+        print(
+            f"{where}: {said}; what comes out for them means nothing.", file=sys.stderr
+        )
 
 
 def require_counts(where: str, **values: int | None) -> None:

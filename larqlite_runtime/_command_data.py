@@ -110,21 +110,6 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             np.savez(file, **arrays)
 
 
-def what_is_not_finite(data: Data) -> str | None:
-    """A sentence on samples whose answer means nothing; None if there are none."""
-    broken = np.zeros(data.samples, bool)
-    for array in data.inputs.values():
-        if array.dtype.kind == "f":
-            broken |= ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
-    count = int(broken.sum())
-    if not count:
-        return None
-    return (
-        f"{count:,} of {data.samples:,} samples hold NaN or infinite numbers (the first "
-        f"is number {int(broken.argmax())}); what comes out for them means nothing."
-    )
-
-
 def _inputs(
     arrays: Mapping[str, np.ndarray], names: Sequence[str]
 ) -> dict[str, np.ndarray] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +50,23 @@ def load_arrays(
             f"{where}: NumPy cannot read it ({why or type(error).__name__}).\n"
             f"  Fix: write it with {how}."
         ) from (None if is_advice else error)
+
+
+def what_is_not_finite(arrays: Iterable[np.ndarray]) -> str | None:
+    """A sentence on samples that hold NaN or infinite numbers; None if there are none.
+
+    >>> what_is_not_finite([np.array([[1.0], [np.nan]])])
+    '1 of 2 samples hold NaN or infinite numbers (the first is number 1)'
+    """
+    broken = np.zeros(0, bool)
+    for array in arrays:
+        if array.dtype.kind == "f" and array.ndim:
+            own = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            broken = own | broken if broken.shape == own.shape else own
+    count = int(broken.sum())
+    if not count:
+        return None
+    return (
+        f"{count:,} of {len(broken):,} samples hold NaN or infinite numbers (the first is "
+        f"number {int(broken.argmax())})"
+    )

@@ -1,5 +1,6 @@
 """The command `lq qat`: from a saved float model to a TFLite file."""
 
+import json
 import re
 import subprocess
 import sys
@@ -135,8 +136,24 @@ def test_data_with_a_test_part_is_compared_on_that_part(command, here):
     with np.load("data.npz") as data:
         x, y = data["x"], data["y"]
     np.savez("split.npz", x_train=x, y_train=y, x_test=x[:32], y_test=y[:32])
-    printed = command("net.keras", "--data", "split.npz")
-    assert "% of 32" in printed
+    found = json.loads(command("net.keras", "--data", "split.npz", "--json"))
+    assert found["comparison"]["examples"] == 32
+    assert (found["quantized_accuracy"] * 32) % 1 == 0
+    assert found["bytes"] == (here / found["wrote"]).stat().st_size
+    assert found["float_layers"] == []
+    assert [layer["status"] for layer in found["report"]["layers"]]
+
+
+def test_data_that_are_no_numbers_are_refused_by_their_place(refused, here):
+    with np.load("data.npz") as data:
+        x = data["x"].copy()
+    x[3] = np.nan
+    np.savez("nan.npz", x=x)
+    said = refused("net.keras", "--data", "nan.npz")
+    assert (
+        f"1 of {len(x)} samples hold NaN or infinite numbers (the first is number 3)"
+        in (said)
+    )
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, arg, subcommand
 
-from larqlite._command_options import Unsafe
+from larqlite._command_options import Json, Unsafe
 from larqlite.errors import ArgumentError
 
 Model = Annotated[
@@ -91,6 +91,7 @@ class Quantize:
         int,
         arg(aliases=("-e",), metavar="COUNT", help="How often to go through them."),
     ] = 1
+    json: Json = False
     imports: Imports = ()
     unsafe: Unsafe = False
 
@@ -137,6 +138,7 @@ class Check:
     samples: Samples = None
     num_samples: NumSamples = 1024
     batch_size: BatchSize = 32
+    json: Json = False
     imports: Imports = ()
     unsafe: Unsafe = False
 
@@ -226,6 +228,7 @@ class Export:
     ] = None
     num_samples: NumSamples = 1024
     batch_size: BatchSize = 32
+    json: Json = False
     imports: Imports = ()
     unsafe: Unsafe = False
 

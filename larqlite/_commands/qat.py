@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from larqlite._command_options import Unsafe
+from larqlite._command_options import Json, Unsafe
 from larqlite.errors import ArgumentError
 
 
@@ -65,6 +65,7 @@ class Options:
         int, arg(metavar="COUNT", help="How many inputs to set the ranges from.")
     ] = 512
     seed: Annotated[int, arg(help="Seed of all shuffling.")] = 1
+    json: Json = False
     imports: Annotated[
         tuple[str, ...],
         arg(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from larqlite import _command
 from larqlite._commands.integer import Quantize
 from larqlite._tables import show
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
@@ -25,6 +28,10 @@ _SHOWN = 256
 
 def quantize(options: Quantize) -> None:
     """Writes the integer model, and prints what becomes of the layers."""
+    _command.tell(lambda: (_quantize(options), 0), options.json)
+
+
+def _quantize(options: Quantize) -> dict[str, Any]:
     files.require_input(options.model, (*KERAS, *ONNX), WHERE)
     is_onnx = options.model.suffix == ".onnx"
     output = options.save or _default_output(options)
@@ -49,25 +56,26 @@ def quantize(options: Quantize) -> None:
         "batch_size": options.batch_size,
         "epochs": options.epochs,
     }
-    if is_onnx:
-        _quantize_onnx(options, output, arguments)
-    else:
-        _quantize_keras(options, output, arguments)
+    do = _quantize_onnx if is_onnx else _quantize_keras
+    return {"wrote": str(output), **do(options, output, arguments)}
 
 
-def _quantize_keras(options: Quantize, output: Path, arguments: dict) -> None:
+def _quantize_keras(options: Quantize, output: Path, arguments: dict) -> dict[str, Any]:
     model = files.keras_model(options, WHERE)
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
     samples = files.samples_of(options.samples, model.input_names, shapes, WHERE)
     with _warnings_as_lines():
         quantized = models.quantize(model, samples=samples, **arguments)
     count = min(options.num_samples, _SHOWN)
-    print(models.data_report(quantized, samples, count, options.batch_size))
-    print(f"float layers: {', '.join(float_layers_of(quantized)) or 'none'}")
+    report = models.data_report(quantized, samples, count, options.batch_size)
+    print(report)
+    floats = list(float_layers_of(quantized))
+    print(f"float layers: {', '.join(floats) or 'none'}")
     files.save(quantized, output)
+    return {"float_layers": floats, "report": dataclasses.asdict(report)}
 
 
-def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> None:
+def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> dict[str, Any]:
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -88,13 +96,14 @@ def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> None:
     samples = files.samples_of(options.samples, names, shapes, WHERE)
     with _warnings_as_lines():
         quantized = models.quantize(model, samples=samples, **arguments)
-    _show_onnx(quantized)
+    floats = _show_onnx(quantized)
     with written_whole(output) as temporary:
         temporary.write_bytes(quantized.SerializeToString(deterministic=True))
     files.said(output)
+    return {"float_operations": floats}
 
 
-def _show_onnx(model) -> None:
+def _show_onnx(model) -> list[str]:
     """Prints the integer operations, with the type of their weights and their shifts."""
     from onnx import numpy_helper
 
@@ -113,6 +122,7 @@ def _show_onnx(model) -> None:
     header = ("node", "operation", "weight bits", "shift")
     show("Integers, node by node", header, rows)
     print(f"float operations: {', '.join(remaining) or 'none'}")
+    return remaining
 
 
 def _range_of(shifts: np.ndarray | None) -> str:

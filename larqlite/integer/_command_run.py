@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
+from larqlite import _command
 from larqlite._commands.integer import Check, Config, Export, InsertRescaling
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer import _command_files as files, export as exports, models
@@ -39,14 +42,20 @@ def check(options: Check) -> None:
     Raises:
         SystemExit: with code 1 if there are issues.
     """
+    _command.tell(lambda: _check(options), options.json)
+
+
+def _check(options: Check) -> tuple[dict[str, Any], int]:
     where = "lq integer check"
     model = files.integer_model(options, where)
     samples = _samples(model, options.samples, where)
     issues = models.check_quantization(model)
+    found = {"model": str(options.model), "issues": issues, "report": None}
     if samples is not None:
         count = options.num_samples
         report = models.data_report(model, samples, count, options.batch_size)
         print(report)
+        found["report"] = dataclasses.asdict(report)
         issues += [
             f"{row.name}: {row.cut:,} of the samples' numbers are no integers of its "
             "range, and were cut."
@@ -55,10 +64,12 @@ def check(options: Check) -> None:
         ]
     for issue in issues:
         print(issue)
+    found["float_layers"] = list(float_layers_of(model))
     if issues:
-        raise SystemExit(1)
+        return found | {"issues": list(issues)}, 1
     ends = ", ".join(float_layers_of(model))
     print(f"no issues; float at the end: {ends}" if ends else "no issues")
+    return found, 0
 
 
 def insert_rescaling(options: InsertRescaling) -> None:
@@ -84,6 +95,10 @@ def export(options: Export) -> None:
     Raises:
         SystemExit: with code 1 if an ONNX of integer operations gives others.
     """
+    _command.tell(lambda: _export(options), options.json)
+
+
+def _export(options: Export) -> tuple[dict[str, Any], int]:
     where = "lq integer export"
     writer, suffix = _WRITERS[options.to]
     kept = (options.model, options.samples)
@@ -99,12 +114,14 @@ def export(options: Export) -> None:
             model, temporary, input_dtype=options.input_dtype, **more
         )
     files.said(options.output)
+    found = {"wrote": str(options.output), "bytes": options.output.stat().st_size}
     if samples is None:
-        return
+        return found | {"comparison": None}, 0
     result = exports.compare(model, options.output, samples, options.batch_size)
     print(result)
-    if options.to == "onnx" and not result.is_exact:
-        raise SystemExit(1)
+    more = {"first_diverging": result.first_diverging, "is_exact": result.is_exact}
+    found["comparison"] = dataclasses.asdict(result) | more
+    return found, int(options.to == "onnx" and not result.is_exact)
 
 
 def _samples(model, path: Path | None, where: str):

@@ -10,7 +10,7 @@ import tf_keras
 
 from larqlite.datasets import load_fashion_mnist, to_float_images
 from larqlite.errors import ArgumentError, MissingFileError
-from larqlite_runtime.arrays import load_arrays
+from larqlite_runtime.arrays import load_arrays, what_is_not_finite
 
 EMBEDDED = "fashion_mnist"
 
@@ -49,6 +49,12 @@ def read(name: str, model: tf_keras.Model) -> Data:
         raise ArgumentError(
             f'lq qat: "{model.name}" has {len(model.inputs)} inputs, but --data serves '
             "one.\n  Fix: use lq.qat.quantize_model(model, calibrate=data) in Python."
+        )
+    said = what_is_not_finite([data.x]) or what_is_not_finite([data.x_test])
+    if said is not None:
+        raise ArgumentError(
+            f"lq qat: --data {name}: {said}, which give no range to quantize to.\n"
+            "  Fix: leave them out."
         )
     wanted = model.inputs[0].shape[1:]
     for array in (data.x, data.x_test):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tf_keras
 from rich.console import Console
 from rich.progress import track
 
-from larqlite import models, qat
+from larqlite import _command, models, qat
 from larqlite._commands.qat import Options, scheme_of
 from larqlite.errors import ArgumentError
 from larqlite.outputs import KERAS, TFLITE, require, written_whole
@@ -18,6 +19,10 @@ from larqlite.qat._command_data import Data, read
 
 def run(options: Options) -> None:
     """Does it, and prints the report and the comparison."""
+    _command.tell(lambda: (_run(options), 0), options.json)
+
+
+def _run(options: Options) -> dict[str, Any]:
     tf_keras.utils.set_random_seed(options.seed)
     output = _outputs(options)
     float_model = models.load(options.model, safe_mode=not options.unsafe)
@@ -34,16 +39,27 @@ def run(options: Options) -> None:
     )
     if options.epochs:
         _train(model, float_model, data, options)
-    qat.report(model)
+    report = qat.report(model)
     if options.save is not None:
         with written_whole(options.save) as temporary:
             is_h5 = options.save.suffix == ".h5"
             model.save(temporary, save_format="h5" if is_h5 else None)
         print(f"wrote {options.save}")
-    _accuracies(float_model, model, data)
+    accuracies = _accuracies(float_model, model, data)
     content = qat.to_tflite(model, output, inputs=options.inputs)
     print(f"wrote {output} ({Path(output).stat().st_size:,} bytes)")
-    qat.compare_tflite(model, content, data.x_test).print()
+    comparison = qat.compare_tflite(model, content, data.x_test)
+    comparison.print()
+    return {
+        "wrote": str(output),
+        "bytes": len(content),
+        "saved": None if options.save is None else str(options.save),
+        **accuracies,
+        "float_layers": list(content.float_layers),
+        "notes": list(content.notes),
+        "report": report.to_dict(),
+        "comparison": comparison.to_dict(),
+    }
 
 
 def _outputs(options: Options) -> Path:
@@ -86,11 +102,14 @@ def _loss(model: tf_keras.Model, y: np.ndarray):
     return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
 
 
-def _accuracies(float_model, model, data: Data) -> None:
+def _accuracies(float_model, model, data: Data) -> dict[str, float]:
     """Prints how well both name the labels, if there are labels of classes."""
+    found: dict[str, float] = {}
     if data.y_test is None or not np.issubdtype(data.y_test.dtype, np.integer):
-        return
+        return found
     for name, network in (("float", float_model), ("quantized", model)):
         labels = network.predict(data.x_test, verbose=0).argmax(axis=-1)
         rate = np.mean(labels.ravel() == data.y_test.ravel())
         print(f"{name} accuracy: {100 * rate:.2f} % of {len(labels):,}")
+        found[f"{name}_accuracy"] = float(rate)
+    return found

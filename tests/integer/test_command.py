@@ -239,6 +239,20 @@ def test_check_tells_a_good_model_from_one_without_ranges_by_the_exit_code(
     assert re.fullmatch(r"relu/\S+ is not calibrated\.\n", printed)
 
 
+def test_what_is_found_is_printed_for_programs(command, here):
+    found = json.loads(command("check", "-m", "integer.keras", "--json"))
+    assert found["issues"] == []
+    assert found["report"] is None
+    options = ("--to", "onnx", "-o", "j.onnx", "--samples", "images.npz", "--json")
+    found = json.loads(command("export", "-m", "integer.keras", *options))
+    assert found["comparison"]["is_exact"] is True
+    assert found["bytes"] == (here / found["wrote"]).stat().st_size
+    options = ("-s", "j.keras", "-n", "16", "--json")
+    found = json.loads(command("quantize", "-m", "net.keras", *options))
+    assert found["float_layers"] == ["labels_softmax"]
+    assert "labels" in [row["name"] for row in found["report"]["layers"]]
+
+
 def test_a_rescaling_is_put_in_front(command):
     bare = tf_keras.Sequential([layers.Flatten(input_shape=(2, 2, 3))])
     bare.save("bare.keras")
