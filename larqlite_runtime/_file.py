@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-from larqlite_runtime import _budget, _shapes
+from larqlite_runtime import _budget, _foreign, _shapes
 from larqlite_runtime._build import WRITE_AGAIN, build, check_declared
 from larqlite_runtime._errors import MissingModelFileError, ModelFileError
 from larqlite_runtime._graph import PACKED, Graph
@@ -44,7 +44,9 @@ def read(
     """
     data, source = _data(path_or_bytes, budget)
     try:
+        _foreign.refuse_bytes(data, source)
         model = decode("Model", data)
+        _foreign.refuse_model(model, source)
         domains = _check_versions(model)
         _check_functions(model.get("functions", ()))
         graph = build(model["graph"], budget)
@@ -76,9 +78,11 @@ def _data(path_or_bytes, budget: int) -> tuple[bytes, str]:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
             kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-            raise ModelFileError(
-                f"{source} is {kind}.\n  Fix: give the path of the .onnx file itself."
-            )
+            fix = "give the path of the .onnx file itself."
+            if os.path.isfile(os.path.join(path, "saved_model.pb")):
+                kind = "a folder with a TensorFlow SavedModel"
+                fix = "pack it: lq.deploy.export(lq.models.load(path), 'model.onnx')."
+            raise ModelFileError(f"{source} is {kind}.\n  Fix: {fix}")
         _check_size(found.st_size, source, budget)
         with open(path, "rb") as file:
             data = file.read(found.st_size + 1)
@@ -135,11 +139,17 @@ def _check_versions(model: dict) -> set[str]:
                 f"and those of {PACKED}" + WRITE_AGAIN
             )
         if version != OPSETS[domain]:
+            # A file without packed layers need not be one of larqlite.
+            is_ours = any(i.get("domain") == PACKED for i in model["opset_import"])
             raise ModelFileError(
                 f"it uses version {version} of the operations {shown}; this runtime knows "
                 f"version {OPSETS[domain]}"
                 + WRITE_AGAIN
-                + " Or update larqlite_runtime, if the file is newer."
+                + (
+                    " Or update larqlite_runtime, if the file is newer."
+                    if is_ours
+                    else " A file of another program: run it with onnxruntime."
+                )
             )
     if "" not in found:
         raise ModelFileError(

@@ -127,8 +127,6 @@ def test_a_file_beyond_the_budget_is_refused_before_it_is_read(tmp_path):
     [
         b"\x89PNG\r\n\x1a\n0000",
         b"PK\x03\x04" + b"a" * 100,
-        b"\x89HDF\r\n\x1a\n" + b"\0" * 50,
-        b"TFL3" * 10,
         b"hello",
         b"\0",
         b"\xff" * 50,
