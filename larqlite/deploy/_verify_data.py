@@ -108,7 +108,8 @@ class Batches:
             yield from self._kept
             return
         batches = map(self._arrays, self._read())
-        if isinstance(self._data, Iterator):
+        is_sequence = isinstance(self._data, tf_keras.utils.Sequence)
+        if isinstance(self._data, Iterator) and not is_sequence:
             self._kept = _Kept()
             for batch in batches:
                 self._kept.add(batch)
@@ -117,7 +118,11 @@ class Batches:
             yield from batches
 
     def _read(self) -> Iterator[Any]:
-        return batches_of(self._model, self._data, self._batch_size, where=WHERE.get())
+        data = given = self._data
+        if isinstance(given, tf_keras.utils.Sequence):
+            # To iterate over one need not end (those of ImageDataGenerator do not).
+            data = (given[number] for number in range(len(given)))
+        return batches_of(self._model, data, self._batch_size, where=WHERE.get())
 
     def _arrays(self, batch: Any) -> Batch:
         if isinstance(batch, dict):

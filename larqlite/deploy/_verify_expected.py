@@ -188,6 +188,11 @@ class Reference:
         self._largest[key] = max(self._largest.get(key, 0.0), found)
         return self._largest[key]
 
+    def _slack(self, share: float, key: Any, name: str, source: Any) -> float:
+        """How far a value may be off: a share of the largest one, or the floor of the
+        tensor that comes of it."""
+        return max(share * self._magnitude(key, source), self._floors.get(name, TINY))
+
     def _wanted(self, key: Any, name: str, array: np.ndarray, **more: Any) -> Wanted:
         """A tensor of the file that holds floats."""
         magnitude = self._magnitude(key, array)
@@ -250,7 +255,7 @@ class Reference:
         is_exact = entry.accumulator is not None
         band = dict(zip(("low", "high"), map(stored, ends or ()), strict=False))
         if ends is not None:
-            by = ROUNDING * self._magnitude(key, use.unquantized)
+            by = self._slack(ROUNDING, key, entry.quantized, use.unquantized)
             low, high = _moved(use.quantizer, use.unquantized, by)
             band["is_tie"] = stored(low != high)
         if is_exact:
@@ -288,8 +293,7 @@ class Reference:
         the tolerance."""
         if function is None or source is None:
             return None
-        by = self._tolerance * self._magnitude(key, source)
-        by = max(by, self._floors.get(name, TINY))
+        by = self._slack(self._tolerance, key, name, source)
         return _moved(function, source, by)
 
     def _twin(self, entry: Entry, use: Use) -> IntegerTwin:

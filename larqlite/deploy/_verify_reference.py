@@ -92,7 +92,13 @@ def run(
     """
     walk = _Walk(model)  # keeps all tensors, so that they have different ids
     outputs = walk.follow(model, [tf.convert_to_tensor(x) for x in inputs])
-    return walk.uses, walk.quantized, [np.asarray(output) for output in outputs]
+    outputs = [_as_stored(np.asarray(output)) for output in outputs]
+    return walk.uses, walk.quantized, outputs
+
+
+def _as_stored(output: np.ndarray) -> np.ndarray:
+    """An output as a file has it: booleans and whole numbers are float32 there."""
+    return output if output.dtype.kind == "f" else output.astype(np.float32)
 
 
 class _Walk:

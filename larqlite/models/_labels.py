@@ -54,6 +54,8 @@ def label_axes(model: tf_keras.Model) -> list[int | None]:
 
 
 def _axis(tensor: Any, loss: str | None, sizes: set[int]) -> int | None:
+    if not tensor.dtype.is_floating:
+        return None
     kind, axis = _made_by(tensor)
     if kind == "softmax":
         return axis

@@ -45,6 +45,7 @@ def batches_of(
         data = _called(data, where)
     data = _without_labels(model, data)
     if _are_arrays(model, data):
+        _require_numbers(data, where)
         data = tf.data.Dataset.from_tensor_slices(
             tuple(data) if isinstance(data, list) else data
         ).batch(batch_size)
@@ -57,7 +58,8 @@ def batches_of(
         if endless and steps is None:
             raise ArgumentError(
                 f"{where}: the data repeats without an end.\n"
-                "  Fix: say how many batches count, e.g. steps=100."
+                "  Fix: say how many batches count: data.take(100), or steps=100 where "
+                "there is such an argument."
             )
     else:
         raise ArgumentError(f"{where}: {data!r} is no data.\n{_HOW}")
@@ -107,6 +109,14 @@ def _are_arrays(model: tf_keras.Model, data: Any) -> bool:
     if isinstance(data, dict):
         return True
     return _is_array(data)
+
+
+def _require_numbers(data: Any, where: str) -> None:
+    for array in tf.nest.flatten(data):
+        if isinstance(array, np.ndarray) and array.dtype.kind not in "biuf":
+            raise ArgumentError(
+                f"{where}: an array of {array.dtype} is no data, which are numbers.\n{_HOW}"
+            )
 
 
 def _is_array(data: Any) -> bool:

@@ -261,3 +261,38 @@ def test_a_bar_is_drawn_on_terminals_only(capfd):
         advance(50)
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
+
+
+class Endless(tf_keras.utils.Sequence):
+    """As those of ImageDataGenerator: it has a length, but its iterator has no end."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, number):
+        return np.full((4, 4), number, np.float32), np.zeros(4)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self[0]
+
+
+def test_sequences_end_and_what_is_no_data_is_refused(tmp_path):
+    model = packed(K.Dense(8), (4,))
+    file = tmp_path / "net.onnx"
+    lq.deploy.export(model, file, data=Endless())
+    assert lq.deploy.verify(model, file, Endless(), stock=False).samples == 12
+    endless = tf.data.Dataset.from_tensors(np.zeros((2, 4), np.float32)).repeat()
+    for data, why in (
+        (endless, r"without an end.*\n  Fix: .*data\.take\(100\)"),
+        ("words", "is no data"),
+        (7, "is no data"),
+        (np.array(["a"]), "an array of <U1 is no data"),
+        (np.array([None, 1]), "an array of object is no data"),
+    ):
+        with pytest.raises(ArgumentError, match=why):
+            lq.deploy.verify(model, file, data)
+    found = lq.deploy.verify(model, file, endless.take(2), stock=False)
+    assert found.samples == 4

@@ -47,6 +47,7 @@ CASES = {
     "pixels": (IMAGE, K.Conv2D(3, 3), None),
     "restored input": (FLAT, lambda x: K.Dense(5)(K.Dense(2)(x)), None),
     "one value": (FLAT, K.Dense(1), None),
+    "comparisons": (FLAT, lambda x: K.Dense(3)(x) > 0, None),
     "a number a sample": (FLAT, lambda x: K.Dense(1)(x)[:, 0], None),
 }
 
@@ -171,3 +172,31 @@ def test_signs_of_sums_that_are_ties_are_told_apart(tmp_path):
     sums = tf.nn.conv2d(signs, kernel, 1, "SAME").numpy()
     assert 0 < flips.different == flips.ties <= (sums == 0).sum()
     assert f"{flips.ties:,} of its {flips.different:,} flips are ties" in str(found)
+
+
+def test_signs_of_saturated_sigmoids_are_told_apart(tmp_path):
+    """Keras gives 1e-11, the runtime 0, and a quantizer asks whether that is positive."""
+    gate = K.Dense(6, activation="sigmoid", name="gate")
+    step = {"input_quantizer": "ste_heaviside", "kernel_quantizer": "ste_sign"}
+    x = inputs = tf_keras.Input((8,))
+    x = gate(lq.layers.QuantDense(4, name="first", **BINARY)(x))
+    outputs = [lq.layers.QuantDense(4, name="last", **step)(x), x > 0]
+    model = tf_keras.Model(inputs, outputs)
+    gate.bias.assign(np.full(6, -25.0))
+    file = tmp_path / "net.onnx"
+    lq.deploy.export(model, file, verify=False)
+    found = lq.deploy.verify(model, file, stock=False)
+    row = found.layers[1]
+    assert row.ok
+    assert row.run_flips.different == row.run_flips.ties == 4 * 6
+    assert [output.labels for output in found.outputs] == [4, 0]
+
+
+def test_comparisons_are_compared(tmp_path):
+    inputs = tf_keras.Input((8,))
+    x = lq.layers.QuantDense(4, **BINARY)(inputs)
+    model = tf_keras.Model(inputs, [x > 0, x[:, 0], x])
+    lq.deploy.export(model, tmp_path / "net.onnx")
+    found = lq.deploy.verify(model, tmp_path / "net.onnx", samples=7)
+    assert found.ok
+    assert [output.values.values for output in found.outputs] == [28, 7, 28]
