@@ -94,6 +94,8 @@ def _made_by(tensor: Any) -> tuple[str, int | None]:
 
 def _of_layer(layer: Any, kwargs: dict, rank: int) -> tuple[str | None, int | None]:
     """What a layer makes of values; None if it passes them on."""
+    while isinstance(layer, K.Wrapper):
+        layer = layer.layer
     if isinstance(layer, K.Softmax):
         axis = layer.axis
         return ("softmax", int(axis)) if np.ndim(axis) == 0 else ("bent", None)
@@ -107,10 +109,12 @@ def _of_layer(layer: Any, kwargs: dict, rank: int) -> tuple[str | None, int | No
             return "softmax", -1 if axis is None else int(axis)
         return ("bent" if name in _BENDING_OPERATORS else "linear"), None
     if hasattr(layer, "activation"):
-        name = _name(layer.activation)
+        # A quantization-aware activation holds the one that it rounds.
+        function = getattr(layer.activation, "function", layer.activation)
+        name = _name(function)
         if name in _SOFT:
             return "softmax", -1
-        if layer.activation is not None and name not in _LINEAR:
+        if function is not None and name not in _LINEAR:
             return "bent", None
         is_only_that = isinstance(layer, K.Activation)
         return (None, None) if is_only_that else ("linear", None)

@@ -59,6 +59,21 @@ def test_where_labels_are(name):
     assert label_axes(tf_keras.Model(inputs, build(inputs))) == [axis]
 
 
+@pytest.mark.parametrize(
+    ("activation", "axis"),
+    [("softmax", 1), ("sigmoid", None), ("tanh", None), (None, 1)],
+)
+def test_where_labels_are_in_quantization_aware_and_wrapped_models(activation, axis):
+    inputs = tf_keras.Input(FLAT)
+    model = tf_keras.Model(inputs, K.Dense(3, activation=activation)(inputs))
+    x = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
+    assert label_axes(lq.qat.quantize_model(model, calibrate=x)) == [axis]
+    steps = tf_keras.Input((4, 5))
+    dense = K.TimeDistributed(K.Dense(3, activation=activation))
+    wanted = 2 if activation == "softmax" else None
+    assert label_axes(tf_keras.Model(steps, dense(steps))) == [wanted]
+
+
 CROSS_ENTROPY = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
