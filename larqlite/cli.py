@@ -24,6 +24,7 @@ from larqlite._commands.demo import Options as Demo
 from larqlite._commands.deploy import Export, Verify
 from larqlite._commands.integer import Options as Integer
 from larqlite._commands.qat import Options as Qat
+from larqlite.outputs import renamed
 from larqlite_runtime import cli
 
 PROBES = (-1.0, -0.5, 0.0, 0.5, 1.0)
@@ -118,7 +119,11 @@ class PlotWeights:
 
     def run(self) -> None:
         lq = _larqlite(self.imports)
-        path = _picture(self.output, Path(f"{self.model.stem}_weights.png"), self.model)
+        path = _picture(
+            self.output,
+            Path(f"{renamed(self.model, '.png').stem}_weights.png"),
+            self.model,
+        )
         model = lq.models.load(self.model, compile=False, safe_mode=not self.unsafe)
         lq.plot.weights(model, path=path)
         print(f"wrote {path}")
@@ -140,7 +145,7 @@ class PlotHistory:
     output: Output = None
 
     def run(self) -> None:
-        path = _picture(self.output, self.file.with_suffix(".png"), self.file)
+        path = _picture(self.output, renamed(self.file, ".png"), self.file)
         _larqlite().plot.history(self.file, path=path)
         print(f"wrote {path}")
 

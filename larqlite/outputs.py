@@ -9,9 +9,9 @@ from typing import Any
 
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite_runtime import outputs
-from larqlite_runtime.outputs import JSON, KERAS, ONNX, TFLITE, written_whole
+from larqlite_runtime.outputs import JSON, KERAS, ONNX, TFLITE, renamed, written_whole
 
-__all__ = ["JSON", "KERAS", "ONNX", "TFLITE", "require", "written_whole"]
+__all__ = ["JSON", "KERAS", "ONNX", "TFLITE", "renamed", "require", "written_whole"]
 
 
 def require(

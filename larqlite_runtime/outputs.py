@@ -38,6 +38,8 @@ _BEGINNINGS: dict[str, tuple[int, tuple[bytes, ...]]] = {
 # What matplotlib says of itself near the beginning of a picture.
 _DRAWN = b"matplotlib"
 _LOOKED_AT = 4096
+# Letters of a name that is too long.
+_SHOWN = 200
 
 
 def require(
@@ -61,8 +63,8 @@ def require(
         path: of the file.
         suffixes: the endings that it may have; the first one is proposed.
         where: the command or function, for messages.
-        read: files and folders that the same call reads; None and names of nothing are
-            passed over.
+        read: files and SavedModel folders that the same call reads; None and names of
+            nothing are passed over.
         default_of: the option that names the file, if the user did not give it.
         makes_folder: whether folders that are missing will be made.
         refused: the class of errors.
@@ -93,6 +95,23 @@ def require(
             f"{where}: {path!r} is no path of a file ({error}).\n"
             f'  Fix: a name, such as "model{suffixes[0]}".'
         ) from error
+    try:
+        _require(
+            path, suffixes, where, read, default_of, makes_folder, refused, missing
+        )
+    except OSError as error:
+        if isinstance(error, (refused, missing)):
+            raise
+        raise refused(
+            f'{where}: "{str(path)[:_SHOWN]}" cannot be written ({error.strerror}).\n'
+            "  Fix: another name, or another folder."
+        ) from error
+    return path
+
+
+def _require(
+    path, suffixes, where, read, default_of, makes_folder, refused, missing
+) -> None:
     _refuse_what_is_read(path, suffixes, where, read, refused)
     if path.is_dir():
         raise missing(
@@ -102,11 +121,10 @@ def require(
     if not _fits(path, suffixes):
         raise refused(
             f'{where}: "{path}" does not end in {" or ".join(suffixes)}.\n'
-            f"  Fix: {_renamed(path, suffixes[0])}"
+            f"  Fix: {renamed(path, suffixes[0])}"
         )
     _refuse_what_is_there(path, where, default_of, refused)
     _require_folder(path, where, makes_folder, refused, missing)
-    return path
 
 
 def require_picture(path: Any, where: str, **options: Any) -> Path:
@@ -163,10 +181,12 @@ def _refuse_what_is_read(path: Path, suffixes, where: str, read, refused) -> Non
         if source is None or not os.path.exists(source):
             continue
         is_folder = os.path.isdir(source)
+        if is_folder and not os.path.exists(os.path.join(source, "saved_model.pb")):
+            continue  # no model, as what reads it will say
         beside = path if is_folder else Path(os.path.realpath(path))
         candidates = places if is_folder else (path, beside)
         if any(each.exists() and os.path.samefile(each, source) for each in candidates):
-            other = Path(source).with_suffix("").name or "model"
+            other = renamed(Path(source), suffixes[0]).stem
             proposed = Path(source).absolute().parent if is_folder else path.parent
             proposed = proposed / f"{other}{suffixes[0]}"
             if os.path.exists(proposed):
@@ -245,9 +265,17 @@ def _fits(path: Path, suffixes: Sequence[str]) -> bool:
     return (suffix if suffix.lower() in KERAS else suffix.lower()) in suffixes
 
 
-def _renamed(path: Path, suffix: str) -> Path:
-    name = path.name if path.name not in ("", "..") else "model"
-    return path.with_name(name).with_suffix(suffix) if name else Path(f"model{suffix}")
+def renamed(path: Path, suffix: str) -> Path:
+    """`path` with another ending, also where it is "." or "/".
+
+    >>> renamed(Path("runs/net.keras"), ".onnx").as_posix()
+    'runs/net.onnx'
+    >>> renamed(Path("/"), ".onnx").as_posix()
+    '/model.onnx'
+    """
+    if path.name in ("", ".."):
+        path = path.resolve()
+    return path.with_suffix(suffix) if path.name else path / f"model{suffix}"
 
 
 def _short(path: Path) -> Path:

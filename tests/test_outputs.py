@@ -37,7 +37,7 @@ def made(tmp_path_factory):
     model.save(folder / "net.keras")
     model.save(folder / "net.h5")
     model.save(folder / "net_tf", save_format="tf")
-    x = np.random.default_rng(0).normal(size=(8, 6)).astype("float32")
+    x = np.random.default_rng(0).integers(-99, 99, (8, 6)).astype("float32")
     np.savez(folder / "data.npz", x=x, y=np.zeros(8, int))
     np.save(folder / "data.npy", x)
     binary = tf_keras.Sequential(
@@ -234,6 +234,8 @@ def test_no_function_writes_over_a_file_of_another_kind(here, models, name):
     for path in (BytesIO(), 3, b"\xff\x00"):
         with pytest.raises(ArgumentError, match="Fix: "):
             write(*models, path)
+    with pytest.raises(ArgumentError, match="File name too long"):
+        write(*models, f"{'long' * 100}{suffix}")
     if not name.startswith("plot"):
         with pytest.raises(MissingFileError, match='there is no folder "no"'):
             write(*models, f"no/file{suffix}")
@@ -335,6 +337,28 @@ def test_endings_in_capitals_are_taken_where_the_format_does_not_depend_on_them(
     assert require("Y.NPZ", ARRAYS, "here")
     with pytest.raises(ArgumentError, match=r"does not end in \.keras or \.h5"):
         require("net.KERAS", KERAS, "here")
+
+
+@pytest.mark.parametrize("name", [".", "..", "/", ""])
+def test_a_folder_as_a_name_is_no_traceback(here, capsys, name):
+    for words in (
+        ["export", name, "new.onnx"],
+        ["export", "net.keras", name],
+        ["qat", name, "--data", "data.npz"],
+        ["qat", "net.keras", "--data", name],
+        ["integer", "check", "-m", name],
+        ["integer", "quantize", "-m", "net.keras", "--samples", name],
+        ["plot", "history", name],
+        ["plot", "weights", name],
+        ["plot", "quantizer", "ste_sign", "--output", name],
+        ["run", "binary.onnx", "--data", name],
+        ["run", "binary.onnx", "--data", "data.npz", "-o", name],
+        ["benchmark", name],
+    ):
+        with pytest.raises(SystemExit) as exit_:
+            cli.main(words)
+        assert exit_.value.code == 2, words
+        assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_device_or_a_pipe_is_no_file(here):

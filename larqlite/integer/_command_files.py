@@ -13,7 +13,7 @@ import tf_keras
 from larqlite import _command, models
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from larqlite.integer.layers._base import QuantizedLayer
-from larqlite.outputs import KERAS, written_whole
+from larqlite.outputs import KERAS, renamed, written_whole
 from larqlite_runtime.arrays import load_arrays
 
 
@@ -31,7 +31,7 @@ def require_input(path: Path, suffixes: Sequence[str], where: str) -> None:
     if path.suffix not in suffixes:
         raise ArgumentError(
             f"{where}: {str(path)!r} does not end in {' or '.join(suffixes)}.\n"
-            f"  Fix: a saved model, such as {path.with_suffix(suffixes[0])}."
+            f"  Fix: a saved model, such as {renamed(path, suffixes[0])}."
         )
 
 

@@ -13,7 +13,7 @@ from rich.progress import track
 from larqlite import _command, models, qat
 from larqlite._commands.qat import Options, scheme_of
 from larqlite.errors import ArgumentError
-from larqlite.outputs import KERAS, TFLITE, require, written_whole
+from larqlite.outputs import KERAS, TFLITE, renamed, require, written_whole
 from larqlite.qat._command_data import Data, read
 
 
@@ -67,7 +67,7 @@ def _outputs(options: Options) -> Path:
     where, read = "lq qat", (options.model, options.data)
     if options.save is not None:
         require(options.save, KERAS, f"{where}: --save", read=read)
-    output = options.output or options.model.with_suffix(".tflite")
+    output = options.output or renamed(options.model, ".tflite")
     default_of = None if options.output else "--output"
     return require(output, TFLITE, where, read=read, default_of=default_of)
 
