@@ -11,7 +11,7 @@ import tf_keras
 from larqlite._tables import show
 from larqlite.layers import QuantLayer
 from larqlite.models._bits import declared_precision, weight_bits
-from larqlite.models._operators import KEEPING_VALUES
+from larqlite.models._operators import JOINING, KEEPING_VALUES
 from larqlite.qat._activation import BEFORE, name_of
 from larqlite.qat._annotate import QuantizeAnnotate, require_model
 from larqlite.qat._graph import Graph, Use
@@ -234,11 +234,13 @@ def _status_of_plain(graph: Graph, use: Use) -> tuple[str, str]:
     symbol = getattr(layer, "symbol", None)
     if isinstance(symbol, str):
         name = symbol.rpartition(".")[2]
-        if name in KEEPING_VALUES:
+        if name in KEEPING_VALUES - JOINING:
             return "skipped", "keeps its values: nothing to quantize"
-        reader = graph.only_consumer(use)
-        if reader is not None and isinstance(reader.layer, QuantizeLayer):
-            return "fused", f"output quantized after {reader.layer.name}"
+        if name in BEFORE:
+            return "skipped", "its range is known: nothing to quantize"
+        after = _quantized_after(graph, use)
+        if after is not None:
+            return "fused", f"output quantized after {after.layer.name}"
         return "skipped", f"the operator tf.{symbol} is not quantized"
     if isinstance(layer, tf_keras.layers.Lambda):
         return "skipped", "a Lambda layer may compute anything"
@@ -247,6 +249,21 @@ def _status_of_plain(graph: Graph, use: Use) -> tuple[str, str]:
     if rule_for(layer) is None:
         return "skipped", f"no rule for the class {type(layer).__name__}"
     return "skipped", "not annotated"
+
+
+def _quantized_after(graph: Graph, use: Use) -> Use | None:
+    """What alone reads an operator, and rounds its output: itself, or by a ReLU before."""
+    reader = graph.only_consumer(use)
+    if reader is None:
+        return None
+    if getattr(reader.layer, "symbol", None) in ("nn.relu", "nn.relu6"):
+        return _quantized_after(graph, reader)
+    rounds = isinstance(reader.layer, QuantizeLayer) and reader.layer.quantizer
+    inner = getattr(reader.layer, "layer", None)
+    if isinstance(reader.layer, QuantizeWrapperV2):
+        name = name_of(getattr(inner, "activation", inner))
+        rounds = name in ("relu", "relu6") and reader.layer.output_precision
+    return reader if rounds else None
 
 
 def _weights(layer: Layer) -> tuple[dict[str, int], dict[str, int]]:

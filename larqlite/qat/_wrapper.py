@@ -8,7 +8,7 @@ import tf_keras
 from larqlite._registration import deserialize_object, register_object
 from larqlite.errors import ArgumentError, require_tf_keras
 from larqlite.qat import _slots, forms
-from larqlite.qat._activation import QuantizedActivation, name_of
+from larqlite.qat._activation import BEFORE, BOTH, QuantizedActivation, name_of
 from larqlite.qat._config import QuantizeConfig
 from larqlite.qat._fit import fitted, values_of
 from larqlite.qat._inner import (
@@ -255,6 +255,13 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     def ends_in_range(self) -> bool:
         """Whether what the layer sums up is quantized here, not by one that follows."""
         return bool(self._placed.activations or self._placed.outputs)
+
+    @property
+    def sums_are_rounded(self) -> bool:
+        """Whether nothing but a ReLU lies between the sums and their quantization."""
+        function = name_of(getattr(self.layer, "activation", None))
+        joined = ("linear", "relu", "relu6", *BEFORE, *BOTH)
+        return self.ends_in_range and function in joined
 
     # What Keras asks of a layer is answered by the layer inside.
 

@@ -50,6 +50,7 @@ TABLE: dict[type, Form] = {
     layers.Conv2D: Form(_conv.conv2d, "kernel"),
     layers.DepthwiseConv1D: Form(_conv.depthwise1d, "depthwise_kernel"),
     layers.DepthwiseConv2D: Form(_conv.depthwise2d, "depthwise_kernel"),
+    layers.Conv1DTranspose: Form(_conv.transpose1d, "kernel"),
     layers.Conv2DTranspose: Form(_conv.transpose2d, "kernel"),
     layers.PReLU: Form(_others.prelu, "alpha"),
     layers.AveragePooling1D: Form(_others.average1d),

@@ -24,6 +24,7 @@ class Call:
         weight: its quantized weight, or None.
         ends_in_range: whether what it computes is quantized by the wrapper, not by a
             layer that follows.
+        sums_are_rounded: whether nothing but a ReLU comes before that.
         has_mask: whether a mask comes with the inputs.
     """
 
@@ -32,6 +33,7 @@ class Call:
     inputs: tf.Tensor
     weight: Weight | None
     ends_in_range: bool
+    sums_are_rounded: bool = False
     has_mask: bool = False
 
     def of_keras(self, values: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,14 @@ import tensorflow as tf
 
 from larqlite.qat.forms._call import Call
 
-__all__ = ["conv1d", "conv2d", "depthwise1d", "depthwise2d", "transpose2d"]
+__all__ = [
+    "conv1d",
+    "conv2d",
+    "depthwise1d",
+    "depthwise2d",
+    "transpose1d",
+    "transpose2d",
+]
 
 
 def conv2d(call: Call):
@@ -84,9 +91,39 @@ def transpose2d(call: Call):
 
     It refuses fake quantization along output channels that are not the last axis.
     """
-    if call.ends_in_range and call.weight.is_per_tensor:
+    if _sums_are_rounded(call):
         return call.of_keras(call.weight.per_tensor())
     return call.of_keras(call.weight.as_constant())
+
+
+def transpose1d(call: Call):
+    """`Conv1DTranspose`, as an image of one row."""
+    layer, values = call.layer, call.weight.as_constant()
+    length = layer.compute_output_shape(call.inputs.shape)[1]
+    if layer.data_format != "channels_last" or length is None:
+        return call.of_keras(values)
+    if _sums_are_rounded(call):
+        values = call.weight.per_tensor()
+    row = tf.expand_dims(call.inputs, 1)
+    outputs = tf.nn.conv2d_transpose(
+        row,
+        call.like_inputs(tf.expand_dims(values, 0)),
+        [tf.shape(row)[0], 1, length, layer.filters],
+        strides=[1, *layer.strides],
+        padding=layer.padding.upper(),
+        dilations=[1, *layer.dilation_rate],
+    )
+    # The converter joins what follows a convolution at once, not past a change of shape.
+    return tf.squeeze(call.activated(call.with_bias(outputs)), 1)
+
+
+def _sums_are_rounded(call: Call) -> bool:
+    """Whether an integer kernel with one range gives what the model gives.
+
+    Where sums go on in float, TFLite would multiply integers of the kernel with inputs
+    that it rounds again by itself.
+    """
+    return call.sums_are_rounded and call.weight.is_per_tensor
 
 
 def _is_special(layer) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 import tf_keras
 
-from larqlite.errors import ArgumentError, UnsupportedModelError
+from larqlite.errors import ArgumentError, LarqliteError, UnsupportedModelError
 from larqlite.outputs import TFLITE, require, written_whole
 from larqlite.qat._annotate import require_model
 from larqlite.qat._graph import Graph
@@ -136,7 +136,23 @@ def _converted(model, alone, inputs: str, where: str) -> bytes:
         tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
         for tensor, name in zip(model.inputs, model.input_names, strict=True)
     ]
-    function = with_one_scale(_traced(model, alone, specs), specs)
+    heard: list[str] = []
+    try:
+        with quiet() as heard:
+            function = with_one_scale(_traced(model, alone, specs), specs)
+            return _converter(model, function, inputs).convert()
+    except Exception as error:  # its ConverterError has no public name
+        if isinstance(error, LarqliteError):
+            raise
+        log.debug("%s: %s", where, error)  # pages of it, with all of the graph
+        layers = list(_layers(model))
+        names = [layer.name for layer in layers]
+        quantized = [layer.name for layer in layers if getattr(layer, "quantizes", 0)]
+        said = "".join(heard)
+        raise refusal(model.name, error, said, names, quantized, where) from None
+
+
+def _converter(model, function, inputs: str) -> tf.lite.TFLiteConverter:
     # Holds the variables, without all that Keras would save with a model.
     holder = tf.Module()
     holder.variables_of_model = list(model.variables)
@@ -147,13 +163,7 @@ def _converted(model, alone, inputs: str, where: str) -> bytes:
         if inputs == "int8":
             converter.inference_input_type = tf.int8
             converter.inference_output_type = tf.int8
-    heard: list[str] = []
-    try:
-        with quiet() as heard:
-            return converter.convert()
-    except Exception as error:  # its ConverterError has no public name
-        names = [layer.name for layer in _layers(model)]
-        raise refusal(model.name, error, "".join(heard), names, where) from error
+    return converter
 
 
 def _traced(model, alone, specs):

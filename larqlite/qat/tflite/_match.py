@@ -73,13 +73,15 @@ def candidates_of(
     names = [use.layer.name for use in graph.uses]
     calls = Counter(id(use.entry) for use in graph.uses)
     found, missing = [], []
-    for use in graph.uses:
-        quantization = _quantization(use)
-        if quantization is None:
-            continue
-        fitting = _fitting(use, *quantization, tensors) or _named(
-            use, names, file, tensors
-        )
+    quantizations = [(use, _quantization(use)) for use in graph.uses]
+    quantizations = [(use, found) for use, found in quantizations if found is not None]
+    own = [
+        (operation, tensor)
+        for operation, tensor in tensors
+        if not any(_is_of(tensor, *found[:2]) for _, found in quantizations)
+    ]
+    for use, quantization in quantizations:
+        fitting = _fitting(use, *quantization, tensors) or _named(use, names, file, own)
         # A layer that is called twice on one tensor is computed once.
         if not fitting or len(fitting) < calls[id(use.entry)]:
             missing.append(use.layer.name)
@@ -116,11 +118,9 @@ def matched(
     pairs = []
     for row, (layer, value) in enumerate(zip(candidates, values, strict=True)):
         for place, tensor in enumerate(layer.tensors):
-            distance = 0.0
-            if len(layer.tensors) > 1:
-                codes = codes_of(tensor.index).astype("float32")
-                real = (codes - tensor.zero_point) * tensor.scales[0]
-                distance = float(np.abs(value.ravel() - real.ravel()).mean())
+            codes = codes_of(tensor.index).astype("float32")
+            real = (codes - tensor.zero_point) * tensor.scales[0]
+            distance = float(np.abs(value.ravel() - real.ravel()).mean())
             pairs.append((distance / layer.step, row, place))
     found: list[Match | None] = [None] * len(candidates)
     taken = set()
@@ -145,9 +145,7 @@ def _fitting(
     near = [
         (operation, tensor)
         for operation, tensor in tensors
-        if _is_as_large(use, tensor)
-        and abs(tensor.zero_point - zero_point) <= 1
-        and abs(tensor.scales[0] - step) <= TOLERANCE * step
+        if _is_as_large(use, tensor) and _is_of(tensor, step, zero_point)
     ]
     # Values that are only arranged in another way count where nothing else does.
     near = [entry for entry in near if entry[0].name not in RESHAPING] or near
@@ -159,8 +157,14 @@ def _fitting(
     return [tensor for _, tensor in near]
 
 
+def _is_of(tensor: Tensor, step: float, zero_point: int) -> bool:
+    """Whether a tensor has a range."""
+    is_near = abs(tensor.scales[0] - step) <= TOLERANCE * step
+    return is_near and abs(tensor.zero_point - zero_point) <= 1
+
+
 def _named(use: Use, names: list[str], file: File, tensors) -> list[Tensor]:
-    """The last tensor that bears the layer's name: its range is not that of the model."""
+    """The last tensor that bears the layer's name: its range is that of no layer."""
     return [
         tensor
         for operation, tensor in tensors

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 
 import tf_keras
 
+from larqlite.layers import QuantLayer
 from larqlite.qat._wrapper import QuantizeWrapperV2
 from larqlite.qat.forms._weight import STORED_BITS
 from larqlite.qat.passes._match import WITH_KERNEL
 
 __all__ = ["notes_on"]
+
+_DIVISIONS = ("divide", "divide_no_nan", "div_no_nan", "truediv")
 
 
 def notes_on(
@@ -44,11 +47,31 @@ def notes_on(
             f"same values: "
             f"{_listed(names)}"
         )
-    if float_layers:
-        notes.append(f"computed in float32: {_listed(float_layers)}")
+    by_name = {layer.name: layer for layer in layers}
+    reasons = defaultdict(list)
+    for name in float_layers:
+        reasons[_why_float(by_name.get(name))].append(name)
+    for reason, names in reasons.items():
+        notes.append(f"computed in float32, {reason}: {_listed(names)}")
     return notes
 
 
-def _listed(names: Sequence[str], most: int = 8) -> str:
-    listed = ", ".join(f'"{name}"' for name in names[:most])
-    return listed + (f" and {len(names) - most} more" if len(names) > most else "")
+def _why_float(layer: tf_keras.layers.Layer | None) -> str:
+    """Why TFLite computes a layer in float32."""
+    if isinstance(layer, QuantLayer):
+        return "as TFLite has no operation for such kernels and inputs"
+    symbol = str(getattr(layer, "symbol", ""))
+    if symbol.rpartition(".")[2] in _DIVISIONS:
+        return "as TFLite's division of integers stops at 0"
+    inner = layer.layer if isinstance(layer, QuantizeWrapperV2) else layer
+    if isinstance(inner, (tf_keras.layers.RNN, tf_keras.layers.Bidirectional)):
+        return "as what is inside of its steps has no range"
+    if isinstance(layer, QuantizeWrapperV2) and not layer.quantizes:
+        return "as the model does not quantize it"
+    if isinstance(layer, QuantizeWrapperV2) or symbol:
+        return "as TFLite has no integers for it, or what it reads has no range"
+    return "as the model does not quantize it"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names)

@@ -53,6 +53,8 @@ KNOWN = {
 }
 # The kernel of integers stops at a divisor of 0, and rounds the quotient of two codes.
 DIVIDES = _words("Div DivNoNan RealDiv")
+# What the converter joins with a convolution before.
+JOINED = _words("Add AddV2 BiasAdd FusedBatchNormV3 Mul Relu Relu6 Sub")
 QUANTIZES = "FakeQuantWithMinMaxVars"
 
 
@@ -82,6 +84,7 @@ class _Rule:
         self._traced = traced
         self._own: dict[str, tuple] = {}
         self._asked: dict[str, tf.Operation] = {}
+        self._fixed: set[str] = set()  # which only the converter gives a range
         self._givers: dict[tuple, tf.Operation] = {}  # a fake quantization by its range
 
     def apply(self) -> None:
@@ -98,6 +101,13 @@ class _Rule:
                 self._keep_float(operation, 1)
             elif operation.type == "Square":
                 self._settle_length(operation)
+            elif operation.type == "Conv2DBackpropInput":
+                if not self._is_rounded_soon(operation):
+                    self._traced.hide_constant(Edge(operation, 1), operation.inputs[2])
+            elif operation.type in ("Relu", "Relu6"):
+                self._settle_relu(operation)
+            elif operation.type != QUANTIZES:
+                self._settle_fixed(operation)
 
     def _find_own(self, operation: tf.Operation) -> None:
         kind = operation.type
@@ -109,10 +119,14 @@ class _Rule:
             own = self._common(operation)
             if own is not None and not self._is_rounded_next(operation, own):
                 self._own.update((output.name, own) for output in operation.outputs)
+            elif any(t.name in self._fixed for _, t in self._traced.data_of(operation)):
+                self._fixed.update(output.name for output in operation.outputs)
         elif kind in KNOWN:
             ((_, tensor),) = self._traced.data_of(operation)
             if self._own_of(tensor) is not None:
                 self._own[operation.outputs[0].name] = KNOWN[kind]
+            elif self._traced.is_computed(tensor):
+                self._fixed.add(operation.outputs[0].name)
 
     def _own_of(self, tensor: tf.Tensor) -> tuple | None:
         return self._own.get(self._traced.root(tensor).name)
@@ -205,8 +219,17 @@ class _Rule:
 
     def _keep_float(self, operation: tf.Operation, position: int) -> None:
         """Hides the range of what an operation reads, so that it computes in float32."""
-        if self._own_of(operation.inputs[position]) is not None:
+        tensor = self._traced.root(operation.inputs[position])
+        if self._own_of(tensor) is not None or tensor.name in self._fixed:
             self._traced.keep_out(Edge(operation, position))
+
+    def _settle_fixed(self, operation: tf.Operation) -> None:
+        """Keeps a softmax of floats from being rounded, where the rest has a range."""
+        data = self._traced.data_of(operation)
+        if any(self._own_of(tensor) is not None for _, tensor in data):
+            for position, tensor in data:
+                if tensor.name in self._fixed:
+                    self._traced.keep_out(Edge(operation, position))
 
     def _is_rounded_next(self, operation: tf.Operation, own: tuple) -> bool:
         """Whether what comes out gets another range at once, which counts then.
@@ -223,6 +246,35 @@ class _Rule:
             return _width(own) > WIDER * _width(asked_range)
         # Of what is resized, the converter would clip what goes in.
         return operation.type in MIXES or readers[0].reader.type == QUANTIZES
+
+    def _settle_relu(self, relu: tf.Operation) -> None:
+        """Rounds the sums of a transposed convolution, which no ReLU is joined with.
+
+        A range that begins with 0 does what the ReLU does.
+        """
+        source = self._traced.root(relu.inputs[0])
+        before = source.op
+        if before.type in ("BiasAdd", "AddV2"):
+            before = self._traced.root(before.inputs[0]).op
+        asked = self._asked.get(relu.outputs[0].name)
+        if before.type != "Conv2DBackpropInput" or asked is None:
+            return
+        low, high, *_ = self._range_of(asked)
+        if low == 0 and (
+            relu.type == "Relu" or (not isinstance(high, str) and high <= 6)
+        ):
+            self._traced.round(Edge(relu, 0), asked)
+
+    def _is_rounded_soon(self, operation: tf.Operation) -> bool:
+        """Whether sums are rounded after nothing but constants and a ReLU."""
+        readers = self._traced.readers(operation.outputs[0])
+        if len(readers) != 1 or readers[0].reader is None:
+            return False
+        (reader,) = (edge.reader for edge in readers)
+        if reader.type not in JOINED:
+            return reader.type == QUANTIZES
+        computed = [t for t in reader.inputs if self._traced.is_computed(t)]
+        return len(computed) == 1 and self._is_rounded_soon(reader)
 
     def _settle_length(self, square: tf.Operation) -> None:
         """Division by the length of vectors, whose integers have steps of 1/128."""

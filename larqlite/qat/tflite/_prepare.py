@@ -22,7 +22,7 @@ from larqlite.qat.tflite._barrier import FloatBarrier
 __all__ = ["Prepared", "prepared"]
 
 Layer = tf_keras.layers.Layer
-RECURRENT = ("LSTM", "GRU", "SimpleRNN")
+RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN")
 
 
 @dataclasses.dataclass(frozen=True)

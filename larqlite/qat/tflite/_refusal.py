@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from larqlite.errors import UnsupportedModelError
 from larqlite.qat.tflite._names import innermost
@@ -14,7 +14,12 @@ _UNKNOWN = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
 
 
 def refusal(
-    name: str, error: Exception, heard: str, layers: Sequence[str], where: str
+    name: str,
+    error: Exception,
+    heard: str,
+    layers: Sequence[str],
+    quantized: Collection[str],
+    where: str,
 ) -> UnsupportedModelError:
     """The error to raise for one of the converter's.
 
@@ -23,6 +28,7 @@ def refusal(
         error: what the converter raised.
         heard: what it wrote to the standard error, which names places in the model.
         layers: names of the model's layers.
+        quantized: those of them that the model quantizes.
         where: the public function, for messages.
     """
     message = str(error)
@@ -37,11 +43,22 @@ def refusal(
             "  Fix: write it with operations that TFLite has, or compute it outside of "
             "the model; in float it is as unknown."
         )
-    layer = next(iter(found), "its_name")
+    fix = "write it with other operations, or compute it outside of the model."
+    if "TensorList" in message:
+        return UnsupportedModelError(
+            f"{where}: the loop of {named} cannot be unrolled, and TFLite's converter "
+            f"takes no other.\n  Fix: {fix}"
+        )
+    for layer in found:
+        if layer in quantized:
+            fix = (
+                f'leave the layer float, with a scheme {{"{layer}": "float", "*": '
+                f'"int8"}}; if that is refused too, {fix}'
+            )
+            break
     return UnsupportedModelError(
         f"{where}: TFLite's converter does not take {named}: {first_line(message)}\n"
-        f'  Fix: leave the layer float, with a scheme {{"{layer}": "float", "*": '
-        '"int8"}; if that is refused too, write it with other operations.'
+        f"  Fix: {fix}"
     )
 
 

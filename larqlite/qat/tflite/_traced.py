@@ -153,6 +153,39 @@ class Traced:
         name = self._barrier(self._source(edge))
         self._edits[edge.reader.name, edge.position] = name
 
+    def hide_constant(self, edge: Edge, beside: tf.Tensor) -> None:
+        """Adds a zero to a kernel that only a run can know.
+
+        The converter stores large kernels of transposed convolutions in 8 bits by itself,
+        and rounds what they are multiplied with in each run.
+
+        Args:
+            edge: who reads the kernel.
+            beside: a computed tensor, whose lengths are 1 and more.
+        """
+        source, scope = self._source(edge), f"{BARRIER}_{len(self._made)}"
+        real, whole = (t.as_datatype_enum for t in (tf.float32, tf.int32))
+
+        def node(kind: str, *inputs: str, **types: int) -> str:
+            name = f"{scope}/{kind.lower()}"
+            made = tf.compat.v1.NodeDef(op=kind, name=name, input=inputs)
+            for key, value in types.items():
+                made.attr[key].type = value
+            self._nodes.append(made)
+            return name
+
+        axis = tf.compat.v1.NodeDef(op="Const", name=f"{scope}/axis")
+        axis.attr["dtype"].type = whole
+        axis.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(0, tf.int32))
+        self._nodes.append(axis)
+        shape = node("Shape", _plain(self.root(beside).name), T=real, out_type=whole)
+        lengths = node("Cast", shape, SrcT=whole, DstT=real)
+        least = node("Min", lengths, axis.name, T=real, Tidx=whole)
+        zero = node("Minimum", least, self._number(scope, 0.0), T=real)
+        made = node("AddV2", source, zero, T=real)
+        self._made["hidden", source] = made
+        self._edits[edge.reader.name, edge.position] = made
+
     def _source(self, edge: Edge) -> str:
         known = self._edits.get((edge.reader.name, edge.position))
         return known or _plain(self.root(edge.reader.inputs[edge.position]).name)
