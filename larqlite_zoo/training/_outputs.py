@@ -22,6 +22,7 @@ import larqlite as lq
 from larqlite.errors import ArgumentError
 from larqlite_zoo.training._files import write, write_json, write_text
 from larqlite_zoo.training._images import by_class
+from larqlite_zoo.training._longer import fix_for, goes_on
 from larqlite_zoo.training._plain import as_dict
 from larqlite_zoo.training._progress import counted, say
 
@@ -43,7 +44,8 @@ def finished(output: Path, recipe, options) -> dict | None:
     path = output / FINISHED
     if options.restart or not path.exists():
         return None
-    check_same_recipe(output, recipe)
+    if check_same_recipe(output, recipe, longer=True):
+        return None
     done = json.loads(path.read_text(encoding="utf-8"))
     history = json.loads((output / "history.json").read_text(encoding="utf-8"))
     weights = output / done["weights"] if done["weights"] else None
@@ -87,26 +89,44 @@ def _is_of_a_run(path: Path) -> bool:
     return isinstance(config, dict) and {"run", "recipe"} <= set(config)
 
 
-def check_same_recipe(output: Path, recipe) -> None:
-    """Raises ArgumentError where the folder holds a run with another recipe."""
+def check_same_recipe(output: Path, recipe, longer: bool = False) -> bool:
+    """Raises ArgumentError where the folder holds a run with another recipe.
+
+    Args:
+        output: the folder.
+        recipe: the one to run.
+        longer: whether more epochs may go on with the run, where its learning rate
+            allows that.
+
+    Returns:
+        Whether they do.
+    """
     path = output / CONFIG
     if not path.exists():
-        return
+        return False
     there = _flat(json.loads(path.read_text(encoding="utf-8"))["recipe"])
     here = _flat(as_dict(recipe))
-    differing = [
-        f"{name}: {there.get(name)!r} there, {here.get(name)!r} now"
+    differing = {
+        name: (there.get(name), here.get(name))
         for name in sorted({*there, *here})
         if there.get(name) != here.get(name)
         # A field that is younger than that run, and off, was off then.
         and (name in there or here[name])
-    ]
-    if differing:
-        raise ArgumentError(
-            f"{output} holds a run of another recipe:\n    "
-            + "\n    ".join(differing)
-            + "\n  Fix: another folder (--output), the same values, or --restart."
-        )
+    }
+    if not differing:
+        return False
+    if longer and set(differing) == {"epochs"} and goes_on(recipe, there["epochs"]):
+        return True
+    weights = None
+    if longer and (output / FINISHED).exists():
+        weights = json.loads((output / FINISHED).read_text(encoding="utf-8"))["weights"]
+    fix = fix_for(output, differing, weights)
+    lines = [f"{name}: {a!r} there, {b!r} now" for name, (a, b) in differing.items()]
+    raise ArgumentError(
+        f"{output} holds a run of another recipe:\n    "
+        + "\n    ".join(lines)
+        + f"\n  Fix: {fix or 'another folder (--output), the same values, or --restart.'}"
+    )
 
 
 def clear(output: Path) -> None:
@@ -137,6 +157,7 @@ def begin(
     profile = lq.models.summary(model, print_fn=lambda line: text.write(f"{line}\n"))
     if not writes:
         return
+    (output / FINISHED).unlink(missing_ok=True)  # of fewer epochs
     path = output / CONFIG
     run = uuid.uuid4().hex
     if path.exists():
@@ -268,9 +289,14 @@ def _append(path: Path, row: dict) -> None:
         if path.exists():
             with path.open(encoding="utf-8", newline="") as file:
                 rows = list(csv.DictReader(file))
-        if any(other["run"] == row["run"] for other in rows):
+        same = [i for i, other in enumerate(rows) if other["run"] == row["run"]]
+        if same and rows[same[0]]["epochs"] == str(row["epochs"]):
             return
-        rows.append(row)
+        # A run that went on for more epochs has one row, that of its end.
+        if same:
+            rows[same[0]] = row
+        else:
+            rows.append(row)
         text = io.StringIO()
         columns = list(dict.fromkeys(key for each in rows for key in each))
         writer = csv.DictWriter(text, columns, lineterminator="\n")

@@ -119,7 +119,7 @@ class _Run:
             stack.enter_context(files.locked(output))
             files.require_space(options.results, 2**16, "results", "--results")
         if not options.restart:
-            outputs.check_same_recipe(output, recipe)
+            outputs.check_same_recipe(output, recipe, longer=True)
         data = data or datasets.load(recipe.dataset, folder=options.folder)
         self.data = chosen(data, recipe)
         self.steps = pipeline.steps_per_epoch(self.data.train, recipe.batch_size)

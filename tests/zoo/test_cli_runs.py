@@ -203,3 +203,34 @@ def test_quicknet_small_trains_on_grey_images_by_its_own_recipe(
     (row,) = json.loads((tmp_path / "run" / "history.json").read_text())
     assert found["top1"] == pytest.approx(100 * row["val_accuracy"])
     assert found["loss"] == pytest.approx(row["val_loss"], rel=1e-3)
+
+
+def test_more_epochs_go_on_where_the_learning_rate_allows_it(lqz, folder):
+    shared = IN_PROCESS.replace("--output run", "--schedule constant")
+    lqz(f"{shared} --output short --results results_a")
+    printed = lqz(f"{shared} --epochs 3 --output short --results results_a")
+    assert "going on at step 9 of 12" in printed
+    lqz(f"{shared} --epochs 3 --output long --results results_b")
+    histories = []
+    for name in ("short", "long"):
+        history = json.loads((folder / name / "history.json").read_text())
+        histories.append([{**epoch, "seconds": None} for epoch in history])
+    assert histories[0] == histories[1]
+    assert len(histories[0]) == 3
+    with (folder / "results_a" / "fashion_mnist_subset.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["epochs"] == "3"
+    assert "this run is finished" in lqz(
+        f"{shared} --epochs 3 --output short --results results_a"
+    )
+
+
+def test_more_epochs_of_a_cosine_are_answered_with_what_works(lqz, folder, capsys):
+    with pytest.raises(SystemExit):
+        lqz(f"{IN_PROCESS} --epochs 3")
+    message = capsys.readouterr().err
+    assert "epochs: 2 there, 3 now" in message
+    fix = message.partition("from its weights: ")[2].partition(";")[0]
+    assert "--output run_longer" in fix
+    shared = IN_PROCESS.replace("--output run", "")
+    assert "accuracy" in lqz(f"{shared} --epochs 1 {fix}")
