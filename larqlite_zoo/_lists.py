@@ -7,13 +7,10 @@ import fnmatch
 import inspect
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from larqlite.errors import ArgumentError, near_matches
-from larqlite_zoo import _registry
+from larqlite_zoo import _plain_tables, _registry
 from larqlite_zoo._show import _console
 
 
@@ -67,23 +64,25 @@ def dataset_rows(pattern: str = "*") -> list[dict[str, Any]]:
 
 def print_recipes(rows: list[dict[str, Any]], console: Console | None = None) -> None:
     """Prints a line for each recipe, or for each of its stages."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("Recipe", "Model", "Dataset"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("Optimizer, learning rate", overflow="fold")
-    for title in ("Epochs", "Batch"):
-        table.add_column(title, justify="right", no_wrap=True)
+    cells = []
     for row in rows:
         name = row["name"]
         for stage in row["stages"]:
-            optimizer = escape(stage["optimizer"].replace("; ", "\n"))
-            table.add_row(
-                name, stage["model"], stage["dataset"], optimizer,
-                str(stage["epochs"]), str(stage["batch_size"]),
-            )  # fmt: skip
+            optimizer = stage["optimizer"].replace("; ", "\n")
+            numbers = str(stage["epochs"]), str(stage["batch_size"])
+            cells.append((name, stage["model"], stage["dataset"], *numbers, optimizer))
             name = ""
+    header = (
+        "Recipe",
+        "Model",
+        "Dataset",
+        "Epochs",
+        "Batch",
+        "Optimizer, learning rate",
+    )
+    table = _plain_tables.text(header, cells, right=("Epochs", "Batch"))
     console = console or _console()
-    console.print(table)
+    console.print(table, soft_wrap=True, markup=False, highlight=False)
     noted: dict[str, list[str]] = {}
     for row in rows:
         if row["notes"]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.utils import memory_as_readable_str
+from larqlite_zoo import _plain_tables
 from larqlite_zoo._card import Accuracy, Card, Measurement
 from larqlite_zoo._registry import card, list_models
 
@@ -34,20 +34,18 @@ def print_models(pattern: str = "*", console: Console | None = None) -> None:
             f'No model matches "{pattern}".\n'
             f"  Fix: one of {', '.join(known)}.{near_matches(pattern.strip('*'), known)}"
         )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Model", no_wrap=True)
-    for title in ("Input", "Parameters", "Size", "MACs", "1-bit\nMACs"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("Top-1 accuracy (%)", no_wrap=True)
-    for name in names:
-        table.add_row(*_row(card(name)))
+    numbers = ("Input", "Parameters", "Size", "MACs", "1-bit MACs")
+    header = ("Model", *numbers, "Top-1 accuracy (%)")
+    table = _plain_tables.text(header, [_row(card(name)) for name in names], numbers)
     console = console or _console()
-    console.print(table)
-    console.print(
+    for text in (
+        table,
         "Size: of the weights as deployed, packed at their bit widths. MACs: of one image "
-        "of the input size given.\nAccuracy: as published by others, or measured by this "
-        "repository. Sources and commands: lqz card NAME."
-    )
+        "of the input size given.",
+        "Accuracy: as published by others, or measured by this repository. Sources and "
+        "commands: lqz card NAME.",
+    ):
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 def print_card(card: Card, console: Console | None = None) -> None:
@@ -104,7 +102,7 @@ def _accuracies(card: Card) -> str:
     measured = {m.dataset: m.top1 for m in card.measured}
     lines = [f"{top1:g} {dataset}" for dataset, top1 in published.items()]
     lines += [f"{top1:g} {dataset}, measured" for dataset, top1 in measured.items()]
-    return "\n".join(map(escape, lines)) or "-"
+    return "\n".join(lines) or "-"
 
 
 def _costs(card: Card) -> Table:

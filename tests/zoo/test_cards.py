@@ -12,7 +12,7 @@ from rich.console import Console
 
 import larqlite_zoo
 from larqlite.errors import ArgumentError
-from larqlite_zoo import _figures, _registry, make_costs, make_measured
+from larqlite_zoo import _figures, _registry, cli, make_costs, make_measured
 from larqlite_zoo._show import print_card, print_models
 from tests.conftest import ROOT
 
@@ -176,10 +176,24 @@ def test_a_card_shows_costs_sources_and_checksums():
         assert part in printed
 
 
+@pytest.mark.parametrize("columns", [None, "60", "80"])
+def test_no_number_of_the_lists_is_cut(columns, monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    for words in (["list"], ["list", "--recipes"]):
+        cli.main(words)
+        printed = capsys.readouterr().out
+        assert "…" not in printed
+        assert "..." not in printed
+        for expected in ("quicknet_large", *(("3.73 B",) if len(words) == 1 else ())):
+            assert expected in printed
+
+
 def test_the_list_of_models_shows_one_line_for_each():
     lines = shown(print_models, "quicknet*").splitlines()
-    (line,) = [line for line in lines if line.lstrip().startswith("quicknet_large")]
-    assert line.split() == [
+    (line,) = [line for line in lines if line.startswith("| quicknet_large")]
+    assert line.strip("|").split() == [
         "quicknet_large", "224x224x3", "23.4", "M", "5.40", "MiB", "3.73", "B",
         "3.7", "B", "66.9", "imagenet",
     ]  # fmt: skip

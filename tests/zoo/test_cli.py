@@ -29,7 +29,7 @@ def test_list_as_json_has_the_cards(lqz):
 def test_list_recipes_has_every_name_with_its_models(lqz):
     printed = lqz("list --recipes")
     for name in training.recipe_names():
-        assert re.search(rf"^ ?{name} ", printed, re.MULTILINE)
+        assert re.search(rf"^\| {name} ", printed, re.MULTILINE)
     assert re.search(
         r"TrainXNORNet +xnornet +imagenet +Adam 0.001, x0.5.* 100 +1200", printed
     )
