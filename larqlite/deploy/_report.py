@@ -106,9 +106,8 @@ class Report:
         return "\n".join(lines)
 
     def _by_reason(self) -> dict[str, list[str]]:
-        """Paths of the layers in float by their reason, but for those of float weights."""
+        """Paths of the layers in float by their reason."""
         found: dict[str, list[str]] = {}
         for row in self.in_float:
-            if any(row.layer == packed.layer for packed in self.packed):
-                found.setdefault(row.why, []).append(row.layer)
+            found.setdefault(row.why, []).append(row.layer)
         return found
