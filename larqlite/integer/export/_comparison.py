@@ -40,7 +40,8 @@ class Comparison:
         form: "onnx" (integers), "qdq" or "tflite".
         samples: how many there were.
         label_agreement: the share of them with the same largest output; with outputs of
-            one value, on the same side of 0.5.
+            one value, on the same side of 0.5. It means something for outputs that are
+            classes, and nothing is judged by it.
         largest_difference: of an output.
         largest_units: the largest difference, in units of the last place of the output:
             its quantization step in the file, or else that of its float32.

@@ -38,7 +38,8 @@ class TFLiteComparison:
         name: of the model.
         examples: how many there were.
         label_agreement: the share of them with the same largest output; with outputs of
-            one value, on the same side of 0.5.
+            one value, on the same side of 0.5. It means something for outputs that are
+            classes, and nothing is judged by it.
         largest_difference: the largest difference of an output.
         step: that of the outputs, or None where they are not quantized.
         largest_steps: the largest difference in steps of its output, or None.
