@@ -7,6 +7,7 @@ within `written_whole`. Packages above this one name their own errors.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import stat
@@ -167,8 +168,11 @@ def written_whole(path: Path) -> Iterator[Path]:
         if target.exists():
             os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        full = os.strerror(errno.ENOSPC)
+        if full in str(error) and not isinstance(error, OSError):  # HDF5 has its own
+            raise OSError(errno.ENOSPC, full, str(path)) from error
         raise
 
 
@@ -237,12 +241,11 @@ def _require_folder(path: Path, where: str, makes_folder, refused, missing) -> N
     if makes_folder:
         folder = next(each for each in target.parents if os.path.lexists(each))
     if not folder.is_dir():
-        is_file = f'"{folder}" is no folder' if folder.exists() else ""
-        raise missing(
-            f"{where}: {is_file or f'there is no folder {chr(34)}{path.parent}{chr(34)}'} "
-            f'for "{path.name}".\n'
-            f"  Fix: {'another path.' if is_file else f'mkdir -p {path.parent}'}"
-        )
+        if folder.exists():
+            said, fix = f'"{folder}" is no folder', "another path."
+        else:
+            said, fix = f'there is no folder "{path.parent}"', f"mkdir -p {path.parent}"
+        raise missing(f'{where}: {said} for "{path.name}".\n  Fix: {fix}')
     try:
         _new_file(folder / target.name).unlink()
     except OSError as error:
