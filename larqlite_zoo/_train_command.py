@@ -17,6 +17,7 @@ import tensorflow as tf
 import tyro
 from tyro.conf import arg
 
+from larqlite import _command
 from larqlite.errors import ArgumentError, near_matches
 from larqlite_zoo import _registry, datasets, training
 from larqlite_zoo._imports import Imports, import_modules
@@ -63,11 +64,11 @@ def parse(
     import_modules(before.parse_known_args(rest)[0].modules)
     recipe, rest = with_other_kinds(training.recipe(name), rest)
     Train = _flags_of(recipe)
-    chosen = tyro.cli(
+    chosen = _command.parsed(
         Train,
-        prog=f"lqz train {name}",
+        f"lqz train {name}",
+        rest,
         description=_description(recipe),
-        args=rest,
         default=Train(),
         config=(tyro.conf.AvoidSubcommands,),
     )
