@@ -152,11 +152,21 @@ class _Builder:
     def _plain(self, node: Node) -> None:
         """A node as it is in the file."""
         inputs = [self.name(name) if name else "" for name in node.inputs]
+        if node.op == "Gather" and node.inputs[1] not in self.net.constants:
+            inputs[1] = self._from_the_front(node, inputs[1])
         outputs = [self._fresh(name) if name else "" for name in node.outputs]
         self._append(node.op, inputs, outputs, node.name, node.attributes)
         for name, made in zip(node.outputs, outputs, strict=True):
             if name:
                 self.names[name, False] = made
+
+    def _from_the_front(self, node: Node, indices: str) -> str:
+        """Indices of which a negative one is out of range, as in Keras, not the last row."""
+        table, name = node.inputs[:2]
+        rows = self.net.shapes[table][node.attributes["axis"]]
+        dtype = self.net.dtypes[name]
+        none = self.add("Less", [indices, self.constant(np.zeros((), dtype))])
+        return self.add("Where", [none, self.constant(np.array(rows, dtype)), indices])
 
     def _only_moved(self, tensor: str) -> bool:
         return (tensor, True) in self.names and (tensor, False) not in self.names

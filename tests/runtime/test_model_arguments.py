@@ -151,10 +151,35 @@ def test_an_index_that_a_table_lacks_is_refused(wrong):
                 call(x)
 
 
-def test_an_index_that_is_computed_out_of_a_table_is_refused_too():
-    loaded, _ = _table(node("Abs", "words", "a"), node("Cast", "a", "i", to=7))
+@pytest.mark.parametrize(("op", "wrong"), [("Abs", -50), ("Neg", 1), ("Neg", -50)])
+@pytest.mark.parametrize("kind", [6, 7])
+def test_an_index_that_is_computed_out_of_a_table_is_refused_too(op, wrong, kind):
+    loaded, table = _table(node(op, "words", "a"), node("Cast", "a", "i", to=kind))
+    x = np.array([[0, -1, -2, -49]], np.float32)
+    np.testing.assert_array_equal(loaded(x), table[abs(x).astype(int)])
+    x[0, 2] = wrong
     with pytest.raises(InputError, match=r'node/y".*\n  Fix'):
-        loaded(np.full((1, 4), -60, np.float32))
+        loaded(x)
+
+
+def test_an_index_of_a_column_that_a_table_lacks_is_refused():
+    cut = [node("Slice", "words first last axis", "c"), node("Cast", "c", "i", to=7)]
+    proto = model(
+        [*cut, node("Gather", "t i", "y")],
+        {"words": (4,)},
+        {"y": None},
+        {
+            "t": floats(50, 3),
+            "first": integers(1),
+            "last": integers(2),
+            "axis": integers(1),
+        },
+    )
+    loaded = larqlite_runtime.load(proto.SerializeToString(), threads=1)
+    loaded(np.array([[-1, 49, 99, 0]], np.float32))
+    for wrong in (-1, 50):
+        with pytest.raises(InputError, match=r'node/y".*\n  Fix'):
+            loaded(np.array([[0, wrong, 0, 0]], np.float32))
 
 
 OPTIONS = {
