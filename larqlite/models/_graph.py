@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 import tf_keras
 
+from larqlite._copies import is_end, is_functional
 from larqlite.models import _bits, _trace
 from larqlite.models._call import FLOAT_BITS, Call, Value, value_of, values_in
 from larqlite.models._kinds import kind_of
@@ -167,11 +168,17 @@ class Walk:
         return tuple(values_in(results))
 
 
-def nodes_of(model: tf_keras.Model) -> list:
-    """The nodes that compute a functional model's outputs, each after its parents."""
+def nodes_of(model: tf_keras.Model, tensors: Sequence | None = None) -> list:
+    """The nodes that compute a functional model's outputs, each after its parents.
+
+    Args:
+        model: the model.
+        tensors: Keras tensors of the model to compute in place of its outputs.
+    """
     ordered, seen = [], set()
     given = {id(tensor) for tensor in model.inputs}
-    pending = [(t.node, False) for t in reversed(model.outputs) if id(t) not in given]
+    wanted = model.outputs if tensors is None else tensors
+    pending = [(t.node, False) for t in reversed(wanted) if id(t) not in given]
     while pending:
         node, parents_done = pending.pop()
         if parents_done:
@@ -187,19 +194,18 @@ def nodes_of(model: tf_keras.Model) -> list:
     return ordered
 
 
-def is_functional(layer: Layer) -> bool:
-    """Whether a layer is a model whose nodes say what it computes.
-
-    A model that brings a `call` of its own computes that instead.
-    """
-    if not isinstance(layer, tf_keras.Model):
-        return False
-    tensors = [*(layer.inputs or ()), *(layer.outputs or ())]
-    return (
-        bool(tensors)
-        and all(map(tf_keras.backend.is_keras_tensor, tensors))
-        and type(layer).call.__module__.startswith("tf_keras.")
-    )
+def ends_of(model: tf_keras.Model) -> list[tuple]:
+    """The losses and metrics that were added to a model, with the tensors they read."""
+    ends = []
+    for layer in filter(is_end, model.layers):
+        for node in layer.inbound_nodes:
+            (tensor,) = tf.nest.flatten(node.call_args[:1])
+            sources = [before.layer for before in nodes_of(model, [tensor])]
+            # The same layer may have been called in another model too.
+            if not any(isinstance(s, tf_keras.layers.InputLayer) for s in sources):
+                ends.append((layer, tensor))
+                break
+    return ends
 
 
 def is_restored(layer) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -12,15 +11,20 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import context, quantizers
+from larqlite._copies import carry, children, layer_like, same_class
 from larqlite.errors import (
     ArgumentError,
+    LarqliteError,
     UnbuiltModelError,
     UnsupportedModelError,
     require_model_of_tf_keras,
 )
 from larqlite.layers import QuantLayer
+from larqlite.models._graph import is_functional
 
 __all__ = ["QuantizedWeight", "freeze", "quantized_weights"]
+
+_FREEZE = "lq.models.freeze"
 
 
 class QuantizedWeight(NamedTuple):
@@ -115,46 +119,45 @@ def freeze(model: tf_keras.Model) -> tf_keras.Model:
         >>> np.unique(abs(lq.models.freeze(model).get_weights()[0])).tolist()
         [1.0]
     """
-    _require_built(model, "lq.models.freeze")
-    refusal = UnsupportedModelError(
-        f'lq.models.freeze: the model "{model.name}" ({type(model).__name__}) cannot '
-        "be rebuilt layer by layer from its configuration, which a copy needs.\n"
-        "  Fix: build it with tf_keras.Sequential or tf_keras.Model(inputs, outputs), "
-        "without a layer that is shared into a nested model; give classes of your own "
-        "a get_config. The values alone are in lq.models.quantized_weights(model)."
-    )
+    _require_built(model, _FREEZE)
     try:
         frozen = _frozen_copy(model)
-    except (NotImplementedError, TypeError, ValueError) as error:
-        raise refusal from error
-    pairs = list(zip_longest(_layers(model), _layers(frozen)))
-    if any(_kind(a) is not _kind(b) for a, b in pairs):
-        raise refusal
-    for original, copied in pairs:
-        own, kept = _own_variables(original), _own_variables(copied)
-        if [v.shape for v in own] != [v.shape for v in kept]:
-            raise refusal
-        for source, target in zip(own, kept, strict=True):
-            with context.quantized_scope(True):
-                value = source.numpy()
-            target.assign(value)
+        carry(model, frozen, _FREEZE, read=_quantized, below=_children)
+    except (LarqliteError, NotImplementedError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0].removeprefix(f"{_FREEZE}: ")
+        raise UnsupportedModelError(
+            f'{_FREEZE}: the model "{model.name}" ({type(model).__name__}) cannot be '
+            "rebuilt layer by layer from its configuration, which a copy needs: "
+            f"{reason.rstrip('.')}.\n"
+            "  Fix: build it with tf_keras.Sequential or tf_keras.Model(inputs, "
+            "outputs), without a layer that is shared into a nested model; give classes "
+            "of your own a get_config. The values alone are in "
+            "lq.models.quantized_weights(model)."
+        ) from error
     return frozen
+
+
+def _quantized(variable) -> tf.Tensor:
+    with context.quantized_scope(True):
+        return tf.convert_to_tensor(variable)
 
 
 def _frozen_copy(layer):
     """A copy with new weights in which NoOp stands for every kernel quantizer."""
-    if isinstance(layer, tf_keras.Model):
-        return tf_keras.models.clone_model(layer, clone_function=_frozen_copy)
+    if is_functional(layer):
+        copied = tf_keras.models.clone_model(layer, clone_function=_frozen_copy)
+        return same_class(layer, copied, _FREEZE)
     if isinstance(layer, QuantLayer):
-        config = layer.get_config()
-        config["input_quantizer"] = copy.deepcopy(layer.input_quantizer)
-        for role in layer.quantized_weights.values():
-            config[role] = _no_op(getattr(layer, role))
-        return type(layer).from_config(config)
-    config = layer.get_config()
+        changes = {role: _no_op(getattr(layer, role)) for role in _roles(layer)}
+        quantizer = copy.deepcopy(layer.input_quantizer)
+        return layer_like(layer, _FREEZE, {**changes, "input_quantizer": quantizer})
     if any(isinstance(below, QuantLayer) for below in layer.submodules):
-        config = _with_no_op_kernels(config)
-    return type(layer).from_config(config)
+        return layer_like(layer, _FREEZE, _with_no_op_kernels(layer.get_config()))
+    return layer_like(layer, _FREEZE)
+
+
+def _roles(layer: QuantLayer):
+    return layer.quantized_weights.values()
 
 
 def _no_op(quantizer) -> quantizers.NoOp | None:
@@ -205,40 +208,9 @@ def _paths(model, path: str):
     return walk(model, path)
 
 
-def _layers(model, seen=None):
-    """All layers of a model but the quantizers of its kernels, each once, in order."""
-    seen = set() if seen is None else seen
-    if id(model) in seen:
-        return
-    seen.add(id(model))
-    yield model
-    for child in _children(model):
-        yield from _layers(child, seen)
-
-
-def _kind(layer) -> type:
-    """The class of a layer; Keras copies a subclass of Model as a plain one."""
-    return tf_keras.Model if isinstance(layer, tf_keras.Model) else type(layer)
-
-
 def _children(layer) -> list[tf_keras.layers.Layer]:
-    """The layers directly under a layer, in an order that its copies share."""
+    """The layers directly under a layer, without the quantizers of its kernels."""
     if isinstance(layer, QuantLayer):
         quantizer = layer.input_quantizer
         return [quantizer] if isinstance(quantizer, tf_keras.layers.Layer) else []
-    if isinstance(layer, tf_keras.Model):
-        return list(layer.layers)
-    below = [m for m in layer.submodules if isinstance(m, tf_keras.layers.Layer)]
-    nested = {id(m) for child in below for m in child.submodules}
-    return [child for child in below if id(child) not in nested]
-
-
-def _own_variables(layer) -> list:
-    """The weights of a layer that belong to no layer under it."""
-    below = {
-        id(variable)
-        for child in layer.submodules
-        if isinstance(child, tf_keras.layers.Layer)
-        for variable in child.weights
-    }
-    return [variable for variable in layer.weights if id(variable) not in below]
+    return children(layer)

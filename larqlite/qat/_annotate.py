@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import tensorflow as tf
 import tf_keras
 
+from larqlite._copies import (
+    add_end,
+    carry_model,
+    config_of,
+    is_functional,
+    layer_like,
+    model_around,
+    sequential_like,
+)
 from larqlite._registration import deserialize_object, register_object
 from larqlite.errors import (
     ArgumentError,
@@ -11,7 +21,7 @@ from larqlite.errors import (
     require_model_of_tf_keras,
     require_tf_keras,
 )
-from larqlite.models._graph import is_functional
+from larqlite.models._graph import ends_of, nodes_of
 from larqlite.qat._config import QuantizeConfig
 from larqlite.qat._inner import layer_from
 
@@ -38,7 +48,7 @@ class QuantizeAnnotate(tf_keras.layers.Wrapper):
     def __init__(self, layer, quantize_config=None, **kwargs):
         kwargs.setdefault("name", f"quantize_annotate_{layer.name}")
         if not isinstance(layer, tf_keras.Model):
-            shape = layer.get_config().get("batch_input_shape")
+            shape = config_of(layer).get("batch_input_shape")
             if shape is not None:
                 kwargs.setdefault("batch_input_shape", shape)
         super().__init__(layer, **kwargs)
@@ -144,11 +154,41 @@ def quantize_annotate_model(to_annotate: tf_keras.Model) -> tf_keras.Model:
             return layer
         return QuantizeAnnotate(layer)
 
-    if isinstance(to_annotate, tf_keras.Sequential) and not to_annotate.built:
-        return tf_keras.Sequential(
-            [annotate(layer) for layer in to_annotate.layers], name=to_annotate.name
+    if isinstance(to_annotate, tf_keras.Sequential):
+        annotated = sequential_like(to_annotate, where)
+        if to_annotate.built and to_annotate.inputs and not ends_of(to_annotate):
+            annotated.add(layer_like(to_annotate.inputs[0].node.layer, where))
+        for layer in to_annotate.layers:
+            annotated.add(annotate(layer))
+    if not isinstance(to_annotate, tf_keras.Sequential) or ends_of(to_annotate):
+        annotated = _functional(to_annotate, annotate, where)
+    carry_model(to_annotate, annotated, where)
+    return annotated
+
+
+def _functional(model: tf_keras.Model, annotate, where: str) -> tf_keras.Model:
+    """A functional model of the same calls, each of what `annotate` gives for a layer."""
+    known, made = {}, {}
+    for tensor in model.inputs:
+        known[id(tensor)] = layer_like(tensor.node.layer, where).output
+    ends = ends_of(model)
+    for node in nodes_of(model, [*model.outputs, *(tensor for _, tensor in ends)]):
+        if isinstance(node.layer, tf_keras.layers.InputLayer):
+            continue
+        if id(node.layer) not in made:
+            made[id(node.layer)] = annotate(node.layer)
+        args, kwargs = tf.nest.map_structure(
+            lambda leaf: known.get(id(leaf), leaf), (node.call_args, node.call_kwargs)
         )
-    return tf_keras.models.clone_model(to_annotate, clone_function=annotate)
+        outputs = tf.nest.flatten(made[id(node.layer)](*args, **kwargs))
+        known.update(zip(map(id, tf.nest.flatten(node.outputs)), outputs, strict=True))
+    inputs, outputs = tf.nest.map_structure(
+        lambda tensor: known[id(tensor)], (model.input, model.output)
+    )
+    annotated = model_around(model, inputs, outputs, where)
+    for end, tensor in ends:
+        add_end(annotated, end, known[id(tensor)])
+    return annotated
 
 
 def require_model(model, where: str) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
-from larqlite.errors import UnsupportedModelError
+from larqlite._copies import (
+    add_end,
+    carry,
+    carry_model,
+    layer_like,
+    model_around,
+    sequential_like,
+)
 from larqlite.qat import _slots
 from larqlite.qat._attributes import resolve
 from larqlite.qat._fit import fitted, values_of
@@ -32,42 +39,106 @@ class Builder:
         self._where = where
         self._made: dict[int, Layer] = {}
         self._copied: list[tuple[Entry, Layer]] = []
+        self._names: dict[int, str] = {}
         self._wrapped: list[QuantizeWrapperV2] = []
+        self._models: list[tuple[Graph, tf_keras.Model]] = []
 
     def model(self, graph: Graph) -> tf_keras.Model:
-        """The new model, with the weights of the old one."""
+        """The new model, with the weights and all else that the old one holds.
+
+        Raises:
+            UnsupportedModelError: a layer that cannot be copied whole.
+        """
         with only_shapes():
             model = self._model(graph)
-        for entry, layer in self._copied:
-            _copy_weights(entry, layer)
+        self._carry_all()
         for wrapper in self._wrapped:
             wrapper.capture_weights()
         return model
 
+    def _carry_all(self) -> None:
+        flags = [(layer, layer.trainable) for _, layer in self._copied]
+        for part, model in reversed(self._models):
+            # From the outside in: a model's flag sets those of its layers.
+            model.trainable = part.model.trainable
+        for layer, trainable in flags:
+            layer.trainable = trainable
+        for entry, layer in self._copied:
+            self._carry(entry, layer)
+        for part, model in self._models:
+            carry_model(part.model, model, self._where)
+
+    def _carry(self, entry: Entry, layer: Layer) -> None:
+        """Gives a new layer the values that a pass has for it, or all of the old layer."""
+        if entry.copies:
+            for path, source in entry.copies:
+                owner, name = resolve(layer, path)
+                _assign(getattr(owner, name), source)
+            layer.finalize_state()
+        elif layer is not entry.layer and (entry.layer.built or not entry.is_new):
+            carry(entry.layer, layer, self._where, changed=entry.changes)
+
     def _model(self, graph: Graph) -> tf_keras.Model:
-        if isinstance(graph.model, tf_keras.Sequential) and _is_chain(graph):
-            model = tf_keras.Sequential(name=graph.model.name)
-            ((source, _),) = graph.inputs
-            model.add(_clone_of(source, self._where))
-            for use in graph.uses:
-                model.add(self._layer(use.entry))
-            return model
+        self._name(graph)
+        model = self._chain(graph) if _is_chain(graph) else None
+        if model is None:
+            model = self._functional(graph)
+        self._models.append((graph, model))
+        return model
+
+    def _name(self, graph: Graph) -> None:
+        """Gives each new layer of a model a name that no other one has.
+
+        Those that stay as they are keep theirs.
+        """
+        entries = list(dict.fromkeys(use.entry for use in graph.calls()))
+        renamed = [e for e in entries if e.is_new or e.config is not None]
+        taken = {layer.name for layer, _ in graph.inputs}
+        taken |= {e.label for e in entries} - {e.label for e in renamed}
+        for entry in renamed:
+            if id(entry) in self._made:
+                continue  # in another model before
+            prefix = self._prefix if entry.config is not None else ""
+            name = base = prefix + entry.label
+            count = 0
+            while name in taken:
+                count += 1
+                name = f"{base}_{count}"
+            taken.add(name)
+            if entry.config is not None:
+                self._names[id(entry)] = name
+            elif name != base:
+                entry.changes = {**entry.changes, "name": name}
+
+    def _chain(self, graph: Graph) -> tf_keras.Sequential:
+        model = sequential_like(graph.model, self._where)
+        ((source, _),) = graph.inputs
+        model.add(layer_like(source, self._where))
+        for use in graph.uses:
+            model.add(self._layer(use.entry))
+        return model
+
+    def _functional(self, graph: Graph) -> tf_keras.Model:
         known, inputs = {}, []
         for source, edge in graph.inputs:
-            inputs.append(_clone_of(source, self._where).output)
+            inputs.append(layer_like(source, self._where).output)
             known[id(edge)] = inputs[-1]
-        for use in graph.uses:
+        for use in graph.calls():
             args, kwargs = tf.nest.map_structure(
                 lambda leaf: known.get(id(leaf), leaf), (use.args, use.kwargs)
             )
             outputs = tf.nest.flatten(self._layer(use.entry)(*args, **kwargs))
             known.update(zip(map(id, use.outputs), outputs, strict=False))
         old = graph.model
-        return tf_keras.Model(
+        model = model_around(
+            old,
             tf.nest.pack_sequence_as(old.input, inputs),
             tf.nest.pack_sequence_as(old.output, [known[id(e)] for e in graph.outputs]),
-            name=old.name,
+            self._where,
         )
+        for end, edge in graph.ends:
+            add_end(model, end, known[id(edge)])
+        return model
 
     def _layer(self, entry: Entry) -> Layer:
         if id(entry) not in self._made:
@@ -78,22 +149,31 @@ class Builder:
         if entry.graph is not None:
             return self._model(entry.graph)
         inner = entry.layer
-        if not entry.is_new:
+        # What a pass made is in no model yet: it is used itself, as long as no other
+        # pass has changed it.
+        if not entry.is_new or entry.changes:
             watch = (
                 _slots.viewed_variables() if entry.config else contextlib.nullcontext()
             )
             with watch:
-                inner = _clone_of(entry.layer, self._where, entry.changes)
-        self._copied.append((entry, inner))
+                inner = layer_like(entry.layer, self._where, entry.changes)
         if entry.config is None:
+            self._copied.append((entry, inner))
             return inner
         config = fitted(entry.config, values_of(entry.layer, entry.copies), inner)
-        self._wrapped.append(QuantizeWrapperV2(inner, config, name_prefix=self._prefix))
-        return self._wrapped[-1]
+        wrapper = QuantizeWrapperV2(
+            inner, config, name_prefix=self._prefix, name=self._names[id(entry)]
+        )
+        # The wrapper has made a layer of its own if this one had weights already.
+        self._copied.append((entry, wrapper.layer))
+        self._wrapped.append(wrapper)
+        return wrapper
 
 
 def _is_chain(graph: Graph) -> bool:
     """Whether each layer does nothing but read the one before it, as in a Sequential."""
+    if not isinstance(graph.model, tf_keras.Sequential) or graph.ends:
+        return False
     edges = [graph.inputs[0][1], *(use.outputs[0] for use in graph.uses)]
     return all(
         use.inputs == [edge]
@@ -103,42 +183,7 @@ def _is_chain(graph: Graph) -> bool:
     ) and len({id(use.entry) for use in graph.uses}) == len(graph.uses)
 
 
-def _copy_weights(entry: Entry, layer: Layer) -> None:
-    if entry.is_new or entry.copies:
-        for path, source in entry.copies:
-            owner, name = resolve(layer, path)
-            getattr(owner, name).assign(source)
-        return
-    for source, target in zip(entry.layer.weights, layer.weights, strict=True):
-        target.assign(source)
-
-
-def _clone_of(layer: Layer, where: str, changes: Mapping | None = None) -> Layer:
-    """A new layer of the same class and configuration (but `changes`), without weights."""
-    try:
-        with tf_keras.saving.custom_object_scope(dict(_functions_of(layer))):
-            return type(layer).from_config({**layer.get_config(), **(changes or {})})
-    except (
-        AttributeError,
-        LookupError,
-        NotImplementedError,
-        TypeError,
-        ValueError,
-    ) as e:
-        # Keras puts the whole configuration before what went wrong.
-        reason = str(e).rpartition("Exception encountered: ")[2].strip()
-        raise UnsupportedModelError(
-            f'{where}: unable to clone the layer "{layer.name}" '
-            f"({type(layer).__name__}): {reason.partition(chr(10))[0]}\n"
-            "  Fix: give the class a get_config with the arguments of its __init__; "
-            "objects in it that Keras does not know go into "
-            "`with lq.qat.quantize_scope({'MyObject': MyObject}):` around the call."
-        ) from e
-
-
-def _functions_of(layer: Layer) -> Iterator[tuple[str, object]]:
-    """Functions and classes that a layer holds, by the names that a config gives them."""
-    for value in vars(layer).values():
-        name = getattr(value, "__name__", None) or type(value).__name__
-        if callable(value) and not isinstance(value, (tf.Variable, Layer)):
-            yield name, value if hasattr(value, "__name__") else type(value)
+def _assign(variable: tf.Variable, value: Any) -> None:
+    if isinstance(value, (tf.Variable, tf.Tensor)) and value.dtype != variable.dtype:
+        value = tf.cast(value, variable.dtype)
+    variable.assign(value)

@@ -14,7 +14,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from larqlite.models._graph import is_functional, nodes_of
+from larqlite._copies import is_functional
+from larqlite.models._graph import ends_of, nodes_of
 from larqlite.qat._annotate import QuantizeAnnotate
 from larqlite.qat._config import QuantizeConfig
 
@@ -44,7 +45,7 @@ class Entry:
         is_annotated: whether the user asked for it to be quantized.
         scheme: the scheme that `config` comes from; None for a user's own config.
         changes: what is different in the configuration of the new layer.
-        is_new: whether `layer` was made by a pass, so that it is used as it is.
+        is_new: whether `layer` was made by a pass, so that it is in no model yet.
         copies: pairs (attribute path of the new layer, values that it takes).
         graph: for a nested model, its own graph.
         reason: a remark for `qat.report`.
@@ -62,7 +63,13 @@ class Entry:
 
     @property
     def name(self) -> str:
+        """The name of the layer that was read."""
         return self.layer.name
+
+    @property
+    def label(self) -> str:
+        """The name that the layer will have in the new model, without a prefix."""
+        return self.changes.get("name", self.name)
 
 
 @dataclasses.dataclass(eq=False)
@@ -103,6 +110,9 @@ class Graph:
         inputs: `(input layer, edge)` for each input.
         uses: the calls, in order of computation.
         outputs: the edges that the model returns.
+        beside: the calls that only losses and metrics of `add_loss` and `add_metric`
+            need; they read edges of the uses, and stay as they are.
+        ends: `(layer of Keras that adds the loss or metric, edge)`.
         prefix: goes before the names of layers that are quantized.
     """
 
@@ -112,6 +122,8 @@ class Graph:
         self.inputs: list[tuple[Layer, Edge]] = []
         self.uses: list[Use] = []
         self.outputs: list[Edge] = []
+        self.beside: list[Use] = []
+        self.ends: list[tuple[Layer, Edge]] = []
         self.prefix = ""
         self._readers: dict[int, list] | None = None
 
@@ -136,28 +148,23 @@ class Graph:
         for tensor in model.inputs:
             edge = edges[id(tensor)] = Edge(None, tensor)
             graph.inputs.append((tensor.node.layer, edge))
-        for node in nodes_of(model):
-            if isinstance(node.layer, tf_keras.layers.InputLayer):
-                continue
-            layer = node.layer
-            if id(layer) not in entries:
-                entries[id(layer)] = entry_of(layer, entries)
-            args, kwargs = tf.nest.map_structure(
-                lambda leaf: edges.get(id(leaf), leaf),
-                (node.call_args, node.call_kwargs),
-            )
-            use = Use(entries[id(layer)], args, dict(kwargs), [])
-            for tensor in tf.nest.flatten(node.outputs):
-                edges[id(tensor)] = Edge(use, tensor)
-                use.outputs.append(edges[id(tensor)])
-            graph.uses.append(use)
+        nodes, ends = nodes_of(model), ends_of(model)
+        graph.uses = _uses_of(nodes, edges, entries)
         graph.outputs = [edges[id(tensor)] for tensor in model.outputs]
+        known = set(map(id, nodes))
+        more = nodes_of(model, [tensor for _, tensor in ends])
+        more = [node for node in more if id(node) not in known]
+        graph.beside = _uses_of(more, edges, entries)
+        graph.ends = [(layer, edges[id(tensor)]) for layer, tensor in ends]
         return graph
 
     # Questions that passes ask.
 
     def consumers(self, edge: Edge) -> list[Use]:
-        """The uses that an edge goes into; None among them stands for the model's output."""
+        """The uses that an edge goes into.
+
+        None among them stands for the model's output, and for a loss or metric.
+        """
         if self._readers is None:
             self._readers = defaultdict(list)
             for use in self.uses:
@@ -165,6 +172,10 @@ class Graph:
                     self._readers[read].append(use)
             for output in self.outputs:
                 self._readers[id(output)].append(None)
+            beside = [read for use in self.beside for read in use.inputs]
+            for read in (*beside, *(read for _, read in self.ends)):
+                if None not in self._readers[id(read)]:
+                    self._readers[id(read)].append(None)
         return self._readers.get(id(edge), [])
 
     def only_consumer(self, use: Use) -> Use | None:
@@ -176,7 +187,12 @@ class Graph:
 
     def is_shared(self, entry: Entry) -> bool:
         """Whether a layer is called more than once."""
-        return sum(use.entry is entry for use in self.uses) > 1
+        return sum(use.entry is entry for use in self.calls()) > 1
+
+    def calls(self) -> Iterator[Use]:
+        """All uses, those for losses and metrics last."""
+        yield from self.uses
+        yield from self.beside
 
     def entries(self) -> Iterator[Entry]:
         """Each layer once, in order; nested models before their layers."""
@@ -274,14 +290,37 @@ class Graph:
     def _reconnect(self, old: Edge, new: Edge, readers: list) -> None:
         """Lets uses, and where None is among them the outputs, read another edge."""
         swap = lambda leaf: new if leaf is old else leaf  # noqa: E731
-        for use in readers:
-            if use is None:
-                self.outputs = [swap(edge) for edge in self.outputs]
-            else:
-                use.args, use.kwargs = tf.nest.map_structure(
-                    swap, (use.args, use.kwargs)
-                )
+        uses = [use for use in readers if use is not None]
+        if None in readers:
+            self.outputs = [swap(edge) for edge in self.outputs]
+            self.ends = [(layer, swap(edge)) for layer, edge in self.ends]
+            uses += self.beside
+        for use in uses:
+            use.args, use.kwargs = tf.nest.map_structure(swap, (use.args, use.kwargs))
         self._readers = None
+
+
+def _uses_of(
+    nodes: list, edges: dict[int, Edge], entries: dict[int, Entry]
+) -> list[Use]:
+    """The uses for nodes of Keras, in order; new edges and entries are put down."""
+    uses = []
+    for node in nodes:
+        if isinstance(node.layer, tf_keras.layers.InputLayer):
+            continue
+        layer = node.layer
+        if id(layer) not in entries:
+            entries[id(layer)] = entry_of(layer, entries)
+        args, kwargs = tf.nest.map_structure(
+            lambda leaf: edges.get(id(leaf), leaf),
+            (node.call_args, node.call_kwargs),
+        )
+        use = Use(entries[id(layer)], args, dict(kwargs), [])
+        for tensor in tf.nest.flatten(node.outputs):
+            edges[id(tensor)] = Edge(use, tensor)
+            use.outputs.append(edges[id(tensor)])
+        uses.append(use)
+    return uses
 
 
 def entry_of(layer: Layer, entries: dict[int, Entry]) -> Entry:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 import tf_keras
 
+from larqlite._copies import carry, config_of, layer_like
 from larqlite._registration import deserialize_object, register_object
 from larqlite.errors import ArgumentError, require_tf_keras
 from larqlite.qat import _slots, forms
@@ -81,15 +84,16 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
                 f"instance, got {quantize_config!r}.\n"
                 "  Fix: pass an instance (with parentheses), e.g. NoOpQuantizeConfig()."
             )
-        self._kept_weights = None
-        if layer.weights:
-            self._kept_weights = layer.get_weights()
+        self._take_state = None
+        if _has_values(layer):
+            # A function, since Keras would take a layer for a part of this one.
+            self._take_state = functools.partial(carry, layer, where=where)
             quantize_config = fitted(quantize_config, values_of(layer), layer)
             with _slots.viewed_variables():
-                layer = type(layer).from_config(layer.get_config())
+                layer = layer_like(layer, where)
         kwargs.setdefault("name", f"{name_prefix or ''}{layer.name}")
         kwargs.setdefault("dtype", layer.dtype_policy)
-        shape = layer.get_config().get("batch_input_shape")
+        shape = config_of(layer).get("batch_input_shape")
         if shape is not None:
             kwargs.setdefault("batch_input_shape", shape)
         super().__init__(layer, **kwargs)
@@ -125,9 +129,9 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             flat_shapes(input_shape),
             self._output_shapes(input_shape),
         )
-        if self._kept_weights is not None:
-            self.layer.set_weights(self._kept_weights)
-            self._kept_weights = None
+        if self._take_state is not None:
+            self._take_state(self.layer)
+            self._take_state = None
             self.capture_weights()
         self.built = True
 
@@ -333,6 +337,21 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             config.pop("quantize_config"), custom_objects=custom_objects
         )
         return cls(layer, quantize_config, **config)
+
+
+def _has_values(layer) -> bool:
+    """Whether a layer has weights, other than those that it has just made as views."""
+    return bool(layer.weights) and (layer.built or not all(map(_is_new, layer.weights)))
+
+
+def _is_new(weight) -> bool:
+    # A lookup layer has a handle of its table among its weights.
+    is_variable = hasattr(weight, "assign")
+    return not is_variable or not weight.dtype.is_floating or _is_view(weight)
+
+
+def _is_view(weight) -> bool:
+    return hasattr(weight, "read_through")
 
 
 QuantizeWrapper = QuantizeWrapperV2

@@ -54,7 +54,10 @@ def plan_of(model: tf_keras.Model) -> Plan:
     A layer that is called more than once needs all its calls to be so.
     """
     graph = Graph.of(model)
-    reasons: dict[int, str] = {}
+    reasons = {
+        id(use.entry): "a loss or metric of the model calls it on floats"
+        for use in graph.beside
+    }
     changed = True
     while changed:
         changed = False
@@ -175,6 +178,9 @@ def twin(layer: Layer, cls: type, quant_config: dict | None) -> Layer:
     config = layer.get_config()
     if hasattr(cls, "config_from"):
         config = cls.config_from(layer)
+    if not isinstance(layer, QuantizedLayer):
+        # Whatever floats it was trained in: integers are made of float32.
+        config = {**config, "dtype": "float32"}
     try:
         return cls.from_config({**config, "quant_config": quant_config})
     except TypeError as error:

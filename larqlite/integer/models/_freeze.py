@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras
 
+from larqlite._copies import copy_of
 from larqlite.errors import ArgumentError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.models._calibrate import calibration_required
@@ -79,6 +80,4 @@ def freeze(model: tf_keras.Model) -> tf_keras.Model:
             f'{where}: "{model.name}" is not calibrated.\n'
             "  Fix: `calibrate(float_model, model, samples)` first."
         )
-    copy = tf_keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    return _Frozen(copy)
+    return _Frozen(copy_of(model, where))

@@ -24,7 +24,8 @@ def copy_by_name(source: tf_keras.layers.Layer, target: tf_keras.layers.Layer) -
     for variable in target.weights:
         value = values.get(short_name(variable))
         if value is not None:
-            variable.assign(tf.reshape(value, variable.shape))
+            value = tf.cast(tf.reshape(value, variable.shape), variable.dtype)
+            variable.assign(value)
 
 
 def apply_weights_to_model(

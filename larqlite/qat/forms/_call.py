@@ -38,6 +38,7 @@ class Call:
 
     def of_keras(self, values: tf.Tensor) -> tf.Tensor:
         """What the layer itself computes with these values of its weight."""
+        values = tf.cast(values, self.weight.dtype)
         with _slots.reading({id(self.weight.slot): values}):
             return self.layer(self.inputs)
 

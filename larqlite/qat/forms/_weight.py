@@ -79,6 +79,7 @@ class Weight:
 
     Attributes:
         shape: of the weight.
+        dtype: of the variable.
         bits: of the quantized values.
         is_per_tensor: whether one range serves all values.
     """
@@ -87,6 +88,7 @@ class Weight:
         latent = tf.convert_to_tensor(view.latent_variable)
         self.latent = values_to_round(quantizer, latent, ranges)
         self.shape = view.shape.as_list()
+        self.dtype = view.latent_variable.dtype
         self.bits = quantizer.num_bits
         self.slot = slot
         self._quantizer = quantizer

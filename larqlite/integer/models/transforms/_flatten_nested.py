@@ -73,7 +73,7 @@ def _unfold(graph: Graph, nested: Use, surgery: Surgery) -> None:
         for (_, edge), source in zip(inner.inputs, _in_order(nested), strict=True)
     }
     unfolded = []
-    for use in inner.uses:
+    for use in inner.calls():
         args, kwargs = tf.nest.map_structure(
             lambda leaf: edges.get(id(leaf), leaf), (use.args, use.kwargs)
         )
@@ -86,8 +86,12 @@ def _unfold(graph: Graph, nested: Use, surgery: Surgery) -> None:
             edges[id(edge)] = Edge(copy, _if_known(edge.tensor))
             copy.outputs.append(edges[id(edge)])
         unfolded.append(copy)
+    # A loss inside that reads the model's outputs reads them here too.
+    graph.ends += [(layer, edges[id(edge)]) for layer, edge in inner.ends]
+    count = len(inner.uses)
+    graph.beside += unfolded[count:]
     position = graph.uses.index(nested)
-    graph.uses[position : position + 1] = unfolded
+    graph.uses[position : position + 1] = unfolded[:count]
     for old, output in zip(nested.outputs, inner.outputs, strict=True):
         graph.redirect(old, edges[id(output)])
 

@@ -27,7 +27,12 @@ _SAME_SETTINGS = (
     "dilation_rate",
     "use_bias",
     "activation",
+    "bias_initializer",
+    "bias_regularizer",
+    "bias_constraint",
+    "activity_regularizer",
 )
+_OF_KERNEL = ("initializer", "regularizer", "constraint")
 
 
 def grouped_to_depthwise(model: tf_keras.Model) -> tf_keras.Model:
@@ -82,6 +87,7 @@ def _depthwise(entry: Entry) -> Entry:
     layer = layers.DepthwiseConv2D.from_config(
         {
             **{key: config[key] for key in _SAME_SETTINGS},
+            **{f"depthwise_{key}": config[f"kernel_{key}"] for key in _OF_KERNEL},
             **common_config(entry),
             "depth_multiplier": kernel.shape[-1],
         }

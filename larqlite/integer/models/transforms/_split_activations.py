@@ -104,6 +104,10 @@ def _follower(function, entry: Entry, surgery: Surgery) -> Entry:
         "name": surgery.new_name(f"{label(entry)}_{kind}"),
         "dtype": entry.layer.get_config()["dtype"],
     }
+    if entry.layer.activity_regularizer is not None:
+        # It is of what comes out of the activation.
+        config["activity_regularizer"] = entry.layer.activity_regularizer
+        entry.changes = {**entry.changes, "activity_regularizer": None}
     if kind in ("relu", "relu6"):
         return relu(6.0 if kind == "relu6" else None, **config)
     return new(layers.Activation(function, **config))

@@ -39,7 +39,7 @@ class Surgery:
     def is_shared(self, entry: Entry) -> bool:
         """Whether a layer is called more than once, in whatever part of the model."""
         calls = Counter(
-            id(use.entry) for part in self.root.graphs() for use in part.uses
+            id(use.entry) for part in self.root.graphs() for use in part.calls()
         )
         return calls[id(entry)] > 1
 
@@ -47,7 +47,7 @@ class Surgery:
         """The names of all layers."""
         parts = list(self.root.graphs())
         sources = {layer.name for part in parts for layer, _ in part.inputs}
-        return sources | {label(e) for part in parts for e in part.entries()}
+        return sources | {label(use.entry) for part in parts for use in part.calls()}
 
     def new_name(self, base: str) -> str:
         """`base`, or with a number at its end if a layer is called that."""
@@ -97,7 +97,7 @@ def built(surgery: Surgery) -> tf_keras.Model:
 
 def label(entry: Entry) -> str:
     """The name that the layer of an entry will have."""
-    return entry.changes.get("name", entry.name)
+    return entry.label
 
 
 def setting(entry: Entry, key: str) -> Any:

@@ -1,0 +1,145 @@
+"""Networks that passes and transforms rearrange compute what the float model computes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+import larqlite as lq
+from larqlite import qat
+from larqlite.errors import ArgumentError
+from larqlite.integer.models import transforms
+from larqlite.integer.models.transforms import _sanitize
+from larqlite.integer.models.transforms._surgery import transformed
+from larqlite.qat import passes
+from larqlite.qat._apply import read
+from larqlite.qat._build import Builder
+from larqlite.qat._scheme_names import get_schemes
+from tests.copies.networks import (
+    FAMILY,
+    family_member,
+    images,
+    random_network,
+    refused,
+)
+
+# Half of the sample are those in which most transforms follow one another.
+GROUPED = [case for case in FAMILY if case[2] == "grouped" and not refused(case)]
+SAMPLE = [FAMILY[k] for k in np.random.default_rng(7).permutation(len(FAMILY))[:24]]
+SAMPLE += GROUPED[::3]
+
+
+def outputs_of(model, x):
+    return [np.asarray(y) for y in tf.nest.flatten(model(x, training=False))]
+
+
+def assert_equal_networks(model, other, x):
+    """Equal but for the rounding of float32."""
+    for a, b in zip(outputs_of(model, x), outputs_of(other, x), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5 * np.abs(a).max() + 1e-6, rtol=0)
+
+
+def after_passes(model, runs, scheme="int8"):
+    """The float model that is left of a quantization-aware one: nothing is rounded."""
+    graph = read(model, "a test")
+    for part in graph.graphs():
+        for entry in part.entries():
+            entry.scheme = get_schemes(scheme, "a test") if not entry.graph else None
+    for run in runs:
+        for part in list(graph.graphs()):
+            run(part)
+    for part in graph.graphs():
+        for entry in part.entries():
+            entry.config = None
+            if isinstance(entry.layer, qat.QuantizeLayer):
+                entry.layer.quantizer = None
+    return Builder("", "a test").model(graph)
+
+
+def check_member(case):
+    model, x = family_member(case), images()
+    if refused(case):
+        with pytest.raises(ArgumentError, match="Rescaling"):
+            transforms.sanitize(model)
+    else:
+        assert_equal_networks(model, transforms.sanitize(model), x)
+    assert_equal_networks(model, after_passes(model, passes.PASSES), x)
+
+
+def test_a_member_of_the_family_stays_the_network_that_it_was():
+    assert len(FAMILY) == 720
+    for case in SAMPLE:
+        tf_keras.backend.clear_session()
+        check_member(case)
+
+
+@pytest.mark.slow
+def test_every_member_of_the_family_stays_the_network_that_it_was():
+    for case in FAMILY:
+        tf_keras.backend.clear_session()
+        check_member(case)
+
+
+def check_integers(case):
+    """The integer model is near the float one, as a channel of 8 bits is."""
+    model, x = family_member(case), images(8)
+    integers = lq.integer.models.quantize(model, samples=x)
+    for a, b in zip(outputs_of(model, x), outputs_of(integers, x), strict=True):
+        assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.995
+        assert np.abs(a - b).max() < 0.1 * np.abs(a).max()
+
+
+def check_quantization_aware(case):
+    model, x = family_member(case), images(8)
+    quantized = qat.quantize_model(model, scheme="int12", calibrate=x)
+    for a, b in zip(outputs_of(model, x), outputs_of(quantized, x), strict=True):
+        assert np.abs(a - b).max() < 0.02 * np.abs(a).max()
+
+
+@pytest.mark.parametrize("check", [check_integers, check_quantization_aware])
+def test_a_quantized_member_is_near_to_the_float_one(check):
+    for case in [case for case in SAMPLE if not refused(case)][:2] + GROUPED[5:7]:
+        check(case)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", [check_integers, check_quantization_aware])
+def test_every_quantized_member_is_near_to_the_float_one(check):
+    for case in [case for case in FAMILY if not refused(case)]:
+        tf_keras.backend.clear_session()
+        check(case)
+
+
+def check_random_network(seed):
+    tf_keras.backend.clear_session()
+    model, x = random_network(seed), images(2) / 255
+    assert_equal_networks(model, transforms.sanitize(model), x)
+    assert_equal_networks(model, after_passes(model, passes.PASSES), x)
+
+
+def check_each_alone(seed):
+    tf_keras.backend.clear_session()
+    model, x = random_network(seed), images(2) / 255
+    kept = model.get_weights()
+    for run in _sanitize.PASSES:
+        assert_equal_networks(model, transformed(model, "sanitize", [run]), x)
+    for run in passes.PASSES:
+        assert_equal_networks(model, after_passes(model, [run]), x)
+    for before, after in zip(kept, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_a_random_network_is_the_same_after_all_passes():
+    for seed in range(4):
+        check_random_network(seed)
+
+
+def test_a_random_network_is_the_same_after_each_pass():
+    check_each_alone(5)
+
+
+@pytest.mark.slow
+def test_many_random_networks_are_the_same_after_each_pass_and_after_all():
+    for seed in range(6, 120):
+        check_random_network(seed)
+        check_each_alone(seed)
