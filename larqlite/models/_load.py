@@ -157,7 +157,15 @@ def _load_keras(settings: _Settings):
                 path, compile=compile, safe_mode=settings.safe_mode
             )
 
-        return _restored(read, settings, training.get("optimizer"))
+        return _with_state(_restored(read, settings, training.get("optimizer")))
+
+
+def _with_state(model):
+    """The model with what its layers derive from weights (Keras leaves out bins here)."""
+    for layer in model.submodules:
+        if isinstance(layer, tf_keras.layers.Layer):
+            layer.finalize_state()
+    return model
 
 
 def _write_with_config(path: Path, copy: Path, config: dict) -> None:
