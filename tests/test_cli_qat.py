@@ -12,7 +12,9 @@ import tf_keras
 from ai_edge_litert.interpreter import Interpreter
 
 import larqlite as lq
+import larqlite_runtime
 from larqlite import cli
+from larqlite.qat._command_labels import lesson
 
 
 @pytest.fixture
@@ -100,6 +102,7 @@ def test_patterns_give_layers_schemes_of_their_own(command):
     scheme = ("--scheme", "inner=binary", "*=int4")
     printed = command("net.keras", "--data", "data.npz", *scheme, "--save", "aware.h5")
     assert "QuantDense" in printed
+    assert larqlite_runtime.load("net.onnx").isa  # the small file, since one is binary
     costs = lq.models.profile(lq.models.load("aware.h5"))
     assert costs.params_by_bits == {1: 64, 4: 4 * 8 + 8 * 3, 32: 8 + 8 + 3}
 
@@ -117,6 +120,8 @@ def test_patterns_give_layers_schemes_of_their_own(command):
         ("net.keras --data data.npz --epochs -1", "out of range"),
         ("net.keras --data fashion_mnist", r"\(8000, 28, 28, 1\)"),
         ("net.keras --data data.npz --inputs int4", "int4"),
+        ("net.keras --data data.npz --inputs int8 -o a.onnx", "a.tflite"),
+        ("net.keras --data data.npz --inputs int8 --scheme binary", "asks for a file"),
         ("net.keras", "--data"),
     ],
 )
@@ -154,6 +159,106 @@ def test_data_that_are_no_numbers_are_refused_by_their_place(refused, here):
         f"1 of {len(x)} samples hold NaN or infinite numbers (the first is number 3)"
         in (said)
     )
+
+
+def test_binary_means_the_same_as_the_function(command, here):
+    x = np.load("data.npz")["x"]
+    printed = command("net.keras", "--data", "data.npz", "--scheme", "binary")
+    expected = lq.qat.binarize(lq.models.load("net.keras"), calibrate=x)
+    found = larqlite_runtime.load("net.onnx")(x)
+    np.testing.assert_allclose(found, expected(x), atol=1e-5)
+    assert "float layers: quant_first, quant_last" in printed
+    assert "quant_inner" in printed
+
+
+def test_a_binary_tflite_file_says_what_is_float_and_where_the_small_file_is(command):
+    options = ("--scheme", "inner=binary", "*=int8", "-o", "net.tflite")
+    printed = command("net.keras", "--data", "data.npz", *options)
+    assert 'computed in float32: "quant_first", "quant_inner"' in printed
+    assert "--output net.onnx" in printed
+
+
+CLASSES = np.array([0, 2, 1, 2])
+ROWS = np.eye(3)[CLASSES]
+BITS = np.array([0, 1, 1, 0])
+SPARSE = tf_keras.losses.SparseCategoricalCrossentropy
+FOCAL = tf_keras.losses.CategoricalFocalCrossentropy
+
+
+@pytest.mark.parametrize(
+    ("outputs", "loss", "y", "name", "expected"),
+    [
+        (3, "categorical_crossentropy", CLASSES, "categorical_crossentropy", ROWS),
+        (3, "categorical_crossentropy", ROWS, "categorical_crossentropy", ROWS),
+        (3, "sparse_categorical_crossentropy", ROWS, "sparse_categorical", CLASSES),
+        (3, SPARSE(from_logits=True), CLASSES, "SparseCategorical", CLASSES),
+        (3, FOCAL(label_smoothing=0.1), CLASSES, "CategoricalFocal", ROWS),
+        (3, ["categorical_hinge"], CLASSES[:, None], "categorical_hinge", ROWS),
+        (3, None, CLASSES, "SparseCategorical", CLASSES),
+        (3, None, CLASSES.astype("float32"), "SparseCategorical", CLASSES),
+        (3, None, ROWS, "SparseCategorical", CLASSES),
+        (3, "mse", ROWS, "mse", ROWS),
+        (3, None, ROWS + 0.5, "mean_squared_error", ROWS + 0.5),
+        (1, "binary_crossentropy", BITS, "binary_crossentropy", BITS),
+        (1, None, BITS, "BinaryCrossentropy", BITS),
+        (1, None, CLASSES, "mean_squared_error", CLASSES),
+        (1, "mae", CLASSES, "mae", CLASSES),
+    ],
+)
+def test_labels_become_what_the_loss_of_the_file_takes(
+    outputs, loss, y, name, expected
+):
+    model = tf_keras.Sequential([tf_keras.layers.Dense(outputs, input_shape=(2,))])
+    found = lesson(model, loss, y, "lq qat")
+    shown = found.loss if isinstance(found.loss, str) else type(found.loss).__name__
+    assert shown.startswith(name)
+    labels = found.labels(model, y)
+    np.testing.assert_array_equal(labels, expected)
+    assert bool(found.remark) == (loss is None or labels.shape[1:] != y.shape[1:])
+    model.compile("sgd", found.loss)
+    assert np.isfinite(model.test_on_batch(np.ones((4, 2)), labels))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "loss", "y", "said"),
+    [
+        (3, "categorical_crossentropy", CLASSES + 5, "the label 7, but"),
+        (3, None, -CLASSES, "from 0 to 2, or one-hot rows of 3"),
+        (3, "categorical_crossentropy", ROWS[:, :2], "one-hot rows of 3"),
+        (3, "binary_crossentropy", CLASSES, r"the shape \(n, 3\)"),
+        (3, "mse", CLASSES, r"the loss mean_squared_error.*\n.*\(n, 3\)"),
+        (1, "sparse_categorical_crossentropy", CLASSES, "does not fit the output"),
+    ],
+)
+def test_labels_that_no_form_of_fits_are_refused(outputs, loss, y, said):
+    model = tf_keras.Sequential([tf_keras.layers.Dense(outputs, input_shape=(2,))])
+    with pytest.raises(lq.errors.ArgumentError, match=said):
+        lesson(model, loss, y, "lq qat")
+
+
+def test_labels_in_another_form_than_the_files_loss_train_with_a_word(command):
+    model = lq.models.load("net.keras")
+    model.compile("adam", "categorical_crossentropy")
+    model.save("net.keras")
+    printed = command("net.keras", "--data", "data.npz", "--epochs", "1")
+    assert "become one-hot rows for the file's categorical_crossentropy" in printed
+    assert "of 96 inputs that it was trained on" in printed
+
+
+BROKEN = {
+    "words": {"x": np.ones((4, 4)), "y": np.array(list("abcd"))},
+    "one number": {"x": np.ones((4, 4)), "y": np.int64(3)},
+    "fewer labels": {"x": np.ones((4, 4)), "y": np.arange(3)},
+    "NaN": {"x": np.full((4, 4), np.nan), "y": np.arange(4)},
+    "nothing": {"x": np.ones((0, 4)), "y": np.arange(0)},
+    "another shape": {"x": np.ones((4, 5)), "y": np.arange(4)},
+}
+
+
+@pytest.mark.parametrize("arrays", BROKEN.values(), ids=BROKEN)
+def test_data_that_cannot_be_used_are_refused(refused, arrays):
+    np.savez("broken.npz", **arrays)
+    assert "--data broken.npz" in refused("net.keras", "--data", "broken.npz")
 
 
 @pytest.mark.slow

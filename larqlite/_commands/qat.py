@@ -1,4 +1,4 @@
-"""The command `lq qat`: from a saved float model to a quantized TFLite file."""
+"""The command `lq qat`: from a saved float model to a quantized TFLite or packed file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from larqlite.errors import ArgumentError
 
 @dataclass(frozen=True)
 class Options:
-    """Quantize a saved float model: calibrate, train on if asked to, write TFLite."""
+    """Quantize a saved float model: calibrate, train on if asked to, write a file."""
 
     model: Positional[
         Annotated[
@@ -34,8 +34,9 @@ class Options:
         tuple[str, ...],
         arg(
             metavar="SCHEME",
-            help="int8, int4, ... binary, float; or several PATTERN=SCHEME, the first "
-            "that fits a layer's name counts.",
+            help="int8, int4, ... float; binary (all but the first and last layer, which "
+            "get 8 bits); or several PATTERN=SCHEME, the first that fits a layer's name "
+            "counts.",
         ),
     ] = ("int8",)
     output: Annotated[
@@ -43,8 +44,10 @@ class Options:
         arg(
             aliases=("-o",),
             metavar="FILE",
-            help="Where to write the TFLite file.",
-            help_behavior_hint="(default: MODEL with the ending .tflite)",
+            help="Where to write the file: .tflite for TFLite, .onnx for a packed file, "
+            "in which binary layers are small and fast.",
+            help_behavior_hint="(default: MODEL with the ending .tflite, or .onnx if a "
+            "scheme is binary)",
         ),
     ] = None
     save: Annotated[
@@ -64,6 +67,10 @@ class Options:
     calibration: Annotated[
         int, arg(metavar="COUNT", help="How many inputs to set the ranges from.")
     ] = 512
+    ranges: Annotated[
+        Literal["minmax", "moving_average"],
+        arg(help="What ranges are: extremes, or the mean of those of single inputs."),
+    ] = "minmax"
     seed: Annotated[int, arg(help="Seed of all shuffling.")] = 1
     json: Json = False
     imports: Annotated[

@@ -24,12 +24,14 @@ class Data:
         y: their labels, or None.
         x_test: inputs to compare with.
         y_test: their labels, or None.
+        has_test_part: whether these are others than `x` and `y`.
     """
 
     x: np.ndarray
     y: np.ndarray | None
     x_test: np.ndarray
     y_test: np.ndarray | None
+    has_test_part: bool = False
 
 
 def read(name: str, model: tf_keras.Model) -> Data:
@@ -67,9 +69,28 @@ def read(name: str, model: tf_keras.Model) -> Data:
     return data
 
 
+def _require_numbers(array: np.ndarray | None, where: str) -> None:
+    """Refuses arrays of words and objects, empty ones, and NaN."""
+    if array is None:
+        return
+    if array.dtype.kind not in "fiub" or not array.ndim:
+        raise ArgumentError(
+            f"{where} has the dtype {array.dtype} and the shape {array.shape}, which is "
+            "no array of numbers.\n  Fix: numbers, one entry for each sample."
+        )
+    if not array.size:
+        raise ArgumentError(f"{where} is empty.\n  Fix: at least one sample.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        count = int((~np.isfinite(array)).any(axis=tuple(range(1, array.ndim))).sum())
+        raise ArgumentError(
+            f"{where} has NaN or infinities in {count} of {len(array)} samples.\n"
+            "  Fix: leave these out: x[np.isfinite(x).reshape(len(x), -1).all(1)]."
+        )
+
+
 def _embedded() -> Data:
     (x, y), (x_test, y_test) = load_fashion_mnist()
-    return Data(to_float_images(x), y, to_float_images(x_test), y_test)
+    return Data(to_float_images(x), y, to_float_images(x_test), y_test, True)
 
 
 def _from_file(path: Path) -> Data:
@@ -81,6 +102,7 @@ def _from_file(path: Path) -> Data:
         )
     arrays = load_arrays(path, where, refused=ArgumentError, missing=MissingFileError)
     if isinstance(arrays, np.ndarray):
+        _require_numbers(arrays, where)
         return Data(arrays, None, arrays, None)
     names = ("x", "y") if "x" in arrays else ("x_train", "y_train")
     if names[0] not in arrays:
@@ -92,9 +114,11 @@ def _from_file(path: Path) -> Data:
     x, y = (arrays.get(key) for key in names)
     x_test = arrays.get("x_test", x)
     y_test = arrays.get("y_test", y if "x_test" not in arrays else None)
+    for role, array in (("x", x), ("y", y), ("x_test", x_test), ("y_test", y_test)):
+        _require_numbers(array, f"{where}: {role}")
     for inputs, labels in ((x, y), (x_test, y_test)):
         if labels is not None and len(labels) != len(inputs):
             raise ArgumentError(
                 f"lq qat: --data {path}: {len(inputs)} inputs, but {len(labels)} labels."
             )
-    return Data(x, y, x_test, y_test)
+    return Data(x, y, x_test, y_test, has_test_part="x_test" in arrays)

@@ -6,15 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tf_keras
 from rich.console import Console
 from rich.progress import track
 
-from larqlite import _command, models, qat
+from larqlite import _command, deploy, models, qat
 from larqlite._commands.qat import Options, scheme_of
 from larqlite.errors import ArgumentError
-from larqlite.outputs import KERAS, TFLITE, renamed, require, written_whole
+from larqlite.layers import QuantLayer
+from larqlite.outputs import KERAS, ONNX, TFLITE, renamed, require, written_whole
 from larqlite.qat._command_data import Data, read
+from larqlite.qat._command_labels import (
+    Lesson,
+    class_numbers,
+    gives_probabilities,
+    lesson,
+)
+
+# Inputs that a packed file is verified on, layer by layer.
+VERIFIED = 200
 
 
 def run(options: Options) -> None:
@@ -24,7 +35,7 @@ def run(options: Options) -> None:
 
 def _run(options: Options) -> dict[str, Any]:
     tf_keras.utils.set_random_seed(options.seed)
-    output = _outputs(options)
+    scheme, output = scheme_of(options.scheme), _outputs(options)
     float_model = models.load(options.model, safe_mode=not options.unsafe)
     data = read(options.data, float_model)
     if options.epochs and data.y is None:
@@ -32,44 +43,97 @@ def _run(options: Options) -> dict[str, Any]:
             f"lq qat: --epochs {options.epochs} needs labels, but --data {options.data} "
             'has none.\n  Fix: a .npz file with "x" and "y".'
         )
-    model = qat.quantize_apply(
-        qat.quantize_annotate_model(float_model),
-        scheme_of(options.scheme),
-        calibrate=_calibration_batches(options, data),
-    )
-    if options.epochs:
-        _train(model, float_model, data, options)
+    found = _lesson(float_model, data, options) if options.epochs else None
+    model = _quantized(float_model, scheme, options, data)
+    if found is not None:
+        _train(model, found, data, options)
     report = qat.report(model)
     if options.save is not None:
         with written_whole(options.save) as temporary:
             is_h5 = options.save.suffix == ".h5"
             model.save(temporary, save_format="h5" if is_h5 else None)
         print(f"wrote {options.save}")
-    accuracies = _accuracies(float_model, model, data)
+    accuracies = _accuracies(float_model, model, data, is_trained=found is not None)
+    if output.suffix.lower() in ONNX:
+        written = _write_packed(model, output, data)
+    else:
+        written = _write_tflite(model, output, data, options)
+    return {
+        "wrote": str(output),
+        "saved": None if options.save is None else str(options.save),
+        **accuracies,
+        "report": report.to_dict(),
+        **written,
+    }
+
+
+def _quantized(float_model, scheme, options: Options, data: Data) -> tf_keras.Model:
+    how = {
+        "calibrate": _calibration_batches(options, data),
+        "calibration": options.ranges,
+    }
+    if scheme == "binary":
+        return qat.binarize(float_model, **how)
+    return qat.quantize_apply(qat.quantize_annotate_model(float_model), scheme, **how)
+
+
+def _write_packed(model, output: Path, data: Data) -> dict[str, Any]:
+    report = deploy.export(model, output, data=data.x_test[:VERIFIED])
+    print(report)
+    found = deploy.verify(model, output, data.x_test[:VERIFIED])
+    found.print()
+    return {
+        "bytes": report.bytes,
+        "float_layers": list(report.float_layers),
+        "notes": list(report.notes),
+        "comparison": found.to_dict(),
+    }
+
+
+def _write_tflite(model, output: Path, data: Data, options: Options) -> dict[str, Any]:
     content = qat.to_tflite(model, output, inputs=options.inputs)
     print(f"wrote {output} ({Path(output).stat().st_size:,} bytes)")
+    for note in content.notes:
+        print(f"  {note}")
+    if any(isinstance(layer, QuantLayer) for layer in model.submodules):
+        print(
+            "  TFLite has no binary layers: these compute in float32 there, and take 4 "
+            "bytes a weight. The packed file is small: "
+            f"--output {renamed(output, '.onnx')}"
+        )
     comparison = qat.compare_tflite(model, content, data.x_test)
     comparison.print()
     return {
-        "wrote": str(output),
         "bytes": len(content),
-        "saved": None if options.save is None else str(options.save),
-        **accuracies,
         "float_layers": list(content.float_layers),
         "notes": list(content.notes),
-        "report": report.to_dict(),
         "comparison": comparison.to_dict(),
     }
 
 
 def _outputs(options: Options) -> Path:
-    """Where the TFLite file goes; it and the saved model are refused before the work."""
+    """Where the file goes; it and the saved model are refused before the work."""
     where, read = "lq qat", (options.model, options.data)
     if options.save is not None:
         require(options.save, KERAS, f"{where}: --save", read=read)
-    output = options.output or renamed(options.model, ".tflite")
+    is_binary = any(word.rpartition("=")[2] == "binary" for word in options.scheme)
+    ending = ".onnx" if is_binary and options.inputs == "float32" else ".tflite"
+    output = options.output or renamed(options.model, ending)
     default_of = None if options.output else "--output"
-    return require(output, TFLITE, where, read=read, default_of=default_of)
+    output = require(output, (*TFLITE, *ONNX), where, read=read, default_of=default_of)
+    if is_binary and options.inputs != "float32":
+        raise ArgumentError(
+            f"lq qat: --inputs {options.inputs} asks for a file of integers, but binary "
+            "layers compute in float32 in TFLite.\n"
+            "  Fix: without --inputs, or a scheme without binary."
+        )
+    if output.suffix.lower() in ONNX and options.inputs != "float32":
+        raise ArgumentError(
+            f"lq qat: --inputs {options.inputs} is for TFLite files, but --output is "
+            f"{output}, a packed file, which takes float32.\n"
+            f"  Fix: --output {output.with_suffix('.tflite')}, or without --inputs."
+        )
+    return output
 
 
 def _calibration_batches(options: Options, data: Data):
@@ -81,35 +145,63 @@ def _calibration_batches(options: Options, data: Data):
     return track(batches, "calibrating", console=Console(stderr=True), transient=True)
 
 
-def _train(model, float_model, data: Data, options: Options) -> None:
+def _lesson(model, data: Data, options: Options) -> Lesson:
+    """What to train with; prints it if that is not as the file has it."""
+    where = f"lq qat: --epochs {options.epochs}, --data {options.data}"
+    found = lesson(model, getattr(model, "loss", None), data.y, where)
+    if found.remark:
+        print(f"loss: {found.remark}")
+    return found
+
+
+def _train(model, found: Lesson, data: Data, options: Options) -> None:
     steps = options.epochs * -(-len(data.x) // options.batch_size)
     schedule = tf_keras.optimizers.schedules.CosineDecay(options.learning_rate, steps)
-    loss = getattr(float_model, "loss", None) or _loss(float_model, data.y)
-    model.compile(tf_keras.optimizers.Adam(schedule), loss, metrics=["accuracy"])
-    model.fit(
-        data.x, data.y, batch_size=options.batch_size, epochs=options.epochs, verbose=1
+    metrics = None if found.is_one_hot is None else ["accuracy"]
+    model.compile(tf_keras.optimizers.Adam(schedule), found.loss, metrics=metrics)
+    sizes = {"batch_size": options.batch_size, "epochs": options.epochs}
+    held_out = None
+    if data.has_test_part and data.y_test is not None:
+        held_out = data.x_test, found.labels(model, data.y_test)
+    y = found.labels(model, data.y)
+    try:
+        model.fit(data.x, y, validation_data=held_out, verbose=1, **sizes)
+    except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
+        reason = str(getattr(error, "message", error)).strip().partition("\n")[0]
+        raise ArgumentError(
+            f"lq qat: --epochs {options.epochs}: Keras cannot train on these labels with "
+            f"the loss {found.loss!r}: {reason}\n"
+            "  Fix: labels that fit the loss of the file, or train it in Python: "
+            "lq.qat.quantize_model(model, calibrate=x), compile, fit."
+        ) from error
+
+
+def _accuracies(float_model, model, data: Data, is_trained: bool) -> dict[str, float]:
+    """Prints how well both name the labels, or why that is not known."""
+    if data.y_test is None:
+        return {}
+    wanted, of = class_numbers(model, data.y_test), ""
+    is_yes_or_no = (
+        model.output_shape[-1] == 1
+        and data.y_test.size == len(data.y_test)
+        and set(np.unique(data.y_test)) <= {0, 1}
     )
-
-
-def _loss(model: tf_keras.Model, y: np.ndarray):
-    """Cross entropy for whole numbers as labels, squared error for others."""
-    if not np.issubdtype(y.dtype, np.integer):
-        return "mean_squared_error"
-    last = getattr(model.layers[-1], "activation", None)
-    probabilities = last is tf_keras.activations.softmax or isinstance(
-        model.layers[-1], tf_keras.layers.Softmax
-    )
-    return tf_keras.losses.SparseCategoricalCrossentropy(from_logits=not probabilities)
-
-
-def _accuracies(float_model, model, data: Data) -> dict[str, float]:
-    """Prints how well both name the labels, if there are labels of classes."""
+    if wanted is None and not is_yes_or_no:
+        print(
+            f"no accuracy: y of the shape {data.y_test.shape} and dtype "
+            f"{data.y_test.dtype} names no classes of the output {model.output_shape}"
+        )
+        return {}
+    if is_trained and not data.has_test_part:
+        of = " inputs that it was trained on (x_test and y_test in --data are others)"
+    middle = 0.5 if gives_probabilities(float_model) else 0.0
     found: dict[str, float] = {}
-    if data.y_test is None or not np.issubdtype(data.y_test.dtype, np.integer):
-        return found
     for name, network in (("float", float_model), ("quantized", model)):
-        labels = network.predict(data.x_test, verbose=0).argmax(axis=-1)
-        rate = np.mean(labels.ravel() == data.y_test.ravel())
-        print(f"{name} accuracy: {100 * rate:.2f} % of {len(labels):,}")
-        found[f"{name}_accuracy"] = float(rate)
+        outputs = network.predict(data.x_test, verbose=0)
+        if is_yes_or_no:
+            same = (outputs.ravel() > middle) == data.y_test.ravel()
+        else:
+            same = outputs.argmax(axis=-1) == wanted
+        print(f"{name} accuracy: {100 * np.mean(same):.2f} % of {same.size:,}{of}")
+        found[f"{name}_accuracy"] = float(np.mean(same))
     return found
