@@ -52,12 +52,6 @@ def read(name: str, model: tf_keras.Model) -> Data:
             f'lq qat: "{model.name}" has {len(model.inputs)} inputs, but --data serves '
             "one.\n  Fix: use lq.qat.quantize_model(model, calibrate=data) in Python."
         )
-    said = what_is_not_finite([data.x]) or what_is_not_finite([data.x_test])
-    if said is not None:
-        raise ArgumentError(
-            f"lq qat: --data {name}: {said}, which give no range to quantize to.\n"
-            "  Fix: leave them out."
-        )
     wanted = model.inputs[0].shape[1:]
     for array in (data.x, data.x_test):
         if not wanted.is_compatible_with(array.shape[1:]):
@@ -80,11 +74,11 @@ def _require_numbers(array: np.ndarray | None, where: str) -> None:
         )
     if not array.size:
         raise ArgumentError(f"{where} is empty.\n  Fix: at least one sample.")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        count = int((~np.isfinite(array)).any(axis=tuple(range(1, array.ndim))).sum())
+    said = what_is_not_finite([array])
+    if said is not None:
         raise ArgumentError(
-            f"{where} has NaN or infinities in {count} of {len(array)} samples.\n"
-            "  Fix: leave these out: x[np.isfinite(x).reshape(len(x), -1).all(1)]."
+            f"{where}: {said}, which no range holds and no loss can learn.\n"
+            "  Fix: leave them out."
         )
 
 
