@@ -143,7 +143,12 @@ def read(model: tf_keras.Model, where: str) -> Graph:
                     f'{where}: "{model.name}" is quantization-aware already: its layer '
                     f'"{entry.name}" is a {type(entry.layer).__name__}.\n'
                     "  Fix: pass the float model it was made from; to train this one, "
-                    "compile it and call fit."
+                    "compile it and call fit. What its wrapped layers have learnt goes "
+                    "back by\n"
+                    "      for wrapper in quantized.layers:\n"
+                    '          if hasattr(wrapper, "quantize_config"):\n'
+                    "              layer = float_model.get_layer(wrapper.layer.name)\n"
+                    "              layer.set_weights(wrapper.layer.get_weights())"
                 )
     return graph
 

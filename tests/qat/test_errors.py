@@ -1,11 +1,15 @@
 """Bad input: each error says what, where and the fix, and leaves the model as it was."""
 
+import textwrap
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
-from larqlite import qat
+import larqlite as lq
+from larqlite import errors, qat
 from larqlite.errors import (
     ArgumentError,
     KerasVersionError,
@@ -428,3 +432,114 @@ def test_a_model_without_ranges_is_not_warned_of_them(caplog):
     model = tf_keras.Sequential([tf_keras.Input((4,)), *dense])
     qat.binarize(model, ends="float")
     assert "ranges" not in caplog.text
+
+
+def test_what_a_quantization_aware_model_has_learnt_goes_back_to_the_float_one():
+    model = tf_keras.Sequential(
+        [layers.Dense(4, activation="relu", input_shape=(3,)), layers.Dense(2)]
+    )
+    x = np.random.default_rng(0).integers(0, 100, (32, 3)).astype("float32")
+    quantized = qat.quantize_model(model, calibrate=x)
+    quantized.layers[1].layer.kernel.assign_add(tf.ones((3, 4)))
+    with pytest.raises(errors.UnsupportedModelError) as caught:
+        lq.integer.models.quantize(quantized, samples=x)
+    fix = str(caught.value).partition("goes back by\n")[2]
+    exec(textwrap.dedent(fix), {"quantized": quantized, "float_model": model})
+    learnt = quantized.layers[1].layer.kernel
+    np.testing.assert_array_equal(model.layers[0].kernel, learnt)
+    lq.integer.models.quantize(model, samples=x)
+
+
+class NoGetters(qat.QuantizeConfig):
+    """Every method a `pass`, as in the tests of TFMOT."""
+
+    def get_weights_and_quantizers(self, layer):
+        pass
+
+    def get_activations_and_quantizers(self, layer):
+        pass
+
+    def get_output_quantizers(self, layer):
+        pass
+
+    def set_quantize_weights(self, layer, quantize_weights):
+        pass
+
+    def set_quantize_activations(self, layer, quantize_activations):
+        pass
+
+
+def annotated(config):
+    dense = layers.Dense(3, input_shape=(4,))
+    return tf_keras.Sequential([qat.quantize_annotate_layer(dense, config)])
+
+
+def test_getters_that_return_none_name_nothing():
+    model = qat.quantize_apply(annotated(NoGetters()), calibrate=np.ones((2, 4)))
+    assert model(np.ones((2, 4))).shape == (2, 3)
+    assert qat.report(model, verbose=False).with_status("quantized") == ()
+
+
+@pytest.mark.parametrize(
+    "returned", [5, "ste_sign", [1], [(None, None)]], ids=["5", "word", "one", "none"]
+)
+def test_getters_that_return_something_else_are_refused_by_name(returned):
+    class Strange(NoGetters):
+        def get_weights_and_quantizers(self, layer):
+            return returned
+
+    with pytest.raises(errors.QuantizerError, match="Strange.get_weights_and_quanti"):
+        qat.quantize_apply(annotated(Strange()))
+
+
+REGISTRIES = (
+    lambda: qat.default_8bit.Default8BitQuantizeRegistry(),
+    lambda: qat.experimental.default_n_bit.DefaultNBitQuantizeRegistry(),
+    lambda: qat.BinaryScheme().get_quantize_registry(),
+)
+
+
+@pytest.mark.parametrize("registry", REGISTRIES)
+def test_a_registry_names_the_class_that_it_does_not_support(registry):
+    layer = type("Mine", (layers.Layer,), {})(name="my_layer")
+    assert not registry().supports(layer)
+    with pytest.raises(ValueError, match='"my_layer" of class Mine'):
+        registry().get_quantize_config(layer)
+
+
+FOLLOWED = {
+    "quantize_model": qat.quantize_model,
+    "annotate": qat.quantize_annotate_model,
+    "binarize": qat.binarize,
+    "report": qat.report,
+    "to_tflite": qat.to_tflite,
+    "summary": lq.models.summary,
+    "profile": lq.models.profile,
+    "freeze": lq.models.freeze,
+    "export": lambda model: lq.deploy.export(model, "model.onnx"),
+    "integer": lq.integer.models.quantize,
+}
+
+
+def test_graph_mode_is_refused_by_name():
+    eager = tf_keras.Sequential([layers.Dense(3, input_shape=(4,))], name="net")
+    with tf.Graph().as_default():
+        symbolic = tf_keras.Sequential([layers.Dense(3, input_shape=(4,))], name="net")
+        for function in FOLLOWED.values():
+            for model in (eager, symbolic):
+                with pytest.raises(errors.GraphModeError, match='"net"'):
+                    function(model)
+    for function in FOLLOWED.values():
+        with pytest.raises(errors.GraphModeError, match="was built in a tf.Graph"):
+            function(symbolic)
+
+
+def test_no_name_of_another_library_is_taken():
+    taken = {
+        name: obj
+        for name, obj in tf_keras.saving.get_custom_objects().items()
+        if getattr(obj, "__module__", "").startswith("larqlite.qat")
+    }
+    bare = {name for name in taken if not name.startswith("larqlite>")}
+    assert bare == {"QuantizedActivation"}
+    assert {"larqlite>QuantizeWrapperV2", "larqlite>LastValueQuantizer"} < set(taken)
