@@ -50,6 +50,13 @@ def verify(
     counted that are not those of Keras. Floats are summed in another order there, so a
     few values in millions may fall on the other side of a threshold.
 
+    Keras runs as in `predict`, whatever the learning phase. Labels are compared where an
+    output is classes: along the axis of a softmax, or of a plain output `(samples,
+    values)`; the loss that the model is compiled with decides before that. Ties in Keras
+    count apart, and NaN in Keras is not compared. The verdict depends on the data as a
+    whole, and not on the size or order of batches: they are read twice, a generator by
+    way of a temporary file.
+
     Args:
         model: the tf_keras model that the file was made of.
         file: path or bytes of the file, or what `larqlite_runtime.load` returned, to
@@ -68,10 +75,12 @@ def verify(
 
     Returns:
         A `Verification`: `print()` shows a table, `ok` says whether each packed layer is
-        exact and all labels are the same.
+        exact and all labels are the same but for ties.
 
     Raises:
-        ArgumentError: no data, or a file of another model.
+        ArgumentError: no data, data that the model does not take or on which it gives
+            NaN only, random inputs where it takes others, a number out of range, or a
+            file of another model.
         MissingFileError: there is no such file.
         UnsupportedModelError: a model that cannot be exported.
 
