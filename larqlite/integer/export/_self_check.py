@@ -16,6 +16,8 @@ SAMPLES = 8
 # Ties move codes by one, which a deep network of few bits makes more of. Another network
 # is off by as much as its outputs differ among themselves.
 _MOST_OFF, _MOST_OFF_ON_AVERAGE = 0.25, 0.25
+# A sigmoid of 1e-11 may come out as 0.
+_SATURATED = 1e-6
 
 
 def random_inputs(plan: Plan) -> list[np.ndarray]:
@@ -55,7 +57,8 @@ def require_same(
         if not np.all(np.isfinite(expected)):
             continue
         off, spread = np.abs(array - expected), float(np.std(expected))
-        least = 1e-3 * float(np.max(np.abs(expected), initial=0))
+        largest = float(np.max(np.abs(expected), initial=0))
+        least = max(1e-3 * largest, _SATURATED)
         is_off = np.mean(off) > max(_MOST_OFF_ON_AVERAGE * spread, least)
         if by_largest:
             is_off |= np.max(off) > max(_MOST_OFF * float(np.ptp(expected)), least)

@@ -169,3 +169,15 @@ def test_branches_one_dimension_and_moves_are_written(per_tensor):
     result = compare(model, to_qdq(model), images)
     assert result.label_agreement > 0.98
     assert result.equal_share > 0.98
+
+
+def test_a_saturated_head_is_no_other_network():
+    """The sigmoid of the model is 1e-11, that of ONNX Runtime 0."""
+    tf_keras.utils.set_random_seed(1)
+    head = layers.Dense(1, activation="sigmoid")
+    inputs = tf_keras.Input((16,))
+    model = tf_keras.Model(inputs, head(layers.Dense(8, activation="relu")(inputs)))
+    head.set_weights([1e-3 * head.kernel.numpy(), np.full(1, -25, np.float32)])
+    x = np.random.default_rng(0).integers(-128, 128, (64, 16)).astype(np.float32)
+    integers = lq.integer.models.quantize(model, samples=x)
+    assert compare(integers, to_qdq(integers), x).largest_difference < 1e-6
