@@ -187,7 +187,8 @@ def _of_layer(layer: Any, arguments: tuple) -> Draw | None:
     numbers = [
         np.abs(np.asarray(leaf, np.float64))
         for leaf in tf.nest.flatten(arguments)
-        if isinstance(leaf, (int, float, np.ndarray)) or tf.is_tensor(leaf)
+        if isinstance(leaf, (int, float, np.ndarray))
+        or (tf.is_tensor(leaf) and not tf_keras.backend.is_keras_tensor(leaf))
     ]
     is_product = symbol == "multiply"
     of_pixels = [

@@ -221,7 +221,7 @@ def test_a_kernel_with_a_scale_for_each_input_channel_is_used_in_float_arithmeti
     report, found, inner = in_file(model, x, tmp_path)
     assert len(inner) == 1
     assert report.packed[0].operation == "float"
-    assert "are no integers times a scale" in report.notes[0]
+    assert "are no integers times a scale" in report.in_float[0].why
     np.testing.assert_allclose(found["layer"], model(x), rtol=1e-5, atol=1e-6)
 
 
@@ -241,7 +241,7 @@ def test_pads_that_are_no_level_of_the_input_make_the_sums_float(pad_values, tmp
     )
     report, found, _ = in_file(model, x, tmp_path)
     assert report.packed[0].operation == "float"
-    assert f"pad_values={pad_values:g} is no level" in report.notes[0]
+    assert f"pad_values={pad_values:g} is no level" in report.in_float[0].why
     np.testing.assert_allclose(found["layer"], model(x), rtol=1e-5, atol=1e-6)
 
 
@@ -261,5 +261,5 @@ def test_sums_that_float32_cannot_hold_are_not_called_integers(tmp_path):
     report, found, _ = in_file(model, x, tmp_path)
     assert 255 * 127 * 800 * 6 // 7 > 2**24
     assert report.packed[0].operation == "float"
-    assert "larger than the integers" in report.notes[0]
+    assert "larger than the integers" in report.in_float[0].why
     np.testing.assert_allclose(found["layer"], model(x), rtol=1e-5)

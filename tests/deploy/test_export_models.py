@@ -238,11 +238,6 @@ def test_a_keras_3_model_is_named_as_such():
     refused(keras.Sequential([keras.layers.Dense(2)]), KerasVersionError, "Keras 3")
 
 
-def test_a_quantization_aware_model_is_for_tflite():
-    model = lq.qat.quantize_model(sequential((4,), K.Dense(2)))
-    refused(model, UnsupportedModelError, "lq.qat.to_tflite(model)")
-
-
 def test_sizes_and_dtypes_that_a_file_cannot_have_are_refused():
     inputs = tf_keras.Input((None, None, 3), name="image")
     model = tf_keras.Model(inputs, conv()(inputs))

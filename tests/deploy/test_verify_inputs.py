@@ -296,3 +296,12 @@ def test_sequences_end_and_what_is_no_data_is_refused(tmp_path):
             lq.deploy.verify(model, file, data)
     found = lq.deploy.verify(model, file, endless.take(2), stock=False)
     assert found.samples == 4
+
+
+@pytest.mark.parametrize("join", [tf.add, tf.subtract, tf.multiply, tf.divide])
+def test_an_input_that_is_joined_with_another_tensor_has_no_stated_domain(join):
+    """Whose other operand is no number yet."""
+    x = tf_keras.Input((4,))
+    model = tf_keras.Model(x, join(x, 1 + tf.abs(K.Dense(4)(x))))
+    (array,) = first_tried(model)
+    assert np.abs(array).max() < 10
