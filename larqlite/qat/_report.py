@@ -24,6 +24,7 @@ __all__ = ["LayerReport", "ModelReport", "report"]
 
 Layer = tf_keras.layers.Layer
 FULL = 32
+_AFTER = "output quantized after"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +187,7 @@ def _of_wrapper(wrapper: QuantizeWrapperV2, path: str) -> LayerReport:
     if wrapper.quantizes:
         status = "quantized"
     elif reason:
-        status = "fused" if reason.startswith("output quantized after") else "skipped"
+        status = "fused" if reason.startswith(_AFTER) else "skipped"
     else:
         status, reason = "skipped", _nothing_to_quantize(inner)
     return LayerReport(
@@ -259,11 +260,21 @@ def _quantized_after(graph: Graph, use: Use) -> Use | None:
     if getattr(reader.layer, "symbol", None) in ("nn.relu", "nn.relu6"):
         return _quantized_after(graph, reader)
     rounds = isinstance(reader.layer, QuantizeLayer) and reader.layer.quantizer
-    inner = getattr(reader.layer, "layer", None)
     if isinstance(reader.layer, QuantizeWrapperV2):
+        inner = reader.layer.layer
+        is_function = isinstance(
+            inner, (tf_keras.layers.ReLU, tf_keras.layers.Activation)
+        )
         name = name_of(getattr(inner, "activation", inner))
-        rounds = name in ("relu", "relu6") and reader.layer.output_precision
+        is_relu = is_function and name in ("relu", "relu6")
+        rounds = is_relu and _is_rounded(reader.layer)
     return reader if rounds else None
+
+
+def _is_rounded(wrapper: QuantizeWrapperV2) -> bool:
+    """Whether what a wrapped layer gives out is quantized there, or by what reads it."""
+    reason = getattr(wrapper.quantize_config, "reason", "")
+    return bool(wrapper.output_precision) or reason.startswith(_AFTER)
 
 
 def _weights(layer: Layer) -> tuple[dict[str, int], dict[str, int]]:

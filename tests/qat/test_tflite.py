@@ -51,13 +51,7 @@ def test_only_the_ends_of_a_file_are_float(name):
 @plain
 @pytest.mark.parametrize(
     "name",
-    [
-        "Dense, normalization, ReLU",
-        "dilated, normalization, relu",
-        "transposed, normalization, ReLU",
-        "separable 1D, normalization, ReLU",
-        "AveragePooling1D",
-    ],
+    ["dilated, normalization, relu", "transposed, normalization, ReLU"],
 )
 def test_the_converter_alone_makes_integers_of_it_too(name):
     model, data = calibrated(NETWORKS[name])
@@ -96,7 +90,9 @@ def test_with_int8_inputs_no_tensor_is_float(name):
     assert np.abs(outputs - expected).max() <= 2.01 * step
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4, 6, 7])
+@pytest.mark.parametrize(
+    "bits", [2, 4, 7, *(pytest.param(b, marks=pytest.mark.slow) for b in (3, 5, 6))]
+)
 def test_a_narrow_kernel_has_the_same_values_on_codes_of_8_bits(bits):
     network = PATTERNS["Conv2D, normalization, ReLU"]
     scheme = qat.DefaultNBitQuantizeScheme(num_bits_weight=bits)
@@ -125,9 +121,24 @@ def _kernels(content, shape):
     ]
 
 
-@pytest.mark.parametrize("scheme", ["int2", "int4", "int7"])
 @pytest.mark.parametrize(
-    "name", ["Dense, normalization, ReLU", "Add, ReLU", "Conv2D, ReLU, pooling, Dense"]
+    ("name", "scheme"),
+    [
+        ("Dense, normalization, ReLU", "int4"),
+        ("Add, ReLU", "int2"),
+        ("Conv2D, ReLU, pooling, Dense", "int7"),
+        *(
+            pytest.param(name, scheme, marks=pytest.mark.slow)
+            for name, scheme in (
+                ("Dense, normalization, ReLU", "int2"),
+                ("Dense, normalization, ReLU", "int7"),
+                ("Add, ReLU", "int4"),
+                ("Add, ReLU", "int7"),
+                ("Conv2D, ReLU, pooling, Dense", "int2"),
+                ("Conv2D, ReLU, pooling, Dense", "int4"),
+            )
+        ),
+    ],
 )
 def test_networks_of_few_bits_are_integers_with_as_few_levels(name, scheme):
     model, data = calibrated(PATTERNS[name], scheme)

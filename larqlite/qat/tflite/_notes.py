@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import tf_keras
 
 from larqlite.layers import QuantLayer
+from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat._wrapper import QuantizeWrapperV2
 from larqlite.qat.forms._weight import STORED_BITS
 from larqlite.qat.passes._match import WITH_KERNEL
@@ -60,6 +61,8 @@ def _why_float(layer: tf_keras.layers.Layer | None) -> str:
     """Why TFLite computes a layer in float32."""
     if isinstance(layer, QuantLayer):
         return "as TFLite has no operation for such kernels and inputs"
+    if isinstance(layer, QuantizeLayer):
+        return "as it casts what goes in"
     symbol = str(getattr(layer, "symbol", ""))
     if symbol.rpartition(".")[2] in _DIVISIONS:
         return "as TFLite's division of integers stops at 0"
@@ -69,7 +72,9 @@ def _why_float(layer: tf_keras.layers.Layer | None) -> str:
     if isinstance(layer, QuantizeWrapperV2) and not layer.quantizes:
         return "as the model does not quantize it"
     if isinstance(layer, QuantizeWrapperV2) or symbol:
-        return "as TFLite has no integers for it, or what it reads has no range"
+        return (
+            "as TFLite has no integers for it, or what it reads or gives has no range"
+        )
     return "as the model does not quantize it"
 
 

@@ -102,7 +102,8 @@ class _Rule:
             elif operation.type == "Square":
                 self._settle_length(operation)
             elif operation.type == "Conv2DBackpropInput":
-                if not self._is_rounded_soon(operation):
+                is_float = operation.outputs[0].dtype == tf.float32
+                if is_float and not self._is_rounded_soon(operation):
                     self._traced.hide_constant(Edge(operation, 1), operation.inputs[2])
             elif operation.type in ("Relu", "Relu6"):
                 self._settle_relu(operation)
@@ -122,11 +123,11 @@ class _Rule:
             elif any(t.name in self._fixed for _, t in self._traced.data_of(operation)):
                 self._fixed.update(output.name for output in operation.outputs)
         elif kind in KNOWN:
-            ((_, tensor),) = self._traced.data_of(operation)
-            if self._own_of(tensor) is not None:
-                self._own[operation.outputs[0].name] = KNOWN[kind]
-            elif self._traced.is_computed(tensor):
-                self._fixed.add(operation.outputs[0].name)
+            for _, tensor in self._traced.data_of(operation):
+                if self._own_of(tensor) is not None:
+                    self._own[operation.outputs[0].name] = KNOWN[kind]
+                elif self._traced.is_computed(tensor):
+                    self._fixed.add(operation.outputs[0].name)
 
     def _own_of(self, tensor: tf.Tensor) -> tuple | None:
         return self._own.get(self._traced.root(tensor).name)

@@ -8,11 +8,13 @@ import os
 import re
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 
 __all__ = ["quiet"]
 
+_at_work = threading.RLock()
 _NO_NEWS = ("with ops with unsaved custom gradients", "Assets written to")
 # Lines of TensorFlow's C++ code: information and warnings, by their first letter.
 _CHATTER = re.compile(
@@ -54,17 +56,29 @@ def quiet() -> Iterator[list[str]]:
 @contextlib.contextmanager
 def _without_chatter() -> Iterator[list[str]]:
     heard: list[str] = []
+    if not _at_work.acquire(blocking=False):  # another thread has the standard error
+        yield heard
+        return
+    try:
+        with _standard_error_in(heard):
+            yield heard
+    finally:
+        _at_work.release()
+
+
+@contextlib.contextmanager
+def _standard_error_in(heard: list[str]) -> Iterator[None]:
     try:
         sys.stderr.flush()
         kept = os.dup(2)
     except (AttributeError, OSError, ValueError):  # no standard error to write to
-        yield heard
+        yield
         return
     raised = True
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
         try:
-            yield heard
+            yield
             raised = False
         finally:
             with contextlib.suppress(AttributeError, OSError, ValueError):

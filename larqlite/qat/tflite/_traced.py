@@ -183,7 +183,7 @@ class Traced:
         least = node("Min", lengths, axis.name, T=real, Tidx=whole)
         zero = node("Minimum", least, self._number(scope, 0.0), T=real)
         made = node("AddV2", source, zero, T=real)
-        self._made["hidden", source] = made
+        self._made[made, ""] = made  # the next scope has a number of its own
         self._edits[edge.reader.name, edge.position] = made
 
     def _source(self, edge: Edge) -> str:

@@ -62,7 +62,10 @@ def require_runs(
 
 def _batches(model: tf_keras.Model) -> Iterator[list[np.ndarray]]:
     shapes = [
-        [ROWS, *(LENGTH if n is None else n for n in tensor.shape[1:])]
+        [
+            tensor.shape[0] or ROWS,
+            *(LENGTH if n is None else n for n in tensor.shape[1:]),
+        ]
         for tensor in model.inputs
     ]
     dtypes = [tensor.dtype.as_numpy_dtype for tensor in model.inputs]
@@ -109,11 +112,10 @@ def _takes_such_data(model: tf_keras.Model) -> bool:
 def _place(content, message: str, layers, outputs, where: str) -> str:
     """The operation that stops, and its layer."""
     found = re.search(r"Node number (\d+) \((\w+)\)", message)
-    operations = _file.read(content, where).operations
-    if not found or int(found[1]) >= len(operations):
+    file = _file.read(content, where)
+    if not found or int(found[1]) >= len(file.operations):
         return ""
-    operation = operations[int(found[1])]
+    operation = file.operations[int(found[1])]
     if operation.name != found[2]:
         return f" in the operation {found[2]}"
-    file = _file.read(content, where)
     return f' in "{layer_of(file, operation, layers, outputs)}" ({operation.name})'
