@@ -19,6 +19,7 @@ def load_model(
     model_path,
     custom_layers: dict | None = None,
     compile_model: bool = True,
+    *,
     safe_mode: bool = True,
 ) -> tf_keras.Model:
     """Loads a model, with larqlite's layers known by name.
