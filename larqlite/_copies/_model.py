@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import tf_keras
@@ -116,14 +117,34 @@ def add_end(model: tf_keras.Model, end: tf_keras.layers.Layer, tensor: Any) -> N
         model.add_metric(tensor, name=end.metric_name, aggregation=end.aggregation)
 
 
-def copy_of(model: tf_keras.Model, where: str) -> tf_keras.Model:
+def copy_of(
+    model: tf_keras.Model,
+    where: str,
+    changes_of: Callable[[tf_keras.layers.Layer], dict] = lambda layer: {},
+) -> tf_keras.Model:
     """A whole, uncompiled copy of a Sequential or functional model.
+
+    Args:
+        model: the model; it is not changed.
+        where: the public function, for messages.
+        changes_of: layer -> what is different in the configuration of its copy.
 
     Raises:
         UnsupportedModelError: a model or layer that cannot be copied.
     """
+    changed: set[str] = set()
+
+    def cloned(layer):
+        if is_functional(layer):
+            return same_class(
+                layer, tf_keras.models.clone_model(layer, clone_function=cloned), where
+            )
+        changes = changes_of(layer)
+        changed.update(changes)
+        return layer_like(layer, where, changes)
+
     try:
-        copied = _cloned(model, where)
+        copied = cloned(model)
     except LarqliteError:
         raise
     except (NotImplementedError, TypeError, ValueError) as error:
@@ -132,17 +153,8 @@ def copy_of(model: tf_keras.Model, where: str) -> tf_keras.Model:
             "copied layer by layer.\n"
             "  Fix: build it with tf_keras.Sequential or tf_keras.Model(inputs, outputs)."
         ) from error
-    carry(model, copied, where)
+    carry(model, copied, where, changed=changed)
     return copied
-
-
-def _cloned(layer: tf_keras.layers.Layer, where: str) -> tf_keras.layers.Layer:
-    if not is_functional(layer):
-        return layer_like(layer, where)
-    copied = tf_keras.models.clone_model(
-        layer, clone_function=lambda below: _cloned(below, where)
-    )
-    return same_class(layer, copied, where)
 
 
 def _takes_tensors(cls: type) -> bool:

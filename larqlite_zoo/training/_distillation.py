@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tf_keras
 
+from larqlite._copies import copy_of
 from larqlite.errors import ArgumentError
 from larqlite_zoo import _registry
 from larqlite_zoo.datasets import Dataset
@@ -98,14 +99,9 @@ def _frozen(model: tf_keras.Model) -> tf_keras.Model:
     """The same network that does not learn, and whose weights add nothing to the loss."""
 
     def without_penalties(layer):
-        config = layer.get_config()
-        for name in config:
-            if name.endswith("regularizer"):
-                config[name] = None
-        return type(layer).from_config(config)
+        return {key: None for key in layer.get_config() if key.endswith("regularizer")}
 
-    frozen = tf_keras.models.clone_model(model, clone_function=without_penalties)
-    frozen.set_weights(model.get_weights())
+    frozen = copy_of(model, "lqz train", without_penalties)
     frozen.trainable = False
     return frozen
 
