@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -74,7 +75,7 @@ def carry_generators(source: Any, target: Any) -> None:
 def _copied(source: Layer, target: Layer, name: str, value: Any, where: str) -> Any:
     if getattr(value, "__self__", None) is source:
         return getattr(target, value.__name__)
-    if callable(value) or isinstance(value, tf.Tensor):
+    if _is_function(value) or isinstance(value, tf.Tensor):
         return value
     try:
         return copy.deepcopy(_unwrapped(value))
@@ -136,15 +137,20 @@ def _leaves(value: Any, seen: set[int]) -> Iterator[Any]:
 def _is_users(value: Any) -> bool:
     module = type(value).__module__
     known = module.startswith(("tf_keras.", "tensorflow.", "larqlite.", "builtins"))
-    return hasattr(value, "__dict__") and not callable(value) and not known
+    return hasattr(value, "__dict__") and not known
 
 
-def _same(a: Any, b: Any) -> bool:
+def _is_function(value: Any) -> bool:
+    return inspect.isroutine(value) or isinstance(value, functools.partial)
+
+
+def _same(a: Any, b: Any, seen: frozenset = frozenset()) -> bool:
     """Whether two attributes hold the same; True where that cannot be seen."""
-    if a is b:
+    if a is b or (id(a), id(b)) in seen:
         return True
     if b is _MISSING or (b is None) != (a is None):
         return False
+    seen |= {(id(a), id(b))}
     if isinstance(a, (tf.Tensor, np.ndarray)):
         return _same_arrays(a, b)
     if isinstance(a, (_MUTABLE_TABLES, *_TABLES)):
@@ -152,22 +158,20 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, tf.random.Generator):
         return type(a) is type(b) and _same_arrays(a.state, b.state)
     if isinstance(a, _PLAIN):
-        return isinstance(b, _PLAIN) and (a == b or (a != a and b != b))
+        return isinstance(b, _PLAIN) and bool(a == b or (a != a and b != b))
     if isinstance(a, Mapping):
-        return (
-            isinstance(b, Mapping)
-            and list(a) == list(b)
-            and all(_same(a[key], b[key]) for key in a)
-        )
+        is_like = isinstance(b, Mapping) and list(a) == list(b)
+        return is_like and all(_same(a[key], b[key], seen) for key in a)
     if isinstance(a, (list, tuple)):
-        return (
-            isinstance(b, (list, tuple)) and len(a) == len(b) and all(map(_same, a, b))
-        )
-    if isinstance(a, (set, frozenset)):
-        return a == b
+        is_like = isinstance(b, (list, tuple)) and len(a) == len(b)
+        return is_like and all(_same(x, y, seen) for x, y in zip(a, b, strict=True))
+    if inspect.isroutine(a):
+        return getattr(a, "__qualname__", "") == getattr(b, "__qualname__", None)
     if type(a) is not type(b):
         return False
-    return not _is_users(a) or _same(vars(a), vars(b))
+    if _is_users(a):
+        return _same(vars(a), vars(b), seen)
+    return type(a).__eq__ is object.__eq__ or bool(a == b)
 
 
 def _same_arrays(a: Any, b: Any) -> bool:

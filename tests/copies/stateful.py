@@ -22,7 +22,8 @@ class Scaled(L.Layer):
         self.factor = 1.0
         self.mean = np.zeros(3, "float32")
         self.notes = {"bounds": [0, 0]}
-        self.scaler = None
+        self.scaler = Scaler(1.0)
+        self.function = tf.identity
         self.table = tf.lookup.experimental.MutableHashTable(tf.int64, tf.float32, 0.0)
         self.shift = tf.Variable([0.0], trainable=False, name="shift")
         self.also = [tf.Variable(0.0, trainable=False, name="also")]
@@ -31,14 +32,15 @@ class Scaled(L.Layer):
         self.factor = float(np.std(data))
         self.mean = np.mean(data, 0)
         self.notes["bounds"][1] = int(np.max(data))
-        self.scaler = Scaler(np.ptp(data, 0))
+        self.scaler.width = np.ptp(data, 0)
+        self.function = tf.tanh
         self.table.insert(tf.constant([0], tf.int64), tf.constant([2.5]))
         self.shift.assign([7.0])
         self.also[0].assign(-2.0)
 
     def call(self, x):
         x = (x - self.mean) / self.factor + self.notes["bounds"][1]
-        x = self.scaler(x) if self.scaler is not None else x
+        x = self.function(self.scaler(x))
         looked_up = self.table.lookup(tf.zeros((1,), tf.int64))
         return tf.ensure_shape(x + self.shift + self.also[0] + looked_up, (None, 3))
 
@@ -48,6 +50,7 @@ class Scaler:
 
     def __init__(self, width):
         self.width = width
+        self.itself = self
 
     def __call__(self, x):
         return x / self.width
