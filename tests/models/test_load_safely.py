@@ -124,6 +124,20 @@ CARRIED = {
     "operation WriteFile": (lambda: of(Writes()), (FOLDER,)),
 }
 CASES = [(what, kind) for what, (_, kinds) in CARRIED.items() for kind in kinds]
+FAST = (
+    'Lambda layer "inner/shift"',
+    'activation of the Dense layer "d"',
+    "its loss",
+    "operation WriteFile",
+)
+
+
+def sampled(cases):
+    """All of `make test-all`; of them those of FAST in `make test`."""
+    slow = pytest.mark.slow
+    return [pytest.param(*c, marks=[] if c[0] in FAST else slow) for c in cases]
+
+
 # What runs in a call only, or what Keras cannot read back even where it may.
 NOT_RUN_BY_LOADING = (
     "operation",
@@ -156,7 +170,7 @@ def saved(tmp_path, marker):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("what", "kind"), CASES)
+@pytest.mark.parametrize(("what", "kind"), sampled(CASES))
 def test_a_file_that_carries_code_is_refused_by_name_and_runs_nothing(
     what, kind, saved, marker
 ):
@@ -179,7 +193,7 @@ def test_a_file_that_carries_code_is_refused_by_name_and_runs_nothing(
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("what", "kind"),
-    [each for each in CASES if not each[0].startswith(NOT_RUN_BY_LOADING)],
+    sampled(each for each in CASES if not each[0].startswith(NOT_RUN_BY_LOADING)),
 )
 def test_the_way_out_works(what, kind, saved, marker):
     path = saved(what, kind)

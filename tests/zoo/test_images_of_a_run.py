@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from larqlite_zoo import _registry, cli, datasets, training
 from larqlite_zoo.datasets import _pipeline as pipeline
 from larqlite_zoo.datasets._chosen import stratified
 from larqlite_zoo.training._images import by_class, images_of
+from tests.zoo.test_cli_runs import MODULE
 
 
 @pytest.fixture
@@ -72,11 +74,21 @@ def test_training_and_validation_see_one_size_in_every_recipe(
             assert next(iter(batches))[0].shape == (8, *shape)
 
 
-def test_lqz_trains_a_small_network_on_a_folder(folder, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    "name", ["cli_tiny", pytest.param("binary_vgg_small", marks=pytest.mark.slow)]
+)
+def test_lqz_trains_a_small_network_on_a_folder(
+    name, folder, tmp_path, monkeypatch, capsys
+):
     monkeypatch.chdir(tmp_path)
-    words = "train binary_vgg_small --dataset folder --folder images --epochs 1 "
-    words += "--batch-size 8 --train-images 16 --validation-images 6 --no-tensorboard"
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(_registry, "_entries", dict(_registry._entries))
+    Path("folder_tiny.py").write_text(MODULE)
+    words = f"train {name} --import folder_tiny --dataset folder --folder images "
+    words += "--epochs 1 --batch-size 8 --train-images 16 --validation-images 6 "
+    words += "--no-tensorboard --no-deterministic --output run"
     cli.main(words.split())
+    sys.modules.pop("folder_tiny")
     printed = capsys.readouterr().out
     assert "seen as 28 x 28 x 3" in printed
     assert "1 epoch of 2 steps" in printed
@@ -84,7 +96,7 @@ def test_lqz_trains_a_small_network_on_a_folder(folder, tmp_path, monkeypatch, c
     assert "validation images: 2 of each of 3 classes\n" in printed
     # In a file a line stays a line.
     assert any(len(line) > 100 for line in printed.splitlines())
-    cli.main(["evaluate", "runs/TrainBinaryVGGSmall", "--folder", "images"])
+    cli.main(["evaluate", "run", "--folder", "images"])
     assert "on 6 validation images of images" in capsys.readouterr().out
 
 
