@@ -19,7 +19,7 @@ from pathlib import Path
 _MODULES = {"larqlite": "lq", "larqlite_runtime": "lq", "larqlite_zoo": "lqz"}
 # What larqlite imports, and how pip knows it.
 _NEEDED = {
-    "tensorflow": '"tensorflow>=2.16,<2.22"',
+    "tensorflow": '"tensorflow>=2.16.1,<2.22"',
     "tf_keras": '"tf-keras>=2.16,<2.22"',
     "matplotlib": "matplotlib",
     "rich": "rich",

@@ -120,7 +120,7 @@ def test_what_needs_it_says_so_with_the_fix(on_the_device):
         code, _, err = on_the_device[f"lq {name}"]
         assert code == 2
         assert f"lq {name} needs TensorFlow, which is not installed here" in err
-        assert 'pip install "tensorflow>=2.16,<2.22" "tf-keras' in err
+        assert 'pip install "tensorflow>=2.16.1,<2.22" "tf-keras' in err
     assert "lqz train needs TensorFlow" in on_the_device["lqz train x"][2]
     assert (
         "Without --model" in on_the_device["lq benchmark net.onnx --model net.keras"][2]

@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from larqlite._version import require_same_minor
+from larqlite_runtime import start
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,6 +76,16 @@ def test_the_ranges_are_those_that_are_promised(requirements):
     assert requirements["numpy"].specifier.contains("1.26.0")
     assert requirements["numpy"].specifier.contains("2.9.0")
     assert not requirements["numpy"].specifier.contains("3.0.0")
+
+
+def test_what_is_said_to_be_missing_is_what_pip_is_asked_for(requirements):
+    needed = [Requirement(text.strip('"')) for text in start._NEEDED.values()]
+    for each in needed:
+        assert not each.specifier or each.specifier == requirements[each.name].specifier
+    assert {each.name for each in needed} == set(requirements) - {
+        "numpy",
+        "onnxruntime",
+    }
 
 
 def test_the_installed_versions_are_in_the_ranges(requirements):
