@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from larqlite.errors import ArgumentError
 from larqlite.layers import QuantLayer
 from larqlite.qat import _slots
 from larqlite.qat._activation import QuantizedActivation
@@ -19,6 +20,7 @@ from larqlite.qat._placed import has_own_setter
 from larqlite.qat._wrapper import QuantizeWrapperV2
 from larqlite.qat.forms._weight import has_range, range_of
 from larqlite.qat.passes.binary import QUANT_CLASS
+from larqlite.qat.quantizers import AllValuesQuantizer, MovingAverageQuantizer
 from larqlite.qat.quantizers._gradients import nudged
 from larqlite.qat.quantizers._named import NamedQuantizer
 
@@ -31,6 +33,7 @@ __all__ = [
     "quant_twin",
     "quantizer_by_name",
     "reading_quantized",
+    "require_range",
     "rounding_of",
     "value_quantizers",
 ]
@@ -105,6 +108,27 @@ def value_quantizers(layer: Any) -> list[tuple[str, Any, dict]]:
         pair = ("output", layer.quantizer, layer.quantizer_vars)
         return [] if layer.quantizer is None else [pair]
     return layer.value_quantizers if isinstance(layer, QuantizeWrapperV2) else []
+
+
+def require_range(
+    name: str, role: str, quantizer: Any, variables: dict, where: str
+) -> None:
+    """Raises if the range of a tensor is that of a model that was just made.
+
+    Raises:
+        ArgumentError: neither data nor training have set it.
+    """
+    minimum, maximum = (
+        float(np.min(end)) + 0.0
+        for end in range_of(quantizer, variables)  # no -0
+    )
+    unset = {AllValuesQuantizer: (0.0, 0.0), MovingAverageQuantizer: (-6.0, 6.0)}
+    if (minimum, maximum) == unset.get(type(quantizer)):
+        raise ArgumentError(
+            f'{where}: the range of the {role} of "{name}" is not set yet: it is '
+            f"still [{minimum:g}, {maximum:g}].\n"
+            "  Fix: lq.qat.calibrate(model, data), or train the model first."
+        )
 
 
 def quantizer_by_name(quantizer: Any, variables: dict) -> Any:

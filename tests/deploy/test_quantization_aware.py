@@ -206,6 +206,15 @@ def test_an_annotated_model_is_refused_with_a_fix_that_works(tmp_path):
     exported(qat.quantize_apply(model, calibrate=IMAGES), tmp_path / "model.onnx")
 
 
+def test_ranges_that_nothing_has_set_are_refused_with_a_fix_that_works(tmp_path):
+    model = qat.binarize(network())
+    with pytest.raises(lq.errors.ArgumentError, match="is not set yet") as caught:
+        lq.deploy.export(model, tmp_path / "model.onnx")
+    assert "lq.qat.calibrate(model, data)" in str(caught.value)
+    qat.calibrate(model, IMAGES)
+    lq.deploy.export(model, tmp_path / "model.onnx", verify=False)
+
+
 def test_a_range_that_is_not_the_one_of_the_file_is_found(tmp_path):
     model = qat.binarize(network(), calibrate=IMAGES)
     lq.deploy.export(model, tmp_path / "model.onnx")

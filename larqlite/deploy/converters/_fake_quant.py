@@ -9,7 +9,13 @@ import tensorflow as tf
 
 from larqlite.deploy._elementwise import unary, with_arrays
 from larqlite.deploy._parts import StoredRounding
-from larqlite.deploy._registry import ACTIVATIONS, converter, converter_of, refuse
+from larqlite.deploy._registry import (
+    ACTIVATIONS,
+    WHERE,
+    converter,
+    converter_of,
+    refuse,
+)
 from larqlite.deploy.converters._activations import activation, clipped
 from larqlite.deploy.converters._quantizers import convert_sign, quantize
 from larqlite.qat import QuantizeLayer, QuantizeWrapperV2, inference
@@ -73,7 +79,9 @@ def rounded(
 
     Raises:
         UnsupportedLayerError: what it computes is not known.
+        ArgumentError: its range is not set yet.
     """
+    path = graph.wrapper or graph.path
     named = inference.quantizer_by_name(quantizer, variables)
     if named is not None:
         value = quantize(graph, value, named, f"{graph.path}/{role}")
@@ -89,8 +97,8 @@ def rounded(
                 'or leave the layer float: {"its_name": "float"} in the scheme of '
                 "lq.qat.quantize_apply",
             )
+        inference.require_range(path, role, quantizer, variables, WHERE.get())
         value = _arithmetic(graph, value, rounding, f"{graph.path}/{role}")
-    path = graph.wrapper or graph.path
     graph.roundings.append(StoredRounding(path, role, value.name, value.is_moved))
     return value
 

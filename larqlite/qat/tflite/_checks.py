@@ -10,9 +10,9 @@ from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.layers import QuantLayer
 from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat._wrapper import QuantizeWrapperV2
-from larqlite.qat.forms._weight import STORED_BITS, has_range, is_symmetric, range_of
+from larqlite.qat.forms._weight import STORED_BITS, has_range, is_symmetric
+from larqlite.qat.inference import require_range
 from larqlite.qat.passes._match import WITH_KERNEL
-from larqlite.qat.quantizers import AllValuesQuantizer, MovingAverageQuantizer
 
 __all__ = ["require_convertible"]
 
@@ -39,7 +39,8 @@ def require_convertible(model: tf_keras.Model, layers: list[Layer], where: str) 
     for layer in layers:
         for role, quantizer, variables in _range_quantizers(layer):
             _require_width(layer, role, quantizer, where)
-            _require_range(layer, role, quantizer, variables, where)
+            if role != "weight":
+                require_range(layer.name, role, quantizer, variables, where)
             _require_zero_point(layer, role, quantizer, where)
 
 
@@ -92,19 +93,3 @@ def _require_zero_point(layer, role, quantizer, where) -> None:
         f"  Fix: {type(quantizer).__name__}(num_bits={quantizer.num_bits}, "
         "symmetric=True, narrow_range=True), or 7 bits."
     )
-
-
-def _require_range(layer, role, quantizer, variables, where) -> None:
-    if role == "weight":
-        return
-    minimum, maximum = (
-        float(np.min(end)) + 0.0
-        for end in range_of(quantizer, variables)  # no -0
-    )
-    unset = {AllValuesQuantizer: (0.0, 0.0), MovingAverageQuantizer: (-6.0, 6.0)}
-    if (minimum, maximum) == unset.get(type(quantizer)):
-        raise ArgumentError(
-            f'{where}: the range of the {role} of "{layer.name}" is not set yet: it is '
-            f"still [{minimum:g}, {maximum:g}].\n"
-            "  Fix: lq.qat.calibrate(model, data), or train the model first."
-        )
