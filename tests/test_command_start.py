@@ -202,6 +202,8 @@ def test_an_interruption_while_tensorflow_is_imported_is_no_traceback(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell makes what it runs in the background deaf to interruptions.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         for _ in range(2400):
             if (tmp_path / "begun").exists() or process.poll() is not None:
