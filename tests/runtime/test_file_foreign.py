@@ -78,7 +78,9 @@ def test_what_the_message_says_runs_the_file(folder, name):
     assert found.shape == (8, 2)
 
 
-@pytest.mark.parametrize("command", ["run", "benchmark"])
+@pytest.mark.parametrize(
+    "command", ["run", pytest.param("benchmark", marks=pytest.mark.slow)]
+)
 def test_commands_say_so_too(folder, command):
     file, data = str(folder / "integers.onnx"), str(folder / "images.npz")
     more = ["--data", data] if command == "run" else []

@@ -42,9 +42,11 @@ NOT_HELD = {
     ("name", "kind"),
     [
         ("images in [0, 1]", "array"),
-        ("standardised", "dataset"),
+        pytest.param("standardised", "dataset", marks=pytest.mark.slow),
         ("a sensor of 12 bits", "batches"),
-        ("bytes in float64 with one fraction", "array"),
+        pytest.param(
+            "bytes in float64 with one fraction", "array", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_samples_that_integers_do_not_hold_are_warned_of_and_the_fix_works(name, kind):
@@ -117,7 +119,7 @@ def test_a_model_without_ranges_looks_at_its_samples_too():
         (np.full((4, 6), np.nan), "NaN or infinite"),
         (np.full((4, 6), np.inf), "NaN or infinite"),
         (np.zeros((0, 6)), "no samples"),
-        (np.full((4, 6), "7"), "string.*takes float32"),
+        (np.full((4, 6), "7"), "numbers"),
         (np.zeros((4, 5)), "shapes"),
     ],
     ids=["NaN", "infinity", "empty", "text", "shape"],

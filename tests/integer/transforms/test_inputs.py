@@ -55,10 +55,26 @@ PREPROCESSING = {
 }
 
 
+FAST = {
+    ("a Lambda in caffe mode", "zeros"),
+    ("torch mode", "same"),
+    ("a constant first", "valid"),
+    ("Normalization of Rescaling", "zeros"),
+    ("channels turned", "same"),
+}
+
+
 @pytest.mark.parametrize(
     ("name", "padding"),
-    [(name, "zeros") for name in PREPROCESSING]
-    + [("caffe mode", "same"), ("operators", "valid")],
+    [
+        pytest.param(
+            name,
+            padding,
+            marks=[] if (name, padding) in FAST else pytest.mark.slow,
+        )
+        for name in PREPROCESSING
+        for padding in ("zeros", "same", "valid")
+    ],
 )
 def test_arithmetic_on_the_input_becomes_one_rescaling(name, padding):
     model = classifier(PREPROCESSING[name], padding=padding)
@@ -77,7 +93,13 @@ def test_arithmetic_on_the_input_becomes_one_rescaling(name, padding):
     )
 
 
-@pytest.mark.parametrize("name", ["caffe mode", "Normalization of Rescaling"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "caffe mode",
+        pytest.param("Normalization of Rescaling", marks=pytest.mark.slow),
+    ],
+)
 def test_a_network_with_preprocessing_is_integers_from_bytes_on(name):
     start = PREPROCESSING[name]
     model = classifier(lambda x: start(tf.cast(x, tf.float32)), "uint8", "zeros")
@@ -146,8 +168,11 @@ INACTIVE = [
 ]
 
 
-@pytest.mark.parametrize("layer", INACTIVE, ids=lambda layer: type(layer).__name__)
-@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize(
+    ("layer", "is_first"),
+    [(layer, bool(place % 2)) for place, layer in enumerate(INACTIVE)],
+    ids=lambda value: type(value).__name__,
+)
 def test_integers_go_on_behind_a_layer_that_does_nothing_in_inference(layer, is_first):
     tf_keras.utils.set_random_seed(1)
     inputs = tf_keras.Input((8, 8, 3))
