@@ -31,11 +31,11 @@ def float_layers(path_or_bytes: str | os.PathLike | bytes) -> dict[str, str]:
         ModelFileError: the file is missing, damaged, or no packed model.
 
     Example:
-        >>> layer = lq.layers.QuantDense(3, input_quantizer="ste_sign", input_shape=[8])
+        >>> layer = lq.layers.QuantDense(3, input_shape=[8], name="dense")
         >>> path = getfixture("tmp_path") / "model.onnx"
         >>> _ = lq.deploy.export(tf_keras.Sequential([layer]), path)
-        >>> larqlite_runtime.float_layers(path)
-        {'quant_dense': 'its weights are float32'}
+        >>> lq.runtime.float_layers(path)
+        {'dense': 'its weights are float32'}
     """
     graph = Source(path_or_bytes, _budget.DEFAULT_BUDGET)()
     net = Net(graph, list(graph.inputs), list(graph.outputs))
