@@ -124,3 +124,31 @@ def test_an_unknown_class_is_named_with_the_way_out(tmp_path):
         lq.models.load(tmp_path / "custom.h5")
     objects = {"Unregistered": Unregistered}
     assert lq.models.load(tmp_path / "custom.h5", custom_objects=objects).built
+
+
+def test_a_folder_or_a_checkpoint_is_answered_with_what_is_in_it(tmp_path):
+    model = tf_keras.Sequential([tf_keras.Input((2,)), lq.layers.QuantDense(1)])
+    model.save_weights(tmp_path / "checkpoints" / "ckpt-3")
+    for path in (tmp_path, tmp_path / "checkpoints"):
+        with pytest.raises(
+            lq.errors.UnsupportedModelError, match=r"ckpt-3.*checkpoint"
+        ):
+            lq.models.load(path)
+    with pytest.raises(lq.errors.MissingFileError, match="load_weights"):
+        lq.models.load(tmp_path / "checkpoints" / "ckpt-3")
+    model.save_weights(tmp_path / "net_weights.h5")
+    model.save(tmp_path / "net.keras")
+    with pytest.raises(lq.errors.UnsupportedModelError) as error:
+        lq.models.load(tmp_path)
+    assert f"pass the model in it: {str(tmp_path / 'net.keras')!r}" in str(error.value)
+
+
+def test_what_cannot_be_compiled_is_loaded_without_and_said(tmp_path, caplog):
+    def unheard_of(wanted, given):
+        return given - wanted
+
+    model = tf_keras.Sequential([tf_keras.Input((2,)), lq.layers.QuantDense(1)])
+    model.compile("sgd", unheard_of)
+    model.save(tmp_path / "net.h5")
+    assert lq.models.load(tmp_path / "net.h5").optimizer is None
+    assert "the model is not compiled" in caplog.text
