@@ -60,6 +60,10 @@ class Traced:
     def _look_at(self, operation: tf.Operation) -> None:
         inputs = list(operation.inputs)
         hands_on = operation.type in _ALIASES or operation.type == "IdentityN"
+        if operation.type == "Mul":  # by 1, as in swish, which the converter leaves out
+            ones = [self._is_one(tensor) for tensor in inputs]
+            if any(ones):
+                inputs, hands_on = [inputs[1 - ones.index(True)]], True
         if hands_on:
             pairs = zip(operation.outputs, inputs, strict=False)
             self._roots.update((out.name, self.root(t)) for out, t in pairs)
@@ -69,6 +73,10 @@ class Traced:
                 self._readers[self.root(tensor).name].append(edge)
         if any(self.is_computed(tensor) for tensor in inputs):
             self._dependent.update(out.name for out in operation.outputs)
+
+    def _is_one(self, tensor: tf.Tensor) -> bool:
+        value = self.constant(tensor) if tensor.shape.rank == 0 else None
+        return value is not None and value == 1
 
     # Questions.
 
