@@ -80,10 +80,10 @@ def in_our_names(config):
 
 
 def by_registered_names(config):
-    """The configuration of an optimizer, its parts under the names they are known by.
+    """A configuration of an `.h5` file, its parts under the names they are known by.
 
-    Keras writes both names of a learning rate schedule into `.h5`, and looks for the one
-    that is not registered.
+    Keras writes both names of a learning rate schedule, or of a layer in a nested model,
+    and looks for the one that is not registered.
     """
     if isinstance(config, list):
         return [by_registered_names(item) for item in config]

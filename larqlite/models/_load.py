@@ -189,7 +189,8 @@ def _load_h5(settings: _Settings):
         training = json.loads(file.attrs.get("training_config", "{}"))
     _look_inside(settings, [config], [training])
     with contextlib.ExitStack() as stack:
-        readable = in_our_names(config)
+        # Keras looks for the layers of a nested Sequential model under bare names.
+        readable = by_registered_names(in_our_names(config))
         if not settings.safe_mode:
             readable = stack.enter_context(lambdas_by_name(readable, bare=True))
         readable_training = by_registered_names(training)
