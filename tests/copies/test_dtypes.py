@@ -9,7 +9,8 @@ import larqlite as lq
 from larqlite import qat
 from tests.copies.networks import L, with_weights
 
-POLICIES = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64")
+POLICIES = ("float16", "mixed_float16", "mixed_bfloat16", "bfloat16", "float64")
+OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in POLICIES[1:]]
 STEPS = {"float64": 1e-6, "float16": 1e-2, "bfloat16": 4e-2}
 
 
@@ -41,7 +42,7 @@ def largest_difference(a, b):
     return np.abs(a - b).max() / np.abs(a).max()
 
 
-@pytest.mark.parametrize("dtype", POLICIES)
+@pytest.mark.parametrize("dtype", [POLICIES[0], *OTHERS])
 def test_layers_of_any_float_are_copied_and_quantized(dtype):
     x = images() / np.float32(256)
     model = network(dtype, final="float32")
@@ -57,14 +58,17 @@ def test_layers_of_any_float_are_copied_and_quantized(dtype):
     assert largest_difference(model(x), quantized(x)) < 0.1 + step
 
 
-@pytest.mark.parametrize("dtype", POLICIES)
+@pytest.mark.parametrize("dtype", [POLICIES[0], *OTHERS])
 def test_integers_of_layers_of_any_float(dtype):
     x = images()
     integers = lq.integer.models.quantize(network(dtype), samples=x)
     assert largest_difference(network("float32")(x), integers(x)) < 0.1
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "policy",
+    ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)],
+)
 def test_under_a_policy_of_all_layers(policy):
     tf_keras.mixed_precision.set_global_policy(policy)
     try:

@@ -1,5 +1,7 @@
 """What a model carries beside its layers: its class, losses, metrics, flags, names."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -48,8 +50,14 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("is_nested", [False, True])
-@pytest.mark.parametrize("way", WAYS)
+IN_SHORT = [("quantize_model", True), ("freeze", False), ("integer", True)]
+CASES = [
+    pytest.param(*case, marks=() if case in IN_SHORT else pytest.mark.slow)
+    for case in itertools.product(WAYS, (False, True))
+]
+
+
+@pytest.mark.parametrize(("way", "is_nested"), CASES)
 def test_the_class_and_added_losses_and_metrics_are_kept(way, is_nested):
     model = own_model()
     if is_nested:
@@ -156,7 +164,7 @@ class Chain(tf_keras.Sequential):
 
 def test_a_sequential_class_of_ones_own_is_kept():
     model = Chain([tf_keras.Input((6,)), L.Dense(4, activation="relu"), L.Dense(2)])
-    for way in ("quantize_model", "freeze", "sanitize", "integer"):
+    for way in ("freeze", "integer"):
         copied = WAYS[way](model)
         assert type(copied) is Chain, way
         copied.compile("sgd", "mse")

@@ -27,7 +27,17 @@ def outputs_of(model, x):
     return np.asarray(model(tf.constant(x)))
 
 
-@pytest.mark.parametrize("name", MODELS)
+FILES_IN_SHORT = [("in_a_sequential", ".h5"), ("discretization", ".keras")]
+IN_SHORT = (
+    *("normalization", "discretization", "string_lookup", "text_counts", "in_time"),
+    *("own_attributes", "own_random_numbers", "frozen_part", "nested_in_nested"),
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=() if n in IN_SHORT else pytest.mark.slow) for n in MODELS],
+)
 def test_a_copy_computes_what_the_model_does(name):
     model, x = MODELS[name]()
     expected = outputs_of(model, x)
@@ -75,8 +85,14 @@ def test_the_state_is_there_after_the_transforms_and_in_the_float_tail():
     assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.999
 
 
-@pytest.mark.parametrize("ending", [".keras", ".h5", ""])
-@pytest.mark.parametrize("name", ["in_a_sequential", "discretization", "nested"])
+FILES = [
+    pytest.param(n, e, marks=() if (n, e) in FILES_IN_SHORT else pytest.mark.slow)
+    for n in ("in_a_sequential", "discretization", "nested")
+    for e in (".keras", ".h5", "")
+]
+
+
+@pytest.mark.parametrize(("name", "ending"), FILES)
 def test_a_copy_is_the_same_in_every_format(name, ending, tmp_path):
     model, x = MODELS[name]()
     scheme = {"discretization*": "float", "*": "int8"}

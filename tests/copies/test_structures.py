@@ -98,7 +98,7 @@ def check_quantization_aware(case):
 
 @pytest.mark.parametrize("check", [check_integers, check_quantization_aware])
 def test_a_quantized_member_is_near_to_the_float_one(check):
-    for case in [case for case in SAMPLE if not refused(case)][:2] + GROUPED[5:7]:
+    for case in [case for case in SAMPLE if not refused(case)][:1] + GROUPED[5:6]:
         check(case)
 
 
@@ -130,7 +130,7 @@ def check_each_alone(seed):
 
 
 def test_a_random_network_is_the_same_after_all_passes():
-    for seed in range(4):
+    for seed in range(2):
         check_random_network(seed)
 
 
