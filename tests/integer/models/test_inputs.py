@@ -135,6 +135,7 @@ def test_an_input_of_bytes_takes_bytes_only(samples):
         models.quantize(network("uint8"), samples=samples)
 
 
+@pytest.mark.slow
 def test_random_samples_say_which_inputs_they_stand_for(tmp_path):
     with pytest.warns(UserWarning, match="random samples"):
         integers = models.quantize(
@@ -172,6 +173,7 @@ def test_signed_inputs_are_int8_in_files_by_themselves(signed):
             ) else export(signed, input_dtype="uint8")
 
 
+@pytest.mark.slow
 def test_each_of_two_inputs_has_a_type_of_its_own():
     one, other = (tf_keras.Input((6,), name=name) for name in ("one", "other"))
     x = layers.Add()([layers.Dense(4)(one), layers.Dense(4)(other)])

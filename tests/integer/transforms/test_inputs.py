@@ -170,7 +170,14 @@ INACTIVE = [
 
 @pytest.mark.parametrize(
     ("layer", "is_first"),
-    [(layer, bool(place % 2)) for place, layer in enumerate(INACTIVE)],
+    [
+        pytest.param(
+            layer,
+            bool(place % 2),
+            marks=pytest.mark.slow if place % 3 else [],
+        )
+        for place, layer in enumerate(INACTIVE)
+    ],
     ids=lambda value: type(value).__name__,
 )
 def test_integers_go_on_behind_a_layer_that_does_nothing_in_inference(layer, is_first):
