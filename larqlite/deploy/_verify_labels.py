@@ -34,7 +34,7 @@ class Labels:
         rows = np.arange(len(keras))
         with np.errstate(invalid="ignore"):  # of infinities
             ahead = keras[rows, first] - keras[rows, second]
-        is_tie = differ & (ahead <= 2 * wanted.limit)
+        is_tie = differ & (ahead.astype(np.float64) <= 2 * float(wanted.limit))
         self.count += len(keras)
         self.agreeing += int((~differ).sum())
         self.ties += int(is_tie.sum())
