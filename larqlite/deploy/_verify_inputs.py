@@ -177,7 +177,10 @@ def _of_layer(layer: Any, arguments: tuple) -> Draw | None:
         return _around(np.asarray(layer.mean), np.asarray(layer.variance))
     if isinstance(layer, K.BatchNormalization):
         rank = layer.input_spec.ndim
-        axis = layer.axis[0] if isinstance(layer.axis, (list, tuple)) else layer.axis
+        axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
+        if len(axes) != 1:
+            return None
+        (axis,) = axes
         beside = [1] * (rank - 1 - axis % rank)
         moments = (layer.moving_mean, layer.moving_variance)
         return _around(*(np.asarray(m).reshape(-1, *beside) for m in moments))
