@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -11,11 +10,10 @@ from collections.abc import Sequence
 def width_of_the_terminal() -> int | None:
     """Columns that a line may take; None where the output is no terminal.
 
-    The variable COLUMNS counts wherever the output goes.
+    On a terminal the variable COLUMNS comes first. Elsewhere it says nothing: programs
+    that read lines from their user (readline) set it for all that they start.
     """
-    if os.environ.get("COLUMNS", "").isdecimal() or _is_terminal():
-        return shutil.get_terminal_size().columns
-    return None
+    return shutil.get_terminal_size().columns if _is_terminal() else None
 
 
 def parts(widths: Sequence[int], limit: int | None) -> list[list[int]]:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import sys
 
 import pytest
 from rich.console import Console
@@ -178,9 +179,9 @@ def test_a_card_shows_costs_sources_and_checksums():
 
 @pytest.mark.parametrize("columns", [None, "60", "80"])
 def test_no_number_of_the_lists_is_cut(columns, monkeypatch, capsys):
-    monkeypatch.delenv("COLUMNS", raising=False)
     if columns:
         monkeypatch.setenv("COLUMNS", columns)
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     for words in (["list"], ["list", "--recipes"]):
         cli.main(words)
         printed = capsys.readouterr().out
