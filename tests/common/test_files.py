@@ -1,6 +1,7 @@
 """Every layer and quantizer through every file format, in this and in a fresh process."""
 
 import copy
+import functools
 
 import numpy as np
 import pytest
@@ -32,42 +33,70 @@ LOAD_ALL = """
 """
 
 
+# A SavedModel takes a second to write: of these in the fast tests, of all in the slow ones.
+IN_SAVED_MODELS = (
+    "QuantConv2D", "QuantSeparableConv1D", "QuantDepthwiseConv2D", "QuantDense",
+    "QuantConv2DTranspose", "SteTern", "DoReFa", "RSign", "RPReLU",
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A folder for each format with all models, trained a step, and their predictions."""
-    folders = {name: tmp_path_factory.mktemp(name) for name in FORMATS}
-    expected = {}
+def trained():
+    """All models, trained a step, their inputs, and their predictions."""
+    found = {}
     for name, model in cases.all_models().items():
         x = cases.model_inputs(name)
         model.compile("adam", "mse")
         model.train_on_batch(x, np.ones((4, model.output_shape[-1])))
-        expected[f"{name}/x"] = x
-        expected[f"{name}/y"] = model.predict(x, verbose=0)
-        for kind, ending in FORMATS.items():
-            model.save(folders[kind] / f"{name}{ending}")
-    for folder in folders.values():
+        found[name] = model, x, model.predict(x, verbose=0)
+    return found
+
+
+@pytest.fixture(scope="module")
+def saved(trained, tmp_path_factory):
+    """Makes a folder with models in a format, and with what they predict."""
+
+    @functools.cache
+    def folder_of(kind, names=None):
+        folder = tmp_path_factory.mktemp(kind)
+        expected = {}
+        for name in names or trained:
+            model, expected[f"{name}/x"], expected[f"{name}/y"] = trained[name]
+            model.save(folder / f"{name}{FORMATS[kind]}")
         np.savez(folder / "expected.npz", **expected)
-    return folders
+        return folder
+
+    return folder_of
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("keras", None),
+        ("h5", None),
+        ("saved_model", IN_SAVED_MODELS),
+        pytest.param("saved_model", None, marks=pytest.mark.slow),
+    ],
+)
 def test_all_models_load_in_a_fresh_process_after_importing_larqlite(
-    kind, saved, run_python
+    kind, names, saved, run_python
 ):
     order = {
         "keras": "import larqlite",
         "h5": "import tf_keras, larqlite",
         "saved_model": "import larqlite",
     }[kind]
-    printed = run_python(LOAD_ALL.format(imports=order, folder=str(saved[kind])))
+    folder = str(saved(kind, names))
+    printed = run_python(LOAD_ALL.format(imports=order, folder=folder))
     assert printed.strip().splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("name", ["QuantConv2D", "QuantSeparableConv1D", "SteTern"])
 def test_our_loader_reads_what_keras_wrote_and_training_goes_on(kind, name, saved):
-    path = saved[kind] / f"{name}{FORMATS[kind]}"
-    expected = np.load(saved[kind] / "expected.npz")
+    folder = saved(kind, IN_SAVED_MODELS if kind == "saved_model" else None)
+    path = folder / f"{name}{FORMATS[kind]}"
+    expected = np.load(folder / "expected.npz")
     model = lq.models.load(path)
     x = expected[f"{name}/x"]
     np.testing.assert_array_equal(model.predict(x, verbose=0), expected[f"{name}/y"])
