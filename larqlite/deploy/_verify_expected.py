@@ -115,7 +115,9 @@ class Reference:
         self._model = model
         self._file = file
         self._tolerance = tolerance
-        self._floors = floors_of(file.model, absolute)
+        begins = [entry.input for entry in file.entries]
+        begins += [rounding.tensor for rounding in file.roundings]
+        self._floors = floors_of(file.model, absolute, begins)
         self.is_defined = False
         self._largest: dict[Any, float] = {}
         self._last: tuple[list[np.ndarray], Any] | None = None
@@ -190,7 +192,7 @@ class Reference:
 
     def _slack(self, share: float, key: Any, name: str, source: Any) -> float:
         """How far a value may be off: a share of the largest one, or the floor of the
-        tensor that comes of it."""
+        tensor `name`, which it is or which comes of it."""
         return max(share * self._magnitude(key, source), self._floors.get(name, TINY))
 
     def _wanted(self, key: Any, name: str, array: np.ndarray, **more: Any) -> Wanted:
@@ -251,11 +253,11 @@ class Reference:
         found = {}
         quantized = _quantized(use)
         key = (number, "quantizer")
-        ends = self._ends(key, entry.quantized, use.quantizer, use.unquantized)
+        ends = self._ends(key, entry.input, use.quantizer, use.unquantized)
         is_exact = entry.accumulator is not None
         band = dict(zip(("low", "high"), map(stored, ends or ()), strict=False))
         if ends is not None:
-            by = self._slack(ROUNDING, key, entry.quantized, use.unquantized)
+            by = self._slack(ROUNDING, key, entry.input, use.unquantized)
             low, high = _moved(use.quantizer, use.unquantized, by)
             band["is_tie"] = stored(low != high)
         if is_exact:

@@ -186,6 +186,21 @@ def uneven(count):
     return x
 
 
+def test_a_fault_behind_many_layers_is_found(tmp_path):
+    """What each layer may be off does not add up to a bound that allows anything."""
+    inputs = x = K.Input((16,))
+    for _ in range(12):
+        y = K.BatchNormalization()(K.Dense(16, activation="tanh")(x))
+        x = K.Add()([K.Dense(16)(y), x])
+    model = with_random_weights(tf_keras.Model(inputs, K.Dense(4, name="head")(x)))
+    path, data = exported(model, tmp_path), normal(40, 16)
+    assert lq.deploy.verify(model, path, data).exact
+    head = model.get_layer("head")
+    by = np.float32(0.01 * np.abs(model.predict(data, verbose=0)).max())
+    head.bias.assign(head.bias + [0, 0, 0, by])
+    assert not lq.deploy.verify(model, path, data).exact
+
+
 @pytest.mark.parametrize(("error", "is_right"), [(3e-5, True), (3e-4, False)])
 def test_the_verdict_depends_on_neither_batch_size_nor_order(error, is_right, tmp_path):
     inputs = tf_keras.Input((16,))
