@@ -197,7 +197,7 @@ def test_a_fault_behind_many_layers_is_found(tmp_path):
     assert lq.deploy.verify(model, path, data).exact
     head = model.get_layer("head")
     by = np.float32(0.01 * np.abs(model.predict(data, verbose=0)).max())
-    head.bias.assign(head.bias + [0, 0, 0, by])
+    head.bias.assign(head.bias + np.float32([0, 0, 0, by]))
     assert not lq.deploy.verify(model, path, data).exact
 
 
