@@ -5,6 +5,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 DRIVER = pathlib.Path(__file__).parent.parent / "benchmarks" / "run.py"
 
 
@@ -45,6 +47,7 @@ def test_a_trained_network_is_exported_and_run_by_the_runtime():
     assert 2e-5 < row["ours"]["cpu"] < 1
 
 
+@pytest.mark.slow
 def test_a_size_is_measured_in_bytes():
     done = run("--only", "larqlite", "--rounds", "1", "--json", "lce_file_BiRealNet")
     assert done.returncode == 0, done.stderr

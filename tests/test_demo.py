@@ -152,6 +152,7 @@ def test_every_epoch_is_told_and_the_bar_reaches_the_end(tiny_run):
     assert "100%" in printed
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_seed_does_not(
     tmp_path, no_deployment
 ):

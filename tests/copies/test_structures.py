@@ -134,6 +134,7 @@ def test_a_random_network_is_the_same_after_all_passes():
         check_random_network(seed)
 
 
+@pytest.mark.slow
 def test_a_random_network_is_the_same_after_each_pass():
     check_each_alone(5)
 

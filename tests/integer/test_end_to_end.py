@@ -97,6 +97,7 @@ def test_a_binary_network_keeps_its_signs():
     )
 
 
+@pytest.mark.slow
 def test_a_vision_transformer_is_quantized_saved_and_read_again(tmp_path):
     tf_keras.utils.set_random_seed(3)
     model = trained(networks.vision_transformer(), epochs=1, rate=2e-3, data=FEW)

@@ -428,6 +428,7 @@ def test_every_command_with_a_model_can_be_told_to_trust_it():
         assert "unsafe" in hints, command
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_module_beside_the_file_is_not_imported_by_the_command(tmp_path, marker):
     (tmp_path / "larqlite_zoo.py").write_text(f"open({str(marker)!r}, 'w')\n")

@@ -6,6 +6,7 @@ import tf_keras
 
 import larqlite as lq
 from tests.common import cases
+from tests.common.samples import sampled
 
 
 def nested_model():
@@ -48,7 +49,9 @@ def test_each_kernel_is_given_as_trained_and_as_used():
     )
 
 
-@pytest.mark.parametrize("name", [*cases.LAYERS, *cases.QUANTIZERS, "nested"])
+@pytest.mark.parametrize(
+    "name", [*sampled([*cases.LAYERS, *cases.QUANTIZERS], 3), "nested"]
+)
 def test_a_frozen_model_predicts_the_same_and_holds_quantized_values(name):
     model = nested_model() if name == "nested" else cases.all_models()[name]
     x = (

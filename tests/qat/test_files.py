@@ -174,7 +174,9 @@ def _save(names, folder):
     (folder / "expected.pickle").write_bytes(pickle.dumps(expected))
 
 
-@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    "kind", ["keras", "h5", pytest.param("saved_model", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("names", [QUICK, pytest.param(LARGE, marks=pytest.mark.slow)])
 def test_all_load_in_a_fresh_process_without_a_scope_and_train_on_as_if_never_saved(
     names, kind, saved, run_python

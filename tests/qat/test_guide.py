@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import qat
+from tests.common.samples import sampled
 
 SUMMARIES = Path(__file__).resolve().parent.parent / "golden/qat_guide_summaries.txt"
 
@@ -266,7 +267,7 @@ EXPERIMENTS = {
 }
 
 
-@pytest.mark.parametrize("scoped", [True, False])
+@pytest.mark.parametrize("scoped", sampled([True, False], 2))
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiment_with_quantization(name, scoped, setup, tmp_path):
     layer_class, config_class, index, bits = EXPERIMENTS[name]

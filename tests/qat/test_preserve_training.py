@@ -283,6 +283,7 @@ def test_mixed_precision_keeps_them_too(scheme):
     assert copy.predict(x_test[:10], verbose=0).dtype == np.float16
 
 
+@pytest.mark.slow
 def test_replicas_keep_clusters_and_zeros(run_python):
     run_python(
         """

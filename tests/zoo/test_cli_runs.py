@@ -205,6 +205,7 @@ def test_quicknet_small_trains_on_grey_images_by_its_own_recipe(
     assert found["loss"] == pytest.approx(row["val_loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_where_the_learning_rate_allows_it(lqz, folder):
     shared = IN_PROCESS.replace("--output run", "--schedule constant")
     lqz(f"{shared} --output short --results results_a")

@@ -11,6 +11,7 @@ from larqlite.errors import LarqliteError
 from larqlite.integer import layers
 from larqlite.integer.layers import _registry
 from larqlite.integer.layers._base import QuantizedLayer
+from tests.common.samples import sampled
 from tests.integer.layers.test_common import KERNEL_LAYERS
 
 rng = np.random.default_rng(19)
@@ -80,7 +81,7 @@ def test_every_layer_is_checked_here_or_with_the_kernels():
     assert known == {*LAYERS, *KERNEL_LAYERS}
 
 
-@every_layer
+@pytest.mark.parametrize("cls", sampled(LAYERS, 2))
 def test_a_model_computes_the_same_in_every_way_and_trains(cls, tmp_path):
     model, x = model_of(cls)
     with tf.GradientTape() as tape:

@@ -1,0 +1,13 @@
+"""Which members of a large family run in `make test`; `make test-all` runs all."""
+
+from collections.abc import Iterable
+
+import pytest
+
+
+def sampled(values: Iterable, every: int) -> list:
+    """The values as parameters of a test; all but each `every`th are slow ones."""
+    return [
+        pytest.param(value, marks=[pytest.mark.slow] * (number % every > 0))
+        for number, value in enumerate(values)
+    ]
