@@ -39,6 +39,8 @@ def progress(is_shown: bool = True) -> Progress:
     console = Console(stderr=True)
     # Rich draws in notebooks with ipywidgets, and warns where there are none.
     can_draw = find_spec("ipywidgets") if console.is_jupyter else console.is_terminal
+    # Older versions end a bar that was never drawn with an empty line.
+    console.quiet = not (can_draw and is_shown)
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -46,5 +48,5 @@ def progress(is_shown: bool = True) -> Progress:
         TextColumn("samples"),
         console=console,
         transient=True,
-        disable=not (can_draw and is_shown),
+        disable=console.quiet,
     )

@@ -186,6 +186,7 @@ def _sizes_of_all(plan: Plan) -> list[onnx.ValueInfoProto]:
     stated = [plan.tensor_info(t, graph.shapes[t]) for t in inner if t in graph.shapes]
     skeleton = _assembled(plan, is_skeleton=True)
     skeleton.graph.value_info.extend(stated)
+    _begin_behind_packed(skeleton, plan)
     inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
     types = {info.name: info.type.tensor_type for info in inferred.graph.value_info}
     infos = []
@@ -201,6 +202,21 @@ def _sizes_of_all(plan: Plan) -> list[onnx.ValueInfoProto]:
             )
         infos.append(plan.tensor_info(tensor, shape, kind))
     return infos
+
+
+def _begin_behind_packed(skeleton: onnx.ModelProto, plan: Plan) -> None:
+    """Makes inputs of what operations of other domains give out.
+
+    Behind an operation that it does not know, older inference tells no sizes.
+    """
+    graph = skeleton.graph
+    shapes = plan.graph.shapes | {
+        key: value.shape for key, value in plan.outputs.items()
+    }
+    for node in [node for node in graph.node if node.domain]:
+        if all(tensor in shapes for tensor in node.output):
+            graph.input.extend(plan.tensor_info(t, shapes[t]) for t in node.output)
+            graph.node.remove(node)
 
 
 def _inferred_shape(tensor_type: onnx.TypeProto.Tensor | None) -> Shape | None:

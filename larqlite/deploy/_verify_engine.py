@@ -60,7 +60,11 @@ class StockEngine:
 
     def __init__(self, file: File) -> None:
         self._file = file
-        self._extractor = onnx.utils.Extractor(file.model)
+        model = onnx.ModelProto()
+        model.CopyFrom(file.model)
+        # Older extractors begin at no tensor that the model gives out.
+        model.graph.value_info.extend(model.graph.output)
+        self._extractor = onnx.utils.Extractor(model)
 
     def part(self, inputs: Sequence[str], outputs: Sequence[str]) -> Run:
         """A function of arrays by name that computes tensors from others."""
