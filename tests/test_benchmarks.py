@@ -36,6 +36,7 @@ def test_a_row_is_timed_in_a_worker_process_and_kept_figures_are_left_alone():
     assert (results.read_bytes() if results.exists() else None) == before
 
 
+@pytest.mark.slow
 def test_a_trained_network_is_exported_and_run_by_the_runtime():
     done = run(
         "--only", "larqlite", "--rounds", "1", "--json", "layer_7x7x512_ones_avx2"

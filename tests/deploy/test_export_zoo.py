@@ -22,7 +22,9 @@ SIDES = {
     "binary_alexnet": 67,
     "xnornet": 217,
 }
-SLOW = ("xnornet", "real_to_binary_net", "binary_alexnet", "binary_resnet_e18")
+SLOW = (
+    "xnornet", "real_to_binary_net", "binary_alexnet", "binary_resnet_e18", "dorefanet"
+)  # fmt: skip
 # All sums of AdaBin are float, so a network with random weights flips early, and those of
 # Keras are further from float64 than those of the file.
 FEWER_LABELS = {"adabin_resnet18": 70}

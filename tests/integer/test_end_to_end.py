@@ -39,6 +39,7 @@ def test_8_bits_keep_the_accuracy_of_the_float_network(cnn):
     assert networks.accuracy(quantized(cnn), TEST) == pytest.approx(of_float, abs=0.005)
 
 
+@pytest.mark.slow
 def test_4_bits_are_within_3_points_after_one_epoch_of_tuning(cnn):
     model = quantized(cnn, weight_bits=4, activation_bits=4, output_bits=4)
     before = [weight.numpy() for weight in model.trainable_weights]
@@ -61,6 +62,7 @@ def test_1_bit_weights_learn_in_one_epoch(cnn):
     assert set(np.unique(kernel.fp.values)) == {-1, 1}
 
 
+@pytest.mark.slow
 def test_a_separable_network_works_at_8_bits():
     tf_keras.utils.set_random_seed(1)
     model = trained(networks.float_cnn(separable=True), epochs=2)

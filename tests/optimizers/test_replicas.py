@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 TRAIN = """
     import json
 
@@ -43,6 +45,7 @@ TRAIN = """
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_take_the_steps_of_one_process(run_python):
     result = json.loads(run_python(TRAIN).splitlines()[-1])
     assert result["is_distributed"] == 2

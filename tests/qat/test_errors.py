@@ -358,6 +358,7 @@ def test_a_keras_object_of_ones_own_needs_no_scope_within_the_process():
     assert type(quantized.layers[-1].layer.kernel_regularizer) is Doubled
 
 
+@pytest.mark.slow
 def test_a_custom_object_outside_of_the_scope_is_named_when_a_file_is_read(
     tmp_path, run_python
 ):

@@ -328,6 +328,7 @@ def test_a_deep_copy_of_a_model_trains_by_itself():
     assert np.abs(copied(x) - quantized(x)).max() > 0
 
 
+@pytest.mark.slow
 def test_a_loaded_model_can_be_saved_in_another_format(tmp_path):
     model, x, _ = attention()
     model = qat.quantize_model(model, calibrate=x)

@@ -8,6 +8,7 @@ import tf_keras
 import larqlite as lq
 from larqlite import qat
 from larqlite.qat._registry import RULES
+from tests.common.samples import sampled
 from tests.qat.layer_cases import CASES, arrays, data_for, one, two
 
 layers = tf_keras.layers
@@ -62,7 +63,7 @@ def eager():
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", sampled(CASES, 2))
 def test_calibrated_it_stays_near_to_float_and_the_given_model_is_not_changed(name):
     model = CASES[name]()
     x = data_for(model)

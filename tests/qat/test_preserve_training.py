@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 import larqlite as lq
 from larqlite.qat.collab_opts import Default8BitClusterPreserveQuantizeScheme
+from tests.common.samples import sampled
 
 layers = tf_keras.layers
 SPARSITY = 0.6
@@ -151,6 +152,7 @@ def converted(model, plainly: bool) -> bytes:
     return converter.convert()
 
 
+@pytest.mark.slow
 def test_a_pruned_network_is_as_sparse_and_as_good_after_training():
     model, copy = pruned()
     found = kernels(copy)
@@ -165,6 +167,7 @@ def test_a_pruned_network_is_as_sparse_and_as_good_after_training():
     assert accuracy(copy) > accuracy(model)
 
 
+@pytest.mark.slow
 def test_a_clustered_network_has_no_more_clusters_and_is_as_good_after_training():
     model, copy = grouped()
     found = kernels(copy)
@@ -182,7 +185,9 @@ def test_a_clustered_network_has_no_more_clusters_and_is_as_good_after_training(
 
 
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs were expected")
-@pytest.mark.parametrize("plainly", [True, False], ids=["plain", "to_tflite"])
+@pytest.mark.parametrize(
+    "plainly", sampled([False, True], 2), ids=["to_tflite", "plain"]
+)
 @pytest.mark.parametrize("made", [pruned, grouped], ids=["pruned", "grouped"])
 def test_the_file_for_tflite_has_the_zeros_and_clusters(made, plainly):
     model, copy = made()

@@ -295,6 +295,7 @@ ON_REPLICAS = """
 """
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one(run_python):
     report = json.loads(run_python(ON_REPLICAS).strip().splitlines()[-1])
     assert sum("kernel:0" in name for name in report) == 2
