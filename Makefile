@@ -15,7 +15,7 @@ OLDEST_TESTS := tests/deploy tests/runtime tests/test_cli_deploy.py tests/test_i
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-oldest test-native fuzz lint format bench docs clean
+.PHONY: help demo test test-all test-oldest test-native fuzz lint format bench guard docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -50,11 +50,14 @@ format: $(VENV)/.dev-ready ## rewrite files in the house format
 bench: $(VENV)/.dev-ready ## measure speed against the other side (an environment of its own)
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
+guard: $(VENV)/.dev-ready ## compare what is computed with a commit: BASE=<commit>
+	PYTHONPATH=tools $(BIN)/python -m guard $(BASE) $(ARGS)
+
 docs: $(VENV)/.dev-ready ## build the documentation in docs/_build/html; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 clean: ## remove .venv, .venv-oldest and everything built; keep runs/
-	rm -rf $(VENV) $(OLDEST) build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) .guard build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.run-ready: $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .

@@ -1,0 +1,50 @@
+"""`python -m guard BASE`: freeze a commit and the working tree, print what differs."""
+
+import argparse
+import pathlib
+import sys
+import tempfile
+
+from . import compare, freeze, trees
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0 if all is the same, 1 if something differs or a model raised."""
+    options = _parser().parse_args(arguments)
+    if options.compare:
+        first, second = map(pathlib.Path, options.compare)
+        return compare.show(first, second, options.lines)
+    parts = options.only or list(freeze.PARTS)
+    if options.tree:
+        with trees.kernels_laid(options.tree) as tree:
+            return freeze.tree(tree, options.to, parts)
+    if not options.base:
+        print("guard: no commit to compare with. Fix: make guard BASE=<commit>")
+        return 2
+    commit = trees.commit_of(options.base)
+    before = trees.CACHE / "frozen" / f"{commit[:12]}-{freeze.state()}"
+    missing = [part for part in parts if not (before / part).is_dir()]
+    if missing:
+        with trees.of_commit(commit) as tree:
+            freeze.tree(tree, before, missing)
+    with tempfile.TemporaryDirectory() as folder:
+        after = options.to or pathlib.Path(folder)
+        with trees.of_working_tree() as tree:
+            raised = freeze.tree(tree, after, parts)
+        return max(raised, compare.show(before, after, options.lines, parts))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("guard", description=__doc__)
+    add = parser.add_argument
+    add("base", nargs="?", help="the commit to compare the working tree with")
+    add("--only", nargs="+", choices=freeze.PARTS, metavar="PART", help="these parts")
+    add("--lines", type=int, default=6, help="lines shown of each difference")
+    add("--to", type=pathlib.Path, metavar="FOLDER", help="keep what is frozen here")
+    add("--tree", type=pathlib.Path, help="only freeze this checkout, into --to")
+    add("--compare", nargs=2, metavar="FOLDER", help="only compare two frozen folders")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

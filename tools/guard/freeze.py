@@ -1,0 +1,93 @@
+"""Runs a process for each part on one tree, and counts what it wrote."""
+
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+PARTS = ("names", "errors", "commands", "deploy", "zoo", "qat", "integer", "onnx")
+# Where an entry that raises is a model that cannot be frozen.
+MODELS = ("deploy", "zoo", "qat", "integer", "onnx")
+RAISED = "raised"
+_PINNED = {
+    "PYTHONHASHSEED": "0",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "OMP_NUM_THREADS": "1",
+    "COLUMNS": "100",
+    "NO_COLOR": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "MPLBACKEND": "agg",
+}
+_MAKERS = ("numpy", "tensorflow", "tf_keras", "onnx", "onnxruntime", "ai-edge-litert")
+
+
+def state() -> str:
+    """A hash of what else frozen results depend on: the guard, packages, the machine."""
+    found = hashlib.sha256(
+        f"{sys.version} {platform.machine()} {_processor()}".encode()
+    )
+    for file in sorted(HERE.rglob("*.py")):
+        found.update(file.relative_to(HERE).as_posix().encode() + file.read_bytes())
+    for name in _MAKERS:
+        found.update(f"{name} {metadata.version(name)}".encode())
+    return found.hexdigest()[:12]
+
+
+def tree(folder: pathlib.Path, to: pathlib.Path, parts: list[str]) -> int:
+    """Freezes parts of a tree into a folder; 1 if a model raised, else 0."""
+    raised = 0
+    for part in parts:
+        before = _seconds()
+        _part(folder.resolve(), to.resolve(), part)
+        files = sorted((to / part).glob("*.json"))
+        failed = [f.stem for f in files if RAISED in json.loads(f.read_text())]
+        said = f"{part:9} {len(files):4} entries {_seconds() - before:6.1f} s of CPU"
+        if part in MODELS:
+            said += f", {len(failed)} models raised"
+            raised += len(failed)
+        if failed:
+            said += f": {', '.join(failed)}"
+        print(f"guard: {said}", file=sys.stderr, flush=True)
+    return int(raised > 0)
+
+
+def _part(folder: pathlib.Path, to: pathlib.Path, part: str) -> None:
+    """Writes the part whole or not at all."""
+    to.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        tempfile.TemporaryDirectory(dir=to, prefix=".") as written,
+    ):
+        path = os.pathsep.join([str(folder), str(HERE.parent)])
+        done = subprocess.run(
+            [sys.executable, "-m", "guard.worker", part, str(folder), written],
+            cwd=scratch,  # else the checkout around would be imported
+            env=os.environ | _PINNED | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            sys.exit(f"guard: the part {part} stopped.\n{done.stderr[-4000:]}")
+        shutil.rmtree(to / part, ignore_errors=True)
+        shutil.copytree(written, to / part)
+
+
+def _seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _processor() -> str:
+    info = pathlib.Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line for line in lines if line.startswith("model name")), "")

@@ -1,0 +1,1 @@
+"""What is frozen: a module for each part, see `guard`."""

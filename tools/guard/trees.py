@@ -1,0 +1,106 @@
+"""The trees to freeze: a commit or the working tree, with kernels of its own sources."""
+
+import contextlib
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".guard"
+PACKAGES = ("larqlite", "larqlite_runtime", "larqlite_zoo")
+_BUILT_FROM = ("native", "setup.py", "setup.cfg", "pyproject.toml", "README.md")
+
+
+def commit_of(name: str) -> str:
+    """The full hash of a commit."""
+    try:
+        return _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").strip()
+    except subprocess.CalledProcessError:
+        sys.exit(
+            f"guard: git knows no commit {name!r}. Fix: one of `git log --oneline`."
+        )
+
+
+@contextlib.contextmanager
+def of_commit(commit: str) -> Iterator[pathlib.Path]:
+    """A temporary `git worktree` of a commit."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = pathlib.Path(folder) / "tree"
+        _git("worktree", "add", "--quiet", "--detach", str(tree), commit)
+        try:
+            _lay_kernels(tree, tree)
+            yield tree
+        finally:
+            _git("worktree", "remove", "--force", str(tree))
+
+
+@contextlib.contextmanager
+def of_working_tree() -> Iterator[pathlib.Path]:
+    """A copy of the packages as they are now, so that edits meanwhile do no harm."""
+    with kernels_laid(ROOT) as tree:
+        yield tree
+
+
+@contextlib.contextmanager
+def kernels_laid(source: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A temporary copy of the packages of a checkout."""
+    source = source.resolve()
+    listed = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    with tempfile.TemporaryDirectory() as folder:
+        tree = pathlib.Path(folder) / "tree"
+        for name in _git(*listed, *PACKAGES, where=source).split("\0"):
+            if name and (source / name).is_file():  # deleted files are listed too
+                (tree / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source / name, tree / name)
+        _lay_kernels(source, tree)
+        yield tree
+
+
+def _lay_kernels(source: pathlib.Path, tree: pathlib.Path) -> None:
+    """Compiles the kernels of `source`, or takes them from the cache, into `tree`."""
+    files = [source / "setup.py", *sorted((source / "native").iterdir())]
+    state = hashlib.sha256(sysconfig.get_platform().encode() + sys.version.encode())
+    for file in files:
+        state.update(file.name.encode() + file.read_bytes())
+    kept = CACHE / "kernels" / state.hexdigest()[:16]
+    if not kept.is_dir():
+        print("guard: compiling the kernels", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            _compile(source, pathlib.Path(folder), kept)
+    for library in kept.iterdir():
+        shutil.copy2(library, tree / "larqlite_runtime")
+
+
+def _compile(source: pathlib.Path, folder: pathlib.Path, kept: pathlib.Path) -> None:
+    for name in _BUILT_FROM:
+        copy = shutil.copytree if (source / name).is_dir() else shutil.copy2
+        copy(source / name, folder / name)
+    version = pathlib.Path("larqlite_runtime", "_version.py")
+    for package in PACKAGES:
+        (folder / package).mkdir()
+        (folder / package / "__init__.py").touch()
+    shutil.copy2(source / version, folder / version)
+    command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+    environment = os.environ | {"LARQLITE_REQUIRE_NATIVE": "1"}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        sys.exit(f"guard: the kernels of {source} do not compile.\n{done.stderr}")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    (folder / "kept").mkdir()
+    for library in (folder / "larqlite_runtime").glob("_kernels*"):
+        shutil.copy2(library, folder / "kept")
+    shutil.move(str(folder / "kept"), kept)
+
+
+def _git(*words: str, where: pathlib.Path = ROOT) -> str:
+    return subprocess.run(
+        ["git", *words], cwd=where, check=True, stdout=subprocess.PIPE, text=True
+    ).stdout
