@@ -75,10 +75,11 @@ def to_qdq(
     """A standard ONNX model of floats between QuantizeLinear and DequantizeLinear.
 
     Kernels are int8 with a scale for each output channel, biases int32, activations int8
-    or uint8 with the powers of two of the integer model; those that have one for each
-    channel keep it, as the axis of their QuantizeLinear. A kernel's scale is the one that
-    the requantization behind it multiplies with, its quantized scale. What remains are
-    ties, which QuantizeLinear rounds to even and the integer model up, and float32 sums.
+    or uint8 with the powers of two of the integer model; where it has one for each channel,
+    the file has the smallest, and the kernels around take up the others. A kernel's scale
+    is the one that the requantization behind it multiplies with, its quantized scale. What
+    remains are ties, which QuantizeLinear rounds to even and the integer model up, and
+    float32 sums: an integer that is one below. Later layers may make more of it.
 
     Args:
         model: a calibrated integer model of `larqlite.integer.models.quantize`.

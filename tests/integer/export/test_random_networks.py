@@ -3,14 +3,17 @@
 import warnings
 
 import numpy as np
+import onnx
 import pytest
 import tensorflow as tf
 import tf_keras
+from onnx import numpy_helper
 
 import larqlite as lq
 from larqlite.errors import UnsupportedLayerError, UnsupportedModelError
 from larqlite.integer.export import compare, to_onnx, to_qdq, to_tflite
 from tests.integer.export import random_networks
+from tests.integer.export.qdq_layers import require_same_but_for_ties
 
 layers = tf_keras.layers
 
@@ -24,15 +27,23 @@ def integers(model, samples, **bits):
 
 
 def require_equal(model, samples, tflite=True):
-    """ONNX gives the same integers, QDQ the same numbers but for ties; TFLite rounds."""
+    """ONNX gives the same integers, QDQ layer by layer but for ties; TFLite rounds.
+
+    A share of the outputs' span is no bound of QDQ: in the network of seed 73 one of 3,984
+    integers is a tie, 18.5, of which the file makes 18 and the model 19, a step of 1/64;
+    `x / 2 + tanh(x)` makes up to 1.5/64 of it, here 0.022, which is 1.5% of the span.
+    """
     outputs = tf.nest.flatten(model.predict(samples, verbose=0))
     span = max(np.ptp(output) for output in outputs)
     assert span > 0
     result = compare(model, to_onnx(model), samples)
     assert result.is_exact, result
     assert result.largest_difference <= 1e-6 * span
-    result = compare(model, to_qdq(model), samples)
-    assert result.largest_difference <= 0.01 * span, result
+    proto = to_qdq(model)
+    _, ties = require_same_but_for_ties(model, samples, proto)
+    if not ties:
+        result = compare(model, proto, samples)
+        assert result.largest_difference <= 1e-5 * span, result
     if tflite:
         result = compare(model, to_tflite(model, samples=samples), samples)
         assert result.largest_difference <= 0.05 * span, result
@@ -63,6 +74,44 @@ def test_a_random_network_is_the_same_in_all_files(seed):
 def test_80_random_networks_are_the_same_in_all_files(first):
     for seed in range(first, first + 20):
         a_random_network_is_the_same_in_all_files(seed)
+
+
+def changed(proto, name, index, change):
+    """A copy of a file in which one number of a constant is another one."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    (held,) = (i for i in copy.graph.initializer if i.name == name)
+    array = numpy_helper.to_array(held).copy()
+    array.flat[index] = change(array.flat[index])
+    held.CopyFrom(numpy_helper.from_array(array, name))
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("constant", "change"),
+    [
+        ("kernel", lambda code: code + 1 if code < 127 else code - 1),
+        ("kernel_scale", lambda scale: scale * np.float32(1.004)),
+        ("factors", lambda factor: factor * np.float32(1.004)),
+        ("scale", lambda scale: scale * np.float32(1.004)),
+        ("zero_point", lambda code: code + 1),
+    ],
+)
+def test_a_fault_of_any_layer_is_seen_layer_by_layer(constant, change):
+    samples = random_networks.images(8)
+    model = integers(random_networks.network(8), samples)
+    proto = to_qdq(model)
+    integers_, ties = require_same_but_for_ties(model, samples, proto)
+    assert 0 < ties < 0.01 * integers_
+    names = [
+        i.name
+        for i in proto.graph.initializer
+        if i.name.rpartition("/")[2].partition(":")[0] == constant
+    ]
+    assert names
+    for name in names:
+        with pytest.raises(AssertionError):
+            require_same_but_for_ties(model, samples, changed(proto, name, 0, change))
 
 
 def images(shape=(8, 8, 3)):
