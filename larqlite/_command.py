@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
-import itertools
 import json
 import os
 import re
@@ -13,6 +12,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import tyro
+
+from larqlite._command_choices import followed, require_choices
 from larqlite.errors import ArgumentError, near_matches
 
 
@@ -26,10 +28,10 @@ def parsed(kind: Any, program: str, words: Sequence[str], **options: Any) -> Any
         options: of `tyro.cli`.
 
     Raises:
-        SystemExit: with code 2 after a mistake, with 0 after `--help`.
+        ArgumentError: an option has a value that is none of its fixed list.
+        SystemExit: with code 2 after another mistake, with 0 after `--help`.
     """
-    import tyro
-
+    require_choices(kind, program, words)
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
     settings = {"prog": program, "config": config} | options
     try:
@@ -58,29 +60,21 @@ def _without_colours() -> Iterator[None]:
 
 def _guess(kind: Any, words: Sequence[str], settings: dict[str, Any]) -> str:
     """What a flag or a command of the words may have been meant as; empty if unknown."""
-    import tyro
-
-    before = list(itertools.takewhile(lambda word: not word.startswith("-"), words))
-    for path in (before, before[:-1], []):  # the last one may be a value, or mistyped
-        text = io.StringIO()
-        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
-            try:
-                tyro.cli(kind, args=[*path, "--help"], **settings)
-            except SystemExit as exit_:
-                if exit_.code:
-                    continue
-        flags = set(re.findall(r"--[a-z][a-z-]*", text.getvalue()))
-        names = {
-            name
-            for listed in re.findall(r"\{([a-z][a-z,-]+)\}", text.getvalue())
-            for name in listed.split(",")
-        }
-        given = [word.partition("=")[0] for word in words]
-        for word in given:
-            known = flags if word.startswith("--") else names
-            if word not in known and (guess := near_matches(word, known)):
-                return guess
-    return ""
+    _, path, commands = followed(kind, words)
+    word = words[len(path)] if len(path) < len(words) else "-"
+    if commands and not word.startswith("-"):
+        return near_matches(word, commands)
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        tyro.cli(kind, args=[*path, "--help"], **settings)
+    flags = set(re.findall(r"--[a-z](?:[a-z0-9.-]*[a-z0-9])?", text.getvalue()))
+    given = [word.partition("=")[0] for word in words]
+    guesses = (
+        near_matches(flag, flags)
+        for flag in given
+        if flag.startswith("--") and flag not in flags
+    )
+    return next(filter(None, guesses), "")
 
 
 def tell(work: Callable[[], tuple[dict[str, Any], int]], as_json: bool) -> None:

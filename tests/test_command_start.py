@@ -172,6 +172,7 @@ def without_an_import(tmp_path):
         ("summary --help", "MODEL"),
         ("qat net.keras --dta x.npz", 'Did you mean "--data"'),
         ("integer quantze -m net.keras", 'Did you mean "quantize"'),
+        ("integer export --input-dtype int7", "int7 is none of uint8, int8, int32"),
         ("export net.keras", "FILE"),
     ],
 )

@@ -1,0 +1,157 @@
+"""What can be chosen among a few: the commands of a command, the values of an option."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import tyro
+
+from larqlite.errors import ArgumentError, near_matches
+
+# What `arg(...)` and `subcommand(...)` leave in an `Annotated`.
+_ARG, _SUBCOMMAND = type(tyro.conf.arg()), type(tyro.conf.subcommand())
+
+
+def followed(kind: Any, words: Sequence[str]) -> tuple[Any, list[str], dict[str, Any]]:
+    """The command that words lead to.
+
+    Args:
+        kind: a dataclass of `tyro`, or several of them.
+        words: of which the first ones name commands.
+
+    Returns:
+        What the last command is, the words that name it, and the commands that could
+        come next, by name.
+
+    Example:
+        >>> from larqlite._commands.integer import Options
+        >>> kind, path, commands = followed(Options, ["export", "--to", "onnx"])
+        >>> kind.__name__, path, commands
+        ('Export', ['export'], {})
+    """
+    path: list[str] = []
+    commands = _commands(kind)
+    while commands and len(path) < len(words) and words[len(path)] in commands:
+        kind = commands[words[len(path)]]
+        path.append(words[len(path)])
+        commands = _commands(kind)
+    return kind, path, commands
+
+
+def choices_of(kind: Any) -> dict[str, tuple[str, ...]]:
+    """The options of a dataclass that have a fixed list of values, with that list.
+
+    Those of dataclasses inside have the name that stands after the last dot of the flag.
+
+    Example:
+        >>> from larqlite._commands.qat import Options
+        >>> choices_of(Options)
+        {'--inputs': ('float32', 'int8'), '--ranges': ('minmax', 'moving_average')}
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for name, hint in _fields(kind):
+        inner, settings = _taken_apart(hint)
+        values = _values(inner)
+        if not values:
+            for part in _parts(inner):
+                if dataclasses.is_dataclass(part):
+                    found |= choices_of(part)
+            continue
+        given = next((s for s in settings if isinstance(s, _ARG)), None)
+        flag = "--" + ((given and given.name) or name).replace("_", "-")
+        for each in (flag, *((given and given.aliases) or ())):
+            found[each] = values
+    return found
+
+
+def require_choices(kind: Any, program: str, words: Sequence[str]) -> None:
+    """Refuses a value that is none of those that an option has.
+
+    Raises:
+        ArgumentError: which option has which value, and the values there are.
+
+    Example:
+        >>> from larqlite._commands.qat import Options
+        >>> require_choices(Options, "lq qat", ["--inputs", "bf16"])
+        Traceback (most recent call last):
+        ...
+        larqlite.errors.ArgumentError: lq qat: --inputs bf16 is none of float32, int8.
+          Fix: --inputs float32.
+    """
+    if {"-h", "--help"} & set(words):
+        return
+    kind, path, _ = followed(kind, words)
+    choices = choices_of(kind)
+    where = " ".join([program, *path])
+    for flag, value in _options(words):
+        name = flag.replace("_", "-")
+        allowed = choices.get("--" + name.lstrip("-").rpartition(".")[2])
+        allowed = choices.get(name, allowed)
+        if allowed is None or value in allowed:
+            continue
+        shown = [each for each in allowed if each != "None"]
+        guess = near_matches(value, shown)
+        nearest = guess.split('"')[1] if guess else shown[0]
+        raise ArgumentError(
+            f"{where}: {flag} {value} is none of {', '.join(shown)}.{guess}\n"
+            f"  Fix: {flag} {nearest}."
+        )
+
+
+def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The flags that have a value, with it."""
+    for word, after in itertools.pairwise([*words, "-"]):
+        flag, equals, value = word.partition("=")
+        if flag.startswith("-") and equals:
+            yield flag, value
+        elif flag.startswith("-") and not after.startswith("-"):
+            yield flag, after
+
+
+def _commands(kind: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    hints = [hint for _, hint in _fields(kind)] or [kind]
+    for part in (part for hint in hints for part in _parts(hint)):
+        inner, settings = _taken_apart(part)
+        for each in settings:
+            if isinstance(each, _SUBCOMMAND) and each.name:
+                found[each.name] = inner
+    return found
+
+
+def _fields(kind: Any) -> list[tuple[str, Any]]:
+    if not dataclasses.is_dataclass(kind):
+        return []
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return [(field.name, hints[field.name]) for field in dataclasses.fields(kind)]
+
+
+def _taken_apart(hint: Any) -> tuple[Any, tuple]:
+    """What is annotated, and with what."""
+    if typing.get_origin(hint) is typing.Annotated:
+        return hint.__origin__, hint.__metadata__
+    return hint, ()
+
+
+def _parts(hint: Any) -> tuple:
+    """The types of a union, or of a tuple; a type by itself is one."""
+    inner, _ = _taken_apart(hint)
+    if typing.get_origin(inner) in (typing.Union, types.UnionType, tuple):
+        return typing.get_args(inner)
+    return (hint,)
+
+
+def _values(hint: Any) -> tuple[str, ...]:
+    """The values of a `Literal`, and None if it may be that; empty for another type."""
+    parts = _parts(hint)
+    literals = [part for part in parts if typing.get_origin(part) is Literal]
+    others = [part for part in parts if part not in (*literals, type(None))]
+    if not literals or others:
+        return ()
+    values = tuple(str(v) for part in literals for v in typing.get_args(part))
+    return values if type(None) not in parts else (*values, "None")

@@ -1,0 +1,121 @@
+"""Every option with a fixed list of values names another value, and the list."""
+
+import contextlib
+import io
+import re
+
+import pytest
+
+from larqlite import cli
+from larqlite.errors import ArgumentError
+from larqlite_zoo import cli as zoo_cli, training
+
+# The words of every command that has options, but for those of the runtime.
+COMMANDS = {
+    "lq": (
+        "quantizers", "summary", "plot quantizer", "plot weights", "plot history", "qat",
+        "integer quantize", "integer config", "integer check", "integer insert-rescaling",
+        "integer export", "export", "verify", "demo",
+    ),
+    "lqz": (
+        "list", "card", "evaluate",
+        *(f"train {name}" for name in training.recipe_names()),
+    ),
+}  # fmt: skip
+KNOWN = {
+    "lq integer export": {"--to", "--input-dtype"},
+    "lq qat": {"--inputs", "--ranges"},
+    "lqz evaluate": {"--precision"},
+    "lqz train TrainQuickNet": {"--precision", "--strategy"},
+}
+
+
+def read(program, words):
+    """What the parser of a command says: its output, or an error."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        try:
+            cli.parse(words) if program == "lq" else zoo_cli.work(list(words))
+        except SystemExit:
+            return text.getvalue()
+    raise AssertionError("the parser did not refuse")
+
+
+def options_with_lists(help_text):
+    """The options whose help has `{one,other}` as their value, and these values."""
+    found = {}
+    for line in help_text.splitlines():
+        match = re.search(r"(--[a-z][\w.-]*) (\{.*\}.*?)(?:  |│|$)", line)
+        if match is None:
+            continue
+        parts = match[2].strip().split("|")
+        if all(part.startswith("{") and part.endswith("}") for part in parts):
+            values = [v for part in parts for v in part[1:-1].split(",")]
+            if values != ["None"] and "True" not in values:
+                found[match[1]] = [value for value in values if value != "None"]
+    return found
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    # Of a narrow terminal the help breaks its lists in two.
+    monkeypatch.setenv("COLUMNS", "300")
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [(program, each) for program, commands in COMMANDS.items() for each in commands],
+)
+def test_a_wrong_value_is_named_with_its_option_the_values_and_the_nearest(
+    program, command
+):
+    words = command.split()
+    options = options_with_lists(read(program, [*words, "--help"]))
+    assert KNOWN.get(f"{program} {command}", set()) <= set(options)
+    for flag, values in options.items():
+        last = values[-1]
+        for mistyped in (last[:-1] + "q", "q" * 20):
+            for given in ([flag, mistyped], [f"{flag}={mistyped}"]):
+                with pytest.raises(ArgumentError) as caught:
+                    read(program, [*words, *given])
+                said = str(caught.value)
+                assert said.startswith(
+                    f"{program} {command}: {flag} {mistyped} is none of "
+                )
+                listed = said.partition(" is none of ")[2].partition(".")[0].split(", ")
+                assert sorted(listed) == sorted(values)
+        assert 'Did you mean "' not in said
+        with pytest.raises(ArgumentError, match=f'Did you mean .*"{re.escape(last)}"'):
+            read(program, [*words, flag, last[:-1] + "q"])
+
+
+def test_the_command_of_the_runtime_names_its_engines():
+    options = cli.parse(["benchmark", "net.onnx", "--against", "onxruntime"])
+    with pytest.raises(
+        ValueError,
+        match=r'engine "onxruntime".* Did you mean "onnxruntime"(?s:.)*tensorflow, tflite',
+    ):
+        options.run()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("integer export -m a.keras --to onnx -o a.onnx --input-dtype None", None),
+        ("integer export -m a.keras --to=qdq -o a.onnx --input_dtype int8", None),
+        ("integer export -m a.keras --to onnx -o a.onnx --input_dtype int", "int8"),
+    ],
+)
+def test_what_the_parser_takes_is_not_refused(words, said):
+    if said is None:
+        assert cli.parse(words.split()).what.to in words
+        return
+    with pytest.raises(ArgumentError, match=said):
+        cli.parse(words.split())
+
+
+@pytest.mark.parametrize("words", ["integer export -m a.keras -o a.onnx", "integer"])
+def test_what_is_missing_is_not_guessed_from_other_words(words):
+    said = read("lq", words.split())
+    assert "Did you mean" not in said
+    assert "--to" in said or "export" in said
