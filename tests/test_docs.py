@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import doctest
+import importlib
 import importlib.util
+import pkgutil
 import re
 import shlex
 import shutil
@@ -15,6 +17,8 @@ from pathlib import Path
 import pytest
 import tf_keras
 
+import larqlite as lq
+import larqlite_zoo
 from larqlite import cli
 from larqlite.qat._registry import RULES
 from larqlite.quantizers import _registry
@@ -100,6 +104,37 @@ def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(page, registry, 
                 assert matches(expected, shown), (
                     f"{page.name}:{block.line} shows\n{expected}\nbut prints\n{shown}"
                 )
+
+
+def public_errors():
+    """Every class of errors that a public module of the packages has, by its name there."""
+    found = {}
+    modules = [
+        each.name
+        for package in (lq, larqlite_zoo)
+        for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if not any(part.startswith("_") for part in each.name.split("."))
+    ]
+    for name in ("larqlite", "larqlite_zoo", *modules):
+        module = importlib.import_module(name)
+        listed = getattr(module, "__all__", vars(module))
+        for each in (vars(module).get(word) for word in listed):
+            if isinstance(each, type) and issubclass(each, lq.errors.LarqliteError):
+                found.setdefault(each, set()).add(
+                    f"{name}.{each.__name__}".replace("larqlite.", "lq.", 1)
+                )
+    return found
+
+
+def test_the_table_of_errors_has_each_class_with_what_it_is_too():
+    text = (DOCS / "errors.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `([\w.]+)` \| `(\w+)` \|", text, re.MULTILINE))
+    errors = public_errors()
+    errors.pop(lq.errors.LarqliteError)
+    assert len(rows) == len(errors)
+    for error, names in errors.items():
+        (row,) = names & set(rows)
+        assert rows[row] in {base.__name__ for base in error.__mro__[1:]}, row
 
 
 def test_blocks_carry_their_code_line_and_output():

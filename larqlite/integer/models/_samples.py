@@ -76,7 +76,11 @@ def batches(
         yield from _sequences(model, samples, num_samples, batch_size)
         return
     if isinstance(samples, (list, tuple, dict, np.ndarray)) or tf.is_tensor(samples):
-        samples = tf.nest.map_structure(lambda array: array[:num_samples], samples)
+        samples = tf.nest.map_structure(
+            # What is no array is refused by name below.
+            lambda x: x[:num_samples] if len(getattr(x, "shape", ())) else x,
+            samples,
+        )
     seen = 0
     for batch in batches_of(model, samples, size, num_samples, where=WHERE):
         yield _finite(batch, seen), False

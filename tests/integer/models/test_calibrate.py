@@ -121,10 +121,20 @@ def test_num_samples_limits_how_many_are_used():
         (np.full((8, 6), np.nan, "f"), "NaN"),
         (np.zeros((8, 5), "f"), r"\(8, 5\)"),
         (iter(()), "no samples"),
+        ([[1.0, 2.0]], r"batch 0 has the shapes .*\n.*Fix: an array"),
+        ([3.0], "Fix: an array"),
         (np.zeros((0, 6), "f"), "samples"),
         (3, "no data"),
     ],
-    ids=["NaN", "shape", "empty generator", "empty array", "number"],
+    ids=[
+        "NaN",
+        "shape",
+        "empty generator",
+        "row",
+        "numbers",
+        "empty array",
+        "number",
+    ],
 )
 def test_bad_samples_are_refused_and_nothing_is_changed(samples, message):
     model = chain()
