@@ -19,7 +19,7 @@ from tyro.conf import (
 )
 
 from larqlite import _command
-from larqlite._command_options import Unsafe
+from larqlite._command_options import Imports, Json, Model, Unsafe
 from larqlite._commands.demo import Options as Demo
 from larqlite._commands.deploy import Export, Verify
 from larqlite._commands.integer import Options as Integer
@@ -29,18 +29,6 @@ from larqlite_runtime import cli
 
 PROBES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
-Json = FlagCreatePairsOff[
-    Annotated[bool, arg(help="Print JSON, for a program to read.")]
-]
-Imports = Annotated[
-    tuple[str, ...],
-    arg(
-        name="import",
-        metavar="MODULE",
-        help="Modules that register your own quantizers and layers.",
-        help_behavior_hint="",
-    ),
-]
 Output = Annotated[
     Path | None,
     arg(
@@ -48,11 +36,6 @@ Output = Annotated[
         help="Where to write the picture (.png, .svg or .pdf).",
         help_behavior_hint="(default: a .png named after what is drawn)",
     ),
-]
-Model = Positional[
-    Annotated[
-        Path, arg(metavar="MODEL", help="A saved model: .keras, .h5 or a folder.")
-    ]
 ]
 
 

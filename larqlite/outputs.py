@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,16 @@ from larqlite.errors import ArgumentError, MissingFileError
 from larqlite_runtime import outputs
 from larqlite_runtime.outputs import JSON, KERAS, ONNX, TFLITE, renamed, written_whole
 
-__all__ = ["JSON", "KERAS", "ONNX", "TFLITE", "renamed", "require", "written_whole"]
+__all__ = [
+    "JSON",
+    "KERAS",
+    "ONNX",
+    "TFLITE",
+    "record_of",
+    "renamed",
+    "require",
+    "written_whole",
+]
 
 
 def require(
@@ -44,3 +54,15 @@ def require(
         refused=ArgumentError,
         missing=MissingFileError,
     )
+
+
+def record_of(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; an empty one if there is no such file or object.
+
+    What tells a folder that an earlier run has filled from a user's own files.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from tyro.conf import arg
-
 from larqlite import _command
+from larqlite._command_options import import_flag
 
 Imports = Annotated[
     tuple[str, ...],
-    arg(
-        name="import",
-        metavar="MODULE",
-        help="Modules that register your own models, recipes, datasets.",
-        help_behavior_hint="",
-    ),
+    import_flag("models, recipes, datasets"),
 ]
 
 

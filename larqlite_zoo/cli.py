@@ -19,14 +19,11 @@ from tyro.conf import (
 )
 
 from larqlite import _command
-from larqlite._command_options import Unsafe
+from larqlite._command_options import Json, Unsafe
 from larqlite_runtime import cli
 from larqlite_runtime.start import command_of
 from larqlite_zoo._imports import Imports, import_modules
 
-Json = FlagCreatePairsOff[
-    Annotated[bool, arg(help="Print JSON, for a program to read.")]
-]
 Model = Annotated[str, arg(metavar="MODEL", help="A registered model: `lqz list`.")]
 
 

@@ -8,28 +8,17 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from larqlite._command_options import Unsafe
-from larqlite.errors import ArgumentError
+from larqlite._command_options import (
+    Json,
+    Model,
+    Unsafe,
+    import_flag,
+    require_at_least,
+)
 from larqlite_runtime._command import HELP
 
-Model = Positional[
-    Annotated[
-        Path, arg(metavar="MODEL", help="A saved model: .keras, .h5 or a folder.")
-    ]
-]
 File = Positional[Annotated[Path, arg(metavar="FILE", help=HELP["file"])]]
-Imports = Annotated[
-    tuple[str, ...],
-    arg(
-        name="import",
-        metavar="MODULE",
-        help="Modules that register your own quantizers, layers and converters.",
-        help_behavior_hint="",
-    ),
-]
-Json = FlagCreatePairsOff[
-    Annotated[bool, arg(help="Print JSON, for a program to read.")]
-]
+Imports = Annotated[tuple[str, ...], import_flag("quantizers, layers and converters")]
 
 
 @dataclass(frozen=True)
@@ -103,7 +92,7 @@ class Verify:
     unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
-        _require_positive("lq verify", samples=self.samples)
+        require_at_least("lq verify", self, samples=1)
 
     def run(self) -> None:
         """Prints the table of the comparison.
@@ -114,12 +103,3 @@ class Verify:
         from larqlite.deploy import _command_run
 
         _command_run.verify(self)
-
-
-def _require_positive(where: str, **values: int | None) -> None:
-    for name, value in values.items():
-        if value is not None and value < 1:
-            raise ArgumentError(
-                f"{where}: --{name} {value} is out of range.\n"
-                "  Fix: a number from 1 up."
-            )

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, arg, subcommand
 
-from larqlite._command_options import Json, Unsafe
+from larqlite._command_options import Imports, Json, Unsafe, require_at_least
 from larqlite.errors import ArgumentError
 
 Model = Annotated[
@@ -37,15 +37,6 @@ NumSamples = Annotated[
     arg(aliases=("-n",), metavar="COUNT", help="How many samples are used, or made."),
 ]
 BatchSize = Annotated[int, arg(metavar="COUNT", help="Samples at once.")]
-Imports = Annotated[
-    tuple[str, ...],
-    arg(
-        name="import",
-        metavar="MODULE",
-        help="Modules that register your own quantizers and layers.",
-        help_behavior_hint="",
-    ),
-]
 
 
 def _bits(alias: str, text: str):
@@ -96,7 +87,9 @@ class Quantize:
     unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
-        _require_positive("quantize", self, "num_samples", "batch_size", "epochs")
+        require_at_least(
+            "lq integer quantize", self, num_samples=1, batch_size=1, epochs=1
+        )
 
     def run(self) -> None:
         """Writes the integer model, and prints what becomes of the layers."""
@@ -143,7 +136,7 @@ class Check:
     unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
-        _require_positive("check", self, "num_samples", "batch_size")
+        require_at_least("lq integer check", self, num_samples=1, batch_size=1)
 
     def run(self) -> None:
         """Prints the issues, and with samples what saturates on them.
@@ -233,7 +226,7 @@ class Export:
     unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
-        _require_positive("export", self, "num_samples", "batch_size")
+        require_at_least("lq integer export", self, num_samples=1, batch_size=1)
 
     def run(self) -> None:
         """Writes the file, and with samples prints how it compares.
@@ -261,14 +254,3 @@ class Options:
     def run(self) -> None:
         """Does it."""
         self.what.run()
-
-
-def _require_positive(command: str, options, *names: str) -> None:
-    for name in names:
-        value = getattr(options, name)
-        if value < 1:
-            flag = "--" + name.replace("_", "-")
-            raise ArgumentError(
-                f"lq integer {command}: {flag} {value} is out of range.\n"
-                "  Fix: a number from 1 up."
-            )

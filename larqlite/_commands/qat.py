@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from larqlite._command_options import Json, Unsafe
+from larqlite._command_options import (
+    Imports,
+    Json,
+    Model,
+    Unsafe,
+    require_at_least,
+)
 from larqlite.errors import ArgumentError
 
 
@@ -17,11 +23,7 @@ from larqlite.errors import ArgumentError
 class Options:
     """Quantize a saved float model: calibrate, train on if asked to, write a file."""
 
-    model: Positional[
-        Annotated[
-            Path, arg(metavar="MODEL", help="A saved model: .keras, .h5 or a folder.")
-        ]
-    ]
+    model: Model
     data: Annotated[
         str,
         arg(
@@ -73,26 +75,11 @@ class Options:
     ] = "minmax"
     seed: Annotated[int, arg(help="Seed of all shuffling.")] = 1
     json: Json = False
-    imports: Annotated[
-        tuple[str, ...],
-        arg(
-            name="import",
-            metavar="MODULE",
-            help="Modules that register your own quantizers and layers.",
-            help_behavior_hint="",
-        ),
-    ] = ()
+    imports: Imports = ()
     unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 0), ("batch_size", 1), ("calibration", 1)):
-            value = getattr(self, name)
-            if value < least:
-                flag = "--" + name.replace("_", "-")
-                raise ArgumentError(
-                    f"lq qat: {flag} {value} is out of range.\n"
-                    f"  Fix: a number from {least} up."
-                )
+        require_at_least("lq qat", self, epochs=0, batch_size=1, calibration=1)
 
     def run(self) -> None:
         """Quantizes the model with these options, and prints what becomes of it."""

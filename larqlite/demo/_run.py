@@ -19,7 +19,7 @@ from larqlite._commands.demo import BATCH, Options
 from larqlite.demo._deploy import Deployed, deploy_and_measure, paragraph
 from larqlite.demo._network import build_network
 from larqlite.errors import ArgumentError
-from larqlite.outputs import JSON, require, written_whole
+from larqlite.outputs import JSON, record_of, require, written_whole
 
 RECORD, TWIN = "demo.json", "float_twin.json"
 FLOAT_TWIN_FILE = Path(__file__).with_name(TWIN)
@@ -127,19 +127,12 @@ def _require_output(options: Options) -> None:
         "curves.png",
         "quantizer.png",
     }
-    if there and not (earlier or _is_of_a_demo(record)):
+    command = str(record_of(record).get("command"))
+    if there and not (earlier or command.startswith("lq demo")):
         raise ArgumentError(
             f"lq demo: {options.output} holds {there[0]}, which no demo wrote.\n"
             f"  Fix: --output {options.output / 'demo'}"
         )
-
-
-def _is_of_a_demo(path: Path) -> bool:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(record, dict) and str(record.get("command")).startswith("lq demo")
 
 
 def _write_record(path: Path, record: dict) -> None:

@@ -20,6 +20,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.errors import ArgumentError
+from larqlite.outputs import record_of
 from larqlite_zoo.training._files import write, write_json, write_text
 from larqlite_zoo.training._images import by_class
 from larqlite_zoo.training._longer import fix_for, goes_on
@@ -63,7 +64,7 @@ def require_own(output: Path, results: Path, model: str) -> None:
     Raises:
         ArgumentError: a file lies where one would be written, and no run left it.
     """
-    if not _is_of_a_run(output / CONFIG):
+    if not {"run", "recipe"} <= set(record_of(output / CONFIG)):
         names = (*OWN_FILES, *(f"{model}{end}" for end in MODEL_FILES))
         there = [name for name in names if (output / name).exists()]
         if there:
@@ -79,14 +80,6 @@ def require_own(output: Path, results: Path, model: str) -> None:
                 f"{results} is no table of results: its columns are "
                 f"{', '.join(header)[:200]}.\n  Fix: another folder (--results)."
             )
-
-
-def _is_of_a_run(path: Path) -> bool:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(config, dict) and {"run", "recipe"} <= set(config)
 
 
 def check_same_recipe(output: Path, recipe, longer: bool = False) -> bool:

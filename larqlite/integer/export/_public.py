@@ -48,7 +48,7 @@ def to_onnx(
             calibrated, or whose sizes are open.
         UnsupportedLayerError: (a `RuntimeError`) a layer that cannot be written exactly.
         ArgumentError: (a `ValueError`) another suffix, or an `input_dtype` that does not
-            exist or does not hold what the model was calibrated with.
+            exist. Any that does gives the same integers for the numbers that it holds.
         MissingFileError: the folder does not exist.
 
     Example:
