@@ -17,6 +17,18 @@ def parameters_of(cls: type) -> list[str]:
     return list(inspect.signature(cls.call).parameters)
 
 
+@functools.cache
+def positional_of(cls: type) -> list[str]:
+    """Names of what a layer class' call takes after its input, as far as it takes names.
+
+    Those that go into `*args` have none.
+    """
+    parameters = list(inspect.signature(cls.call).parameters.values())[2:]
+    if any(each.kind is each.POSITIONAL_ONLY for each in parameters):
+        return []
+    return [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+
+
 def remembered_shapes(layer) -> dict | None:
     """The input shapes of an attention layer that was read from a file or cloned."""
     config = layer.get_config()

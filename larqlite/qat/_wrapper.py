@@ -18,6 +18,7 @@ from larqlite.qat._inner import (
     BUILT_IN_CALL,
     layer_from,
     parameters_of,
+    positional_of,
     remembered_shapes,
 )
 from larqlite.qat._moment import Moment, as_it_is, asks_only_for_shapes, at, is_ours
@@ -156,17 +157,19 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
 
     def __call__(self, inputs, *args, **kwargs):
         # Named, since Keras writes arguments without a name into no file.
-        names = parameters_of(type(self.layer))[2:]
-        kwargs.update(zip(names, args, strict=False))
+        names = positional_of(type(self.layer))
+        if len(args) <= len(names):
+            kwargs.update(zip(names, args, strict=False))
+            args = ()
         if isinstance(self.layer, BUILT_IN_CALL) and not self.layer.weights:
             with _slots.viewed_variables():
-                self.layer(inputs, **kwargs)
-        return super().__call__(inputs, **kwargs)
+                self.layer(inputs, *args, **kwargs)
+        return super().__call__(inputs, *args, **kwargs)
 
-    def call(self, inputs, **kwargs):
+    def call(self, inputs, *args, **kwargs):
         if self._needs_no_autograph():
-            return as_it_is(self._call, inputs, kwargs)
-        return self._call(inputs, kwargs)
+            return as_it_is(self._call, inputs, args, kwargs)
+        return self._call(inputs, args, kwargs)
 
     def _needs_no_autograph(self) -> bool:
         """Whether all that computes is Keras' or larqlite's, without branches on tensors."""
@@ -176,7 +179,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             for part in parts
         )
 
-    def _call(self, inputs, kwargs: dict):
+    def _call(self, inputs, args: tuple, kwargs: dict):
         training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
         moment = Moment(
             False if training is None else training,
@@ -186,14 +189,14 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             inputs = quantized(self._placed.inputs, inputs, moment)
         with at(moment):
             outputs = None
-            if not kwargs and not asks_only_for_shapes():
+            if not args and not kwargs and not asks_only_for_shapes():
                 outputs = forms.outputs_of(self, training, inputs, mask is not None)
             if outputs is None:
                 for name, value in (("training", training), ("mask", mask)):
                     if value is not None and name in parameters_of(type(self.layer)):
                         kwargs[name] = value
                 with _slots.reading(self.readings(moment)):
-                    outputs = self.layer(inputs, **kwargs)
+                    outputs = self.layer(inputs, *args, **kwargs)
         if self._placed.outputs:
             outputs = quantized(self._placed.outputs, outputs, moment)
         return outputs

@@ -304,3 +304,18 @@ def test_two_replicas_train_as_one(run_python):
         assert difference < 2e-5, name
         if "kernel:0" in name:
             assert moved > 1e-3, name
+
+
+def test_arguments_without_names_reach_a_wrapped_layer():
+    class Sum(layers.Layer):
+        def call(self, inputs, first, *rest):
+            return inputs + 2 * first + 3 * sum(rest)
+
+    inputs = tf_keras.Input((4,))
+    model = tf_keras.Model(inputs, Sum(name="sum")(inputs, inputs, inputs, inputs))
+    x = np.ones((1, 4), "float32")
+    with tf_keras.saving.custom_object_scope({"Sum": Sum}):
+        quantized = qat.quantize_apply(model, {"*": qat.NoOpQuantizeConfig()}, "q_")
+    np.testing.assert_array_equal(
+        quantized.get_layer("q_sum")(x, x, x, x), np.full((1, 4), 9.0)
+    )
