@@ -17,6 +17,7 @@ from larqlite.qat._config import QuantizeConfig
 from larqlite.qat._graph import Entry, Graph
 from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat._layout import QuantizeLayoutTransform
+from larqlite.qat._operators import follow_configs
 from larqlite.qat._scheme_names import FLOAT, get_schemes
 from larqlite.qat._wrapper import QuantizeWrapperV2
 
@@ -165,6 +166,7 @@ def quantize_graph(
     require_method(calibration, where)
     schemes = get_schemes(scheme, where)
     _choose_schemes(graph, schemes, where)
+    follow_configs(graph, where)
     for part in graph.graphs():
         part.prefix = prefix or ""
     _layout(graph).apply(graph)

@@ -92,20 +92,20 @@ class Builder:
         Those that stay as they are keep theirs.
         """
         entries = list(dict.fromkeys(use.entry for use in graph.calls()))
-        renamed = [e for e in entries if e.is_new or e.config is not None]
+        renamed = [e for e in entries if e.is_new or e.is_wrapped]
         taken = {layer.name for layer, _ in graph.inputs}
         taken |= {e.label for e in entries} - {e.label for e in renamed}
         for entry in renamed:
             if id(entry) in self._made:
                 continue  # in another model before
-            prefix = self._prefix if entry.config is not None else ""
+            prefix = self._prefix if entry.is_wrapped else ""
             name = base = prefix + entry.label
             count = 0
             while name in taken:
                 count += 1
                 name = f"{base}_{count}"
             taken.add(name)
-            if entry.config is not None:
+            if entry.is_wrapped:
                 self._names[id(entry)] = name
             elif name != base:
                 entry.changes = {**entry.changes, "name": name}
@@ -153,11 +153,13 @@ class Builder:
         # pass has changed it.
         if not entry.is_new or entry.changes:
             watch = (
-                _slots.viewed_variables() if entry.config else contextlib.nullcontext()
+                _slots.viewed_variables()
+                if entry.is_wrapped
+                else contextlib.nullcontext()
             )
             with watch:
                 inner = layer_like(entry.layer, self._where, entry.changes)
-        if entry.config is None:
+        if not entry.is_wrapped:
             self._copied.append((entry, inner))
             return inner
         config = fitted(entry.config, values_of(entry.layer, entry.copies), inner)

@@ -67,6 +67,16 @@ class Entry:
         return self.layer.name
 
     @property
+    def is_operator(self) -> bool:
+        """Whether the layer is a function of TensorFlow, such as `a + b`."""
+        return isinstance(getattr(self.layer, "symbol", None), str)
+
+    @property
+    def is_wrapped(self) -> bool:
+        """Whether the new model holds the layer in a wrapper; operators have none."""
+        return self.config is not None and not self.is_operator
+
+    @property
     def label(self) -> str:
         """The name that the layer will have in the new model, without a prefix."""
         return self.changes.get("name", self.name)
