@@ -9,6 +9,8 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import qat
+from larqlite.errors import UnsupportedLayerError
+from larqlite.qat import _registry, passes
 from larqlite.qat._activation import name_of
 from tests.qat.reference_models import MODELS, chain, normalization, relu
 from tests.qat.structures import structure
@@ -194,6 +196,69 @@ def test_a_separable_convolution_computes_the_same_in_two_parts(padding):
     parts = [w.shape for w in quantized.trainable_weights]
     # (3, 3, 2) and (1, 6, 4), as (3, 3, 2) and (1, 6, 4), and a bias.
     assert [tuple(shape) for shape in parts] == sources
+
+
+class Alone(qat.Default8BitQuantizeScheme):
+    """Runs passes of the user's choice only."""
+
+    def __init__(self, *runs):
+        super().__init__()
+        self.runs = runs
+
+    def get_layout_transformer(self):
+        return qat.QuantizeLayoutTransform(self.runs)
+
+
+def separable(**kwargs):
+    return chain(layers.SeparableConv2D(4, 3, name="conv", **kwargs), shape=(6, 6, 3))
+
+
+def test_a_pass_that_needs_another_one_says_which_and_where_it_goes():
+    model, x = separable(), np.random.default_rng(0).normal(size=(4, 6, 6, 3))
+    with pytest.raises(UnsupportedLayerError) as raised:
+        qat.quantize_model(model, scheme=Alone(passes.configs.run))
+    assert '"conv" of class SeparableConv2D' in str(raised.value)
+    assert "passes.separable.run stand before larqlite.qat.passes.configs.run" in str(
+        raised.value
+    )
+    runs = passes.separable.run, passes.configs.run
+    quantized = qat.quantize_model(model, scheme=Alone(*runs), calibrate=x)
+    names = [layer.name for layer in quantized.layers]
+    assert names == ["image", "quant_conv_depthwise", "quant_conv"]
+    expected = model(x).numpy()
+    assert np.abs(quantized(x) - expected).max() < 0.02 * np.abs(expected).max()
+
+
+def test_a_separable_convolution_that_a_scheme_has_a_config_for_stays_whole():
+    class Separable(qat.Default8BitQuantizeScheme):
+        def config_of(self, layer):
+            if isinstance(layer, layers.SeparableConv2D):
+                return qat.NoOpQuantizeConfig("as float")
+            return super().config_of(layer)
+
+    quantized = qat.quantize_model(separable(), scheme=Separable())
+    assert [layer.name for layer in quantized.layers[2:]] == ["quant_conv"]
+    assert quantized.layers[-1].quantize_config.reason == "as float"
+
+
+def test_a_rule_for_separable_convolutions_holds_alone_and_over_time(monkeypatch):
+    monkeypatch.setattr(_registry, "RULES", dict(_registry.RULES))
+    over_time = chain(
+        layers.TimeDistributed(layers.SeparableConv2D(4, 3), name="over"),
+        shape=(2, 6, 6, 3),
+    )
+    with pytest.raises(UnsupportedLayerError, match=r"add_rule\(SeparableConv2D, "):
+        qat.quantize_model(over_time)
+    kernels = {"depthwise_kernel": False, "pointwise_kernel": True}
+    qat.add_rule(layers.SeparableConv2D, qat.Rule(kernels, ("activation",)))
+    for model in (separable(), over_time):
+        x = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:]))
+        quantized = qat.quantize_model(model, calibrate=x)
+        assert len(quantized.layers) == 3  # with the quantized input
+        slots = quantized.layers[-1].weight_slots
+        assert [slot[1].per_axis for slot in slots] == [False, True]
+        expected = model(x).numpy()
+        assert np.abs(quantized(x) - expected).max() < 0.03 * np.abs(expected).max()
 
 
 # Binary layers read what has signs.

@@ -2,7 +2,9 @@
 
 A pass is a module with one function, `run(graph)`. It looks at the entries that a scheme
 quantizes (`passes.is_ours`) and changes their configs, or uses of layers. A user's own
-`QuantizeConfig` is never changed. They run in the order of `PASSES`.
+`QuantizeConfig` is never changed. They run in the order of `PASSES`: `configs` has no rule
+for a separable convolution that `separable` has not made two of, and says so; those that
+follow `configs` do nothing without it.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from larqlite.errors import UnsupportedLayerError
 from larqlite.layers import QuantLayer
 from larqlite.qat._graph import Graph
 from larqlite.qat._layer import QuantizeLayer
+from larqlite.qat.passes import separable
 from larqlite.quantizers import Quantizer
 
 log = logging.getLogger("larqlite.qat")
@@ -20,7 +21,7 @@ def run(graph: Graph) -> None:
     for entry in graph.entries():
         if entry.scheme is None or entry.config is not None or entry.graph is not None:
             continue
-        if isinstance(getattr(entry.layer, "symbol", None), str):
+        if entry.is_operator:
             continue
         if isinstance(entry.layer, tf_keras.layers.Lambda):
             log.warning(
@@ -39,12 +40,22 @@ def run(graph: Graph) -> None:
 
 
 def _unknown(layer: tf_keras.layers.Layer) -> UnsupportedLayerError:
-    name = type(layer).__name__
+    name, inner = type(layer).__name__, layer
+    while type(inner) is tf_keras.layers.TimeDistributed:
+        inner = inner.layer  # it has the rule of the layer inside
+    of_rule = type(inner).__name__
+    parts = ""
+    if type(layer) in separable.SEPARABLE:
+        parts = (
+            "let the pass larqlite.qat.passes.separable.run stand before "
+            "larqlite.qat.passes.configs.run, as in lq.qat.QuantizeLayoutTransform(): "
+            "it makes two convolutions of the layer, which have rules. Or "
+        )
     return UnsupportedLayerError(
         f'larqlite.qat: no rule for the layer "{layer.name}" of class {name} '
         f"({type(layer).__module__}).\n"
-        "  Fix: say how it is quantized: quantize_annotate_layer(layer, config) with a "
-        f"QuantizeConfig, or lq.qat.add_rule({name}, lq.qat.Rule(...)) for all of its "
-        "class; leave it float with NoOpQuantizeConfig() as its config, or with a "
+        f"  Fix: {parts}say how it is quantized: quantize_annotate_layer(layer, config) "
+        f"with a QuantizeConfig, or lq.qat.add_rule({of_rule}, lq.qat.Rule(...)) for all "
+        "of its class; leave it float with NoOpQuantizeConfig() as its config, or with a "
         f'scheme {{"{layer.name}": "float", "*": "int8"}}.'
     )

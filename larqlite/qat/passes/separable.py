@@ -1,4 +1,7 @@
-"""A separable convolution becomes its two: the tensor between them is quantized too."""
+"""A separable convolution becomes its two: the tensor between them is quantized too.
+
+One that its scheme has a config for stays whole.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from larqlite.qat._graph import Entry, Graph
 layers = tf_keras.layers
 
 # Class: (depthwise class, pointwise class).
-_PARTS = {
+SEPARABLE = {
     layers.SeparableConv1D: (layers.DepthwiseConv1D, layers.Conv1D),
     layers.SeparableConv2D: (layers.DepthwiseConv2D, layers.Conv2D),
 }
@@ -19,18 +22,24 @@ def run(graph: Graph) -> None:
     """Splits separable convolutions."""
     entries: dict[int, list[Entry]] = {}
     for use in list(graph.uses):
-        if type(use.layer) not in _PARTS or use.entry.scheme is None:
-            continue
-        if use.entry.config is not None:
-            continue
         if id(use.entry) not in entries:
-            entries[id(use.entry)] = _split(use.entry)
-        graph.replace(use, entries[id(use.entry)])
+            entries[id(use.entry)] = _split(use.entry) if _is_split(use.entry) else []
+        if entries[id(use.entry)]:
+            graph.replace(use, entries[id(use.entry)])
+
+
+def _is_split(entry: Entry) -> bool:
+    return (
+        type(entry.layer) in SEPARABLE
+        and entry.scheme is not None
+        and entry.config is None
+        and entry.scheme.config_of(entry.layer) is None
+    )
 
 
 def _split(entry: Entry) -> list[Entry]:
     separable = entry.layer
-    depthwise_class, pointwise_class = _PARTS[type(separable)]
+    depthwise_class, pointwise_class = SEPARABLE[type(separable)]
     config = {**separable.get_config(), **entry.changes}
     padding = ()
     if config["padding"] == "causal":
