@@ -13,7 +13,9 @@ def quantize_scope(*args):
     """A scope in which Keras knows larqlite.qat's classes and those given.
 
     Only needed to load a file with classes of your own that are not registered with
-    Keras; `larqlite.qat`'s own are known wherever it is imported.
+    Keras; `larqlite.qat`'s own are known wherever it is imported. But Keras writes those of
+    a Sequential model inside of another one into an `.h5` file by bare names, which this
+    scope and `lq.models.load` know.
 
     Args:
         *args: dictionaries `{name: class or function}`.

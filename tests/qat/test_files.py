@@ -347,3 +347,25 @@ def test_a_bare_saved_function_computes_the_quantized_outputs(tmp_path):
     saved = tf.saved_model.load(str(tmp_path / "saved"))
     outputs = saved.signatures["serving_default"](tf.constant(x))["quant_last"]
     np.testing.assert_allclose(outputs, model(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("ending", [".h5", ".keras"])
+def test_sequential_models_inside_of_sequential_models_are_read(ending, tmp_path):
+    inner = [layers.Conv2D(4, 3, name="conv"), layers.ReLU(name="relu")]
+    middle = [tf_keras.Sequential(inner, name="inner"), layers.Flatten(name="flat")]
+    model = tf_keras.Sequential(
+        [
+            tf_keras.Input((8, 8, 3)),
+            tf_keras.Sequential(middle, name="middle"),
+            layers.Dense(2, name="last"),
+        ]
+    )
+    x = rows(4, 8, 8, 3)
+    quantized = qat.quantize_model(model, calibrate=x)
+    path = tmp_path / f"model{ending}"
+    quantized.save(path)
+    with qat.quantize_scope():
+        in_scope = tf_keras.models.load_model(path)
+    for again in (in_scope, lq.models.load(path)):
+        assert type(again.get_layer("middle").get_layer("inner")) is tf_keras.Sequential
+        np.testing.assert_array_equal(again(x), quantized(x))
