@@ -22,6 +22,13 @@ L = tf_keras.layers
 BINARY = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
 
 
+def require_refusal(words):
+    """Runs `lq WORDS`, which must exit with 2."""
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(words.split())
+    assert exit_.value.code == 2, words
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A file of every kind that a command reads."""
@@ -132,9 +139,7 @@ def test_nothing_is_written_into_a_saved_model_that_is_read(here, capsys):
         "plot weights net_tf --output net_tf/new/w.png",
         "qat net_tf --data data.npz -o net_tf/net.tflite",
     ):
-        with pytest.raises(SystemExit) as exit_:
-            cli.main(words.split())
-        assert exit_.value.code == 2
+        require_refusal(words)
         assert "(it lies in net_tf), and must not be written over" in (
             capsys.readouterr().err
         )
@@ -157,9 +162,7 @@ def test_a_name_that_nobody_gave_is_not_written_over(
     here, capsys, words, name, content
 ):
     (here / name).write_bytes(content)
-    with pytest.raises(SystemExit) as exit_:
-        cli.main(words.split())
-    assert exit_.value.code == 2
+    require_refusal(words)
     assert f"{name} is there already" in capsys.readouterr().err.replace('"', "")
     assert (here / name).read_bytes() == content
 
@@ -273,9 +276,7 @@ def test_a_folder_that_cannot_be_written_is_noticed_before_the_work(
     commands = [words.format("new" + suffix) for words, _, suffix in WRITERS]
     commands = [words for words in commands if not words.startswith("run")]
     for words in (*commands, *(words for words, _, _ in DEFAULTS), "demo"):
-        with pytest.raises(SystemExit) as exit_:
-            cli.main(words.split())
-        assert exit_.value.code == 2, words
+        require_refusal(words)
         assert "(Read-only file system)" in capsys.readouterr().err, words
 
 
@@ -401,9 +402,7 @@ def test_a_demo_replaces_an_earlier_demo_and_nothing_else(here, capsys):
         "demo --output . --float-twin",
         "demo --output log.csv",
     ):
-        with pytest.raises(SystemExit) as exit_:
-            cli.main(words.split())
-        assert exit_.value.code == 2
+        require_refusal(words)
     assert "model.keras, which no demo wrote" in capsys.readouterr().err
     assert contents(here) == before
     assert json.loads((here / "float_twin.json").read_text()) == {"twin": "of mine"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from onnx import helper
 
 import larqlite_runtime
@@ -13,7 +13,7 @@ from larqlite_runtime._operators import OPERATORS, OPSETS
 from larqlite_runtime._segments_encode import OPSET
 from tests.runtime import nodes_layout  # noqa: F401  (it registers)
 from tests.runtime.nodes import Case, case_of
-from tests.runtime.test_shapes import NUMBER_OF, inferred, model_of, run
+from tests.runtime.test_shapes import NUMBER_OF, examples, inferred, model_of, run
 
 KINDS = onnx.defs.OpSchema.AttrType
 KIND_OF = {
@@ -55,13 +55,7 @@ def test_a_row_of_the_table_says_what_the_version_of_onnx_says(op):
 def test_the_runtime_gives_what_onnxruntime_gives(op):
     ran = []
 
-    @settings(
-        max_examples=4 * EXAMPLES,
-        database=None,
-        derandomize=True,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @examples(4 * EXAMPLES)
     @given(case=case_of(op))
     def compare(case):
         if len(ran) >= EXAMPLES:

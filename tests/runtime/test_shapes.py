@@ -102,6 +102,17 @@ def check(case: Case) -> bool:
     return True
 
 
+def examples(count: int):
+    """Decorator: a test gets so many cases, the same at every run."""
+    return settings(
+        max_examples=count,
+        database=None,
+        derandomize=True,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
 def operations() -> list[str]:
     return sorted({*OPERATORS[""], *OPERATORS[PACKED]} - {"Unpack"})
 
@@ -110,13 +121,7 @@ def operations() -> list[str]:
 def test_onnxruntime_runs_what_the_reader_takes_and_gives_the_same_shapes(op):
     taken = []
 
-    @settings(
-        max_examples=EXAMPLES,
-        database=None,
-        derandomize=True,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    @examples(EXAMPLES)
     @given(case=case_of(op))
     def compare(case):
         taken.append(check(case))
