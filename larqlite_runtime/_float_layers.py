@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from larqlite_runtime import _budget
 from larqlite_runtime._graph import PACKED, Graph, Node
-from larqlite_runtime._plan_net import Net
-from larqlite_runtime._plan_roles import find_roles
-from larqlite_runtime._source import Source
+from larqlite_runtime.planner._partition import find_roles
+from larqlite_runtime.planner._subgraph import Net
+from larqlite_runtime.reader import _budget
+from larqlite_runtime.reader._source import Source
 
 _PRODUCTS = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from larqlite_runtime._errors import InputError
-from larqlite_runtime._plan_net import Net
 from larqlite_runtime._text import quoted
+from larqlite_runtime.planner._subgraph import Net
 
 # All values that go into one of these come out of it.
 _KEEPING = ("Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze")

@@ -6,12 +6,12 @@ import ctypes
 import os
 from collections.abc import Sequence
 
-from larqlite_runtime import _budget
 from larqlite_runtime._counts import tensor_names, whole_number
 from larqlite_runtime._cpu import physical_cores
 from larqlite_runtime._model import Model
 from larqlite_runtime._runner import Options
-from larqlite_runtime._source import Source
+from larqlite_runtime.reader import _budget
+from larqlite_runtime.reader._source import Source
 
 MOST_THREADS = 1024
 MOST_BYTES = 1 << 62

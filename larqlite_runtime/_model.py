@@ -17,12 +17,12 @@ from larqlite_runtime._float_layers import reasons
 from larqlite_runtime._graph import Graph, Shape
 from larqlite_runtime._indices import check_indices, tables
 from larqlite_runtime._input import check_inputs
-from larqlite_runtime._plan_net import Net
 from larqlite_runtime._profile import PATHS, SEGMENT, Profile, StepTime
 from larqlite_runtime._program import POPCOUNTS, Kind
 from larqlite_runtime._runner import Options, Runner
-from larqlite_runtime._source import Source
 from larqlite_runtime._workspace import Engine, Workspace
+from larqlite_runtime.planner._subgraph import Net
+from larqlite_runtime.reader._source import Source
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._engine import build_engine
 from larqlite_runtime._graph import Graph
 from larqlite_runtime._workspace import Engine, Workspace
+from larqlite_runtime.backends._engine import build_engine
 
 # Bytes of workspace for each thread beyond which a batch is run in parts: more images at
 # once are slower, since what one layer writes has left the cache when the next reads it.

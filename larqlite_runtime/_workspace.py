@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime import _native, _numpy_kernels
 from larqlite_runtime._errors import InputError
-from larqlite_runtime._plan import Plan, Port, Stage
-from larqlite_runtime._plan_forms import memory_shape
-from larqlite_runtime._plan_memory import ALIGNMENT
-from larqlite_runtime._segments import Segment
-from larqlite_runtime._steps import CBuffer
 from larqlite_runtime._text import quoted
+from larqlite_runtime.backends import _native
+from larqlite_runtime.backends._c_structures import CBuffer
+from larqlite_runtime.backends.numpy import _kernels
+from larqlite_runtime.backends.onnxruntime._segment import Segment
+from larqlite_runtime.planner._arena import ALIGNMENT
+from larqlite_runtime.planner._layouts import memory_shape
+from larqlite_runtime.planner._plan import Plan, Port, Stage
 
 COPIED = 1 << 15  # bytes of an input up to which a copy costs less than a new binding
 
@@ -136,7 +137,7 @@ class Workspace:
         steps = engine.plan.program.parts[number]
 
         def call(seconds: np.ndarray | None) -> None:
-            _numpy_kernels.run(steps, self.arrays, self.batch, seconds)
+            _kernels.run(steps, self.arrays, self.batch, seconds)
 
         return call
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from larqlite_runtime import _command, start
-from larqlite_runtime._arguments import PARSERS
-from larqlite_runtime._command import Options as Run
-from larqlite_runtime._command_benchmark import Options as Benchmark
+from larqlite_runtime import start
 from larqlite_runtime._errors import InputError
 from larqlite_runtime._version import __version__
+from larqlite_runtime.commands import _run
+from larqlite_runtime.commands._arguments import PARSERS
+from larqlite_runtime.commands._benchmark import Options as Benchmark
+from larqlite_runtime.commands._run import Options as Run
 from larqlite_runtime.names import near_matches
 
 __all__ = [
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             name (the message is on stderr), 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    _command.run("lq", arguments, _do)
+    _run.run("lq", arguments, _do)
 
 
 def zoo(arguments: Sequence[str] | None = None) -> None:
@@ -67,7 +68,7 @@ def zoo(arguments: Sequence[str] | None = None) -> None:
     Args and Raises: as of `main`.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    _command.run("lqz", arguments, _do_zoo)
+    _run.run("lqz", arguments, _do_zoo)
 
 
 def _do(arguments: list[str]) -> None:
@@ -161,7 +162,7 @@ def _help(program: str, about: str, commands: dict[str, str]) -> str:
     lines = [f"usage: {program} COMMAND ...", "", about, "", "commands:"]
     width = max(map(len, commands)) + 2
     for name, text in commands.items():
-        lines += _command.wrapped(f"  {name:<{width}}", text)
+        lines += _run.wrapped(f"  {name:<{width}}", text)
     lines += ["", "options:"]
     lines += ["  -h, --help   print this", "  --version    print the version", ""]
     lines.append(f"{program} COMMAND --help lists the options of a command.")

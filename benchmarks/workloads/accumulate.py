@@ -5,9 +5,9 @@ import ctypes
 import numpy as np
 from inputs import STAGES
 
-from larqlite_runtime import _native
 from larqlite_runtime._program import Kind, Op, Row, Step, View
-from larqlite_runtime._steps import CBuffer, c_steps
+from larqlite_runtime.backends import _native
+from larqlite_runtime.backends._c_structures import CBuffer, c_steps
 from workloads._base import Workload
 
 

@@ -15,7 +15,7 @@ from larqlite._command_options import (
     import_flag,
     require_at_least,
 )
-from larqlite_runtime._command import HELP
+from larqlite_runtime.commands._run import HELP
 
 File = Positional[Annotated[Path, arg(metavar="FILE", help=HELP["file"])]]
 Imports = Annotated[tuple[str, ...], import_flag("quantizers, layers and converters")]

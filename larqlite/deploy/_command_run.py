@@ -13,7 +13,7 @@ from larqlite.deploy import VerificationError
 from larqlite.deploy._verify_run import MOST_GIVEN
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.outputs import ONNX, require
-from larqlite_runtime._command_data import read
+from larqlite_runtime.commands._data import read
 
 
 def export(options: Export) -> None:

@@ -7,7 +7,7 @@ import tf_keras
 from onnx import numpy_helper
 
 import larqlite as lq
-from larqlite_runtime import _plan_thresholds
+from larqlite_runtime.planner import _thresholds
 from tests.deploy.keras_and_file import export, with_random_weights
 from tests.deploy.verified_network import BINARY, network
 
@@ -203,14 +203,14 @@ def test_a_wrong_threshold_of_the_runtime_is_found_in_the_layer_it_is_fused_into
     )
     with_random_weights(model)
     export(model, tmp_path / "net.onnx")
-    interval = _plan_thresholds._interval
+    interval = _thresholds._interval
 
     def shifted(plus, low, high):
         return tuple(
             np.clip(bound, low, high) + 4 for bound in interval(plus, low, high)
         )
 
-    monkeypatch.setattr(_plan_thresholds, "_interval", shifted)
+    monkeypatch.setattr(_thresholds, "_interval", shifted)
     result = lq.deploy.verify(model, tmp_path / "net.onnx")
     assert result.wrong == ("one",)
     assert result.stock.wrong == ()

@@ -32,8 +32,9 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 import larqlite_runtime  # noqa: E402  (the path first)
-from larqlite_runtime import _budget, _native  # noqa: E402
-from larqlite_runtime._file import read  # noqa: E402
+from larqlite_runtime.backends import _native  # noqa: E402
+from larqlite_runtime.reader import _budget  # noqa: E402
+from larqlite_runtime.reader._file import read  # noqa: E402
 from tests.runtime import files  # noqa: E402
 from tests.runtime.growth import grown  # noqa: E402
 from tests.runtime.mutations import Mutator  # noqa: E402
@@ -248,7 +249,7 @@ def main() -> int:
     _budget.MAX_MACS = MAX_MACS
     given = vars(options)
     if kernels := given.pop("kernels"):
-        _native.__file__ = str(kernels / "_native.py")  # they are looked for beside it
+        _native.FOLDER = kernels
     print(f"The kernels run on {_native.choose_isa()}.")
     result = fuzz(**given, progress=True)
     print(result)

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._file import read
 from larqlite_runtime._graph import PACKED, Graph
-from larqlite_runtime._tensors import NUMBERS
-from larqlite_runtime._wire import encode
+from larqlite_runtime.reader._file import read
+from larqlite_runtime.reader._tensors import NUMBERS
+from larqlite_runtime.reader._wire import encode
 
 BUDGET = 16 << 20
 _TYPES = {int: ("i", 2), float: ("f", 1), str: ("s", 3), list: ("ints", 7)}

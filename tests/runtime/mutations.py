@@ -6,7 +6,7 @@ import copy
 import random
 from collections.abc import Callable
 
-from larqlite_runtime._wire import encode
+from larqlite_runtime.reader._wire import encode
 from tests.runtime.mutations_bytes import CHANGES_OF_BYTES
 from tests.runtime.mutations_fields import CHANGES_OF_FIELDS
 from tests.runtime.trees import Place, places, tree_of

@@ -6,7 +6,7 @@ import copy
 import math
 from typing import TYPE_CHECKING
 
-from larqlite_runtime._operators import OPERATORS
+from larqlite_runtime.reader.operators import OPERATORS
 
 if TYPE_CHECKING:
     from tests.runtime.mutations import Mutator

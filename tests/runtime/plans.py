@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 import larqlite_runtime
-from larqlite_runtime import _file
-from larqlite_runtime._plan import plan
+from larqlite_runtime.planner._plan import plan
+from larqlite_runtime.reader import _file
 from tests.runtime import files
 from tests.runtime.files import codes, convolution, model
 from tests.runtime.networks import stock

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._numpy_rows import pack
 from larqlite_runtime._program import POPCOUNTS, Kind, Op, Row, Step, View, words_of
+from larqlite_runtime.backends.numpy._epilogues import pack
 
 Triple = tuple[int, int, int]
 

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from larqlite_runtime._command_accuracy import accuracies
+from larqlite_runtime.commands._accuracy import accuracies
 
 rng = np.random.default_rng(0)
 FLAT = rng.normal(size=(40, 5)).astype(np.float32)

@@ -8,8 +8,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from larqlite_runtime import _budget
-from larqlite_runtime._file import read
+from larqlite_runtime.reader import _budget
+from larqlite_runtime.reader._file import read
 from tests.runtime import files
 from tests.runtime.files import codes, floats, integers, model, node, packed
 from tests.runtime.refusals import refused
@@ -134,7 +134,7 @@ def test_windows_count_as_work():
 def test_the_bound_grows_with_the_batch(name, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "larqlite_runtime._budget.memory",
+        "larqlite_runtime.reader._budget.memory",
         lambda *args, real=_budget.memory: seen.append(real(*args)) or 0,
     )
     for batch in (1, 2, 3):

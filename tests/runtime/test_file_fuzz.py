@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from larqlite_runtime import ModelFileError
-from larqlite_runtime._file import read
-from larqlite_runtime._wire import encode
+from larqlite_runtime.reader._file import read
+from larqlite_runtime.reader._wire import encode
 from tests.runtime import exported, fuzz
 from tests.runtime.growth import grown
 from tests.runtime.mutations import Mutator

@@ -11,8 +11,8 @@ from hypothesis import given, settings, strategies as st
 from onnx import helper, numpy_helper
 
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._schema import SCHEMA
-from larqlite_runtime._wire import decode, encode
+from larqlite_runtime.reader._schema import SCHEMA
+from larqlite_runtime.reader._wire import decode, encode
 from tests.runtime import files
 
 MESSAGES = {

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import larqlite_runtime
-from larqlite_runtime import InputError, InputTypeError, _native
+from larqlite_runtime import InputError, InputTypeError
+from larqlite_runtime.backends import _native
 from tests.runtime import files
 from tests.runtime.networks import stock
 

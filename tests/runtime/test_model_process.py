@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import larqlite_runtime
-from larqlite_runtime import NativeError, _native
+from larqlite_runtime import NativeError
+from larqlite_runtime.backends import _native
 from tests.runtime import files
 from tests.runtime.networks import stock
 from tests.runtime.random_networks import random_input, random_network
@@ -118,7 +119,7 @@ def test_without_kernels_numpy_runs_and_it_is_said_once(run_python, tmp_path, pr
     code = """
     import logging
     import larqlite_runtime
-    from larqlite_runtime import _native
+    from larqlite_runtime.backends import _native
 
     logging.basicConfig(format="%(message)s")
     _native.EXTENSION_SUFFIXES = []

@@ -8,10 +8,11 @@ import math
 import numpy as np
 import pytest
 
-from larqlite_runtime import _native, _numpy_kernels
-from larqlite_runtime._numpy_rows import pack
 from larqlite_runtime._program import POOLS, POPCOUNTS, Kind, Op, Row, Step, View
-from larqlite_runtime._steps import CBuffer
+from larqlite_runtime.backends import _native
+from larqlite_runtime.backends._c_structures import CBuffer
+from larqlite_runtime.backends.numpy import _kernels
+from larqlite_runtime.backends.numpy._epilogues import pack
 from tests.runtime.steps import random_case
 
 CASES = 60
@@ -87,7 +88,7 @@ def only_storing(case, kind=Row.STORE_INT):
 
 
 def run(case):
-    _numpy_kernels.run([case.step], case.buffers, case.batch)
+    _kernels.run([case.step], case.buffers, case.batch)
     return case.buffers[-1].reshape(case.batch, *case.step.size, case.step.channels)
 
 
@@ -179,7 +180,7 @@ def row_through(op, values, *buffers):
     store = Op(Row.STORE, view=View(1, 0, channels, channels, channels, channels))
     step = Step(Kind.LOAD, (1, 1, 1), channels, View(0), ops=(op, store))
     found = [np.float32(values), np.zeros(channels, np.float32), *buffers]
-    _numpy_kernels.run([step], found, 1)
+    _kernels.run([step], found, 1)
     return found[1], found
 
 
@@ -265,7 +266,7 @@ def test_thresholds_take_both_ends_of_an_interval():
             np.zeros(1, np.uint32),
             np.full(3, value, np.int32),
         ]
-        _numpy_kernels.run([step], case.buffers, 1)
+        _kernels.run([step], case.buffers, 1)
         wanted = [not lo <= value <= hi for lo, hi in zip(low, high, strict=True)]
         assert case.buffers[4][0] == pack(np.array(wanted), 0)[0]
 
@@ -281,8 +282,8 @@ def test_the_table_of_numpy_1_counts_as_bitwise_count():
     words = np.random.default_rng(0).integers(0, 1 << 63, 100).astype(np.uint64)
     words = np.append(words, np.uint64(0xFFFF_FFFF_FFFF_FFFF)).reshape(101, 1)
     wanted = [[bin(int(word)).count("1")] for word in words.ravel()]
-    np.testing.assert_array_equal(_numpy_kernels._popcount_by_table(words), wanted)
-    np.testing.assert_array_equal(_numpy_kernels.popcount(words), wanted)
+    np.testing.assert_array_equal(_kernels._popcount_by_table(words), wanted)
+    np.testing.assert_array_equal(_kernels.popcount(words), wanted)
 
 
 @pytest.mark.skipif(_native.library() is None, reason="no compiler: no native kernels")
@@ -294,7 +295,7 @@ def test_native_steps_leave_the_memory_that_numpy_leaves(isa, threads):
     for seed in range(3 * CASES):
         case = random_case(seed)
         wanted = [buffer.copy() for buffer in case.buffers]
-        _numpy_kernels.run([case.step], wanted, case.batch)
+        _kernels.run([case.step], wanted, case.batch)
         memory = (CBuffer * len(case.buffers))(
             *(CBuffer(buffer.ctypes.data, buffer.nbytes) for buffer in case.buffers)
         )

@@ -9,8 +9,8 @@ from hypothesis import given
 from onnx import helper
 
 import larqlite_runtime
-from larqlite_runtime._operators import OPERATORS, OPSETS
-from larqlite_runtime._segments_encode import OPSET
+from larqlite_runtime.backends.onnxruntime._encode import OPSET
+from larqlite_runtime.reader.operators import OPERATORS, OPSETS
 from tests.runtime import nodes_layout  # noqa: F401  (it registers)
 from tests.runtime.nodes import Case, case_of
 from tests.runtime.test_shapes import NUMBER_OF, examples, inferred, model_of, run

@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 from hypothesis import given, settings, strategies as st
 
-from larqlite_runtime._plan_memory import ALIGNMENT, Memory
 from larqlite_runtime._program import Program
+from larqlite_runtime.planner._arena import ALIGNMENT, Memory
 
 FLOAT, ZERO = np.dtype(np.float32), np.zeros((), np.float32)
 MOMENTS = 12

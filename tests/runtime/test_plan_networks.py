@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 import larqlite_runtime
-from larqlite_runtime import _native
+from larqlite_runtime.backends import _native
 from tests.runtime.networks import stock
 from tests.runtime.random_networks import random_input, random_network
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from larqlite_runtime._plan_levels import HEAVISIDE, SIGN, steps, ternary
-from larqlite_runtime._plan_rows import RowNode
-from larqlite_runtime._plan_thresholds import can_threshold, intervals
 from larqlite_runtime._program import Row
+from larqlite_runtime.planner._codebooks import HEAVISIDE, SIGN, steps, ternary
+from larqlite_runtime.planner._epilogues import RowNode
+from larqlite_runtime.planner._thresholds import can_threshold, intervals
 
 LOW, HIGH = -300, 300
 

@@ -8,9 +8,9 @@ import pytest
 
 import larqlite as lq
 import larqlite_zoo as lqz
-from larqlite_runtime import _file
-from larqlite_runtime._plan import plan
 from larqlite_runtime._program import Kind, Row
+from larqlite_runtime.planner._plan import plan
+from larqlite_runtime.reader import _file
 
 
 @pytest.fixture(scope="module")

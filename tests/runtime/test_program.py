@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from larqlite_runtime import _native
 from larqlite_runtime._errors import NativeError
 from larqlite_runtime._program import (
     Buffer,
@@ -21,7 +20,15 @@ from larqlite_runtime._program import (
     View,
     strides,
 )
-from larqlite_runtime._steps import ABI, CBuffer, COp, CStep, CView, c_steps
+from larqlite_runtime.backends import _native
+from larqlite_runtime.backends._c_structures import (
+    ABI,
+    CBuffer,
+    COp,
+    CStep,
+    CView,
+    c_steps,
+)
 from tests.runtime.steps import random_case
 
 ROOT = Path(__file__).parents[2]

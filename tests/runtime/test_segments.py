@@ -7,9 +7,9 @@ import onnx
 import pytest
 
 import larqlite_runtime
-from larqlite_runtime import _file
-from larqlite_runtime._plan import plan
-from larqlite_runtime._segments import Segment
+from larqlite_runtime.backends.onnxruntime._segment import Segment
+from larqlite_runtime.planner._plan import plan
+from larqlite_runtime.reader import _file
 from tests.runtime import files
 from tests.runtime.files import codes, convolution, floats, integers, model
 from tests.runtime.networks import stock

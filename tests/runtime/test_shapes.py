@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from onnx import helper, numpy_helper
 
 from larqlite.deploy import _functions
-from larqlite_runtime._build import build
 from larqlite_runtime._errors import ModelFileError
 from larqlite_runtime._graph import PACKED, Graph
-from larqlite_runtime._operators import OPERATORS
-from larqlite_runtime._shapes import infer
-from larqlite_runtime._wire import decode
+from larqlite_runtime.reader._build import build
+from larqlite_runtime.reader._shapes import infer
+from larqlite_runtime.reader._wire import decode
+from larqlite_runtime.reader.operators import OPERATORS
 from tests.runtime import nodes_layout, nodes_packed  # noqa: F401  (they register)
 from tests.runtime.nodes import STRATEGIES, Case, case_of
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from larqlite_runtime._schema import SCHEMA, Field
-from larqlite_runtime._wire import decode
+from larqlite_runtime.reader._schema import SCHEMA, Field
+from larqlite_runtime.reader._wire import decode
 
 
 class Place(NamedTuple):

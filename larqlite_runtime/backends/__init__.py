@@ -1,0 +1,1 @@
+"""What runs a plan: the native kernels, NumPy, and ONNX Runtime for segments."""

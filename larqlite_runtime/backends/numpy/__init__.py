@@ -1,0 +1,1 @@
+"""The program in NumPy: what runs without a compiler, and the reference of the kernels."""

@@ -1,0 +1,232 @@
+"""An interpreter of programs in NumPy: what runs without a compiler, and the reference.
+
+It follows `native/larqlite.h` to the bit, on whole images instead of rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from larqlite_runtime._program import Kind, Step, words_of
+from larqlite_runtime.backends.numpy._epilogues import (
+    Run,
+    apply,
+    pixels,
+    unpack,
+    window,
+)
+
+# Values of a block of sums, so that what is computed on stays in the cache.
+_BLOCK = 1 << 15
+
+
+def run(
+    steps: Sequence[Step],
+    buffers: list[np.ndarray],
+    batch: int,
+    seconds: np.ndarray | None = None,
+) -> None:
+    """Runs steps in order for `batch` images.
+
+    Args:
+        steps: of one part of a program.
+        buffers: one-dimensional arrays, one for each buffer of the program.
+        batch: images.
+        seconds: None, or a float64 array to which the time of each step is added.
+
+    Raises:
+        ValueError: a step would read or write beyond a buffer.
+    """
+    for number, step in enumerate(steps):
+        begin = time.perf_counter()
+        # NaN and infinities pass as they do in the native kernels, without a word.
+        with np.errstate(all="ignore"):
+            apply(Run(step, buffers, batch), _KINDS[step.kind](step, buffers, batch))
+        if seconds is not None:
+            seconds[number] += time.perf_counter() - begin
+
+
+def _load(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+    return pixels(
+        buffers[step.input.buffer], step.input, step, batch, step.channels
+    ).copy()
+
+
+def _taps(
+    step: Step, buffers: list[np.ndarray], batch: int, last: tuple[int, ...]
+) -> np.ndarray:
+    """`(pixels, taps, *last)` words of the input of a convolution, copied."""
+    view = step.input
+    inner = [1]
+    for size in reversed(last[1:]):
+        inner.insert(0, inner[0] * size)
+    shape = (batch, *step.size, *step.kernel, *last)
+    strides = (view.image, view.depth, view.row, view.pixel, *step.tap, *inner)
+    found = window(buffers[view.buffer], view, shape, strides)
+    return found.reshape(-1, step.taps, *last)
+
+
+def _base(step: Step, buffers: list[np.ndarray]) -> np.ndarray:
+    """`(depth, height, width, channels)` values that sums begin with."""
+    depth, height, width = step.size
+
+    def classes(number: int, count: int) -> np.ndarray:
+        return buffers[number][:count] if number >= 0 else np.zeros(count, np.int32)
+
+    rows = classes(step.row_class, depth * height)
+    columns = classes(step.column_class, width)
+    index = rows[:, None] * step.column_classes + columns
+    table = buffers[step.base].reshape(-1, step.channels)
+    return table[index].reshape(depth, height, width, step.channels)
+
+
+def _sums(step: Step, buffers: list[np.ndarray], counts: np.ndarray) -> np.ndarray:
+    return (_base(step, buffers) - 2 * counts) >> step.shift
+
+
+def _plane_pairs(step: Step):
+    for of_input in range(step.input_planes):
+        for of_weights in range(step.weight_planes):
+            yield of_input, of_weights, of_input + of_weights
+
+
+def _conv(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+    groups, words, planes = step.groups, step.words, step.weight_planes
+    each = step.channels // groups
+    inputs = _taps(step, buffers, batch, (step.input_planes, groups, words))
+    blocks = -(-each // 16)
+    weights = buffers[step.weights].reshape(
+        groups, blocks, planes, step.taps, words, 16
+    )
+    # (group, plane, tap * word, channel)
+    weights = weights.transpose(0, 2, 3, 4, 1, 5).reshape(
+        groups, planes, step.taps * words, blocks * 16
+    )[..., :each]
+    counts = np.zeros((len(inputs), groups, each), np.int32)
+    for of_input, of_weights, shift in _plane_pairs(step):
+        for group in range(groups):
+            x = inputs[:, :, of_input, group].reshape(len(inputs), -1)
+            _count(x, weights[group, of_weights], counts[:, group], shift)
+    return _sums(step, buffers, counts.reshape(batch, *step.size, step.channels))
+
+
+def _conv_float(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+    x = _taps(step, buffers, batch, (step.in_channels,))
+    blocks = -(-step.channels // 16)
+    weights = buffers[step.weights].reshape(blocks, -1, 16).transpose(1, 0, 2)
+    sums = x.reshape(len(x), -1) @ weights.reshape(-1, blocks * 16)
+    return sums[:, : step.channels].reshape(batch, *step.size, step.channels)
+
+
+def _count(x: np.ndarray, w: np.ndarray, counts: np.ndarray, shift: int) -> None:
+    """counts[p, c] += 2^shift popcount(x[p] ^ w[:, c]), 64 bits at a time."""
+    if x.shape[1] % 2:
+        x, w = np.pad(x, ((0, 0), (0, 1))), np.pad(w, ((0, 1), (0, 0)))
+    x = np.ascontiguousarray(np.ascontiguousarray(x).view(np.uint64).T)
+    w = np.ascontiguousarray(np.ascontiguousarray(w.T).view(np.uint64).T)
+    rows = max(1, _BLOCK // w.shape[1])
+    for begin in range(0, x.shape[1], rows):
+        block = np.zeros((min(rows, x.shape[1] - begin), w.shape[1]), np.int32)
+        for of_pixels, of_channels in zip(x[:, begin : begin + rows], w, strict=True):
+            block += popcount(of_pixels[:, None] ^ of_channels)
+        counts[begin : begin + rows] += block << shift
+
+
+def _popcount_by_table(words: np.ndarray) -> np.ndarray:
+    parts = _TABLE[np.ascontiguousarray(words).view(np.uint16)]
+    return parts.reshape(*words.shape, -1).sum(-1, dtype=np.uint8)
+
+
+_TABLE = (
+    np.unpackbits(np.arange(1 << 16, dtype="<u2").view(np.uint8))
+    .reshape(-1, 16)
+    .sum(1, dtype=np.uint8)
+)
+# NumPy 1.26 has no bitwise_count.
+popcount: Callable[[np.ndarray], np.ndarray] = getattr(
+    np, "bitwise_count", _popcount_by_table
+)
+
+
+def _depthwise(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+    channels, multiplier = step.in_channels, step.multiplier
+    words = words_of(channels)
+    inputs = _taps(step, buffers, batch, (step.input_planes, words))
+    weights = buffers[step.weights].reshape(
+        multiplier, step.weight_planes, step.taps, words
+    )
+    counts = np.zeros((len(inputs), channels, multiplier), np.int32)
+    for of_input, of_weights, shift in _plane_pairs(step):
+        for multiple in range(multiplier):
+            for tap in range(step.taps):
+                differ = inputs[:, tap, of_input] ^ weights[multiple, of_weights, tap]
+                ones = unpack(differ, channels).astype(np.int32)
+                counts[:, :, multiple] += ones << shift
+    return _sums(step, buffers, counts.reshape(batch, *step.size, step.channels))
+
+
+def _pool_taps(step: Step):
+    """For each tap: the outputs (slices) that have it, and their inputs (slices)."""
+    for tap in np.ndindex(*step.kernel):
+        outputs, inputs = [], []
+        for axis in range(3):
+            start = tap[axis] * step.dilation[axis] - step.pad[axis]
+            stride = step.stride[axis]
+            first = max(0, -(start // stride))
+            end = min(step.size[axis], -((start - step.in_size[axis]) // stride))
+            if first >= end:
+                break
+            outputs.append(slice(first, end))
+            inputs.append(
+                slice(start + first * stride, start + (end - 1) * stride + 1, stride)
+            )
+        else:
+            yield (slice(None), *outputs), (slice(None), *inputs)
+
+
+def _whole_input(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+    """The input of a pooling step without its strides."""
+    view = step.input
+    per_pixel = (
+        [tap // dilation for tap, dilation in zip(step.tap, step.dilation, strict=True)]
+        if step.kind != Kind.MEAN
+        else [view.depth, view.row, view.pixel]
+    )
+    shape = (batch, *step.in_size, step.channels)
+    return window(buffers[view.buffer], view, shape, (view.image, *per_pixel, 1))
+
+
+def _pool(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+    x = _whole_input(step, buffers, batch)
+    takes_max = step.kind == Kind.POOL_MAX
+    v = np.full(
+        (batch, *step.size, step.channels), -np.inf if takes_max else 0, np.float32
+    )
+    inside = np.zeros((1, *step.size, 1), np.float32)
+    for outputs, inputs in _pool_taps(step):
+        v[outputs] = (np.maximum if takes_max else np.add)(v[outputs], x[inputs])
+        inside[outputs] += 1
+    if takes_max:
+        return v
+    whole = step.kind == Kind.POOL_AVERAGE_PADDED
+    return v / (np.float32(step.taps) if whole else np.maximum(inside, 1))
+
+
+def _mean(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+    x = _whole_input(step, buffers, batch)
+    return x.mean((1, 2, 3), np.float64, keepdims=True).astype(np.float32)
+
+
+_KINDS: dict[Kind, Callable[[Step, list[np.ndarray], int], np.ndarray]] = {
+    Kind.LOAD: _load,
+    Kind.CONV: _conv,
+    Kind.DEPTHWISE: _depthwise,
+    Kind.POOL_MAX: _pool,
+    Kind.POOL_AVERAGE: _pool,
+    Kind.POOL_AVERAGE_PADDED: _pool,
+    Kind.MEAN: _mean,
+    Kind.CONV_FLOAT: _conv_float,
+}

@@ -1,0 +1,1 @@
+"""Parts of a graph as models of their own for ONNX Runtime."""

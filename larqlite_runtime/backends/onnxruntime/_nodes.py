@@ -1,0 +1,129 @@
+"""Operations of segments: standard ones for ours, and those that take any order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from larqlite_runtime._graph import Node
+from larqlite_runtime.planner._subgraph import unpacked_codes
+
+# Adds a node to a segment: operation, names of inputs, attributes -> name of the output.
+Add = Callable[..., str]
+# Adds a constant to a segment: array -> name.
+Constant = Callable[[np.ndarray], str]
+
+# Operations on each value by itself: any order of memory will do.
+EACH = frozenset(
+    (
+        *("Abs", "Add", "And", "Cast", "Ceil"),
+        *("Celu", "Clip", "Cos", "Div", "Elu"),
+        *("Equal", "Erf", "Exp", "Floor", "Greater"),
+        *("GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu"),
+        *("Less", "LessOrEqual", "Log", "Max", "Mean"),
+        *("Min", "Mish", "Mul", "Neg", "Not"),
+        *("Or", "PRelu", "Pow", "Reciprocal", "Relu"),
+        *("Round", "Selu", "Sigmoid", "Sign", "Sin"),
+        *("Softplus", "Softsign", "Sqrt", "Sub", "Sum"),
+        *("Tanh", "ThresholdedRelu", "Where", "Xor"),
+    )
+)
+
+_FLOAT = 1  # TensorProto.FLOAT
+
+
+def _scalar(value: float) -> np.ndarray:
+    return np.array(value, np.float32)
+
+
+def _sign(node: Node, x: str, add: Add, constant: Constant) -> str:
+    negative = add("Less", [x, constant(_scalar(0))])
+    return add("Where", [negative, constant(_scalar(-1)), constant(_scalar(1))])
+
+
+def _heaviside(node: Node, x: str, add: Add, constant: Constant) -> str:
+    return add("Cast", [add("Greater", [x, constant(_scalar(0))])], to=_FLOAT)
+
+
+def _ternary(node: Node, x: str, add: Add, constant: Constant) -> str:
+    threshold = constant(_scalar(node.attributes["threshold"]))
+    signs = [add("Sign", [add(op, [x, threshold])]) for op in ("Add", "Sub")]
+    return add("Sign", [add("Add", signs)])
+
+
+def _steps(node: Node, x: str, add: Add, constant: Constant) -> str:
+    count = constant(_scalar((1 << int(node.attributes["bits"])) - 1))
+    clipped = add("Clip", [x, constant(_scalar(0)), constant(_scalar(1))])
+    return add("Div", [add("Round", [add("Mul", [clipped, count])]), count])
+
+
+QUANTIZERS: dict[str, Callable[[Node, str, Add, Constant], str]] = {
+    "Sign": _sign,
+    "Heaviside": _heaviside,
+    "Ternary": _ternary,
+    "Steps": _steps,
+}
+
+
+def float_layer(
+    node: Node, x: str, stream: np.ndarray, add: Add, constant: Constant
+) -> str:
+    """A packed layer in floats, exact as long as its sums are below 2^24.
+
+    `Round` at the end leaves whole numbers as they are, and keeps ONNX Runtime from
+    folding a scale that follows into the weights.
+    """
+    given = node.attributes
+    weights = _weights(node, stream)
+    if node.op.startswith("Q"):
+        scaled = add("Mul", [x, constant(_scalar(given["input_steps"]))])
+        x = add("Round", [scaled])
+    if node.op.endswith("Dense"):
+        return add("Round", [add("MatMul", [x, constant(weights.T.copy())])])
+    rank = weights.ndim - 2
+    windows = {
+        name: [int(value) for value in given.get(name) or [missing] * count]
+        for name, missing, count in (
+            ("strides", 1, rank),
+            ("dilations", 1, rank),
+            ("pads", 0, 2 * rank),
+        )
+    }
+    if "Transpose" in node.op:
+        moved = np.ascontiguousarray(np.moveaxis(weights, -1, 0))
+        padding = [int(value) for value in given.get("output_padding") or [0] * rank]
+        sums = add(
+            "ConvTranspose",
+            [x, constant(moved)],
+            output_padding=padding,
+            group=int(given.get("group", 1)),
+            **windows,
+        )
+        return add("Round", [sums])
+    outside = float(given.get("pad_value", 0))
+    if outside and any(windows["pads"]):
+        begins, ends = windows["pads"][:rank], windows["pads"][rank:]
+        pads = np.array([0, 0, *begins, 0, 0, *ends], np.int64)
+        x = add("Pad", [x, constant(pads), constant(_scalar(outside * _unit(node)))])
+        windows["pads"] = [0] * 2 * rank
+    moved = np.ascontiguousarray(np.moveaxis(weights, -1, 1))
+    sums = add(
+        "Conv", [x, constant(moved)], group=int(given.get("group", 1)), **windows
+    )
+    return add("Round", [sums])
+
+
+def _unit(node: Node) -> float:
+    """Whole numbers in 1.0 of the input."""
+    return float(node.attributes["input_steps"]) if node.op.startswith("Q") else 1.0
+
+
+def _weights(node: Node, stream: np.ndarray) -> np.ndarray:
+    given = node.attributes
+    bits, step, offset = {"B": (1, -2, 1), "T": (2, 1, -1)}.get(
+        node.op[0], tuple(given.get(name, 0) for name in ("bits", "step", "offset"))
+    )
+    shape = tuple(int(size) for size in given["weight_shape"])
+    codes = unpacked_codes(stream, int(np.prod(shape)), int(bits)).astype(np.float32)
+    return (codes * np.float32(step) + np.float32(offset)).reshape(shape)

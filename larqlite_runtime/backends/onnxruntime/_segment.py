@@ -1,0 +1,306 @@
+"""Parts of a graph as models of their own for ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from larqlite_runtime._graph import PACKED, Node
+from larqlite_runtime.backends.onnxruntime._encode import (
+    attribute,
+    beside,
+    model_bytes,
+    tensor,
+    value,
+)
+from larqlite_runtime.backends.onnxruntime._nodes import EACH, QUANTIZERS, float_layer
+from larqlite_runtime.planner._layouts import memory_shape, per_channel
+from larqlite_runtime.planner._plan import Port, Stage
+from larqlite_runtime.planner._subgraph import Net
+
+LARGE = 1 << 12  # bytes of a constant that is not copied into a model's bytes
+
+
+class Segment:
+    """The model of one stage.
+
+    Attributes:
+        model: its bytes.
+        constants: large ones that a session is given beside these.
+        inputs, outputs: names in the model of the stage's ports.
+        float_bytes: of the weights in it.
+    """
+
+    def __init__(self, net: Net, stage: Stage) -> None:
+        builder = _Builder(net, stage)
+        for port in stage.inputs:
+            builder.feed(port)
+        for node in stage.nodes:
+            builder.node(node)
+        self.inputs = [builder.names[port.key] for port in stage.inputs]
+        self.outputs = builder.results(stage.outputs)
+        self.float_bytes = builder.constant_bytes
+        self.constants = builder.large = builder.handed_over()
+        self.model = builder.encoded(stage, self.inputs, self.outputs)
+
+
+class _Builder:
+    """Collects nodes; knows the name of each tensor in each order of memory."""
+
+    def __init__(self, net: Net, stage: Stage) -> None:
+        self.net = net
+        self._own = {id(node) for node in stage.nodes}
+        self._outputs = {port.tensor for port in stage.outputs}
+        self._folded: set[int] = set()
+        self.names: dict[tuple[str, bool], str] = {}
+        self.constant_bytes = 0
+        self.large: dict[str, np.ndarray] = {}
+        self._nodes: list[dict] = []
+        self._constants: dict[str, np.ndarray] = {}
+        self._used: set[str] = set()
+
+    def feed(self, port: Port) -> None:
+        """A tensor that comes from outside."""
+        # A contiguous copy has a name of its own, but stands for the same tensor.
+        self.names[port.key] = self._fresh(port.tensor)
+        self.names[port.tensor, port.key[1]] = self.names[port.key]
+
+    def node(self, node: Node) -> None:
+        """One node of the graph."""
+        if id(node) in self._folded:
+            return
+        if node.domain == PACKED:
+            self._packed(node)
+        elif not (self._point_convolution(node) or self._moved(node)):
+            self._plain(node)
+
+    def results(self, ports: Sequence[Port]) -> list[str]:
+        """The names of what comes out; an input that comes out gets a name of its own."""
+        names = []
+        for port in ports:
+            name = self.name(port.tensor, port.key[1])
+            if name in names:
+                name = self.add("Identity", [name])
+            names.append(name)
+        return names
+
+    def name(self, tensor: str, moved: bool = False) -> str:
+        """The name of a tensor in an order of memory; turned if need be."""
+        if tensor in self.net.constants and not moved:
+            return self.constant(self.net.constants[tensor], tensor)
+        key = tensor, moved
+        if key not in self.names:
+            rank = len(self.net.shapes[tensor])
+            order = (
+                [0, *range(2, rank), 1] if moved else [0, rank - 1, *range(1, rank - 1)]
+            )
+            other = self.names[tensor, not moved]
+            self.names[key] = self.add("Transpose", [other], perm=order)
+        return self.names[key]
+
+    def constant(self, array: np.ndarray, name: str = "constant") -> str:
+        """A constant of the model."""
+        for known, other in self._constants.items():
+            if array is other:
+                return known
+        name = self._fresh(name)
+        self._constants[name] = array
+        if array.dtype == np.float32:
+            self.constant_bytes += array.nbytes
+        return name
+
+    def add(self, op: str, inputs: Sequence[str], **attributes) -> str:
+        """A node with one output that no name of the graph stands for."""
+        output = self._fresh(op)
+        self._append(op, inputs, [output], output, attributes)
+        return output
+
+    def _append(self, op, inputs, outputs, name, attributes) -> None:
+        self._nodes.append(
+            {
+                "input": list(inputs),
+                "output": list(outputs),
+                "name": self._fresh(f"node {name}"),
+                "op_type": op,
+                "attribute": [attribute(key, item) for key, item in attributes.items()],
+            }
+        )
+
+    def _fresh(self, wanted: str) -> str:
+        name, number = wanted, 1
+        while name in self._used:
+            number += 1
+            name = f"{wanted}:{number}"
+        self._used.add(name)
+        return name
+
+    def _packed(self, node: Node) -> None:
+        output = node.outputs[0]
+        if node.op in QUANTIZERS:
+            moved = self._only_moved(node.inputs[0])
+            x = self.name(node.inputs[0], moved)
+            made = QUANTIZERS[node.op](node, x, self.add, self.constant)
+            self.names[output, moved] = made
+            return
+        stream = self.net.constants[node.inputs[1]]
+        x = self.name(node.inputs[0])
+        self.names[output, False] = float_layer(
+            node, x, stream, self.add, self.constant
+        )
+
+    def _plain(self, node: Node) -> None:
+        """A node as it is in the file."""
+        inputs = [self.name(name) if name else "" for name in node.inputs]
+        if node.op == "Gather" and node.inputs[1] not in self.net.constants:
+            inputs[1] = self._from_the_front(node, inputs[1])
+        outputs = [self._fresh(name) if name else "" for name in node.outputs]
+        self._append(node.op, inputs, outputs, node.name, node.attributes)
+        for name, made in zip(node.outputs, outputs, strict=True):
+            if name:
+                self.names[name, False] = made
+
+    def _from_the_front(self, node: Node, indices: str) -> str:
+        """Indices of which a negative one is out of range, as in Keras, not the last row."""
+        table, name = node.inputs[:2]
+        rows = self.net.shapes[table][node.attributes["axis"]]
+        dtype = self.net.dtypes[name]
+        none = self.add("Less", [indices, self.constant(np.zeros((), dtype))])
+        return self.add("Where", [none, self.constant(np.array(rows, dtype)), indices])
+
+    def _only_moved(self, tensor: str) -> bool:
+        return (tensor, True) in self.names and (tensor, False) not in self.names
+
+    def _point_convolution(self, node: Node) -> bool:
+        """A 1x1 convolution of a tensor with its channels last: a product of matrices."""
+        x = node.inputs[0] if node.inputs else ""
+        weights = self.net.constant_input(node, 1)
+        if node.op != "Conv" or weights is None or not self._only_moved(x):
+            return False
+        bias = self.net.constant_input(node, 2)
+        given = node.attributes
+        wrong = any(size != 1 for size in weights.shape[2:]) or any(
+            given.get("pads") or []
+        )
+        if (
+            wrong
+            or given.get("group", 1) != 1
+            or (bias is None and len(node.inputs) > 2)
+        ):
+            return False
+        name = self.names[x, True]
+        strides = [int(stride) for stride in given.get("strides") or []]
+        if any(stride != 1 for stride in strides):
+            axes = np.arange(1, 1 + len(strides))
+            ends = np.full(len(strides), np.iinfo(np.int64).max)
+            bounds = [np.zeros_like(axes), ends, axes, np.array(strides)]
+            name = self.add("Slice", [name, *map(self.constant, bounds)])
+        out, channels = weights.shape[:2]
+        rows = self.add("Reshape", [name, self.constant(np.array([-1, channels]))])
+        matrix = weights.reshape(out, channels).T
+        offset = np.zeros(out, np.float32) if bias is None else bias
+        tensor, scales = self._scales_after(node.outputs[0])
+        for op, values in scales:
+            if op == "Mul":
+                matrix, offset = matrix * values, offset * values
+            else:
+                offset = offset + values if op == "Add" else offset - values
+        operands = np.ascontiguousarray(matrix), offset
+        product = self.add("Gemm", [rows, *map(self.constant, operands)])
+        shape = memory_shape(self.net.shapes[tensor], True)
+        back = self.constant(np.array([-1, *shape[1:]]))
+        self.names[tensor, True] = self.add("Reshape", [product, back])
+        return True
+
+    def _scales_after(self, tensor: str) -> tuple[str, list[tuple[str, np.ndarray]]]:
+        """Per-channel constants that nothing but the next node reads: they fold into weights.
+
+        Returns:
+            The tensor after them, and the operations.
+        """
+        found = []
+        while tensor not in self._outputs and len(self.net.consumers[tensor]) == 1:
+            node = self.net.nodes[self.net.consumers[tensor][0]]
+            if id(node) not in self._own or node.domain:
+                break
+            other = [name for name in node.inputs if name != tensor]
+            is_scale = node.op in ("Mul", "Add") or (
+                node.op == "Sub" and node.inputs[0] == tensor
+            )
+            if not is_scale or len(other) != 1 or other[0] not in self.net.constants:
+                break
+            shape = self.net.shapes[tensor]
+            values = per_channel(self.net.constants[other[0]], shape, 1)
+            if values is None or self.net.shapes[node.outputs[0]] != shape:
+                break
+            found.append((node.op, values))
+            self._folded.add(id(node))
+            tensor = node.outputs[0]
+        return tensor, found
+
+    def _moved(self, node: Node) -> bool:
+        """An operation on each value, in whose inputs the channels come last."""
+        data = self.net.data_inputs(node)
+        if node.op not in EACH or not any(map(self._only_moved, data)):
+            return False
+        if len(node.outputs) != 1:
+            return False
+        shape = self.net.shapes[node.outputs[0]]
+        inputs = []
+        for name in node.inputs:
+            found = self._operand(name, shape)
+            if found is None:
+                return False
+            inputs.append(found)
+        made = self._fresh(node.outputs[0])
+        self._append(node.op, inputs, [made], node.name, node.attributes)
+        self.names[node.outputs[0], True] = made
+        return True
+
+    def _operand(self, name: str, shape: tuple) -> str | None:
+        """An operand with its channels last; None if that can't be had."""
+        if not name:
+            return ""
+        array = self.net.constants.get(name)
+        if array is None:
+            whole = len(self.net.shapes[name]) == len(shape) and len(shape) > 2
+            return self.name(name, True) if whole else None
+        if array.size == 1 and array.ndim <= 1:
+            return self.constant(array, name)
+        values = per_channel(array, shape, 1)
+        return None if values is None else self.constant(values, name)
+
+    def handed_over(self) -> dict[str, np.ndarray]:
+        """Copies of large constants, which are no part of the model's bytes.
+
+        ONNX Runtime works with the very memory, or lets it go once it has its own form.
+        """
+        return {
+            name: np.array(array, order="C")
+            for name, array in self._constants.items()
+            if array.nbytes >= LARGE and array.dtype == np.float32
+        }
+
+    def encoded(
+        self, stage: Stage, inputs: Sequence[str], outputs: Sequence[str]
+    ) -> bytes:
+        """The bytes of the model."""
+        return model_bytes(
+            self._nodes,
+            [
+                beside(name, array) if name in self.large else tensor(name, array)
+                for name, array in self._constants.items()
+            ],
+            self._values(stage.inputs, inputs),
+            self._values(stage.outputs, outputs),
+        )
+
+    def _values(self, ports: Sequence[Port], names: Sequence[str]) -> list[dict]:
+        return [
+            value(
+                name,
+                self.net.dtypes[port.tensor],
+                memory_shape(self.net.shapes[port.tensor], port.key[1]),
+            )
+            for name, port in zip(names, ports, strict=True)
+        ]

@@ -1,0 +1,1 @@
+"""The commands `lq run` and `lq benchmark`, which need no TensorFlow."""

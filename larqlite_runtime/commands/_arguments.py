@@ -1,0 +1,90 @@
+"""The words after `lq run` and `lq benchmark`, read without any package of others."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from larqlite_runtime._errors import InputError
+from larqlite_runtime.commands import _benchmark as benchmark, _run as run
+from larqlite_runtime.commands._run import HELP
+from larqlite_runtime.names import near_matches
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose messages are those of this house."""
+
+    def parse_args(self, args=None, namespace=None):
+        """As in argparse; the words are kept for the message of a mistake."""
+        self.words = list(args or ())
+        return super().parse_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises, with the flag that was probably meant."""
+        known = tuple(self._option_string_actions)
+        flags = [word.partition("=")[0] for word in self.words if word[:2] == "--"]
+        guesses = (near_matches(flag, known) for flag in flags if flag not in known)
+        guess = next(filter(None, guesses), "")
+        raise InputError(f"{self.prog}: {message}.{guess}\n  Fix: {self.prog} --help")
+
+
+def _run(words: Sequence[str]) -> run.Options:
+    parser = Parser(
+        prog="lq run",
+        description="Run a deployed model on data in a file. Needs no TensorFlow.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help=HELP["file"])
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", required=True, help=HELP["data"]
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help=HELP["output"]
+    )
+    parser.add_argument("--threads", type=int, metavar="COUNT", help=HELP["threads"])
+    parser.add_argument(
+        "--batch", type=int, metavar="COUNT", default=32, help=HELP["batch"]
+    )
+    parser.add_argument("--profile", action="store_true", help=HELP["profile"])
+    parser.add_argument("--json", action="store_true", help=HELP["json"])
+    return run.Options(**vars(parser.parse_args(words)))
+
+
+def _benchmark(words: Sequence[str]) -> benchmark.Options:
+    parser = Parser(
+        prog="lq benchmark",
+        description="Measure how fast a deployed file runs, in turns with other engines. "
+        "Needs no TensorFlow, but for --model.",
+    )
+    text = benchmark.HELP
+    parser.add_argument("file", type=Path, metavar="FILE", help=HELP["file"])
+    parser.add_argument("--model", type=Path, metavar="MODEL", help=text["model"])
+    parser.add_argument(
+        "--against", nargs="*", default=(), metavar="ENGINE", help=text["against"]
+    )
+    parser.add_argument("--threads", type=int, metavar="COUNT", help=text["threads"])
+    parser.add_argument(
+        "--batch", type=int, metavar="COUNT", default=1, help=text["batch"]
+    )
+    parser.add_argument("--seconds", type=float, default=1.0, help=text["seconds"])
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help=text["output"]
+    )
+    parser.add_argument("--json", action="store_true", help=HELP["json"])
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        nargs="*",
+        default=(),
+        metavar="MODULE",
+        help=text["imports"],
+    )
+    parser.add_argument("--unsafe", action="store_true", help=text["unsafe"])
+    return benchmark.Options(**vars(parser.parse_args(words)))
+
+
+PARSERS: dict[str, Callable[[Sequence[str]], Any]] = {
+    "run": _run,
+    "benchmark": _benchmark,
+}

@@ -1,0 +1,100 @@
+"""The command `lq benchmark`: without TensorFlow, but for engines that run the Keras model."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from larqlite_runtime import outputs, start
+from larqlite_runtime._errors import InputError, MissingModelFileError
+from larqlite_runtime.commands._run import require_counts
+
+WHERE = "lq benchmark"
+HELP = {
+    "model": "The saved model of the file, for tensorflow and tflite.",
+    "against": "Some of onnxruntime (on the same file), tensorflow and tflite (on the "
+    "model); by default onnxruntime, and with --model tensorflow too.",
+    "threads": "Of each engine (default: all physical cores).",
+    "batch": "Samples of a call (default: 1).",
+    "seconds": "How long to measure each engine (default: 1).",
+    "output": "Where to draw a bar chart (.png, .svg or .pdf).",
+    "unsafe": "Let a model file run the Python that it carries.",
+    "imports": "Modules that register your own quantizers, layers and converters.",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure how fast a deployed file runs; `HELP` says what is what."""
+
+    file: Path
+    model: Path | None = None
+    against: Sequence[str] = ()
+    threads: int | None = None
+    batch: int = 1
+    seconds: float = 1.0
+    output: Path | None = None
+    json: bool = False
+    imports: Sequence[str] = ()
+    unsafe: bool = False
+
+    def __post_init__(self) -> None:
+        require_counts(WHERE, threads=self.threads, batch=self.batch)
+        if not (math.isfinite(self.seconds) and 0 < self.seconds <= 600):
+            raise InputError(
+                f"{WHERE}: --seconds {self.seconds:g} is out of range.\n"
+                "  Fix: more than 0, at most 600."
+            )
+
+    def run(self) -> None:
+        """Prints the table, the verdict and the times of the steps, and draws the chart.
+
+        Raises:
+            RuntimeModelError: the file, the model or an option is not usable.
+        """
+        from larqlite_runtime import benchmark
+
+        names = [name for words in self.against for name in words.split(",") if name]
+        if not names:
+            names = ["onnxruntime"] + ["tensorflow"] * (self.model is not None)
+        benchmark.require_engines(names, self.model is not None, WHERE)
+        if not self.file.is_file():
+            raise MissingModelFileError(
+                f"{WHERE}: there is no file {self.file}.\n  Fix: lq export MODEL {self.file}"
+            )
+        if self.output is not None:
+            where = f"{WHERE}: --output"
+            outputs.require_picture(self.output, where, read=(self.file, self.model))
+        result = benchmark.benchmark(
+            self.file, self._engines(names), self.threads, self.batch, self.seconds
+        )
+        if self.json:
+            print(json.dumps(result.to_dict(), indent=2))
+        else:
+            print(f"{result}\n\n{result.profile}")
+        if self.output is not None:
+            result.plot(self.output)
+            stream = sys.stderr if self.json else None
+            print(f"wrote {self.output}", file=stream)
+
+    def _engines(self, names: Sequence[str]):
+        """The engines by name; those of the Keras model come out of larqlite."""
+        from larqlite_runtime.benchmark import ON_FILE
+
+        if self.model is None:
+            return [ON_FILE[name] for name in names]
+        said = start.what_is_missing(f"{WHERE} --model")
+        if said is not None:
+            raise InputError(f"{said}\n  Without --model it needs none.")
+        import larqlite
+
+        larqlite.load_everything()
+        from larqlite.deploy import benchmark_engines
+
+        return benchmark_engines.loaded(
+            self.model, names, self.threads, self.imports, self.unsafe
+        )

@@ -1,0 +1,226 @@
+"""The command `lq run`, and what every command does around its work."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from larqlite_runtime._errors import InputError, RuntimeModelError
+from larqlite_runtime.arrays import what_is_not_finite
+from larqlite_runtime.commands._accuracy import accuracies
+from larqlite_runtime.commands._data import (
+    Data,
+    check_output,
+    read,
+    write,
+)
+
+WHERE = "lq run"
+# Labels that are printed.
+SHOWN = 10
+MOST_THREADS = 1024
+
+
+HELP = {
+    "file": "An .onnx file of `lq export`.",
+    "data": "A .npy with inputs; or a .npz with x (or an array for each input, by name) "
+    "and, to measure accuracy, y.",
+    "output": "Where to write the outputs (.npz, or .npy for one).",
+    "threads": "That work on one call (default: all physical cores).",
+    "batch": "Samples of a call.",
+    "profile": "Show where the time of a call goes, step by step.",
+    "json": "Print JSON, for a program to read.",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Run a deployed model on data in a file, without TensorFlow; `HELP` says what is what."""
+
+    file: Path
+    data: Path
+    output: Path | None = None
+    threads: int | None = None
+    batch: int = 32
+    profile: bool = False
+    json: bool = False
+
+    def run(self) -> None:
+        """Runs the model, and prints labels and times.
+
+        Raises:
+            RuntimeModelError: the file, the data or an option is not usable.
+        """
+        from larqlite_runtime import load
+
+        require_counts(WHERE, threads=self.threads, batch=self.batch)
+        model = load(self.file, self.threads)
+        read_too = (self.file, self.data)
+        check_output(
+            self.output, [item.name for item in model.outputs], WHERE, read_too
+        )
+        data = read(self.data, [item.name for item in model.inputs], WHERE)
+        tell_what_is_not_finite(data, f"{WHERE}: --data {self.data}")
+        seconds, outputs = self._outputs(model, data)
+        if self.output is not None:
+            write(self.output, outputs)
+        if self.json:
+            print(json.dumps(self._as_data(model, data, seconds, outputs), indent=2))
+            return
+        print(f"{self.file}: {_kernels(model)}, {_counted(model.threads, 'thread')}")
+        each = 1e6 * seconds / data.samples
+        print(
+            f"{_counted(data.samples, 'sample')} in {seconds:.3g} s "
+            f"({each:,.0f} us each, in batches of {min(self.batch, data.samples)})"
+        )
+        counted = accuracies(outputs, data.labels)
+        for name, array in outputs.items():
+            _print_output(name, array)
+            if name in counted:
+                print(counted[name])
+        if self.profile:
+            print(model.profile(data.batch(0, self.batch)))
+        if self.output is not None:
+            print(f"wrote {self.output}")
+
+    def _as_data(self, model, data: Data, seconds: float, outputs) -> dict[str, Any]:
+        """The same in types that JSON knows; labels where an output has one a sample."""
+        made = {}
+        counted = accuracies(outputs, data.labels)
+        for name, array in outputs.items():
+            made[name] = {"shape": list(array.shape)}
+            found = _labels(array)
+            if found is not None:
+                made[name]["labels"] = found.tolist()
+            if found is not None or name in counted:
+                accuracy = counted.get(name)
+                made[name]["accuracy"] = accuracy and accuracy.share
+                made[name]["why_no_accuracy"] = accuracy and accuracy.why
+        return {
+            "file": str(self.file),
+            "isa": model.isa,
+            "threads": model.threads,
+            "samples": data.samples,
+            "batch": min(self.batch, data.samples),
+            "seconds": seconds,
+            "outputs": made,
+            "profile": model.profile(data.batch(0, self.batch)).to_dict()
+            if self.profile
+            else None,
+            "wrote": None if self.output is None else str(self.output),
+        }
+
+    def _outputs(self, model, data: Data) -> tuple[float, dict[str, np.ndarray]]:
+        parts: list[dict[str, np.ndarray]] = []
+        try:
+            model.run(data.batch(0, self.batch))  # what only the first call has to do
+            begin = time.perf_counter()
+            for start in range(0, data.samples, self.batch):
+                parts.append(model.run(data.batch(start, self.batch)))
+            seconds = time.perf_counter() - begin
+        except InputError as error:
+            raise InputError(f"{WHERE}: --data {self.data}: {error}") from error
+        return seconds, {
+            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+        }
+
+
+def run(
+    program: str, arguments: Sequence[str], work: Callable[[Sequence[str]], Any]
+) -> None:
+    """Does the work of a command, and ends the process as a shell expects.
+
+    Args:
+        program: its name, which stands before a message.
+        arguments: the words after it.
+        work: takes the arguments.
+
+    Raises:
+        SystemExit: with code 2 after a mistake in the arguments or in a file they
+            name (the message is on stderr), 130 after Ctrl-C.
+    """
+    try:
+        work(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough; Python must not flush into it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt as interruption:
+        print(f"{program}: stopped", file=sys.stderr)
+        raise SystemExit(130) from interruption
+    except Exception as error:
+        if not _is_a_mistake(error):
+            raise
+        named = str(error).startswith(f"{program} ")
+        print(f"{'' if named else f'{program}: '}{error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def wrapped(begin: str, text: str) -> list[str]:
+    """Lines as wide as the terminal, the second one indented below the text."""
+    width = min(shutil.get_terminal_size().columns, 100)
+    return textwrap.wrap(
+        text, width, initial_indent=begin, subsequent_indent=" " * len(begin)
+    )
+
+
+def _is_a_mistake(error: Exception) -> bool:
+    """Whether it is one of the user's, and not of the program."""
+    larqlite = sys.modules.get("larqlite.errors")
+    kinds = (larqlite.LarqliteError,) if larqlite else ()
+    return isinstance(error, (RuntimeModelError, OSError, *kinds))
+
+
+def tell_what_is_not_finite(data: Data, where: str) -> None:
+    """Says on the error stream which samples have no answer that means anything."""
+    said = what_is_not_finite(data.inputs.values())
+    if said is not None:
+        print(
+            f"{where}: {said}; what comes out for them means nothing.", file=sys.stderr
+        )
+
+
+def require_counts(where: str, **values: int | None) -> None:
+    """Refuses counts below 1, and more threads than any machine has."""
+    for name, value in values.items():
+        most = MOST_THREADS if name == "threads" else sys.maxsize
+        if value is not None and not 1 <= value <= most:
+            upto = f"from 1 to {most}" if name == "threads" else "from 1 up"
+            raise InputError(
+                f"{where}: --{name} {value} is out of range.\n  Fix: a number {upto}."
+            )
+
+
+def _kernels(model) -> str:
+    from larqlite_runtime._profile import PATHS
+
+    return PATHS.get(model.isa, model.isa)
+
+
+def _print_output(name: str, array: np.ndarray) -> None:
+    shape = "x".join(map(str, array.shape))
+    found = _labels(array)
+    if found is None:
+        print(f"{name} ({shape}): from {array.min():.4g} to {array.max():.4g}")
+        return
+    more = " ..." if len(found) > SHOWN else ""
+    print(f"{name} ({shape}): labels {' '.join(map(str, found[:SHOWN]))}{more}")
+
+
+def _labels(array: np.ndarray) -> np.ndarray | None:
+    """The labels that an output gives, one a sample; None if it is none of classes."""
+    return None if array.ndim != 2 or array.shape[-1] == 1 else array.argmax(-1)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number != 1)}"

@@ -1,0 +1,1 @@
+"""From a `Graph` to a `Program` and the segments that ONNX Runtime runs."""

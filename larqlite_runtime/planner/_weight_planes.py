@@ -1,0 +1,103 @@
+"""Stored codes of weights as planes of bits that are +1 or -1."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from larqlite_runtime._graph import Node
+from larqlite_runtime.planner._subgraph import unpacked_codes
+
+_TERNARY = (2, 1.0, -1.0)  # bits, step, offset
+_FIXED = {"B": (1, -2.0, 1.0), "T": _TERNARY}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights w with 2^halved w = the sum of their planes.
+
+    Attributes:
+        shape: out, depth, height, width, in.
+        stream, bits, step: as stored.
+        count: of planes.
+        equal: whether all planes weigh 1; else plane p weighs 2^p.
+        halved: as in the formula.
+        flipped: whether windows are turned around, as transposed convolutions need it.
+        sums: of the weights of each tap, int64 (out, depth, height, width).
+        magnitudes: sum of the weights' absolute values, int64 (out,).
+    """
+
+    shape: tuple[int, ...]
+    stream: np.ndarray
+    bits: int
+    step: float
+    count: int
+    equal: bool
+    halved: int
+    flipped: bool
+    sums: np.ndarray
+    magnitudes: np.ndarray
+
+    @property
+    def weight(self) -> int:
+        """What all planes weigh together."""
+        return self.count if self.equal else (1 << self.count) - 1
+
+    @property
+    def size(self) -> int:
+        """How many weights there are."""
+        return math.prod(self.shape)
+
+    def planes(self) -> np.ndarray:
+        """Booleans (planes, *shape): whether the plane is -1."""
+        codes = unpacked_codes(self.stream, self.size, self.bits).reshape(self.shape)
+        if self.equal:
+            planes = np.stack([codes < 1, codes < 2])
+        else:
+            planes = np.stack([codes >> plane & 1 for plane in range(self.bits)])
+            planes = planes.view(bool) if self.step < 0 else planes == 0
+        return planes[:, :, ::-1, ::-1, ::-1] if self.flipped else planes
+
+
+def weights_of(
+    node: Node, stream: np.ndarray, shape: tuple[int, ...]
+) -> Weights | None:
+    """The weights of a packed node; None if they are no sums of planes.
+
+    Args:
+        node: a packed node.
+        stream: its stored codes.
+        shape: out, depth, height, width, in.
+    """
+    coding = _FIXED.get(
+        node.op[0],
+        tuple(node.attributes.get(name, 0) for name in ("bits", "step", "offset")),
+    )
+    bits, step, offset = int(coding[0]), float(coding[1]), float(coding[2])
+    if not 1 <= bits <= 8:
+        return None
+    is_ternary = (bits, step, offset) == _TERNARY
+    last = (1 << bits) - 1
+    if not is_ternary and (abs(step) != 2 or offset != -step / 2 * last):
+        return None
+    codes = unpacked_codes(stream, math.prod(shape), bits).reshape(shape)
+    if is_ternary and codes.max() > last - 1:
+        return None
+    whole = codes.astype(np.int16 if bits > 6 else np.int8)
+    whole = whole * whole.dtype.type(step) + whole.dtype.type(offset)
+    flipped = "Transpose" in node.op
+    sums = whole.sum(-1, dtype=np.int64)
+    return Weights(
+        shape=shape,
+        stream=stream,
+        bits=bits,
+        step=step,
+        count=bits,
+        equal=is_ternary,
+        halved=int(is_ternary),
+        flipped=flipped,
+        sums=sums[:, ::-1, ::-1, ::-1] if flipped else sums,
+        magnitudes=np.abs(whole).sum((1, 2, 3, 4), dtype=np.int64),
+    )

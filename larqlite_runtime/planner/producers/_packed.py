@@ -1,0 +1,242 @@
+"""What a packed node computes: its window, its weights as bits, its sums' beginnings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from larqlite_runtime._graph import Node
+from larqlite_runtime.planner._codebooks import Levels, levels_of_input
+from larqlite_runtime.planner._layouts import image_of
+from larqlite_runtime.planner._subgraph import Net
+from larqlite_runtime.planner._weight_planes import Weights, weights_of
+
+Triple = tuple[int, int, int]
+
+MOST_PLANE_PAIRS = 8
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which inputs each output of a packed node reads; depth, height, width.
+
+    Attributes:
+        size: of the input.
+        out: of the output.
+        spacing: from one input to the next where zeros are put between them
+            (transposed convolutions), else 1.
+        before: borders before the first input; negative where inputs are cut off.
+    """
+
+    size: Triple
+    out: Triple
+    kernel: Triple = (1, 1, 1)
+    stride: Triple = (1, 1, 1)
+    dilation: Triple = (1, 1, 1)
+    before: Triple = (0, 0, 0)
+    spacing: Triple = (1, 1, 1)
+
+    @property
+    def stretched(self) -> Triple:
+        """Sizes of the input with what is put between."""
+        return tuple(
+            (size - 1) * gap + 1
+            for size, gap in zip(self.size, self.spacing, strict=True)
+        )
+
+    @property
+    def after(self) -> Triple:
+        """Borders that the last output needs behind the last input."""
+        return tuple(
+            max(
+                0,
+                (self.out[axis] - 1) * self.stride[axis]
+                + (self.kernel[axis] - 1) * self.dilation[axis]
+                + 1
+                - self.before[axis]
+                - self.stretched[axis],
+            )
+            for axis in range(3)
+        )
+
+    def reads(self, axis: int) -> np.ndarray:
+        """(out, kernel) booleans: which taps of which outputs meet an input."""
+        place = (
+            np.arange(self.out[axis])[:, None] * self.stride[axis]
+            + np.arange(self.kernel[axis]) * self.dilation[axis]
+            - self.before[axis]
+        )
+        inside = (place >= 0) & (place < self.stretched[axis])
+        return inside & (place % self.spacing[axis] == 0)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A packed node in the terms of the kernels.
+
+    Attributes:
+        source: the float tensor whose bits it reads.
+        levels: how that is packed.
+        axis: of the channels in the input and the output.
+        weights: as planes of bits.
+        outside: whole number that borders hold.
+    """
+
+    node: Node
+    source: str
+    levels: Levels
+    axis: int
+    window: Window
+    in_channels: int
+    out_channels: int
+    groups: int
+    weights: Weights
+    outside: int
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each channel has filters of its own."""
+        return self.groups == self.in_channels and self.groups > 1
+
+    @property
+    def fill(self) -> tuple[int, ...]:
+        """The bits of the border; where none stand for its value, those of +1."""
+        return self.levels.bits_of(self.outside) or (0,) * self.levels.planes
+
+    @property
+    def shift(self) -> int:
+        """Halvings of the sum of bits."""
+        return self.levels.halved + self.weights.halved
+
+    @property
+    def products(self) -> int:
+        """One-bit products of one image."""
+        pairs = self.levels.planes * self.weights.count
+        return pairs * math.prod(self.window.out) * self.weights.size
+
+    def range(self) -> tuple[np.ndarray, np.ndarray]:
+        """The least and the largest sum of each output channel."""
+        low = min(self.levels.low, self.outside)
+        high = max(self.levels.high, self.outside)
+        total, most = self.weights.sums.sum((1, 2, 3)), self.weights.magnitudes
+        plus, minus = (most + total) // 2, (total - most) // 2
+        return minus * high + plus * low, minus * low + plus * high
+
+    def bases(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """What sums begin with.
+
+        Returns:
+            int32 (row classes, column classes, channels); the class of each row (depth by
+            height) and of each column, None where there is one class.
+        """
+        w = self.weights.sums
+        total = w.sum((1, 2, 3))
+        always = self.weights.size // self.out_channels
+        always *= self.levels.weight * self.weights.weight
+        # The offset of the levels meets every weight: sums of planes are 2^halved weights.
+        always = always + self.levels.offset * (total << self.weights.halved)
+        missing = self.outside - self.levels.value_of(self.fill)
+        if not missing:
+            return always.astype(np.int32)[None, None], None, None
+        (depths, of_depth), (rows, of_row), (columns, of_column) = (
+            np.unique(self.window.reads(axis), axis=0, return_inverse=True)
+            for axis in range(3)
+        )
+        met = np.einsum(
+            "oabc,ra,sb,tc->rsto",
+            w,
+            *(taps.astype(np.int64) for taps in (depths, rows, columns)),
+        )
+        table = always + round(missing * (1 << self.shift)) * (total - met)
+        of_line = of_depth.reshape(-1)[:, None] * len(rows) + of_row.reshape(-1)
+        return (
+            table.reshape(-1, len(columns), self.out_channels).astype(np.int32),
+            of_line.reshape(-1).astype(np.int32),
+            of_column.reshape(-1).astype(np.int32),
+        )
+
+
+def packed_or_why(node: Node, net: Net) -> Packed | str:
+    """A packed node as the kernels run it, or why ONNX Runtime has to, in float."""
+    found = levels_of_input(node, net)
+    stream = net.constant_input(node, 1)
+    if found is None:
+        said = node.attributes.get("input", "integer")
+        if said == "integer":
+            return "its input are the sums of another node, not bits"
+        return f'the kernels take no bits of "{said}" inputs of these levels'
+    if stream is None:
+        return "its kernel is no constant"
+    source, levels = found
+    shape = tuple(int(size) for size in node.attributes["weight_shape"])
+    outside = float(node.attributes.get("pad_value", 0.0)) * levels.unit
+    if outside != int(outside) or abs(outside) > 1 << 15:
+        return f"its pad_value of {node.attributes['pad_value']:g} is no level of its input"
+    is_dense = node.op.endswith("Dense")
+    window = (_rows if is_dense else _window)(node, net, shape)
+    if window is None:
+        return "the kernels have no window of this form"
+    weights = weights_of(node, stream, (shape[0], *window.kernel, shape[-1]))
+    if weights is None:
+        return "its weights are no sums of planes of -1 and +1"
+    pairs = levels.planes * weights.count
+    if pairs > MOST_PLANE_PAIRS:
+        return (
+            f"{levels.planes} planes of bits of its input times {weights.count} of its "
+            f"kernel are {pairs} pairs, and the kernels sum at most {MOST_PLANE_PAIRS}"
+        )
+    rank = len(net.shapes[node.inputs[0]])
+    groups = int(node.attributes.get("group", 1))
+    packed = Packed(
+        node=node,
+        source=source,
+        levels=levels,
+        axis=rank - 1 if is_dense else 1,
+        window=window,
+        in_channels=shape[-1] * groups,
+        out_channels=shape[0],
+        groups=groups,
+        weights=weights,
+        outside=0 if is_dense else int(outside),
+    )
+    return packed if _fits(packed) else "its sums may leave the range of int32"
+
+
+def _rows(node: Node, net: Net, shape: tuple[int, ...]) -> Window | None:
+    """A dense layer: every row of the input is a pixel."""
+    source = net.shapes[node.inputs[0]]
+    image = image_of(source, len(source) - 1)
+    return Window(image[0], image[0]) if image and len(shape) == 2 else None
+
+
+def _window(node: Node, net: Net, shape: tuple[int, ...]) -> Window | None:
+    rank = len(shape) - 2
+    attributes = node.attributes
+
+    def triple(values, missing: int) -> Triple:
+        return (missing,) * (3 - rank) + tuple(int(value) for value in values)
+
+    kernel = triple(shape[1:-1], 1)
+    strides = triple(attributes.get("strides", [1] * rank), 1)
+    dilation = triple(attributes.get("dilations", [1] * rank), 1)
+    before = triple(attributes.get("pads", [0] * 2 * rank)[:rank], 0)
+    size = triple(net.shapes[node.inputs[0]][2:], 1)
+    out = triple(net.shapes[node.outputs[0]][2:], 1)
+    if "Transpose" not in node.op:
+        return Window(size, out, kernel, strides, dilation, before)
+    if attributes.get("pad_value", 0.0) != 0 or attributes.get("group", 1) != 1:
+        return None
+    before = tuple(
+        dilation[axis] * (kernel[axis] - 1) - before[axis] for axis in range(3)
+    )
+    return Window(size, out, kernel, (1, 1, 1), dilation, before, strides)
+
+
+def _fits(packed: Packed) -> bool:
+    """Whether sums stay far below what int32 holds on the way, as the kernels check it."""
+    each = packed.weights.size // packed.out_channels
+    padded = each // packed.weights.shape[-1] * (packed.weights.shape[-1] + 31)
+    planes = packed.levels.planes + packed.weights.count
+    return padded * (2 + abs(packed.outside)) << (planes + 1) < 1 << 30

@@ -1,0 +1,1 @@
+"""From the bytes of a file to a checked `Graph`; sizes are bounded before anything is made."""
