@@ -126,7 +126,7 @@ def test_export_as_qonnx(command, here):
 
 
 def test_export_of_a_file_that_would_be_wrong_ends_with_1(here, monkeypatch, capfd):
-    from larqlite.deploy import _packing
+    from larqlite.onnx_graph import _packing
 
     pack = _packing.pack
     monkeypatch.setattr(_packing, "pack", lambda codes, bits: pack(codes, bits) ^ 1)

@@ -10,7 +10,7 @@ import larqlite as lq
 from larqlite import _command, models
 from larqlite._commands.deploy import Export, Verify
 from larqlite.deploy import VerificationError
-from larqlite.deploy._verify_run import MOST_GIVEN
+from larqlite.deploy.verifier._run import MOST_GIVEN
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.outputs import ONNX, require
 from larqlite_runtime.commands._data import read

@@ -15,7 +15,7 @@ from larqlite.quantizers import Quantizer
 from larqlite.quantizers._registry import find
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 # The function that a user called, for messages.
 WHERE: ContextVar[str] = ContextVar("where", default="lq.deploy.export")

@@ -9,8 +9,8 @@ import pytest
 import tf_keras
 
 import larqlite as lq
-from larqlite.deploy import _model
 from larqlite.errors import MissingFileError, UnsupportedModelError
+from larqlite.onnx_graph import _model
 from tests.deploy.inside_a_file import metadata
 from tests.deploy.keras_and_file import export, sequential
 

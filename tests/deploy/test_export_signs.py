@@ -99,7 +99,7 @@ def test_signs_of_all_accumulators_equal_those_of_keras(
 
 
 def test_without_the_nudge_some_signs_would_differ(tmp_path, monkeypatch):
-    from larqlite.deploy import _export
+    from larqlite.deploy.exporter import _export
 
     differing, offsets = [], []
     for pass_over in (_export.nudge_offsets, lambda graph: None):

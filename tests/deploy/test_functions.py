@@ -6,8 +6,8 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from larqlite.deploy import _functions
-from larqlite.deploy._packing import pack
+from larqlite.onnx_graph import _functions
+from larqlite.onnx_graph._packing import pack
 
 SPECIAL = np.array(
     [-np.inf, -2, -0.05, -1e-45, -0.0, 0.0, 1e-45, 0.05, 0.5, 1.0, 2, np.inf, np.nan],

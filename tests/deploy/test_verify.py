@@ -9,7 +9,7 @@ import tf_keras
 
 import larqlite as lq
 import larqlite_runtime
-from larqlite.deploy import _verify_run
+from larqlite.deploy.verifier import _run
 from larqlite.errors import ArgumentError, MissingFileError
 from tests.deploy.keras_and_file import export, with_random_weights
 from tests.deploy.verified_network import BINARY, network
@@ -145,15 +145,15 @@ def test_a_large_network_is_compared_a_few_samples_at_a_time(model, file, monkey
     whole = lq.deploy.verify(model, file, samples=7)
     # Inputs and outputs of the four packed layers
     values = 36 * (32 + 32 + 32 + 32 + 32 + 16) + 36 * 16 + 10
-    monkeypatch.setattr(_verify_run, "MOST_VALUES", 2 * values)
+    monkeypatch.setattr(_run, "MOST_VALUES", 2 * values)
     sizes = []
-    reference = _verify_run.Reference.__call__
+    reference = _run.Reference.__call__
 
     def counted(self, inputs):
         sizes.append(len(inputs[0]))
         return reference(self, inputs)
 
-    monkeypatch.setattr(_verify_run.Reference, "__call__", counted)
+    monkeypatch.setattr(_run.Reference, "__call__", counted)
     in_pieces = lq.deploy.verify(model, file, samples=7)
     assert sizes == [2, 2, 2, 1]
     assert in_pieces.ok
@@ -208,7 +208,7 @@ def test_a_file_of_a_model_with_other_weights_departs(model, file):
 def test_export_verifies_and_leaves_no_file_if_a_layer_is_wrong(
     model, tmp_path, monkeypatch
 ):
-    from larqlite.deploy import _packing
+    from larqlite.onnx_graph import _packing
 
     path = tmp_path / "net.onnx"
     lq.deploy.export(model, path)

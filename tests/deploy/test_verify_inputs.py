@@ -9,7 +9,7 @@ import tf_keras
 
 import larqlite as lq
 import larqlite_runtime
-from larqlite.deploy._verify_inputs import candidates, in_short, random_inputs
+from larqlite.deploy.verifier._random_inputs import candidates, in_short, random_inputs
 from larqlite.errors import ArgumentError, UnsupportedLayerError
 from tests.deploy.keras_and_file import with_random_weights
 from tests.deploy.verified_network import BINARY
@@ -141,7 +141,7 @@ def test_data_is_asked_for_where_random_numbers_will_not_do(tmp_path):
 
 @pytest.mark.parametrize("form", ["pair", "dictionary", "dataset", "generator"])
 def test_export_takes_data_in_every_form(form, tmp_path, monkeypatch):
-    from larqlite.deploy import _verify_run
+    from larqlite.deploy.verifier import _run
 
     model = out_of_reach()
     x = 2e6 + np.arange(240, dtype=np.float32).reshape(40, 6)
@@ -152,9 +152,9 @@ def test_export_takes_data_in_every_form(form, tmp_path, monkeypatch):
         "generator": (x[i : i + 9] for i in range(0, 40, 9)),
     }[form]
     results = []
-    result = _verify_run.Tally.result
+    result = _run.Tally.result
     monkeypatch.setattr(
-        _verify_run.Tally,
+        _run.Tally,
         "result",
         lambda *args: results.append(result(*args)) or results[-1],
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from larqlite.deploy import _functions
+from larqlite.onnx_graph import _functions
 from tests.runtime.files import PACKED
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from onnx import helper, numpy_helper
 
-from larqlite.deploy import _functions
+from larqlite.onnx_graph import _functions
 from larqlite_runtime._errors import ModelFileError
 from larqlite_runtime._graph import PACKED, Graph
 from larqlite_runtime.reader._build import build

@@ -10,21 +10,21 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import activations as own
-from larqlite.deploy._elementwise import elementwise, unary, with_arrays
-from larqlite.deploy._layout import along, as_in_first_use, beside
 from larqlite.deploy._registry import (
     activation_converter,
     converter,
     converter_of,
     refuse,
 )
+from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy.converters._identity import without_mask
 from larqlite.deploy.converters._quantizers import is_quantizer, quantize
 from larqlite.errors import UnsupportedLayerError
 from larqlite.layers import RPReLU, TwoSlopeReLU
+from larqlite.onnx_graph._layout import along, as_in_first_use, beside
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 layers, keras = tf_keras.layers, tf_keras.activations
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras
 
-from larqlite.deploy._geometry import (
+from larqlite.deploy._registry import activation, converter, refuse
+from larqlite.onnx_graph._geometry import (
     conv_pads,
     transposed_dilation,
     transposed_pads,
 )
-from larqlite.deploy._layout import output_shape, spatial_shape
-from larqlite.deploy._registry import activation, converter, refuse
+from larqlite.onnx_graph._layout import output_shape, spatial_shape
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 layers = tf_keras.layers
 

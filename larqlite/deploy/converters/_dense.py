@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras
 
-from larqlite.deploy._layout import as_in_first_use
 from larqlite.deploy._registry import activation, converter, refuse
 from larqlite.deploy.converters._conv import bias_names, conv_kernel
+from larqlite.onnx_graph._layout import as_in_first_use
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 layers = tf_keras.layers
 

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from larqlite.deploy._elementwise import unary, with_arrays
-from larqlite.deploy._parts import StoredRounding
 from larqlite.deploy._registry import (
     ACTIVATIONS,
     WHERE,
@@ -17,12 +15,14 @@ from larqlite.deploy._registry import (
     refuse,
 )
 from larqlite.deploy.converters._activations import activation, clipped
+from larqlite.deploy.converters._elementwise import unary, with_arrays
 from larqlite.deploy.converters._quantizers import convert_sign, quantize
+from larqlite.onnx_graph._parts import StoredRounding
 from larqlite.qat import QuantizeLayer, QuantizeWrapperV2, inference
 from larqlite.qat.inference import Rounding
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 
 @converter(QuantizeLayer)

@@ -9,7 +9,7 @@ import tf_keras
 from larqlite.deploy._registry import converter, refuse, refused
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 layers = tf_keras.layers
 

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import tf_keras
 
-from larqlite.deploy._elementwise import elementwise, with_arrays
-from larqlite.deploy._layout import (
+from larqlite.deploy._registry import converter, refuse
+from larqlite.deploy.converters._codebook import united
+from larqlite.deploy.converters._elementwise import elementwise, with_arrays
+from larqlite.deploy.converters._norm import l2_normalized
+from larqlite.onnx_graph._layout import (
     expanded,
     in_one_order,
     permuted,
     reshaped,
     same_rank,
 )
-from larqlite.deploy._levels import united
-from larqlite.deploy._registry import converter, refuse
-from larqlite.deploy.converters._norm import l2_normalized
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 layers = tf_keras.layers
 

@@ -8,13 +8,13 @@ import numpy as np
 import tf_keras
 
 from larqlite._normalization import normalization_factors
-from larqlite.deploy._elementwise import elementwise, unary, with_arrays
-from larqlite.deploy._layout import along, as_in_first_use, beside, stored_axes
 from larqlite.deploy._registry import converter, refuse
+from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy.converters._identity import without_mask
+from larqlite.onnx_graph._layout import along, as_in_first_use, beside, stored_axes
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 layers = tf_keras.layers
 

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from larqlite.deploy._elementwise import elementwise, unary, with_arrays
-from larqlite.deploy._levels import united
-from larqlite.deploy._operator import (
+from larqlite.deploy._registry import refuse
+from larqlite.deploy.converters import _activations
+from larqlite.deploy.converters._codebook import united
+from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
+from larqlite.deploy.converters._merge import KEEPING_LEVELS, merged
+from larqlite.deploy.converters._operator import (
     first,
     operand,
     operands,
     tensorflow,
 )
-from larqlite.deploy._registry import refuse
-from larqlite.deploy._writer import Value
-from larqlite.deploy.converters import _activations
-from larqlite.deploy.converters._merge import KEEPING_LEVELS, merged
+from larqlite.onnx_graph._writer import Value
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Writer
+    from larqlite.onnx_graph._writer import Writer
 
 UNARY = {
     "math.abs": "Abs",

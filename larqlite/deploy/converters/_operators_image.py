@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from larqlite.deploy._elementwise import elementwise
-from larqlite.deploy._operator import first, integers, tensorflow
 from larqlite.deploy._registry import refuse
+from larqlite.deploy.converters._elementwise import elementwise
+from larqlite.deploy.converters._operator import first, integers, tensorflow
 from larqlite.deploy.converters._pool import pooled
 from larqlite.deploy.converters._upsample import resized
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 POOLING = {
     "nn.max_pool1d": ("MaxPool", 1),

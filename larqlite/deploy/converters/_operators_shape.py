@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from larqlite.deploy._layout import expanded, permuted, reshaped, squeezed
-from larqlite.deploy._operator import first, integers, tensorflow
 from larqlite.deploy._registry import refuse
 from larqlite.deploy.converters._merge import concatenated
+from larqlite.deploy.converters._operator import first, integers, tensorflow
 from larqlite.deploy.converters._padding import padded, sliced
 from larqlite.deploy.converters._shape import tiled
 from larqlite.deploy.converters._upsample import repeated
+from larqlite.onnx_graph._layout import expanded, permuted, reshaped, squeezed
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 
 @tensorflow("identity", "stop_gradient", "ensure_shape", "convert_to_tensor")

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from larqlite.deploy._elementwise import elementwise, unary
-from larqlite.deploy._layout import permuted, stored_axes, without_axes
-from larqlite.deploy._operator import operand, reduced_axes, tensorflow
 from larqlite.deploy._registry import refuse
-from larqlite.deploy._writer import Value
+from larqlite.deploy.converters._elementwise import elementwise, unary
 from larqlite.deploy.converters._norm import l2_normalized
+from larqlite.deploy.converters._operator import operand, reduced_axes, tensorflow
+from larqlite.onnx_graph._layout import permuted, stored_axes, without_axes
+from larqlite.onnx_graph._writer import Value
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Writer
+    from larqlite.onnx_graph._writer import Writer
 
 REDUCTIONS = {
     "math.reduce_mean": "ReduceMean",

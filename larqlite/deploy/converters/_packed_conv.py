@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from larqlite import layers
-from larqlite.deploy._geometry import (
-    conv_pads,
-    transposed_dilation,
-    transposed_pads,
-)
-from larqlite.deploy._kernels import kernel_of
-from larqlite.deploy._layout import output_shape, spatial_shape
-from larqlite.deploy._levels import Levels
 from larqlite.deploy._registry import converter, refuse, refused
-from larqlite.deploy._sums import Operation, Sums, sums
+from larqlite.deploy.converters._accumulators import Operation, Sums, sums
+from larqlite.deploy.converters._codebook import Levels
 from larqlite.deploy.converters._conv import image
+from larqlite.deploy.converters._kernels import kernel_of
 from larqlite.deploy.converters._packed_layer import (
     finished,
     input_levels,
     quantized_input,
     scaled_sums,
 )
+from larqlite.onnx_graph._geometry import (
+    conv_pads,
+    transposed_dilation,
+    transposed_pads,
+)
+from larqlite.onnx_graph._layout import output_shape, spatial_shape
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Shape, Value, Writer
+    from larqlite.onnx_graph._writer import Shape, Value, Writer
 
 
 @converter(layers.QuantConv1D, layers.QuantConv2D, layers.QuantConv3D)

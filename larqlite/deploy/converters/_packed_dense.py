@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from larqlite import layers
-from larqlite.deploy._kernels import kernel_of
 from larqlite.deploy._registry import converter
-from larqlite.deploy._sums import Operation, sums
+from larqlite.deploy.converters._accumulators import Operation, sums
+from larqlite.deploy.converters._kernels import kernel_of
 from larqlite.deploy.converters._packed_layer import (
     finished,
     input_levels,
@@ -17,7 +17,7 @@ from larqlite.deploy.converters._packed_layer import (
 )
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 
 @converter(layers.QuantDense)

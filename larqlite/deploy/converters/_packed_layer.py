@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tf_keras
 
-from larqlite.deploy._levels import Levels, levels_of
 from larqlite.deploy._registry import activation
-from larqlite.deploy._sums import NO_LEVELS, Sums
+from larqlite.deploy.converters._accumulators import NO_LEVELS, Sums
+from larqlite.deploy.converters._codebook import Levels, levels_of
 from larqlite.deploy.converters._quantizers import quantize
 
 if TYPE_CHECKING:
-    from larqlite.deploy._kernels import Kernel
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.deploy.converters._kernels import Kernel
+    from larqlite.onnx_graph._writer import Value, Writer
 
 
 @dataclasses.dataclass

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras
 
-from larqlite.deploy import _levels
-from larqlite.deploy._geometry import onnx_order
 from larqlite.deploy._registry import converter
+from larqlite.deploy.converters import _codebook
+from larqlite.onnx_graph._geometry import onnx_order
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 layers = tf_keras.layers
 
@@ -64,7 +64,7 @@ def padded(
     name = graph.node("Pad", inputs, mode=mode)
     levels = value.levels
     if mode == "constant":
-        levels = _levels.padded(levels, constant)
+        levels = _codebook.padded(levels, constant)
     return graph.value(name, tuple(shape), like=value, levels=levels)
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras
 
-from larqlite.deploy._geometry import window_pads
-from larqlite.deploy._layout import spatial_shape, without_axes
 from larqlite.deploy._registry import converter
 from larqlite.deploy.converters._identity import without_mask
+from larqlite.onnx_graph._geometry import window_pads
+from larqlite.onnx_graph._layout import spatial_shape, without_axes
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 layers = tf_keras.layers
 

@@ -8,17 +8,17 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite import math, quantizers
-from larqlite.deploy import _levels
-from larqlite.deploy._functions import DOMAIN
-from larqlite.deploy._layout import along, as_in_first_use
 from larqlite.deploy._registry import (
     activation_converter,
     activation_converter_of,
     refuse,
 )
+from larqlite.deploy.converters import _codebook
+from larqlite.onnx_graph._functions import DOMAIN
+from larqlite.onnx_graph._layout import along, as_in_first_use
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 
 def quantize(graph: Writer, value: Value, quantizer: Any, where: str) -> Value:
@@ -135,15 +135,15 @@ def convert_dorefa(graph: Writer, quantizer: Any, value: Value) -> Value:
             "sees, so an image would get other values in other company",
             f'DoReFa(k_bit={quantizer.k_bit}, mode="activations")',
         )
-    if quantizer.k_bit > _levels.MOST_BITS:
+    if quantizer.k_bit > _codebook.MOST_BITS:
         raise refuse(
             quantizer,
             graph.path,
             f"k_bit={quantizer.k_bit}, and packed activations have at most "
-            f"{_levels.MOST_BITS} bits",
-            f"DoReFa(k_bit={_levels.MOST_BITS}), or no quantizer here",
+            f"{_codebook.MOST_BITS} bits",
+            f"DoReFa(k_bit={_codebook.MOST_BITS}), or no quantizer here",
         )
-    levels = _levels.steps(quantizer.k_bit)
+    levels = _codebook.steps(quantizer.k_bit)
     return quantized(graph, value, "Steps", levels, bits=quantizer.k_bit)
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras
 
-from larqlite.deploy._elementwise import elementwise
 from larqlite.deploy._registry import converter
+from larqlite.deploy.converters._elementwise import elementwise
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 
 @converter(tf_keras.layers.Rescaling)

@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.deploy._layout import spatial_shape
 from larqlite.deploy._registry import converter, refuse
 from larqlite.deploy.converters._padding import sliced
+from larqlite.onnx_graph._layout import spatial_shape
 
 if TYPE_CHECKING:
-    from larqlite.deploy._writer import Value, Writer
+    from larqlite.onnx_graph._writer import Value, Writer
 
 layers = tf_keras.layers
 

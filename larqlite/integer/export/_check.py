@@ -8,8 +8,8 @@ from typing import Any
 
 import tf_keras
 
-from larqlite.deploy._inputs import check_model
 from larqlite.deploy._registry import WHERE
+from larqlite.deploy.converters._inputs import check_model
 from larqlite.errors import (
     ArgumentError,
     UnsupportedModelError,

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.deploy._inputs import check_model
 from larqlite.deploy._registry import WHERE
+from larqlite.deploy.converters._inputs import check_model
 from larqlite.errors import ArgumentError
 from larqlite.integer.export._check import require_integers
 from larqlite.integer.export._comparison import Comparison, LayerComparison

@@ -9,12 +9,12 @@ import onnx
 from onnx import helper, numpy_helper
 
 from larqlite._version import __version__
-from larqlite.deploy import _functions as deployed
-from larqlite.deploy._model import BATCH, IR_VERSION, _node_proto
-from larqlite.deploy._value import Value
 from larqlite.integer.export._functions import used_by
 from larqlite.integer.export._integers import Integers
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
+from larqlite.onnx_graph import _functions as deployed
+from larqlite.onnx_graph._model import BATCH, IR_VERSION, _node_proto
+from larqlite.onnx_graph._value import Value
 
 LAYERS = "larqlite.integer.layers"
 

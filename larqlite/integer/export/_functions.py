@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from larqlite.deploy import _functions as deployed
+from larqlite.onnx_graph import _functions as deployed
 
 if TYPE_CHECKING:
     import onnx

@@ -8,16 +8,16 @@ import numpy as np
 import onnx
 import tf_keras
 
-from larqlite.deploy._model import write
-from larqlite.deploy._pooled_padding import keep_zeros
 from larqlite.deploy._registry import WHERE
-from larqlite.deploy._value import Value
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.export._check import check, one_of
 from larqlite.integer.export._file import onnx_model
 from larqlite.integer.export._integers import Integers
 from larqlite.integer.export._walk import IntegerWalk
 from larqlite.integer.export._writer import IntegerWriter
+from larqlite.onnx_graph._model import write
+from larqlite.onnx_graph._pooled_padding import keep_zeros
+from larqlite.onnx_graph._value import Value
 
 INPUT_DTYPES = ("float32", "uint8", "int8", "int32")
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.deploy._registry import refuse
-from larqlite.deploy._walk import Walk, in_inference
+from larqlite.deploy.converters._walk import Walk, in_inference
 from larqlite.integer import layers
 from larqlite.integer.export._integers import (
     Integers,

@@ -11,11 +11,7 @@ import tensorflow as tf
 import tf_keras
 from onnx import helper
 
-from larqlite.deploy._geometry import conv_pads, transposed_pads
-from larqlite.deploy._layout import spatial_shape
-from larqlite.deploy._model import write
 from larqlite.deploy._registry import WHERE, converter_of
-from larqlite.deploy._value import Value
 from larqlite.deploy.converters._conv import (
     conv_kernel,
     depthwise_kernel,
@@ -33,6 +29,10 @@ from larqlite.integer.export._self_check import (
     require_same,
 )
 from larqlite.integer.export._writer import IntegerWriter
+from larqlite.onnx_graph._geometry import conv_pads, transposed_pads
+from larqlite.onnx_graph._layout import spatial_shape
+from larqlite.onnx_graph._model import write
+from larqlite.onnx_graph._value import Value
 
 
 def to_qdq(

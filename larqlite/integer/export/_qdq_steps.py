@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.deploy._geometry import window_pads
-from larqlite.deploy._layout import spatial_shape
-from larqlite.deploy._value import Value
 from larqlite.integer.export._plan import Step
 from larqlite.integer.export._writer import IntegerWriter
+from larqlite.onnx_graph._geometry import window_pads
+from larqlite.onnx_graph._layout import spatial_shape
+from larqlite.onnx_graph._value import Value
 
 
 class UnweightedSteps:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from larqlite.deploy._value import Value
 from larqlite.integer.export._arithmetic import clipped, requantized, saturated
 from larqlite.integer.export._integers import (
     Integers,
@@ -18,6 +17,7 @@ from larqlite.integer.export._integers import (
 )
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
 from larqlite.integer.tensors import QTensor
+from larqlite.onnx_graph._value import Value
 
 CONVERTERS: dict[type, tuple[Callable, bool]] = {}
 

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 from onnx import helper
 
-from larqlite.deploy._functions import DOMAIN
 from larqlite.deploy._registry import refuse
-from larqlite.deploy._writer import Writer
 from larqlite.integer.export._integers import Integers, smallest_kind, whole
+from larqlite.onnx_graph._functions import DOMAIN
+from larqlite.onnx_graph._writer import Writer
 
 
 class IntegerWriter(Writer):

@@ -4,13 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.deploy._geometry import (
-    conv_pads,
-    onnx_order,
-    same_pads,
-    transposed_pads,
-)
-from larqlite.deploy._layout import spatial_shape
 from larqlite.deploy.converters._conv import (
     conv_kernel,
     depthwise_kernel,
@@ -22,6 +15,13 @@ from larqlite.integer.export._integers import Integers, integers_of, whole
 from larqlite.integer.export._products import dense, reach, with_kernel
 from larqlite.integer.export._registry import bias_of, converts
 from larqlite.integer.export._writer import IntegerWriter
+from larqlite.onnx_graph._geometry import (
+    conv_pads,
+    onnx_order,
+    same_pads,
+    transposed_pads,
+)
+from larqlite.onnx_graph._layout import spatial_shape
 
 
 @converts(layers.QuantizedConv1D, layers.QuantizedConv2D)

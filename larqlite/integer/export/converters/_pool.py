@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.deploy._geometry import window_pads
-from larqlite.deploy._layout import spatial_shape
 from larqlite.deploy.converters._conv import depthwise_kernel
 from larqlite.integer import layers
 from larqlite.integer.export._arithmetic import saturated, wide
@@ -15,6 +13,8 @@ from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.converters._simple import product_of
 from larqlite.integer.tensors._storage import FLOAT32_LIMIT
+from larqlite.onnx_graph._geometry import window_pads
+from larqlite.onnx_graph._layout import spatial_shape
 
 
 @converts(layers.QuantizedMaxPool2D)

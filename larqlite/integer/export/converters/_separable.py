@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.deploy._geometry import conv_pads
-from larqlite.deploy._layout import spatial_shape
 from larqlite.deploy.converters._conv import conv_kernel, depthwise_kernel
 from larqlite.integer import layers
 from larqlite.integer.export._arithmetic import plus, rounded, saturated
@@ -16,6 +14,8 @@ from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.layers._quantized_separable import _sums
 from larqlite.integer.tensors import _products
 from larqlite.integer.tensors._storage import MAX_VALUE_BITS
+from larqlite.onnx_graph._geometry import conv_pads
+from larqlite.onnx_graph._layout import spatial_shape
 
 
 @converts(layers.QuantizedSeparableConv2D)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.deploy._geometry import onnx_order
 from larqlite.integer import layers
 from larqlite.integer.export._integers import Integers, whole
 from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.converters._simple import in_one_order
+from larqlite.onnx_graph._geometry import onnx_order
 
 
 @converts(layers.QuantizedFlatten, layers.QuantizedReshape)

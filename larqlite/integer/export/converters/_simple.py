@@ -6,7 +6,6 @@ import functools
 
 import numpy as np
 
-from larqlite.deploy._value import Value
 from larqlite.integer import layers
 from larqlite.integer.export._arithmetic import (
     clipped,
@@ -18,6 +17,7 @@ from larqlite.integer.export._integers import Integers, integers_of, whole
 from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.tensors._storage import FLOAT32_LIMIT
+from larqlite.onnx_graph._value import Value
 
 
 @converts(layers.QuantizedRescaling, layers.QuantizedDropout)

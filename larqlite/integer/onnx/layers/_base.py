@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from larqlite.deploy import _functions
 from larqlite.errors import ArgumentError, UnsupportedModelError
+from larqlite.onnx_graph import _functions
 
 if TYPE_CHECKING:
     import onnx

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from larqlite.deploy import _functions
+from larqlite.onnx_graph import _functions
 
 if TYPE_CHECKING:
     import onnx

@@ -6,12 +6,12 @@ import onnx
 from onnx import helper, numpy_helper
 
 from larqlite._version import __version__
-from larqlite.deploy import _functions, _model
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers import Dequantizer, OnnxLayer
 from larqlite.integer.onnx.quantization._graph import Graph, tensors_taken
 from larqlite.integer.onnx.quantization._patterns import Plan
 from larqlite.integer.onnx.quantization._prepare import WHERE
+from larqlite.onnx_graph import _functions, _model
 
 __all__ = ["emitted"]
 

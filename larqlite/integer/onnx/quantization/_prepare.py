@@ -11,9 +11,9 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
-from larqlite.deploy import _functions
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.quantization._graph import Graph, attributes_of
+from larqlite.onnx_graph import _functions
 
 __all__ = ["WHERE", "prepared", "session"]
 

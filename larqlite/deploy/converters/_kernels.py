@@ -1,0 +1,187 @@
+"""The kernel of a quantized layer, as the file will hold it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from larqlite.deploy._registry import refuse
+from larqlite.models._bits import weight_bits
+from larqlite.onnx_graph import _packing
+from larqlite.onnx_graph._functions import DOMAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from larqlite.onnx_graph._writer import Writer
+
+MOST_BITS = 8
+FLOAT_BITS = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """A kernel `(channels_out, *size, channels_in / group)` and how it is stored.
+
+    Attributes:
+        name: of the weight in its layer, `"kernel"`.
+        values: as the layer uses them, float32.
+        bits: of a stored value.
+        packed: its codes, or None for a float kernel.
+        variable: the Keras variable.
+    """
+
+    name: str
+    values: np.ndarray
+    bits: int
+    packed: _packing.PackedKernel | None
+    variable: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the values."""
+        return self.values.shape
+
+    def largest_sums(self) -> np.ndarray:
+        """For each output channel, the sum of the magnitudes of the integers."""
+        if self.packed.kind == "B":
+            count = self.values[:1].size
+            return np.full(self.shape[0], count, np.int64)
+        rows = np.abs(self.packed.integers).reshape(self.shape[0], -1)
+        return rows.sum(axis=1)
+
+
+def kernel_of(
+    layer: Any,
+    path: str,
+    name: str,
+    arranged: Callable[[np.ndarray], np.ndarray],
+    scale_axes: tuple[int, ...] = (0,),
+) -> Kernel:
+    """The kernel of a quantized layer.
+
+    Args:
+        layer: the layer.
+        path: where it is.
+        name: of the weight.
+        arranged: takes Keras' array to `(channels_out, *size, channels_in / group)`.
+        scale_axes: along which that may have scales.
+
+    Raises:
+        UnsupportedLayerError: its values are not finite, or do not fit its bits.
+    """
+    variable = getattr(layer, name)
+    values = layer.quantized_weight(name).numpy()
+    if not np.isfinite(values).all():
+        count = int((~np.isfinite(values)).sum())
+        raise refuse(
+            layer,
+            path,
+            f"{count} of the {values.size} values of its {name} are NaN or infinite",
+            "load weights of before the training diverged",
+        )
+    arranged_values = np.ascontiguousarray(arranged(values))
+    bits = weight_bits(variable)
+    if bits >= FLOAT_BITS:
+        return Kernel(name, arranged_values, FLOAT_BITS, None, variable)
+    quantizer = _quantizer_name(layer, name)
+    if bits > MOST_BITS:
+        raise refuse(
+            layer,
+            path,
+            f"{quantizer} declares {bits} bits for its {name}, and kernels are packed at "
+            f"1 to {MOST_BITS} bits",
+            f"a quantizer of at most {MOST_BITS} bits, or none for a float kernel",
+        )
+    packed = _packing.find_codes(arranged_values, bits, scale_axes)
+    if packed is None:
+        raise refuse(layer, path, *_misfit(values, bits, name, quantizer))
+    return Kernel(name, arranged_values, bits, packed, variable)
+
+
+def _quantizer_name(layer: Any, name: str) -> str:
+    quantizer = getattr(layer, layer.quantized_weights[name])
+    return getattr(quantizer, "__name__", None) or type(quantizer).__name__
+
+
+def _misfit(
+    values: np.ndarray, bits: int, name: str, quantizer: str
+) -> tuple[str, str]:
+    levels = np.unique(np.abs(values))
+    shown = ", ".join(f"{level:.6g}" for level in levels[:4])
+    more = ", ..." if len(levels) > 4 else ""
+    what = {
+        1: "two levels in each output channel",
+        2: "-s, 0 and +s in each output channel, or evenly spaced levels",
+    }.get(bits, f"{2**bits} evenly spaced levels")
+    fix = "declare the precision that the values need"
+    if quantizer == "NoOp":
+        fix += (
+            ", or train with an optimizer that keeps the kernel at this precision (Bop), "
+            "starting from quantized values"
+        )
+    return (
+        f"{quantizer} declares {bits} bit{'s' * (bits > 1)} ({what}), but its {name} has "
+        f"the magnitudes {shown}{more}",
+        fix,
+    )
+
+
+def stored_codes(graph: Writer, kernel: Kernel) -> str:
+    """The initializer of a packed kernel."""
+    return graph.weight(
+        graph.path,
+        kernel.name,
+        kernel.packed.packed(),
+        bits=kernel.bits,
+        count=kernel.values.size,
+        variable=kernel.variable,
+    )
+
+
+def grid_attributes(kernel: Kernel) -> dict[str, Any]:
+    """What `Unpack` and the k-bit nodes say of the codes."""
+    packed = kernel.packed
+    return {
+        "bits": packed.bits,
+        "step": float(packed.step),
+        "offset": float(packed.offset),
+    }
+
+
+def float_values(graph: Writer, kernel: Kernel, order: tuple[int, ...]) -> str:
+    """A tensor with the values of a kernel, its axes in another order.
+
+    A packed kernel is unpacked by nodes; a float one is an initializer.
+    """
+    if kernel.packed is None:
+        array = np.ascontiguousarray(kernel.values.transpose(order))
+        return graph.weight(graph.path, kernel.name, array, variable=kernel.variable)
+    prefix = f"{graph.path}/{kernel.name}"
+    name = graph.node(
+        "Unpack",
+        [stored_codes(graph, kernel)],
+        name=f"{prefix}/unpacked",
+        domain=DOMAIN,
+        weight_shape=list(kernel.shape),
+        **grid_attributes(kernel),
+    )
+    graph.shapes[name] = kernel.shape
+    packed, rank = kernel.packed, kernel.values.ndim
+    for op, part, array in (
+        ("Mul", "scale", packed.scale),
+        ("Add", "center", packed.center),
+    ):
+        if array is None:
+            continue
+        beside = _packing.along(array, packed.scale_axis, rank)
+        stored = graph.scale(graph.path, f"{kernel.name}/{part}", beside)
+        name = graph.node(
+            op, [name, stored], name=f"{prefix}/{part}d".replace("dd", "d")
+        )
+        graph.shapes[name] = kernel.shape
+    turned = graph.node("Transpose", [name], perm=list(order), name=f"{prefix}/turned")
+    graph.shapes[turned] = tuple(kernel.shape[axis] for axis in order)
+    return turned

@@ -1,0 +1,1 @@
+"""`export(model, path)`: from a Keras model to a file with packed weights."""

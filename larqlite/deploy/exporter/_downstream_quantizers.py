@@ -1,0 +1,154 @@
+"""Which quantizers stand behind a tensor, and where their levels begin."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from larqlite.models._operators import names
+from larqlite.onnx_graph._functions import DOMAIN
+from larqlite.onnx_graph._writer import Node, Writer
+
+# What comes out of these went in, so a quantizer behind them is one of what went in.
+_KEEPING_VALUES = names(
+    "Identity Transpose Reshape Flatten Squeeze Unsqueeze MaxPool GlobalMaxPool Concat "
+    "Slice Gather Pad Expand Tile DepthToSpace SpaceToDepth"
+)
+_KEEPING_CHANNELS = names("Identity MaxPool GlobalMaxPool")
+
+
+@dataclasses.dataclass(frozen=True)
+class Follower:
+    """A quantizer behind a tensor of channels.
+
+    Attributes:
+        node: that quantizes.
+        shift: what is subtracted before, one number for each channel, or None.
+    """
+
+    node: Node
+    shift: np.ndarray | None = None
+
+    @property
+    def levels(self) -> int:
+        """How many there are."""
+        if self.node.op == "Steps":
+            return 2 ** self.node.attributes["bits"]
+        return 3 if self.node.op == "Ternary" else 2
+
+    def codes(self, values: np.ndarray) -> np.ndarray:
+        """The number of the level of each float32 value, `(..., channels)`."""
+        if self.shift is not None:
+            values = values - self.shift
+        return _CODES[self.node.op](values, self.node.attributes)
+
+    def fitting(
+        self, offset: np.ndarray, before: np.ndarray, after: np.ndarray
+    ) -> list[np.ndarray]:
+        """The offsets next to `offset` that put a sign where it belongs.
+
+        Args:
+            offset: one for each channel.
+            before, after: what it is added to, one step before and at the threshold.
+        """
+        if self.shift is not None or self.node.op not in ("Sign", "Heaviside"):
+            return []
+        # A sum of floats is below zero just when it is without rounding.
+        lowest, highest = -after, -before
+        if self.node.op == "Sign":
+            highest = np.nextafter(highest, np.float32(-np.inf))
+        else:
+            lowest = np.nextafter(lowest, np.float32(np.inf))
+        candidates = (np.maximum(offset, lowest), np.minimum(offset, highest))
+        return [candidate + np.float32(0) for candidate in candidates]
+
+
+def _ternary_codes(values: np.ndarray, attributes: dict[str, Any]) -> np.ndarray:
+    threshold = np.float32(attributes["threshold"])
+    return 1 + np.sign(np.sign(values + threshold) + np.sign(values - threshold))
+
+
+def _step_codes(values: np.ndarray, attributes: dict[str, Any]) -> np.ndarray:
+    steps = np.float32(2 ** attributes["bits"] - 1)
+    return np.rint(np.clip(values, np.float32(0), np.float32(1)) * steps)
+
+
+_CODES = {
+    "Sign": lambda values, attributes: (values >= 0).astype(np.int64),
+    "Heaviside": lambda values, attributes: (values > 0).astype(np.int64),
+    "Ternary": _ternary_codes,
+    "Steps": _step_codes,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """A tensor behind the first one, and what happened to the values on the way."""
+
+    name: str
+    shift: np.ndarray | None = None
+    has_channels: bool = True
+    is_clipped: bool = False
+
+
+def through_maxima(graph: Writer, tensor: str) -> list[str]:
+    """A tensor, and those that it holds the maxima of, up to the first that is none."""
+    producers = {out: node for node in graph.nodes for out in node.outputs}
+    chain = [tensor]
+    while (node := producers.get(chain[-1])) and node.op in _KEEPING_CHANNELS:
+        chain.append(node.inputs[0])
+    return chain
+
+
+def followers(graph: Writer, tensor: str) -> list[Follower]:
+    """The quantizers of a tensor, at once or behind nodes that keep values.
+
+    Of several that quantize alike, only the first is given.
+    """
+    readers: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        for name in dict.fromkeys(node.inputs):
+            readers.setdefault(name, []).append(node)
+    found: dict[Any, Follower] = {}
+    pending, seen = [_Place(tensor)], {tensor}
+    while pending:
+        place = pending.pop()
+        for node in readers.get(place.name, ()):
+            if node.domain == DOMAIN and node.op in _CODES:
+                if not place.is_clipped or node.op in ("Sign", "Heaviside"):
+                    shift = None if place.shift is None else place.shift.tobytes()
+                    key = (node.op, *node.attributes.items(), shift)
+                    found.setdefault(key, Follower(node, place.shift))
+                continue
+            after = _behind(graph, node, place)
+            if after is not None and after.name not in seen:
+                seen.add(after.name)
+                pending.append(after)
+    return list(found.values())
+
+
+def _behind(graph: Writer, node: Node, place: _Place) -> _Place | None:
+    """The output of a node through which levels of the first tensor can be seen."""
+    output = node.outputs[0]
+    if node.op in _KEEPING_VALUES and not node.domain:
+        keeps = place.has_channels and node.op in _KEEPING_CHANNELS
+        is_data = node.inputs[0] == place.name or node.op == "Concat"
+        if is_data and (keeps or place.shift is None):
+            return dataclasses.replace(place, name=output, has_channels=keeps)
+    if place.shift is None and node.inputs[0] == place.name:
+        if node.op == "Clip" and _holds_zero(graph, node):
+            return dataclasses.replace(place, name=output, is_clipped=True)
+        if node.op == "Sub" and place.has_channels and not place.is_clipped:
+            shift = graph.constants.get(node.inputs[1])
+            if shift is not None and shift.size == max(shift.shape, default=1):
+                return dataclasses.replace(place, name=output, shift=shift.ravel())
+    return None
+
+
+def _holds_zero(graph: Writer, node: Node) -> bool:
+    bounds = [graph.constants.get(name) for name in node.inputs[1:]]
+    if len(bounds) != 2 or any(bound is None for bound in bounds):
+        return False
+    return bool(bounds[0] < 0 < bounds[1])

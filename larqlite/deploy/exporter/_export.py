@@ -1,0 +1,146 @@
+"""`export(model, path)`: a Keras model as an ONNX file with packed weights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tf_keras
+
+from larqlite.deploy import converters  # noqa: F401  (registers the converters)
+from larqlite.deploy._registry import WHERE
+from larqlite.deploy._report import FloatRow, PackedRow, Report
+from larqlite.deploy.converters._inputs import check_model, input_values
+from larqlite.deploy.converters._walk import Walk
+from larqlite.deploy.exporter._float_rows import float_rows
+from larqlite.deploy.exporter._fold_scales import fold_scales
+from larqlite.deploy.exporter._metadata import metadata_of
+from larqlite.deploy.exporter._move_off_ties import nudge_offsets
+from larqlite.deploy.verifier._run import require_exact
+from larqlite.errors import ArgumentError, UnsupportedModelError
+from larqlite.models import ModelProfile, profile
+from larqlite.onnx_graph._model import Plan, onnx_model, write
+from larqlite.onnx_graph._pooled_padding import keep_zeros
+from larqlite.onnx_graph._value import Value
+from larqlite.onnx_graph._writer import Writer
+from larqlite.outputs import ONNX, require
+
+
+def export(
+    model: tf_keras.Model,
+    path: str | os.PathLike,
+    data: Any = None,
+    verify: bool = True,
+) -> Report:
+    """See `larqlite.deploy.export`."""
+    path = require(path, ONNX, WHERE.get())
+    if data is not None and not verify:
+        raise ArgumentError(
+            f"{WHERE.get()}: data is what the file is compared on, and verify=False "
+            "compares nothing.\n  Fix: leave one of the two out."
+        )
+    plan = plan_of(model)
+    costs = profile(model)
+    metadata = metadata_of(plan.graph, costs, plan.renamed)
+    in_float: list[FloatRow] = []
+
+    def accept(content: bytes) -> None:
+        if verify:
+            require_exact(model, data, content)
+        in_float.extend(float_rows(plan.graph, costs, content))
+
+    size = write(onnx_model(plan, metadata), path, accept)
+    return _report(plan.graph, costs, path, size, in_float)
+
+
+def plan_of(model: tf_keras.Model, batch: int | None = None) -> Plan:
+    """The finished graph of a model.
+
+    Args:
+        model: a built model.
+        batch: the size of the batch; None leaves it open.
+    """
+    check_model(model)
+    graph = Writer()
+    inputs, outputs = _converted(graph, model)
+    names = [value.name for value in outputs.values()]
+    fold_scales(graph, names)
+    nudge_offsets(graph)
+    keep_zeros(graph, names)
+    _refuse_nan(graph)
+    return Plan(graph, model.name, inputs, outputs, batch)
+
+
+def _converted(
+    graph: Writer, model: tf_keras.Model
+) -> tuple[dict[str, Value], dict[str, Value]]:
+    """The inputs and outputs of a model by name, the graph between them written."""
+    inputs = input_values(graph, model)
+    names = [graph.tensor_name(name) for name in model.output_names]
+    results = Walk(graph, model).follow(model, list(inputs.values()))
+    outputs: dict[str, Value] = {}
+    taken = {value.name for value in inputs.values()}
+    for name, value in zip(names, results, strict=True):
+        if not isinstance(value, Value) or value.shape[:1] != (None,):
+            raise UnsupportedModelError(
+                f'{WHERE.get()}: the output "{name}" of "{model.name}" does not begin '
+                "with the batch, so it is no result of each sample.\n"
+                "  Fix: leave it out: tf_keras.Model(model.inputs, outputs) with the "
+                "others."
+            )
+        value = graph.channels_last(value)
+        if value.name in taken:  # an input, or an output already
+            same = graph.node("Identity", [value.name], name=f"{name}/output")
+            value = graph.value(same, value.shape)
+        taken.add(value.name)
+        outputs[name] = value
+    return inputs, outputs
+
+
+def _refuse_nan(graph: Writer) -> None:
+    for name, array in graph.constants.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise UnsupportedModelError(
+                f'{WHERE.get()}: "{name}" holds NaN, so everything behind it would be '
+                "NaN.\n  Fix: load weights of before the training diverged."
+            )
+
+
+def _report(
+    graph: Writer, costs: ModelProfile, path: Path, size: int, in_float: list[FloatRow]
+) -> Report:
+    weight_bytes = sum(graph.constants[name].nbytes for name in graph.weights)
+    notes = list(dict.fromkeys(graph.notes))
+    if weight_bytes != costs.deployed_bytes:
+        notes.append(
+            f"the summary counts {costs.deployed_bytes:,} bytes of weights, the file holds "
+            f"{weight_bytes:,}: a converter stores weights that the summary does not know, "
+            "or leaves some out"
+        )
+    return Report(
+        path=path,
+        bytes=size,
+        weight_bytes=weight_bytes,
+        scale_bytes=sum(graph.constants[name].nbytes for name in graph.scales),
+        packed=tuple(_row(graph, packed) for packed in graph.packed),
+        in_float=tuple(in_float),
+        notes=tuple(notes),
+    )
+
+
+def _row(graph: Writer, packed: Any) -> PackedRow:
+    kernels = {
+        name
+        for name, stored in graph.weights.items()
+        if stored.layer == packed.path and stored.bits < 32
+    }
+    node = next(node for node in graph.nodes if node.name == packed.nodes[-1])
+    return PackedRow(
+        layer=packed.path,
+        class_name=type(packed.layer).__name__,
+        operation=node.op if packed.accumulator else "float",
+        weight_bits=packed.weight_bits,
+        weight_bytes=sum(graph.constants[name].nbytes for name in kernels),
+    )

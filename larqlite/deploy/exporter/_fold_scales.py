@@ -1,0 +1,80 @@
+"""Scales of packed kernels become part of the batch normalization that follows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from larqlite.deploy.exporter._downstream_quantizers import through_maxima
+from larqlite.onnx_graph._parts import Normalization
+from larqlite.onnx_graph._writer import Writer
+
+
+def fold_scales(graph: Writer, outputs: Sequence[str]) -> None:
+    """Multiplies kernel scales into batch normalizations, where no one else sees them.
+
+    `(accumulator * kernel_scale) * scale + offset` needs one number less for each
+    channel, and one pass less over the tensor, as `accumulator * (kernel_scale * scale)
+    + offset`. A bias or an activation between the two keeps them apart; a maximum (pooling)
+    does not, as scales are not negative.
+
+    Args:
+        graph: the graph; changed in place.
+        outputs: names of the model's outputs.
+    """
+    packed_of = {packed.scaled: packed for packed in graph.packed if packed.scaled}
+    readers = _readers(graph, outputs)
+    for index, normalization in enumerate(graph.normalizations):
+        chain = through_maxima(graph, normalization.source)
+        packed = packed_of.get(chain[-1])
+        if (
+            packed is None
+            or packed.scaled != packed.output
+            or packed.accumulator is None
+            or any(readers[tensor] != 1 for tensor in (*chain, normalization.scale))
+            or not _fits(graph, packed, normalization)
+        ):
+            continue
+        _fold(graph, packed, normalization)
+        if len(chain) == 1:
+            graph.normalizations[index] = dataclasses.replace(
+                normalization, source=packed.accumulator
+            )
+        packed.scaled = packed.output = None
+    _drop_unread_scales(graph, outputs)
+
+
+def _fits(graph: Writer, packed, normalization: Normalization) -> bool:
+    """Whether the scales are not negative, and one for each channel normalized."""
+    own = graph.constants[normalization.scale]
+    is_one_each = np.broadcast_shapes(own.shape, packed.unit.shape) == own.shape
+    return is_one_each and bool((packed.unit >= 0).all())
+
+
+def _fold(graph: Writer, packed, normalization: Normalization) -> None:
+    producer = next(n for n in graph.nodes if packed.scaled in n.outputs)
+    source, kernel_scale = producer.inputs
+    graph.nodes.remove(producer)
+    graph.shapes.pop(packed.scaled)
+    own = graph.constants[normalization.scale]
+    product = own.astype(np.float64) * graph.constants[kernel_scale]
+    graph.constants[normalization.scale] = product.astype(np.float32)
+    for node in graph.nodes:
+        if packed.scaled in node.inputs:
+            node.inputs = (source, *node.inputs[1:])
+
+
+def _readers(graph: Writer, outputs: Sequence[str]) -> Counter[str]:
+    readers = Counter(name for node in graph.nodes for name in node.inputs)
+    readers.update(outputs)
+    return readers
+
+
+def _drop_unread_scales(graph: Writer, outputs: Sequence[str]) -> None:
+    readers = _readers(graph, outputs)
+    for name in [name for name in graph.scales if not readers[name]]:
+        graph.scales.remove(name)
+        del graph.constants[name]

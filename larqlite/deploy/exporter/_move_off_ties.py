@@ -1,0 +1,199 @@
+"""Offsets of batch normalizations, moved by a hair where a sign behind them needs it.
+
+The file computes `accumulator * scale + offset`; Keras computes the same in other steps,
+and rounds elsewhere. Where a value lies within a few units in the last place of a
+threshold, the two could quantize it differently. Accumulators are integers in a known
+range, so the accumulator at which Keras crosses each threshold can be found, and the
+offset chosen so that the file crosses it there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from larqlite.deploy.exporter._downstream_quantizers import (
+    Follower,
+    followers,
+    through_maxima,
+)
+from larqlite.onnx_graph._writer import Normalization, Writer
+
+if TYPE_CHECKING:
+    from larqlite.deploy.converters._packed_layer import PackedLayer
+
+# How far an offset may be moved, in units of its last place, to suit all thresholds.
+_FARTHEST = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class _Affine:
+    """What the file computes from accumulators, `(rows, channels)`, but for the offset."""
+
+    unit: np.ndarray | None
+    bias: np.ndarray | None
+    scale: np.ndarray
+
+    def products(self, accumulators: np.ndarray) -> np.ndarray:
+        values = accumulators.astype(np.float32)
+        if self.unit is not None:
+            values = values * self.unit
+        if self.bias is not None:
+            values = values + self.bias
+        return values * self.scale
+
+
+def nudge_offsets(graph: Writer) -> None:
+    """Moves offsets so that quantizers give what they give in Keras.
+
+    Args:
+        graph: the graph, scales folded; its constants are changed in place.
+    """
+    packed_of = {
+        packed.biased or packed.scaled or packed.accumulator: packed
+        for packed in graph.packed
+        if packed.accumulator is not None and packed.is_linear
+    }
+    uses = Counter(normalization.offset for normalization in graph.normalizations)
+    for normalization in graph.normalizations:
+        packed = packed_of.get(through_maxima(graph, normalization.source)[-1])
+        offset = graph.constants[normalization.offset]
+        # Channels of the accumulators are those of the normalization.
+        if packed is None or offset.size != packed.largest.size:
+            continue
+        behind = followers(graph, normalization.output)
+        if behind and uses[normalization.offset] > 1:
+            graph.notes.append(
+                f"{normalization.layer.name}: is used {uses[normalization.offset]} times, "
+                "so its offset is not adjusted to the sums of any one of them; a sum that "
+                "lies within rounding of a threshold may be quantized otherwise"
+            )
+        elif behind:
+            _nudge(graph, packed, normalization, behind)
+
+
+def _nudge(
+    graph: Writer,
+    packed: PackedLayer,
+    normalization: Normalization,
+    behind: list[Follower],
+) -> None:
+    def keras(accumulators: np.ndarray) -> np.ndarray:
+        return _in_keras(packed, normalization, accumulators)
+
+    stored = graph.constants[normalization.offset]
+    offset = stored.ravel()
+    affine = _affine(graph, packed, normalization)
+    largest = packed.largest.astype(np.int64)
+    direction = np.where(keras(largest[None]) >= keras(-largest[None]), 1, -1)
+    crossings = [(f, _crossings(keras, f, largest, direction)) for f in behind]
+
+    def wrong(candidate: np.ndarray) -> np.ndarray:
+        return sum(
+            _wrong(affine, candidate, follower, first, largest, direction)
+            for follower, first in crossings
+        )
+
+    if not wrong(offset).any():
+        return
+    candidates = _moved(offset)
+    for follower, first in crossings:
+        before, after = (
+            affine.products(direction * np.clip(first + step, -largest, largest))
+            for step in (-1, 0)
+        )
+        candidates += follower.fitting(offset, before[0], after[0])
+    faults = np.stack([wrong(candidate) for candidate in candidates])
+    distance = np.stack([np.abs(candidate - offset) for candidate in candidates])
+    best = np.lexsort((distance, faults), axis=0)[0]
+    channels = np.arange(offset.size)
+    chosen = np.stack(candidates)[best, channels]
+    graph.constants[normalization.offset] = chosen.reshape(stored.shape)
+    left = int((faults[best, channels] > 0).sum())
+    if left:
+        graph.notes.append(
+            f"{normalization.layer.name}: behind {packed.path}, {left} of {offset.size} "
+            "channels cross a threshold one accumulator away from Keras"
+        )
+
+
+def _in_keras(
+    packed: PackedLayer, normalization: Normalization, accumulators: np.ndarray
+) -> np.ndarray:
+    """What the Keras layers make of accumulators `(rows, channels)`."""
+    values = tf.constant(accumulators, tf.float32)
+    for part, operation in ((packed.unit, tf.multiply), (packed.bias, tf.add)):
+        if part is not None:
+            values = operation(values, part.ravel())
+    shape = [1] * normalization.rank
+    shape[0], shape[normalization.axis] = accumulators.shape
+    outputs = normalization.layer(tf.reshape(values, shape), training=False)
+    return tf.reshape(outputs, accumulators.shape).numpy()
+
+
+def _affine(
+    graph: Writer, packed: PackedLayer, normalization: Normalization
+) -> _Affine:
+    scale = graph.constants[normalization.scale].ravel()
+    unit = packed.unit if packed.scaled is not None else None
+    return _Affine(
+        None if unit is None else unit.ravel(),
+        None if packed.bias is None else packed.bias.ravel(),
+        scale,
+    )
+
+
+def _crossings(
+    keras: Callable[[np.ndarray], np.ndarray],
+    follower: Follower,
+    largest: np.ndarray,
+    direction: np.ndarray,
+) -> np.ndarray:
+    """For each level and channel the first integer that reaches it, in the direction in
+    which values grow; one more than the largest if none does."""
+    levels = np.arange(1, follower.levels)[:, None]
+    low = np.broadcast_to(-largest, (len(levels), largest.size)).copy()
+    high = np.broadcast_to(largest + 1, low.shape).copy()
+    while (low < high).any():
+        middle = (low + high) // 2
+        reaches = follower.codes(keras(direction * middle)) >= levels
+        is_open = low < high
+        high = np.where(is_open & reaches, middle, high)
+        low = np.where(is_open & ~reaches, middle + 1, low)
+    return low
+
+
+def _wrong(
+    affine: _Affine,
+    offset: np.ndarray,
+    follower: Follower,
+    first: np.ndarray,
+    largest: np.ndarray,
+    direction: np.ndarray,
+) -> np.ndarray:
+    """For each channel, how many levels begin elsewhere than at `first`."""
+    levels = np.arange(1, follower.levels)[:, None]
+    wrong = np.zeros(first.shape, bool)
+    for step, should_reach in ((0, True), (-1, False)):
+        at = first + step
+        exists = (at >= -largest) & (at <= largest)
+        values = affine.products(direction * at) + offset
+        reaches = follower.codes(values) >= levels
+        wrong |= exists & (reaches != should_reach)
+    return wrong.sum(axis=0)
+
+
+def _moved(offset: np.ndarray) -> list[np.ndarray]:
+    """The offsets, and their neighbours on either side."""
+    moved = [offset]
+    for bound in (np.float32(-np.inf), np.float32(np.inf)):
+        neighbour = offset
+        for _ in range(_FARTHEST):
+            neighbour = np.nextafter(neighbour, bound)
+            moved.append(neighbour)
+    return moved

@@ -1,0 +1,1 @@
+"""`to_qonnx(model, path)`: the same network with QONNX' quantizers."""

@@ -1,0 +1,89 @@
+"""`to_qonnx(model, path)`: a Keras model as an ONNX file with QONNX' quantizers."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from larqlite._version import __version__
+from larqlite.deploy._registry import WHERE
+from larqlite.errors import ArgumentError
+from larqlite.outputs import ONNX, require
+
+if TYPE_CHECKING:
+    import onnx
+    import tf_keras
+
+_NAME = "lq.deploy.to_qonnx"
+
+
+def to_qonnx(
+    model: tf_keras.Model, path: str | os.PathLike, batch_size: int = 1
+) -> onnx.ModelProto:
+    """Writes a model as QONNX, which compilers for FPGAs and research tools read.
+
+    Weights are float initializers. Those of few levels, and quantized activations, pass
+    through nodes of the domain `qonnx.custom_op.general`; everything else is standard
+    ONNX (opset 18). Images are channels first inside, inputs and outputs as in Keras. All
+    quantizers have scale 1 and zero point 0, so that sums are integers; scales follow.
+
+    - -1 and +1: `BipolarQuant`; behind a `Sub` for `RSign`.
+    - 0 and 1: `IntQuant` of 1 bit, unsigned; activations are rounded by "CEIL".
+    - -1, 0 and +1: `IntQuant` of 2 bits, signed and narrow.
+    - DoReFa activations of k bits: `Mul` by $2^k - 1$, `IntQuant` of k bits, unsigned.
+    - DoReFa weights of k bits: odd integers, for which `IntQuant` needs k + 1 bits,
+      signed and narrow.
+
+    `Trunc` is not used: no layer drops low bits of a sum.
+
+    Args:
+        model: a functional or Sequential model, as for `export`.
+        path: where to write the file; it is there as a whole or not at all.
+        batch_size: of inputs and outputs, since these tools need all sizes.
+
+    Returns:
+        The model in the file.
+
+    Raises:
+        ArgumentError: `batch_size` is no positive integer.
+        UnsupportedLayerError: a layer that cannot be expressed exactly.
+        UnsupportedModelError: a model that cannot.
+        MissingFileError: the folder of `path` does not exist.
+
+    Example:
+        >>> model = tf_keras.Sequential([
+        ...     lq.layers.QuantDense(2, input_quantizer="ste_sign",
+        ...                          kernel_quantizer="ste_sign",
+        ...                          kernel_constraint="weight_clip", input_shape=(3,))])
+        >>> import os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     made = lq.deploy.to_qonnx(model, os.path.join(folder, "model.onnx"))
+        >>> [node.op_type for node in made.graph.node]
+        ['BipolarQuant', 'BipolarQuant', 'MatMul', 'Add']
+
+    References:
+        QONNX, https://arxiv.org/abs/2206.07527
+    """
+    if (
+        isinstance(batch_size, bool)
+        or not isinstance(batch_size, int)
+        or batch_size < 1
+    ):
+        raise ArgumentError(
+            f"{_NAME}: batch_size={batch_size!r}, but tools that read QONNX need the "
+            "sizes of all tensors.\n  Fix: a positive integer, e.g. batch_size=1."
+        )
+    from larqlite.deploy.exporter._export import plan_of
+    from larqlite.deploy.qonnx._nodes import rewrite
+    from larqlite.onnx_graph import _model
+
+    path = require(path, ONNX, _NAME)
+    token = WHERE.set(_NAME)
+    try:
+        plan = plan_of(model, batch_size)
+        rewrite(plan.graph)
+        made = _model.onnx_model(plan, {"larqlite.version": __version__})
+        _model.write(made, path)
+    finally:
+        WHERE.reset(token)
+    return made

@@ -1,0 +1,1 @@
+"""`verify(model, file)`: does a deployed file compute what its model does?"""

@@ -1,0 +1,199 @@
+"""A deployed file as a graph of names, and the parts of it that are run alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Sequence
+
+import onnx
+
+from larqlite.errors import ArgumentError
+from larqlite.onnx_graph._parts import StoredRounding
+
+WHERE = "lq.deploy.verify"
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """What the file says of one use of a packed layer.
+
+    Attributes:
+        path: of the layer in the model.
+        class_name: of the layer.
+        operation: type of its node; "float" if its kernel is unpacked.
+        nodes: names of the nodes that read its kernels.
+        sums: output of the last of them.
+        input, quantized: tensors before and after its input quantizer.
+        accumulator: tensor of integers, or None.
+        output: what the layer gives out; that of the batch normalization behind it if
+            `is_folded`; None if the file holds neither.
+        is_folded: whether a scale of the layer is part of that normalization.
+        steps: what the quantized input is multiplied with to become integers.
+        weight_bits: of its kernel.
+    """
+
+    path: str
+    class_name: str
+    operation: str
+    nodes: tuple[str, ...]
+    sums: str
+    input: str
+    quantized: str
+    accumulator: str | None
+    output: str | None
+    is_folded: bool
+    steps: float
+    weight_bits: int
+
+    def tensor(self, role: str) -> str | None:
+        """The tensor that is its "quantized" input, "accumulators" or "output"."""
+        names = {"quantized": self.quantized, "output": self.output}
+        return names.get(role, self.accumulator)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """A part of a file that is fed and read somewhere inside.
+
+    Attributes:
+        inputs, outputs: names of tensors.
+        made: all tensors that it computes.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    made: frozenset[str]
+
+
+class File:
+    """Nodes, tensors and packed layers of a file.
+
+    Attributes:
+        content: its bytes.
+        model: the same, parsed.
+        inputs, outputs: names of those of the model.
+        entries: its packed layers, in order.
+        roundings: where quantization-aware layers round, in order.
+
+    Raises:
+        ArgumentError: it holds no packed model.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+        self.model = onnx.load_from_string(content)
+        graph = self.model.graph
+        self.inputs = [item.name for item in graph.input]
+        self.outputs = [item.name for item in graph.output]
+        self._nodes = {node.name: node for node in graph.node}
+        self._maker = {name: node for node in graph.node for name in node.output}
+        self._readers: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            for name in dict.fromkeys(node.input):
+                self._readers.setdefault(name, []).append(node)
+        infos = (*graph.input, *graph.output, *graph.value_info)
+        self._sizes = {
+            info.name: math.prod(
+                d.dim_value for d in info.type.tensor_type.shape.dim[1:]
+            )
+            for info in infos
+        }
+        texts = {item.key: item.value for item in self.model.metadata_props}
+        if "larqlite.layers" not in texts:
+            raise ArgumentError(
+                f"{WHERE}: the file does not say which layers are packed, so "
+                "lq.deploy.export did not write it.\n"
+                "  Fix: write it with lq.deploy.export(model, path)."
+            )
+        self.entries = [self._entry(i) for i in json.loads(texts["larqlite.layers"])]
+        self.roundings = [
+            StoredRounding(**item)
+            for item in json.loads(texts.get("larqlite.roundings", "[]"))
+        ]
+
+    def _entry(self, item: dict) -> Entry:
+        first, node = (self._nodes[item["nodes"][index]] for index in (0, -1))
+        steps = next((a.f for a in first.attribute if a.name == "input_steps"), 1.0)
+        output, accumulator = item["output"], item["accumulator"]
+        is_folded = output is None and accumulator is not None
+        return Entry(
+            path=item["layer"],
+            class_name=item["class"],
+            operation=node.op_type if accumulator else "float",
+            nodes=tuple(item["nodes"]),
+            sums=node.output[0],
+            input=item["input"],
+            quantized=item["quantized"],
+            accumulator=accumulator,
+            output=self._normalized(accumulator) if is_folded else output,
+            is_folded=is_folded,
+            steps=steps,
+            weight_bits=item["weight_bits"],
+        )
+
+    def _normalized(self, tensor: str) -> str | None:
+        """The tensor behind a scale and an offset that are its only readers."""
+        for operation in ("Mul", "Add"):
+            readers = self._readers.get(tensor, ())
+            if len(readers) != 1 or readers[0].op_type != operation:
+                return None
+            tensor = readers[0].output[0]
+        return tensor
+
+    @property
+    def values_a_sample(self) -> int:
+        """How many values go into and come out of packed layers."""
+        tensors = {entry.input for entry in self.entries}
+        tensors |= {entry.output for entry in self.entries if entry.output}
+        return sum(self._sizes[name] for name in tensors)
+
+    def cut(self, outputs: Iterable[str], stops: Iterable[str]) -> Cut:
+        """The part that computes tensors from others.
+
+        Args:
+            outputs: what it computes; those among the stops are left out.
+            stops: where it begins.
+        """
+        stops = set(stops)
+        wanted = [name for name in dict.fromkeys(outputs) if name not in stops]
+        inputs: dict[str, None] = {}
+        made: set[str] = set()
+        pending = list(wanted)
+        while pending:
+            name = pending.pop()
+            if name in stops:
+                inputs[name] = None
+            elif name in self._maker and name not in made:
+                node = self._maker[name]
+                made.update(node.output)
+                pending.extend(filter(None, node.input))
+        return Cut(tuple(inputs), tuple(wanted), frozenset(made))
+
+
+def together(cuts: Sequence[Cut]) -> list[list[int]]:
+    """Cuts in groups that can be run as one model: what one is fed, none computes.
+
+    Args:
+        cuts: those without outputs are in no group.
+
+    Returns:
+        Their numbers.
+    """
+    groups: list[tuple[set[str], set[str], list[int]]] = []
+    for number, cut in enumerate(cuts):
+        if not cut.outputs:
+            continue
+        for group in groups:
+            fed, made, _ = group
+            if made.isdisjoint(cut.inputs) and fed.isdisjoint(cut.made):
+                break
+        else:
+            group = set(), set(), []
+            groups.append(group)
+        fed, made, members = group
+        fed.update(cut.inputs)
+        made.update(cut.made)
+        members.append(number)
+    return [members for _, _, members in groups]

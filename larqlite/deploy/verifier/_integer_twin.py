@@ -1,0 +1,161 @@
+"""The sums of integers that a packed layer stands for, computed by the Keras layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from larqlite import layers
+from larqlite.deploy._registry import first_override
+from larqlite.deploy.converters._kernels import kernel_of
+from larqlite.deploy.converters._packed_conv import (
+    channels_out_first,
+    one_group_a_channel,
+    transposed_channels_out_first,
+)
+from larqlite.deploy.verifier._result import VerificationError
+from larqlite.onnx_graph._packing import GRID_TOLERANCE, along
+
+Arranged = Callable[[np.ndarray], np.ndarray]
+
+# How the file arranges the kernels of each class, and where it takes channels out from.
+_ARRANGED: dict[type, dict[str, tuple[Arranged, int]]] = {
+    cls: kernels
+    for classes, kernels in (
+        ((layers.QuantDense,), {"kernel": (np.transpose, -1)}),
+        (
+            (layers.QuantConv1D, layers.QuantConv2D, layers.QuantConv3D),
+            {"kernel": (channels_out_first, -1)},
+        ),
+        (
+            (layers.QuantDepthwiseConv1D, layers.QuantDepthwiseConv2D),
+            {"depthwise_kernel": (one_group_a_channel, -1)},
+        ),
+        (
+            (layers.QuantSeparableConv1D, layers.QuantSeparableConv2D),
+            {
+                "depthwise_kernel": (one_group_a_channel, -1),
+                "pointwise_kernel": (channels_out_first, -1),
+            },
+        ),
+        (
+            (
+                layers.QuantConv1DTranspose,
+                layers.QuantConv2DTranspose,
+                layers.QuantConv3DTranspose,
+            ),
+            {"kernel": (transposed_channels_out_first, -2)},
+        ),
+    )
+    for cls in classes
+}
+_COMPUTED = ("call", "call_on_quantized", "convolution_op")
+# What a layer does beside its sums.
+_LEFT_OUT = (
+    "input_quantizer",
+    "activation",
+    "activity_regularizer",
+    "bias_regularizer",
+    "bias_constraint",
+)
+
+
+class IntegerTwin:
+    """A Keras layer of the same class, whose kernels are the integers of another's.
+
+    Float32 sums of integers below 2^24 are exact in any order, so its outputs are the
+    accumulators.
+
+    Args:
+        layer: the layer.
+        path: where it is.
+        steps: what its quantized input is multiplied with to become integers.
+    """
+
+    def __init__(self, layer: Any, path: str, steps: float) -> None:
+        self._steps = np.float32(steps)
+        cls = next(cls for cls in type(layer).__mro__ if cls in _ARRANGED)
+        config = cls.get_config(layer)
+        config.update(dict.fromkeys(_LEFT_OUT), use_bias=False)
+        for weight, role in cls.quantized_weights.items():
+            prefix = weight.removesuffix("_kernel")
+            config.update(
+                {
+                    role: None,
+                    f"{prefix}_regularizer": None,
+                    f"{prefix}_constraint": None,
+                }
+            )
+        kernels = {
+            name: _integers(layer, path, name, *arrangement)
+            for name, arrangement in _ARRANGED[cls].items()
+        }
+        pads, no_pads = {}, {}
+        if "pad_values" in config:
+            pads = {"pad_values": float(layer.pad_values * steps)}
+            no_pads = {"pad_values": 0.0}
+        self._sums = _with_kernels(cls.from_config(config | pads), kernels)
+        self._changes = _with_kernels(
+            cls.from_config(config | no_pads),
+            {name: np.abs(kernel) for name, kernel in kernels.items()},
+        )
+
+    def __call__(self, quantized: np.ndarray) -> np.ndarray:
+        """The accumulators for a quantized input, as float32."""
+        return self._sums(np.rint(quantized * self._steps))
+
+    def largest_change(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """How far accumulators can change if quantized inputs lie between two ends."""
+        if np.array_equal(low, high):
+            return np.float32(0)
+        return self._changes(np.rint((high - low) * self._steps))
+
+
+def _with_kernels(layer: Any, kernels: dict[str, np.ndarray]) -> Callable:
+    """A function that calls a new layer with these kernels."""
+
+    def call(integers: np.ndarray) -> np.ndarray:
+        if not layer.built:
+            layer.build(integers.shape)
+            for name, kernel in kernels.items():
+                getattr(layer, name).assign(kernel)
+        return np.asarray(layer(integers))
+
+    return call
+
+
+def has_twin(layer: Any) -> bool:
+    """Whether what a layer sums is known from its class."""
+    for cls in type(layer).__mro__:
+        if cls in _ARRANGED:
+            return first_override(type(layer), cls, _COMPUTED) is None
+    return False
+
+
+def _integers(
+    layer: Any, path: str, name: str, arranged: Arranged, axis: int
+) -> np.ndarray:
+    """The integers of a kernel, in the order that Keras has it in.
+
+    Raises:
+        VerificationError: they are not the kernel that Keras computes with.
+    """
+    kernel = kernel_of(layer, path, name, arranged)
+    packed, largest = kernel.packed, np.abs(kernel.values).max(initial=0)
+    integers = off = None
+    if packed is not None and packed.is_integer:
+        integers = packed.codes.astype(np.float32)
+        integers *= packed.step
+        integers += packed.offset
+        scale = np.ones(1, np.float32) if packed.scale is None else packed.scale
+        off = integers * along(scale, packed.scale_axis, integers.ndim)
+        off -= kernel.values
+    if off is None or np.abs(off).max(initial=0) > 2 * GRID_TOLERANCE * largest:
+        raise VerificationError(
+            f'lq.deploy.verify: the {name} of "{path}" is no multiple of integers, but '
+            "the file sums integers.\n  Fix: verify a file with the model that it was "
+            "made of."
+        )
+    return np.moveaxis(integers, 0, axis).reshape(getattr(layer, name).shape)

@@ -1,0 +1,177 @@
+"""Runs a model layer by layer in Keras, and keeps what goes into its quantized layers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from larqlite.deploy.converters._walk import in_inference
+from larqlite.layers._base import QuantLayer
+from larqlite.models._graph import is_functional, leaves, nodes_of
+from larqlite.models._inference import call_in_inference
+from larqlite.qat import inference
+from larqlite.quantizers import Quantizer
+
+K = tf_keras.layers
+# Layers that move values, repeat them, or take the largest.
+_MOVING = (
+    *(K.Flatten, K.Reshape, K.Permute),
+    *(K.MaxPooling1D, K.MaxPooling2D, K.MaxPooling3D),
+    *(K.GlobalMaxPooling1D, K.GlobalMaxPooling2D, K.GlobalMaxPooling3D),
+    *(K.ZeroPadding1D, K.ZeroPadding2D, K.ZeroPadding3D),
+    *(K.Cropping1D, K.Cropping2D, K.Cropping3D),
+)
+
+
+@dataclasses.dataclass
+class Use:
+    """One call of a quantized layer.
+
+    Attributes:
+        layer: the layer.
+        path: where it is in the model.
+        input, output: tensors.
+        normalized: the output after the batch normalization that reads it, or None.
+        quantizer: what made few levels of its input: its own quantizer, or layers before
+            it; None if neither.
+        unquantized: what that quantizer was given.
+    """
+
+    layer: QuantLayer
+    path: str
+    input: tf.Tensor
+    output: tf.Tensor
+    normalized: tf.Tensor | None = None
+    quantizer: Callable | None = None
+    unquantized: tf.Tensor | None = None
+
+    def without_activation(self) -> tf.Tensor:
+        """The output before the activation of the layer."""
+        attributes = vars(self.layer)
+        activation = attributes["activation"]
+        # Around Keras' bookkeeping of attributes, as the layer is not to change.
+        attributes["activation"] = tf_keras.activations.linear
+        try:
+            return call_in_inference(self.layer, [self.input])
+        finally:
+            attributes["activation"] = activation
+
+
+@dataclasses.dataclass
+class Quantized:
+    """A tensor that a quantization-aware layer quantizes.
+
+    Attributes:
+        path: of the layer in the model.
+        role: what for, `"output"`.
+        quantizer: a function of a tensor.
+        before, after: tensors.
+    """
+
+    path: str
+    role: str
+    quantizer: Callable
+    before: tf.Tensor
+    after: tf.Tensor
+
+
+def run(
+    model: tf_keras.Model, inputs: list[Any]
+) -> tuple[list[Use], list[Quantized], list[np.ndarray]]:
+    """Every use of a quantized layer and what quantization-aware layers quantize in
+    inference, in the order of the file, and the outputs.
+
+    Args:
+        model: a built Sequential or functional model.
+        inputs: an array for each of its inputs.
+    """
+    walk = _Walk(model)  # keeps all tensors, so that they have different ids
+    outputs = walk.follow(model, [tf.convert_to_tensor(x) for x in inputs])
+    outputs = [_as_stored(np.asarray(output)) for output in outputs]
+    return walk.uses, walk.quantized, outputs
+
+
+def _as_stored(output: np.ndarray) -> np.ndarray:
+    """An output as a file has it: booleans and whole numbers are float32 there."""
+    return output if output.dtype.kind == "f" else output.astype(np.float32)
+
+
+class _Walk:
+    def __init__(self, model: tf_keras.Model) -> None:
+        self.uses: list[Use] = []
+        self.quantized: list[Quantized] = []
+        self._by_output: dict[int, Use] = {}
+        self._quantized: dict[int, tuple[Callable, tf.Tensor]] = {}
+        self._paths: dict[int, str] = {}
+        for layer, path in leaves(model):
+            self._paths.setdefault(id(layer), path)
+
+    def follow(
+        self, model: tf_keras.Model, inputs: list[tf.Tensor], prefix: str = ""
+    ) -> list[tf.Tensor]:
+        known = dict(zip(map(id, model.inputs), inputs, strict=True))
+        for node in nodes_of(model):
+            args, kwargs = tf.nest.map_structure(
+                lambda leaf: known.get(id(leaf), leaf),
+                (node.call_args, node.call_kwargs),
+            )
+            results = self._apply(node.layer, args, kwargs, prefix)
+            known.update(
+                zip(map(id, tf.nest.flatten(node.outputs)), results, strict=True)
+            )
+        return [known[id(tensor)] for tensor in model.outputs]
+
+    def _apply(self, layer, args: tuple, kwargs: dict, prefix: str) -> list[tf.Tensor]:
+        path = self._paths.get(id(layer), f"{prefix}{layer.name}")
+        args, kwargs = in_inference(layer, path, args, kwargs)
+        if is_functional(layer):
+            given = args[0]
+            if isinstance(given, dict) and set(given) == set(layer.input_names):
+                given = [given[name] for name in layer.input_names]
+            flat = tf.nest.flatten(given)
+            return self.follow(layer, flat, f"{prefix}{layer.name}/")
+        outputs, quantized = inference.observed(
+            layer, lambda: call_in_inference(layer, args, kwargs)
+        )
+        results = tf.nest.flatten(outputs)
+        found = [Quantized(path, *one) for one in quantized]
+        source, result = args[0], results[0]
+        twin = inference.quant_twin(layer)
+        if twin is not None:
+            layer = twin.layer
+            for one in found:
+                if one.role == "input":
+                    source = one.before if twin.takes_input else one.after
+                elif one.role == "output":
+                    result = one.before
+            if twin.takes_input:
+                found = [one for one in found if one.role != "input"]
+        self.quantized += found
+        layer = inference.layer_inside(layer)
+        if isinstance(layer, QuantLayer):
+            use = Use(layer, path, source, result)
+            use.quantizer, use.unquantized = layer.input_quantizer, source
+            if use.quantizer is None:
+                behind = self._quantized.get(id(source), (None, None))
+                use.quantizer, use.unquantized = behind
+            self.uses.append(use)
+            self._by_output[id(result)] = use
+        elif isinstance(layer, (Quantizer, tf_keras.layers.Activation)):
+            self._quantized[id(results[0])] = layer, args[0]
+        elif isinstance(layer, _MOVING) and id(args[0]) in self._quantized:
+            quantizer, source = self._quantized[id(args[0])]
+            self._quantized[id(results[0])] = _behind(quantizer, layer), source
+        elif isinstance(layer, tf_keras.layers.BatchNormalization):
+            use = self._by_output.get(id(args[0]))
+            if use is not None:
+                use.normalized = results[0]
+        return results
+
+
+def _behind(quantizer: Callable, layer: K.Layer) -> Callable:
+    return lambda x: layer(call_in_inference(quantizer, [x]))

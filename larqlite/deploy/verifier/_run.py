@@ -1,0 +1,154 @@
+"""Runs a model in Keras and its file on one or two engines, on the same data."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+import larqlite_runtime
+from larqlite._progress import bar
+from larqlite.deploy._registry import WHERE
+from larqlite.deploy.converters._inputs import check_model, require_count, require_share
+from larqlite.deploy.verifier._compare_file import Tally
+from larqlite.deploy.verifier._data import Batches, Pieces
+from larqlite.deploy.verifier._engine import RuntimeEngine, StockEngine
+from larqlite.deploy.verifier._expected import Reference
+from larqlite.deploy.verifier._file import File
+from larqlite.deploy.verifier._random_inputs import in_short
+from larqlite.deploy.verifier._result import Verification, VerificationError
+from larqlite.deploy.verifier._verify import ABSOLUTE, TOLERANCE
+from larqlite.errors import ArgumentError, MissingFileError
+from larqlite.models._labels import label_axes
+
+# Inputs and outputs of packed layers that are held at a time; some ten copies of them are.
+MOST_VALUES = 2**24
+# Samples on which `export` compares: random ones, and those of given data.
+RANDOM, MOST_GIVEN = 2, 16
+
+
+def run(
+    model: tf_keras.Model,
+    file: str | os.PathLike | bytes | larqlite_runtime.Model,
+    data: Any = None,
+    samples: int = 4,
+    batch_size: int = 32,
+    stock: bool = True,
+    tolerance: float = TOLERANCE,
+    absolute_tolerance: float = ABSOLUTE,
+    where: str = "lq.deploy.verify",
+    limit: int | None = None,
+) -> Verification:
+    """See `larqlite.deploy.verify`; `where` is the function that messages name, `limit`
+    the number of samples of the data that count."""
+    token = WHERE.set(where)
+    try:
+        check_model(model)
+        require_count("samples", samples)
+        require_count("batch_size", batch_size)
+        require_share("tolerance", tolerance)
+        require_share("absolute_tolerance", absolute_tolerance)
+        runtime, content = _loaded(file)
+        parsed = File(content)
+        reference = Reference(model, parsed, tolerance, absolute_tolerance)
+        axes = label_axes(model)
+        tallies = [Tally(parsed, RuntimeEngine(parsed, runtime), axes)]
+        if stock:
+            tallies.append(Tally(parsed, StockEngine(parsed), axes))
+        most = max(1, MOST_VALUES // max(1, parsed.values_a_sample))
+        batches = Batches(model, data, samples, batch_size, reference.run)
+        with closing(batches):
+            _compare(reference, tallies, Pieces(batches, most, limit))
+    except tf.errors.InvalidArgumentError as error:
+        raise ArgumentError(
+            f'{where}: "{model.name}" itself does not run on the data: '
+            f"{in_short(error)}.\n  Fix: inputs that it takes; model.predict(x) shows it."
+        ) from error
+    finally:
+        WHERE.reset(token)
+    others = [tally.result(model.name) for tally in tallies[1:]]
+    return tallies[0].result(model.name, *others)
+
+
+def _compare(reference: Reference, tallies: list[Tally], pieces: Pieces) -> None:
+    count = 0
+    for inputs in pieces:
+        reference.measure(inputs)
+        count += len(inputs[0])
+    if not count:
+        raise ArgumentError(
+            f"{WHERE.get()}: the data has no samples.\n"
+            "  Fix: pass at least one batch of inputs; a generator can be read only once."
+        )
+    if not reference.is_defined:
+        raise ArgumentError(
+            f"{WHERE.get()}: Keras gives NaN on all of the data, so there is nothing to "
+            "compare.\n  Fix: inputs that the model takes; model.predict(x) shows it."
+        )
+    with bar(count, "verify") as advance:
+        for inputs in pieces:
+            expected = reference(inputs)
+            for tally in tallies:
+                tally.add(expected)
+            advance(expected.samples)
+
+
+def require_exact(model: tf_keras.Model, data: Any, content: bytes) -> None:
+    """Refuses a file that does not compute what its model does.
+
+    Args:
+        model: the model.
+        data: inputs, of which the first ones are taken; random ones if it is None.
+        content: of the file.
+
+    Raises:
+        VerificationError: a packed layer is not exact, or the runtime refuses the file.
+        ArgumentError: data that the model does not take, or none where random ones will
+            not do.
+    """
+    where = WHERE.get()
+    fix = (
+        "  Fix: no file was written. If a converter is your own "
+        "(@lq.deploy.converter), see what it writes; else please report this. "
+        "verify=False writes the file as it is, and lq.deploy.verify(model, path) shows "
+        "where it departs."
+    )
+    try:
+        found = run(
+            model, content, data, RANDOM, stock=False, where=where, limit=MOST_GIVEN
+        )
+    except larqlite_runtime.RuntimeModelError as error:
+        raise VerificationError(
+            f"{where}: larqlite_runtime cannot run the file: {error}\n{fix}"
+        ) from error
+    if not found.exact:
+        raise VerificationError(
+            f'{where}: the file does not compute what "{model.name}" does.\n{found}\n{fix}'
+        )
+
+
+def _loaded(file: Any) -> tuple[larqlite_runtime.Model, bytes]:
+    """The file, loaded, and its bytes."""
+    where = WHERE.get()
+    if isinstance(file, larqlite_runtime.Model):
+        # A pickled model keeps the bytes of its file.
+        _, (content, *_) = file.__reduce__()
+        return file, content
+    if isinstance(file, (bytes, bytearray)):
+        return larqlite_runtime.load(bytes(file)), bytes(file)
+    if not isinstance(file, (str, os.PathLike)):
+        raise ArgumentError(
+            f"{where}: {type(file).__name__} is no file.\n"
+            "  Fix: a path, the bytes of a file, or what larqlite_runtime.load returns."
+        )
+    path = Path(file)
+    if not path.is_file():
+        raise MissingFileError(
+            f'{where}: there is no file "{path}".\n'
+            "  Fix: write it with lq.deploy.export(model, path)."
+        )
+    return larqlite_runtime.load(path), path.read_bytes()

@@ -1,0 +1,230 @@
+"""The finished graph as an ONNX model, checked and written to disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from larqlite._version import __version__
+from larqlite.deploy._registry import WHERE
+from larqlite.errors import UnsupportedModelError
+from larqlite.onnx_graph import _functions
+from larqlite.onnx_graph._value import Shape, Value
+from larqlite.onnx_graph._writer import Node, Writer
+from larqlite.outputs import ONNX, require, written_whole
+
+IR_VERSION = 9
+BATCH = "batch"
+# What a protocol buffer can hold, less room for everything but the weights.
+MOST_BYTES = 2**31 - 2**24
+# Shapes, axes and the like are needed to infer sizes; weights are not.
+_SMALL = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A graph with everything else that its file says.
+
+    Attributes:
+        graph: nodes and constants.
+        name: of the model.
+        inputs, outputs: the values by name, in Keras' order and layout.
+        batch: the size of the batch; None leaves it open.
+    """
+
+    graph: Writer
+    name: str
+    inputs: Mapping[str, Value]
+    outputs: Mapping[str, Value]
+    batch: int | None = None
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """The outputs' names by those of the tensors in the graph."""
+        return {value.name: name for name, value in self.outputs.items()}
+
+    def tensor_info(
+        self, name: str, shape: Shape, kind: int = TensorProto.FLOAT
+    ) -> onnx.ValueInfoProto:
+        """A tensor with its sizes."""
+        batch = BATCH if self.batch is None else self.batch
+        sizes = [batch if size is None else int(size) for size in shape]
+        return helper.make_tensor_value_info(name, kind, sizes)
+
+
+def onnx_model(plan: Plan, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """The ONNX model of a graph.
+
+    Args:
+        plan: the graph, its inputs and outputs.
+        metadata: texts that the file carries.
+
+    Raises:
+        UnsupportedModelError: more bytes than an ONNX file holds, or a tensor whose
+            sizes cannot be told.
+    """
+    _require_size(plan)
+    model = _assembled(plan, is_skeleton=False)
+    model.graph.value_info.extend(_sizes_of_all(plan))
+    helper.set_model_props(model, dict(sorted(metadata.items())))
+    return model
+
+
+def write(
+    model: onnx.ModelProto,
+    path: str | os.PathLike,
+    accept: Callable[[bytes], None] | None = None,
+) -> int:
+    """Checks a model and writes it; what was there before stays if anything fails.
+
+    Args:
+        model: the model.
+        path: of the file.
+        accept: raises an error if the bytes of the file are not to be written.
+
+    Returns:
+        The number of bytes.
+
+    Raises:
+        MissingFileError: there is no folder to write to.
+        ArgumentError: the path must not be written; see `larqlite.outputs.require`.
+        UnsupportedModelError: it is not valid ONNX.
+    """
+    path = require(path, ONNX, WHERE.get())
+    content = model.SerializeToString(deterministic=True)
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)
+        _check(temporary)
+        if accept is not None:
+            accept(content)
+    return len(content)
+
+
+def _check(path: Path) -> None:
+    try:
+        onnx.checker.check_model(path, full_check=True)
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+    ) as error:
+        raise UnsupportedModelError(
+            f"{WHERE.get()}: the model that came out is not valid ONNX: {error}\n"
+            "  Fix: see that each converter of your own (@lq.deploy.converter) gives its "
+            "nodes valid inputs and attributes, and graph.value() the shape that comes out."
+        ) from error
+
+
+def _require_size(plan: Plan) -> None:
+    size = sum(array.nbytes for array in plan.graph.constants.values())
+    if size > MOST_BYTES:
+        raise UnsupportedModelError(
+            f'{WHERE.get()}: the weights of "{plan.name}" take {size:,} bytes, and one '
+            f"ONNX file holds {MOST_BYTES:,}.\n"
+            "  Fix: quantize the kernels of its largest layers (lq.models.summary shows "
+            "them), or export the model in parts: tf_keras.Model(model.input, "
+            "some_layer.output) and the rest."
+        )
+
+
+def _assembled(plan: Plan, is_skeleton: bool) -> onnx.ModelProto:
+    """The model without sizes; a skeleton has neither large weights nor functions."""
+    graph, renamed = plan.graph, plan.renamed
+    given = [plan.tensor_info(key, value.shape) for key, value in plan.inputs.items()]
+    initializers = []
+    for key, array in graph.constants.items():
+        if not is_skeleton or array.size <= _SMALL:
+            initializers.append(numpy_helper.from_array(array, key))
+        else:
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            given.append(helper.make_tensor_value_info(key, kind, array.shape))
+    operations = {node.op for node in graph.nodes if node.domain == _functions.DOMAIN}
+    others = {node.domain for node in graph.nodes} - {"", _functions.DOMAIN}
+    imports = {"": _functions.OPSET, **dict.fromkeys(sorted(others), 1)}
+    if operations:
+        imports[_functions.DOMAIN] = _functions.VERSION
+    return helper.make_model(
+        helper.make_graph(
+            [_node_proto(node, renamed) for node in graph.nodes],
+            plan.name,
+            given,
+            [plan.tensor_info(key, value.shape) for key, value in plan.outputs.items()],
+            initializers,
+        ),
+        opset_imports=[helper.make_opsetid(*item) for item in imports.items()],
+        functions=[] if is_skeleton else _functions.used_by(operations),
+        ir_version=IR_VERSION,
+        producer_name="larqlite",
+        producer_version=__version__,
+    )
+
+
+def _node_proto(node: Node, renamed: Mapping[str, str]) -> onnx.NodeProto:
+    return helper.make_node(
+        node.op,
+        [renamed.get(name, name) for name in node.inputs],
+        [renamed.get(name, name) for name in node.outputs],
+        name=node.name,
+        domain=node.domain,
+        **dict(sorted(node.attributes.items())),
+    )
+
+
+def _sizes_of_all(plan: Plan) -> list[onnx.ValueInfoProto]:
+    """Type and sizes of every tensor between input and output."""
+    graph, renamed = plan.graph, plan.renamed
+    inner = {
+        output: node
+        for node in graph.nodes
+        for output in node.outputs
+        if output not in renamed
+    }
+    stated = [plan.tensor_info(t, graph.shapes[t]) for t in inner if t in graph.shapes]
+    skeleton = _assembled(plan, is_skeleton=True)
+    skeleton.graph.value_info.extend(stated)
+    _begin_behind_packed(skeleton, plan)
+    inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
+    types = {info.name: info.type.tensor_type for info in inferred.graph.value_info}
+    infos = []
+    for tensor, node in inner.items():
+        kind = types[tensor].elem_type if tensor in types else TensorProto.FLOAT
+        shape = graph.shapes.get(tensor) or _inferred_shape(types.get(tensor))
+        if shape is None:
+            raise UnsupportedModelError(
+                f'{WHERE.get()}: the sizes of "{tensor}", which the node "{node.name}" '
+                f"({node.op}) gives out, cannot be told.\n"
+                "  Fix: state them in the converter of that layer, with "
+                "graph.value(name, shape)."
+            )
+        infos.append(plan.tensor_info(tensor, shape, kind))
+    return infos
+
+
+def _begin_behind_packed(skeleton: onnx.ModelProto, plan: Plan) -> None:
+    """Makes inputs of what operations of other domains give out.
+
+    Behind an operation that it does not know, older inference tells no sizes.
+    """
+    graph = skeleton.graph
+    shapes = plan.graph.shapes | {
+        key: value.shape for key, value in plan.outputs.items()
+    }
+    for node in [node for node in graph.node if node.domain]:
+        if all(tensor in shapes for tensor in node.output):
+            graph.input.extend(plan.tensor_info(t, shapes[t]) for t in node.output)
+            graph.node.remove(node)
+
+
+def _inferred_shape(tensor_type: onnx.TypeProto.Tensor | None) -> Shape | None:
+    """Sizes that were inferred, the first of them None for the batch; None if unknown."""
+    if tensor_type is None or not tensor_type.HasField("shape"):
+        return None
+    sizes = [
+        dim.dim_value if dim.HasField("dim_value") else None
+        for dim in tensor_type.shape.dim
+    ]
+    return None if None in sizes[1:] else tuple(sizes)

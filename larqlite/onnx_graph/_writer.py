@@ -1,0 +1,336 @@
+"""The graph that converters write: nodes, constants, weights, and the values between."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from larqlite.onnx_graph._coded_weights import coded_weight
+from larqlite.onnx_graph._parts import (
+    Node,
+    Normalization,
+    StoredRounding,
+    StoredWeight,
+)
+from larqlite.onnx_graph._value import Shape, Value
+
+__all__ = ["Node", "Normalization", "Shape", "StoredWeight", "Value", "Writer"]
+
+# Operations that move values, or take some of them.
+_MOVING = frozenset(
+    (
+        "Reshape",
+        "Transpose",
+        "Identity",
+        "Flatten",
+        "Pad",
+        "Slice",
+        "MaxPool",
+        "Squeeze",
+    )
+)
+
+
+class Writer:
+    """Collects what an ONNX file will hold.
+
+    Attributes:
+        path: of the layer that is being converted, `"block/conv"`.
+        wrapper: path of the quantization-aware layer around it, or "".
+        nodes: in the order in which they run.
+        constants: initializers by name.
+        weights: those of them that the summary counts.
+        scales: names of those that were derived from weights and are not counted.
+        shapes: sizes of tensors in the file, by name, where they are known.
+        normalizations: batch normalizations, for the passes over the finished graph.
+        packed: packed layers, likewise.
+        roundings: where quantization-aware layers round.
+        notes: remarks for the report.
+        without_levels: names of the quantizers that made tensors of unknown levels.
+    """
+
+    def __init__(self):
+        self.path = self.wrapper = ""
+        self.nodes: list[Node] = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.weights: dict[str, StoredWeight] = {}
+        self.scales: list[str] = []
+        self.shapes: dict[str, Shape] = {}
+        self.normalizations: list[Normalization] = []
+        self.packed: list[Any] = []
+        self.roundings: list[StoredRounding] = []
+        self.notes: list[str] = []
+        self.without_levels: dict[str, str] = {}
+        self._tensor_names: set[str] = set()
+        self._node_names: set[str] = set()
+        self._constant_of: dict[tuple, str] = {}
+        self._weight_of: dict[Any, str] = {}
+        self._transposed: dict[str, Value] = {}
+        self._codes: Mapping[int, tuple] = {}
+
+    # Nodes and constants.
+
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        *,
+        name: str | None = None,
+        domain: str = "",
+        outputs: int = 1,
+        **attributes,
+    ) -> str | list[str]:
+        """Adds an operation.
+
+        Args:
+            op: its type, e.g. `"Conv"`.
+            inputs: names of tensors, "" for one that is left out.
+            name: of the node; that of the layer and the type by default.
+            domain: "" for the standard operations.
+            outputs: how many there are.
+            **attributes: those of the operation; None leaves one out.
+
+        Returns:
+            The name of its output, or a list of names if there are several.
+        """
+        wanted = name or f"{self.path}/{op}"
+        name = _unique(wanted, self._node_names)
+        names = [self.tensor_name(f"{name}:{i}") for i in range(outputs)]
+        kept = {key: value for key, value in attributes.items() if value is not None}
+        self.nodes.append(Node(op, tuple(inputs), tuple(names), name, domain, kept))
+        return names[0] if outputs == 1 else names
+
+    def producer(self, tensor: str) -> Node:
+        """The node that gives out a tensor."""
+        return next(node for node in reversed(self.nodes) if tensor in node.outputs)
+
+    def quantizer_of(self, tensor: str) -> str | None:
+        """The quantizer that made a tensor whose levels are unknown, also where values
+        were moved or pooled since; None if there is none."""
+        while tensor not in self.without_levels:
+            makers = [node for node in self.nodes if tensor in node.outputs]
+            if not makers or makers[0].op not in _MOVING:
+                return None
+            tensor = makers[0].inputs[0]
+        return self.without_levels[tensor]
+
+    def tensor_name(self, wanted: str) -> str:
+        """A name that no tensor has yet: `wanted`, or with a number added to it."""
+        return _unique(wanted, self._tensor_names)
+
+    def constant(self, array: Any, name: str | None = None) -> str:
+        """An initializer that is no weight: a shape, axes, a bound.
+
+        Args:
+            array: its values; Python integers become int64, floats float32.
+            name: what it is, for readers of the file.
+
+        Returns:
+            Its name. Equal constants are stored once.
+        """
+        array = _as_array(array)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constant_of:
+            text = name or "x".join(map(str, array.ravel()[:6])) or "empty"
+            stored = self.tensor_name(f"constants/{text}")
+            self.constants[stored] = array
+            self._constant_of[key] = stored
+        return self._constant_of[key]
+
+    def drop_constants(self, names: Iterable[str]) -> None:
+        """Removes initializers that are no weights."""
+        gone = set(names)
+        for name in gone:
+            self.constants.pop(name, None)
+        self._constant_of = {
+            key: name for key, name in self._constant_of.items() if name not in gone
+        }
+
+    def weight(
+        self,
+        layer_path: str,
+        name: str,
+        array: Any,
+        bits: int = 32,
+        count: int | None = None,
+        variable: Any = None,
+    ) -> str:
+        """An initializer that the summary counts.
+
+        Args:
+            layer_path: path of the layer that holds it.
+            name: of the weight in it, `"kernel"`.
+            array: float32 values, or packed bytes.
+            bits: of one value, as the summary has it.
+            count: number of values, if they are packed.
+            variable: the Keras variable, if other layers may hold it too.
+
+        Returns:
+            Its name; the same one if it was stored before.
+        """
+        array = _as_array(array)
+        if id(variable) in self._codes:
+            code = self._codes[id(variable)]
+            coded = coded_weight(self, layer_path, name, array, *code)
+            if coded is not None:
+                return coded
+            self.notes.append(
+                f"{layer_path}: its {code[0]}-bit {name} is stored in float32, since its "
+                "levels are not up to 256 whole multiples of a step"
+            )
+        content = (array.dtype.str, array.shape, array.tobytes())
+        keys = [(layer_path, name, *content)]
+        if variable is not None:
+            keys.append((id(variable), *content))
+        stored = next((self._weight_of[k] for k in keys if k in self._weight_of), None)
+        if stored is None:
+            stored = self.tensor_name(f"{layer_path}/{name}")
+            self.constants[stored] = array
+            count = array.size if count is None else count
+            self.weights[stored] = StoredWeight(layer_path, bits, count)
+        self._weight_of.update(dict.fromkeys(keys, stored))
+        return stored
+
+    @contextlib.contextmanager
+    def wrapping(self, path: str, codes: Mapping[int, tuple]) -> Iterator[None]:
+        """Within the block, a quantization-aware layer is converted.
+
+        Args:
+            path: of the layer; its `wrapper` is this path as long.
+            codes: `(bits, step between levels or None)` by the id of the Keras variable.
+        """
+        outer = self.wrapper, self._codes
+        self.wrapper, self._codes = path, codes
+        try:
+            yield
+        finally:
+            self.wrapper, self._codes = outer
+
+    def scale(self, layer_path: str, name: str, array: Any) -> str:
+        """An initializer derived from weights, which the summary does not count.
+
+        Args:
+            layer_path: path of the layer.
+            name: what it is, `"kernel_scale"`.
+            array: its values.
+
+        Returns:
+            Its name; the same one if it was stored before.
+        """
+        array = _as_array(array)
+        key = (layer_path, name, array.dtype.str, array.shape, array.tobytes())
+        if key not in self._weight_of:
+            stored = self.tensor_name(f"{layer_path}/{name}")
+            self.constants[stored] = array
+            self.scales.append(stored)
+            self._weight_of[key] = stored
+        return self._weight_of[key]
+
+    # Values.
+
+    def value(
+        self,
+        name: str,
+        shape: Shape,
+        like: Value | None = None,
+        is_moved: bool | None = None,
+        levels: str | None = None,
+    ) -> Value:
+        """A tensor with its sizes, which the file will state.
+
+        Args:
+            name: of the tensor.
+            shape: as in Keras, batch first.
+            like: a value stored in the same order, instead of `is_moved`.
+            is_moved: whether it is stored channels first where Keras has them last.
+            levels: see `Value`.
+        """
+        if is_moved is None:
+            is_moved = like is not None and like.is_moved
+        value = Value(name, tuple(shape), bool(is_moved), levels)
+        self.shapes[name] = value.stored_shape
+        return value
+
+    def channels_first(self, value: Value) -> Value:
+        """A value that is channels last in Keras, stored channels first.
+
+        Values of fewer than three axes stay as they are.
+        """
+        if value.is_moved or value.rank < 3:
+            return value
+        last = value.rank - 1
+        return self._turned(value, True, (0, last, *range(1, last)))
+
+    def channels_last(self, value: Value) -> Value:
+        """A value stored in the order that Keras has it in."""
+        if not value.is_moved:
+            return value
+        return self._turned(value, False, (0, *range(2, value.rank), 1))
+
+    def image(self, value: Value, data_format: str) -> Value:
+        """A value stored channels first, for a layer of a data format."""
+        if data_format == "channels_last":
+            return self.channels_first(value)
+        return self.channels_last(value)
+
+    def _turned(self, value: Value, is_moved: bool, order: tuple[int, ...]) -> Value:
+        if value.name not in self._transposed:
+            name = self.node("Transpose", [value.name], perm=list(order))
+            turned = self.value(name, value.shape, is_moved=is_moved)
+            self._transposed[value.name] = turned
+            self._transposed[name] = value
+        return self._transposed[value.name].with_levels(value.levels)
+
+    def normalize(
+        self, value: Value, layer: Any, scale: Any, offset: Any, axis: int = -1
+    ) -> Value:
+        """`value * scale + offset`, in place of a batch normalization.
+
+        Later passes may fold the scale of a packed kernel into `scale`, and move
+        `offset` by a few units in the last place so that a sign that follows is the
+        one of Keras for every accumulator.
+
+        Args:
+            value: what is normalized.
+            layer: the Keras layer; it is evaluated by those passes.
+            scale: `(channels,)`, float32.
+            offset: likewise.
+            axis: of the channels in Keras' shape.
+        """
+        stored_axis = value.stored_axis(axis)
+        broadcast = (-1, *[1] * (value.rank - 1 - stored_axis))
+        names = [
+            self.weight(self.path, name, _as_array(array).reshape(broadcast))
+            for name, array in (("scale", scale), ("offset", offset))
+        ]
+        product = self.node("Mul", [value.name, names[0]], name=f"{self.path}/scaled")
+        self.value(product, value.shape, like=value)
+        total = self.node("Add", [product, names[1]], name=self.path)
+        self.normalizations.append(
+            Normalization(
+                layer, value.name, *names, total, value.rank, axis % value.rank
+            )
+        )
+        return self.value(total, value.shape, like=value)
+
+
+def _as_array(array: Any) -> np.ndarray:
+    array = np.asarray(array)
+    if array.dtype == np.float64:
+        return array.astype(np.float32)
+    if array.dtype.kind == "i" and array.dtype != np.int32:
+        return array.astype(np.int64)
+    return np.ascontiguousarray(array) if array.ndim else array
+
+
+def _unique(wanted: str, taken: set[str]) -> str:
+    name, number = wanted, 1
+    while name in taken:
+        number += 1
+        stem, colon, index = wanted.rpartition(":")
+        name = f"{stem}_{number}:{index}" if colon else f"{wanted}_{number}"
+    taken.add(name)
+    return name
