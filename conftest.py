@@ -41,7 +41,7 @@ def _registrations_end_with_the_test():
 
     # All that registers anything, so that the first test to import it does not undo it.
     import larqlite.deploy.converters
-    import larqlite.integer.export.converters  # noqa: F401
+    import larqlite.integer.export.onnx.converters  # noqa: F401
     import larqlite_zoo.training  # noqa: F401
     from larqlite._registration import NamedFunction
     from larqlite.deploy import _registry as deploy

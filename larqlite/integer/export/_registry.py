@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from larqlite.integer.export._arithmetic import clipped, requantized, saturated
 from larqlite.integer.export._integers import (
     Integers,
     Meaning,
@@ -16,6 +15,7 @@ from larqlite.integer.export._integers import (
     whole,
 )
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
+from larqlite.integer.export.onnx._arithmetic import clipped, requantized, saturated
 from larqlite.integer.tensors import QTensor
 from larqlite.onnx_graph._value import Value
 

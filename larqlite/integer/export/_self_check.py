@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from larqlite.deploy._registry import WHERE
 from larqlite.errors import UnsupportedModelError
-from larqlite.integer.export._plan import Plan
+from larqlite.integer.export.plan._steps import Plan
 
 SAMPLES = 8
 # Ties move codes by one, which a deep network of few bits makes more of. Another network

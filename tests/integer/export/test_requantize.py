@@ -4,10 +4,10 @@ import numpy as np
 import onnxruntime
 from hypothesis import given, settings, strategies as st
 
-from larqlite.integer.export._arithmetic import rounded
 from larqlite.integer.export._file import onnx_model
 from larqlite.integer.export._integers import whole
 from larqlite.integer.export._writer import IntegerWriter
+from larqlite.integer.export.onnx._arithmetic import rounded
 
 CHANNELS = 3
 

@@ -7,12 +7,12 @@ import math
 import numpy as np
 
 from larqlite.integer import layers
-from larqlite.integer.export._arithmetic import aligned, requantized, saturated
 from larqlite.integer.export._integers import Integers, Meaning, whole
-from larqlite.integer.export._products import dense, matmul
 from larqlite.integer.export._registry import converts, gated
 from larqlite.integer.export._writer import IntegerWriter
-from larqlite.integer.export.converters._shiftmax import shiftmax
+from larqlite.integer.export.onnx._arithmetic import aligned, requantized, saturated
+from larqlite.integer.export.onnx._products import dense, matmul
+from larqlite.integer.export.onnx.converters._shiftmax import shiftmax
 
 
 @converts(layers.QuantizedAttention, is_whole=True)

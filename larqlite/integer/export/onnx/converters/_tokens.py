@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from larqlite.integer import layers
-from larqlite.integer.export._arithmetic import aligned, wide
 from larqlite.integer.export._integers import Integers, integers_of, whole
 from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter
-from larqlite.integer.export.converters._shape import one_bound
+from larqlite.integer.export.onnx._arithmetic import aligned, wide
+from larqlite.integer.export.onnx.converters._shape import one_bound
 from larqlite.integer.layers._tokens import index_of
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from larqlite.integer import layers
-from larqlite.integer.export._arithmetic import wide
 from larqlite.integer.export._integers import Integers, whole
 from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
+from larqlite.integer.export.onnx._arithmetic import wide
 
 
 @converts(layers.QuantizedSign, layers.QuantizedApproxSign, layers.QuantizedSwishSign)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from larqlite.deploy._registry import refuse
-from larqlite.integer.export._plan import Plan, Step, Tensor
+from larqlite.integer.export.plan._steps import Plan, Step, Tensor
 
 
 def open_tensors(plan: Plan) -> list[Tensor]:

@@ -17,8 +17,8 @@ from larqlite.integer.export._integers import (
     integers_of,
     whole,
 )
-from larqlite.integer.export._plan import Plan, Step, Tensor, asked_for
 from larqlite.integer.export._registry import bias_of, of_plain
+from larqlite.integer.export.plan._steps import Plan, Step, Tensor, asked_for
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.tensors import FixedPoint, QFloat
 from larqlite.models._graph import is_functional, nodes_of

@@ -7,15 +7,15 @@ import functools
 import numpy as np
 
 from larqlite.integer import layers
-from larqlite.integer.export._arithmetic import (
+from larqlite.integer.export._integers import Integers, integers_of, whole
+from larqlite.integer.export._registry import converts
+from larqlite.integer.export._writer import IntegerWriter
+from larqlite.integer.export.onnx._arithmetic import (
     clipped,
     saturated,
     shifted_left,
     wide,
 )
-from larqlite.integer.export._integers import Integers, integers_of, whole
-from larqlite.integer.export._registry import converts
-from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.tensors._storage import FLOAT32_LIMIT
 from larqlite.onnx_graph._value import Value
 

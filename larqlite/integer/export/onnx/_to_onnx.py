@@ -13,8 +13,8 @@ from larqlite.errors import UnsupportedModelError
 from larqlite.integer.export._check import check, one_of
 from larqlite.integer.export._file import onnx_model
 from larqlite.integer.export._integers import Integers
-from larqlite.integer.export._walk import IntegerWalk
 from larqlite.integer.export._writer import IntegerWriter
+from larqlite.integer.export.onnx._walk import IntegerWalk
 from larqlite.onnx_graph._model import write
 from larqlite.onnx_graph._pooled_padding import keep_zeros
 from larqlite.onnx_graph._value import Value

@@ -13,11 +13,11 @@ from larqlite.deploy._registry import WHERE
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.integer.export._check import check
 from larqlite.integer.export._inputs import ends_of, numbers_of, require_held
-from larqlite.integer.export._plan import Plan, Step, Tensor, kernel_scales
-from larqlite.integer.export._planned import plan_of
 from larqlite.integer.export._run import TFLiteFile
 from larqlite.integer.export._self_check import SAMPLES, random_inputs, require_same
-from larqlite.integer.export._tflite_checks import open_tensors, require_8_bits
+from larqlite.integer.export.plan._plan import plan_of
+from larqlite.integer.export.plan._steps import Plan, Step, Tensor, kernel_scales
+from larqlite.integer.export.tflite._checks import open_tensors, require_8_bits
 from larqlite.integer.models._inputs import known_ends
 from larqlite.models._inference import call_in_inference
 from larqlite.outputs import written_whole

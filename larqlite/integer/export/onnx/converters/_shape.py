@@ -8,7 +8,7 @@ from larqlite.integer import layers
 from larqlite.integer.export._integers import Integers, whole
 from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter
-from larqlite.integer.export.converters._simple import in_one_order
+from larqlite.integer.export.onnx.converters._simple import in_one_order
 from larqlite.onnx_graph._geometry import onnx_order
 
 

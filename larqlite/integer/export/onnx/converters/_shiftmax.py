@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from larqlite.integer import layers
-from larqlite.integer.export._arithmetic import aligned, rounded, saturated, times
 from larqlite.integer.export._integers import Integers, Meaning, whole
 from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
+from larqlite.integer.export.onnx._arithmetic import aligned, rounded, saturated, times
 from larqlite.integer.layers._quantized_shiftmax import _precision
 from larqlite.integer.tensors._storage import MAX_VALUE_BITS
 

@@ -6,11 +6,11 @@ import numpy as np
 
 from larqlite.deploy.converters._conv import conv_kernel, depthwise_kernel
 from larqlite.integer import layers
-from larqlite.integer.export._arithmetic import plus, rounded, saturated
 from larqlite.integer.export._integers import Integers, integers_of, whole
-from larqlite.integer.export._products import with_kernel
 from larqlite.integer.export._registry import bias_of, converts
 from larqlite.integer.export._writer import IntegerWriter
+from larqlite.integer.export.onnx._arithmetic import plus, rounded, saturated
+from larqlite.integer.export.onnx._products import with_kernel
 from larqlite.integer.layers._quantized_separable import _sums
 from larqlite.integer.tensors import _products
 from larqlite.integer.tensors._storage import MAX_VALUE_BITS

@@ -6,12 +6,12 @@ import numpy as np
 
 from larqlite.deploy.converters._conv import depthwise_kernel
 from larqlite.integer import layers
-from larqlite.integer.export._arithmetic import saturated, wide
 from larqlite.integer.export._integers import Integers, whole
-from larqlite.integer.export._products import with_kernel
 from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter
-from larqlite.integer.export.converters._simple import product_of
+from larqlite.integer.export.onnx._arithmetic import saturated, wide
+from larqlite.integer.export.onnx._products import with_kernel
+from larqlite.integer.export.onnx.converters._simple import product_of
 from larqlite.integer.tensors._storage import FLOAT32_LIMIT
 from larqlite.onnx_graph._geometry import window_pads
 from larqlite.onnx_graph._layout import spatial_shape

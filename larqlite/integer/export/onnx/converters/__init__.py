@@ -1,6 +1,6 @@
 """One file for each family of integer layers; each registers what it can write."""
 
-from larqlite.integer.export.converters import (
+from larqlite.integer.export.onnx.converters import (
     _attention,
     _conv,
     _norm,

@@ -8,9 +8,9 @@ import tf_keras
 
 from larqlite.integer.export._check import one_of
 from larqlite.integer.export._inputs import input_kinds
-from larqlite.integer.export._onnx import require_sizes
-from larqlite.integer.export._plan import Plan, Step, Tensor
-from larqlite.integer.export._plan_layers import Planner, with_input
+from larqlite.integer.export.onnx._to_onnx import require_sizes
+from larqlite.integer.export.plan._layers import Planner, with_input
+from larqlite.integer.export.plan._steps import Plan, Step, Tensor
 
 INPUT_DTYPES = ("uint8", "int8")
 

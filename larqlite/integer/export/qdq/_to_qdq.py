@@ -19,9 +19,6 @@ from larqlite.deploy.converters._conv import (
 )
 from larqlite.integer.export._check import check
 from larqlite.integer.export._file import LAYERS, onnx_model
-from larqlite.integer.export._plan import Plan, Step, Tensor, kernel_scales
-from larqlite.integer.export._planned import plan_of
-from larqlite.integer.export._qdq_steps import UnweightedSteps
 from larqlite.integer.export._run import STEP, OnnxFile
 from larqlite.integer.export._self_check import (
     outputs_of,
@@ -29,6 +26,9 @@ from larqlite.integer.export._self_check import (
     require_same,
 )
 from larqlite.integer.export._writer import IntegerWriter
+from larqlite.integer.export.plan._plan import plan_of
+from larqlite.integer.export.plan._steps import Plan, Step, Tensor, kernel_scales
+from larqlite.integer.export.qdq._steps import UnweightedSteps
 from larqlite.onnx_graph._geometry import conv_pads, transposed_pads
 from larqlite.onnx_graph._layout import spatial_shape
 from larqlite.onnx_graph._model import write

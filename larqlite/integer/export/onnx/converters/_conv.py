@@ -10,11 +10,11 @@ from larqlite.deploy.converters._conv import (
     transposed_kernel,
 )
 from larqlite.integer import layers
-from larqlite.integer.export._arithmetic import aligned, plus, saturated
 from larqlite.integer.export._integers import Integers, integers_of, whole
-from larqlite.integer.export._products import dense, reach, with_kernel
 from larqlite.integer.export._registry import bias_of, converts
 from larqlite.integer.export._writer import IntegerWriter
+from larqlite.integer.export.onnx._arithmetic import aligned, plus, saturated
+from larqlite.integer.export.onnx._products import dense, reach, with_kernel
 from larqlite.onnx_graph._geometry import (
     conv_pads,
     onnx_order,

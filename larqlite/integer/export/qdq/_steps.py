@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.integer.export._plan import Step
 from larqlite.integer.export._writer import IntegerWriter
+from larqlite.integer.export.plan._steps import Step
 from larqlite.onnx_graph._geometry import window_pads
 from larqlite.onnx_graph._layout import spatial_shape
 from larqlite.onnx_graph._value import Value

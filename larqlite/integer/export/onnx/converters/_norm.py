@@ -6,17 +6,17 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.integer import layers
-from larqlite.integer.export._arithmetic import (
+from larqlite.integer.export._integers import Integers, integers_of, whole
+from larqlite.integer.export._registry import bias_of, converts
+from larqlite.integer.export._writer import IntegerWriter
+from larqlite.integer.export.onnx._arithmetic import (
     aligned,
     clipped,
     plus,
     saturated,
     times,
 )
-from larqlite.integer.export._integers import Integers, integers_of, whole
-from larqlite.integer.export._registry import bias_of, converts
-from larqlite.integer.export._writer import IntegerWriter
-from larqlite.integer.export.converters._simple import product_of
+from larqlite.integer.export.onnx.converters._simple import product_of
 
 
 @converts(layers.QuantizedBatchNormalization)

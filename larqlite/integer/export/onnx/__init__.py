@@ -1,0 +1,1 @@
+"""An integer model as ONNX of integers."""

@@ -1,0 +1,1 @@
+"""An integer model as an int8 TFLite file."""
