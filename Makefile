@@ -53,6 +53,9 @@ bench: $(VENV)/.dev-ready ## measure speed against the other side (an environmen
 guard: $(VENV)/.dev-ready ## compare what is computed with a commit: BASE=<commit>
 	PYTHONPATH=tools $(BIN)/python -m guard $(BASE) $(ARGS)
 
+structure: ## count files, imports past the doors, circles and homonyms
+	@python3 tools/structure.py $(ARGS)
+
 docs: $(VENV)/.dev-ready ## build the documentation in docs/_build/html; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 

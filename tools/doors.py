@@ -1,0 +1,24 @@
+"""The modules that other packages may import from, besides a folder's `__init__`: the doors.
+
+`tests/test_structure.py` fails where an import across packages uses none of them. A new
+door needs a sentence here that says why the folder's `__init__` is no place for it.
+"""
+
+DOORS = {
+    # Public modules, documented as such.
+    "larqlite.errors": "the error classes; importing them loads nothing else",
+    "larqlite.outputs": "how files are written, with the errors of larqlite",
+    "larqlite.utils": "public helpers; they load TensorFlow",
+    "larqlite.cli": "the command `lq`, which `python -m` and the runtime's `lq` begin",
+    "larqlite.deploy.benchmark_engines": "engines that need TensorFlow, of one command only",
+    "larqlite.qat.inference": "what quantization-aware layers compute, for converters",
+    "larqlite_runtime.arrays": "reading .npy and .npz, without loading kernels",
+    "larqlite_runtime.benchmark": "contestants of a benchmark, without the command",
+    "larqlite_runtime.benchmark_result": "what a benchmark measured, as data",
+    "larqlite_runtime.cli": "the command `lq` on a device; `larqlite` adds its own words",
+    "larqlite_runtime.names": "names that a user may have meant; loads nothing",
+    "larqlite_runtime.outputs": "how files are written; needs no TensorFlow",
+    "larqlite_runtime.start": "how a command begins, before anything large is loaded",
+    "larqlite_runtime.tables": "tables as text; loads nothing",
+    "larqlite_zoo.cli": "the command `lqz`",
+}

@@ -1,0 +1,229 @@
+"""Counts what tells whether a stranger finds the way: `make structure`.
+
+    python tools/structure.py                  # the figures of this tree
+    python tools/structure.py --base b76ecd3   # beside those of a commit
+    python tools/structure.py --list           # and every finding, by name
+
+A module `_name` is private to its folder and to the folders below. Everybody else imports
+from the folder's `__init__`, or from a module of `doors.py`, which says why it is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PACKAGES = ("larqlite", "larqlite_runtime", "larqlite_zoo")
+SHORT, LONG = 60, 500
+
+
+@dataclass(frozen=True)
+class Import:
+    """A name that one module of these packages takes out of another."""
+
+    reader: str
+    module: str
+    name: str
+    line: int
+
+
+@dataclass
+class Structure:
+    """The modules of a tree, and how they read each other.
+
+    Attributes:
+        files: path of every module, by its name.
+        imports: wherever they stand: in functions and under `TYPE_CHECKING` as well.
+        classes: the modules that define a class of a name.
+        lines: how many a module has.
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    imports: list[Import] = field(default_factory=list)
+    classes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    lines: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, root: Path) -> Structure:
+        """Reads the Python files of the packages; nothing is imported."""
+        found = cls()
+        for path in sorted(p for name in PACKAGES for p in (root / name).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            found.files[".".join(parts)] = path
+        for name, path in found.files.items():
+            text = path.read_text(encoding="utf-8")
+            tree = ast.parse(text)
+            found.lines[name] = text.count("\n")
+            found.imports += found._imports_of(name, tree)
+            for node in tree.body:
+                if isinstance(node, ast.ClassDef):
+                    found.classes[node.name].append(name)
+        return found
+
+    def folder(self, module: str) -> str:
+        """The package that a module lies in; a package lies in itself."""
+        is_package = self.files[module].name == "__init__.py"
+        return module if is_package else module.rpartition(".")[0]
+
+    def _imports_of(self, reader: str, tree: ast.Module) -> Iterator[Import]:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                pairs = [(alias.name, "") for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                pairs = [(node.module, alias.name) for alias in node.names]
+            else:
+                continue
+            for module, name in pairs:
+                whole = f"{module}.{name}"
+                target = whole if whole in self.files else module
+                if target in self.files and target != reader:
+                    yield Import(reader, target, name, node.lineno)
+
+    def across(self) -> list[Import]:
+        """Imports out of folders that the reader does not lie in or below."""
+        found = []
+        for item in self.imports:
+            home, reader = self.folder(item.module), self.folder(item.reader)
+            if reader != home and not reader.startswith(f"{home}."):
+                found.append(item)
+        return found
+
+    def private_across(self) -> list[Import]:
+        """Of these, the ones out of `_private` modules."""
+        return [item for item in self.across() if _is_private(item, self)]
+
+    def past_the_doors(self, doors: dict[str, str]) -> list[Import]:
+        """Of these, the ones that are neither out of an `__init__` nor out of a door."""
+        return [
+            item
+            for item in self.across()
+            if self.files[item.module].name != "__init__.py"
+            and item.module not in doors
+        ]
+
+    def circles(self) -> list[list[str]]:
+        """Sets of files that read each other, directly or through others (Tarjan)."""
+        reads: dict[str, list[str]] = defaultdict(list)
+        for item in self.imports:
+            reads[item.reader].append(item.module)
+        index: dict[str, int] = {}
+        low: dict[str, int] = {}
+        path: list[str] = []
+        found: list[list[str]] = []
+
+        def visit(module: str) -> None:
+            index[module] = low[module] = len(index)
+            path.append(module)
+            for other in reads[module]:
+                if other not in index:
+                    visit(other)
+                    low[module] = min(low[module], low[other])
+                elif other in path:
+                    low[module] = min(low[module], index[other])
+            if low[module] == index[module]:
+                at = path.index(module)
+                circle, path[at:] = path[at:], []
+                if len(circle) > 1:
+                    found.append(sorted(circle))
+
+        for module in self.files:
+            if module not in index:
+                visit(module)
+        return sorted(found)
+
+    def homonyms(self) -> dict[str, list[str]]:
+        """Names of classes that several modules define; names with `_` are their own."""
+        return {
+            name: modules
+            for name, modules in sorted(self.classes.items())
+            if len(modules) > 1 and not name.startswith("_")
+        }
+
+    def short(self) -> list[str]:
+        """Files under 60 lines, but for the `__init__` and `__main__` that say little."""
+        return [
+            name
+            for name, count in self.lines.items()
+            if count < SHORT
+            and self.files[name].name not in ("__init__.py", "__main__.py")
+        ]
+
+    def long(self) -> list[str]:
+        """Files over 500 lines."""
+        return [name for name, count in self.lines.items() if count > LONG]
+
+    def figures(self) -> dict[str, float]:
+        """What `make structure` prints, by name."""
+        names = {(item.module, item.name) for item in self.private_across()}
+        return {
+            "files": len(self.files),
+            "lines": sum(self.lines.values()),
+            "median lines of a file": statistics.median(self.lines.values()),
+            f"files under {SHORT} lines": len(self.short()),
+            f"files over {LONG} lines": len(self.long()),
+            "private names imported across packages": len(names),
+            "circles of files": len(self.circles()),
+            "files in circles": sum(map(len, self.circles())),
+            "names of several classes": len(self.homonyms()),
+        }
+
+
+def _is_private(item: Import, structure: Structure) -> bool:
+    """Whether a part of the module's name that the reader is not in begins with `_`."""
+    parts, reader = item.module.split("."), structure.folder(item.reader)
+    for number, part in enumerate(parts):
+        if part.startswith("_"):
+            home = ".".join(parts[:number])
+            return not (reader == home or reader.startswith(f"{home}."))
+    return False
+
+
+def of_commit(commit: str, root: Path) -> Structure:
+    """The structure that a commit had."""
+    command = ["git", "archive", "--format=tar", commit, *PACKAGES]
+    data = subprocess.run(command, cwd=root, check=True, capture_output=True).stdout
+    with tempfile.TemporaryDirectory() as folder:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            archive.extractall(folder)
+        return Structure.of(Path(folder))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Prints the figures, and with `--list` what they count."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--base", help="a commit to compare with")
+    parser.add_argument("--list", action="store_true", help="name every finding")
+    options = parser.parse_args(arguments)
+    root = Path(__file__).resolve().parent.parent
+    structure = Structure.of(root)
+    now = structure.figures()
+    before = of_commit(options.base, root).figures() if options.base else {}
+    for name, value in now.items():
+        old = f"{before[name]:>10,g}" if before else ""
+        print(f"{name:<42}{old}{value:>10,g}")
+    if options.list:
+        for item in structure.private_across():
+            print(f"private: {item.reader}:{item.line} {item.module} {item.name}")
+        for circle in structure.circles():
+            print("circle:", " ".join(circle))
+        for name, modules in structure.homonyms().items():
+            print("classes:", name, " ".join(modules))
+        for name in structure.short():
+            print("short:", name, structure.lines[name])
+        for name in structure.long():
+            print("long:", name, structure.lines[name])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
