@@ -2,6 +2,7 @@
 
 import argparse
 import pathlib
+import signal
 import sys
 import tempfile
 
@@ -10,6 +11,7 @@ from . import compare, freeze, trees
 
 def main(arguments: list[str] | None = None) -> int:
     """0 if all is the same, 1 if something differs or a model raised."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is temporary goes
     options = _parser().parse_args(arguments)
     if options.compare:
         first, second = map(pathlib.Path, options.compare)
@@ -22,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("guard: no commit to compare with. Fix: make guard BASE=<commit>")
         return 2
     commit = trees.commit_of(options.base)
-    before = trees.CACHE / "frozen" / f"{commit[:12]}-{freeze.state()}"
+    before = trees.cache() / "frozen" / f"{commit[:12]}-{freeze.state()}"
     missing = [part for part in parts if not (before / part).is_dir()]
     if missing:
         with trees.of_commit(commit) as tree:

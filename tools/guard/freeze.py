@@ -1,5 +1,7 @@
 """Runs a process for each part on one tree, and counts what it wrote."""
 
+import atexit
+import functools
 import hashlib
 import json
 import os
@@ -18,6 +20,8 @@ PARTS = ("names", "errors", "commands", "deploy", "zoo", "qat", "integer", "onnx
 # Where an entry that raises is a model that cannot be frozen.
 MODELS = ("deploy", "zoo", "qat", "integer", "onnx")
 RAISED = "raised"
+# Where the frames of what was raised are; they name private files, so nobody compares them.
+LOG = "raised.log"
 _PINNED = {
     "PYTHONHASHSEED": "0",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -56,7 +60,7 @@ def tree(folder: pathlib.Path, to: pathlib.Path, parts: list[str]) -> int:
             said += f", {len(failed)} models raised"
             raised += len(failed)
         if failed:
-            said += f": {', '.join(failed)}"
+            said += f": {', '.join(failed)} (see {to / part / LOG})"
         print(f"guard: {said}", file=sys.stderr, flush=True)
     return int(raised > 0)
 
@@ -66,11 +70,13 @@ def _part(folder: pathlib.Path, to: pathlib.Path, part: str) -> None:
     to.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as scratch,
-        tempfile.TemporaryDirectory(dir=to, prefix=".") as written,
+        tempfile.TemporaryDirectory(dir=to, prefix=".") as beside,
     ):
-        path = os.pathsep.join([str(folder), str(HERE.parent)])
+        written = pathlib.Path(beside, part)
+        written.mkdir()
+        path = os.pathsep.join([str(folder), _own_copy()])
         done = subprocess.run(
-            [sys.executable, "-m", "guard.worker", part, str(folder), written],
+            [sys.executable, "-m", "guard.worker", part, str(folder), str(written)],
             cwd=scratch,  # else the checkout around would be imported
             env=os.environ | _PINNED | {"PYTHONPATH": path},
             capture_output=True,
@@ -79,7 +85,16 @@ def _part(folder: pathlib.Path, to: pathlib.Path, part: str) -> None:
         if done.returncode:
             sys.exit(f"guard: the part {part} stopped.\n{done.stderr[-4000:]}")
         shutil.rmtree(to / part, ignore_errors=True)
-        shutil.copytree(written, to / part)
+        written.rename(to / part)
+
+
+@functools.cache
+def _own_copy() -> str:
+    """The folder of a copy of the guard, so that all parts and trees meet the same one."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    shutil.copytree(HERE, pathlib.Path(folder, HERE.name))
+    return folder
 
 
 def _seconds() -> float:

@@ -10,7 +10,6 @@ import tf_keras
 import larqlite as lq
 
 L, Q = tf_keras.layers, lq.layers
-QUANTIZER = {"kernel": "ste_sign", "input": "ste_sign"}
 
 
 def low_bit(kernel="ste_sign", inputs="ste_sign", roles=("kernel",), **others) -> dict:
@@ -67,9 +66,11 @@ def _values(kind: str, random, shape) -> np.ndarray | None:
         return random.normal(size=shape) * (random.random(shape) < 0.5)
     if kind == "bias":
         return random.integers(-4, 5, shape) / 8
-    if kind in ("alpha", "threshold", "shift", "gamma_shift"):
+    if kind == "threshold":
+        return random.integers(-2, 3, shape) / 4
+    if kind in ("alpha", "zeta", "positive", "negative"):
         return random.uniform(0.05, 0.4, shape)
-    if "kernel" in kind or kind in ("embeddings", "pos_embedding", "cls"):
+    if "kernel" in kind or kind in ("embeddings", "pe", "cls"):
         return random.integers(-7, 8, shape) / 8 + random.choice([-1, 1], shape) / 64
     return None  # ranges, counters, and what a layer initializes by itself
 

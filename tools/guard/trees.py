@@ -12,9 +12,13 @@ import tempfile
 from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CACHE = ROOT / ".guard"
 PACKAGES = ("larqlite", "larqlite_runtime", "larqlite_zoo")
 _BUILT_FROM = ("native", "setup.py", "setup.cfg", "pyproject.toml", "README.md")
+
+
+def cache() -> pathlib.Path:
+    """What is kept: one folder for all worktrees of a clone, which git ignores."""
+    return (ROOT / _git("rev-parse", "--git-common-dir").strip()).parent / ".guard"
 
 
 def commit_of(name: str) -> str:
@@ -68,7 +72,7 @@ def _lay_kernels(source: pathlib.Path, tree: pathlib.Path) -> None:
     state = hashlib.sha256(sysconfig.get_platform().encode() + sys.version.encode())
     for file in files:
         state.update(file.name.encode() + file.read_bytes())
-    kept = CACHE / "kernels" / state.hexdigest()[:16]
+    kept = cache() / "kernels" / state.hexdigest()[:16]
     if not kept.is_dir():
         print("guard: compiling the kernels", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory() as folder:

@@ -10,17 +10,16 @@ import traceback
 import warnings
 
 from . import texts
-from .freeze import RAISED
+from .freeze import LOG, RAISED
 
 PLAIN = ("names", "commands")  # they look at imports, so they do none before
 
 
 def main(part: str, tree: str, to: str) -> None:
     """Runs every entry of a part and writes its fields."""
-    if hasattr(
-        os, "sched_setaffinity"
-    ):  # one thread everywhere, so sums have one order
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    if hasattr(os, "sched_setaffinity"):  # one thread everywhere: sums have one order
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
     import larqlite_runtime
 
     if pathlib.Path(tree) not in pathlib.Path(larqlite_runtime.__file__).parents:
@@ -33,14 +32,14 @@ def main(part: str, tree: str, to: str) -> None:
     reset = (lambda: None) if part in PLAIN else _determined()
     for name, entry in importlib.import_module(f"guard.parts.{part}").entries().items():
         reset()
-        fields = _fields(entry)
+        fields = _fields(entry, pathlib.Path(to, LOG))
         path = pathlib.Path(to, re.sub(r"[^\w.-]+", "_", name) + ".json")
         if path.exists():
             sys.exit(f"guard: two entries of {part} are called {path.stem}")
         path.write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
 
 
-def _fields(entry) -> dict[str, list[str]]:
+def _fields(entry, log: pathlib.Path) -> dict[str, list[str]]:
     """What an entry yields, field for field; of one that raises, all before it."""
     found: dict[str, list[str]] = {}
     with warnings.catch_warnings(record=True) as caught:
@@ -51,7 +50,8 @@ def _fields(entry) -> dict[str, list[str]]:
         except Exception as error:
             said = "".join(traceback.format_exception_only(error))
             found[RAISED] = texts.lines(said)
-            print(traceback.format_exc(), file=sys.stderr)
+            with log.open("a") as file:
+                file.write(traceback.format_exc())
     own = [str(w.message) for w in caught if _is_ours(w)]
     if own:
         found["warnings"] = texts.lines("\n".join(own))

@@ -109,11 +109,7 @@ def _reactnet_block():
     x = inputs = tf_keras.Input((6, 6, 32), name="x")
     y = _conv(32, input_quantizer="rsign", kernel_quantizer="magnitude_aware_sign")(x)
     x = L.Add()([x, L.BatchNormalization()(y)])
-    x = (
-        lq.layers.RPReLU(shared_axes=[1, 2])(x)
-        if hasattr(Q, "RPReLU")
-        else L.PReLU()(x)
-    )
+    x = L.Add()([Q.RPReLU(name="bend")(x), Q.TwoSlopeReLU()(x)])
     return graph(inputs, x)
 
 

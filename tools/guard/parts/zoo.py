@@ -16,7 +16,6 @@ from .deploy import run
 EXPORTED = {
     "adabin_resnet18": 32,
     "binary_alexnet": 64,
-    "binary_densenet28": 32,
     "binary_densenet37_dilated": 32,
     "binary_resnet20": 32,
     "binary_resnet_e18": 32,
@@ -27,7 +26,6 @@ EXPORTED = {
     "quicknet_small": 32,
     "reactnet18": 32,
     "reactnet_a": 32,
-    "real_to_bin_net_ban": 32,
     "real_to_binary_net": 32,
     "resnet18_fp": 32,
     "strong_baseline_net_bnn": 32,
