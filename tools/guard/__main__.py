@@ -12,28 +12,34 @@ from . import compare, freeze, trees
 def main(arguments: list[str] | None = None) -> int:
     """0 if all is the same, 1 if something differs or a model raised."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is temporary goes
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     if options.compare:
         first, second = map(pathlib.Path, options.compare)
         return compare.show(first, second, options.lines)
     parts = options.only or list(freeze.PARTS)
     if options.tree:
+        if not options.to:
+            parser.error("--tree needs --to FOLDER, where what is frozen goes")
         with trees.kernels_laid(options.tree) as tree:
             return freeze.tree(tree, options.to, parts)
     if not options.base:
-        print("guard: no commit to compare with. Fix: make guard BASE=<commit>")
-        return 2
-    commit = trees.commit_of(options.base)
-    before = trees.cache() / "frozen" / f"{commit[:12]}-{freeze.state()}"
-    missing = [part for part in parts if not (before / part).is_dir()]
+        parser.error("no commit to compare with. Fix: make guard BASE=<commit>")
+    with trees.of_working_tree() as tree, tempfile.TemporaryDirectory() as folder:
+        before = _frozen(trees.commit_of(options.base), parts)
+        after = options.to or pathlib.Path(folder)
+        raised = freeze.tree(tree, after, parts)
+        return max(raised, compare.show(before, after, options.lines, parts))
+
+
+def _frozen(commit: str, parts: list[str]) -> pathlib.Path:
+    """The folder of what is frozen of a commit; parts that are not there yet are made."""
+    kept = trees.cache() / "frozen" / f"{commit[:12]}-{freeze.state()}"
+    missing = [part for part in parts if not (kept / part).is_dir()]
     if missing:
         with trees.of_commit(commit) as tree:
-            freeze.tree(tree, before, missing)
-    with tempfile.TemporaryDirectory() as folder:
-        after = options.to or pathlib.Path(folder)
-        with trees.of_working_tree() as tree:
-            raised = freeze.tree(tree, after, parts)
-        return max(raised, compare.show(before, after, options.lines, parts))
+            freeze.tree(tree, kept, missing)
+    return kept
 
 
 def _parser() -> argparse.ArgumentParser:
