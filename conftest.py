@@ -47,7 +47,7 @@ def _registrations_end_with_the_test():
     from larqlite.deploy import _registry as deploy
     from larqlite.integer.export import _registry as export
     from larqlite.integer.layers._registry import QUANTIZED
-    from larqlite.models._kinds import KINDS
+    from larqlite.models.internal import KINDS
     from larqlite.qat._registry import RULES
     from larqlite.quantizers import _registry
 

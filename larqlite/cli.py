@@ -18,12 +18,11 @@ from tyro.conf import (
     subcommand,
 )
 
-from larqlite import _command
-from larqlite._command_options import Imports, Json, Model, Unsafe
 from larqlite._commands.demo import Options as Demo
 from larqlite._commands.deploy import Export, Verify
 from larqlite._commands.integer import Options as Integer
 from larqlite._commands.qat import Options as Qat
+from larqlite.command_line import Imports, Json, Model, Unsafe, import_modules, parsed
 from larqlite.outputs import renamed
 from larqlite_runtime import cli
 
@@ -196,7 +195,7 @@ def parse(arguments: Sequence[str]) -> Command:
     name, *words = arguments
     if name in cli.PARSERS:
         return cli.PARSERS[name](words)
-    return _command.parsed(COMMANDS[name], f"lq {name}", words)
+    return parsed(COMMANDS[name], f"lq {name}", words)
 
 
 def print_completion(shell: Sequence[str]) -> None:
@@ -213,7 +212,7 @@ def print_completion(shell: Sequence[str]) -> None:
         "benchmark": _described(cli.Benchmark),
     }
     each = [Annotated[kind, subcommand(name)] for name, kind in kinds.items()]
-    _command.parsed(Union[tuple(each)], "lq", ["--tyro-print-completion", *shell])  # noqa: UP007
+    parsed(Union[tuple(each)], "lq", ["--tyro-print-completion", *shell])  # noqa: UP007
 
 
 def _described(kind: type) -> type:
@@ -233,7 +232,7 @@ def _described(kind: type) -> type:
 
 def _larqlite(modules: Sequence[str] = ()):
     """larqlite, after the user's own modules have registered what they define."""
-    _command.import_modules("lq", modules)
+    import_modules("lq", modules)
     import larqlite
 
     return larqlite

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from larqlite import _command
-from larqlite._command_options import import_flag
+from larqlite import command_line
 
 Imports = Annotated[
     tuple[str, ...],
-    import_flag("models, recipes, datasets"),
+    command_line.import_flag("models, recipes, datasets"),
 ]
 
 
@@ -20,4 +19,4 @@ def import_modules(modules: Sequence[str]) -> None:
     Raises:
         ArgumentError: there is no such module.
     """
-    _command.import_modules("lqz", modules)
+    command_line.import_modules("lqz", modules)

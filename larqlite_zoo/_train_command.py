@@ -17,7 +17,7 @@ import tensorflow as tf
 import tyro
 from tyro.conf import arg
 
-from larqlite import _command
+from larqlite.command_line import parsed
 from larqlite.errors import ArgumentError, near_matches
 from larqlite_zoo import _registry, datasets, training
 from larqlite_zoo._imports import Imports, import_modules
@@ -64,7 +64,7 @@ def parse(
     import_modules(before.parse_known_args(rest)[0].modules)
     recipe, rest = with_other_kinds(training.recipe(name), rest)
     Train = _flags_of(recipe)
-    chosen = _command.parsed(
+    chosen = parsed(
         Train,
         f"lqz train {name}",
         rest,

@@ -18,8 +18,7 @@ from tyro.conf import (
     subcommand,
 )
 
-from larqlite import _command
-from larqlite._command_options import Json, Unsafe
+from larqlite.command_line import Json, Unsafe, parsed
 from larqlite_runtime import cli
 from larqlite_runtime.start import command_of
 from larqlite_zoo._imports import Imports, import_modules
@@ -207,4 +206,4 @@ def parse(arguments: Sequence[str]) -> Command:
         SystemExit: with code 2 after a mistake, with 0 after `--help`.
     """
     about = "Reference binarized networks: list, train and evaluate them."
-    return _command.parsed(Command, "lqz", arguments, description=about)
+    return parsed(Command, "lqz", arguments, description=about)

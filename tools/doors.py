@@ -12,6 +12,13 @@ DOORS = {
     "larqlite.cli": "the command `lq`, which `python -m` and the runtime's `lq` begin",
     "larqlite.deploy.benchmark_engines": "engines that need TensorFlow, of one command only",
     "larqlite.qat.inference": "what quantization-aware layers compute, for converters",
+    # Semi-public ones: what siblings need beside the public API of `__init__`.
+    "larqlite.internal": "what the zoo needs: registering objects, copies of models",
+    "larqlite.layers.internal": "padding as Keras does it; users have no need of it",
+    "larqlite.models.internal": "the cost model's table, and what it knows of weights",
+    "larqlite.quantizers.internal": "the table of quantizers, and which layer has one",
+    "larqlite_zoo.datasets.internal": "the batches of a run, which training puts together",
+    # Those of the runtime.
     "larqlite_runtime.arrays": "reading .npy and .npz, without loading kernels",
     "larqlite_runtime.benchmark": "contestants of a benchmark, without the command",
     "larqlite_runtime.benchmark_result": "what a benchmark measured, as data",

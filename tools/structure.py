@@ -25,6 +25,7 @@ from pathlib import Path
 
 PACKAGES = ("larqlite", "larqlite_runtime", "larqlite_zoo")
 SHORT, LONG = 60, 500
+SMALL = ("__init__.py", "__main__.py", "internal.py")
 
 
 @dataclass(frozen=True)
@@ -151,12 +152,11 @@ class Structure:
         }
 
     def short(self) -> list[str]:
-        """Files under 60 lines, but for the `__init__` and `__main__` that say little."""
+        """Files under 60 lines, but for those that only lead elsewhere."""
         return [
             name
             for name, count in self.lines.items()
-            if count < SHORT
-            and self.files[name].name not in ("__init__.py", "__main__.py")
+            if count < SHORT and self.files[name].name not in SMALL
         ]
 
     def long(self) -> list[str]:

@@ -11,7 +11,7 @@ import tf_keras
 from PIL import Image
 
 from larqlite_zoo.datasets import load, preprocessing
-from larqlite_zoo.datasets._pipeline import training_batches
+from larqlite_zoo.datasets.internal import training_batches
 from larqlite_zoo.literature import BiRealNet
 from workloads._base import Times, Workload
 

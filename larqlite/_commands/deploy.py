@@ -8,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from larqlite._command_options import (
+from larqlite.command_line import (
     Json,
     Model,
     Unsafe,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, arg, subcommand
 
-from larqlite._command_options import Imports, Json, Unsafe, require_at_least
+from larqlite.command_line import Imports, Json, Unsafe, require_at_least
 from larqlite.errors import ArgumentError
 
 Model = Annotated[

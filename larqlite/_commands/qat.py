@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from larqlite._command_options import (
+from larqlite.command_line import (
     Imports,
     Json,
     Model,
@@ -83,10 +83,10 @@ class Options:
 
     def run(self) -> None:
         """Quantizes the model with these options, and prints what becomes of it."""
-        from larqlite import _command
+        from larqlite.command_line import import_modules
         from larqlite.qat import _command_run
 
-        _command.import_modules("lq", self.imports)
+        import_modules("lq", self.imports)
         _command_run.run(self)
 
 

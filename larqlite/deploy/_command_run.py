@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import larqlite as lq
-from larqlite import _command, models
+from larqlite import models
 from larqlite._commands.deploy import Export, Verify
+from larqlite.command_line import import_modules
 from larqlite.deploy import VerificationError
 from larqlite.deploy.verifier._run import MOST_GIVEN
 from larqlite.errors import ArgumentError, MissingFileError
@@ -83,7 +84,7 @@ def verify(options: Verify) -> None:
 
 
 def _load(options: Export | Verify):
-    _command.import_modules("lq", options.imports)
+    import_modules("lq", options.imports)
     return models.load(options.model, compile=False, safe_mode=not options.unsafe)
 
 

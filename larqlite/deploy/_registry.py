@@ -12,7 +12,7 @@ import tf_keras
 from larqlite._registration import NamedFunction
 from larqlite.errors import ArgumentError, UnsupportedLayerError
 from larqlite.quantizers import Quantizer
-from larqlite.quantizers._registry import find
+from larqlite.quantizers.internal import find
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph._writer import Value, Writer

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from larqlite import _command, models
+from larqlite import models
+from larqlite.command_line import import_modules
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.outputs import KERAS, renamed, written_whole
@@ -60,7 +61,7 @@ def keras_model(options, where: str) -> tf_keras.Model:
         UnsupportedModelError: the file holds no model.
     """
     require_input(options.model, KERAS, where)
-    _command.import_modules("lq", options.imports)
+    import_modules("lq", options.imports)
     return models.load(options.model, safe_mode=not options.unsafe)
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from larqlite import _command
 from larqlite._commands.integer import Quantize
 from larqlite._tables import show
+from larqlite.command_line import tell
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from larqlite.integer import _command_files as files, models
 from larqlite.integer.models._check import float_layers_of
@@ -28,7 +28,7 @@ _SHOWN = 256
 
 def quantize(options: Quantize) -> None:
     """Writes the integer model, and prints what becomes of the layers."""
-    _command.tell(lambda: (_quantize(options), 0), options.json)
+    tell(lambda: (_quantize(options), 0), options.json)
 
 
 def _quantize(options: Quantize) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from larqlite import _command
 from larqlite._commands.integer import Check, Config, Export, InsertRescaling
+from larqlite.command_line import tell
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer import _command_files as files, export as exports, models
 from larqlite.integer.models._check import float_layers_of
@@ -42,7 +42,7 @@ def check(options: Check) -> None:
     Raises:
         SystemExit: with code 1 if there are issues.
     """
-    _command.tell(lambda: _check(options), options.json)
+    tell(lambda: _check(options), options.json)
 
 
 def _check(options: Check) -> tuple[dict[str, Any], int]:
@@ -95,7 +95,7 @@ def export(options: Export) -> None:
     Raises:
         SystemExit: with code 1 if an ONNX of integer operations gives others.
     """
-    _command.tell(lambda: _export(options), options.json)
+    tell(lambda: _export(options), options.json)
 
 
 def _export(options: Export) -> tuple[dict[str, Any], int]:

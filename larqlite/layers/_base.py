@@ -16,7 +16,8 @@ from larqlite.errors import (
     require_tf_keras,
 )
 from larqlite.layers._misspelt import raise_with_a_guess, refuse_names
-from larqlite.quantizers._base import Quantizer, adopt
+from larqlite.quantizers import Quantizer
+from larqlite.quantizers.internal import adopt
 from larqlite.variables import QuantizedVariable
 
 __all__ = ["QuantLayer"]

@@ -19,7 +19,7 @@ from larqlite.errors import (
     UnsupportedModelError,
     require_tf_keras,
 )
-from larqlite.models._graph import is_functional
+from larqlite.graph import is_functional
 from larqlite.outputs import require
 
 __all__ = ["save_for_larq"]

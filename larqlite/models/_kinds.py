@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 import tf_keras
 
 from larqlite.errors import ArgumentError
+from larqlite.graph import KEEPING_VALUES, names
 from larqlite.layers import RPReLU, TwoSlopeReLU
 from larqlite.models import _macs
 from larqlite.models._call import Call, UnknownCost, size
 from larqlite.models._macs import Formula, Product, no_macs
-from larqlite.models._operators import KEEPING_VALUES, formula_of, names
+from larqlite.models._operators import formula_of
 from larqlite.quantizers import Quantizer
 
 layers = tf_keras.layers

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.models._graph import is_functional
+from larqlite.graph import is_functional
 
 K = tf_keras.layers
 # Losses for one class out of several; of the rest, none makes labels of outputs.

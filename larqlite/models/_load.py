@@ -23,8 +23,8 @@ from larqlite.errors import (
     UnsafeFileError,
     UnsupportedModelError,
 )
+from larqlite.graph import is_restored
 from larqlite.models._carried_code import Finding, carried_code
-from larqlite.models._graph import is_restored
 from larqlite.models._lambdas import lambdas_by_name
 from larqlite.models._larq_names import (
     LARQ_ZOO_FUNCTIONS,

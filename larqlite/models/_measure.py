@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError, UnbuiltModelError, require_model_of_tf_keras
+from larqlite.graph import is_functional
 from larqlite.models import _bits, _notes
 from larqlite.models._call import (
     Shape,
@@ -21,7 +22,7 @@ from larqlite.models._call import (
     static_shape,
     value_of,
 )
-from larqlite.models._graph import Use, Walk, is_functional, is_leaf, leaves
+from larqlite.models._graph import Use, Walk, is_leaf, leaves
 from larqlite.models._kinds import formula_for, kind_of
 from larqlite.models._macs import no_macs
 from larqlite.models._profile import LayerProfile, MacsByBits, ModelProfile

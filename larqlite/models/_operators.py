@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from larqlite.graph import KEEPING_VALUES, names
 from larqlite.models._bits import weight_bits
 from larqlite.models._call import (
     FLOAT_BITS,
@@ -22,25 +23,6 @@ from larqlite.models._call import (
     static_shape,
 )
 from larqlite.models._macs import Formula, Product, einsum, no_macs
-
-
-def names(text: str) -> frozenset[str]:
-    """The words of a text."""
-    return frozenset(text.split())
-
-
-# What comes out are values that went in.
-KEEPING_VALUES = names(
-    """
-    broadcast_to concat ensure_shape expand_dims flip gather gather_nd getitem identity
-    reshape reverse slice split squeeze stack stop_gradient strided_slice tile transpose
-    unstack max_pool max_pool1d max_pool2d max_pool3d reduce_max reduce_min roll
-    depth_to_space space_to_depth batch_to_space space_to_batch
-    """
-)
-
-# Of these, those that put several tensors together, whose ranges may be unlike.
-JOINING = names("concat stack")
 
 WITHOUT_MACS = names(
     """

@@ -19,8 +19,8 @@ from larqlite.errors import (
     UnsupportedModelError,
     require_model_of_tf_keras,
 )
+from larqlite.graph import is_functional
 from larqlite.layers import QuantLayer
-from larqlite.models._graph import is_functional
 
 __all__ = ["QuantizedWeight", "freeze", "quantized_weights"]
 

@@ -21,7 +21,7 @@ from larqlite.errors import (
     require_model_of_tf_keras,
     require_tf_keras,
 )
-from larqlite.models._graph import ends_of, nodes_of
+from larqlite.graph import ends_of, nodes_of
 from larqlite.qat._config import QuantizeConfig
 from larqlite.qat._inner import layer_from
 

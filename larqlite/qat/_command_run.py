@@ -11,8 +11,9 @@ import tf_keras
 from rich.console import Console
 from rich.progress import track
 
-from larqlite import _command, deploy, models, qat
+from larqlite import deploy, models, qat
 from larqlite._commands.qat import Options, scheme_of
+from larqlite.command_line import tell
 from larqlite.errors import ArgumentError
 from larqlite.layers import QuantLayer
 from larqlite.outputs import KERAS, ONNX, TFLITE, renamed, require, written_whole
@@ -30,7 +31,7 @@ VERIFIED = 200
 
 def run(options: Options) -> None:
     """Does it, and prints the report and the comparison."""
-    _command.tell(lambda: (_run(options), 0), options.json)
+    tell(lambda: (_run(options), 0), options.json)
 
 
 def _run(options: Options) -> dict[str, Any]:

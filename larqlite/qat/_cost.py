@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from larqlite.models._call import Call
-from larqlite.models._kinds import KINDS, Kind, formula_for, kind_of
-from larqlite.models._macs import Product, no_macs
+from larqlite.models import Call
+from larqlite.models.internal import KINDS, Kind, Product, formula_for, kind_of, no_macs
 from larqlite.qat._annotate import QuantizeAnnotate
 from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat._wrapper import QuantizeWrapperV2

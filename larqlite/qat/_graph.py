@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._copies import is_functional
-from larqlite.models._graph import ends_of, nodes_of
+from larqlite.graph import ends_of, nodes_of
 from larqlite.qat._annotate import QuantizeAnnotate
 from larqlite.qat._config import QuantizeConfig
 

@@ -9,9 +9,9 @@ from typing import Any
 import tf_keras
 
 from larqlite._tables import show
+from larqlite.graph import JOINING, KEEPING_VALUES
 from larqlite.layers import QuantLayer
-from larqlite.models._bits import declared_precision, weight_bits
-from larqlite.models._operators import JOINING, KEEPING_VALUES
+from larqlite.models.internal import declared_precision, weight_bits
 from larqlite.qat._activation import BEFORE, name_of
 from larqlite.qat._annotate import QuantizeAnnotate, require_model
 from larqlite.qat._graph import Graph, Use

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import tf_keras
 
 import larqlite as lq
-from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
+from larqlite.internal import register_object
 from larqlite_zoo._build import finish, global_pool, image_input
 
 CLIP = 1.3

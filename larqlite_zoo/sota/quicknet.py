@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
-from larqlite._registration import register_object
+from larqlite.internal import register_object
 from larqlite_zoo._build import finish, global_pool, image_input
 from larqlite_zoo._card import Accuracy, Paper
 from larqlite_zoo._larq_zoo import LARQ_ZOO, larq_zoo_file

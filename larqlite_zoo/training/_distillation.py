@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tf_keras
 
-from larqlite._copies import copy_of
 from larqlite.errors import ArgumentError
+from larqlite.internal import copy_of
 from larqlite_zoo import _registry
 from larqlite_zoo.datasets import Dataset
 from larqlite_zoo.training._first_weights import weight_file

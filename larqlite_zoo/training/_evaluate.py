@@ -11,7 +11,7 @@ import tf_keras
 import larqlite as lq
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite_zoo import _registry, datasets
-from larqlite_zoo.datasets import _pipeline as pipeline
+from larqlite_zoo.datasets.internal import validation_batches
 from larqlite_zoo.training import _outputs as outputs
 from larqlite_zoo.training._images import chosen, images_of
 from larqlite_zoo.training._recipe import Recipe
@@ -156,7 +156,7 @@ def evaluate(
 
 
 def _measure(model: tf_keras.Model, settings: Recipe, data, prepare) -> list[float]:
-    batches = pipeline.validation_batches(
+    batches = validation_batches(
         data.validation, prepare, batch_size=settings.batch_size
     )
     # Another model of the same layers: how the user's own is compiled stays as it is.

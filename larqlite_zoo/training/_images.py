@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from larqlite_zoo import _registry, datasets
-from larqlite_zoo.datasets import _pipeline as pipeline
+from larqlite_zoo.datasets.internal import validation_batches
 from larqlite_zoo.training._recipe import Recipe
 
 MOST_CLASSES_LISTED = 20
@@ -48,7 +48,7 @@ def images_of(recipe: Recipe, data: datasets.Dataset, size=None) -> Images:
     prepare = datasets.preprocessing(
         recipe.preprocessing or data.preprocessing, (height, width)
     )
-    batches = pipeline.validation_batches(data.validation, prepare, batch_size=1)
+    batches = validation_batches(data.validation, prepare, batch_size=1)
     channels = batches.element_spec[0].shape[-1]
     if channels is None:
         channels = 3 if data.image_shape is None else data.image_shape[-1]

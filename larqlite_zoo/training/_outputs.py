@@ -170,7 +170,7 @@ def begin(
 
 def versions() -> dict[str, str]:
     """What else decides the bits of a result."""
-    from larqlite._version import __version__
+    from larqlite import __version__
 
     return {
         "larqlite": __version__,

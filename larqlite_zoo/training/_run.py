@@ -13,7 +13,11 @@ import tf_keras
 from rich.console import Console
 
 from larqlite_zoo import datasets
-from larqlite_zoo.datasets import _pipeline as pipeline
+from larqlite_zoo.datasets.internal import (
+    steps_per_epoch,
+    training_batches,
+    validation_batches,
+)
 from larqlite_zoo.training import (
     _distribution as distribution,
     _divergence as divergence,
@@ -122,7 +126,7 @@ class _Run:
             outputs.check_same_recipe(output, recipe, longer=True)
         data = data or datasets.load(recipe.dataset, folder=options.folder)
         self.data = chosen(data, recipe)
-        self.steps = pipeline.steps_per_epoch(self.data.train, recipe.batch_size)
+        self.steps = steps_per_epoch(self.data.train, recipe.batch_size)
         self.shape, self.preprocessing = images_of(recipe, self.data)
         self.random_states: list[tf.Variable] = []
         self.trained: Trained = self._build()
@@ -190,7 +194,7 @@ class _Run:
 
     def batches(self, first_step: int, shard=None, replica_batch_size=None):
         """The training batches of this worker from a step on."""
-        return pipeline.training_batches(
+        return training_batches(
             self.data.train,
             self.preprocessing,
             batch_size=self.recipe.batch_size,
@@ -202,7 +206,7 @@ class _Run:
 
     def validation(self) -> tf.data.Dataset:
         """All validation batches."""
-        return pipeline.validation_batches(
+        return validation_batches(
             self.data.validation, self.preprocessing, batch_size=self.recipe.batch_size
         )
 

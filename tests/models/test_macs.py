@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
-from larqlite.models._kinds import KINDS
+from larqlite.models.internal import KINDS
 
 layers = tf_keras.layers
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from larqlite.errors import ArgumentError
 from larqlite_zoo import _registry, cli, datasets, training
-from larqlite_zoo.datasets import _pipeline as pipeline
 from larqlite_zoo.datasets._chosen import stratified
+from larqlite_zoo.datasets.internal import training_batches, validation_batches
 from larqlite_zoo.training._images import by_class, images_of
 from tests.zoo.test_cli_runs import MODULE
 
@@ -68,8 +68,8 @@ def test_training_and_validation_see_one_size_in_every_recipe(
     data = datasets.load(kind, folder=folder if kind == "folder" else None)
     for recipe in distinct_stages(preprocessing):
         shape, prepare = images_of(recipe, data)
-        train = pipeline.training_batches(data.train, prepare, batch_size=8, seed=1)
-        validation = pipeline.validation_batches(data.validation, prepare, batch_size=8)
+        train = training_batches(data.train, prepare, batch_size=8, seed=1)
+        validation = validation_batches(data.validation, prepare, batch_size=8)
         for batches in (train, validation):
             assert next(iter(batches))[0].shape == (8, *shape)
 

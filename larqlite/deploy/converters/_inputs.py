@@ -14,7 +14,7 @@ from larqlite.errors import (
     UnsupportedModelError,
     require_model_of_tf_keras,
 )
-from larqlite.models._graph import inner_layers, is_functional
+from larqlite.graph import inner_layers, is_functional
 from larqlite.onnx_graph._writer import Value, Writer
 
 

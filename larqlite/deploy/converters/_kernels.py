@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from larqlite.deploy._registry import refuse
-from larqlite.models._bits import weight_bits
+from larqlite.models.internal import weight_bits
 from larqlite.onnx_graph import _packing
 from larqlite.onnx_graph._functions import DOMAIN
 

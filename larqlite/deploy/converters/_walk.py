@@ -9,8 +9,8 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.deploy._registry import converter_of, refuse
-from larqlite.models._graph import is_functional, leaves, nodes_of
-from larqlite.models._inference import recorded_training, without_training
+from larqlite.graph import is_functional, nodes_of, recorded_training, without_training
+from larqlite.models.internal import leaves
 from larqlite.onnx_graph._writer import Value, Writer
 
 _OTHER_FLOATS = ("float16", "bfloat16", "float64")

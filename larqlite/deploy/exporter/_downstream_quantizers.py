@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from larqlite.models._operators import names
+from larqlite.graph import names
 from larqlite.onnx_graph._functions import DOMAIN
 from larqlite.onnx_graph._writer import Node, Writer
 

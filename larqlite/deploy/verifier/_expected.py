@@ -17,7 +17,7 @@ from larqlite.deploy.verifier._floors import TINY, floors_of, largest_magnitude
 from larqlite.deploy.verifier._integer_twin import IntegerTwin, has_twin
 from larqlite.deploy.verifier._reference import Quantized, Use, run as in_keras
 from larqlite.errors import ArgumentError
-from larqlite.models._inference import call_in_inference
+from larqlite.graph import call_in_inference
 from larqlite.onnx_graph._parts import StoredRounding
 
 # Relative to the largest value: what a float32 sum of a few thousand terms may lose.

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.models._graph import is_functional, nodes_of
+from larqlite.graph import is_functional, nodes_of
 
 K = tf_keras.layers
 Batch = list[np.ndarray]

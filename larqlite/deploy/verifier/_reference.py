@@ -11,9 +11,9 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.deploy.converters._walk import in_inference
-from larqlite.layers._base import QuantLayer
-from larqlite.models._graph import is_functional, leaves, nodes_of
-from larqlite.models._inference import call_in_inference
+from larqlite.graph import call_in_inference, is_functional, nodes_of
+from larqlite.layers import QuantLayer
+from larqlite.models.internal import leaves
 from larqlite.qat import inference
 from larqlite.quantizers import Quantizer
 

@@ -23,7 +23,7 @@ from larqlite.deploy.verifier._random_inputs import in_short
 from larqlite.deploy.verifier._result import Verification, VerificationError
 from larqlite.deploy.verifier._verify import ABSOLUTE, TOLERANCE
 from larqlite.errors import ArgumentError, MissingFileError
-from larqlite.models._labels import label_axes
+from larqlite.models.internal import label_axes
 
 # Inputs and outputs of packed layers that are held at a time; some ten copies of them are.
 MOST_VALUES = 2**24

@@ -12,13 +12,12 @@ import tf_keras
 from larqlite.deploy._registry import WHERE
 from larqlite.deploy.converters._inputs import check_model
 from larqlite.errors import ArgumentError
+from larqlite.graph import call_in_inference, is_functional, nodes_of
 from larqlite.integer.export._check import require_integers
 from larqlite.integer.export._comparison import Comparison, LayerComparison
 from larqlite.integer.export._inputs import numbers_of, require_held
 from larqlite.integer.export._run import OnnxFile, TFLiteFile, opened
 from larqlite.integer.tensors import QTensor
-from larqlite.models._graph import is_functional, nodes_of
-from larqlite.models._inference import call_in_inference
 from larqlite.qat._batches import batches_of
 
 Tensors = dict[str, list]

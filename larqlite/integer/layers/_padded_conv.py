@@ -9,7 +9,7 @@ import tf_keras
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
 from larqlite.integer.layers._named_weights import NamedWeights
-from larqlite.layers._padding import same_padding
+from larqlite.layers.internal import same_padding
 
 __all__ = ["PaddedConv2D", "padded", "padding_values"]
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError, LarqliteError, near_matches
+from larqlite.graph import recorded_training
 from larqlite.integer.layers import Dequantizer, QuantizedRescaling
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._registry import quantized_class
@@ -15,7 +16,6 @@ from larqlite.integer.models import _thresholds, _weights
 from larqlite.integer.models._params import QuantizationParams, quantization
 from larqlite.integer.models._placement import output_quantizers
 from larqlite.integer.tensors import FixedPoint, QFloat
-from larqlite.models._inference import recorded_training
 from larqlite.qat._build import Builder
 from larqlite.qat._graph import Entry, Graph, Use
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.models._graph import nodes_of
+from larqlite.graph import nodes_of
 
 
 def consumers_of(model: tf_keras.Model) -> dict[str, list]:

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from larqlite.graph import is_functional, nodes_of
 from larqlite.integer.layers._base import QuantizedLayer, held_inputs
-from larqlite.models._graph import is_functional, nodes_of
 
 __all__ = ["Seen", "cut", "readers_of", "watched"]
 

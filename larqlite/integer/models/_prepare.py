@@ -9,8 +9,8 @@ from larqlite.errors import (
     UnsupportedModelError,
     require_model_of_tf_keras,
 )
+from larqlite.graph import is_functional
 from larqlite.integer.models import _quant_layers, transforms
-from larqlite.models._graph import is_functional
 
 
 def require_model(model, where: str) -> None:

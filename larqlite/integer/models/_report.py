@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._tables import show
+from larqlite.graph import call_in_inference, nodes_of
 from larqlite.integer.layers import recording
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.models import _samples
@@ -18,8 +19,6 @@ from larqlite.integer.models._inputs import cut
 from larqlite.integer.models._prepare import require_model
 from larqlite.integer.tensors import QTensor
 from larqlite.integer.tensors._saturation import counting
-from larqlite.models._graph import nodes_of
-from larqlite.models._inference import call_in_inference
 
 __all__ = ["DataReport", "LayerReport", "data_report"]
 

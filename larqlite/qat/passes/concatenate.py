@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.models._operators import JOINING
+from larqlite.graph import JOINING
 from larqlite.qat._activation import BEFORE, name_of
 from larqlite.qat._graph import Graph, Use
 from larqlite.qat.passes._match import is_ours, leave_to

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from larqlite.models._operators import JOINING, KEEPING_VALUES
+from larqlite.graph import JOINING, KEEPING_VALUES
 from larqlite.qat._graph import Entry, Graph, Use
 from larqlite.qat._layer import QuantizeLayer
 from larqlite.qat.passes._match import is_ours, is_relu

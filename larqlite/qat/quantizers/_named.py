@@ -23,8 +23,7 @@ from larqlite.qat.quantizers._ranges import (
     LastValueQuantizer,
     MovingAverageQuantizer,
 )
-from larqlite.quantizers._base import adopt
-from larqlite.quantizers._registry import find, known_names
+from larqlite.quantizers.internal import adopt, find, known_names
 
 __all__ = ["NamedQuantizer", "get"]
 

@@ -13,9 +13,9 @@ import onnxruntime
 import tensorflow as tf
 from onnx import numpy_helper
 
+from larqlite.graph import nodes_of
 from larqlite.integer.export import to_qdq
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
-from larqlite.models._graph import nodes_of
 from tests.integer.layers import numpy_layers
 
 # Of a step: 128 of them, as the sum of 27 float32 numbers, each off by 2^-24 of it.

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from larqlite.deploy._registry import refuse
 from larqlite.deploy.converters._walk import Walk, in_inference
+from larqlite.graph import is_functional, nodes_of
 from larqlite.integer import layers
 from larqlite.integer.export._integers import (
     Integers,
@@ -21,7 +22,6 @@ from larqlite.integer.export._registry import bias_of, of_plain
 from larqlite.integer.export.plan._steps import Plan, Step, Tensor, asked_for
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.tensors import FixedPoint, QFloat
-from larqlite.models._graph import is_functional, nodes_of
 
 BUILDERS: dict[type, Callable] = {}
 

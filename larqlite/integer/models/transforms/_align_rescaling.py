@@ -17,7 +17,7 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
     weights_of,
 )
-from larqlite.layers._padding import same_padding
+from larqlite.layers.internal import same_padding
 from larqlite.qat._graph import Graph, Use
 
 __all__ = ["align_rescaling"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
+from larqlite.graph import recorded_training
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
     dtype_of,
@@ -11,7 +12,6 @@ from larqlite.integer.models.transforms._surgery import (
     new,
     setting,
 )
-from larqlite.models._inference import recorded_training
 from larqlite.qat._activation import name_of
 from larqlite.qat._graph import Graph, Use
 

@@ -11,7 +11,7 @@ from larqlite.integer.models.transforms._surgery import (
     shape_of,
     transformed,
 )
-from larqlite.layers._padding import same_padding
+from larqlite.layers.internal import same_padding
 from larqlite.qat._graph import Graph, Use
 
 __all__ = ["remove_zeropadding2d"]

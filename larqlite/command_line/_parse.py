@@ -1,4 +1,4 @@
-"""What `lq` and `lqz` share: words become dataclasses, `--import MODULE`."""
+"""From words to a dataclass, and from its work to text or JSON; `--import MODULE`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import tyro
 
-from larqlite._command_choices import followed, require_choices
+from larqlite.command_line._choices import followed, require_choices
 from larqlite.errors import ArgumentError, near_matches
 
 

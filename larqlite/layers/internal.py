@@ -1,0 +1,5 @@
+"""What other packages of larqlite use of this one; it may change without notice."""
+
+from larqlite.layers._padding import same_padding
+
+__all__ = ["same_padding"]
