@@ -12,6 +12,11 @@ leaves it nothing to choose. With the tensors that such operations tie together:
   moved or compared are the same whether they are rounded before or after;
 - where neither holds, some tensor has no range in the model, and the operation is computed
   in float32: barriers keep the ranges beside it out.
+
+Another choice is left to it where a sigmoid or a tanh of float values, as of the gates of
+an LSTM, goes into an operation that is rounded. It would compute this one in integers, in
+the steps of 1/256 or 1/128 that these functions have there, however narrow the range
+behind is. A barrier before the rounding keeps it in float32.
 """
 
 from __future__ import annotations
@@ -19,43 +24,21 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from larqlite.qat.tflite._kinds import (
+    DIVIDES,
+    JOINED,
+    KNOWN,
+    MIXES,
+    MOVES,
+    QUANTIZES,
+    STAYS,
+)
 from larqlite.qat.tflite._traced import Edge, Traced
 
 __all__ = ["with_one_scale"]
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# What comes out are values that went in: rounding may come first or last.
-MOVES = _words(
-    """
-    BatchToSpaceND BroadcastTo Concat ConcatV2 DepthToSpace ExpandDims Gather GatherNd
-    GatherV2 Max MaxPool MaxPoolV2 Maximum Min Minimum MirrorPad Pack Pad PadV2 Reshape
-    ResizeNearestNeighbor Reverse ReverseSequence ReverseV2 Select SelectV2 Slice
-    SpaceToBatchND SpaceToDepth Split SplitV Squeeze StridedSlice Tile TopKV2 Transpose
-    Unpack
-    """
-)
-# One scale too, but for values that are mixed.
-MIXES = _words("AvgPool ResizeBilinear")
-# The converter tries to make integers of these, and stops.
-STAYS = _words("OneHot")
 # A mean loses no more than this part of a step where integers have the wider range.
 WIDER = 2.5
-# Integers of these have a scale of their own: the ends of their ranges, bits, narrow.
-KNOWN = {
-    "LogSoftmax": (-16 * 255 / 256, 0.0, 8, False),
-    "Sigmoid": (0.0, 255 / 256, 8, False),
-    "Softmax": (0.0, 255 / 256, 8, False),
-    "Tanh": (-1.0, 127 / 128, 8, False),
-}
-# The kernel of integers stops at a divisor of 0, and rounds the quotient of two codes.
-DIVIDES = _words("Div DivNoNan RealDiv")
-# What the converter joins with a convolution before.
-JOINED = _words("Add AddV2 BiasAdd FusedBatchNormV3 Mul Relu Relu6 Sub")
-QUANTIZES = "FakeQuantWithMinMaxVars"
 
 
 def with_one_scale(function, specs) -> tf.types.experimental.ConcreteFunction:
@@ -97,6 +80,8 @@ class _Rule:
         for operation in self._traced.operations:
             if operation.type in MOVES | MIXES | STAYS:
                 self._settle(operation)
+            elif operation.type == QUANTIZES:
+                self._settle_rounding(operation)
             elif operation.type in DIVIDES:
                 self._keep_float(operation, 1)
             elif operation.type == "Square":
@@ -107,7 +92,7 @@ class _Rule:
                     self._traced.hide_constant(Edge(operation, 1), operation.inputs[2])
             elif operation.type in ("Relu", "Relu6"):
                 self._settle_relu(operation)
-            elif operation.type != QUANTIZES:
+            else:
                 self._settle_fixed(operation)
 
     def _find_own(self, operation: tf.Operation) -> None:
@@ -205,7 +190,7 @@ class _Rule:
             edge = Edge(operation, position)
             others_read_it = self._asked.get(tensor.name) is not asked
             keeps_out = others_read_it or tensor.op.type in MIXES | STAYS
-            self._traced.round(edge, asked, keeps_out)
+            self._traced.round(edge, asked, keeps_out or self._is_coarse(tensor))
 
     def _say_own(self, tensor: tf.Tensor, asked: tf.Operation) -> None:
         """Rounds what has its range from an operation before, if others read it too.
@@ -225,12 +210,43 @@ class _Rule:
             self._traced.keep_out(Edge(operation, position))
 
     def _settle_fixed(self, operation: tf.Operation) -> None:
-        """Keeps a softmax of floats from being rounded, where the rest has a range."""
+        """Keeps a softmax of floats from being rounded, where the rest has a range.
+
+        A sigmoid, tanh or softmax behind it needs none to become one of integers.
+        """
         data = self._traced.data_of(operation)
-        if any(self._own_of(tensor) is not None for _, tensor in data):
+        has_own = any(self._own_of(tensor) is not None for _, tensor in data)
+        if has_own or operation.type in KNOWN:
             for position, tensor in data:
                 if tensor.name in self._fixed:
                     self._traced.keep_out(Edge(operation, position))
+
+    def _settle_rounding(self, quantize: tf.Operation) -> None:
+        """Keeps what is rounded from being computed in the steps of a sigmoid or tanh."""
+        if self._is_coarse(self._traced.root(quantize.inputs[0])):
+            self._traced.keep_out(Edge(quantize, 0))
+
+    def _is_coarse(self, tensor: tf.Tensor) -> bool:
+        """Whether all that a tensor is made of has a range from the converter only.
+
+        What only moves values is settled by itself, and operations that read a range of
+        the model by `_settle_fixed`.
+        """
+        kind = tensor.op.type
+        if kind in KNOWN:
+            return tensor.name in self._fixed
+        if kind in MOVES | MIXES | STAYS or kind == QUANTIZES:
+            return False
+        data = [t for _, t in self._traced.data_of(tensor.op)]
+        computed = [t for t in data if self._traced.is_computed(t)]
+        if any(self._own_of(t) is not None for t in data):
+            return False
+        if kind in JOINED and len(computed) == 1:
+            return self._is_coarse(computed[0])
+        # Of two operations in a row, no range is known in the middle.
+        return bool(computed) and all(
+            t.op.type in KNOWN and t.name in self._fixed for t in computed
+        )
 
     def _is_rounded_next(self, operation: tf.Operation, own: tuple) -> bool:
         """Whether what comes out gets another range at once, which counts then.
