@@ -13,7 +13,6 @@ from collections.abc import Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGES = ("larqlite", "larqlite_runtime", "larqlite_zoo")
-_BUILT_FROM = ("native", "setup.py", "setup.cfg", "pyproject.toml", "README.md")
 
 
 def cache() -> pathlib.Path:
@@ -82,14 +81,10 @@ def _lay_kernels(source: pathlib.Path, tree: pathlib.Path) -> None:
 
 
 def _compile(source: pathlib.Path, folder: pathlib.Path, kept: pathlib.Path) -> None:
-    for name in _BUILT_FROM:
-        copy = shutil.copytree if (source / name).is_dir() else shutil.copy2
-        copy(source / name, folder / name)
-    version = pathlib.Path("larqlite_runtime", "_version.py")
-    for package in PACKAGES:
-        (folder / package).mkdir()
-        (folder / package / "__init__.py").touch()
-    shutil.copy2(source / version, folder / version)
+    # Not setup.cfg, whose version lies in another file from commit to commit.
+    shutil.copytree(source / "native", folder / "native")
+    shutil.copy2(source / "setup.py", folder)
+    (folder / "larqlite_runtime").mkdir()
     command = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
     environment = os.environ | {"LARQLITE_REQUIRE_NATIVE": "1"}
     done = subprocess.run(
