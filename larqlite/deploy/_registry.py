@@ -1,41 +1,19 @@
-"""Which function converts which layer, TensorFlow operator and quantizer."""
+"""The tables of converters, and the decorators that fill them."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tf_keras
 
-from larqlite._registration import NamedFunction
-from larqlite.errors import ArgumentError, UnsupportedLayerError
-from larqlite.quantizers import Quantizer
-from larqlite.quantizers.internal import find
-
-if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
-
-# The function that a user called, for messages.
-WHERE: ContextVar[str] = ContextVar("where", default="lq.deploy.export")
+from larqlite.errors import ArgumentError
 
 CONVERTERS: dict[type, Callable] = {}
 OPERATORS: dict[str, Callable] = {}
 ACTIVATIONS: dict[Any, Callable] = {}
 REFUSALS: dict[type, tuple[str, str]] = {}
-
-# What a layer or quantizer computes is in these methods: a subclass that has one of its
-# own computes something else.
-_LAYER_METHODS = (
-    "call",
-    "call_on_quantized",
-    "convolution_op",
-    "padded",
-    "finished",
-    "__call__",
-)
-_QUANTIZER_METHODS = ("call", "forward", "quantize", "threshold", "__call__")
 
 
 def converter(*classes: type[tf_keras.layers.Layer]) -> Callable:
@@ -133,124 +111,9 @@ def refused(cls: type[tf_keras.layers.Layer], why: str, fix: str) -> None:
     REFUSALS[cls] = (why, fix)
 
 
-def refuse(layer: Any, path: str, why: str, fix: str) -> UnsupportedLayerError:
-    """The error for a layer that cannot be exported exactly; to be raised.
-
-    Args:
-        layer: the layer, or whatever else stands at `path`.
-        path: where it is in the model.
-        why: the reason, a sentence without its full stop.
-        fix: the way out, likewise.
-    """
-    return UnsupportedLayerError(
-        f'{WHERE.get()}: {type(layer).__name__} "{path}": {why}.\n  Fix: {fix}.'
-    )
-
-
-def converter_of(layer: tf_keras.layers.Layer, path: str) -> Callable:
-    """The converter of a layer.
-
-    Raises:
-        UnsupportedLayerError: there is none, or the layer computes something else than
-            the class that has one.
-    """
-    symbol = getattr(layer, "symbol", None)
-    if isinstance(symbol, str):
-        return _operator_of(layer, symbol, path)
-    if isinstance(layer, Quantizer) or type(layer) in ACTIVATIONS:
-        return lambda graph, quantizer, value: activation(graph, value, quantizer, path)
-    own = f"teach it with @lq.deploy.converter({type(layer).__name__})"
-    for cls in type(layer).__mro__:
-        if cls in REFUSALS:
-            raise refuse(layer, path, *REFUSALS[cls])
-        if cls not in CONVERTERS:
-            continue
-        overridden = first_override(type(layer), cls, _LAYER_METHODS)
-        if overridden is None:
-            return CONVERTERS[cls]
-        raise refuse(
-            layer,
-            path,
-            f"its class overrides `{overridden}` of {cls.__name__}, so what it computes "
-            "is not known",
-            own,
-        )
-    raise refuse(layer, path, "there is no converter for its class", own)
-
-
-def _operator_of(layer: tf_keras.layers.Layer, symbol: str, path: str) -> Callable:
-    for name in (symbol, symbol.rpartition(".")[2]):
-        if name in OPERATORS:
-            return OPERATORS[name]
-    raise refuse(
-        layer,
-        path,
-        f"there is no converter for the TensorFlow function tf.{symbol}",
-        "use a layer that is exported, or make it a layer class of its own and teach "
-        "that with @lq.deploy.converter",
-    )
-
-
-def activation_converter_of(fn: Any) -> Callable | None:
-    """The registered converter of a quantizer, activation layer or function, or None.
-
-    A function that stands for a quantizer class, as `"ste_sign"` in a Keras layer, is
-    converted as an instance of the class.
-    """
-    if _is_hashable(fn) and fn in ACTIVATIONS:
-        return ACTIVATIONS[fn]
-    quantizer = _quantizer_behind(fn)
-    if quantizer is not None:
-        convert = activation_converter_of(quantizer)
-        return convert and (lambda graph, _, value: convert(graph, quantizer, value))
-    for cls in type(fn).__mro__:
-        if cls in ACTIVATIONS:
-            overridden = first_override(type(fn), cls, _QUANTIZER_METHODS)
-            return ACTIVATIONS[cls] if overridden is None else None
-    return None
-
-
-def _quantizer_behind(fn: Any) -> Quantizer | None:
-    """The quantizer that a registered function is the function of, or None."""
-    if not isinstance(fn, NamedFunction):
-        return None
-    entry = find(fn.__name__)
-    is_class = entry is not None and inspect.isclass(entry.target)
-    return entry.target() if is_class and entry.function is fn else None
-
-
-def activation(graph: Writer, value: Value, fn: Any, where: str) -> Value:
-    """Writes an activation or quantizer applied to a value.
-
-    Args:
-        graph: the graph.
-        value: what goes in.
-        fn: a Keras activation, function, quantizer or layer; None leaves the value.
-        where: path of the place it stands in, for names and messages.
-
-    Raises:
-        UnsupportedLayerError: it has no converter.
-    """
-    from larqlite.deploy.converters import _activations
-
-    return _activations.activation(graph, value, fn, where)
-
-
-def first_override(cls: type, known: type, methods: tuple[str, ...]) -> str | None:
-    """The first of those methods that a class has not in common with a base class."""
-    for name in methods:
-        if getattr(cls, name, None) is not getattr(known, name, None):
-            return name
-    return None
-
-
 def _adding_to(table: dict, keys: tuple) -> Callable:
     def decorator(function: Callable) -> Callable:
         table.update(dict.fromkeys(keys, function))
         return function
 
     return decorator
-
-
-def _is_hashable(fn: Any) -> bool:
-    return getattr(type(fn), "__hash__", None) is not None

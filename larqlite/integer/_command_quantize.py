@@ -21,7 +21,7 @@ from larqlite.integer import _command_files as files, models
 from larqlite.integer.models._check import float_layers_of
 from larqlite.outputs import KERAS, ONNX, require, written_whole
 
-WHERE = "lq integer quantize"
+COMMAND = "lq integer quantize"
 # Of the samples that are looked at, layer by layer, for what saturates.
 _SHOWN = 256
 
@@ -32,7 +32,7 @@ def quantize(options: Quantize) -> None:
 
 
 def _quantize(options: Quantize) -> dict[str, Any]:
-    files.require_input(options.model, (*KERAS, *ONNX), WHERE)
+    files.require_input(options.model, (*KERAS, *ONNX), COMMAND)
     is_onnx = options.model.suffix == ".onnx"
     output = options.save or _default_output(options)
     kept = (options.model, options.config, options.samples)
@@ -40,7 +40,7 @@ def _quantize(options: Quantize) -> dict[str, Any]:
         ONNX if is_onnx else KERAS,
         None if options.save else "--save",
     )
-    require(output, suffixes, WHERE, read=kept, default_of=default_of)
+    require(output, suffixes, COMMAND, read=kept, default_of=default_of)
     params = models.QuantizationParams(
         options.activation_bits,
         options.per_tensor_activations,
@@ -61,9 +61,9 @@ def _quantize(options: Quantize) -> dict[str, Any]:
 
 
 def _quantize_keras(options: Quantize, output: Path, arguments: dict) -> dict[str, Any]:
-    model = files.keras_model(options, WHERE)
+    model = files.keras_model(options, COMMAND)
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    samples = files.samples_of(options.samples, model.input_names, shapes, WHERE)
+    samples = files.samples_of(options.samples, model.input_names, shapes, COMMAND)
     with _warnings_as_lines():
         quantized = models.quantize(model, samples=samples, **arguments)
     count = min(options.num_samples, _SHOWN)
@@ -83,7 +83,7 @@ def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> dict[str
         model = onnx.load(options.model)
     except DecodeError as error:
         raise UnsupportedModelError(
-            f"{WHERE}: {str(options.model)!r} is no ONNX model: {error}.\n"
+            f"{COMMAND}: {str(options.model)!r} is no ONNX model: {error}.\n"
             "  Fix: write it again."
         ) from error
     constants = {tensor.name for tensor in model.graph.initializer}
@@ -93,7 +93,7 @@ def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> dict[str
         for item in inputs
     ]
     names = [item.name for item in inputs]
-    samples = files.samples_of(options.samples, names, shapes, WHERE)
+    samples = files.samples_of(options.samples, names, shapes, COMMAND)
     with _warnings_as_lines():
         quantized = models.quantize(model, samples=samples, **arguments)
     floats = _show_onnx(quantized)
@@ -145,14 +145,14 @@ def _config(path: Path | None) -> dict | None:
         return None
     if not path.is_file():
         raise MissingFileError(
-            f"{WHERE}: --config {path}: there is no such file.\n"
+            f"{COMMAND}: --config {path}: there is no such file.\n"
             "  Fix: write one with lq integer config --model MODEL --output FILE."
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ArgumentError(
-            f"{WHERE}: --config {path} is not JSON: {error}.\n"
+            f"{COMMAND}: --config {path} is not JSON: {error}.\n"
             "  Fix: an object with a configuration for each layer, as lq integer config "
             "writes it."
         ) from error
@@ -160,7 +160,7 @@ def _config(path: Path | None) -> dict | None:
         isinstance(value, dict) for value in config.values()
     ):
         raise ArgumentError(
-            f"{WHERE}: --config {path} is no object of objects.\n"
+            f"{COMMAND}: --config {path} is no object of objects.\n"
             '  Fix: {"conv": {"weight_quantizer": {"bitwidth": 4}}}, for example.'
         )
     return config

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from larqlite.deploy._registry import refuse
+from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph._writer import Shape, Value, Writer

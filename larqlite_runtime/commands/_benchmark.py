@@ -13,7 +13,7 @@ from larqlite_runtime import outputs, start
 from larqlite_runtime._errors import InputError, MissingModelFileError
 from larqlite_runtime.commands._run import require_counts
 
-WHERE = "lq benchmark"
+COMMAND = "lq benchmark"
 HELP = {
     "model": "The saved model of the file, for tensorflow and tflite.",
     "against": "Some of onnxruntime (on the same file), tensorflow and tflite (on the "
@@ -43,10 +43,10 @@ class Options:
     unsafe: bool = False
 
     def __post_init__(self) -> None:
-        require_counts(WHERE, threads=self.threads, batch=self.batch)
+        require_counts(COMMAND, threads=self.threads, batch=self.batch)
         if not (math.isfinite(self.seconds) and 0 < self.seconds <= 600):
             raise InputError(
-                f"{WHERE}: --seconds {self.seconds:g} is out of range.\n"
+                f"{COMMAND}: --seconds {self.seconds:g} is out of range.\n"
                 "  Fix: more than 0, at most 600."
             )
 
@@ -61,13 +61,13 @@ class Options:
         names = [name for words in self.against for name in words.split(",") if name]
         if not names:
             names = ["onnxruntime"] + ["tensorflow"] * (self.model is not None)
-        benchmark.require_engines(names, self.model is not None, WHERE)
+        benchmark.require_engines(names, self.model is not None, COMMAND)
         if not self.file.is_file():
             raise MissingModelFileError(
-                f"{WHERE}: there is no file {self.file}.\n  Fix: lq export MODEL {self.file}"
+                f"{COMMAND}: there is no file {self.file}.\n  Fix: lq export MODEL {self.file}"
             )
         if self.output is not None:
-            where = f"{WHERE}: --output"
+            where = f"{COMMAND}: --output"
             outputs.require_picture(self.output, where, read=(self.file, self.model))
         result = benchmark.benchmark(
             self.file, self._engines(names), self.threads, self.batch, self.seconds
@@ -87,7 +87,7 @@ class Options:
 
         if self.model is None:
             return [ON_FILE[name] for name in names]
-        said = start.what_is_missing(f"{WHERE} --model")
+        said = start.what_is_missing(f"{COMMAND} --model")
         if said is not None:
             raise InputError(f"{said}\n  Without --model it needs none.")
         import larqlite

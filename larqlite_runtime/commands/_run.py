@@ -25,7 +25,7 @@ from larqlite_runtime.commands._data import (
     write,
 )
 
-WHERE = "lq run"
+COMMAND = "lq run"
 # Labels that are printed.
 SHOWN = 10
 MOST_THREADS = 1024
@@ -63,14 +63,14 @@ class Options:
         """
         from larqlite_runtime import load
 
-        require_counts(WHERE, threads=self.threads, batch=self.batch)
+        require_counts(COMMAND, threads=self.threads, batch=self.batch)
         model = load(self.file, self.threads)
         read_too = (self.file, self.data)
         check_output(
-            self.output, [item.name for item in model.outputs], WHERE, read_too
+            self.output, [item.name for item in model.outputs], COMMAND, read_too
         )
-        data = read(self.data, [item.name for item in model.inputs], WHERE)
-        tell_what_is_not_finite(data, f"{WHERE}: --data {self.data}")
+        data = read(self.data, [item.name for item in model.inputs], COMMAND)
+        tell_what_is_not_finite(data, f"{COMMAND}: --data {self.data}")
         seconds, outputs = self._outputs(model, data)
         if self.output is not None:
             write(self.output, outputs)
@@ -129,7 +129,7 @@ class Options:
                 parts.append(model.run(data.batch(start, self.batch)))
             seconds = time.perf_counter() - begin
         except InputError as error:
-            raise InputError(f"{WHERE}: --data {self.data}: {error}") from error
+            raise InputError(f"{COMMAND}: --data {self.data}: {error}") from error
         return seconds, {
             name: np.concatenate([part[name] for part in parts]) for name in parts[0]
         }

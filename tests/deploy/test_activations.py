@@ -145,11 +145,7 @@ def test_a_function_with_fixed_arguments_is_refused_not_taken_for_the_bare_one()
         export(model)
 
 
-def test_a_function_that_was_taught_is_used(monkeypatch):
-    from larqlite.deploy import _registry
-
-    monkeypatch.setattr(_registry, "ACTIVATIONS", dict(_registry.ACTIVATIONS))
-
+def test_a_function_that_was_taught_is_used():
     @lq.deploy.activation_converter(my_wave)
     def convert(graph, function, value):
         name = graph.node("Sin", [value.name])

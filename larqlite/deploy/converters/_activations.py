@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from larqlite import activations as own
-from larqlite.deploy._registry import (
-    activation_converter,
-    converter,
-    converter_of,
-    refuse,
-)
+from larqlite.deploy._registry import activation_converter, converter
+from larqlite.deploy.converters._dispatch import activation
 from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy.converters._identity import without_mask
-from larqlite.deploy.converters._quantizers import is_quantizer, quantize
-from larqlite.errors import UnsupportedLayerError
 from larqlite.layers import RPReLU, TwoSlopeReLU
 from larqlite.onnx_graph._layout import along, as_in_first_use, beside
+from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph._writer import Value, Writer
@@ -40,41 +35,6 @@ ONE_OPERATION = {
     "Softsign": ("nn.softsign", keras.softsign, tf.nn.softsign),
     "Exp": ("math.exp", keras.exponential, tf.exp),
 }
-
-
-def activation(graph: Writer, value: Value, fn: Any, where: str) -> Value:
-    """Writes an activation or quantizer applied to a value.
-
-    Args:
-        graph: the graph.
-        value: what goes in.
-        fn: a Keras activation, function, quantizer or layer; None leaves the value.
-        where: path of the place it stands in, for names and messages.
-
-    Raises:
-        UnsupportedLayerError: it has no converter.
-    """
-    if fn is None or fn is keras.linear:
-        return value
-    if is_quantizer(fn):
-        return quantize(graph, value, fn, where)
-    if isinstance(fn, layers.Layer):
-        return _as_layer(graph, value, fn, where)
-    name = getattr(fn, "__name__", None) or repr(fn)
-    raise UnsupportedLayerError(
-        f'lq.deploy.export: "{where}": there is no converter for the activation '
-        f"`{name}`.\n  Fix: use an activation of Keras or larqlite, or teach this one "
-        f"with @lq.deploy.activation_converter({name})."
-    )
-
-
-def _as_layer(graph: Writer, value: Value, layer: Any, where: str) -> Value:
-    convert, outer = converter_of(layer, where), graph.path
-    graph.path = where
-    try:
-        return convert(graph, layer, value)
-    finally:
-        graph.path = outer
 
 
 @converter(layers.Activation)

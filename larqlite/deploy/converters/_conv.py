@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras
 
-from larqlite.deploy._registry import activation, converter, refuse
+from larqlite.deploy._registry import converter
+from larqlite.deploy.converters._dispatch import activation
 from larqlite.onnx_graph._geometry import (
     conv_pads,
     transposed_dilation,
     transposed_pads,
 )
 from larqlite.onnx_graph._layout import output_shape, spatial_shape
+from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph._writer import Value, Writer

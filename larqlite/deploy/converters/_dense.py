@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras
 
-from larqlite.deploy._registry import activation, converter, refuse
+from larqlite.deploy._registry import converter
 from larqlite.deploy.converters._conv import bias_names, conv_kernel
+from larqlite.deploy.converters._dispatch import activation
 from larqlite.onnx_graph._layout import as_in_first_use
+from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph._writer import Value, Writer

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from larqlite.deploy._registry import refuse
 from larqlite.onnx_graph._layout import beside, broadcast, in_one_order, same_rank
+from larqlite.onnx_graph._refusal import refuse
 from larqlite.onnx_graph._writer import Value
 
 if TYPE_CHECKING:

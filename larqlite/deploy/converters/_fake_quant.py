@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from larqlite.deploy._registry import (
-    ACTIVATIONS,
-    WHERE,
-    converter,
-    converter_of,
-    refuse,
-)
+from larqlite.deploy._registry import ACTIVATIONS, converter
 from larqlite.deploy.converters._activations import activation, clipped
+from larqlite.deploy.converters._dispatch import converter_of, quantize
 from larqlite.deploy.converters._elementwise import unary, with_arrays
-from larqlite.deploy.converters._quantizers import convert_sign, quantize
+from larqlite.deploy.converters._quantizers import convert_sign
 from larqlite.onnx_graph._parts import StoredRounding
+from larqlite.onnx_graph._refusal import WHERE, refuse
 from larqlite.qat import QuantizeLayer, QuantizeWrapperV2, inference
 from larqlite.qat.inference import Rounding
 

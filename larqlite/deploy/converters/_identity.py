@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import tf_keras
 
-from larqlite.deploy._registry import converter, refuse, refused
+from larqlite.deploy._registry import converter, refused
+from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph._writer import Value, Writer

@@ -7,7 +7,6 @@ from typing import Any
 
 import tf_keras
 
-from larqlite.deploy._registry import WHERE
 from larqlite.errors import (
     ArgumentError,
     UnbuiltModelError,
@@ -15,6 +14,7 @@ from larqlite.errors import (
     require_model_of_tf_keras,
 )
 from larqlite.graph import inner_layers, is_functional
+from larqlite.onnx_graph._refusal import WHERE
 from larqlite.onnx_graph._writer import Value, Writer
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from larqlite.deploy._registry import refuse
 from larqlite.models.internal import weight_bits
 from larqlite.onnx_graph import _packing
 from larqlite.onnx_graph._functions import DOMAIN
+from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

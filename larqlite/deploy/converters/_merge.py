@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import tf_keras
 
-from larqlite.deploy._registry import converter, refuse
+from larqlite.deploy._registry import converter
 from larqlite.deploy.converters._codebook import united
 from larqlite.deploy.converters._elementwise import elementwise, with_arrays
 from larqlite.deploy.converters._norm import l2_normalized
@@ -18,6 +18,7 @@ from larqlite.onnx_graph._layout import (
     reshaped,
     same_rank,
 )
+from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph._writer import Value, Writer

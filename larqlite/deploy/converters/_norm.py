@@ -8,10 +8,11 @@ import numpy as np
 import tf_keras
 
 from larqlite._normalization import normalization_factors
-from larqlite.deploy._registry import converter, refuse
+from larqlite.deploy._registry import converter
 from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy.converters._identity import without_mask
 from larqlite.onnx_graph._layout import along, as_in_first_use, beside, stored_axes
+from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph._writer import Value, Writer

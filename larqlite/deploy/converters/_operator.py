@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from larqlite.deploy._registry import operator, refuse
+from larqlite.deploy._registry import operator
+from larqlite.onnx_graph._refusal import refuse
 from larqlite.onnx_graph._writer import Value
 
 if TYPE_CHECKING:

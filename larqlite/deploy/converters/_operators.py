@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
-from larqlite.deploy._registry import refuse
 from larqlite.deploy.converters import _activations
 from larqlite.deploy.converters._codebook import united
 from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
@@ -18,6 +17,7 @@ from larqlite.deploy.converters._operator import (
     operands,
     tensorflow,
 )
+from larqlite.onnx_graph._refusal import refuse
 from larqlite.onnx_graph._writer import Value
 
 if TYPE_CHECKING:

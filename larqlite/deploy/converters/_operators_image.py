@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from larqlite.deploy._registry import refuse
 from larqlite.deploy.converters._elementwise import elementwise
 from larqlite.deploy.converters._operator import first, integers, tensorflow
 from larqlite.deploy.converters._pool import pooled
 from larqlite.deploy.converters._upsample import resized
+from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph._writer import Value, Writer

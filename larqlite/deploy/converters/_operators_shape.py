@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from larqlite.deploy._registry import refuse
 from larqlite.deploy.converters._merge import concatenated
 from larqlite.deploy.converters._operator import first, integers, tensorflow
 from larqlite.deploy.converters._padding import padded, sliced
 from larqlite.deploy.converters._shape import tiled
 from larqlite.deploy.converters._upsample import repeated
 from larqlite.onnx_graph._layout import expanded, permuted, reshaped, squeezed
+from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph._writer import Value, Writer

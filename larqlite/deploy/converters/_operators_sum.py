@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from larqlite.deploy._registry import refuse
 from larqlite.deploy.converters._elementwise import elementwise, unary
 from larqlite.deploy.converters._norm import l2_normalized
 from larqlite.deploy.converters._operator import operand, reduced_axes, tensorflow
 from larqlite.onnx_graph._layout import permuted, stored_axes, without_axes
+from larqlite.onnx_graph._refusal import refuse
 from larqlite.onnx_graph._writer import Value
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from larqlite import layers
-from larqlite.deploy._registry import converter, refuse, refused
+from larqlite.deploy._registry import converter, refused
 from larqlite.deploy.converters._accumulators import Operation, Sums, sums
 from larqlite.deploy.converters._codebook import Levels
 from larqlite.deploy.converters._conv import image
@@ -25,6 +25,7 @@ from larqlite.onnx_graph._geometry import (
     transposed_pads,
 )
 from larqlite.onnx_graph._layout import output_shape, spatial_shape
+from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph._writer import Shape, Value, Writer

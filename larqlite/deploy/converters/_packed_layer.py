@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tf_keras
 
-from larqlite.deploy._registry import activation
 from larqlite.deploy.converters._accumulators import NO_LEVELS, Sums
 from larqlite.deploy.converters._codebook import Levels, levels_of
-from larqlite.deploy.converters._quantizers import quantize
+from larqlite.deploy.converters._dispatch import activation, quantize
 
 if TYPE_CHECKING:
     from larqlite.deploy.converters._kernels import Kernel

@@ -8,69 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite import math, quantizers
-from larqlite.deploy._registry import (
-    activation_converter,
-    activation_converter_of,
-    refuse,
-)
+from larqlite.deploy._registry import activation_converter
 from larqlite.deploy.converters import _codebook
 from larqlite.onnx_graph._functions import DOMAIN
 from larqlite.onnx_graph._layout import along, as_in_first_use
+from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph._writer import Value, Writer
-
-
-def quantize(graph: Writer, value: Value, quantizer: Any, where: str) -> Value:
-    """Writes a quantizer applied to a value.
-
-    Args:
-        graph: the graph.
-        value: what goes in.
-        quantizer: an object, or a function of a tensor.
-        where: path of the place it stands in, `"conv/input_quantizer"`.
-
-    Raises:
-        UnsupportedLayerError: it has no converter.
-    """
-    convert = activation_converter_of(quantizer)
-    if convert is None:
-        raise _unknown(quantizer, where)
-    outer, graph.path = graph.path, where
-    try:
-        result = convert(graph, quantizer, value)
-    finally:
-        graph.path = outer
-    is_for_inputs = where.endswith("/input_quantizer")
-    is_known = isinstance(quantizer, quantizers.Quantizer) or is_for_inputs
-    if is_known and result.levels is None and result.name != value.name:
-        graph.without_levels[result.name] = _name_of(quantizer)
-    return result
-
-
-def is_quantizer(fn: Any) -> bool:
-    """Whether `quantize` is what writes a function or layer."""
-    return (
-        isinstance(fn, quantizers.Quantizer) or activation_converter_of(fn) is not None
-    )
-
-
-def _unknown(quantizer: Any, where: str) -> Exception:
-    is_object = isinstance(quantizer, quantizers.Quantizer)
-    name = _name_of(quantizer)
-    if not is_object and not name.isidentifier():  # "<lambda>"
-        name = "my_function"
-    return refuse(
-        quantizer,
-        where,
-        "there is no converter for this quantizer",
-        f"teach it with @lq.deploy.activation_converter({name}), or use one of "
-        "lq.quantizers.names()",
-    )
-
-
-def _name_of(quantizer: Any) -> str:
-    return getattr(quantizer, "__name__", None) or type(quantizer).__name__
 
 
 def quantized(graph: Writer, value: Value, op: str, levels: str, **attributes) -> Value:

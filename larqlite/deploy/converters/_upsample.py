@@ -9,9 +9,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.deploy._registry import converter, refuse
+from larqlite.deploy._registry import converter
 from larqlite.deploy.converters._padding import sliced
 from larqlite.onnx_graph._layout import spatial_shape
+from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph._writer import Value, Writer

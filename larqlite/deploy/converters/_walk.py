@@ -8,9 +8,10 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from larqlite.deploy._registry import converter_of, refuse
+from larqlite.deploy.converters._dispatch import converter_of
 from larqlite.graph import is_functional, nodes_of, recorded_training, without_training
 from larqlite.models.internal import leaves
+from larqlite.onnx_graph._refusal import refuse
 from larqlite.onnx_graph._writer import Value, Writer
 
 _OTHER_FLOATS = ("float16", "bfloat16", "float64")

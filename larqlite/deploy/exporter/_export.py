@@ -10,7 +10,6 @@ import numpy as np
 import tf_keras
 
 from larqlite.deploy import converters  # noqa: F401  (registers the converters)
-from larqlite.deploy._registry import WHERE
 from larqlite.deploy._report import FloatRow, PackedRow, Report
 from larqlite.deploy.converters._inputs import check_model, input_values
 from larqlite.deploy.converters._walk import Walk
@@ -23,6 +22,7 @@ from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.models import ModelProfile, profile
 from larqlite.onnx_graph._model import Plan, onnx_model, write
 from larqlite.onnx_graph._pooled_padding import keep_zeros
+from larqlite.onnx_graph._refusal import WHERE
 from larqlite.onnx_graph._value import Value
 from larqlite.onnx_graph._writer import Writer
 from larqlite.outputs import ONNX, require

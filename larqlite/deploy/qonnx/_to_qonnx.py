@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 from larqlite._version import __version__
-from larqlite.deploy._registry import WHERE
 from larqlite.errors import ArgumentError
 from larqlite.outputs import ONNX, require
 
@@ -76,6 +75,7 @@ def to_qonnx(
     from larqlite.deploy.exporter._export import plan_of
     from larqlite.deploy.qonnx._nodes import rewrite
     from larqlite.onnx_graph import _model
+    from larqlite.onnx_graph._refusal import WHERE
 
     path = require(path, ONNX, _NAME)
     token = WHERE.set(_NAME)

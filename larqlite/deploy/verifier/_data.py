@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.deploy._registry import WHERE
 from larqlite.deploy.verifier._random_inputs import random_inputs
 from larqlite.errors import ArgumentError
+from larqlite.onnx_graph._refusal import WHERE
 from larqlite.qat._batches import batches_of
 
 Batch = list[np.ndarray]

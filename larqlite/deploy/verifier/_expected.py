@@ -12,13 +12,14 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import layers
-from larqlite.deploy.verifier._file import WHERE, Entry, File
+from larqlite.deploy.verifier._file import Entry, File
 from larqlite.deploy.verifier._floors import TINY, floors_of, largest_magnitude
 from larqlite.deploy.verifier._integer_twin import IntegerTwin, has_twin
 from larqlite.deploy.verifier._reference import Quantized, Use, run as in_keras
 from larqlite.errors import ArgumentError
 from larqlite.graph import call_in_inference
 from larqlite.onnx_graph._parts import StoredRounding
+from larqlite.onnx_graph._refusal import WHERE
 
 # Relative to the largest value: what a float32 sum of a few thousand terms may lose.
 ROUNDING = 1e-6
@@ -357,5 +358,5 @@ def channels_second(tensor: Any) -> np.ndarray:
 
 def _other_model(what: str) -> ArgumentError:
     return ArgumentError(
-        f"{WHERE}: {what}.\n  Fix: verify a file with the model that it was made of."
+        f"{WHERE.get()}: {what}.\n  Fix: verify a file with the model that it was made of."
     )

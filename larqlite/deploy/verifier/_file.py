@@ -11,8 +11,7 @@ import onnx
 
 from larqlite.errors import ArgumentError
 from larqlite.onnx_graph._parts import StoredRounding
-
-WHERE = "lq.deploy.verify"
+from larqlite.onnx_graph._refusal import WHERE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +102,7 @@ class File:
         texts = {item.key: item.value for item in self.model.metadata_props}
         if "larqlite.layers" not in texts:
             raise ArgumentError(
-                f"{WHERE}: the file does not say which layers are packed, so "
+                f"{WHERE.get()}: the file does not say which layers are packed, so "
                 "lq.deploy.export did not write it.\n"
                 "  Fix: write it with lq.deploy.export(model, path)."
             )

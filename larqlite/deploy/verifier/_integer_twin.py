@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from larqlite import layers
-from larqlite.deploy._registry import first_override
+from larqlite.deploy.converters._dispatch import first_override
 from larqlite.deploy.converters._kernels import kernel_of
 from larqlite.deploy.converters._packed_conv import (
     channels_out_first,

@@ -12,7 +12,6 @@ import tf_keras
 
 import larqlite_runtime
 from larqlite._progress import bar
-from larqlite.deploy._registry import WHERE
 from larqlite.deploy.converters._inputs import check_model, require_count, require_share
 from larqlite.deploy.verifier._compare_file import Tally
 from larqlite.deploy.verifier._data import Batches, Pieces
@@ -24,6 +23,7 @@ from larqlite.deploy.verifier._result import Verification, VerificationError
 from larqlite.deploy.verifier._verify import ABSOLUTE, TOLERANCE
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.models.internal import label_axes
+from larqlite.onnx_graph._refusal import WHERE
 
 # Inputs and outputs of packed layers that are held at a time; some ten copies of them are.
 MOST_VALUES = 2**24

@@ -8,7 +8,6 @@ from typing import Any
 
 import tf_keras
 
-from larqlite.deploy._registry import WHERE
 from larqlite.deploy.converters._inputs import check_model
 from larqlite.errors import (
     ArgumentError,
@@ -18,6 +17,7 @@ from larqlite.errors import (
 )
 from larqlite.integer.layers import OutputQuantizer
 from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.onnx_graph._refusal import WHERE
 from larqlite.outputs import require
 
 

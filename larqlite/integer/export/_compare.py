@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.deploy._registry import WHERE
 from larqlite.deploy.converters._inputs import check_model
 from larqlite.errors import ArgumentError
 from larqlite.graph import call_in_inference, is_functional, nodes_of
@@ -18,6 +17,7 @@ from larqlite.integer.export._comparison import Comparison, LayerComparison
 from larqlite.integer.export._inputs import numbers_of, require_held
 from larqlite.integer.export._run import OnnxFile, TFLiteFile, opened
 from larqlite.integer.tensors import QTensor
+from larqlite.onnx_graph._refusal import WHERE
 from larqlite.qat._batches import batches_of
 
 Tensors = dict[str, list]

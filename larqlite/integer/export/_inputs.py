@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.deploy._registry import WHERE
 from larqlite.errors import ArgumentError
 from larqlite.integer.models._inputs import cut, known_ends, readers_of
+from larqlite.onnx_graph._refusal import WHERE
 
 _Ends = tuple[float, float] | None
 

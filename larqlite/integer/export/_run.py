@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-from larqlite.deploy._registry import WHERE
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from larqlite.integer.export._file import LAYERS
 from larqlite.integer.export._inputs import require_type
+from larqlite.onnx_graph._refusal import WHERE
 
 STEP = "larqlite.integer.step"
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from larqlite.deploy._registry import WHERE
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.export.plan._steps import Plan
+from larqlite.onnx_graph._refusal import WHERE
 
 SAMPLES = 8
 # Ties move codes by one, which a deep network of few bits makes more of. Another network

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 from onnx import helper
 
-from larqlite.deploy._registry import refuse
 from larqlite.integer.export._integers import Integers, smallest_kind, whole
 from larqlite.onnx_graph._functions import DOMAIN
+from larqlite.onnx_graph._refusal import refuse
 from larqlite.onnx_graph._writer import Writer
 
 

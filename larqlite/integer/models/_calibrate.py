@@ -87,7 +87,7 @@ def calibrate(
     References:
         Equalization across layers: Nagel et al., https://arxiv.org/abs/1906.04721
     """
-    where = _samples.WHERE
+    where = _samples.FUNCTION
     require_model(model, where)
     require_model(qmodel, where)
     for name, value in (("num_samples", num_samples), ("epochs", epochs)):
@@ -114,7 +114,7 @@ def _look_at(model, qmodel, samples, num_samples, batch_size, seen) -> None:
     for batch, _ in _samples.batches(model, samples, num_samples, batch_size):
         _add(model, batch, seen)
     _inputs.keep(qmodel, seen)
-    _inputs.warn(seen, _samples.WHERE)
+    _inputs.warn(seen, _samples.FUNCTION)
 
 
 def _add(model, batch, seen) -> None:
@@ -129,7 +129,7 @@ def _warn_of_random_samples(qmodel: tf_keras.Model) -> None:
     quantizers = output_quantizers_of(qmodel).values()
     if any(q.axis == "per-axis" for q in quantizers):
         warnings.warn(
-            f'{_samples.WHERE}: "{qmodel.name}" is calibrated with random samples, and '
+            f'{_samples.FUNCTION}: "{qmodel.name}" is calibrated with random samples, and '
             "has a range for each channel: ranges of real samples will differ.\n"
             "  Fix: pass samples=..., some hundred real inputs.",
             stacklevel=3,
@@ -184,7 +184,7 @@ def _with_the_layers_of(model, qmodel) -> tf_keras.Model:
             return found
     missing = sorted(set(wanted) - names)
     raise ArgumentError(
-        f'{_samples.WHERE}: "{model.name}" has no layer "{missing[0]}", which '
+        f'{_samples.FUNCTION}: "{model.name}" has no layer "{missing[0]}", which '
         f'"{qmodel.name}" has.{near_matches(missing[0], names)}\n'
         "  Fix: pass the float model that was quantized."
     )

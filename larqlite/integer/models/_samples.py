@@ -12,7 +12,7 @@ import tf_keras
 from larqlite.errors import ArgumentError
 from larqlite.qat._batches import batches_of
 
-WHERE = "lq.integer.calibrate"
+FUNCTION = "lq.integer.calibrate"
 BATCH_SIZE = 32
 _IMAGE_CHANNELS = (1, 3)
 
@@ -82,14 +82,14 @@ def batches(
             samples,
         )
     seen = 0
-    for batch in batches_of(model, samples, size, num_samples, where=WHERE):
+    for batch in batches_of(model, samples, size, num_samples, where=FUNCTION):
         yield _finite(batch, seen), False
         seen += len(tf.nest.flatten(batch)[0])
         if seen >= num_samples:
             break
     if seen == 0:
         raise ArgumentError(
-            f"{WHERE}: there are no samples.\n"
+            f"{FUNCTION}: there are no samples.\n"
             "  Fix: pass at least one batch; a generator can be read only once."
         )
 
@@ -98,7 +98,7 @@ def _sequences(model, samples, num_samples, batch_size):
     """An array `(batch_size * steps, ...)`: step t of all sequences is one batch."""
     if not isinstance(samples, np.ndarray) and not tf.is_tensor(samples):
         raise ArgumentError(
-            f'{WHERE}: "{model.name}" keeps a state from one batch to the next, so its '
+            f'{FUNCTION}: "{model.name}" keeps a state from one batch to the next, so its '
             f"samples must be an array; they are a {type(samples).__name__}.\n"
             "  Fix: an array of shape (batch_size * steps, ...), the steps of a sequence "
             "one after the other."
@@ -107,14 +107,14 @@ def _sequences(model, samples, num_samples, batch_size):
     steps, rest = divmod(len(samples), size)
     if rest or not steps:
         raise ArgumentError(
-            f"{WHERE}: {len(samples)} samples are no whole number of steps of {size} "
+            f"{FUNCTION}: {len(samples)} samples are no whole number of steps of {size} "
             f'sequences, and "{model.name}" keeps a state.\n'
             "  Fix: pass batch_size * steps samples, and batch_size."
         )
     of_sequence = np.reshape(samples, (size, steps, *np.shape(samples)[1:]))
     for step in range(min(steps, -(-num_samples // size))):
         batch = tf.cast(of_sequence[:, step], model.inputs[0].dtype)
-        (batch,) = batches_of(model, [batch], size, where=WHERE)
+        (batch,) = batches_of(model, [batch], size, where=FUNCTION)
         yield _finite(batch, step * size), step == 0
 
 
@@ -123,7 +123,7 @@ def _finite(batch, seen: int):
         if tensor.dtype.is_floating and not np.isfinite(tensor.numpy()).all():
             bad = int(np.sum(~np.isfinite(tensor.numpy())))
             raise ArgumentError(
-                f"{WHERE}: the samples from number {seen} have {bad} values that are NaN "
+                f"{FUNCTION}: the samples from number {seen} have {bad} values that are NaN "
                 "or infinite.\n  Fix: remove or replace them."
             )
     return batch

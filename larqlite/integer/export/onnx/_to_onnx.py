@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import tf_keras
 
-from larqlite.deploy._registry import WHERE
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.export._check import check, one_of
 from larqlite.integer.export._file import onnx_model
@@ -17,6 +16,7 @@ from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._walk import IntegerWalk
 from larqlite.onnx_graph._model import write
 from larqlite.onnx_graph._pooled_padding import keep_zeros
+from larqlite.onnx_graph._refusal import WHERE
 from larqlite.onnx_graph._value import Value
 
 INPUT_DTYPES = ("float32", "uint8", "int8", "int32")

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from larqlite.deploy._registry import refuse
 from larqlite.deploy.converters._walk import Walk, in_inference
 from larqlite.graph import is_functional, nodes_of
 from larqlite.integer import layers
@@ -22,6 +21,7 @@ from larqlite.integer.export._registry import bias_of, of_plain
 from larqlite.integer.export.plan._steps import Plan, Step, Tensor, asked_for
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.tensors import FixedPoint, QFloat
+from larqlite.onnx_graph._refusal import refuse
 
 BUILDERS: dict[type, Callable] = {}
 

@@ -11,12 +11,12 @@ import tensorflow as tf
 import tf_keras
 from onnx import helper
 
-from larqlite.deploy._registry import WHERE, converter_of
 from larqlite.deploy.converters._conv import (
     conv_kernel,
     depthwise_kernel,
     transposed_kernel,
 )
+from larqlite.deploy.converters._dispatch import converter_of
 from larqlite.integer.export._check import check
 from larqlite.integer.export._file import LAYERS, onnx_model
 from larqlite.integer.export._run import STEP, OnnxFile
@@ -32,6 +32,7 @@ from larqlite.integer.export.qdq._steps import UnweightedSteps
 from larqlite.onnx_graph._geometry import conv_pads, transposed_pads
 from larqlite.onnx_graph._layout import spatial_shape
 from larqlite.onnx_graph._model import write
+from larqlite.onnx_graph._refusal import WHERE
 from larqlite.onnx_graph._value import Value
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.deploy._registry import refuse
 from larqlite.integer.export.plan._steps import Plan, Step, Tensor
+from larqlite.onnx_graph._refusal import refuse
 
 
 def open_tensors(plan: Plan) -> list[Tensor]:

@@ -10,7 +10,7 @@ import onnx
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers import TensorRange
 from larqlite.integer.onnx.quantization._graph import Graph
-from larqlite.integer.onnx.quantization._prepare import WHERE, session
+from larqlite.integer.onnx.quantization._prepare import FUNCTION, session
 
 __all__ = ["ranges_of"]
 
@@ -45,7 +45,7 @@ def ranges_of(
             found = runner.run(inner, {name: batch})
         except Exception as error:  # onnxruntime's errors share no base but Exception.
             raise UnsupportedModelError(
-                f"{WHERE}: ONNX Runtime fails on samples of shape {batch.shape}: {error}\n"
+                f"{FUNCTION}: ONNX Runtime fails on samples of shape {batch.shape}: {error}\n"
                 "  Fix: see that the float model runs on them."
             ) from error
         for tensor, values in [(name, batch), *zip(inner, found, strict=True)]:
@@ -63,7 +63,7 @@ def _widened(
     lowest, highest = values.min(axis=axes), values.max(axis=axes)
     if not (np.all(np.isfinite(lowest)) and np.all(np.isfinite(highest))):
         raise UnsupportedModelError(
-            f'{WHERE}: the tensor "{tensor}" of the float model is not finite on the '
+            f'{FUNCTION}: the tensor "{tensor}" of the float model is not finite on the '
             "samples.\n  Fix: give inputs of the range that the model was trained for."
         )
     if before is not None:

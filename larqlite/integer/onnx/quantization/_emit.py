@@ -10,7 +10,7 @@ from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers import Dequantizer, OnnxLayer
 from larqlite.integer.onnx.quantization._graph import Graph, tensors_taken
 from larqlite.integer.onnx.quantization._patterns import Plan
-from larqlite.integer.onnx.quantization._prepare import WHERE
+from larqlite.integer.onnx.quantization._prepare import FUNCTION
 from larqlite.onnx_graph import _functions, _model
 
 __all__ = ["emitted"]
@@ -31,7 +31,7 @@ class _Emitter:
         known = self.functions.setdefault(layer.op_type, function)
         if known != function:
             raise UnsupportedModelError(
-                f'{WHERE}: two unlike layers have the op_type "{layer.op_type}".\n'
+                f'{FUNCTION}: two unlike layers have the op_type "{layer.op_type}".\n'
                 "  Fix: give one of them another base_name, or a suffix in op_type for "
                 "what differs."
             )
@@ -108,7 +108,7 @@ def _checked(
         onnx.shape_inference.InferenceError,
     ) as error:
         raise UnsupportedModelError(
-            f"{WHERE}: the quantized model is no valid ONNX: {error}\n"
+            f"{FUNCTION}: the quantized model is no valid ONNX: {error}\n"
             "  Fix: see that build_subgraph of each layer of your own returns valid "
             "nodes, and __build__ the right sizes."
         ) from error

@@ -15,9 +15,9 @@ from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.quantization._graph import Graph, attributes_of
 from larqlite.onnx_graph import _functions
 
-__all__ = ["WHERE", "prepared", "session"]
+__all__ = ["FUNCTION", "prepared", "session"]
 
-WHERE = "larqlite.integer.models.quantize"
+FUNCTION = "larqlite.integer.models.quantize"
 _VALID = (b"NOTSET", b"VALID")
 
 
@@ -57,7 +57,7 @@ def session(model: onnx.ModelProto, **options) -> onnxruntime.InferenceSession:
         )
     except Exception as error:  # onnxruntime's errors share no base but Exception.
         raise UnsupportedModelError(
-            f"{WHERE}: ONNX Runtime cannot run the model: {error}\n"
+            f"{FUNCTION}: ONNX Runtime cannot run the model: {error}\n"
             "  Fix: export the float model anew, and see that "
             "onnxruntime.InferenceSession loads it."
         ) from error
@@ -76,7 +76,7 @@ def _require_valid(model: onnx.ModelProto) -> None:
         TypeError,
     ) as error:
         raise UnsupportedModelError(
-            f"{WHERE}: the model is no valid ONNX: {error}\n"
+            f"{FUNCTION}: the model is no valid ONNX: {error}\n"
             "  Fix: export the float model anew, and load it with onnx.load, weights "
             "beside the file included."
         ) from error
@@ -88,7 +88,7 @@ def _require_valid(model: onnx.ModelProto) -> None:
     ]
     if damaged:
         raise UnsupportedModelError(
-            f"{WHERE}: the weights {damaged} hold NaN.\n"
+            f"{FUNCTION}: the weights {damaged} hold NaN.\n"
             "  Fix: give a model whose training has not diverged."
         )
 
@@ -110,7 +110,7 @@ def _require_float(model: onnx.ModelProto) -> None:
     quantized = [n.name for n in model.graph.node if n.domain == _functions.DOMAIN]
     if quantized:
         raise UnsupportedModelError(
-            f"{WHERE}: the model holds operations of {_functions.DOMAIN} already: "
+            f"{FUNCTION}: the model holds operations of {_functions.DOMAIN} already: "
             f"{quantized[:3]}.\n  Fix: quantize the float model it came from, once."
         )
 
@@ -121,7 +121,7 @@ def _require_one_input_and_output(model: onnx.ModelProto) -> None:
     outputs = list(model.graph.output)
     if len(inputs) != 1 or len(outputs) != 1:
         raise UnsupportedModelError(
-            f"{WHERE}: the model has the inputs {[value.name for value in inputs]} and "
+            f"{FUNCTION}: the model has the inputs {[value.name for value in inputs]} and "
             f"the outputs {[value.name for value in outputs]}, and an ONNX model is "
             "quantized with one of each.\n"
             "  Fix: take it apart, e.g. with onnx.utils.extract_model."
@@ -130,7 +130,7 @@ def _require_one_input_and_output(model: onnx.ModelProto) -> None:
     if kind.elem_type != TensorProto.FLOAT or not kind.HasField("shape"):
         name = TensorProto.DataType.Name(kind.elem_type)
         raise UnsupportedModelError(
-            f'{WHERE}: the input "{inputs[0].name}" is {name}, '
+            f'{FUNCTION}: the input "{inputs[0].name}" is {name}, '
             f"{'of known' if kind.HasField('shape') else 'of an unknown'} number of axes, "
             "and has to be FLOAT with a shape.\n"
             "  Fix: export the model with a float32 input, without operations that make "
@@ -146,7 +146,7 @@ def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
         return version_converter.convert_version(model, _functions.OPSET)
     except Exception as error:  # the converter raises RuntimeError and its own.
         raise UnsupportedModelError(
-            f"{WHERE}: the model cannot be converted from opset "
+            f"{FUNCTION}: the model cannot be converted from opset "
             f"{versions.get('ai.onnx')} to {_functions.OPSET}: {error}\n"
             f"  Fix: export it with opset {_functions.OPSET} or a later one."
         ) from error

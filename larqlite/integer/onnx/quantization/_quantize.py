@@ -17,7 +17,7 @@ from larqlite.integer.onnx.quantization._calibrate import ranges_of
 from larqlite.integer.onnx.quantization._emit import emitted
 from larqlite.integer.onnx.quantization._graph import Graph
 from larqlite.integer.onnx.quantization._patterns import Block, Plan, blocks_of
-from larqlite.integer.onnx.quantization._prepare import WHERE, prepared
+from larqlite.integer.onnx.quantization._prepare import FUNCTION, prepared
 from larqlite.integer.onnx.quantization._samples import batches_of
 from larqlite.integer.onnx.quantization._scope import custom_patterns
 
@@ -92,16 +92,16 @@ def quantize_onnx(
     for name, (value, only) in bits.items():
         if value != only:
             raise ArgumentError(
-                f"{WHERE}: {name}={value!r}, and ONNX models are quantized with "
+                f"{FUNCTION}: {name}={value!r}, and ONNX models are quantized with "
                 f"{name}={only!r} only.\n  Fix: leave it out, or quantize a Keras model."
             )
     if on_unsupported not in ("warn", "raise"):
         raise ArgumentError(
-            f'{WHERE}: on_unsupported={on_unsupported!r}.\n  Fix: "warn" or "raise".'
+            f'{FUNCTION}: on_unsupported={on_unsupported!r}.\n  Fix: "warn" or "raise".'
         )
     if not isinstance(model, onnx.ModelProto):
         raise ArgumentError(
-            f"{WHERE}: the model is a {type(model).__name__}, not an onnx.ModelProto.\n"
+            f"{FUNCTION}: the model is a {type(model).__name__}, not an onnx.ModelProto.\n"
             '  Fix: onnx.load("model.onnx").'
         )
     graph = Graph(prepared(model))
@@ -110,7 +110,7 @@ def quantize_onnx(
     _require_blocks(graph, plan)
     if plan.stop is not None and on_unsupported == "raise":
         raise UnsupportedLayerError(
-            f"{WHERE}: {_rest(graph, plan)}\n"
+            f"{FUNCTION}: {_rest(graph, plan)}\n"
             '  Fix: on_unsupported="warn", or patterns for them in a '
             "larqlite.integer.onnx.quantization.custom_pattern_scope."
         )
@@ -121,7 +121,7 @@ def quantize_onnx(
     ranges = ranges_of(graph, tensors, batches, per_tensor_activations)
     if samples is None:
         _warn(
-            f"{WHERE}: calibrated on random samples, so the ranges are not those of real "
+            f"{FUNCTION}: calibrated on random samples, so the ranges are not those of real "
             "inputs. Fix: samples=some real ones."
         )
     summed = {t for block in plan.blocks if _adds(block) for t in block.inputs}
@@ -136,7 +136,7 @@ def quantize_onnx(
         )
     quantized = emitted(graph, plan, layers)
     if plan.stop is not None:
-        _warn(f"{WHERE}: {_rest(graph, plan)}")
+        _warn(f"{FUNCTION}: {_rest(graph, plan)}")
     return quantized
 
 
@@ -148,7 +148,7 @@ def _require_blocks(graph: Graph, plan: Plan) -> None:
     if not plan.blocks:
         what = "it has no operations" if plan.stop is None else _stopped(graph, plan)
         raise UnsupportedLayerError(
-            f"{WHERE}: nothing of the model can be quantized: {what}.\n"
+            f"{FUNCTION}: nothing of the model can be quantized: {what}.\n"
             "  Fix: give the operations it starts with a pattern, in a "
             "larqlite.integer.onnx.quantization.custom_pattern_scope."
         )
@@ -242,7 +242,7 @@ def _require_size(graph: Graph, block: Block, found: TensorShape) -> None:
     )
     if not fits or found.dtype == np.float32:
         raise UnsupportedModelError(
-            f'{WHERE}: the layer "{block.layer.name}" ({block.layer.op_type}) gives out '
+            f'{FUNCTION}: the layer "{block.layer.name}" ({block.layer.op_type}) gives out '
             f"{found.dtype} of shape {found.shape} in the place of {wanted}.\n"
             "  Fix: return the integer dtype and the sizes of its output from __build__."
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from larqlite.errors import ArgumentError
-from larqlite.integer.onnx.quantization._prepare import WHERE
+from larqlite.integer.onnx.quantization._prepare import FUNCTION
 
 __all__ = ["batches_of"]
 
@@ -47,7 +47,7 @@ def batches_of(
             is_count and value > 0
         ):
             raise ArgumentError(
-                f"{WHERE}: {name}={value!r}.\n  Fix: a positive whole number."
+                f"{FUNCTION}: {name}={value!r}.\n  Fix: a positive whole number."
             )
     size = shape[0] or batch_size or _DEFAULT_BATCH
     rest = num_samples
@@ -65,7 +65,7 @@ def batches_of(
         if rest == 0:
             return
     if rest == num_samples:
-        raise ArgumentError(f"{WHERE}: the samples are empty.\n{_HOW}")
+        raise ArgumentError(f"{FUNCTION}: the samples are empty.\n{_HOW}")
 
 
 def _given(
@@ -80,7 +80,7 @@ def _given(
         return (array[i : i + size] for i in range(0, min(len(array), count), size))
     if not isinstance(samples, Iterable) or isinstance(samples, (str, bytes, dict)):
         raise ArgumentError(
-            f"{WHERE}: samples is a {type(samples).__name__}, which is no data.\n{_HOW}"
+            f"{FUNCTION}: samples is a {type(samples).__name__}, which is no data.\n{_HOW}"
         )
     return _inputs(samples)
 
@@ -96,7 +96,7 @@ def _random(
 ) -> Iterator[np.ndarray]:
     if None in shape[1:]:
         raise ArgumentError(
-            f"{WHERE}: no samples were given, and there are no random ones for an input "
+            f"{FUNCTION}: no samples were given, and there are no random ones for an input "
             f"of open size, {shape}.\n{_HOW}"
         )
     random = np.random.default_rng(0)
@@ -110,7 +110,7 @@ def _numbers(batch: Any) -> np.ndarray:
     array = np.asarray(batch)
     if array.dtype.kind not in "fiub":
         raise ArgumentError(
-            f"{WHERE}: the samples are {array.dtype}, not numbers.\n{_HOW}"
+            f"{FUNCTION}: the samples are {array.dtype}, not numbers.\n{_HOW}"
         )
     return array.astype(np.float32)
 
@@ -123,12 +123,12 @@ def _require(batch: np.ndarray, shape: tuple[int | None, ...], before: int) -> N
     if not fits:
         found = batch.shape[1:] if batch.ndim == len(shape) else batch.shape
         raise ArgumentError(
-            f"{WHERE}: a sample has the shape {found}, and the model takes "
+            f"{FUNCTION}: a sample has the shape {found}, and the model takes "
             f"{shape[1:]}.\n{_HOW}"
         )
     wrong = np.flatnonzero(~np.isfinite(batch).reshape(len(batch), -1).all(axis=1))
     if wrong.size:
         raise ArgumentError(
-            f"{WHERE}: sample {before + int(wrong[0])} holds NaN or infinity.\n"
+            f"{FUNCTION}: sample {before + int(wrong[0])} holds NaN or infinity.\n"
             "  Fix: leave it out, or put numbers in its place."
         )
