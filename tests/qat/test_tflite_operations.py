@@ -9,7 +9,7 @@ import tf_keras
 
 from larqlite import qat
 from larqlite.errors import UnsupportedModelError
-from tests.qat.tflite_models import L, net
+from tests.qat.tflite_models import L, all_tensors, net
 
 SHAPE = (4, 4, 4)
 
@@ -210,20 +210,45 @@ def test_a_conversion_says_nothing_on_the_standard_error(run_python):
                 lambda: L.Dense(3, activation="relu"),
                 lambda: L.BatchNormalization(),
                 lambda: L.Normalization(mean=3.0, variance=4.0),
-                lambda: L.Resizing(3, 3),
             )
         ),
     ],
 )
 def test_whole_numbers_go_in_as_keras_casts_them(dtype, layer):
-    source = tf_keras.Input((4, 4, 3), dtype=dtype)
-    tf_keras.utils.set_random_seed(0)
-    model = tf_keras.Model(source, L.Conv2D(4, 3, activation="relu")(layer()(source)))
-    low, high = (-100, 100) if dtype.startswith(("int", "float")) else (0, 256)
-    data = np.random.default_rng(0).integers(low, high, (32, 4, 4, 3)).astype(dtype)
-    quantized = qat.quantize_model(model, calibrate=data)
+    quantized, data = before_a_convolution(layer(), dtype)
     found = qat.compare_tflite(quantized, qat.to_tflite(quantized), data)
     assert found.largest_steps < 2.01
+
+
+def before_a_convolution(layer, dtype):
+    source = tf_keras.Input((4, 4, 3), dtype=dtype)
+    tf_keras.utils.set_random_seed(0)
+    model = tf_keras.Model(source, L.Conv2D(4, 3, activation="relu")(layer(source)))
+    low, high = (-100, 100) if dtype.startswith(("int", "float")) else (0, 256)
+    data = np.random.default_rng(0).integers(low, high, (32, 4, 4, 3)).astype(dtype)
+    return qat.quantize_model(model, calibrate=data), data
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "int16", "int32", "int64", "float16"]
+)
+def test_whole_numbers_are_resized_within_a_step(dtype):
+    """Each layer by itself.
+
+    The file rounds twice: in steps of what goes in (1.0 for int8), then in those of what
+    comes out (0.7), of which a third is one off. The convolution sums 27 such values to
+    3 of its own steps of 0.3; on the interpreter's values it is within one.
+    """
+    quantized, data = before_a_convolution(L.Resizing(3, 3), dtype)
+    content = qat.to_tflite(quantized)
+    rows = qat.compare_tflite(quantized, content, data).layers
+    resized, summed = rows[-2:]
+    assert (resized.layer, summed.layer) == ("quant_resizing", "quant_conv2d")
+    assert resized.largest_steps < 1.01
+    values, found = all_tensors(content, data, resized.tensor, summed.tensor)
+    expected = quantized.get_layer(summed.layer)(values)
+    assert np.abs(expected - found).max() < 1.01 * summed.step
 
 
 def test_inputs_of_one_range_and_size_are_told_apart():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 L = tf_keras.layers
 SAME = {"padding": "same"}
@@ -188,6 +188,28 @@ def run(content: bytes, inputs) -> tuple[np.ndarray, float | None]:
         return outputs, None
     scale, zero = target["quantization"]
     return (outputs.astype("float32") - zero) * scale, scale
+
+
+def all_tensors(content: bytes, inputs, *indices: int) -> list[np.ndarray]:
+    """Quantized tensors of one run, by their numbers, as real values."""
+    interpreter = Interpreter(
+        model_content=content,
+        num_threads=1,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    (source,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(source["index"], inputs.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(source["index"], inputs)
+    interpreter.invoke()
+    details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+    found = []
+    for index in indices:
+        scale, zero = details[index]["quantization"]
+        codes = interpreter.get_tensor(index).astype("float32")
+        found.append((codes - zero) * np.float32(scale))
+    return found
 
 
 def step_of(content: bytes) -> float:
