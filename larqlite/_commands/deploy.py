@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +15,11 @@ from larqlite.command_line import (
     Model,
     Unsafe,
     import_flag,
+    import_modules,
     require_at_least,
 )
+from larqlite.errors import ArgumentError, MissingFileError
+from larqlite.outputs import ONNX, require
 from larqlite_runtime.commands._run import HELP
 
 File = Positional[Annotated[Path, arg(metavar="FILE", help=HELP["file"])]]
@@ -56,10 +61,47 @@ class Export:
     unsafe: Unsafe = False
 
     def run(self) -> None:
-        """Writes the file, and prints what is in it."""
-        from larqlite.deploy import _command_run
+        """Writes the file, and prints what is in it.
 
-        _command_run.export(self)
+        Raises:
+            SystemExit: with code 1 if the file would not compute what the model does.
+        """
+        read_files = [path for path in (self.model, self.data) if path is not None]
+        require(self.output, ONNX, "lq export", read=read_files)
+        if self.data is not None and (self.qonnx or not self.verify):
+            raise ArgumentError(
+                "lq export: --data is for the comparison, which "
+                f"{'--qonnx' if self.qonnx else '--no-verify'} leaves out.\n"
+                "  Fix: leave one of the two out."
+            )
+        model = _load(self)
+        from larqlite import deploy
+        from larqlite.deploy.verifier import MOST_GIVEN
+        from larqlite_runtime.commands._data import read
+
+        if self.qonnx:
+            deploy.to_qonnx(model, self.output)
+            size = self.output.stat().st_size
+            if self.json:
+                print(json.dumps({"path": str(self.output), "bytes": size}, indent=2))
+            else:
+                print(f"wrote {self.output} ({size:,} bytes, QONNX)")
+            return
+        data = None
+        if self.data is not None:
+            found = read(self.data, model.input_names, "lq export")
+            data = found.batch(0, MOST_GIVEN)
+        try:
+            report = deploy.export(model, self.output, data=data, verify=self.verify)
+        except deploy.VerificationError as error:
+            print(f"lq: {error}", file=sys.stderr)
+            raise SystemExit(1) from error
+        if self.json:
+            print(json.dumps(report.to_dict() | {"verified": self.verify}, indent=2))
+            return
+        print(report)
+        checked = "verified: packed layers compute what they do in Keras"
+        print(f"wrote {self.output} ({checked if self.verify else 'not verified'})")
 
 
 @dataclass(frozen=True)
@@ -100,6 +142,36 @@ class Verify:
         Raises:
             SystemExit: with code 1 if a layer or a label differs.
         """
-        from larqlite.deploy import _command_run
+        _require_file(self.file, "lq verify")
+        model = _load(self)
+        from larqlite import deploy
+        from larqlite_runtime.commands._data import read
 
-        _command_run.verify(self)
+        data = None
+        if self.data is not None:
+            found = read(self.data, model.input_names, "lq verify")
+            data = found.batch(0, self.samples or found.samples)
+        result = deploy.verify(
+            model,
+            self.file,
+            data,
+            samples=self.samples or 4,
+            stock=self.stock,
+        )
+        print(json.dumps(result.to_dict(), indent=2) if self.json else result)
+        if not result.ok:
+            raise SystemExit(1)
+
+
+def _load(options: Export | Verify):
+    from larqlite import models
+
+    import_modules("lq", options.imports)
+    return models.load(options.model, compile=False, safe_mode=not options.unsafe)
+
+
+def _require_file(path: Path, where: str) -> None:
+    if not path.is_file():
+        raise MissingFileError(
+            f"{where}: there is no file {path}.\n  Fix: lq export MODEL {path}"
+        )

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from larqlite.deploy._registry import activation_converter, converter
 from larqlite.deploy._report import FloatRow, PackedRow, Report
-from larqlite.deploy.qonnx._to_qonnx import to_qonnx
-from larqlite.deploy.verifier._result import (
+from larqlite.deploy.qonnx import to_qonnx
+from larqlite.deploy.verifier import (
     Differences,
     LayerVerification,
     OutputVerification,
     Verification,
     VerificationError,
+    verify,
 )
-from larqlite.deploy.verifier._verify import verify
 
 if TYPE_CHECKING:
     import os
@@ -111,6 +111,6 @@ def export(
     References:
         Open Neural Network Exchange, https://onnx.ai.
     """
-    from larqlite.deploy.exporter._export import export
+    from larqlite.deploy.exporter import export
 
     return export(model, path, data, verify)

@@ -1,1 +1,114 @@
-"""The graph of an ONNX file: what it is made of, how it is written, checked and laid out."""
+"""The graph of an ONNX file: what it is made of, how it is written, checked and laid out.
+
+`Writer` collects nodes, constants and weights; a `Value` is a tensor between two layers,
+with its shape as in Keras and its layout in the file. `_layout` moves and broadcasts values
+in either layout, `_geometry` says how layers pad, `_packing` makes bytes of a kernel's
+levels, `_functions` holds the bodies of `ai.larqlite`, `_pooled_padding` is a pass over a
+finished graph, and `_model` makes the checked file of it. Nothing here reads a Keras model.
+"""
+
+from larqlite.onnx_graph._functions import (
+    DOMAIN,
+    DOMAIN_VERSION,
+    OPSET,
+    function,
+    function_from_nodes,
+    function_names,
+    functions_used_by,
+)
+from larqlite.onnx_graph._geometry import (
+    conv_pads,
+    onnx_order,
+    same_pads,
+    transposed_dilation,
+    transposed_pads,
+    window_pads,
+)
+from larqlite.onnx_graph._layout import (
+    along,
+    as_in_first_use,
+    beside,
+    broadcast,
+    expanded,
+    in_one_order,
+    output_shape,
+    permuted,
+    reshaped,
+    same_rank,
+    spatial_shape,
+    squeezed,
+    stored_axes,
+    without_axes,
+)
+from larqlite.onnx_graph._model import (
+    BATCH,
+    IR_VERSION,
+    Plan,
+    node_proto,
+    onnx_model,
+    write,
+)
+from larqlite.onnx_graph._packing import (
+    GRID_TOLERANCE,
+    PackedKernel,
+    find_codes,
+    pack,
+    shaped_along,
+    unpack,
+)
+from larqlite.onnx_graph._parts import Node, Normalization, StoredRounding
+from larqlite.onnx_graph._pooled_padding import keep_zeros
+from larqlite.onnx_graph._refusal import WHERE, refuse
+from larqlite.onnx_graph._value import Shape, Value
+from larqlite.onnx_graph._writer import Writer
+
+__all__ = [
+    "BATCH",
+    "DOMAIN",
+    "DOMAIN_VERSION",
+    "GRID_TOLERANCE",
+    "IR_VERSION",
+    "OPSET",
+    "WHERE",
+    "Node",
+    "Normalization",
+    "PackedKernel",
+    "Plan",
+    "Shape",
+    "StoredRounding",
+    "Value",
+    "Writer",
+    "along",
+    "as_in_first_use",
+    "beside",
+    "broadcast",
+    "conv_pads",
+    "expanded",
+    "find_codes",
+    "function",
+    "function_from_nodes",
+    "function_names",
+    "functions_used_by",
+    "in_one_order",
+    "keep_zeros",
+    "node_proto",
+    "onnx_model",
+    "onnx_order",
+    "output_shape",
+    "pack",
+    "permuted",
+    "refuse",
+    "reshaped",
+    "same_pads",
+    "same_rank",
+    "shaped_along",
+    "spatial_shape",
+    "squeezed",
+    "stored_axes",
+    "transposed_dilation",
+    "transposed_pads",
+    "unpack",
+    "window_pads",
+    "without_axes",
+    "write",
+]

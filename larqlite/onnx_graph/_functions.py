@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import onnx
 
 DOMAIN = "ai.larqlite"
-VERSION = 1
+DOMAIN_VERSION = 1
 OPSET = 18
 
 _SIGN = """
@@ -192,12 +192,12 @@ def function(name: str) -> onnx.FunctionProto:
     """The function of an operation of this domain."""
     import onnx.parser
 
-    uses = f', "{DOMAIN}": {VERSION}' if DOMAIN in _texts()[name] else ""
+    uses = f', "{DOMAIN}": {DOMAIN_VERSION}' if DOMAIN in _texts()[name] else ""
     header = f'<domain: "{DOMAIN}", opset_import: ["": {OPSET}{uses}]>'
     return onnx.parser.parse_function(header + _texts()[name])
 
 
-def from_nodes(
+def function_from_nodes(
     name: str,
     nodes: Sequence[onnx.NodeProto],
     imports: Mapping[str, int] | None = None,
@@ -216,7 +216,7 @@ def from_nodes(
     """
     from onnx import helper
 
-    if name in names():
+    if name in function_names():
         raise ArgumentError(
             f'an operation "{name}" cannot be added to {DOMAIN}: it is there already.\n'
             "  Fix: another name."
@@ -235,12 +235,12 @@ def from_nodes(
     )
 
 
-def names() -> list[str]:
+def function_names() -> list[str]:
     """The operations that there are."""
     return list(_texts())
 
 
-def used_by(operations: set[str]) -> list[onnx.FunctionProto]:
+def functions_used_by(operations: set[str]) -> list[onnx.FunctionProto]:
     """The functions of these operations and those that they use, in a fixed order."""
     needs_unpack = operations - {"Sign", "Heaviside", "Ternary", "Steps"}
     names = sorted(operations | ({"Unpack"} if needs_unpack else set()))

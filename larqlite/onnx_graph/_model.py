@@ -146,24 +146,24 @@ def _assembled(plan: Plan, is_skeleton: bool) -> onnx.ModelProto:
     others = {node.domain for node in graph.nodes} - {"", _functions.DOMAIN}
     imports = {"": _functions.OPSET, **dict.fromkeys(sorted(others), 1)}
     if operations:
-        imports[_functions.DOMAIN] = _functions.VERSION
+        imports[_functions.DOMAIN] = _functions.DOMAIN_VERSION
     return helper.make_model(
         helper.make_graph(
-            [_node_proto(node, renamed) for node in graph.nodes],
+            [node_proto(node, renamed) for node in graph.nodes],
             plan.name,
             given,
             [plan.tensor_info(key, value.shape) for key, value in plan.outputs.items()],
             initializers,
         ),
         opset_imports=[helper.make_opsetid(*item) for item in imports.items()],
-        functions=[] if is_skeleton else _functions.used_by(operations),
+        functions=[] if is_skeleton else _functions.functions_used_by(operations),
         ir_version=IR_VERSION,
         producer_name="larqlite",
         producer_version=__version__,
     )
 
 
-def _node_proto(node: Node, renamed: Mapping[str, str]) -> onnx.NodeProto:
+def node_proto(node: Node, renamed: Mapping[str, str]) -> onnx.NodeProto:
     return helper.make_node(
         node.op,
         [renamed.get(name, name) for name in node.inputs],

@@ -65,7 +65,9 @@ class PackedKernel:
         values = self.integers.astype(np.float32)
         for part, operation in ((self.scale, np.multiply), (self.center, np.add)):
             if part is not None:
-                values = operation(values, along(part, self.scale_axis, values.ndim))
+                values = operation(
+                    values, shaped_along(part, self.scale_axis, values.ndim)
+                )
         return values
 
     def packed(self) -> np.ndarray:
@@ -73,7 +75,7 @@ class PackedKernel:
         return pack(self.codes, self.bits)
 
 
-def along(values: np.ndarray, axis: int, rank: int) -> np.ndarray:
+def shaped_along(values: np.ndarray, axis: int, rank: int) -> np.ndarray:
     """One value, or one for each entry of an axis, shaped to be combined with a tensor."""
     shape = [1] * rank
     shape[axis] = values.size

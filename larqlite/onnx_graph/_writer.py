@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from larqlite.onnx_graph._coded_weights import coded_weight
+from larqlite.onnx_graph._coded_weights import codes_of
+from larqlite.onnx_graph._functions import DOMAIN
+from larqlite.onnx_graph._packing import PackedKernel, shaped_along
 from larqlite.onnx_graph._parts import (
     Node,
     Normalization,
@@ -174,9 +176,9 @@ class Writer:
         array = _as_array(array)
         if id(variable) in self._codes:
             code = self._codes[id(variable)]
-            coded = coded_weight(self, layer_path, name, array, *code)
-            if coded is not None:
-                return coded
+            found = codes_of(array, *code)
+            if found is not None:
+                return self._unpacked(layer_path, name, found, code[0])
             self.notes.append(
                 f"{layer_path}: its {code[0]}-bit {name} is stored in float32, since its "
                 "levels are not up to 256 whole multiples of a step"
@@ -193,6 +195,36 @@ class Writer:
             self.weights[stored] = StoredWeight(layer_path, bits, count)
         self._weight_of.update(dict.fromkeys(keys, stored))
         return stored
+
+    def _unpacked(
+        self, layer_path: str, name: str, found: PackedKernel, bits: int
+    ) -> str:
+        """The tensor that nodes make of a weight's codes, which the summary counts as of
+        `bits`."""
+        shape, count = found.codes.shape, found.codes.size
+        stored = self.weight(layer_path, name, found.packed(), bits=bits, count=count)
+        prefix = f"{layer_path}/{name}"
+        tensor = self.node(
+            "Unpack",
+            [stored],
+            name=f"{prefix}/unpacked",
+            domain=DOMAIN,
+            weight_shape=list(shape),
+            bits=found.bits,
+            step=float(found.step),
+            offset=float(found.offset),
+        )
+        self.shapes[tensor] = shape
+        for op, part, values in (
+            ("Mul", "scale", found.scale),
+            ("Add", "center", found.center),
+        ):
+            if values is not None:
+                beside = shaped_along(values, found.scale_axis, len(shape))
+                scale = self.scale(layer_path, f"{name}/{part}", beside)
+                tensor = self.node(op, [tensor, scale], name=f"{prefix}/{op.lower()}")
+                self.shapes[tensor] = shape
+        return tensor
 
     @contextlib.contextmanager
     def wrapping(self, path: str, codes: Mapping[int, tuple]) -> Iterator[None]:

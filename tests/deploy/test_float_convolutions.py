@@ -6,7 +6,7 @@ import tf_keras
 from hypothesis import given, settings, strategies as st
 
 from larqlite.errors import UnsupportedLayerError
-from larqlite.onnx_graph._geometry import same_pads
+from larqlite.onnx_graph import same_pads
 from tests.deploy.keras_and_file import (
     assert_same,
     export,

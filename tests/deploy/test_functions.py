@@ -6,8 +6,8 @@ import onnxruntime
 import pytest
 from onnx import helper, numpy_helper
 
-from larqlite.onnx_graph import _functions
-from larqlite.onnx_graph._packing import pack
+from larqlite import onnx_graph
+from larqlite.onnx_graph import pack
 
 SPECIAL = np.array(
     [-np.inf, -2, -0.05, -1e-45, -0.0, 0.0, 1e-45, 0.05, 0.5, 1.0, 2, np.inf, np.nan],
@@ -24,7 +24,7 @@ def run(op, inputs, constants=(), **attributes):
         for name, kind, array in zip(names, kinds, inputs, strict=False)
     ]
     stored = names[len(inputs) :]
-    node = helper.make_node(op, names, ["y"], domain=_functions.DOMAIN, **attributes)
+    node = helper.make_node(op, names, ["y"], domain=onnx_graph.DOMAIN, **attributes)
     output = helper.make_empty_tensor_value_info("y")
     graph = helper.make_graph(
         [node],
@@ -36,10 +36,10 @@ def run(op, inputs, constants=(), **attributes):
     model = helper.make_model(
         graph,
         opset_imports=[
-            helper.make_opsetid("", _functions.OPSET),
-            helper.make_opsetid(_functions.DOMAIN, _functions.VERSION),
+            helper.make_opsetid("", onnx_graph.OPSET),
+            helper.make_opsetid(onnx_graph.DOMAIN, onnx_graph.DOMAIN_VERSION),
         ],
-        functions=_functions.used_by({op}),
+        functions=onnx_graph.functions_used_by({op}),
         ir_version=9,
     )
     session = onnxruntime.InferenceSession(
@@ -128,19 +128,19 @@ def test_a_convolution_is_the_sum_over_its_window(kind, rank):
 
 
 def test_every_function_is_valid_and_needs_no_other_but_unpack():
-    for name in _functions.names():
-        function = _functions.function(name)
-        assert (function.domain, function.name) == (_functions.DOMAIN, name)
+    for name in onnx_graph.function_names():
+        function = onnx_graph.function(name)
+        assert (function.domain, function.name) == (onnx_graph.DOMAIN, name)
         own = {node.op_type for node in function.node if node.domain}
         assert own <= {"Unpack"}
-        assert set(_functions.used_by({name})[0].output) <= {"y", "w"}
+        assert set(onnx_graph.functions_used_by({name})[0].output) <= {"y", "w"}
 
 
 def test_functions_use_operations_of_the_opset_that_files_declare():
-    for name in _functions.names():
-        for node in _functions.function(name).node:
+    for name in onnx_graph.function_names():
+        for node in onnx_graph.function(name).node:
             if not node.domain:
-                schema = onnx.defs.get_schema(node.op_type, _functions.OPSET)
+                schema = onnx.defs.get_schema(node.op_type, onnx_graph.OPSET)
                 assert not schema.deprecated
 
 
@@ -157,10 +157,10 @@ def test_an_operation_of_nodes_takes_what_no_node_gives_out():
         offset,
         helper.make_node("Add", ["scaled", "b"], ["y"]),
     ]
-    function = _functions.from_nodes("ScaledAndMoved", nodes)
+    function = onnx_graph.function_from_nodes("ScaledAndMoved", nodes)
     assert list(function.input) == ["x", "w"]
     assert list(function.output) == ["y"]
     assert list(function.attribute) == ["offset"]
     assert (function.domain, function.opset_import[0].version) == ("ai.larqlite", 18)
     with pytest.raises(ArgumentError, match="Unpack"):
-        _functions.from_nodes("Unpack", nodes)
+        onnx_graph.function_from_nodes("Unpack", nodes)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
 import larqlite as lq
-from larqlite.onnx_graph._packing import find_codes, pack, unpack
+from larqlite.onnx_graph import find_codes, pack, unpack
 
 
 @settings(max_examples=50, deadline=None)

@@ -8,8 +8,7 @@ from onnx import helper, numpy_helper
 
 import larqlite as lq
 import larqlite_runtime
-from larqlite.onnx_graph._pooled_padding import keep_zeros
-from larqlite.onnx_graph._writer import Writer
+from larqlite.onnx_graph import Writer, keep_zeros
 from tests.deploy.inside_a_file import folded_as_some_runtimes_do
 from tests.deploy.keras_and_file import assert_same, with_random_weights
 

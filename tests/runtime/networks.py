@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx
 
-from larqlite.onnx_graph import _functions
+from larqlite import onnx_graph
 from tests.runtime.files import PACKED
 
 
@@ -30,7 +30,7 @@ def stock(
     model = onnx.ModelProto.FromString(model.SerializeToString())
     used = {node.op_type for node in model.graph.node if node.domain == PACKED}
     del model.functions[:]
-    model.functions.extend(_functions.used_by(used))
+    model.functions.extend(onnx_graph.functions_used_by(used))
     names = list(outputs or [item.name for item in model.graph.output])
     known = {item.name for item in model.graph.output}
     for name in names:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from onnx import helper, numpy_helper
 
-from larqlite.onnx_graph import _functions
+from larqlite import onnx_graph
 from larqlite_runtime._errors import ModelFileError
 from larqlite_runtime._graph import PACKED, Graph
 from larqlite_runtime.reader._build import build
@@ -49,7 +49,7 @@ def model_of(case: Case) -> onnx.ModelProto:
     )
     functions = []
     if case.domain:
-        functions = _functions.used_by({case.op})
+        functions = onnx_graph.functions_used_by({case.op})
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid(PACKED, 1)]
     return helper.make_model(
         graph, opset_imports=opsets, ir_version=9, functions=functions
@@ -135,11 +135,11 @@ def test_every_operation_is_among_the_random_ones():
 
 
 def test_the_reader_knows_exactly_the_operations_that_are_exported():
-    assert set(OPERATORS[PACKED]) == set(_functions.names())
+    assert set(OPERATORS[PACKED]) == set(onnx_graph.function_names())
 
 
 @pytest.mark.parametrize("name", sorted(OPERATORS[PACKED]))
 def test_an_operation_has_the_attributes_of_its_function(name):
     assert set(OPERATORS[PACKED][name].attributes) == set(
-        _functions.function(name).attribute
+        onnx_graph.function(name).attribute
     )

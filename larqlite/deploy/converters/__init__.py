@@ -29,3 +29,45 @@ from larqlite.deploy.converters import (  # noqa: F401
 
 # Quantization-aware layers around them.
 from larqlite.deploy.converters import _fake_quant  # noqa: F401
+
+# isort: on
+# What the exporter, the verifier and the exports of integer models share with them.
+from larqlite.deploy.converters._conv import (
+    conv_kernel,
+    depthwise_kernel,
+    transposed_kernel,
+)
+from larqlite.deploy.converters._dispatch import converter_of, first_override
+from larqlite.deploy.converters._inputs import (
+    check_model,
+    input_values,
+    require_count,
+    require_share,
+)
+from larqlite.deploy.converters._kernels import kernel_of
+from larqlite.deploy.converters._packed_conv import (
+    channels_out_first,
+    one_group_a_channel,
+    transposed_channels_out_first,
+)
+from larqlite.deploy.converters._packed_layer import PackedLayer
+from larqlite.deploy.converters._walk import Walk, in_inference
+
+__all__ = [
+    "PackedLayer",
+    "Walk",
+    "channels_out_first",
+    "check_model",
+    "conv_kernel",
+    "converter_of",
+    "depthwise_kernel",
+    "first_override",
+    "in_inference",
+    "input_values",
+    "kernel_of",
+    "one_group_a_channel",
+    "require_count",
+    "require_share",
+    "transposed_channels_out_first",
+    "transposed_kernel",
+]

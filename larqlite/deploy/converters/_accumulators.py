@@ -14,10 +14,10 @@ from larqlite.deploy.converters._kernels import (
     grid_attributes,
     stored_codes,
 )
-from larqlite.onnx_graph._functions import DOMAIN
+from larqlite.onnx_graph import DOMAIN
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Shape, Value, Writer
+    from larqlite.onnx_graph import Shape, Value, Writer
 
 # Float32 holds every integer below.
 EXACT = 2**24

@@ -15,11 +15,10 @@ from larqlite.deploy.converters._dispatch import activation
 from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy.converters._identity import without_mask
 from larqlite.layers import RPReLU, TwoSlopeReLU
-from larqlite.onnx_graph._layout import along, as_in_first_use, beside
-from larqlite.onnx_graph._refusal import refuse
+from larqlite.onnx_graph import along, as_in_first_use, beside, refuse
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 layers, keras = tf_keras.layers, tf_keras.activations
 

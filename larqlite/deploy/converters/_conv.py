@@ -9,16 +9,17 @@ import tf_keras
 
 from larqlite.deploy._registry import converter
 from larqlite.deploy.converters._dispatch import activation
-from larqlite.onnx_graph._geometry import (
+from larqlite.onnx_graph import (
     conv_pads,
+    output_shape,
+    refuse,
+    spatial_shape,
     transposed_dilation,
     transposed_pads,
 )
-from larqlite.onnx_graph._layout import output_shape, spatial_shape
-from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 layers = tf_keras.layers
 

@@ -10,11 +10,10 @@ import tf_keras
 from larqlite.deploy._registry import converter
 from larqlite.deploy.converters._conv import bias_names, conv_kernel
 from larqlite.deploy.converters._dispatch import activation
-from larqlite.onnx_graph._layout import as_in_first_use
-from larqlite.onnx_graph._refusal import refuse
+from larqlite.onnx_graph import as_in_first_use, refuse
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 layers = tf_keras.layers
 

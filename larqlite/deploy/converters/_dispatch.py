@@ -11,12 +11,12 @@ import tf_keras
 from larqlite._registration import NamedFunction
 from larqlite.deploy._registry import ACTIVATIONS, CONVERTERS, OPERATORS, REFUSALS
 from larqlite.errors import UnsupportedLayerError
-from larqlite.onnx_graph._refusal import refuse
+from larqlite.onnx_graph import refuse
 from larqlite.quantizers import Quantizer
 from larqlite.quantizers.internal import find
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 # What a layer or quantizer computes is in these methods: a subclass that has one of its
 # own computes something else.

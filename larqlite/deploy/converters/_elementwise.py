@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from larqlite.onnx_graph._layout import beside, broadcast, in_one_order, same_rank
-from larqlite.onnx_graph._refusal import refuse
-from larqlite.onnx_graph._writer import Value
+from larqlite.onnx_graph import (
+    Value,
+    beside,
+    broadcast,
+    in_one_order,
+    refuse,
+    same_rank,
+)
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Writer
+    from larqlite.onnx_graph import Writer
 
 
 def unary(graph: Writer, value: Value, op: str, **attributes) -> Value:

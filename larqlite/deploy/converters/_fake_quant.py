@@ -12,13 +12,12 @@ from larqlite.deploy.converters._activations import activation, clipped
 from larqlite.deploy.converters._dispatch import converter_of, quantize
 from larqlite.deploy.converters._elementwise import unary, with_arrays
 from larqlite.deploy.converters._quantizers import convert_sign
-from larqlite.onnx_graph._parts import StoredRounding
-from larqlite.onnx_graph._refusal import WHERE, refuse
+from larqlite.onnx_graph import WHERE, StoredRounding, refuse
 from larqlite.qat import QuantizeLayer, QuantizeWrapperV2, inference
 from larqlite.qat.inference import Rounding
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 
 @converter(QuantizeLayer)

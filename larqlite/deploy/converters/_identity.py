@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import tf_keras
 
 from larqlite.deploy._registry import converter, refused
-from larqlite.onnx_graph._refusal import refuse
+from larqlite.onnx_graph import refuse
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 layers = tf_keras.layers
 

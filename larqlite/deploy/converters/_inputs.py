@@ -14,8 +14,7 @@ from larqlite.errors import (
     require_model_of_tf_keras,
 )
 from larqlite.graph import inner_layers, is_functional
-from larqlite.onnx_graph._refusal import WHERE
-from larqlite.onnx_graph._writer import Value, Writer
+from larqlite.onnx_graph import WHERE, Value, Writer
 
 
 def check_model(model: Any) -> None:

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from larqlite.models.internal import weight_bits
-from larqlite.onnx_graph import _packing
-from larqlite.onnx_graph._functions import DOMAIN
-from larqlite.onnx_graph._refusal import refuse
+from larqlite.onnx_graph import DOMAIN, PackedKernel, find_codes, refuse, shaped_along
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from larqlite.onnx_graph._writer import Writer
+    from larqlite.onnx_graph import Writer
 
 MOST_BITS = 8
 FLOAT_BITS = 32
@@ -36,7 +34,7 @@ class Kernel:
     name: str
     values: np.ndarray
     bits: int
-    packed: _packing.PackedKernel | None
+    packed: PackedKernel | None
     variable: Any
 
     @property
@@ -95,7 +93,7 @@ def kernel_of(
             f"1 to {MOST_BITS} bits",
             f"a quantizer of at most {MOST_BITS} bits, or none for a float kernel",
         )
-    packed = _packing.find_codes(arranged_values, bits, scale_axes)
+    packed = find_codes(arranged_values, bits, scale_axes)
     if packed is None:
         raise refuse(layer, path, *_misfit(values, bits, name, quantizer))
     return Kernel(name, arranged_values, bits, packed, variable)
@@ -176,7 +174,7 @@ def float_values(graph: Writer, kernel: Kernel, order: tuple[int, ...]) -> str:
     ):
         if array is None:
             continue
-        beside = _packing.along(array, packed.scale_axis, rank)
+        beside = shaped_along(array, packed.scale_axis, rank)
         stored = graph.scale(graph.path, f"{kernel.name}/{part}", beside)
         name = graph.node(
             op, [name, stored], name=f"{prefix}/{part}d".replace("dd", "d")

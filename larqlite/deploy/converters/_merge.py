@@ -11,17 +11,17 @@ from larqlite.deploy._registry import converter
 from larqlite.deploy.converters._codebook import united
 from larqlite.deploy.converters._elementwise import elementwise, with_arrays
 from larqlite.deploy.converters._norm import l2_normalized
-from larqlite.onnx_graph._layout import (
+from larqlite.onnx_graph import (
     expanded,
     in_one_order,
     permuted,
+    refuse,
     reshaped,
     same_rank,
 )
-from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 layers = tf_keras.layers
 

@@ -11,11 +11,10 @@ from larqlite._normalization import normalization_factors
 from larqlite.deploy._registry import converter
 from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy.converters._identity import without_mask
-from larqlite.onnx_graph._layout import along, as_in_first_use, beside, stored_axes
-from larqlite.onnx_graph._refusal import refuse
+from larqlite.onnx_graph import along, as_in_first_use, beside, refuse, stored_axes
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 layers = tf_keras.layers
 

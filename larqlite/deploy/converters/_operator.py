@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from larqlite.deploy._registry import operator
-from larqlite.onnx_graph._refusal import refuse
-from larqlite.onnx_graph._writer import Value
+from larqlite.onnx_graph import Value, refuse
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Writer
+    from larqlite.onnx_graph import Writer
 
 
 def tensorflow(*symbols: str) -> Callable:

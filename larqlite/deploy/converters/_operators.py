@@ -17,11 +17,10 @@ from larqlite.deploy.converters._operator import (
     operands,
     tensorflow,
 )
-from larqlite.onnx_graph._refusal import refuse
-from larqlite.onnx_graph._writer import Value
+from larqlite.onnx_graph import Value, refuse
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Writer
+    from larqlite.onnx_graph import Writer
 
 UNARY = {
     "math.abs": "Abs",

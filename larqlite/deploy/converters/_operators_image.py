@@ -10,10 +10,10 @@ from larqlite.deploy.converters._elementwise import elementwise
 from larqlite.deploy.converters._operator import first, integers, tensorflow
 from larqlite.deploy.converters._pool import pooled
 from larqlite.deploy.converters._upsample import resized
-from larqlite.onnx_graph._refusal import refuse
+from larqlite.onnx_graph import refuse
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 POOLING = {
     "nn.max_pool1d": ("MaxPool", 1),

@@ -12,11 +12,10 @@ from larqlite.deploy.converters._operator import first, integers, tensorflow
 from larqlite.deploy.converters._padding import padded, sliced
 from larqlite.deploy.converters._shape import tiled
 from larqlite.deploy.converters._upsample import repeated
-from larqlite.onnx_graph._layout import expanded, permuted, reshaped, squeezed
-from larqlite.onnx_graph._refusal import refuse
+from larqlite.onnx_graph import expanded, permuted, refuse, reshaped, squeezed
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 
 @tensorflow("identity", "stop_gradient", "ensure_shape", "convert_to_tensor")

@@ -9,12 +9,10 @@ import numpy as np
 from larqlite.deploy.converters._elementwise import elementwise, unary
 from larqlite.deploy.converters._norm import l2_normalized
 from larqlite.deploy.converters._operator import operand, reduced_axes, tensorflow
-from larqlite.onnx_graph._layout import permuted, stored_axes, without_axes
-from larqlite.onnx_graph._refusal import refuse
-from larqlite.onnx_graph._writer import Value
+from larqlite.onnx_graph import Value, permuted, refuse, stored_axes, without_axes
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Writer
+    from larqlite.onnx_graph import Writer
 
 REDUCTIONS = {
     "math.reduce_mean": "ReduceMean",

@@ -19,16 +19,17 @@ from larqlite.deploy.converters._packed_layer import (
     quantized_input,
     scaled_sums,
 )
-from larqlite.onnx_graph._geometry import (
+from larqlite.onnx_graph import (
     conv_pads,
+    output_shape,
+    refuse,
+    spatial_shape,
     transposed_dilation,
     transposed_pads,
 )
-from larqlite.onnx_graph._layout import output_shape, spatial_shape
-from larqlite.onnx_graph._refusal import refuse
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Shape, Value, Writer
+    from larqlite.onnx_graph import Shape, Value, Writer
 
 
 @converter(layers.QuantConv1D, layers.QuantConv2D, layers.QuantConv3D)

@@ -17,7 +17,7 @@ from larqlite.deploy.converters._packed_layer import (
 )
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 
 @converter(layers.QuantDense)

@@ -14,7 +14,7 @@ from larqlite.deploy.converters._dispatch import activation, quantize
 
 if TYPE_CHECKING:
     from larqlite.deploy.converters._kernels import Kernel
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 
 @dataclasses.dataclass

@@ -10,10 +10,10 @@ import tf_keras
 
 from larqlite.deploy._registry import converter
 from larqlite.deploy.converters import _codebook
-from larqlite.onnx_graph._geometry import onnx_order
+from larqlite.onnx_graph import onnx_order
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 layers = tf_keras.layers
 

@@ -10,11 +10,10 @@ import tf_keras
 
 from larqlite.deploy._registry import converter
 from larqlite.deploy.converters._identity import without_mask
-from larqlite.onnx_graph._geometry import window_pads
-from larqlite.onnx_graph._layout import spatial_shape, without_axes
+from larqlite.onnx_graph import spatial_shape, window_pads, without_axes
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 layers = tf_keras.layers
 

@@ -10,12 +10,10 @@ import tensorflow as tf
 from larqlite import math, quantizers
 from larqlite.deploy._registry import activation_converter
 from larqlite.deploy.converters import _codebook
-from larqlite.onnx_graph._functions import DOMAIN
-from larqlite.onnx_graph._layout import along, as_in_first_use
-from larqlite.onnx_graph._refusal import refuse
+from larqlite.onnx_graph import DOMAIN, along, as_in_first_use, refuse
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 
 def quantized(graph: Writer, value: Value, op: str, levels: str, **attributes) -> Value:

@@ -11,7 +11,7 @@ from larqlite.deploy._registry import converter
 from larqlite.deploy.converters._elementwise import elementwise
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 
 @converter(tf_keras.layers.Rescaling)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import tf_keras
 
 from larqlite.deploy._registry import converter
-from larqlite.onnx_graph._layout import expanded, output_shape, permuted, reshaped
+from larqlite.onnx_graph import expanded, output_shape, permuted, reshaped
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 layers = tf_keras.layers
 

@@ -11,11 +11,10 @@ import tf_keras
 
 from larqlite.deploy._registry import converter
 from larqlite.deploy.converters._padding import sliced
-from larqlite.onnx_graph._layout import spatial_shape
-from larqlite.onnx_graph._refusal import refuse
+from larqlite.onnx_graph import refuse, spatial_shape
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph._writer import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 layers = tf_keras.layers
 

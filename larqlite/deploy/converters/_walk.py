@@ -11,8 +11,7 @@ import tf_keras
 from larqlite.deploy.converters._dispatch import converter_of
 from larqlite.graph import is_functional, nodes_of, recorded_training, without_training
 from larqlite.models.internal import leaves
-from larqlite.onnx_graph._refusal import refuse
-from larqlite.onnx_graph._writer import Value, Writer
+from larqlite.onnx_graph import Value, Writer, refuse
 
 _OTHER_FLOATS = ("float16", "bfloat16", "float64")
 

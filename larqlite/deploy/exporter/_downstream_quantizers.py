@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from larqlite.graph import names
-from larqlite.onnx_graph._functions import DOMAIN
-from larqlite.onnx_graph._writer import Node, Writer
+from larqlite.onnx_graph import DOMAIN, Node, Writer
 
 # What comes out of these went in, so a quantizer behind them is one of what went in.
 _KEEPING_VALUES = names(

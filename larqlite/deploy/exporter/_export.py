@@ -11,20 +11,23 @@ import tf_keras
 
 from larqlite.deploy import converters  # noqa: F401  (registers the converters)
 from larqlite.deploy._report import FloatRow, PackedRow, Report
-from larqlite.deploy.converters._inputs import check_model, input_values
-from larqlite.deploy.converters._walk import Walk
+from larqlite.deploy.converters import Walk, check_model, input_values
 from larqlite.deploy.exporter._float_rows import float_rows
 from larqlite.deploy.exporter._fold_scales import fold_scales
 from larqlite.deploy.exporter._metadata import metadata_of
 from larqlite.deploy.exporter._move_off_ties import nudge_offsets
-from larqlite.deploy.verifier._run import require_exact
+from larqlite.deploy.verifier import require_exact
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.models import ModelProfile, profile
-from larqlite.onnx_graph._model import Plan, onnx_model, write
-from larqlite.onnx_graph._pooled_padding import keep_zeros
-from larqlite.onnx_graph._refusal import WHERE
-from larqlite.onnx_graph._value import Value
-from larqlite.onnx_graph._writer import Writer
+from larqlite.onnx_graph import (
+    WHERE,
+    Plan,
+    Value,
+    Writer,
+    keep_zeros,
+    onnx_model,
+    write,
+)
 from larqlite.outputs import ONNX, require
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import larqlite_runtime
 from larqlite.deploy._report import FloatRow
 from larqlite.models import ModelProfile
-from larqlite.onnx_graph._writer import Writer
+from larqlite.onnx_graph import Writer
 
 
 def float_rows(graph: Writer, costs: ModelProfile, content: bytes) -> list[FloatRow]:

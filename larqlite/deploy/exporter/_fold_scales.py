@@ -9,8 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from larqlite.deploy.exporter._downstream_quantizers import through_maxima
-from larqlite.onnx_graph._parts import Normalization
-from larqlite.onnx_graph._writer import Writer
+from larqlite.onnx_graph import Normalization, Writer
 
 
 def fold_scales(graph: Writer, outputs: Sequence[str]) -> None:

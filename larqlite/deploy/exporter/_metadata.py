@@ -9,7 +9,7 @@ from typing import Any
 
 from larqlite._version import __version__
 from larqlite.models import ModelProfile
-from larqlite.onnx_graph._writer import Writer
+from larqlite.onnx_graph import Writer
 
 
 def metadata_of(

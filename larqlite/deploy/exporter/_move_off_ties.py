@@ -22,10 +22,10 @@ from larqlite.deploy.exporter._downstream_quantizers import (
     followers,
     through_maxima,
 )
-from larqlite.onnx_graph._writer import Normalization, Writer
+from larqlite.onnx_graph import Normalization, Writer
 
 if TYPE_CHECKING:
-    from larqlite.deploy.converters._packed_layer import PackedLayer
+    from larqlite.deploy.converters import PackedLayer
 
 # How far an offset may be moved, in units of its last place, to suit all thresholds.
 _FARTHEST = 16

@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from larqlite.onnx_graph._functions import DOMAIN
-from larqlite.onnx_graph._packing import unpack
-from larqlite.onnx_graph._writer import Node, Writer
+from larqlite.onnx_graph import DOMAIN, Node, Writer, unpack
 
 QONNX = "qonnx.custom_op.general"
 # Codes of a node's kernel where the node does not say: width, step, offset.

@@ -72,18 +72,17 @@ def to_qonnx(
             f"{_NAME}: batch_size={batch_size!r}, but tools that read QONNX need the "
             "sizes of all tensors.\n  Fix: a positive integer, e.g. batch_size=1."
         )
-    from larqlite.deploy.exporter._export import plan_of
+    from larqlite.deploy.exporter import plan_of
     from larqlite.deploy.qonnx._nodes import rewrite
-    from larqlite.onnx_graph import _model
-    from larqlite.onnx_graph._refusal import WHERE
+    from larqlite.onnx_graph import WHERE, onnx_model, write
 
     path = require(path, ONNX, _NAME)
     token = WHERE.set(_NAME)
     try:
         plan = plan_of(model, batch_size)
         rewrite(plan.graph)
-        made = _model.onnx_model(plan, {"larqlite.version": __version__})
-        _model.write(made, path)
+        made = onnx_model(plan, {"larqlite.version": __version__})
+        write(made, path)
     finally:
         WHERE.reset(token)
     return made

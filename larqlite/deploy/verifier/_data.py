@@ -13,7 +13,7 @@ import tf_keras
 
 from larqlite.deploy.verifier._random_inputs import random_inputs
 from larqlite.errors import ArgumentError
-from larqlite.onnx_graph._refusal import WHERE
+from larqlite.onnx_graph import WHERE
 from larqlite.qat._batches import batches_of
 
 Batch = list[np.ndarray]

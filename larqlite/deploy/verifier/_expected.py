@@ -18,8 +18,7 @@ from larqlite.deploy.verifier._integer_twin import IntegerTwin, has_twin
 from larqlite.deploy.verifier._reference import Quantized, Use, run as in_keras
 from larqlite.errors import ArgumentError
 from larqlite.graph import call_in_inference
-from larqlite.onnx_graph._parts import StoredRounding
-from larqlite.onnx_graph._refusal import WHERE
+from larqlite.onnx_graph import WHERE, StoredRounding
 
 # Relative to the largest value: what a float32 sum of a few thousand terms may lose.
 ROUNDING = 1e-6

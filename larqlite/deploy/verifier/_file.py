@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 import onnx
 
 from larqlite.errors import ArgumentError
-from larqlite.onnx_graph._parts import StoredRounding
-from larqlite.onnx_graph._refusal import WHERE
+from larqlite.onnx_graph import WHERE, StoredRounding
 
 
 @dataclasses.dataclass(frozen=True)

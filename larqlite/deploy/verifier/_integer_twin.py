@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from larqlite import layers
-from larqlite.deploy.converters._dispatch import first_override
-from larqlite.deploy.converters._kernels import kernel_of
-from larqlite.deploy.converters._packed_conv import (
+from larqlite.deploy.converters import (
     channels_out_first,
+    first_override,
+    kernel_of,
     one_group_a_channel,
     transposed_channels_out_first,
 )
 from larqlite.deploy.verifier._result import VerificationError
-from larqlite.onnx_graph._packing import GRID_TOLERANCE, along
+from larqlite.onnx_graph import GRID_TOLERANCE, shaped_along
 
 Arranged = Callable[[np.ndarray], np.ndarray]
 
@@ -150,7 +150,7 @@ def _integers(
         integers *= packed.step
         integers += packed.offset
         scale = np.ones(1, np.float32) if packed.scale is None else packed.scale
-        off = integers * along(scale, packed.scale_axis, integers.ndim)
+        off = integers * shaped_along(scale, packed.scale_axis, integers.ndim)
         off -= kernel.values
     if off is None or np.abs(off).max(initial=0) > 2 * GRID_TOLERANCE * largest:
         raise VerificationError(

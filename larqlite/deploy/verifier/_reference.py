@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.deploy.converters._walk import in_inference
+from larqlite.deploy.converters import in_inference
 from larqlite.graph import call_in_inference, is_functional, nodes_of
 from larqlite.layers import QuantLayer
 from larqlite.models.internal import leaves

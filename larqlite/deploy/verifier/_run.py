@@ -12,34 +12,31 @@ import tf_keras
 
 import larqlite_runtime
 from larqlite._progress import bar
-from larqlite.deploy.converters._inputs import check_model, require_count, require_share
+from larqlite.deploy.converters import check_model, require_count, require_share
 from larqlite.deploy.verifier._compare_file import Tally
 from larqlite.deploy.verifier._data import Batches, Pieces
 from larqlite.deploy.verifier._engine import RuntimeEngine, StockEngine
 from larqlite.deploy.verifier._expected import Reference
 from larqlite.deploy.verifier._file import File
 from larqlite.deploy.verifier._random_inputs import in_short
-from larqlite.deploy.verifier._result import Verification, VerificationError
-from larqlite.deploy.verifier._verify import ABSOLUTE, TOLERANCE
+from larqlite.deploy.verifier._result import Verification
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.models.internal import label_axes
-from larqlite.onnx_graph._refusal import WHERE
+from larqlite.onnx_graph import WHERE
 
 # Inputs and outputs of packed layers that are held at a time; some ten copies of them are.
 MOST_VALUES = 2**24
-# Samples on which `export` compares: random ones, and those of given data.
-RANDOM, MOST_GIVEN = 2, 16
 
 
 def run(
     model: tf_keras.Model,
     file: str | os.PathLike | bytes | larqlite_runtime.Model,
-    data: Any = None,
-    samples: int = 4,
-    batch_size: int = 32,
-    stock: bool = True,
-    tolerance: float = TOLERANCE,
-    absolute_tolerance: float = ABSOLUTE,
+    data: Any,
+    samples: int,
+    batch_size: int,
+    stock: bool,
+    tolerance: float,
+    absolute_tolerance: float,
     where: str = "lq.deploy.verify",
     limit: int | None = None,
 ) -> Verification:
@@ -95,40 +92,6 @@ def _compare(reference: Reference, tallies: list[Tally], pieces: Pieces) -> None
             for tally in tallies:
                 tally.add(expected)
             advance(expected.samples)
-
-
-def require_exact(model: tf_keras.Model, data: Any, content: bytes) -> None:
-    """Refuses a file that does not compute what its model does.
-
-    Args:
-        model: the model.
-        data: inputs, of which the first ones are taken; random ones if it is None.
-        content: of the file.
-
-    Raises:
-        VerificationError: a packed layer is not exact, or the runtime refuses the file.
-        ArgumentError: data that the model does not take, or none where random ones will
-            not do.
-    """
-    where = WHERE.get()
-    fix = (
-        "  Fix: no file was written. If a converter is your own "
-        "(@lq.deploy.converter), see what it writes; else please report this. "
-        "verify=False writes the file as it is, and lq.deploy.verify(model, path) shows "
-        "where it departs."
-    )
-    try:
-        found = run(
-            model, content, data, RANDOM, stock=False, where=where, limit=MOST_GIVEN
-        )
-    except larqlite_runtime.RuntimeModelError as error:
-        raise VerificationError(
-            f"{where}: larqlite_runtime cannot run the file: {error}\n{fix}"
-        ) from error
-    if not found.exact:
-        raise VerificationError(
-            f'{where}: the file does not compute what "{model.name}" does.\n{found}\n{fix}'
-        )
 
 
 def _loaded(file: Any) -> tuple[larqlite_runtime.Model, bytes]:

@@ -1,10 +1,10 @@
-"""`verify(model, file, data)`: does a deployed file compute what its model does?"""
+"""Does a deployed file compute what its model does? Asked by users, and by `export`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from larqlite.deploy.verifier._result import Verification
+from larqlite.deploy.verifier._result import Verification, VerificationError
 from larqlite.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 # Runtimes compute a sigmoid to some 1e-7 of 1, so that one of 1e-11 may be 0.
 ABSOLUTE = 1e-6
+# Of arrays; of a large network fewer samples are held at a time.
+BATCH_SIZE = 32
+# Samples on which `export` compares: random ones, and those of given data.
+RANDOM, MOST_GIVEN = 2, 16
 
 
 def verify(
@@ -26,7 +30,7 @@ def verify(
     data: Any = None,
     *,
     samples: int = 4,
-    batch_size: int = 32,
+    batch_size: int = BATCH_SIZE,
     stock: bool = True,
     tolerance: float = TOLERANCE,
     absolute_tolerance: float = ABSOLUTE,
@@ -117,3 +121,50 @@ def verify(
         )
     except RuntimeModelError as error:
         raise ArgumentError(f"lq.deploy.verify: {error}") from error
+
+
+def require_exact(model: tf_keras.Model, data: Any, content: bytes) -> None:
+    """Refuses a file that does not compute what its model does.
+
+    Args:
+        model: the model.
+        data: inputs, of which the first ones are taken; random ones if it is None.
+        content: of the file.
+
+    Raises:
+        VerificationError: a packed layer is not exact, or the runtime refuses the file.
+        ArgumentError: data that the model does not take, or none where random ones will
+            not do.
+    """
+    from larqlite.deploy.verifier import _run
+    from larqlite.onnx_graph import WHERE
+    from larqlite_runtime import RuntimeModelError
+
+    where = WHERE.get()
+    fix = (
+        "  Fix: no file was written. If a converter is your own "
+        "(@lq.deploy.converter), see what it writes; else please report this. "
+        "verify=False writes the file as it is, and lq.deploy.verify(model, path) shows "
+        "where it departs."
+    )
+    try:
+        found = _run.run(
+            model,
+            content,
+            data,
+            RANDOM,
+            BATCH_SIZE,
+            stock=False,
+            tolerance=TOLERANCE,
+            absolute_tolerance=ABSOLUTE,
+            where=where,
+            limit=MOST_GIVEN,
+        )
+    except RuntimeModelError as error:
+        raise VerificationError(
+            f"{where}: larqlite_runtime cannot run the file: {error}\n{fix}"
+        ) from error
+    if not found.exact:
+        raise VerificationError(
+            f'{where}: the file does not compute what "{model.name}" does.\n{found}\n{fix}'
+        )

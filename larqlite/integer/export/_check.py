@@ -8,7 +8,7 @@ from typing import Any
 
 import tf_keras
 
-from larqlite.deploy.converters._inputs import check_model
+from larqlite.deploy.converters import check_model
 from larqlite.errors import (
     ArgumentError,
     UnsupportedModelError,
@@ -17,7 +17,7 @@ from larqlite.errors import (
 )
 from larqlite.integer.layers import OutputQuantizer
 from larqlite.integer.layers._base import QuantizedLayer
-from larqlite.onnx_graph._refusal import WHERE
+from larqlite.onnx_graph import WHERE
 from larqlite.outputs import require
 
 

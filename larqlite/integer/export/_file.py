@@ -8,13 +8,12 @@ from collections.abc import Mapping
 import onnx
 from onnx import helper, numpy_helper
 
+from larqlite import onnx_graph
 from larqlite._version import __version__
 from larqlite.integer.export._functions import used_by
 from larqlite.integer.export._integers import Integers
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
-from larqlite.onnx_graph import _functions as deployed
-from larqlite.onnx_graph._model import BATCH, IR_VERSION, _node_proto
-from larqlite.onnx_graph._value import Value
+from larqlite.onnx_graph import BATCH, IR_VERSION, Value, node_proto
 
 LAYERS = "larqlite.integer.layers"
 
@@ -33,15 +32,15 @@ def onnx_model(
         inputs, outputs: by name.
     """
     renamed = {value.name: key for key, value in outputs.items()}
-    operations = {n.op for n in graph.nodes if n.domain == deployed.DOMAIN}
-    imports = {"": deployed.OPSET}
+    operations = {n.op for n in graph.nodes if n.domain == onnx_graph.DOMAIN}
+    imports = {"": onnx_graph.OPSET}
     if operations:
-        imports[deployed.DOMAIN] = deployed.VERSION
+        imports[onnx_graph.DOMAIN] = onnx_graph.DOMAIN_VERSION
     given = {value.name for value in inputs.values()}
     inner = {t for node in graph.nodes for t in node.outputs} - set(renamed) - given
     model = helper.make_model(
         helper.make_graph(
-            [_node_proto(node, renamed) for node in graph.nodes],
+            [node_proto(node, renamed) for node in graph.nodes],
             name,
             [_info(graph, value, key) for key, value in inputs.items()],
             [_info(graph, value, key) for key, value in outputs.items()],

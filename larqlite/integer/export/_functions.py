@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from larqlite.onnx_graph import _functions as deployed
+from larqlite import onnx_graph
 
 if TYPE_CHECKING:
     import onnx
@@ -85,11 +85,14 @@ IntDequantize <through> (x, unit, scale) => (y) {
 def _function(name: str) -> onnx.FunctionProto:
     import onnx.parser
 
-    header = f'<domain: "{deployed.DOMAIN}", opset_import: ["": {deployed.OPSET}]>'
+    header = f'<domain: "{onnx_graph.DOMAIN}", opset_import: ["": {onnx_graph.OPSET}]>'
     return onnx.parser.parse_function(header + _TEXTS[name])
 
 
 def used_by(operations: set[str]) -> list[onnx.FunctionProto]:
     """The functions of these operations, those of `larqlite.deploy` too, in a fixed order."""
     own = sorted(operations & set(_TEXTS))
-    return [*map(_function, own), *deployed.used_by(operations - set(_TEXTS))]
+    return [
+        *map(_function, own),
+        *onnx_graph.functions_used_by(operations - set(_TEXTS)),
+    ]

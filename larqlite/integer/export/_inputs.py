@@ -11,7 +11,7 @@ import tf_keras
 
 from larqlite.errors import ArgumentError
 from larqlite.integer.models._inputs import cut, known_ends, readers_of
-from larqlite.onnx_graph._refusal import WHERE
+from larqlite.onnx_graph import WHERE
 
 _Ends = tuple[float, float] | None
 

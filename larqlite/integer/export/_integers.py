@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
-from larqlite.onnx_graph._value import Value
+from larqlite.onnx_graph import Value
 
 KINDS = ("int8", "uint8", "int32", "int64")
 

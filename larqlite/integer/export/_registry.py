@@ -17,7 +17,7 @@ from larqlite.integer.export._integers import (
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
 from larqlite.integer.export.onnx._arithmetic import clipped, requantized, saturated
 from larqlite.integer.tensors import QTensor
-from larqlite.onnx_graph._value import Value
+from larqlite.onnx_graph import Value
 
 CONVERTERS: dict[type, tuple[Callable, bool]] = {}
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.export.plan._steps import Plan
-from larqlite.onnx_graph._refusal import WHERE
+from larqlite.onnx_graph import WHERE
 
 SAMPLES = 8
 # Ties move codes by one, which a deep network of few bits makes more of. Another network

@@ -8,9 +8,7 @@ import numpy as np
 from onnx import helper
 
 from larqlite.integer.export._integers import Integers, smallest_kind, whole
-from larqlite.onnx_graph._functions import DOMAIN
-from larqlite.onnx_graph._refusal import refuse
-from larqlite.onnx_graph._writer import Writer
+from larqlite.onnx_graph import DOMAIN, Writer, refuse
 
 
 class IntegerWriter(Writer):

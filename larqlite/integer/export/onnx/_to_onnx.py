@@ -14,10 +14,7 @@ from larqlite.integer.export._file import onnx_model
 from larqlite.integer.export._integers import Integers
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._walk import IntegerWalk
-from larqlite.onnx_graph._model import write
-from larqlite.onnx_graph._pooled_padding import keep_zeros
-from larqlite.onnx_graph._refusal import WHERE
-from larqlite.onnx_graph._value import Value
+from larqlite.onnx_graph import WHERE, Value, keep_zeros, write
 
 INPUT_DTYPES = ("float32", "uint8", "int8", "int32")
 

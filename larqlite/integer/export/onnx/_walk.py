@@ -7,15 +7,14 @@ from typing import Any
 import tensorflow as tf
 
 from larqlite.deploy import converters as float_converters  # noqa: F401  (registers)
-from larqlite.deploy.converters._walk import Walk, in_inference
+from larqlite.deploy.converters import Walk, in_inference
 from larqlite.graph import is_functional
 from larqlite.integer.export._integers import Integers
 from larqlite.integer.export._registry import CONVERTERS, convert
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx import converters  # noqa: F401  (registers them)
 from larqlite.integer.layers._base import QuantizedLayer
-from larqlite.onnx_graph._refusal import refuse
-from larqlite.onnx_graph._value import Value
+from larqlite.onnx_graph import Value, refuse
 
 
 class IntegerWalk(Walk):

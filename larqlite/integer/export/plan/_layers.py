@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from larqlite.deploy.converters._walk import Walk, in_inference
+from larqlite.deploy.converters import Walk, in_inference
 from larqlite.graph import is_functional, nodes_of
 from larqlite.integer import layers
 from larqlite.integer.export._integers import (
@@ -21,7 +21,7 @@ from larqlite.integer.export._registry import bias_of, of_plain
 from larqlite.integer.export.plan._steps import Plan, Step, Tensor, asked_for
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.tensors import FixedPoint, QFloat
-from larqlite.onnx_graph._refusal import refuse
+from larqlite.onnx_graph import refuse
 
 BUILDERS: dict[type, Callable] = {}
 

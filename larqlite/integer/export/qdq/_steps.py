@@ -6,9 +6,7 @@ import numpy as np
 
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.plan._steps import Step
-from larqlite.onnx_graph._geometry import window_pads
-from larqlite.onnx_graph._layout import spatial_shape
-from larqlite.onnx_graph._value import Value
+from larqlite.onnx_graph import Value, spatial_shape, window_pads
 
 
 class UnweightedSteps:

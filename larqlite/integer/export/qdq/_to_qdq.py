@@ -11,12 +11,12 @@ import tensorflow as tf
 import tf_keras
 from onnx import helper
 
-from larqlite.deploy.converters._conv import (
+from larqlite.deploy.converters import (
     conv_kernel,
+    converter_of,
     depthwise_kernel,
     transposed_kernel,
 )
-from larqlite.deploy.converters._dispatch import converter_of
 from larqlite.integer.export._check import check
 from larqlite.integer.export._file import LAYERS, onnx_model
 from larqlite.integer.export._run import STEP, OnnxFile
@@ -29,11 +29,14 @@ from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.plan._plan import plan_of
 from larqlite.integer.export.plan._steps import Plan, Step, Tensor, kernel_scales
 from larqlite.integer.export.qdq._steps import UnweightedSteps
-from larqlite.onnx_graph._geometry import conv_pads, transposed_pads
-from larqlite.onnx_graph._layout import spatial_shape
-from larqlite.onnx_graph._model import write
-from larqlite.onnx_graph._refusal import WHERE
-from larqlite.onnx_graph._value import Value
+from larqlite.onnx_graph import (
+    WHERE,
+    Value,
+    conv_pads,
+    spatial_shape,
+    transposed_pads,
+    write,
+)
 
 
 def to_qdq(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from larqlite.integer.export.plan._steps import Plan, Step, Tensor
-from larqlite.onnx_graph._refusal import refuse
+from larqlite.onnx_graph import refuse
 
 
 def open_tensors(plan: Plan) -> list[Tensor]:

@@ -19,7 +19,7 @@ from larqlite.integer.export.plan._plan import plan_of
 from larqlite.integer.export.plan._steps import Plan, Step, Tensor, kernel_scales
 from larqlite.integer.export.tflite._checks import open_tensors, require_8_bits
 from larqlite.integer.models._inputs import known_ends
-from larqlite.onnx_graph._refusal import WHERE
+from larqlite.onnx_graph import WHERE
 from larqlite.outputs import written_whole
 from larqlite.qat._batches import batches_of
 from larqlite.qat.tflite._quiet import quiet

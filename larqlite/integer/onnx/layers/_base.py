@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from larqlite import onnx_graph
 from larqlite.errors import ArgumentError, UnsupportedModelError
-from larqlite.onnx_graph import _functions
 
 if TYPE_CHECKING:
     import onnx
@@ -159,7 +159,7 @@ class OnnxLayer:
         # Where layers that were written for QuantizeML look for the scale of an input.
         self.weights.setdefault("scale", scale)
 
-    def make_function(self, opset: int = _functions.OPSET) -> onnx.FunctionProto:
+    def make_function(self, opset: int = onnx_graph.OPSET) -> onnx.FunctionProto:
         """The function that nodes of this `op_type` stand for.
 
         Args:
@@ -181,7 +181,9 @@ class OnnxLayer:
                 "  Fix: return a list of NodeProtos (onnx.helper.make_node)."
             )
         imports = {item.domain: item.version for item in self.opset_imports}
-        function = _functions.from_nodes(self.op_type, nodes, imports | {"": opset})
+        function = onnx_graph.function_from_nodes(
+            self.op_type, nodes, imports | {"": opset}
+        )
         unused = set(self.quantized_weights) - set(function.input)
         absent = set(function.attribute) - set(self.attributes)
         if unused or absent or len(function.output) != 1:
@@ -227,7 +229,7 @@ class OnnxLayer:
             for tensor in function.input
         ]
         node = helper.make_node(
-            self.op_type, names, list(outputs), self.name, domain=_functions.DOMAIN
+            self.op_type, names, list(outputs), self.name, domain=onnx_graph.DOMAIN
         )
         node.attribute.extend(self.attributes[key] for key in function.attribute)
         return node

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from larqlite.onnx_graph import _functions
+from larqlite import onnx_graph
 
 if TYPE_CHECKING:
     import onnx
@@ -20,7 +20,7 @@ def nodes(body: str) -> list[onnx.NodeProto]:
     """The nodes of a body; tensors of capital letters come from outside."""
     import onnx.parser
 
-    header = f'<domain: "{_functions.DOMAIN}", opset_import: ["": {_functions.OPSET}]>'
+    header = f'<domain: "{onnx_graph.DOMAIN}", opset_import: ["": {onnx_graph.OPSET}]>'
     function = onnx.parser.parse_function(f"{header} Body () => () {{{body}\n}}")
     return list(function.node)
 

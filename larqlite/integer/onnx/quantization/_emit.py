@@ -5,13 +5,13 @@ from __future__ import annotations
 import onnx
 from onnx import helper, numpy_helper
 
+from larqlite import onnx_graph
 from larqlite._version import __version__
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers import Dequantizer, OnnxLayer
 from larqlite.integer.onnx.quantization._graph import Graph, tensors_taken
 from larqlite.integer.onnx.quantization._patterns import Plan
 from larqlite.integer.onnx.quantization._prepare import FUNCTION
-from larqlite.onnx_graph import _functions, _model
 
 __all__ = ["emitted"]
 
@@ -79,9 +79,9 @@ def _checked(
     nodes = out.nodes + rest
     imports = {item.domain: item.version for item in graph.model.opset_import}
     imports |= {k: v for k, v in out.imports.items() if k not in imports}
-    imports[_functions.DOMAIN] = _functions.VERSION
+    imports[onnx_graph.DOMAIN] = onnx_graph.DOMAIN_VERSION
     used = {n.op_type for f in out.functions.values() for n in f.node} & set(
-        _functions.names()
+        onnx_graph.function_names()
     )
     ids = [helper.make_opsetid(*item) for item in sorted(imports.items())]
     model = helper.make_model(
@@ -93,9 +93,9 @@ def _checked(
             kept + out.weights,
         ),
         opset_imports=ids,
-        functions=[*_functions.used_by(used), *out.functions.values()],
+        functions=[*onnx_graph.functions_used_by(used), *out.functions.values()],
         ir_version=max(
-            _model.IR_VERSION,
+            onnx_graph.IR_VERSION,
             helper.find_min_ir_version_for(ids, ignore_unknown=True),
         ),
         producer_name="larqlite",

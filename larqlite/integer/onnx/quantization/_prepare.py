@@ -11,9 +11,9 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
+from larqlite import onnx_graph
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.quantization._graph import Graph, attributes_of
-from larqlite.onnx_graph import _functions
 
 __all__ = ["FUNCTION", "prepared", "session"]
 
@@ -107,10 +107,10 @@ def _require_readable_names(graph: onnx.GraphProto) -> None:
 
 
 def _require_float(model: onnx.ModelProto) -> None:
-    quantized = [n.name for n in model.graph.node if n.domain == _functions.DOMAIN]
+    quantized = [n.name for n in model.graph.node if n.domain == onnx_graph.DOMAIN]
     if quantized:
         raise UnsupportedModelError(
-            f"{FUNCTION}: the model holds operations of {_functions.DOMAIN} already: "
+            f"{FUNCTION}: the model holds operations of {onnx_graph.DOMAIN} already: "
             f"{quantized[:3]}.\n  Fix: quantize the float model it came from, once."
         )
 
@@ -140,15 +140,15 @@ def _require_one_input_and_output(model: onnx.ModelProto) -> None:
 
 def _converted(model: onnx.ModelProto) -> onnx.ModelProto:
     versions = {item.domain or "ai.onnx": item.version for item in model.opset_import}
-    if versions.get("ai.onnx", 0) >= _functions.OPSET:
+    if versions.get("ai.onnx", 0) >= onnx_graph.OPSET:
         return model
     try:
-        return version_converter.convert_version(model, _functions.OPSET)
+        return version_converter.convert_version(model, onnx_graph.OPSET)
     except Exception as error:  # the converter raises RuntimeError and its own.
         raise UnsupportedModelError(
             f"{FUNCTION}: the model cannot be converted from opset "
-            f"{versions.get('ai.onnx')} to {_functions.OPSET}: {error}\n"
-            f"  Fix: export it with opset {_functions.OPSET} or a later one."
+            f"{versions.get('ai.onnx')} to {onnx_graph.OPSET}: {error}\n"
+            f"  Fix: export it with opset {onnx_graph.OPSET} or a later one."
         ) from error
 
 

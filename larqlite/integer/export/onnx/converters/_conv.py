@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.deploy.converters._conv import (
-    conv_kernel,
-    depthwise_kernel,
-    transposed_kernel,
-)
+from larqlite.deploy.converters import conv_kernel, depthwise_kernel, transposed_kernel
 from larqlite.integer import layers
 from larqlite.integer.export._integers import Integers, integers_of, whole
 from larqlite.integer.export._registry import bias_of, converts
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._arithmetic import aligned, plus, saturated
 from larqlite.integer.export.onnx._products import dense, reach, with_kernel
-from larqlite.onnx_graph._geometry import (
+from larqlite.onnx_graph import (
     conv_pads,
     onnx_order,
     same_pads,
+    spatial_shape,
     transposed_pads,
 )
-from larqlite.onnx_graph._layout import spatial_shape
 
 
 @converts(layers.QuantizedConv1D, layers.QuantizedConv2D)

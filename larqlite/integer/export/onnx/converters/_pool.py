@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.deploy.converters._conv import depthwise_kernel
+from larqlite.deploy.converters import depthwise_kernel
 from larqlite.integer import layers
 from larqlite.integer.export._integers import Integers, whole
 from larqlite.integer.export._registry import converts
@@ -13,8 +13,7 @@ from larqlite.integer.export.onnx._arithmetic import saturated, wide
 from larqlite.integer.export.onnx._products import with_kernel
 from larqlite.integer.export.onnx.converters._simple import product_of
 from larqlite.integer.tensors._storage import FLOAT32_LIMIT
-from larqlite.onnx_graph._geometry import window_pads
-from larqlite.onnx_graph._layout import spatial_shape
+from larqlite.onnx_graph import spatial_shape, window_pads
 
 
 @converts(layers.QuantizedMaxPool2D)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.deploy.converters._conv import conv_kernel, depthwise_kernel
+from larqlite.deploy.converters import conv_kernel, depthwise_kernel
 from larqlite.integer import layers
 from larqlite.integer.export._integers import Integers, integers_of, whole
 from larqlite.integer.export._registry import bias_of, converts
@@ -14,8 +14,7 @@ from larqlite.integer.export.onnx._products import with_kernel
 from larqlite.integer.layers._quantized_separable import _sums
 from larqlite.integer.tensors import _products
 from larqlite.integer.tensors._storage import MAX_VALUE_BITS
-from larqlite.onnx_graph._geometry import conv_pads
-from larqlite.onnx_graph._layout import spatial_shape
+from larqlite.onnx_graph import conv_pads, spatial_shape
 
 
 @converts(layers.QuantizedSeparableConv2D)

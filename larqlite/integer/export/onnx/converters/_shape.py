@@ -9,7 +9,7 @@ from larqlite.integer.export._integers import Integers, whole
 from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx.converters._simple import in_one_order
-from larqlite.onnx_graph._geometry import onnx_order
+from larqlite.onnx_graph import onnx_order
 
 
 @converts(layers.QuantizedFlatten, layers.QuantizedReshape)

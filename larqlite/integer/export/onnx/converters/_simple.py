@@ -17,7 +17,7 @@ from larqlite.integer.export.onnx._arithmetic import (
     wide,
 )
 from larqlite.integer.tensors._storage import FLOAT32_LIMIT
-from larqlite.onnx_graph._value import Value
+from larqlite.onnx_graph import Value
 
 
 @converts(layers.QuantizedRescaling, layers.QuantizedDropout)
