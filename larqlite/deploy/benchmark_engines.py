@@ -31,10 +31,11 @@ def loaded(
         modules: to import before.
         unsafe: whether the file may run Python that it carries.
     """
-    from larqlite import _command, models
+    from larqlite import models
+    from larqlite.command_line import import_modules
 
     limit_tensorflow(threads or physical_cores())
-    _command.import_modules("lq", modules)
+    import_modules("lq", modules)
     model = models.load(path, compile=False, safe_mode=not unsafe)
     return of_model(model, names)
 
