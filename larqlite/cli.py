@@ -18,10 +18,10 @@ from tyro.conf import (
     subcommand,
 )
 
-from larqlite._commands.demo import Options as Demo
 from larqlite._commands.deploy import Export, Verify
 from larqlite._commands.integer import Options as Integer
-from larqlite._commands.qat import Options as Qat
+from larqlite._commands.qat import Qat
+from larqlite._demo_options import DemoOptions
 from larqlite.command_line import Imports, Json, Model, Unsafe, import_modules, parsed
 from larqlite.outputs import renamed
 from larqlite_runtime import cli
@@ -144,6 +144,17 @@ class Plot:
 
     def run(self) -> None:
         self.what.run()
+
+
+@dataclass(frozen=True)
+class Demo(DemoOptions):
+    """Train a small binary network on 8,000 real images, deploy it, and measure it."""
+
+    def run(self) -> None:
+        """Runs the demo with these options, and prints what happens."""
+        from larqlite import demo
+
+        demo.Options(**dataclasses.asdict(self)).run()
 
 
 COMMANDS: dict[str, Any] = {

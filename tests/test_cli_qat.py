@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 import larqlite as lq
 import larqlite_runtime
 from larqlite import cli
-from larqlite.qat._command_labels import lesson
+from larqlite._commands.qat._labels import lesson
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
-"""What the words after `lq` mean: one dataclass a command, whose fields are its flags.
+"""The larger commands of `lq`, a folder each: what its words mean, and what it does.
 
-Nothing here imports TensorFlow, so a mistake in the words is answered at once; `run()` of
-a dataclass imports what does the work.
+`_options` has a dataclass whose fields are the flags; `__init__` gives it a `run()`, which
+imports `_run`, where the work is. The first two import no TensorFlow, so that a mistake in
+the words is answered at once.
 """

@@ -49,8 +49,8 @@ def choices_of(kind: Any) -> dict[str, tuple[str, ...]]:
     Those of dataclasses inside have the name that stands after the last dot of the flag.
 
     Example:
-        >>> from larqlite._commands.qat import Options
-        >>> choices_of(Options)
+        >>> from larqlite._commands.qat import Qat
+        >>> choices_of(Qat)
         {'--inputs': ('float32', 'int8'), '--ranges': ('minmax', 'moving_average')}
     """
     found: dict[str, tuple[str, ...]] = {}
@@ -76,8 +76,8 @@ def require_choices(kind: Any, program: str, words: Sequence[str]) -> None:
         ArgumentError: which option has which value, and the values there are.
 
     Example:
-        >>> from larqlite._commands.qat import Options
-        >>> require_choices(Options, "lq qat", ["--inputs", "bf16"])
+        >>> from larqlite._commands.qat import Qat
+        >>> require_choices(Qat, "lq qat", ["--inputs", "bf16"])
         Traceback (most recent call last):
         ...
         larqlite.errors.ArgumentError: lq qat: --inputs bf16 is none of float32, int8.

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from larqlite import context, datasets, models, plot
-from larqlite._commands.demo import BATCH, Options
+from larqlite._demo_options import BATCH, DemoOptions
 from larqlite.demo._deploy import Deployed, deploy_and_measure, paragraph
 from larqlite.demo._network import build_network
 from larqlite.errors import ArgumentError
@@ -26,6 +26,19 @@ FLOAT_TWIN_FILE = Path(__file__).with_name(TWIN)
 LEARNING_RATE = 5e-3
 # For each engine that the deployed network is compared with.
 SECONDS_TO_MEASURE = 1.0
+
+
+@dataclass(frozen=True)
+class Options(DemoOptions):
+    """Train a small binary network on 8,000 real images, deploy it, and measure it.
+
+    Raises:
+        ArgumentError: fewer than one epoch, or more images than there are.
+    """
+
+    def run(self) -> None:
+        """Runs the demo with these options, and prints what happens."""
+        run(self)
 
 
 @dataclass(frozen=True)

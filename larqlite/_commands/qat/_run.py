@@ -12,29 +12,29 @@ from rich.console import Console
 from rich.progress import track
 
 from larqlite import deploy, models, qat
-from larqlite._commands.qat import Options, scheme_of
-from larqlite.command_line import tell
-from larqlite.errors import ArgumentError
-from larqlite.layers import QuantLayer
-from larqlite.outputs import KERAS, ONNX, TFLITE, renamed, require, written_whole
-from larqlite.qat._command_data import Data, read
-from larqlite.qat._command_labels import (
+from larqlite._commands.qat._data import Data, read
+from larqlite._commands.qat._labels import (
     Lesson,
     class_numbers,
     gives_probabilities,
     lesson,
 )
+from larqlite._commands.qat._options import QatOptions, scheme_of
+from larqlite.command_line import tell
+from larqlite.errors import ArgumentError
+from larqlite.layers import QuantLayer
+from larqlite.outputs import KERAS, ONNX, TFLITE, renamed, require, written_whole
 
 # Inputs that a packed file is verified on, layer by layer.
 VERIFIED = 200
 
 
-def run(options: Options) -> None:
+def run(options: QatOptions) -> None:
     """Does it, and prints the report and the comparison."""
     tell(lambda: (_run(options), 0), options.json)
 
 
-def _run(options: Options) -> dict[str, Any]:
+def _run(options: QatOptions) -> dict[str, Any]:
     tf_keras.utils.set_random_seed(options.seed)
     scheme, output = scheme_of(options.scheme), _outputs(options)
     float_model = models.load(options.model, safe_mode=not options.unsafe)
@@ -68,7 +68,7 @@ def _run(options: Options) -> dict[str, Any]:
     }
 
 
-def _quantized(float_model, scheme, options: Options, data: Data) -> tf_keras.Model:
+def _quantized(float_model, scheme, options: QatOptions, data: Data) -> tf_keras.Model:
     how = {
         "calibrate": _calibration_batches(options, data),
         "calibration": options.ranges,
@@ -91,7 +91,9 @@ def _write_packed(model, output: Path, data: Data) -> dict[str, Any]:
     }
 
 
-def _write_tflite(model, output: Path, data: Data, options: Options) -> dict[str, Any]:
+def _write_tflite(
+    model, output: Path, data: Data, options: QatOptions
+) -> dict[str, Any]:
     content = qat.to_tflite(model, output, inputs=options.inputs)
     print(f"wrote {output} ({Path(output).stat().st_size:,} bytes)")
     for note in content.notes:
@@ -112,7 +114,7 @@ def _write_tflite(model, output: Path, data: Data, options: Options) -> dict[str
     }
 
 
-def _outputs(options: Options) -> Path:
+def _outputs(options: QatOptions) -> Path:
     """Where the file goes; it and the saved model are refused before the work."""
     where, read = "lq qat", (options.model, options.data)
     if options.save is not None:
@@ -137,7 +139,7 @@ def _outputs(options: Options) -> Path:
     return output
 
 
-def _calibration_batches(options: Options, data: Data):
+def _calibration_batches(options: QatOptions, data: Data):
     chosen = data.x[: options.calibration]
     batches = [
         chosen[start : start + options.batch_size]
@@ -146,7 +148,7 @@ def _calibration_batches(options: Options, data: Data):
     return track(batches, "calibrating", console=Console(stderr=True), transient=True)
 
 
-def _lesson(model, data: Data, options: Options) -> Lesson:
+def _lesson(model, data: Data, options: QatOptions) -> Lesson:
     """What to train with; prints it if that is not as the file has it."""
     where = f"lq qat: --epochs {options.epochs}, --data {options.data}"
     found = lesson(model, getattr(model, "loss", None), data.y, where)
@@ -155,7 +157,7 @@ def _lesson(model, data: Data, options: Options) -> Lesson:
     return found
 
 
-def _train(model, found: Lesson, data: Data, options: Options) -> None:
+def _train(model, found: Lesson, data: Data, options: QatOptions) -> None:
     steps = options.epochs * -(-len(data.x) // options.batch_size)
     schedule = tf_keras.optimizers.schedules.CosineDecay(options.learning_rate, steps)
     metrics = None if found.is_one_hot is None else ["accuracy"]

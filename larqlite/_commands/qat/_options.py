@@ -1,4 +1,4 @@
-"""The command `lq qat`: from a saved float model to a quantized TFLite or packed file."""
+"""What the words after `lq qat` mean."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from larqlite.errors import ArgumentError
 
 
 @dataclass(frozen=True)
-class Options:
-    """Quantize a saved float model: calibrate, train on if asked to, write a file."""
+class QatOptions:
+    """Which model, data and scheme, and what is written; each field is a flag."""
 
     model: Model
     data: Annotated[
@@ -81,14 +81,6 @@ class Options:
     def __post_init__(self) -> None:
         require_at_least("lq qat", self, epochs=0, batch_size=1, calibration=1)
 
-    def run(self) -> None:
-        """Quantizes the model with these options, and prints what becomes of it."""
-        from larqlite.command_line import import_modules
-        from larqlite.qat import _command_run
-
-        import_modules("lq", self.imports)
-        _command_run.run(self)
-
 
 def scheme_of(words: Sequence[str]) -> Any:
     """The scheme that the words after `--scheme` mean.
@@ -97,7 +89,7 @@ def scheme_of(words: Sequence[str]) -> Any:
         ArgumentError: patterns and names are mixed.
 
     Example:
-        >>> from larqlite._commands.qat import scheme_of
+        >>> from larqlite._commands.qat._options import scheme_of
         >>> scheme_of(["int8"]), scheme_of(["conv*=binary", "*=int8"])
         ('int8', {'conv*': 'binary', '*': 'int8'})
     """

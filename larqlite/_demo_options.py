@@ -1,4 +1,4 @@
-"""What can be chosen about a run of the demo; each field is a flag of `lq demo`."""
+"""What can be chosen about a run of the demo, without TensorFlow: the flags of `lq demo`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ LIMITS = {"epochs": (1, 1000), "train_images": (BATCH, 8000), "test_images": (1,
 
 
 @dataclass(frozen=True)
-class Options:
-    """Train a small binary network on 8,000 real images, deploy it, and measure it.
+class DemoOptions:
+    """How the demo trains, and on what; each field is a flag.
 
     Raises:
         ArgumentError: fewer than one epoch, or more images than there are.
@@ -58,9 +58,3 @@ class Options:
                     f"lq demo: {flag} {value} is out of range.\n"
                     f"  Fix: a number from {least} to {most}."
                 )
-
-    def run(self) -> None:
-        """Runs the demo with these options, and prints what happens."""
-        from larqlite.demo import _run
-
-        _run.run(self)
