@@ -43,7 +43,7 @@ from larqlite.onnx_graph._layout import (
 from larqlite.onnx_graph._model import (
     BATCH,
     IR_VERSION,
-    Plan,
+    FinishedGraph,
     node_proto,
     onnx_model,
     write,
@@ -56,7 +56,7 @@ from larqlite.onnx_graph._packing import (
     shaped_along,
     unpack,
 )
-from larqlite.onnx_graph._parts import Node, Normalization, StoredRounding
+from larqlite.onnx_graph._parts import Normalization, OnnxNode, StoredRounding
 from larqlite.onnx_graph._pooled_padding import keep_zeros
 from larqlite.onnx_graph._refusal import WHERE, refuse
 from larqlite.onnx_graph._value import Shape, Value
@@ -70,10 +70,10 @@ __all__ = [
     "IR_VERSION",
     "OPSET",
     "WHERE",
-    "Node",
+    "OnnxNode",
     "Normalization",
     "PackedKernel",
-    "Plan",
+    "FinishedGraph",
     "Shape",
     "StoredRounding",
     "Value",

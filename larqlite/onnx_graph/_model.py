@@ -15,7 +15,7 @@ from larqlite.errors import UnsupportedModelError
 from larqlite.onnx_graph import _functions
 from larqlite.onnx_graph._refusal import WHERE
 from larqlite.onnx_graph._value import Shape, Value
-from larqlite.onnx_graph._writer import Node, Writer
+from larqlite.onnx_graph._writer import OnnxNode, Writer
 from larqlite.outputs import ONNX, require, written_whole
 
 IR_VERSION = 9
@@ -27,7 +27,7 @@ _SMALL = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class FinishedGraph:
     """A graph with everything else that its file says.
 
     Attributes:
@@ -57,20 +57,20 @@ class Plan:
         return helper.make_tensor_value_info(name, kind, sizes)
 
 
-def onnx_model(plan: Plan, metadata: Mapping[str, str]) -> onnx.ModelProto:
+def onnx_model(finished: FinishedGraph, metadata: Mapping[str, str]) -> onnx.ModelProto:
     """The ONNX model of a graph.
 
     Args:
-        plan: the graph, its inputs and outputs.
+        finished: the graph, its inputs and outputs.
         metadata: texts that the file carries.
 
     Raises:
         UnsupportedModelError: more bytes than an ONNX file holds, or a tensor whose
             sizes cannot be told.
     """
-    _require_size(plan)
-    model = _assembled(plan, is_skeleton=False)
-    model.graph.value_info.extend(_sizes_of_all(plan))
+    _require_size(finished)
+    model = _assembled(finished, is_skeleton=False)
+    model.graph.value_info.extend(_sizes_of_all(finished))
     helper.set_model_props(model, dict(sorted(metadata.items())))
     return model
 
@@ -119,11 +119,11 @@ def _check(path: Path) -> None:
         ) from error
 
 
-def _require_size(plan: Plan) -> None:
-    size = sum(array.nbytes for array in plan.graph.constants.values())
+def _require_size(finished: FinishedGraph) -> None:
+    size = sum(array.nbytes for array in finished.graph.constants.values())
     if size > MOST_BYTES:
         raise UnsupportedModelError(
-            f'{WHERE.get()}: the weights of "{plan.name}" take {size:,} bytes, and one '
+            f'{WHERE.get()}: the weights of "{finished.name}" take {size:,} bytes, and one '
             f"ONNX file holds {MOST_BYTES:,}.\n"
             "  Fix: quantize the kernels of its largest layers (lq.models.summary shows "
             "them), or export the model in parts: tf_keras.Model(model.input, "
@@ -131,10 +131,12 @@ def _require_size(plan: Plan) -> None:
         )
 
 
-def _assembled(plan: Plan, is_skeleton: bool) -> onnx.ModelProto:
+def _assembled(finished: FinishedGraph, is_skeleton: bool) -> onnx.ModelProto:
     """The model without sizes; a skeleton has neither large weights nor functions."""
-    graph, renamed = plan.graph, plan.renamed
-    given = [plan.tensor_info(key, value.shape) for key, value in plan.inputs.items()]
+    graph, renamed = finished.graph, finished.renamed
+    given = [
+        finished.tensor_info(key, value.shape) for key, value in finished.inputs.items()
+    ]
     initializers = []
     for key, array in graph.constants.items():
         if not is_skeleton or array.size <= _SMALL:
@@ -150,9 +152,12 @@ def _assembled(plan: Plan, is_skeleton: bool) -> onnx.ModelProto:
     return helper.make_model(
         helper.make_graph(
             [node_proto(node, renamed) for node in graph.nodes],
-            plan.name,
+            finished.name,
             given,
-            [plan.tensor_info(key, value.shape) for key, value in plan.outputs.items()],
+            [
+                finished.tensor_info(key, value.shape)
+                for key, value in finished.outputs.items()
+            ],
             initializers,
         ),
         opset_imports=[helper.make_opsetid(*item) for item in imports.items()],
@@ -163,7 +168,7 @@ def _assembled(plan: Plan, is_skeleton: bool) -> onnx.ModelProto:
     )
 
 
-def node_proto(node: Node, renamed: Mapping[str, str]) -> onnx.NodeProto:
+def node_proto(node: OnnxNode, renamed: Mapping[str, str]) -> onnx.NodeProto:
     return helper.make_node(
         node.op,
         [renamed.get(name, name) for name in node.inputs],
@@ -174,19 +179,21 @@ def node_proto(node: Node, renamed: Mapping[str, str]) -> onnx.NodeProto:
     )
 
 
-def _sizes_of_all(plan: Plan) -> list[onnx.ValueInfoProto]:
+def _sizes_of_all(finished: FinishedGraph) -> list[onnx.ValueInfoProto]:
     """Type and sizes of every tensor between input and output."""
-    graph, renamed = plan.graph, plan.renamed
+    graph, renamed = finished.graph, finished.renamed
     inner = {
         output: node
         for node in graph.nodes
         for output in node.outputs
         if output not in renamed
     }
-    stated = [plan.tensor_info(t, graph.shapes[t]) for t in inner if t in graph.shapes]
-    skeleton = _assembled(plan, is_skeleton=True)
+    stated = [
+        finished.tensor_info(t, graph.shapes[t]) for t in inner if t in graph.shapes
+    ]
+    skeleton = _assembled(finished, is_skeleton=True)
     skeleton.graph.value_info.extend(stated)
-    _begin_behind_packed(skeleton, plan)
+    _begin_behind_packed(skeleton, finished)
     inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
     types = {info.name: info.type.tensor_type for info in inferred.graph.value_info}
     infos = []
@@ -200,22 +207,22 @@ def _sizes_of_all(plan: Plan) -> list[onnx.ValueInfoProto]:
                 "  Fix: state them in the converter of that layer, with "
                 "graph.value(name, shape)."
             )
-        infos.append(plan.tensor_info(tensor, shape, kind))
+        infos.append(finished.tensor_info(tensor, shape, kind))
     return infos
 
 
-def _begin_behind_packed(skeleton: onnx.ModelProto, plan: Plan) -> None:
+def _begin_behind_packed(skeleton: onnx.ModelProto, finished: FinishedGraph) -> None:
     """Makes inputs of what operations of other domains give out.
 
     Behind an operation that it does not know, older inference tells no sizes.
     """
     graph = skeleton.graph
-    shapes = plan.graph.shapes | {
-        key: value.shape for key, value in plan.outputs.items()
+    shapes = finished.graph.shapes | {
+        key: value.shape for key, value in finished.outputs.items()
     }
     for node in [node for node in graph.node if node.domain]:
         if all(tensor in shapes for tensor in node.output):
-            graph.input.extend(plan.tensor_info(t, shapes[t]) for t in node.output)
+            graph.input.extend(finished.tensor_info(t, shapes[t]) for t in node.output)
             graph.node.remove(node)
 
 

@@ -176,16 +176,16 @@ def _two_levels(values: np.ndarray, bits: int, axis: int) -> PackedKernel | None
 def _grid(values: np.ndarray, bits: int, axis: int) -> PackedKernel | None:
     """Integers of some bits times a scale, of the tensor or of each channel."""
     for rows in (values.reshape(1, -1), _rows(values, axis)):
-        unit = np.array([[_unit(row, bits)] for row in rows], np.float32)
-        integers = np.rint(rows.astype(np.float64) / unit).astype(np.int64)
+        scale = np.array([[_row_scale(row, bits)] for row in rows], np.float32)
+        integers = np.rint(rows.astype(np.float64) / scale).astype(np.int64)
         codes = _codes_of(integers, bits)
         if codes is None:
             continue
         codes, step, offset = codes
-        per_channel = len(unit) > 1
+        per_channel = len(scale) > 1
         codes = _unrows(codes, values.shape, axis) if per_channel else codes
         found = PackedKernel(
-            codes.reshape(values.shape), bits, step, offset, _scale(unit), None, axis
+            codes.reshape(values.shape), bits, step, offset, _scale(scale), None, axis
         )
         error = _error(found.values(), values)
         if error <= GRID_TOLERANCE:
@@ -200,7 +200,7 @@ _FINDERS = {
 }
 
 
-def _unit(row: np.ndarray, bits: int) -> float:
+def _row_scale(row: np.ndarray, bits: int) -> float:
     """The largest number of which all values are about an integer multiple."""
     levels = np.unique(np.abs(row.astype(np.float64)))
     levels = levels[levels > 0]

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclasses.dataclass
-class Node:
+class OnnxNode:
     """One operation of the file; attributes as Python values."""
 
     op: str

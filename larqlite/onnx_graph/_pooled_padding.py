@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from larqlite.onnx_graph._writer import Node, Writer
+from larqlite.onnx_graph._writer import OnnxNode, Writer
 
 _POOLINGS = ("MaxPool", "AveragePool")
 _PASSING = ("Identity", "Transpose", "Cast")
@@ -34,8 +34,8 @@ class _Padding:
             None if what is between may do more than order axes.
     """
 
-    node: Node
-    between: tuple[Node, ...]
+    node: OnnxNode
+    between: tuple[OnnxNode, ...]
     pads: tuple[int, ...] | None
 
 
@@ -63,9 +63,9 @@ def keep_zeros(graph: Writer, outputs: Sequence[str]) -> None:
     _drop_unread(graph, outputs)
 
 
-def _padding(graph: Writer, pooling: Node) -> _Padding | None:
+def _padding(graph: Writer, pooling: OnnxNode) -> _Padding | None:
     """The zeros that a pooling reads, if there are any."""
-    between: list[Node] = []
+    between: list[OnnxNode] = []
     tensor = pooling.inputs[0]
     while True:
         node = _maker(graph, tensor)
@@ -92,11 +92,11 @@ def _padding(graph: Writer, pooling: Node) -> _Padding | None:
     return _Padding(node, tuple(between), tuple(pairs.ravel().tolist()))
 
 
-def _maker(graph: Writer, tensor: str) -> Node | None:
+def _maker(graph: Writer, tensor: str) -> OnnxNode | None:
     return next((node for node in graph.nodes if tensor in node.outputs), None)
 
 
-def _is_plain(pooling: Node) -> bool:
+def _is_plain(pooling: OnnxNode) -> bool:
     """Whether nothing but a window, strides and pads says what a pooling does."""
     given = pooling.attributes
     return (
@@ -107,7 +107,9 @@ def _is_plain(pooling: Node) -> bool:
     )
 
 
-def _own_pads(pooling: Node, padding: _Padding) -> tuple[list[int], list[int]] | None:
+def _own_pads(
+    pooling: OnnxNode, padding: _Padding
+) -> tuple[list[int], list[int]] | None:
     """The pads of a pooling with and without the zeros; None if there may be no such."""
     rank = len(padding.pads) // 2
     around = [
@@ -123,7 +125,7 @@ def _own_pads(pooling: Node, padding: _Padding) -> tuple[list[int], list[int]] |
     return own, both
 
 
-def _as_maximum(graph: Writer, pooling: Node, padding: _Padding) -> bool:
+def _as_maximum(graph: Writer, pooling: OnnxNode, padding: _Padding) -> bool:
     pads = _own_pads(pooling, padding)
     shape = graph.shapes.get(padding.node.inputs[0])
     if pads is None or shape is None or pooling.outputs[0] not in graph.shapes:
@@ -171,7 +173,7 @@ def _windows_with_zeros(
     return ~inside
 
 
-def _as_mean(graph: Writer, pooling: Node, padding: _Padding) -> bool:
+def _as_mean(graph: Writer, pooling: OnnxNode, padding: _Padding) -> bool:
     pads = _own_pads(pooling, padding)
     if pads is None or (
         any(pads[0]) and not pooling.attributes.get("count_include_pad")
@@ -182,7 +184,7 @@ def _as_mean(graph: Writer, pooling: Node, padding: _Padding) -> bool:
     return True
 
 
-def _read_inner(graph: Writer, pooling: Node, padding: _Padding) -> None:
+def _read_inner(graph: Writer, pooling: OnnxNode, padding: _Padding) -> None:
     """Lets a pooling read what the zeros are around, in the order in which it read them."""
     tensor = padding.node.inputs[0]
     before = graph.nodes.index(pooling)
@@ -199,7 +201,7 @@ def _read_inner(graph: Writer, pooling: Node, padding: _Padding) -> None:
     pooling.inputs = (tensor, *pooling.inputs[1:])
 
 
-def _then_maximum(graph: Writer, node: Node, other: np.ndarray, what: str) -> None:
+def _then_maximum(graph: Writer, node: OnnxNode, other: np.ndarray, what: str) -> None:
     """The maximum of a node's output and a constant, under the name of that output."""
     output = node.outputs[0]
     inner = graph.tensor_name(f"{node.name}/without_{what}:0")
@@ -213,7 +215,7 @@ def _then_maximum(graph: Writer, node: Node, other: np.ndarray, what: str) -> No
     graph.nodes.insert(graph.nodes.index(node) + 1, made)
 
 
-def _keep_apart(graph: Writer, pooling: Node) -> None:
+def _keep_apart(graph: Writer, pooling: OnnxNode) -> None:
     """Puts a maximum with -infinity in front of a pooling."""
     before, tensor = graph.nodes.index(pooling), pooling.inputs[0]
     lowest = graph.constant(np.float32(-np.inf), "lowest")

@@ -12,14 +12,14 @@ from larqlite.onnx_graph._coded_weights import codes_of
 from larqlite.onnx_graph._functions import DOMAIN
 from larqlite.onnx_graph._packing import PackedKernel, shaped_along
 from larqlite.onnx_graph._parts import (
-    Node,
     Normalization,
+    OnnxNode,
     StoredRounding,
     StoredWeight,
 )
 from larqlite.onnx_graph._value import Shape, Value
 
-__all__ = ["Node", "Normalization", "Shape", "StoredWeight", "Value", "Writer"]
+__all__ = ["OnnxNode", "Normalization", "Shape", "StoredWeight", "Value", "Writer"]
 
 # Operations that move values, or take some of them.
 _MOVING = frozenset(
@@ -56,7 +56,7 @@ class Writer:
 
     def __init__(self):
         self.path = self.wrapper = ""
-        self.nodes: list[Node] = []
+        self.nodes: list[OnnxNode] = []
         self.constants: dict[str, np.ndarray] = {}
         self.weights: dict[str, StoredWeight] = {}
         self.scales: list[str] = []
@@ -102,10 +102,10 @@ class Writer:
         name = _unique(wanted, self._node_names)
         names = [self.tensor_name(f"{name}:{i}") for i in range(outputs)]
         kept = {key: value for key, value in attributes.items() if value is not None}
-        self.nodes.append(Node(op, tuple(inputs), tuple(names), name, domain, kept))
+        self.nodes.append(OnnxNode(op, tuple(inputs), tuple(names), name, domain, kept))
         return names[0] if outputs == 1 else names
 
-    def producer(self, tensor: str) -> Node:
+    def producer(self, tensor: str) -> OnnxNode:
         """The node that gives out a tensor."""
         return next(node for node in reversed(self.nodes) if tensor in node.outputs)
 

@@ -102,8 +102,8 @@ def test_without_the_nudge_some_signs_would_differ(tmp_path, monkeypatch):
     from larqlite.deploy.exporter import _export
 
     differing, offsets = [], []
-    for pass_over in (_export.nudge_offsets, lambda graph: None):
-        monkeypatch.setattr(_export, "nudge_offsets", pass_over)
+    for pass_over in (_export.move_off_ties, lambda graph: None):
+        monkeypatch.setattr(_export, "move_off_ties", pass_over)
         model = network("ste_sign", "magnitude_aware_sign")
         kernel = np.random.default_rng(0).normal(size=(INPUTS, CHANNELS))
         model.get_layer("packed").set_weights([kernel])

@@ -152,9 +152,9 @@ def test_export_takes_data_in_every_form(form, tmp_path, monkeypatch):
         "generator": (x[i : i + 9] for i in range(0, 40, 9)),
     }[form]
     results = []
-    result = _run.Tally.result
+    result = _run.EngineReport.result
     monkeypatch.setattr(
-        _run.Tally,
+        _run.EngineReport,
         "result",
         lambda *args: results.append(result(*args)) or results[-1],
     )

@@ -51,11 +51,11 @@ from larqlite.deploy.converters._packed_conv import (
     transposed_channels_out_first,
 )
 from larqlite.deploy.converters._packed_layer import PackedLayer
-from larqlite.deploy.converters._walk import Walk, in_inference
+from larqlite.deploy.converters._walk import ConverterWalk, in_inference
 
 __all__ = [
     "PackedLayer",
-    "Walk",
+    "ConverterWalk",
     "channels_out_first",
     "check_model",
     "conv_kernel",

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from larqlite.deploy.converters._codebook import Levels
 from larqlite.deploy.converters._kernels import (
-    Kernel,
+    StoredKernel,
     float_values,
     grid_attributes,
     stored_codes,
 )
+from larqlite.deploy.converters._quantized_dtype import QuantizedDtype
 from larqlite.onnx_graph import DOMAIN
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ NO_LEVELS = "its input is not quantized to few levels"
 
 
 @dataclasses.dataclass(frozen=True)
-class Operation:
+class PackedOperation:
     """What is done with a kernel.
 
     Attributes:
@@ -44,7 +44,7 @@ class Operation:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sums:
+class Accumulators:
     """What comes out.
 
     Attributes:
@@ -64,24 +64,24 @@ class Sums:
     why_float: str | None = None
 
 
-def sums(
+def accumulated(
     graph: Writer,
     value: Value,
-    levels: Levels | None,
-    kernel: Kernel,
-    operation: Operation,
-) -> Sums:
+    dtype: QuantizedDtype | None,
+    kernel: StoredKernel,
+    operation: PackedOperation,
+) -> Accumulators:
     """Writes an operation on a value, stored as the operation needs it."""
     axis = value.rank - 1 if operation.family == "Dense" else 1
-    reason = why_float(levels, kernel, operation)
+    reason = why_float(dtype, kernel, operation)
     if reason is not None:
-        outputs = _float_sums(graph, value, kernel, operation)
-        return Sums(outputs, None, None, axis, reason)
-    largest = _largest(levels, kernel)
+        outputs = _accumulated_in_float(graph, value, kernel, operation)
+        return Accumulators(outputs, None, None, axis, reason)
+    largest = _largest(dtype, kernel)
     kind, attributes = kernel.packed.kind, {}
-    if levels.kind == "steps" or kind == "Q":
+    if dtype.kind == "steps" or kind == "Q":
         kind = "Q"
-        attributes = {**grid_attributes(kernel), "input_steps": float(levels.steps)}
+        attributes = {**grid_attributes(kernel), "input_steps": float(dtype.steps)}
     if operation.family == "Conv":
         attributes["pad_value"] = float(operation.pad_value)
     rank = value.rank - 2 if operation.family != "Dense" else 0
@@ -91,44 +91,44 @@ def sums(
         name=operation.name,
         domain=DOMAIN,
         weight_shape=list(kernel.shape),
-        input=levels.kind,
+        input=dtype.kind,
         **attributes,
         **operation.attributes,
     )
     accumulators = graph.value(name, operation.output_shape, like=value)
-    return Sums(accumulators, _scale(kernel, levels), largest, axis)
+    return Accumulators(accumulators, _scale(kernel, dtype), largest, axis)
 
 
 def why_float(
-    levels: Levels | None, kernel: Kernel, operation: Operation
+    dtype: QuantizedDtype | None, kernel: StoredKernel, operation: PackedOperation
 ) -> str | None:
     """Why sums are not computed on integers; None if they are."""
     pads = any(operation.attributes.get("pads", ())) and operation.family == "Conv"
     if kernel.packed is None:
         return "its kernel is not quantized"
-    if levels is None:
+    if dtype is None:
         return NO_LEVELS
     if not kernel.packed.is_integer:
         return "the levels of its kernel are no integers times a scale"
-    if pads and operation.pad_value not in levels.pad_values:
+    if pads and operation.pad_value not in dtype.pad_values:
         return f"pad_values={operation.pad_value:g} is no level of its input"
-    if _largest(levels, kernel).max(initial=0) >= EXACT:
+    if _largest(dtype, kernel).max(initial=0) >= EXACT:
         return "its sums can be larger than the integers that float32 holds"
     return None
 
 
-def _largest(levels: Levels, kernel: Kernel) -> np.ndarray:
-    return kernel.largest_sums() * levels.largest
+def _largest(dtype: QuantizedDtype, kernel: StoredKernel) -> np.ndarray:
+    return kernel.largest_sums() * dtype.largest
 
 
-def _scale(kernel: Kernel, levels: Levels) -> np.ndarray | None:
+def _scale(kernel: StoredKernel, dtype: QuantizedDtype) -> np.ndarray | None:
     scale = np.ones(1) if kernel.packed.scale is None else kernel.packed.scale
-    scale = scale.astype(np.float64) / levels.steps
+    scale = scale.astype(np.float64) / dtype.steps
     return None if (scale == 1).all() else scale
 
 
-def _float_sums(
-    graph: Writer, value: Value, kernel: Kernel, operation: Operation
+def _accumulated_in_float(
+    graph: Writer, value: Value, kernel: StoredKernel, operation: PackedOperation
 ) -> Value:
     space = range(1, len(kernel.shape) - 1)
     last = len(kernel.shape) - 1

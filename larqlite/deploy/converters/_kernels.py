@@ -20,7 +20,7 @@ FLOAT_BITS = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class Kernel:
+class StoredKernel:
     """A kernel `(channels_out, *size, channels_in / group)` and how it is stored.
 
     Attributes:
@@ -57,7 +57,7 @@ def kernel_of(
     name: str,
     arranged: Callable[[np.ndarray], np.ndarray],
     scale_axes: tuple[int, ...] = (0,),
-) -> Kernel:
+) -> StoredKernel:
     """The kernel of a quantized layer.
 
     Args:
@@ -83,7 +83,7 @@ def kernel_of(
     arranged_values = np.ascontiguousarray(arranged(values))
     bits = weight_bits(variable)
     if bits >= FLOAT_BITS:
-        return Kernel(name, arranged_values, FLOAT_BITS, None, variable)
+        return StoredKernel(name, arranged_values, FLOAT_BITS, None, variable)
     quantizer = _quantizer_name(layer, name)
     if bits > MOST_BITS:
         raise refuse(
@@ -96,7 +96,7 @@ def kernel_of(
     packed = find_codes(arranged_values, bits, scale_axes)
     if packed is None:
         raise refuse(layer, path, *_misfit(values, bits, name, quantizer))
-    return Kernel(name, arranged_values, bits, packed, variable)
+    return StoredKernel(name, arranged_values, bits, packed, variable)
 
 
 def _quantizer_name(layer: Any, name: str) -> str:
@@ -127,7 +127,7 @@ def _misfit(
     )
 
 
-def stored_codes(graph: Writer, kernel: Kernel) -> str:
+def stored_codes(graph: Writer, kernel: StoredKernel) -> str:
     """The initializer of a packed kernel."""
     return graph.weight(
         graph.path,
@@ -139,7 +139,7 @@ def stored_codes(graph: Writer, kernel: Kernel) -> str:
     )
 
 
-def grid_attributes(kernel: Kernel) -> dict[str, Any]:
+def grid_attributes(kernel: StoredKernel) -> dict[str, Any]:
     """What `Unpack` and the k-bit nodes say of the codes."""
     packed = kernel.packed
     return {
@@ -149,7 +149,7 @@ def grid_attributes(kernel: Kernel) -> dict[str, Any]:
     }
 
 
-def float_values(graph: Writer, kernel: Kernel, order: tuple[int, ...]) -> str:
+def float_values(graph: Writer, kernel: StoredKernel, order: tuple[int, ...]) -> str:
     """A tensor with the values of a kernel, its axes in another order.
 
     A packed kernel is unpacked by nodes; a float one is an initializer.

@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.deploy.converters import _activations
-from larqlite.deploy.converters._codebook import united
 from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy.converters._merge import KEEPING_LEVELS, merged
 from larqlite.deploy.converters._operator import (
@@ -17,6 +16,7 @@ from larqlite.deploy.converters._operator import (
     operands,
     tensorflow,
 )
+from larqlite.deploy.converters._quantized_dtype import united
 from larqlite.onnx_graph import Value, refuse
 
 if TYPE_CHECKING:

@@ -9,16 +9,20 @@ import numpy as np
 
 from larqlite import layers
 from larqlite.deploy._registry import converter, refused
-from larqlite.deploy.converters._accumulators import Operation, Sums, sums
-from larqlite.deploy.converters._codebook import Levels
+from larqlite.deploy.converters._accumulators import (
+    Accumulators,
+    PackedOperation,
+    accumulated,
+)
 from larqlite.deploy.converters._conv import image
 from larqlite.deploy.converters._kernels import kernel_of
 from larqlite.deploy.converters._packed_layer import (
     finished,
-    input_levels,
+    input_dtype,
     quantized_input,
-    scaled_sums,
+    scaled_accumulators,
 )
+from larqlite.deploy.converters._quantized_dtype import QuantizedDtype
 from larqlite.onnx_graph import (
     conv_pads,
     output_shape,
@@ -39,7 +43,7 @@ def convert_convolution(graph: Writer, layer, value: Value) -> Value:
     source = image(graph, layer, value)
     quantized = quantized_input(graph, layer, source)
     operation = _convolution(layer, quantized, graph.path, layer.groups)
-    result = sums(graph, quantized, input_levels(quantized), kernel, operation)
+    result = accumulated(graph, quantized, input_dtype(quantized), kernel, operation)
     return finished(graph, layer, source, quantized, result, [kernel])
 
 
@@ -51,7 +55,7 @@ def convert_depthwise(graph: Writer, layer, value: Value) -> Value:
     quantized = quantized_input(graph, layer, source)
     channels = layer.depthwise_kernel.shape[-2]
     operation = _convolution(layer, quantized, graph.path, channels)
-    result = sums(graph, quantized, input_levels(quantized), kernel, operation)
+    result = accumulated(graph, quantized, input_dtype(quantized), kernel, operation)
     return finished(graph, layer, source, quantized, result, [kernel])
 
 
@@ -67,14 +71,14 @@ def convert_separable(graph: Writer, layer, value: Value) -> Value:
     shape = list(output_shape(layer, value.shape))
     shape[_channel_axis(layer)] = channels * multiplier
     operation = _convolution(layer, quantized, name, channels, tuple(shape))
-    inner = sums(graph, quantized, input_levels(quantized), depthwise, operation)
+    inner = accumulated(graph, quantized, input_dtype(quantized), depthwise, operation)
     operation = _pointwise(layer, value, graph.path)
     if inner.scale is not None and inner.scale.size > 1:
-        scaled = scaled_sums(graph, inner, "depthwise_scale", f"{name}/scaled")
-        result = sums(graph, scaled, None, pointwise, operation)
+        scaled = scaled_accumulators(graph, inner, "depthwise_scale", f"{name}/scaled")
+        result = accumulated(graph, scaled, None, pointwise, operation)
     else:
-        levels = _levels_of_sums(inner)
-        result = sums(graph, inner.value, levels, pointwise, operation)
+        dtype = _dtype_of_accumulators(inner)
+        result = accumulated(graph, inner.value, dtype, pointwise, operation)
         result = _times(result, inner.scale)
     return finished(
         graph, layer, source, quantized, result, [depthwise, pointwise], inner
@@ -102,7 +106,7 @@ def convert_transposed(graph: Writer, layer, value: Value) -> Value:
     source = image(graph, layer, value)
     quantized = quantized_input(graph, layer, source)
     pads, output_padding = transposed_pads(layer, spatial_shape(quantized))
-    operation = Operation(
+    operation = PackedOperation(
         "ConvTranspose",
         graph.path,
         output_shape(layer, value.shape),
@@ -114,7 +118,7 @@ def convert_transposed(graph: Writer, layer, value: Value) -> Value:
             "output_padding": output_padding,
         },
     )
-    result = sums(graph, quantized, input_levels(quantized), kernel, operation)
+    result = accumulated(graph, quantized, input_dtype(quantized), kernel, operation)
     return finished(graph, layer, source, quantized, result, [kernel])
 
 
@@ -144,8 +148,8 @@ def transposed_channels_out_first(kernel: np.ndarray) -> np.ndarray:
 
 def _convolution(
     layer, value: Value, name: str, group: int, shape: Shape | None = None
-) -> Operation:
-    return Operation(
+) -> PackedOperation:
+    return PackedOperation(
         "Conv",
         name,
         output_shape(layer, value.shape) if shape is None else shape,
@@ -164,9 +168,9 @@ def _pad_value(layer) -> float:
     return float(layer.pad_values) if layer.padding == "same" else 0.0
 
 
-def _pointwise(layer, value: Value, name: str) -> Operation:
+def _pointwise(layer, value: Value, name: str) -> PackedOperation:
     ones, zeros = [1] * layer.rank, [0] * layer.rank
-    return Operation(
+    return PackedOperation(
         "Conv",
         name,
         output_shape(layer, value.shape),
@@ -174,15 +178,15 @@ def _pointwise(layer, value: Value, name: str) -> Operation:
     )
 
 
-def _levels_of_sums(inner: Sums) -> Levels | None:
+def _dtype_of_accumulators(inner: Accumulators) -> QuantizedDtype | None:
     """The accumulators of the depthwise part as the levels of an input."""
     if inner.largest is None:
         return None
     largest = int(inner.largest.max())
-    return Levels("integer", 1, -largest, largest)
+    return QuantizedDtype("integer", 1, -largest, largest)
 
 
-def _times(result: Sums, scale: np.ndarray | None) -> Sums:
+def _times(result: Accumulators, scale: np.ndarray | None) -> Accumulators:
     """Sums of accumulators that are themselves still to be scaled by one number."""
     if scale is None:
         return result

@@ -8,11 +8,11 @@ import numpy as np
 
 from larqlite import layers
 from larqlite.deploy._registry import converter
-from larqlite.deploy.converters._accumulators import Operation, sums
+from larqlite.deploy.converters._accumulators import PackedOperation, accumulated
 from larqlite.deploy.converters._kernels import kernel_of
 from larqlite.deploy.converters._packed_layer import (
     finished,
-    input_levels,
+    input_dtype,
     quantized_input,
 )
 
@@ -27,6 +27,6 @@ def convert_dense(graph: Writer, layer, value: Value) -> Value:
     source = graph.channels_last(value)
     quantized = quantized_input(graph, layer, source)
     shape = (*value.shape[:-1], layer.units)
-    operation = Operation("Dense", graph.path, shape)
-    result = sums(graph, quantized, input_levels(quantized), kernel, operation)
+    operation = PackedOperation("Dense", graph.path, shape)
+    result = accumulated(graph, quantized, input_dtype(quantized), kernel, operation)
     return finished(graph, layer, source, quantized, result, [kernel])

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tf_keras
 
-from larqlite.deploy.converters._accumulators import NO_LEVELS, Sums
-from larqlite.deploy.converters._codebook import Levels, levels_of
+from larqlite.deploy.converters._accumulators import NO_LEVELS, Accumulators
 from larqlite.deploy.converters._dispatch import activation, quantize
+from larqlite.deploy.converters._quantized_dtype import QuantizedDtype, dtype_of
 
 if TYPE_CHECKING:
-    from larqlite.deploy.converters._kernels import Kernel
+    from larqlite.deploy.converters._kernels import StoredKernel
     from larqlite.onnx_graph import Value, Writer
 
 
@@ -27,7 +27,7 @@ class PackedLayer:
         nodes: names of the nodes that read its kernels.
         input, quantized: tensors before and after its input quantizer.
         accumulator: tensor of integers; None if it computes on floats.
-        unit: what an accumulator of 1 stands for, as stored; None stands for 1.
+        kernel_scale: what an accumulator of 1 stands for, as stored; None stands for 1.
         scaled: the accumulators times it; None if that is not a tensor.
         biased: with the bias added; None if there is none.
         bias: its values as stored; None if there is none.
@@ -43,7 +43,7 @@ class PackedLayer:
     input: str
     quantized: str
     accumulator: str | None
-    unit: np.ndarray | None
+    kernel_scale: np.ndarray | None
     scaled: str | None
     biased: str | None
     bias: np.ndarray | None
@@ -67,9 +67,9 @@ def quantized_input(graph: Writer, layer: Any, value: Value) -> Value:
     )
 
 
-def input_levels(value: Value) -> Levels | None:
+def input_dtype(value: Value) -> QuantizedDtype | None:
     """What a packed node may count on."""
-    return levels_of(value.levels)
+    return dtype_of(value.levels)
 
 
 def finished(
@@ -77,9 +77,9 @@ def finished(
     layer: Any,
     source: Value,
     quantized: Value,
-    sums: Sums,
-    kernels: list[Kernel],
-    inner: Sums | None = None,
+    accumulators: Accumulators,
+    kernels: list[StoredKernel],
+    inner: Accumulators | None = None,
 ) -> Value:
     """Scale, bias and activation behind the sums, and the record of the layer.
 
@@ -87,17 +87,19 @@ def finished(
         graph: the graph.
         layer: the layer.
         source, quantized: its input before and after the input quantizer.
-        sums: of products with its kernel.
+        accumulators: sums of products with its kernel.
         kernels: all that it has.
         inner: the sums that these sums were made of, in a separable layer.
     """
-    parts = [sums] if inner is None else [inner, sums]
+    parts = [accumulators] if inner is None else [inner, accumulators]
     nodes = [graph.producer(part.value.name).name for part in parts]
-    value = scaled = scaled_sums(graph, sums, "kernel_scale", f"{graph.path}/scaled")
+    value = scaled = scaled_accumulators(
+        graph, accumulators, "kernel_scale", f"{graph.path}/scaled"
+    )
     biased = bias_values = None
     if layer.use_bias:
         bias_values = _beside_channels(
-            np.asarray(layer.bias), value.rank, sums.channel_axis
+            np.asarray(layer.bias), value.rank, accumulators.channel_axis
         )
         bias = graph.weight(graph.path, "bias", bias_values, variable=layer.bias)
         name = graph.node("Add", [value.name, bias], name=f"{graph.path}/biased")
@@ -105,7 +107,7 @@ def finished(
     if not _is_linear(layer):
         value = activation(graph, value, layer.activation, f"{graph.path}/activation")
     if any(kernel.packed is not None for kernel in kernels):
-        is_exact = sums.largest is not None
+        is_exact = accumulators.largest is not None
         graph.packed.append(
             PackedLayer(
                 layer=layer,
@@ -113,13 +115,13 @@ def finished(
                 nodes=nodes,
                 input=source.name,
                 quantized=quantized.name,
-                accumulator=sums.value.name if is_exact else None,
-                unit=_unit(sums),
-                scaled=scaled.name if scaled is not sums.value else None,
+                accumulator=accumulators.value.name if is_exact else None,
+                kernel_scale=_stored_scale(accumulators),
+                scaled=scaled.name if scaled is not accumulators.value else None,
                 biased=biased and biased.name,
                 bias=bias_values,
                 output=value.name,
-                largest=sums.largest,
+                largest=accumulators.largest,
                 weight_bits=max(kernel.bits for kernel in kernels),
                 why_float=_why_float(graph, quantized, kernels, parts),
             )
@@ -128,7 +130,7 @@ def finished(
     return value
 
 
-def _note_of_rounded_levels(graph: Writer, kernels: list[Kernel]) -> None:
+def _note_of_rounded_levels(graph: Writer, kernels: list[StoredKernel]) -> None:
     errors = [kernel.packed.error for kernel in kernels if kernel.packed]
     if max(errors):
         graph.notes.append(
@@ -138,7 +140,10 @@ def _note_of_rounded_levels(graph: Writer, kernels: list[Kernel]) -> None:
 
 
 def _why_float(
-    graph: Writer, quantized: Value, kernels: list[Kernel], parts: list[Sums]
+    graph: Writer,
+    quantized: Value,
+    kernels: list[StoredKernel],
+    parts: list[Accumulators],
 ) -> str | None:
     """Why a packed kernel is used in float arithmetic, or None."""
     for part, kernel in zip(parts, kernels, strict=True):
@@ -157,28 +162,32 @@ def _why_float(
     return None
 
 
-def scaled_sums(graph: Writer, sums: Sums, weight: str, name: str) -> Value:
+def scaled_accumulators(
+    graph: Writer, accumulators: Accumulators, weight: str, name: str
+) -> Value:
     """Sums times their scale, if they have one.
 
     Args:
         graph: the graph.
-        sums: what comes out of a packed node.
+        accumulators: what comes out of a packed node.
         weight: name of the scale in the layer.
         name: of the node.
     """
-    value = sums.value
-    if sums.scale is None:
+    value = accumulators.value
+    if accumulators.scale is None:
         return value
-    stored = graph.scale(graph.path, weight, _unit(sums))
+    stored = graph.scale(graph.path, weight, _stored_scale(accumulators))
     result = graph.node("Mul", [value.name, stored], name=name)
     return graph.value(result, value.shape, like=value)
 
 
-def _unit(sums: Sums) -> np.ndarray | None:
+def _stored_scale(accumulators: Accumulators) -> np.ndarray | None:
     """The scale of sums as it is stored."""
-    if sums.scale is None:
+    if accumulators.scale is None:
         return None
-    return _beside_channels(sums.scale, sums.value.rank, sums.channel_axis)
+    return _beside_channels(
+        accumulators.scale, accumulators.value.rank, accumulators.channel_axis
+    )
 
 
 def _beside_channels(array: np.ndarray, rank: int, axis: int) -> np.ndarray:

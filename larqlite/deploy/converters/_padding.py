@@ -9,7 +9,7 @@ import numpy as np
 import tf_keras
 
 from larqlite.deploy._registry import converter
-from larqlite.deploy.converters import _codebook
+from larqlite.deploy.converters import _quantized_dtype
 from larqlite.onnx_graph import onnx_order
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def padded(
     name = graph.node("Pad", inputs, mode=mode)
     levels = value.levels
     if mode == "constant":
-        levels = _codebook.padded(levels, constant)
+        levels = _quantized_dtype.padded(levels, constant)
     return graph.value(name, tuple(shape), like=value, levels=levels)
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from larqlite import math, quantizers
 from larqlite.deploy._registry import activation_converter
-from larqlite.deploy.converters import _codebook
+from larqlite.deploy.converters import _quantized_dtype
 from larqlite.onnx_graph import DOMAIN, along, as_in_first_use, refuse
 
 if TYPE_CHECKING:
@@ -78,15 +78,15 @@ def convert_dorefa(graph: Writer, quantizer: Any, value: Value) -> Value:
             "sees, so an image would get other values in other company",
             f'DoReFa(k_bit={quantizer.k_bit}, mode="activations")',
         )
-    if quantizer.k_bit > _codebook.MOST_BITS:
+    if quantizer.k_bit > _quantized_dtype.MOST_BITS:
         raise refuse(
             quantizer,
             graph.path,
             f"k_bit={quantizer.k_bit}, and packed activations have at most "
-            f"{_codebook.MOST_BITS} bits",
-            f"DoReFa(k_bit={_codebook.MOST_BITS}), or no quantizer here",
+            f"{_quantized_dtype.MOST_BITS} bits",
+            f"DoReFa(k_bit={_quantized_dtype.MOST_BITS}), or no quantizer here",
         )
-    levels = _codebook.steps(quantizer.k_bit)
+    levels = _quantized_dtype.steps(quantizer.k_bit)
     return quantized(graph, value, "Steps", levels, bits=quantizer.k_bit)
 
 

@@ -16,7 +16,7 @@ from larqlite.onnx_graph import Value, Writer, refuse
 _OTHER_FLOATS = ("float16", "bfloat16", "float64")
 
 
-class Walk:
+class ConverterWalk:
     """Converts a model into a graph.
 
     Args:

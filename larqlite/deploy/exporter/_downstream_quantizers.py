@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from larqlite.graph import names
-from larqlite.onnx_graph import DOMAIN, Node, Writer
+from larqlite.onnx_graph import DOMAIN, OnnxNode, Writer
 
 # What comes out of these went in, so a quantizer behind them is one of what went in.
 _KEEPING_VALUES = names(
@@ -19,7 +19,7 @@ _KEEPING_CHANNELS = names("Identity MaxPool GlobalMaxPool")
 
 
 @dataclasses.dataclass(frozen=True)
-class Follower:
+class DownstreamQuantizer:
     """A quantizer behind a tensor of channels.
 
     Attributes:
@@ -27,7 +27,7 @@ class Follower:
         shift: what is subtracted before, one number for each channel, or None.
     """
 
-    node: Node
+    node: OnnxNode
     shift: np.ndarray | None = None
 
     @property
@@ -101,16 +101,16 @@ def through_maxima(graph: Writer, tensor: str) -> list[str]:
     return chain
 
 
-def followers(graph: Writer, tensor: str) -> list[Follower]:
+def downstream_quantizers(graph: Writer, tensor: str) -> list[DownstreamQuantizer]:
     """The quantizers of a tensor, at once or behind nodes that keep values.
 
     Of several that quantize alike, only the first is given.
     """
-    readers: dict[str, list[Node]] = {}
+    readers: dict[str, list[OnnxNode]] = {}
     for node in graph.nodes:
         for name in dict.fromkeys(node.inputs):
             readers.setdefault(name, []).append(node)
-    found: dict[Any, Follower] = {}
+    found: dict[Any, DownstreamQuantizer] = {}
     pending, seen = [_Place(tensor)], {tensor}
     while pending:
         place = pending.pop()
@@ -119,16 +119,16 @@ def followers(graph: Writer, tensor: str) -> list[Follower]:
                 if not place.is_clipped or node.op in ("Sign", "Heaviside"):
                     shift = None if place.shift is None else place.shift.tobytes()
                     key = (node.op, *node.attributes.items(), shift)
-                    found.setdefault(key, Follower(node, place.shift))
+                    found.setdefault(key, DownstreamQuantizer(node, place.shift))
                 continue
-            after = _behind(graph, node, place)
+            after = _next_place(graph, node, place)
             if after is not None and after.name not in seen:
                 seen.add(after.name)
                 pending.append(after)
     return list(found.values())
 
 
-def _behind(graph: Writer, node: Node, place: _Place) -> _Place | None:
+def _next_place(graph: Writer, node: OnnxNode, place: _Place) -> _Place | None:
     """The output of a node through which levels of the first tensor can be seen."""
     output = node.outputs[0]
     if node.op in _KEEPING_VALUES and not node.domain:
@@ -146,7 +146,7 @@ def _behind(graph: Writer, node: Node, place: _Place) -> _Place | None:
     return None
 
 
-def _holds_zero(graph: Writer, node: Node) -> bool:
+def _holds_zero(graph: Writer, node: OnnxNode) -> bool:
     bounds = [graph.constants.get(name) for name in node.inputs[1:]]
     if len(bounds) != 2 or any(bound is None for bound in bounds):
         return False

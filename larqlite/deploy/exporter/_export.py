@@ -11,17 +11,17 @@ import tf_keras
 
 from larqlite.deploy import converters  # noqa: F401  (registers the converters)
 from larqlite.deploy._report import FloatRow, PackedRow, Report
-from larqlite.deploy.converters import Walk, check_model, input_values
+from larqlite.deploy.converters import ConverterWalk, check_model, input_values
 from larqlite.deploy.exporter._float_rows import float_rows
 from larqlite.deploy.exporter._fold_scales import fold_scales
 from larqlite.deploy.exporter._metadata import metadata_of
-from larqlite.deploy.exporter._move_off_ties import nudge_offsets
+from larqlite.deploy.exporter._move_off_ties import move_off_ties
 from larqlite.deploy.verifier import require_exact
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.models import ModelProfile, profile
 from larqlite.onnx_graph import (
     WHERE,
-    Plan,
+    FinishedGraph,
     Value,
     Writer,
     keep_zeros,
@@ -44,21 +44,21 @@ def export(
             f"{WHERE.get()}: data is what the file is compared on, and verify=False "
             "compares nothing.\n  Fix: leave one of the two out."
         )
-    plan = plan_of(model)
+    finished = finished_graph(model)
     costs = profile(model)
-    metadata = metadata_of(plan.graph, costs, plan.renamed)
+    metadata = metadata_of(finished.graph, costs, finished.renamed)
     in_float: list[FloatRow] = []
 
     def accept(content: bytes) -> None:
         if verify:
             require_exact(model, data, content)
-        in_float.extend(float_rows(plan.graph, costs, content))
+        in_float.extend(float_rows(finished.graph, costs, content))
 
-    size = write(onnx_model(plan, metadata), path, accept)
-    return _report(plan.graph, costs, path, size, in_float)
+    size = write(onnx_model(finished, metadata), path, accept)
+    return _report(finished.graph, costs, path, size, in_float)
 
 
-def plan_of(model: tf_keras.Model, batch: int | None = None) -> Plan:
+def finished_graph(model: tf_keras.Model, batch: int | None = None) -> FinishedGraph:
     """The finished graph of a model.
 
     Args:
@@ -70,10 +70,10 @@ def plan_of(model: tf_keras.Model, batch: int | None = None) -> Plan:
     inputs, outputs = _converted(graph, model)
     names = [value.name for value in outputs.values()]
     fold_scales(graph, names)
-    nudge_offsets(graph)
+    move_off_ties(graph)
     keep_zeros(graph, names)
     _refuse_nan(graph)
-    return Plan(graph, model.name, inputs, outputs, batch)
+    return FinishedGraph(graph, model.name, inputs, outputs, batch)
 
 
 def _converted(
@@ -82,7 +82,7 @@ def _converted(
     """The inputs and outputs of a model by name, the graph between them written."""
     inputs = input_values(graph, model)
     names = [graph.tensor_name(name) for name in model.output_names]
-    results = Walk(graph, model).follow(model, list(inputs.values()))
+    results = ConverterWalk(graph, model).follow(model, list(inputs.values()))
     outputs: dict[str, Value] = {}
     taken = {value.name for value in inputs.values()}
     for name, value in zip(names, results, strict=True):

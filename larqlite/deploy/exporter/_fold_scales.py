@@ -49,8 +49,8 @@ def fold_scales(graph: Writer, outputs: Sequence[str]) -> None:
 def _fits(graph: Writer, packed, normalization: Normalization) -> bool:
     """Whether the scales are not negative, and one for each channel normalized."""
     own = graph.constants[normalization.scale]
-    is_one_each = np.broadcast_shapes(own.shape, packed.unit.shape) == own.shape
-    return is_one_each and bool((packed.unit >= 0).all())
+    is_one_each = np.broadcast_shapes(own.shape, packed.kernel_scale.shape) == own.shape
+    return is_one_each and bool((packed.kernel_scale >= 0).all())
 
 
 def _fold(graph: Writer, packed, normalization: Normalization) -> None:

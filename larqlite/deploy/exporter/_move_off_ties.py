@@ -18,8 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.deploy.exporter._downstream_quantizers import (
-    Follower,
-    followers,
+    DownstreamQuantizer,
+    downstream_quantizers,
     through_maxima,
 )
 from larqlite.onnx_graph import Normalization, Writer
@@ -35,20 +35,20 @@ _FARTHEST = 16
 class _Affine:
     """What the file computes from accumulators, `(rows, channels)`, but for the offset."""
 
-    unit: np.ndarray | None
+    kernel_scale: np.ndarray | None
     bias: np.ndarray | None
     scale: np.ndarray
 
     def products(self, accumulators: np.ndarray) -> np.ndarray:
         values = accumulators.astype(np.float32)
-        if self.unit is not None:
-            values = values * self.unit
+        if self.kernel_scale is not None:
+            values = values * self.kernel_scale
         if self.bias is not None:
             values = values + self.bias
         return values * self.scale
 
 
-def nudge_offsets(graph: Writer) -> None:
+def move_off_ties(graph: Writer) -> None:
     """Moves offsets so that quantizers give what they give in Keras.
 
     Args:
@@ -66,22 +66,22 @@ def nudge_offsets(graph: Writer) -> None:
         # Channels of the accumulators are those of the normalization.
         if packed is None or offset.size != packed.largest.size:
             continue
-        behind = followers(graph, normalization.output)
-        if behind and uses[normalization.offset] > 1:
+        quantizers = downstream_quantizers(graph, normalization.output)
+        if quantizers and uses[normalization.offset] > 1:
             graph.notes.append(
                 f"{normalization.layer.name}: is used {uses[normalization.offset]} times, "
                 "so its offset is not adjusted to the sums of any one of them; a sum that "
                 "lies within rounding of a threshold may be quantized otherwise"
             )
-        elif behind:
-            _nudge(graph, packed, normalization, behind)
+        elif quantizers:
+            _move(graph, packed, normalization, quantizers)
 
 
-def _nudge(
+def _move(
     graph: Writer,
     packed: PackedLayer,
     normalization: Normalization,
-    behind: list[Follower],
+    quantizers: list[DownstreamQuantizer],
 ) -> None:
     def keras(accumulators: np.ndarray) -> np.ndarray:
         return _in_keras(packed, normalization, accumulators)
@@ -91,23 +91,23 @@ def _nudge(
     affine = _affine(graph, packed, normalization)
     largest = packed.largest.astype(np.int64)
     direction = np.where(keras(largest[None]) >= keras(-largest[None]), 1, -1)
-    crossings = [(f, _crossings(keras, f, largest, direction)) for f in behind]
+    crossings = [(f, _crossings(keras, f, largest, direction)) for f in quantizers]
 
     def wrong(candidate: np.ndarray) -> np.ndarray:
         return sum(
-            _wrong(affine, candidate, follower, first, largest, direction)
-            for follower, first in crossings
+            _wrong(affine, candidate, quantizer, first, largest, direction)
+            for quantizer, first in crossings
         )
 
     if not wrong(offset).any():
         return
     candidates = _moved(offset)
-    for follower, first in crossings:
+    for quantizer, first in crossings:
         before, after = (
             affine.products(direction * np.clip(first + step, -largest, largest))
             for step in (-1, 0)
         )
-        candidates += follower.fitting(offset, before[0], after[0])
+        candidates += quantizer.fitting(offset, before[0], after[0])
     faults = np.stack([wrong(candidate) for candidate in candidates])
     distance = np.stack([np.abs(candidate - offset) for candidate in candidates])
     best = np.lexsort((distance, faults), axis=0)[0]
@@ -127,7 +127,7 @@ def _in_keras(
 ) -> np.ndarray:
     """What the Keras layers make of accumulators `(rows, channels)`."""
     values = tf.constant(accumulators, tf.float32)
-    for part, operation in ((packed.unit, tf.multiply), (packed.bias, tf.add)):
+    for part, operation in ((packed.kernel_scale, tf.multiply), (packed.bias, tf.add)):
         if part is not None:
             values = operation(values, part.ravel())
     shape = [1] * normalization.rank
@@ -140,9 +140,9 @@ def _affine(
     graph: Writer, packed: PackedLayer, normalization: Normalization
 ) -> _Affine:
     scale = graph.constants[normalization.scale].ravel()
-    unit = packed.unit if packed.scaled is not None else None
+    kernel_scale = packed.kernel_scale if packed.scaled is not None else None
     return _Affine(
-        None if unit is None else unit.ravel(),
+        None if kernel_scale is None else kernel_scale.ravel(),
         None if packed.bias is None else packed.bias.ravel(),
         scale,
     )
@@ -150,18 +150,18 @@ def _affine(
 
 def _crossings(
     keras: Callable[[np.ndarray], np.ndarray],
-    follower: Follower,
+    quantizer: DownstreamQuantizer,
     largest: np.ndarray,
     direction: np.ndarray,
 ) -> np.ndarray:
     """For each level and channel the first integer that reaches it, in the direction in
     which values grow; one more than the largest if none does."""
-    levels = np.arange(1, follower.levels)[:, None]
+    levels = np.arange(1, quantizer.levels)[:, None]
     low = np.broadcast_to(-largest, (len(levels), largest.size)).copy()
     high = np.broadcast_to(largest + 1, low.shape).copy()
     while (low < high).any():
         middle = (low + high) // 2
-        reaches = follower.codes(keras(direction * middle)) >= levels
+        reaches = quantizer.codes(keras(direction * middle)) >= levels
         is_open = low < high
         high = np.where(is_open & reaches, middle, high)
         low = np.where(is_open & ~reaches, middle + 1, low)
@@ -171,19 +171,19 @@ def _crossings(
 def _wrong(
     affine: _Affine,
     offset: np.ndarray,
-    follower: Follower,
+    quantizer: DownstreamQuantizer,
     first: np.ndarray,
     largest: np.ndarray,
     direction: np.ndarray,
 ) -> np.ndarray:
     """For each channel, how many levels begin elsewhere than at `first`."""
-    levels = np.arange(1, follower.levels)[:, None]
+    levels = np.arange(1, quantizer.levels)[:, None]
     wrong = np.zeros(first.shape, bool)
     for step, should_reach in ((0, True), (-1, False)):
         at = first + step
         exists = (at >= -largest) & (at <= largest)
         values = affine.products(direction * at) + offset
-        reaches = follower.codes(values) >= levels
+        reaches = quantizer.codes(values) >= levels
         wrong |= exists & (reaches != should_reach)
     return wrong.sum(axis=0)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from larqlite.onnx_graph import DOMAIN, Node, Writer, unpack
+from larqlite.onnx_graph import DOMAIN, OnnxNode, Writer, unpack
 
 QONNX = "qonnx.custom_op.general"
 # Codes of a node's kernel where the node does not say: width, step, offset.
@@ -45,11 +45,11 @@ class _Rewriter:
     def __init__(self, graph: Writer):
         self._graph = graph
         self._kernels: dict[tuple, str] = {}
-        self.nodes: list[Node] = []
+        self.nodes: list[OnnxNode] = []
         self.packed: dict[str, None] = {}
         self.integers: dict[str, tuple[str, float]] = {}
 
-    def replace(self, node: Node) -> None:
+    def replace(self, node: OnnxNode) -> None:
         """Adds what a node becomes."""
         quantizer = _QUANTIZERS.get(node.op)
         if quantizer is not None:
@@ -88,7 +88,9 @@ class _Rewriter:
         made = output or self._graph.tensor_name(f"{name}:0")
         if like is not None and like in self._graph.shapes:
             self._graph.shapes[made] = self._graph.shapes[like]
-        self.nodes.append(Node(op, tuple(inputs), (made,), name, domain, attributes))
+        self.nodes.append(
+            OnnxNode(op, tuple(inputs), (made,), name, domain, attributes)
+        )
         return made
 
     def number(self, value: float) -> str:
@@ -124,7 +126,7 @@ class _Rewriter:
 
     # Packed nodes.
 
-    def _sums(self, node: Node) -> None:
+    def _sums(self, node: OnnxNode) -> None:
         kind, family = node.op[0], node.op[1:].rstrip("D").rstrip("123")
         attributes = node.attributes
         source, pad_value = self._input(node)
@@ -150,7 +152,7 @@ class _Rewriter:
             source = self._padded(source, kept.pop("pads"), pad_value, node.name)
         self.add(family, [source, kernel], node.name, node.outputs[0], **kept)
 
-    def _input(self, node: Node) -> tuple[str, float]:
+    def _input(self, node: OnnxNode) -> tuple[str, float]:
         """The integers that a node multiplies, and what it pads them with."""
         source = node.inputs[0]
         steps = node.attributes.get("input_steps", 1.0)
@@ -179,7 +181,7 @@ class _Rewriter:
 
     def _kernel(
         self,
-        node: Node,
+        node: OnnxNode,
         kind: str,
         order: tuple[int, ...] | None,
         name: str,
@@ -225,12 +227,12 @@ def _width(lowest: int, highest: int) -> tuple[int, bool, bool]:
     return bits, True, lowest > -(2 ** (bits - 1))
 
 
-def _sign(rewriter: _Rewriter, node: Node) -> None:
+def _sign(rewriter: _Rewriter, node: OnnxNode) -> None:
     (output,) = node.outputs
     rewriter.bipolar(node.inputs[0], node.name, output=output)
 
 
-def _heaviside(rewriter: _Rewriter, node: Node) -> None:
+def _heaviside(rewriter: _Rewriter, node: OnnxNode) -> None:
     # All that is above zero and at most 1 is rounded up to 1.
     rewriter.integer(
         *(node.inputs[0], node.name, 1, False),
@@ -239,7 +241,7 @@ def _heaviside(rewriter: _Rewriter, node: Node) -> None:
     )
 
 
-def _ternary(rewriter: _Rewriter, node: Node) -> None:
+def _ternary(rewriter: _Rewriter, node: OnnxNode) -> None:
     """+1 from `threshold` on, -1 from `-threshold` down: half of two signs' difference."""
     (source,), (output,) = node.inputs, node.outputs
     threshold = rewriter.number(abs(node.attributes["threshold"]))
@@ -259,7 +261,7 @@ def _ternary(rewriter: _Rewriter, node: Node) -> None:
     rewriter.integer(half, node.name, 2, True, True, output=output)
 
 
-def _steps(rewriter: _Rewriter, node: Node) -> None:
+def _steps(rewriter: _Rewriter, node: OnnxNode) -> None:
     (source,), (output,) = node.inputs, node.outputs
     bits = node.attributes["bits"]
     count = rewriter.number(2**bits - 1)
@@ -273,7 +275,7 @@ def _steps(rewriter: _Rewriter, node: Node) -> None:
     rewriter.integers[output] = (integers, float(2**bits - 1))
 
 
-_QUANTIZERS: dict[str, Callable[[_Rewriter, Node], None]] = {
+_QUANTIZERS: dict[str, Callable[[_Rewriter, OnnxNode], None]] = {
     "Sign": _sign,
     "Heaviside": _heaviside,
     "Ternary": _ternary,

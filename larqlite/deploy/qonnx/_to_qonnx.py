@@ -72,16 +72,16 @@ def to_qonnx(
             f"{_NAME}: batch_size={batch_size!r}, but tools that read QONNX need the "
             "sizes of all tensors.\n  Fix: a positive integer, e.g. batch_size=1."
         )
-    from larqlite.deploy.exporter import plan_of
+    from larqlite.deploy.exporter import finished_graph
     from larqlite.deploy.qonnx._nodes import rewrite
     from larqlite.onnx_graph import WHERE, onnx_model, write
 
     path = require(path, ONNX, _NAME)
     token = WHERE.set(_NAME)
     try:
-        plan = plan_of(model, batch_size)
-        rewrite(plan.graph)
-        made = onnx_model(plan, {"larqlite.version": __version__})
+        finished = finished_graph(model, batch_size)
+        rewrite(finished.graph)
+        made = onnx_model(finished, {"larqlite.version": __version__})
         write(made, path)
     finally:
         WHERE.reset(token)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from larqlite.deploy.verifier._counter import Counter
-from larqlite.deploy.verifier._downstream import Behind
+from larqlite.deploy.verifier._downstream import DownstreamCheck
 from larqlite.deploy.verifier._engine import RuntimeEngine, StockEngine
 from larqlite.deploy.verifier._expected import Expected
-from larqlite.deploy.verifier._file import Cut, Entry, File
+from larqlite.deploy.verifier._file import Cut, DeployedFile, LayerEntry
 from larqlite.deploy.verifier._labels import Labels
 from larqlite.deploy.verifier._parts import Parts
 from larqlite.deploy.verifier._result import (
@@ -18,7 +18,7 @@ from larqlite.deploy.verifier._result import (
 )
 
 
-class Tally:
+class EngineReport:
     """Counts over batches.
 
     Args:
@@ -29,13 +29,13 @@ class Tally:
 
     def __init__(
         self,
-        file: File,
+        file: DeployedFile,
         engine: RuntimeEngine | StockEngine,
         axes: Sequence[int | None],
     ) -> None:
         self._file, self._engine = file, engine
         self._alone = Parts(file, engine, [_own(file, entry) for entry in file.entries])
-        self._behind = Behind(file, engine)
+        self._downstream = DownstreamCheck(file, engine)
         self._whole = engine.whole()
         inner = [*file.outputs, *(entry.quantized for entry in file.entries)]
         tapped = list(dict.fromkeys(n for n in inner if n not in file.inputs))
@@ -52,7 +52,7 @@ class Tally:
     def add(self, expected: Expected) -> None:
         """Takes a batch into account."""
         alone = self._alone({**expected.inputs, **expected.known})
-        for number, role, wanted, found in self._behind(expected, alone):
+        for number, role, wanted, found in self._downstream(expected, alone):
             row = self._before if number is None else self._rows[number]
             row[role].add(wanted, found)
         whole, tapped = self._whole(expected.inputs), self._tapped(expected.inputs)
@@ -99,7 +99,7 @@ class Tally:
             stock=stock,
         )
 
-    def _row(self, entry: Entry, row: dict[str, Counter]) -> LayerVerification:
+    def _row(self, entry: LayerEntry, row: dict[str, Counter]) -> LayerVerification:
         counts = {role: counter.counted() for role, counter in row.items()}
         is_unknown = entry.accumulator is not None and counts["accumulators"] is None
         return LayerVerification(
@@ -120,7 +120,7 @@ class Tally:
         )
 
 
-def _own(file: File, entry: Entry) -> Cut:
+def _own(file: DeployedFile, entry: LayerEntry) -> Cut:
     """A packed layer alone."""
     wanted = (entry.quantized, entry.accumulator, entry.output)
     return file.cut(filter(None, wanted), [entry.input])

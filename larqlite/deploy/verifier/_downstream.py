@@ -9,9 +9,9 @@ import numpy as np
 
 from larqlite.deploy.verifier._engine import RuntimeEngine, StockEngine
 from larqlite.deploy.verifier._expected import Expected, Wanted
-from larqlite.deploy.verifier._file import File
+from larqlite.deploy.verifier._file import DeployedFile
 from larqlite.deploy.verifier._parts import Parts
-from larqlite.deploy.verifier._segments import Segment, segments_of
+from larqlite.deploy.verifier._segments import DownstreamSegment, segments_of
 
 Arrays = dict[str, np.ndarray]
 # Number of a packed layer, or None for what comes before all; what is counted there, and
@@ -19,7 +19,7 @@ Arrays = dict[str, np.ndarray]
 Comparison = tuple[int | None, str, Wanted, np.ndarray]
 
 
-class Behind:
+class DownstreamCheck:
     """The segments of a file on one engine.
 
     Each is run from the outputs of packed layers in Keras, which should give what Keras
@@ -32,7 +32,7 @@ class Behind:
         engine: what runs it.
     """
 
-    def __init__(self, file: File, engine: RuntimeEngine | StockEngine) -> None:
+    def __init__(self, file: DeployedFile, engine: RuntimeEngine | StockEngine) -> None:
         self._file = file
         self._segments = segments_of(file)
         self._between = Parts(file, engine, [s.between for s in self._segments])
@@ -85,7 +85,7 @@ class Behind:
                         yield number, "fused", two, in_one[name]
 
     def _wanted(
-        self, segment: Segment, expected: Expected, alone: Sequence[Arrays]
+        self, segment: DownstreamSegment, expected: Expected, alone: Sequence[Arrays]
     ) -> dict[str, tuple[str | None, Wanted]]:
         """What the tensors at the end of a segment should hold, and as what they count."""
         wanted = {segment.tensor: ("values", expected.ends[segment.tensor])}

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 import larqlite_runtime
-from larqlite.deploy.verifier._file import File
+from larqlite.deploy.verifier._file import DeployedFile
 
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[Arrays], dict[str, np.ndarray]]
@@ -24,7 +24,7 @@ class RuntimeEngine:
 
     name = "larqlite_runtime"
 
-    def __init__(self, file: File, model: larqlite_runtime.Model) -> None:
+    def __init__(self, file: DeployedFile, model: larqlite_runtime.Model) -> None:
         self._file = file
         self._model = model
 
@@ -58,7 +58,7 @@ class StockEngine:
 
     name = "onnxruntime"
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: DeployedFile) -> None:
         self._file = file
         model = onnx.ModelProto()
         model.CopyFrom(file.model)

@@ -12,10 +12,10 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import layers
-from larqlite.deploy.verifier._file import Entry, File
+from larqlite.deploy.verifier._file import DeployedFile, LayerEntry
 from larqlite.deploy.verifier._floors import TINY, floors_of, largest_magnitude
 from larqlite.deploy.verifier._integer_twin import IntegerTwin, has_twin
-from larqlite.deploy.verifier._reference import Quantized, Use, run as in_keras
+from larqlite.deploy.verifier._reference import LayerUse, Quantized, run as in_keras
 from larqlite.errors import ArgumentError
 from larqlite.graph import call_in_inference
 from larqlite.onnx_graph import WHERE, StoredRounding
@@ -110,7 +110,11 @@ class Reference:
     """
 
     def __init__(
-        self, model: tf_keras.Model, file: File, tolerance: float, absolute: float
+        self,
+        model: tf_keras.Model,
+        file: DeployedFile,
+        tolerance: float,
+        absolute: float,
     ) -> None:
         self._model = model
         self._file = file
@@ -173,7 +177,7 @@ class Reference:
         given = dict(zip(self._file.inputs, inputs, strict=True))
         return Expected(len(inputs[0]), given, known, ends, tensors)
 
-    def run(self, inputs: list[np.ndarray]) -> tuple[list[Use], list[np.ndarray]]:
+    def run(self, inputs: list[np.ndarray]) -> tuple[list[LayerUse], list[np.ndarray]]:
         """The uses of packed layers and the outputs."""
         uses, _, outputs = self._run(inputs)
         return uses, outputs
@@ -232,9 +236,9 @@ class Reference:
             places.append((("rounding", number), rounding, at.pop(0)))
         return places
 
-    def _matched(self, uses: list[Use]) -> list[Use]:
+    def _matched(self, uses: list[LayerUse]) -> list[LayerUse]:
         """The use that each packed layer of the file stands for."""
-        by_path: dict[str, list[Use]] = defaultdict(list)
+        by_path: dict[str, list[LayerUse]] = defaultdict(list)
         for use in uses:
             by_path[use.path].append(use)
         matched = []
@@ -248,7 +252,7 @@ class Reference:
         return matched
 
     def _of_layer(
-        self, number: int, entry: Entry, use: Use, stored: _Stored
+        self, number: int, entry: LayerEntry, use: LayerUse, stored: _Stored
     ) -> dict[str, Wanted]:
         found = {}
         quantized = _quantized(use)
@@ -298,20 +302,20 @@ class Reference:
         by = self._slack(self._tolerance, key, name, source)
         return _moved(function, source, by)
 
-    def _twin(self, entry: Entry, use: Use) -> IntegerTwin:
+    def _twin(self, entry: LayerEntry, use: LayerUse) -> IntegerTwin:
         key = id(use.layer), entry.steps  # a shared layer may sum other levels
         if key not in self._twins:
             self._twins[key] = IntegerTwin(use.layer, entry.path, entry.steps)
         return self._twins[key]
 
 
-def _quantized(use: Use) -> tf.Tensor:
+def _quantized(use: LayerUse) -> tf.Tensor:
     """The input of a layer behind its input quantizer."""
     quantizer = use.layer.input_quantizer
     return use.input if quantizer is None else call_in_inference(quantizer, [use.input])
 
 
-def _activated(use: Use) -> tf.Tensor | None:
+def _activated(use: LayerUse) -> tf.Tensor | None:
     """What the activation of a layer is given; None if it has none."""
     if use.layer.activation in (None, tf_keras.activations.linear):
         return None
@@ -338,7 +342,7 @@ def _exact(array: np.ndarray, factor: float = 1.0, **band: np.ndarray) -> Wanted
 class _Stored:
     """Puts tensors of a layer into the order that the file has them in."""
 
-    def __init__(self, use: Use, entry: Entry, file: File) -> None:
+    def __init__(self, use: LayerUse, entry: LayerEntry, file: DeployedFile) -> None:
         data_format = getattr(use.layer, "data_format", "channels_last")
         is_dense = isinstance(use.layer, layers.QuantDense)
         self._is_moved = data_format == "channels_last" and not is_dense

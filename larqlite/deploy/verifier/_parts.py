@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from larqlite.deploy.verifier._engine import Run, RuntimeEngine, StockEngine
-from larqlite.deploy.verifier._file import Cut, File, together
+from larqlite.deploy.verifier._file import Cut, DeployedFile, together
 
 # Values of a sample beyond which the memory of a part is given back after each use.
 LARGE = 2**22
@@ -23,7 +23,10 @@ class Parts:
     """
 
     def __init__(
-        self, file: File, engine: RuntimeEngine | StockEngine, cuts: Iterable[Cut]
+        self,
+        file: DeployedFile,
+        engine: RuntimeEngine | StockEngine,
+        cuts: Iterable[Cut],
     ) -> None:
         self._engine = engine
         self._cuts = list(cuts)

@@ -13,11 +13,11 @@ import tf_keras
 import larqlite_runtime
 from larqlite._progress import bar
 from larqlite.deploy.converters import check_model, require_count, require_share
-from larqlite.deploy.verifier._compare_file import Tally
+from larqlite.deploy.verifier._compare_file import EngineReport
 from larqlite.deploy.verifier._data import Batches, Pieces
 from larqlite.deploy.verifier._engine import RuntimeEngine, StockEngine
 from larqlite.deploy.verifier._expected import Reference
-from larqlite.deploy.verifier._file import File
+from larqlite.deploy.verifier._file import DeployedFile
 from larqlite.deploy.verifier._random_inputs import in_short
 from larqlite.deploy.verifier._result import Verification
 from larqlite.errors import ArgumentError, MissingFileError
@@ -50,16 +50,16 @@ def run(
         require_share("tolerance", tolerance)
         require_share("absolute_tolerance", absolute_tolerance)
         runtime, content = _loaded(file)
-        parsed = File(content)
+        parsed = DeployedFile(content)
         reference = Reference(model, parsed, tolerance, absolute_tolerance)
         axes = label_axes(model)
-        tallies = [Tally(parsed, RuntimeEngine(parsed, runtime), axes)]
+        reports = [EngineReport(parsed, RuntimeEngine(parsed, runtime), axes)]
         if stock:
-            tallies.append(Tally(parsed, StockEngine(parsed), axes))
+            reports.append(EngineReport(parsed, StockEngine(parsed), axes))
         most = max(1, MOST_VALUES // max(1, parsed.values_a_sample))
         batches = Batches(model, data, samples, batch_size, reference.run)
         with closing(batches):
-            _compare(reference, tallies, Pieces(batches, most, limit))
+            _compare(reference, reports, Pieces(batches, most, limit))
     except tf.errors.InvalidArgumentError as error:
         raise ArgumentError(
             f'{where}: "{model.name}" itself does not run on the data: '
@@ -67,11 +67,11 @@ def run(
         ) from error
     finally:
         WHERE.reset(token)
-    others = [tally.result(model.name) for tally in tallies[1:]]
-    return tallies[0].result(model.name, *others)
+    others = [report.result(model.name) for report in reports[1:]]
+    return reports[0].result(model.name, *others)
 
 
-def _compare(reference: Reference, tallies: list[Tally], pieces: Pieces) -> None:
+def _compare(reference: Reference, reports: list[EngineReport], pieces: Pieces) -> None:
     count = 0
     for inputs in pieces:
         reference.measure(inputs)
@@ -89,8 +89,8 @@ def _compare(reference: Reference, tallies: list[Tally], pieces: Pieces) -> None
     with bar(count, "verify") as advance:
         for inputs in pieces:
             expected = reference(inputs)
-            for tally in tallies:
-                tally.add(expected)
+            for report in reports:
+                report.add(expected)
             advance(expected.samples)
 
 

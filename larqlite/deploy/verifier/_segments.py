@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from larqlite.deploy.verifier._file import Cut, File
+from larqlite.deploy.verifier._file import Cut, DeployedFile
 
 
 @dataclasses.dataclass(frozen=True)
-class Segment:
+class DownstreamSegment:
     """The way to the input of packed layers, or to an output of the model.
 
     Attributes:
@@ -33,7 +33,7 @@ class Segment:
     is_joint: bool
 
 
-def segments_of(file: File) -> list[Segment]:
+def segments_of(file: DeployedFile) -> list[DownstreamSegment]:
     """The segments of a file, in the order of its packed layers."""
     readers: dict[str, list[int]] = {}
     for number, entry in enumerate(file.entries):
@@ -65,6 +65,6 @@ def segments_of(file: File) -> list[Segment]:
             if entry.output in between.inputs
         ]
         numbers = map(tuple, (inside, sources, own))
-        segments.append(Segment(tensor, *numbers, between, through, is_joint))
+        segments.append(DownstreamSegment(tensor, *numbers, between, through, is_joint))
         left.update(outputs & {file.entries[number].output for number in inside})
     return segments

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from larqlite.deploy import converters as float_converters  # noqa: F401  (registers)
-from larqlite.deploy.converters import Walk, in_inference
+from larqlite.deploy.converters import ConverterWalk, in_inference
 from larqlite.graph import is_functional
 from larqlite.integer.export._integers import Integers
 from larqlite.integer.export._registry import CONVERTERS, convert
@@ -17,7 +17,7 @@ from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.onnx_graph import Value, refuse
 
 
-class IntegerWalk(Walk):
+class IntegerWalk(ConverterWalk):
     """Converts an integer model into a graph.
 
     Integer layers have converters of their own; float layers those of

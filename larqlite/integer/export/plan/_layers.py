@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from larqlite.deploy.converters import Walk, in_inference
+from larqlite.deploy.converters import ConverterWalk, in_inference
 from larqlite.graph import is_functional, nodes_of
 from larqlite.integer import layers
 from larqlite.integer.export._integers import (
@@ -36,7 +36,7 @@ def builds(*classes: type) -> Callable:
     return decorator
 
 
-class Planner(Walk):
+class Planner(ConverterWalk):
     """Follows a model and adds its layers to a plan; tensors stand in for values."""
 
     def __init__(self, plan: Plan, model):

@@ -6,7 +6,7 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
-class Levels:
+class QuantizedDtype:
     """The values of a tensor that become small integers when multiplied with `steps`.
 
     Attributes:
@@ -32,25 +32,25 @@ class Levels:
 
 
 _NAMED = {
-    "sign": Levels("sign", 1, -1, 1),
-    "heaviside": Levels("heaviside", 1, 0, 1),
-    "ternary": Levels("ternary", 1, -1, 1),
+    "sign": QuantizedDtype("sign", 1, -1, 1),
+    "heaviside": QuantizedDtype("heaviside", 1, 0, 1),
+    "ternary": QuantizedDtype("ternary", 1, -1, 1),
 }
 # More than these do not fit the planes of bits that kernels work on.
 MOST_BITS = 8
 
 
-def levels_of(name: str | None) -> Levels | None:
+def dtype_of(name: str | None) -> QuantizedDtype | None:
     """The levels that `Value.levels` names, or None if they are not low-bit.
 
-    >>> levels_of("steps:2")
-    Levels(kind='steps', steps=3, lowest=0, highest=3)
+    >>> dtype_of("steps:2")
+    QuantizedDtype(kind='steps', steps=3, lowest=0, highest=3)
     """
     if name is None or name in _NAMED:
         return _NAMED.get(name)
     bits = int(name.partition(":")[2])
     steps = 2**bits - 1
-    return Levels("steps", steps, 0, steps) if bits <= MOST_BITS else None
+    return QuantizedDtype("steps", steps, 0, steps) if bits <= MOST_BITS else None
 
 
 def steps(bits: int) -> str:
