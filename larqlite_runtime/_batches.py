@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from larqlite_runtime._errors import InputError, InputTypeError
-from larqlite_runtime._graph import Graph, Shape
+from larqlite_runtime._graph import CheckedGraph, Shape
 from larqlite_runtime._input import check_inputs
 
 
@@ -51,7 +51,7 @@ def _cut(given, batch_size: int, inputs: Mapping[str, Shape]) -> tuple[Iterator,
         parts = {name: array[begin:end] for name, array in arrays.items()}
         return parts[""] if isinstance(given, np.ndarray) else parts
 
-    check_inputs(Graph(inputs=dict(inputs)), part(0, 1))
+    check_inputs(CheckedGraph(inputs=dict(inputs)), part(0, 1))
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise InputError(

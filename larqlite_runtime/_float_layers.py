@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from larqlite_runtime._graph import PACKED, Graph, Node
-from larqlite_runtime.planner._partition import find_roles
-from larqlite_runtime.planner._subgraph import Net
-from larqlite_runtime.reader import _budget
-from larqlite_runtime.reader._source import Source
+from larqlite_runtime._graph import PACKED, CheckedGraph, GraphNode
+from larqlite_runtime.planner import Subgraph, partition_nodes
+from larqlite_runtime.reader import DEFAULT_BUDGET, ModelSource
 
 _PRODUCTS = frozenset(("Conv", "ConvTranspose", "Gemm", "MatMul"))
 
@@ -37,15 +35,15 @@ def float_layers(path_or_bytes: str | os.PathLike | bytes) -> dict[str, str]:
         >>> lq.runtime.float_layers(path)
         {'dense': 'its weights are float32'}
     """
-    graph = Source(path_or_bytes, _budget.DEFAULT_BUDGET)()
-    net = Net(graph, list(graph.inputs), list(graph.outputs))
-    why = find_roles(net).why_float
+    graph = ModelSource(path_or_bytes, DEFAULT_BUDGET)()
+    subgraph = Subgraph(graph, list(graph.inputs), list(graph.outputs))
+    why = partition_nodes(subgraph).why_float
     return reasons(
-        graph, {net.nodes[number].name: text for number, text in why.items()}
+        graph, {subgraph.nodes[number].name: text for number, text in why.items()}
     )
 
 
-def reasons(graph: Graph, packed: Mapping[str, str]) -> dict[str, str]:
+def reasons(graph: CheckedGraph, packed: Mapping[str, str]) -> dict[str, str]:
     """The nodes of a graph that multiply in float, and why.
 
     Args:
@@ -62,7 +60,7 @@ def reasons(graph: Graph, packed: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _why(graph: Graph, node: Node, makers: Mapping[str, Node]) -> str:
+def _why(graph: CheckedGraph, node: GraphNode, makers: Mapping[str, GraphNode]) -> str:
     weight = node.inputs[1]
     while weight in makers:
         maker = makers[weight]

@@ -13,7 +13,7 @@ PACKED = "ai.larqlite"  # domain of the packed layers and of the quantizers
 
 
 @dataclass
-class Node:
+class GraphNode:
     """One operation.
 
     Attributes:
@@ -35,7 +35,7 @@ class Node:
 
 
 @dataclass
-class Graph:
+class CheckedGraph:
     """A model that passed every check of `read`.
 
     Attributes:
@@ -52,7 +52,7 @@ class Graph:
 
     inputs: dict[str, Shape] = field(default_factory=dict)
     outputs: dict[str, Shape] = field(default_factory=dict)
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[GraphNode] = field(default_factory=list)
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     shapes: dict[str, Shape] = field(default_factory=dict)
     dtypes: dict[str, np.dtype] = field(default_factory=dict)

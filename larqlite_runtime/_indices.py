@@ -9,7 +9,7 @@ import numpy as np
 
 from larqlite_runtime._errors import InputError
 from larqlite_runtime._text import quoted
-from larqlite_runtime.planner._subgraph import Net
+from larqlite_runtime.planner import Subgraph
 
 # All values that go into one of these come out of it.
 _KEEPING = ("Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
@@ -24,21 +24,21 @@ class Table:
     rows: int
 
 
-def tables(net: Net) -> dict[str, Table]:
+def tables(subgraph: Subgraph) -> dict[str, Table]:
     """For each input that holds indices, the smallest table that they are for."""
     found: dict[str, Table] = {}
-    for node in net.nodes:
-        if node.domain or node.op != "Gather" or node.inputs[1] in net.constants:
+    for node in subgraph.nodes:
+        if node.domain or node.op != "Gather" or node.inputs[1] in subgraph.constants:
             continue
         name = node.inputs[1]
-        while name in net.producer:
-            maker = net.nodes[net.producer[name]]
+        while name in subgraph.producer:
+            maker = subgraph.nodes[subgraph.producer[name]]
             if maker.domain or maker.op not in _KEEPING:
                 break
             name = maker.inputs[0]
-        if name not in net.inputs:
+        if name not in subgraph.inputs:
             continue
-        shape = net.shapes[node.inputs[0]]
+        shape = subgraph.shapes[node.inputs[0]]
         table = Table(node.name, shape[node.attributes["axis"]])
         if name not in found or table.rows < found[name].rows:
             found[name] = table

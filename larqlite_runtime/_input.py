@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from larqlite_runtime._errors import InputError, InputTypeError
-from larqlite_runtime._graph import Graph, Shape
+from larqlite_runtime._graph import CheckedGraph, Shape
 from larqlite_runtime._text import quoted, shape_text
 
 
-def check_inputs(graph: Graph, x) -> dict[str, np.ndarray]:
+def check_inputs(graph: CheckedGraph, x) -> dict[str, np.ndarray]:
     """All inputs of a model by name, ready to run.
 
     Args:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 
 from larqlite_runtime._counts import tensor_names, whole_number
 from larqlite_runtime._cpu import physical_cores
-from larqlite_runtime._model import Model
-from larqlite_runtime._runner import Options
-from larqlite_runtime.reader import _budget
-from larqlite_runtime.reader._source import Source
+from larqlite_runtime._model import Model, reload  # noqa: F401 (pickles of earlier versions)
+from larqlite_runtime._runner import LoadOptions
+from larqlite_runtime.reader import DEFAULT_BUDGET, ModelSource
 
 MOST_THREADS = 1024
 MOST_BYTES = 1 << 62
@@ -24,7 +23,7 @@ def load(
     isa: str | None = None,
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
-    budget: int = _budget.DEFAULT_BUDGET,
+    budget: int = DEFAULT_BUDGET,
 ) -> Model:
     """Loads a packed model that `lq.deploy.export` wrote.
 
@@ -68,8 +67,8 @@ def load(
     fix = "bytes as an integer, e.g. budget=256 << 20 for 256 MiB."
     budget = whole_number("load: budget", budget, 1, MOST_BYTES, fix)
     chosen = tensor_names("inputs", inputs), tensor_names("outputs", outputs)
-    source = Source(path_or_bytes, budget)
-    model = Model(source, source(), Options(threads, isa, *chosen))
+    source = ModelSource(path_or_bytes, budget)
+    model = Model(source, source(), LoadOptions(threads, isa, *chosen))
     _give_back_memory()
     return model
 
@@ -81,11 +80,3 @@ def _give_back_memory() -> None:
     )
     if trim is not None:
         trim(0)
-
-
-def reload(
-    data: bytes, options: Options, budget: int = _budget.DEFAULT_BUDGET
-) -> Model:
-    """Makes a pickled model again, as it was asked for; earlier pickles have no budget."""
-    source = Source(data, budget)
-    return Model(source, source(), options)

@@ -14,15 +14,15 @@ from larqlite_runtime._batches import batches_of
 from larqlite_runtime._counts import whole_number
 from larqlite_runtime._errors import InputError
 from larqlite_runtime._float_layers import reasons
-from larqlite_runtime._graph import Graph, Shape
+from larqlite_runtime._graph import CheckedGraph, Shape
 from larqlite_runtime._indices import check_indices, tables
 from larqlite_runtime._input import check_inputs
 from larqlite_runtime._profile import PATHS, SEGMENT, Profile, StepTime
-from larqlite_runtime._program import POPCOUNTS, Kind
-from larqlite_runtime._runner import Options, Runner
-from larqlite_runtime._workspace import Engine, Workspace
-from larqlite_runtime.planner._subgraph import Net
-from larqlite_runtime.reader._source import Source
+from larqlite_runtime._program import POPCOUNTS, StepKind
+from larqlite_runtime._runner import LoadOptions, ModelRunner
+from larqlite_runtime.backends import Engine, Workspace
+from larqlite_runtime.planner import Subgraph
+from larqlite_runtime.reader import DEFAULT_BUDGET, ModelSource
 
 
 @dataclass(frozen=True)
@@ -50,20 +50,24 @@ class Model:
             `larqlite_runtime.float_layers`.
     """
 
-    def __init__(self, source: Source, graph: Graph, options: Options) -> None:
+    def __init__(
+        self, source: ModelSource, graph: CheckedGraph, options: LoadOptions
+    ) -> None:
         self._source = source
-        self._runner = Runner(source, graph, options)
+        self._runner = ModelRunner(source, graph, options)
         self.threads = options.threads
         self.budget = source.budget
         self.metadata = dict(graph.metadata)
         self.layers: list[dict] = json.loads(self.metadata.get("larqlite.layers", "[]"))
         plan = self._runner.engine().plan
         self.float_layers: dict[str, str] = reasons(graph, plan.why_float)
-        net = plan.net
-        self._fed = Graph(inputs={name: net.shapes[name] for name in net.inputs})
-        self._tables = tables(net)
-        self.inputs = self._describe(net, net.inputs)
-        self.outputs = self._describe(net, net.outputs)
+        subgraph = plan.subgraph
+        self._fed = CheckedGraph(
+            inputs={name: subgraph.shapes[name] for name in subgraph.inputs}
+        )
+        self._tables = tables(subgraph)
+        self.inputs = self._describe(subgraph, subgraph.inputs)
+        self.outputs = self._describe(subgraph, subgraph.outputs)
 
     @property
     def isa(self) -> str:
@@ -71,9 +75,11 @@ class Model:
         return self._runner.engine().isa
 
     @staticmethod
-    def _describe(net: Net, names: Iterable[str]) -> list[TensorInfo]:
+    def _describe(subgraph: Subgraph, names: Iterable[str]) -> list[TensorInfo]:
         return [
-            TensorInfo(name, net.shapes[name], np.dtype(net.dtypes[name]).name)
+            TensorInfo(
+                name, subgraph.shapes[name], np.dtype(subgraph.dtypes[name]).name
+            )
             for name in names
         ]
 
@@ -243,24 +249,28 @@ class Model:
             if buffer.constant is not None
         }
 
-        def weights(*kinds: Kind) -> int:
+        def weights(*kinds: StepKind) -> int:
             numbers = {step.weights for step in steps if step.kind in kinds}
             return sum(sizes[number] for number in numbers)
 
-        packed, floats = weights(*POPCOUNTS), weights(Kind.CONV_FLOAT)
+        packed, floats = weights(*POPCOUNTS), weights(StepKind.CONV_FLOAT)
         sessions = engine.sessions.values()
         return {
             "packed_weights": packed,
             "float_weights": floats + sum(part.float_bytes for _, part in sessions),
             "tables": sum(sizes.values()) - packed - floats,
-            "workspace": program.workspace * min(batch, self._runner.most_batch),
+            "workspace": program.arena * min(batch, self._runner.most_batch),
         }
 
     def __reduce__(self):
-        from larqlite_runtime._load import reload
-
         source = self._source
         return reload, (source.data(), self._runner.options, source.budget)
+
+
+def reload(data: bytes, options: LoadOptions, budget: int = DEFAULT_BUDGET) -> Model:
+    """Makes a pickled model again, as it was asked for; earlier pickles have no budget."""
+    source = ModelSource(data, budget)
+    return Model(source, source(), options)
 
 
 def _print_progress(done: int, total: int | None) -> None:

@@ -9,10 +9,11 @@ from enum import IntEnum
 import numpy as np
 
 NOWHERE = -1  # no buffer
+ALIGNMENT = 64  # of offsets in the arena, and of the arena, in bytes
 
 
-class Kind(IntEnum):
-    """What a step computes before its row operations."""
+class StepKind(IntEnum):
+    """What a step computes before its epilogues."""
 
     LOAD = 1
     CONV = 2
@@ -24,7 +25,7 @@ class Kind(IntEnum):
     CONV_FLOAT = 8
 
 
-class Row(IntEnum):
+class EpilogueKind(IntEnum):
     """What happens to a row of values."""
 
     STORE_INT = 1
@@ -45,13 +46,18 @@ class Row(IntEnum):
     PACK_STEPS = 33
 
 
-POPCOUNTS = (Kind.CONV, Kind.DEPTHWISE)
-POOLS = (Kind.POOL_MAX, Kind.POOL_AVERAGE, Kind.POOL_AVERAGE_PADDED)
-PACKS = (Row.PACK_SIGN, Row.PACK_HEAVISIDE, Row.PACK_TERNARY, Row.PACK_STEPS)
+POPCOUNTS = (StepKind.CONV, StepKind.DEPTHWISE)
+POOLS = (StepKind.POOL_MAX, StepKind.POOL_AVERAGE, StepKind.POOL_AVERAGE_PADDED)
+PACKS = (
+    EpilogueKind.PACK_SIGN,
+    EpilogueKind.PACK_HEAVISIDE,
+    EpilogueKind.PACK_TERNARY,
+    EpilogueKind.PACK_STEPS,
+)
 
 
 @dataclass(frozen=True)
-class View:
+class TensorView:
     """Where a tensor lies in a buffer; strides in elements."""
 
     buffer: int = NOWHERE
@@ -61,11 +67,11 @@ class View:
     row: int = 0
     pixel: int = 0
 
-    def moved(self, by: int) -> View:
+    def moved(self, by: int) -> TensorView:
         """The same strides from `by` elements further on."""
         return replace(self, offset=self.offset + by)
 
-    def every(self, depth: int, row: int, pixel: int) -> View:
+    def every(self, depth: int, row: int, pixel: int) -> TensorView:
         """Every so many positions of it only."""
         return replace(
             self,
@@ -76,10 +82,10 @@ class View:
 
 
 @dataclass(frozen=True)
-class Op:
+class EpilogueOp:
     """One operation on a row of values."""
 
-    kind: Row
+    kind: EpilogueKind
     a: int = NOWHERE
     b: int = NOWHERE
     planes: int = 0
@@ -87,12 +93,12 @@ class Op:
     words: int = 0
     x: float = 0.0
     y: float = 0.0
-    view: View = View()
+    view: TensorView = TensorView()
 
 
 @dataclass(frozen=True)
-class Step:
-    """One producer of rows and the operations that each row passes through.
+class KernelStep:
+    """One producer of rows and the epilogues that each row passes through.
 
     Attributes:
         size: depth, height and width of what comes out.
@@ -103,11 +109,11 @@ class Step:
     The other fields are those of `lq_step`.
     """
 
-    kind: Kind
+    kind: StepKind
     size: tuple[int, int, int]
     channels: int
-    input: View
-    ops: tuple[Op, ...] = ()
+    input: TensorView
+    ops: tuple[EpilogueOp, ...] = ()
     kernel: tuple[int, int, int] = (1, 1, 1)
     tap: tuple[int, int, int] = (0, 0, 0)
     in_size: tuple[int, int, int] = (1, 1, 1)
@@ -142,18 +148,18 @@ class Buffer:
     Attributes:
         dtype: of its elements.
         count: elements of one image; of the whole if `constant`.
-        constant: the data, or None for memory of the workspace.
-        fill: what every image holds before the first run and steps leave alone
+        constant: the data, or None for memory of a workspace.
+        initial: what every image holds before the first run and steps leave alone
             (borders); None if nothing.
         external: whether the caller hands the memory in at every run.
-        offset: bytes from the start of the workspace, for one image; times the number
+        offset: bytes from the start of the arena, for one image; times the number
             of images where a buffer lies.
     """
 
     dtype: np.dtype
     count: int
     constant: np.ndarray | None = None
-    fill: np.ndarray | None = None
+    initial: np.ndarray | None = None
     external: bool = False
     offset: int = 0
 
@@ -168,8 +174,8 @@ class Program:
     """Buffers, and the steps of every native part."""
 
     buffers: list[Buffer] = field(default_factory=list)
-    parts: list[list[Step]] = field(default_factory=list)
-    workspace: int = 0  # bytes of one image
+    parts: list[list[KernelStep]] = field(default_factory=list)
+    arena: int = 0  # bytes of one image
 
     def constant(self, array: np.ndarray) -> int:
         """Adds a constant buffer; the same content twice is held once."""
@@ -203,12 +209,3 @@ def strides(sizes: Sequence[int]) -> list[int]:
     for size in reversed(sizes[1:]):
         steps.append(steps[-1] * size)
     return steps[::-1]
-
-
-def words_of(channels: int) -> int:
-    """32-bit words that hold one bit of each channel.
-
-    >>> words_of(33)
-    2
-    """
-    return -(-channels // 32)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._graph import Graph
-from larqlite_runtime._workspace import Engine, Workspace
-from larqlite_runtime.backends._engine import build_engine
+from larqlite_runtime._graph import CheckedGraph
+from larqlite_runtime.backends import Engine, Workspace, build_engine
 
 # Bytes of workspace for each thread beyond which a batch is run in parts: more images at
 # once are slower, since what one layer writes has left the cache when the next reads it.
@@ -23,7 +22,7 @@ MOST_IDLE = 4
 
 
 @dataclass(frozen=True)
-class Options:
+class LoadOptions:
     """What a model is asked to be: see `load`."""
 
     threads: int
@@ -32,7 +31,10 @@ class Options:
     outputs: tuple[str, ...] | None = None
 
 
-class Runner:
+Options = LoadOptions  # pickles of earlier versions know it by this name
+
+
+class ModelRunner:
     """An engine and the workspaces of running calls.
 
     Attributes:
@@ -41,7 +43,10 @@ class Runner:
     """
 
     def __init__(
-        self, reread: Callable[[], Graph], graph: Graph, options: Options
+        self,
+        reread: Callable[[], CheckedGraph],
+        graph: CheckedGraph,
+        options: LoadOptions,
     ) -> None:
         self.options = options
         self._reread = reread
@@ -52,12 +57,15 @@ class Runner:
     def _renew_locks(self) -> None:
         self._lock, self._building = threading.Lock(), threading.Lock()
 
-    def _build(self, graph: Graph) -> None:
-        self._engine = build_engine(graph, self.options)
+    def _build(self, graph: CheckedGraph) -> None:
+        asked = self.options
+        self._engine = build_engine(
+            graph, asked.threads, asked.isa, asked.inputs, asked.outputs
+        )
         # The first one is made at once: whatever may be wrong shows when a model is loaded.
         self._idle = [Workspace(self._engine, 1)]
         self._is_stale = False
-        size = max(1, self._engine.plan.program.workspace)
+        size = max(1, self._engine.plan.program.arena)
         self.most_batch = max(1, self.options.threads * MOST_WORKSPACE // size)
 
     def engine(self) -> Engine:
@@ -114,7 +122,7 @@ class Runner:
         self._is_stale = True
 
 
-_runners: weakref.WeakSet[Runner] = weakref.WeakSet()
+_runners: weakref.WeakSet[ModelRunner] = weakref.WeakSet()
 
 
 def _after_fork() -> None:

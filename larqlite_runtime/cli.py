@@ -10,8 +10,8 @@ from larqlite_runtime._errors import InputError
 from larqlite_runtime._version import __version__
 from larqlite_runtime.commands import _run
 from larqlite_runtime.commands._arguments import PARSERS
-from larqlite_runtime.commands._benchmark import Options as Benchmark
-from larqlite_runtime.commands._run import Options as Run
+from larqlite_runtime.commands._benchmark import BenchmarkOptions as Benchmark
+from larqlite_runtime.commands._run import RunOptions as Run
 from larqlite_runtime.names import near_matches
 
 __all__ = [

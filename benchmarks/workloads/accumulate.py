@@ -5,7 +5,13 @@ import ctypes
 import numpy as np
 from inputs import STAGES
 
-from larqlite_runtime._program import Kind, Op, Row, Step, View
+from larqlite_runtime._program import (
+    EpilogueKind,
+    EpilogueOp,
+    KernelStep,
+    StepKind,
+    TensorView,
+)
 from larqlite_runtime.backends import _native
 from larqlite_runtime.backends._c_structures import CBuffer, c_steps
 from workloads._base import Workload
@@ -34,12 +40,17 @@ def prepare(library: str, stage: str, isa: str, peak: bool = False):
         np.zeros(size * size * channels, "int32"),
     ]
     row, image = size * channels, size * size * channels
-    step = Step(
-        kind=Kind.CONV,
+    step = KernelStep(
+        kind=StepKind.CONV,
         size=(1, size, size),
         channels=channels,
-        input=View(0, row=side * words, pixel=words),
-        ops=(Op(Row.STORE_INT, view=View(3, 0, image, image, row, channels)),),
+        input=TensorView(0, row=side * words, pixel=words),
+        ops=(
+            EpilogueOp(
+                EpilogueKind.STORE_INT,
+                view=TensorView(3, 0, image, image, row, channels),
+            ),
+        ),
         kernel=(1, 3, 3),
         tap=(0, side * words, words),
         words=words,

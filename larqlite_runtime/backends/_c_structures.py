@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 
-from larqlite_runtime._program import Op, Step, View
+from larqlite_runtime._program import EpilogueOp, KernelStep, TensorView
 
 ABI = 1
 
@@ -101,22 +101,22 @@ _SAME = [
 ]
 
 
-def c_view(view: View) -> CView:
+def c_view(view: TensorView) -> CView:
     """A view as a C structure."""
     return CView(
         view.buffer, 0, view.offset, view.image, view.depth, view.row, view.pixel
     )
 
 
-def c_op(op: Op) -> COp:
-    """A row operation as a C structure."""
+def c_op(op: EpilogueOp) -> COp:
+    """An epilogue as a C structure."""
     return COp(
         op.kind, op.a, op.b, op.planes, op.group, op.words, op.x, op.y, c_view(op.view)
     )
 
 
-def c_steps(steps: Sequence[Step]) -> ctypes.Array:
-    """An array of C structures; it owns the arrays of row operations."""
+def c_steps(steps: Sequence[KernelStep]) -> ctypes.Array:
+    """An array of C structures; it owns the arrays of epilogues."""
     array = (CStep * len(steps))()
     for item, step in zip(array, steps, strict=True):
         for name in _SAME:

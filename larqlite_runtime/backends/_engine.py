@@ -1,17 +1,14 @@
-"""Sessions and native parts for a plan."""
+"""Everything that runs a plan, but for memory: parts of the kernels, sessions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from larqlite_runtime._graph import Graph
-from larqlite_runtime._workspace import Engine
+from larqlite_runtime._graph import CheckedGraph
 from larqlite_runtime.backends import _native
-from larqlite_runtime.backends.onnxruntime._segment import Segment
-from larqlite_runtime.planner._plan import plan as make_plan
-
-if TYPE_CHECKING:
-    from larqlite_runtime._runner import Options
+from larqlite_runtime.backends.onnxruntime import SegmentModel
+from larqlite_runtime.planner import ExecutionPlan, plan as make_plan
 
 # Where sums of floats in the kernels are at least as fast as ONNX Runtime (measured).
 FAST_WITH_FLOATS = ("amx", "avx512")
@@ -20,31 +17,51 @@ FAST_WITH_FLOATS = ("amx", "avx512")
 _CHANGES_POOLINGS = "Pad_Fusion"
 
 
-def build_engine(graph: Graph, options: Options) -> Engine:
-    """Everything that runs a graph, but for memory of calls."""
-    isa, threads = _native.choose_isa(options.isa), options.threads
-    plan = make_plan(
-        graph,
-        options.inputs,
-        options.outputs,
-        float_kernels=isa in FAST_WITH_FLOATS,
-    )
+@dataclass(frozen=True)
+class Engine:
+    """What runs the stages of a plan.
+
+    Attributes:
+        plan: the plan.
+        parts: of the program, as the library takes them; empty where NumPy runs them.
+        sessions: of ONNX Runtime, by number of the stage, with the names of the ports.
+        isa: instruction set, or "numpy".
+        threads: that work on one call.
+    """
+
+    plan: ExecutionPlan
+    parts: list[_native.Part]
+    sessions: dict[int, tuple[object, SegmentModel]]
+    isa: str
+    threads: int
+
+
+def build_engine(
+    graph: CheckedGraph,
+    threads: int,
+    isa: str | None = None,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> Engine:
+    """Everything that runs a graph, but for memory of calls; the arguments are `load`'s."""
+    isa = _native.choose_isa(isa)
+    plan = make_plan(graph, inputs, outputs, float_kernels=isa in FAST_WITH_FLOATS)
     parts = (
         [] if isa == "numpy" else [_native.Part(part) for part in plan.program.parts]
     )
     sessions = {}
     for number, stage in enumerate(plan.stages):
         if stage.part is None:
-            segment = Segment(plan.net, stage)
+            segment = SegmentModel(plan.subgraph, stage)
             pools = any(node.op in ("MaxPool", "AveragePool") for node in stage.nodes)
             off = [_CHANGES_POOLINGS] if pools else []
             sessions[number] = _session(segment, threads, off), segment
             segment.model, segment.constants = b"", {}
-    plan.net.forget_constants()
+    plan.subgraph.forget_constants()
     return Engine(plan, parts, sessions, isa, threads)
 
 
-def _session(segment: Segment, threads: int, disabled: list[str]):
+def _session(segment: SegmentModel, threads: int, disabled: list[str]):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from larqlite_runtime._errors import NativeError
-from larqlite_runtime._program import Step
+from larqlite_runtime._program import KernelStep
 from larqlite_runtime._text import quoted
 from larqlite_runtime.backends._c_structures import ABI, CBuffer, CStep, c_steps
 
@@ -132,7 +132,7 @@ def peak(isa: str, seconds: float = 0.2) -> float:
 class Part:
     """Steps as the library takes them; they can be bound to memory any number of times."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    def __init__(self, steps: Sequence[KernelStep]) -> None:
         self.steps = steps
         self._c_steps = c_steps(steps)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class LabelAccuracy:
     """How many labels are right; `str()` of it is a line.
 
     Attributes:
@@ -30,7 +30,7 @@ class Accuracy:
 
 def accuracies(
     outputs: Mapping[str, np.ndarray], labels: np.ndarray | None
-) -> dict[str, Accuracy]:
+) -> dict[str, LabelAccuracy]:
     """The accuracy of each output that the labels are of; if they are of none, why.
 
     Args:
@@ -45,7 +45,7 @@ def accuracies(
     return right or found
 
 
-def _of(output: np.ndarray, labels: np.ndarray) -> Accuracy:
+def _of(output: np.ndarray, labels: np.ndarray) -> LabelAccuracy:
     shapes = f"y ({_sizes(labels)}) and an output ({_sizes(output)})"
     if labels.dtype.kind not in "biuf":
         return _none(f"y holds {labels.dtype}, not numbers of classes")
@@ -68,7 +68,7 @@ def _of(output: np.ndarray, labels: np.ndarray) -> Accuracy:
     return _none(f"{shapes} do not fit")
 
 
-def _of_numbers(found: np.ndarray, labels: np.ndarray, classes: int) -> Accuracy:
+def _of_numbers(found: np.ndarray, labels: np.ndarray, classes: int) -> LabelAccuracy:
     if (labels != np.rint(labels)).any():
         return _none("y holds fractions, not numbers of classes")
     low, high = labels.min(), labels.max()
@@ -80,7 +80,9 @@ def _of_numbers(found: np.ndarray, labels: np.ndarray, classes: int) -> Accuracy
     return _share(found == labels)
 
 
-def _of_two_classes(output: np.ndarray, labels: np.ndarray, shapes: str) -> Accuracy:
+def _of_two_classes(
+    output: np.ndarray, labels: np.ndarray, shapes: str
+) -> LabelAccuracy:
     if labels.size != output.size or len(labels) != len(output):
         return _none(f"{shapes} do not fit")
     if not np.isin(labels, (0, 1)).all():
@@ -96,12 +98,12 @@ def _is_one_hot(labels: np.ndarray, axis: int) -> bool:
     return bool(np.isin(labels, (0, 1)).all() and (labels.sum(axis) == 1).all())
 
 
-def _share(is_right: np.ndarray) -> Accuracy:
-    return Accuracy(float(is_right.mean()), is_right.size)
+def _share(is_right: np.ndarray) -> LabelAccuracy:
+    return LabelAccuracy(float(is_right.mean()), is_right.size)
 
 
-def _none(why: str) -> Accuracy:
-    return Accuracy(None, why=why)
+def _none(why: str) -> LabelAccuracy:
+    return LabelAccuracy(None, why=why)
 
 
 def _sizes(array: np.ndarray) -> str:

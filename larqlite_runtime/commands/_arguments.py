@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{self.prog}: {message}.{guess}\n  Fix: {self.prog} --help")
 
 
-def _run(words: Sequence[str]) -> run.Options:
+def _run(words: Sequence[str]) -> run.RunOptions:
     parser = Parser(
         prog="lq run",
         description="Run a deployed model on data in a file. Needs no TensorFlow.",
@@ -48,10 +48,10 @@ def _run(words: Sequence[str]) -> run.Options:
     )
     parser.add_argument("--profile", action="store_true", help=HELP["profile"])
     parser.add_argument("--json", action="store_true", help=HELP["json"])
-    return run.Options(**vars(parser.parse_args(words)))
+    return run.RunOptions(**vars(parser.parse_args(words)))
 
 
-def _benchmark(words: Sequence[str]) -> benchmark.Options:
+def _benchmark(words: Sequence[str]) -> benchmark.BenchmarkOptions:
     parser = Parser(
         prog="lq benchmark",
         description="Measure how fast a deployed file runs, in turns with other engines. "
@@ -81,7 +81,7 @@ def _benchmark(words: Sequence[str]) -> benchmark.Options:
         help=text["imports"],
     )
     parser.add_argument("--unsafe", action="store_true", help=text["unsafe"])
-    return benchmark.Options(**vars(parser.parse_args(words)))
+    return benchmark.BenchmarkOptions(**vars(parser.parse_args(words)))
 
 
 PARSERS: dict[str, Callable[[Sequence[str]], Any]] = {

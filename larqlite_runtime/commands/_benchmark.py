@@ -28,7 +28,7 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class Options:
+class BenchmarkOptions:
     """Measure how fast a deployed file runs; `HELP` says what is what."""
 
     file: Path

@@ -18,7 +18,7 @@ _INPUTS = ("x_test", "x")
 
 
 @dataclass(frozen=True)
-class Data:
+class LabeledArrays:
     """Inputs, and labels if there are any.
 
     Attributes:
@@ -41,7 +41,7 @@ class Data:
         }
 
 
-def read(path: Path, names: Sequence[str], where: str) -> Data:
+def read(path: Path, names: Sequence[str], where: str) -> LabeledArrays:
     """Inputs of a model from a file.
 
     Args:
@@ -79,7 +79,7 @@ def read(path: Path, names: Sequence[str], where: str) -> Data:
             f"{where}: {count} inputs, but {len(labels)} labels.\n"
             f"{_HOW.format('x=inputs, y=labels')}"
         )
-    return Data(found, labels)
+    return LabeledArrays(found, labels)
 
 
 def check_output(

@@ -19,7 +19,7 @@ from larqlite_runtime._errors import InputError, RuntimeModelError
 from larqlite_runtime.arrays import what_is_not_finite
 from larqlite_runtime.commands._accuracy import accuracies
 from larqlite_runtime.commands._data import (
-    Data,
+    LabeledArrays,
     check_output,
     read,
     write,
@@ -44,7 +44,7 @@ HELP = {
 
 
 @dataclass(frozen=True)
-class Options:
+class RunOptions:
     """Run a deployed model on data in a file, without TensorFlow; `HELP` says what is what."""
 
     file: Path
@@ -93,7 +93,9 @@ class Options:
         if self.output is not None:
             print(f"wrote {self.output}")
 
-    def _as_data(self, model, data: Data, seconds: float, outputs) -> dict[str, Any]:
+    def _as_data(
+        self, model, data: LabeledArrays, seconds: float, outputs
+    ) -> dict[str, Any]:
         """The same in types that JSON knows; labels where an output has one a sample."""
         made = {}
         counted = accuracies(outputs, data.labels)
@@ -120,7 +122,9 @@ class Options:
             "wrote": None if self.output is None else str(self.output),
         }
 
-    def _outputs(self, model, data: Data) -> tuple[float, dict[str, np.ndarray]]:
+    def _outputs(
+        self, model, data: LabeledArrays
+    ) -> tuple[float, dict[str, np.ndarray]]:
         parts: list[dict[str, np.ndarray]] = []
         try:
             model.run(data.batch(0, self.batch))  # what only the first call has to do
@@ -181,7 +185,7 @@ def _is_a_mistake(error: Exception) -> bool:
     return isinstance(error, (RuntimeModelError, OSError, *kinds))
 
 
-def tell_what_is_not_finite(data: Data, where: str) -> None:
+def tell_what_is_not_finite(data: LabeledArrays, where: str) -> None:
     """Says on the error stream which samples have no answer that means anything."""
     said = what_is_not_finite(data.inputs.values())
     if said is not None:

@@ -1,1 +1,26 @@
-"""From a `Graph` to a `Program` and the segments that ONNX Runtime runs."""
+"""From a `CheckedGraph` to an `ExecutionPlan`; what other packages need of it."""
+
+from larqlite_runtime.planner._execution_plan import (
+    ExecutionPlan,
+    ExecutionStage,
+    PlanOutput,
+    Port,
+)
+from larqlite_runtime.planner._layouts import NCHW, NHWC, memory_shape, per_channel
+from larqlite_runtime.planner._partition import partition_nodes
+from larqlite_runtime.planner._plan import plan
+from larqlite_runtime.planner._subgraph import Subgraph
+
+__all__ = [
+    "NCHW",
+    "NHWC",
+    "ExecutionPlan",
+    "ExecutionStage",
+    "PlanOutput",
+    "Port",
+    "Subgraph",
+    "memory_shape",
+    "partition_nodes",
+    "per_channel",
+    "plan",
+]

@@ -1,4 +1,4 @@
-"""How a tensor of bits lies in memory: planes, groups, and what fills its borders."""
+"""How a tensor of bits lies in memory: planes, groups, and the bits of its borders."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from larqlite_runtime._program import words_of
-from larqlite_runtime.planner._codebooks import Levels
-from larqlite_runtime.planner._padding import Grid, grid_for
-from larqlite_runtime.planner.producers._packed import Packed
+from larqlite_runtime.format import pack, words_of
+from larqlite_runtime.planner._codebooks import Codebook
+from larqlite_runtime.planner._padding import PaddedTensor, padded_for
+from larqlite_runtime.planner.producers import Packed
 
 
 @dataclass(frozen=True)
@@ -17,57 +17,62 @@ class Bits:
     """The layout of one tensor of bits.
 
     Attributes:
-        levels: how floats become bits.
+        codebook: how floats become bits.
         channels: of the tensor.
-        grid: of its pixels, in words.
+        padded: where its pixels lie, in words.
         group: channels that begin at a word of their own; 0 if there is one group.
-        fill: bits of borders and gaps; None if no reader sees any.
+        pad_bits: of borders and gaps; None if no reader sees any.
     """
 
-    levels: Levels
+    codebook: Codebook
     channels: int
-    grid: Grid
+    padded: PaddedTensor
     group: int = 0
-    fill: tuple[int, ...] | None = None
+    pad_bits: tuple[int, ...] | None = None
 
     @property
     def plane_words(self) -> int:
         """Words of one plane of a pixel."""
         return _plane_words(self.channels, self.group)
 
-    def template(self) -> np.ndarray | None:
-        """The words of an image whose every pixel holds the fill; None if it needs none."""
-        if self.fill is None:
+    def initial_words(self) -> np.ndarray | None:
+        """The words of an image whose every pixel holds the pad bits; None if it needs none."""
+        if self.pad_bits is None:
             return None
-        if not any(self.fill):
+        if not any(self.pad_bits):
             return np.zeros((), np.uint32)
         group = self.group or self.channels
-        ones = np.zeros(words_of(group) * 32, np.uint8)
-        ones[:group] = 1
-        words = np.packbits(ones, bitorder="little").view("<u4")
-        plane = np.tile(words, self.channels // group)
-        pixel = np.concatenate([plane * np.uint32(bit) for bit in self.fill])
-        return np.tile(pixel, self.grid.elements // len(pixel))
+        plane = np.tile(pack(np.ones(group, bool)), self.channels // group)
+        pixel = np.concatenate([plane * np.uint32(bit) for bit in self.pad_bits])
+        return np.tile(pixel, self.padded.elements // len(pixel))
 
     def serves(self, other: Bits) -> Bits | None:
         """The layout from which the readers of both can read, or None."""
-        if (self.levels, self.channels, self.group) != (
-            other.levels,
+        if (self.codebook, self.channels, self.group) != (
+            other.codebook,
             other.channels,
             other.group,
         ):
             return None
-        if None not in (self.fill, other.fill) and self.fill != other.fill:
+        if (
+            None not in (self.pad_bits, other.pad_bits)
+            and self.pad_bits != other.pad_bits
+        ):
             return None
-        if (self.grid.size, self.grid.spacing) != (other.grid.size, other.grid.spacing):
+        if (self.padded.size, self.padded.spacing) != (
+            other.padded.size,
+            other.padded.spacing,
+        ):
             return None
-        grid = replace(
-            self.grid,
-            before=tuple(map(max, self.grid.before, other.grid.before)),
-            after=tuple(map(max, self.grid.after, other.grid.after)),
+        padded = replace(
+            self.padded,
+            before=tuple(map(max, self.padded.before, other.padded.before)),
+            after=tuple(map(max, self.padded.after, other.padded.after)),
         )
         return replace(
-            self, grid=grid, fill=other.fill if self.fill is None else self.fill
+            self,
+            padded=padded,
+            pad_bits=other.pad_bits if self.pad_bits is None else self.pad_bits,
         )
 
 
@@ -80,21 +85,23 @@ def bits_for(packed: Packed) -> Bits:
     each = packed.in_channels // packed.groups
     is_grouped = packed.groups > 1 and not packed.is_depthwise and each % 32
     group = each if is_grouped else 0
-    pixel = packed.levels.planes * _plane_words(packed.in_channels, group)
-    grid = grid_for(packed.window, pixel)
+    pixel = packed.codebook.planes * _plane_words(packed.in_channels, group)
+    padded = padded_for(packed.window, pixel)
     return Bits(
-        levels=packed.levels,
+        codebook=packed.codebook,
         channels=packed.in_channels,
-        grid=grid,
+        padded=padded,
         group=group,
-        fill=packed.fill if grid.has_more else None,
+        pad_bits=packed.pad_bits if padded.has_more else None,
     )
 
 
 def share(wanted: list[Bits]) -> list[tuple[Bits, list[int]]]:
     """The fewest layouts that serve all readers, and which readers each serves."""
     found: list[tuple[Bits, list[int]]] = []
-    order = sorted(range(len(wanted)), key=lambda number: wanted[number].fill is None)
+    order = sorted(
+        range(len(wanted)), key=lambda number: wanted[number].pad_bits is None
+    )
     for number in order:
         for at, (bits, readers) in enumerate(found):
             both = bits.serves(wanted[number])

@@ -1,25 +1,27 @@
-"""Where every tensor lies: in memory of its own, or within that of another."""
+"""The pass `assign_buffers`: where tensors lie, in memory of their own or of another."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from larqlite_runtime._graph import Shape
-from larqlite_runtime._program import Row
-from larqlite_runtime.planner._fuse import Chains
+from larqlite_runtime._program import EpilogueKind
 from larqlite_runtime.planner._fuse_in_place import IN_PLACE
 from larqlite_runtime.planner._fusion_group import (
-    Chain,
-    Item,
-    Segment,
-    View as ViewItem,
+    FusionGroup,
+    FusionGroups,
+    OnnxRuntimeNode,
+    PlanItem,
+    ViewNode,
 )
-from larqlite_runtime.planner._layouts import Key, key_of
+from larqlite_runtime.planner._layouts import StoredTensor, key_of
+from larqlite_runtime.planner._partition import Partition
+from larqlite_runtime.planner._subgraph import Subgraph
 
 
 @dataclass(frozen=True)
-class Place:
+class BufferSlice:
     """Some channels of the pixels of a root tensor.
 
     Attributes:
@@ -29,7 +31,7 @@ class Place:
         pixel: channels of the root; None if all of them are meant.
     """
 
-    root: Key
+    root: StoredTensor
     first: int = 0
     channels: int = 0
     pixel: int | None = None
@@ -41,243 +43,290 @@ class Place:
 
 
 @dataclass(frozen=True)
-class _Parent:
-    """The tensor within which another lies; `channels` of its `pixel`, None: all."""
+class Parent:
+    """The tensor within which another lies; `channels` of its `pixel`, None: all.
 
-    key: Key
+    Attributes:
+        is_written: whether the group that makes the other writes it there.
+    """
+
+    key: StoredTensor
     first: int = 0
     channels: int = 0
     pixel: int | None = None
-    is_slot: bool = False
+    is_written: bool = False
 
 
-class Places:
-    """Places of tensors; adds chains for the copies that cannot be avoided.
+@dataclass
+class BufferAssignment:
+    """Where tensors lie.
 
     Attributes:
-        needed: orders of memory that are read from outside of the segment that makes
-            them, if one does.
+        needed: tensors in the layouts that are read from outside of the segment that
+            makes them, if one does.
         copies: for a tensor that lies between others, its contiguous copy.
         zeros: roots with channels that stay zero.
+        parents: the tensor within which another lies.
+        virtual_shapes: of copies, and of parts that are written in place.
     """
 
-    def __init__(self, chains: Chains) -> None:
-        self.chains = chains
-        self.net, self.roles = chains.net, chains.roles
-        self.needed: set[Key] = set()
-        self.copies: dict[Key, Key] = {}
-        self.zeros: set[Key] = set()
-        self._parent: dict[Key, _Parent] = {}
-        self._slots_of: dict[Key, list[Key]] = {}
-        self._shapes: dict[str, Shape] = {}
-        self._copiers: dict[Key, Chain] = {}
-        views = [item for item in chains.items if isinstance(item, ViewItem)]
-        views.sort(key=lambda item: item.number)
-        self._whole = self._read_whole(views)
-        for view in views:
-            self._relate(view)
-        for name, part in chains.parts.items():
-            self._relate_part(name, *part)
-        for view in views:
-            if view.structure.kind == "concat":
-                self._concatenate(view)
-        for view in views:
-            if view.structure.kind == "reshaped":
-                source = self._contiguous(self.available(view.node.inputs[0]), view)
-                self._parent[self.available(view.node.outputs[0])] = _Parent(source)
-        self._read(list(chains.items))
-        self.zeros = {self.place(key).root for key in self.zeros}
+    subgraph: Subgraph
+    partition: Partition
+    needed: set[StoredTensor] = field(default_factory=set)
+    copies: dict[StoredTensor, StoredTensor] = field(default_factory=dict)
+    zeros: set[StoredTensor] = field(default_factory=set)
+    parents: dict[StoredTensor, Parent] = field(default_factory=dict)
+    virtual_shapes: dict[str, Shape] = field(default_factory=dict)
 
     def shape(self, tensor: str) -> Shape:
         """The shape of a tensor of the graph or of a copy."""
-        return self._shapes.get(tensor) or self.net.shapes[tensor]
+        return self.virtual_shapes.get(tensor) or self.subgraph.shapes[tensor]
 
-    def available(self, tensor: str) -> Key:
-        """The order in which a tensor is there without being asked for another."""
-        axis = self.roles.axes.get(tensor, len(self.net.shapes[tensor]) - 1)
-        return key_of(tensor, self.net.shapes[tensor], axis)
+    def available(self, tensor: str) -> StoredTensor:
+        """The layout in which a tensor is there without being asked for another."""
+        axis = self.partition.axes.get(tensor, len(self.subgraph.shapes[tensor]) - 1)
+        return key_of(tensor, self.subgraph.shapes[tensor], axis)
 
-    def place(self, key: Key) -> Place:
+    def slice_of(self, key: StoredTensor) -> BufferSlice:
         """Where a tensor lies."""
-        parent = self._parent.get(key)
+        parent = self.parents.get(key)
         if parent is None:
-            return Place(key)
-        place = self.place(parent.key)
+            return BufferSlice(key)
+        whole = self.slice_of(parent.key)
         if parent.pixel is None:
-            return place
-        pixel = place.pixel or parent.pixel
-        return Place(place.root, place.first + parent.first, parent.channels, pixel)
+            return whole
+        pixel = whole.pixel or parent.pixel
+        return BufferSlice(
+            whole.root, whole.first + parent.first, parent.channels, pixel
+        )
 
-    def is_stored(self, key: Key) -> bool:
-        """Whether the chain that makes a tensor has to store it."""
-        parent = self._parent.get(key)
-        return key in self.needed and (parent is None or parent.is_slot)
+    def is_stored(self, key: StoredTensor) -> bool:
+        """Whether the group that makes a tensor has to store it."""
+        parent = self.parents.get(key)
+        return key in self.needed and (parent is None or parent.is_written)
 
-    def elements(self, key: Key) -> int:
+    def elements(self, key: StoredTensor) -> int:
         """Values of one image (of all, if there is no batch)."""
-        shape = self.shape(key[0])
+        shape = self.shape(key.tensor)
         return math.prod(shape[1:] if shape and shape[0] is None else shape)
 
-    # Building.
 
-    def _read_whole(self, views: list[ViewItem]) -> set[str]:
+def assign_buffers(groups: FusionGroups) -> BufferAssignment:
+    """Finds for every tensor in which layouts it is needed, and where it lies.
+
+    Views need no memory; what is concatenated is made where it is needed. For the copies
+    that cannot be avoided, groups are added, or store a tensor twice.
+    """
+    return _Assignment(groups).found()
+
+
+class _Assignment:
+    """An assignment being made."""
+
+    def __init__(self, groups: FusionGroups) -> None:
+        self._groups, self._subgraph = groups, groups.subgraph
+        self._found = BufferAssignment(groups.subgraph, groups.partition)
+        self._written_into: dict[StoredTensor, list[StoredTensor]] = {}
+        self._copiers: dict[StoredTensor, FusionGroup] = {}
+        self._views = [item for item in groups.items if isinstance(item, ViewNode)]
+        self._views.sort(key=lambda item: item.number)
+        self._whole = self._read_whole()
+
+    def found(self) -> BufferAssignment:
+        """The assignment."""
+        for view in self._views:
+            self._relate(view)
+        for name, part in self._groups.parts.items():
+            self._relate_part(name, *part)
+        for view in self._views:
+            if view.structure.kind == "concat":
+                self._concatenate(view)
+        for view in self._views:
+            if view.structure.kind == "reshaped":
+                self._reshape(view)
+        self._read(list(self._groups.items))
+        found = self._found
+        found.zeros = {found.slice_of(key).root for key in found.zeros}
+        return found
+
+    def _read_whole(self) -> set[str]:
         """Tensors that have to lie contiguously for a reader."""
-        names = set(self.net.outputs)
-        for item in self.chains.items:
-            if isinstance(item, Segment):
+        names = set(self._subgraph.outputs)
+        for item in self._groups.items:
+            if isinstance(item, OnnxRuntimeNode):
                 names.update(item.reads())
-            if isinstance(item, Chain):
+            if isinstance(item, FusionGroup):
                 names.update(
-                    row.other for row in item.rows if row.kind == Row.MULTIPLY_IMAGE
+                    epilogue.other
+                    for epilogue in item.epilogues
+                    if epilogue.kind == EpilogueKind.MULTIPLY_IMAGE
                 )
-        for view in views:
+        for view in self._views:
             if view.structure.kind == "reshaped":
                 names.update(view.reads())
         return names
 
-    def _relate(self, view: ViewItem) -> None:
+    def _relate(self, view: ViewNode) -> None:
         """What needs no memory: parts and other shapes of a tensor."""
         structure, node = view.structure, view.node
         if structure.kind == "concat":
             return
-        source = self.available(node.inputs[0])
+        source = self._found.available(node.inputs[0])
         for name, first in zip(node.outputs, structure.parts, strict=False):
-            if not name or self.available(name) == source:
+            if not name or self._found.available(name) == source:
                 continue
-            parent = _Parent(source)
+            parent = Parent(source)
             if structure.kind == "slice":
                 whole, own = (
-                    self.net.shapes[tensor][structure.axis]
+                    self._subgraph.shapes[tensor][structure.axis]
                     for tensor in (node.inputs[0], name)
                 )
-                parent = _Parent(source, first, own, whole)
-            self._parent[self.available(name)] = parent
+                parent = Parent(source, first, own, whole)
+            self._found.parents[self._found.available(name)] = parent
 
     def _relate_part(self, name: str, whole: str, like: str, first: int, axis: int):
         """A part of a tensor that is written where that one lies."""
-        self._shapes[name] = self.net.shapes[like]
-        channels = self._shapes[name][axis]
-        self._parent[key_of(name, self._shapes[name], axis)] = _Parent(
-            self.available(whole),
-            first,
-            channels,
-            self.net.shapes[whole][axis],
-            is_slot=True,
+        self._found.virtual_shapes[name] = self._subgraph.shapes[like]
+        channels = self._found.virtual_shapes[name][axis]
+        self._found.parents[key_of(name, self._found.virtual_shapes[name], axis)] = (
+            Parent(
+                self._found.available(whole),
+                first,
+                channels,
+                self._subgraph.shapes[whole][axis],
+                is_written=True,
+            )
         )
 
-    def _concatenate(self, view: ViewItem) -> None:
-        """Gives each input a slot in the output, and copies those that lie elsewhere."""
-        net, structure = self.net, view.structure
-        whole = self.available(view.node.outputs[0])
+    def _concatenate(self, view: ViewNode) -> None:
+        """Gives each input channels of the output, and copies those that lie elsewhere."""
+        subgraph, structure = self._subgraph, view.structure
+        whole = self._found.available(view.node.outputs[0])
         inputs = list(
             view.node.inputs if view.node.op == "Concat" else view.node.inputs[:1]
         )
-        pixel = net.shapes[view.node.outputs[0]][structure.axis]
-        if sum(net.shapes[name][structure.axis] for name in inputs) < pixel:
-            self.zeros.add(whole)
+        pixel = subgraph.shapes[view.node.outputs[0]][structure.axis]
+        if sum(subgraph.shapes[name][structure.axis] for name in inputs) < pixel:
+            self._found.zeros.add(whole)
         for name, first in zip(inputs, structure.parts, strict=True):
-            key = key_of(name, net.shapes[name], structure.axis)
-            moved = self._movable(name, key)
-            slot = moved or self._virtual(f"in {whole[0]}", key)
-            own = net.shapes[name][structure.axis]
-            self._parent[slot] = _Parent(whole, first, own, pixel, is_slot=True)
-            self._slots_of.setdefault(whole, []).append(slot)
-            if not moved:
-                self._store_also(name, structure.axis, slot, view)
+            key = key_of(name, subgraph.shapes[name], structure.axis)
+            root = self._movable(name, key)
+            target = root or self._virtual(f"in {whole.tensor}", key)
+            own = subgraph.shapes[name][structure.axis]
+            self._found.parents[target] = Parent(
+                whole, first, own, pixel, is_written=True
+            )
+            self._written_into.setdefault(whole, []).append(target)
+            if root is None:
+                self._store_also(name, structure.axis, target, view)
 
-    def _movable(self, name: str, key: Key) -> Key | None:
+    def _reshape(self, view: ViewNode) -> None:
+        source = self._contiguous(self._found.available(view.node.inputs[0]), view)
+        self._found.parents[self._found.available(view.node.outputs[0])] = Parent(
+            source
+        )
+
+    def _movable(self, name: str, key: StoredTensor) -> StoredTensor | None:
         """The root of a tensor, if that may lie within another."""
-        maker = self.chains.maker.get(name)
+        maker = self._groups.maker.get(name)
         if name in self._whole:
             return None
-        if isinstance(maker, ViewItem) and maker.node.op == IN_PLACE:
-            return self._movable(maker.node.inputs[0], self._parent[key].key)
-        made_here = isinstance(maker, Chain) or (
-            isinstance(maker, ViewItem) and maker.structure.kind == "concat"
+        if isinstance(maker, ViewNode) and maker.node.op == IN_PLACE:
+            return self._movable(maker.node.inputs[0], self._found.parents[key].key)
+        made_here = isinstance(maker, FusionGroup) or (
+            isinstance(maker, ViewNode) and maker.structure.kind == "concat"
         )
-        return key if made_here and key not in self._parent else None
+        return key if made_here and key not in self._found.parents else None
 
-    def _virtual(self, purpose: str, key: Key) -> Key:
+    def _virtual(self, purpose: str, key: StoredTensor) -> StoredTensor:
         """The name of a copy of a tensor."""
-        name = f"{key[0]} {purpose}"
-        while name in self._shapes:
+        name = f"{key.tensor} {purpose}"
+        while name in self._found.virtual_shapes:
             name += "'"
-        self._shapes[name] = self.shape(key[0])
-        return name, key[1]
+        self._found.virtual_shapes[name] = self._found.shape(key.tensor)
+        return StoredTensor(name, key.layout)
 
-    def _store_also(self, tensor: str, axis: int, slot: Key, reader: Item) -> None:
-        """Has a tensor stored in a second place, by its maker or by a copying chain."""
-        maker = self.chains.maker.get(tensor)
-        if isinstance(maker, Chain) and (tensor, axis) in maker.tensors:
-            maker.slots.append((maker.position(tensor, axis), slot))
+    def _store_also(
+        self, tensor: str, axis: int, target: StoredTensor, reader: PlanItem
+    ) -> None:
+        """Has a tensor stored a second time, by its maker or by a copying group."""
+        maker = self._groups.maker.get(tensor)
+        if isinstance(maker, FusionGroup) and (tensor, axis) in maker.tensors:
+            maker.stores.append((maker.position(tensor, axis), target))
             return
         copy = self._loader(tensor, axis, reader)
-        copy.slots.append((0, slot))
-        self._copiers[slot] = copy
+        copy.stores.append((0, target))
+        self._copiers[target] = copy
         reader.copies.append(copy)
 
-    def _loader(self, tensor: str, axis: int, reader: Item) -> Chain:
-        """A chain that has a tensor in its rows already, or a new one."""
-        for item in self.chains.items:
+    def _loader(self, tensor: str, axis: int, reader: PlanItem) -> FusionGroup:
+        """A group that has a tensor in its rows already, or a new one."""
+        for item in self._groups.items:
             if (
-                isinstance(item, Chain)
+                isinstance(item, FusionGroup)
                 and item.loads
                 and item.tensors[0] == (tensor, axis)
-                and not self.chains.needs(item, reader)
+                and not self._groups.needs(item, reader)
             ):
                 return item
-        chain = self.chains.load(reader.number, tensor, axis)
-        chain.nodes.append(reader.node.name + "/copy")
-        return chain
+        group = self._groups.load(reader.number, tensor, axis)
+        group.nodes.append(reader.node.name + "/copy")
+        return group
 
-    def _contiguous(self, key: Key, reader: Item) -> Key:
+    def _contiguous(self, key: StoredTensor, reader: PlanItem) -> StoredTensor:
         """A tensor as it is, or its contiguous copy."""
-        if self.place(key).is_contiguous:
+        if self._found.slice_of(key).is_contiguous:
             return key
-        if key not in self.copies:
+        if key not in self._found.copies:
             copy = self._virtual("alone", key)
-            self._store_also(key[0], self.roles.axes[key[0]], copy, reader)
-            self.copies[key] = copy
+            self._store_also(
+                key.tensor, self._groups.partition.axes[key.tensor], copy, reader
+            )
+            self._found.copies[key] = copy
             self._need(copy)
-        elif self.copies[key] in self._copiers:
-            reader.copies.append(self._copiers[self.copies[key]])
-        return self.copies[key]
+        elif self._found.copies[key] in self._copiers:
+            reader.copies.append(self._copiers[self._found.copies[key]])
+        return self._found.copies[key]
 
-    def _read(self, items: list[Item]) -> None:
-        """Finds which orders of memory are needed."""
+    def _read(self, items: list[PlanItem]) -> None:
+        """Finds which layouts are needed."""
         for item in items:
-            if isinstance(item, Segment):
-                for name in self.net.data_inputs(item.node):
-                    if not isinstance(self.chains.maker.get(name), Segment):
-                        self._need(self._contiguous(self.available(name), item))
-            elif isinstance(item, Chain):
-                self._read_by_chain(item)
-        for item in self.chains.items:
-            if isinstance(item, Chain) and item.slots and item.loads:
-                self._need(key_of(item.source, self.shape(item.source), item.axis))
-        for name in self.net.outputs:
-            if name not in self.net.constants:
-                self._need(self.available(name))
+            if isinstance(item, OnnxRuntimeNode):
+                for name in self._subgraph.data_inputs(item.node):
+                    if not isinstance(self._groups.maker.get(name), OnnxRuntimeNode):
+                        self._need(self._contiguous(self._found.available(name), item))
+            elif isinstance(item, FusionGroup):
+                self._read_by_group(item)
+        for item in self._groups.items:
+            if isinstance(item, FusionGroup) and item.stores and item.loads:
+                self._need(
+                    key_of(item.source, self._found.shape(item.source), item.axis)
+                )
+        for name in self._subgraph.outputs:
+            if name not in self._subgraph.constants:
+                self._need(self._found.available(name))
 
-    def _read_by_chain(self, chain: Chain) -> None:
-        if not chain.feeder:
-            self._need(key_of(chain.source, self.shape(chain.source), chain.axis))
-        for row, (_, axis) in zip(chain.rows, chain.tensors[1:], strict=True):
-            if row.other is None:
+    def _read_by_group(self, group: FusionGroup) -> None:
+        if not group.input_group:
+            self._need(
+                key_of(group.source, self._found.shape(group.source), group.axis)
+            )
+        for epilogue, (_, axis) in zip(group.epilogues, group.tensors[1:], strict=True):
+            if epilogue.other is None:
                 continue
-            if row.other in self.chains.parts:
-                self._need(self.available(self.chains.parts[row.other][0]))
-            key = key_of(row.other, self.shape(row.other), axis)
-            if row.kind == Row.MULTIPLY_IMAGE:
-                key = self._contiguous(key, chain)
+            if epilogue.other in self._groups.parts:
+                self._need(self._found.available(self._groups.parts[epilogue.other][0]))
+            key = key_of(epilogue.other, self._found.shape(epilogue.other), axis)
+            if epilogue.kind == EpilogueKind.MULTIPLY_IMAGE:
+                key = self._contiguous(key, group)
             self._need(key)
 
-    def _need(self, key: Key) -> None:
-        if key in self.needed:
+    def _need(self, key: StoredTensor) -> None:
+        if key in self._found.needed:
             return
-        self.needed.add(key)
-        parent = self._parent.get(key)
-        if parent is not None and not parent.is_slot:
+        self._found.needed.add(key)
+        parent = self._found.parents.get(key)
+        if parent is not None and not parent.is_written:
             self._need(parent.key)
-        for slot in self._slots_of.get(key, ()):
-            self._need(slot)
+        for target in self._written_into.get(key, ()):
+            self._need(target)

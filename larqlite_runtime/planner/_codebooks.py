@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from larqlite_runtime._graph import PACKED, Node
-from larqlite_runtime._program import Row
-from larqlite_runtime.planner._subgraph import Net
+from larqlite_runtime._graph import PACKED, GraphNode
+from larqlite_runtime._program import EpilogueKind
+from larqlite_runtime.planner._subgraph import Subgraph
 
 
 @dataclass(frozen=True)
-class Levels:
+class Codebook:
     """Values x of a tensor as x = (sum of planes + offset) / 2^halved in whole numbers.
 
     Attributes:
-        pack: the row operation that makes the bits of a float.
+        pack: the epilogue that makes the bits of a float.
         planes: of bits, each +1 (bit 0) or -1 (bit 1).
         equal: whether all planes weigh 1; else plane p weighs 2^p.
         offset, halved: as in the formula.
         low, high: the least and the largest whole number.
-        unit: whole numbers in 1.0.
+        inverse_scale: whole numbers in 1.0.
         threshold: of ternary values.
     """
 
-    pack: Row
+    pack: EpilogueKind
     planes: int = 1
     equal: bool = False
     offset: int = 0
     halved: int = 0
     low: int = -1
     high: int = 1
-    unit: int = 1
+    inverse_scale: int = 1
     threshold: float = 0.0
 
     @property
@@ -42,7 +42,7 @@ class Levels:
     def numbers(self) -> tuple:
         """What the bits stand for, however they are made."""
         bits = self.planes, self.equal, self.offset, self.halved
-        return (*bits, self.low, self.high, self.unit)
+        return (*bits, self.low, self.high, self.inverse_scale)
 
     def bits_of(self, value: int) -> tuple[int, ...] | None:
         """The bits that stand for a whole number, None if there are none."""
@@ -61,22 +61,32 @@ class Levels:
         return (total + self.offset) / (1 << self.halved)
 
 
-SIGN = Levels(Row.PACK_SIGN)
-HEAVISIDE = Levels(Row.PACK_HEAVISIDE, offset=1, halved=1, low=0)
+SIGN = Codebook(EpilogueKind.PACK_SIGN)
+HEAVISIDE = Codebook(EpilogueKind.PACK_HEAVISIDE, offset=1, halved=1, low=0)
 
 
-def ternary(threshold: float) -> Levels:
+def ternary(threshold: float) -> Codebook:
     """-1, 0 and +1."""
-    return Levels(
-        Row.PACK_TERNARY, planes=2, equal=True, halved=1, threshold=float(threshold)
+    return Codebook(
+        EpilogueKind.PACK_TERNARY,
+        planes=2,
+        equal=True,
+        halved=1,
+        threshold=float(threshold),
     )
 
 
-def steps(bits: int) -> Levels:
+def steps(bits: int) -> Codebook:
     """0, 1/n, ..., 1 with n = 2^bits - 1; the whole numbers are 0 to n."""
     last = (1 << bits) - 1
-    return Levels(
-        Row.PACK_STEPS, planes=bits, offset=last, halved=1, low=0, high=last, unit=last
+    return Codebook(
+        EpilogueKind.PACK_STEPS,
+        planes=bits,
+        offset=last,
+        halved=1,
+        low=0,
+        high=last,
+        inverse_scale=last,
     )
 
 
@@ -89,42 +99,46 @@ _OF_QUANTIZERS = {
 QUANTIZERS = frozenset(_OF_QUANTIZERS)
 
 
-def is_quantizer(node: Node) -> bool:
+def is_quantizer(node: GraphNode) -> bool:
     """Whether a node makes one of the few-valued tensors."""
     return node.domain == PACKED and node.op in QUANTIZERS
 
 
-def levels_of_quantizer(node: Node) -> Levels:
+def codebook_of_quantizer(node: GraphNode) -> Codebook:
     """What comes out of a quantizer node."""
     return _OF_QUANTIZERS[node.op](node)
 
 
-def levels_of_input(node: Node, net: Net) -> tuple[str, Levels] | None:
+def codebook_of_input(
+    node: GraphNode, subgraph: Subgraph
+) -> tuple[str, Codebook] | None:
     """The float tensor to pack for a packed node and how; None if it has many values.
 
     The tensor is the input of the quantizer before the node; where there is none, its
     values themselves are packed.
     """
     said = node.attributes.get("input", "integer")
-    unit = float(node.attributes.get("input_steps", 1))
-    if unit != int(unit) or not 1 <= unit < 256:
+    inverse_scale = float(node.attributes.get("input_steps", 1))
+    if inverse_scale != int(inverse_scale) or not 1 <= inverse_scale < 256:
         return None
-    unit = int(unit)
-    bits = unit.bit_length()
+    inverse_scale = int(inverse_scale)
+    bits = inverse_scale.bit_length()
     named = {
         "sign": (SIGN, 1),
         "heaviside": (HEAVISIDE, 1),
         "ternary": (ternary(0.5), 1),
-        "steps": (steps(bits), unit) if unit == (1 << bits) - 1 else None,
+        "steps": (steps(bits), inverse_scale)
+        if inverse_scale == (1 << bits) - 1
+        else None,
     }.get(said)
-    if named is None or named[1] != unit:
+    if named is None or named[1] != inverse_scale:
         return None
-    levels = named[0]
+    codebook = named[0]
     source = node.inputs[0]
-    quantizer = net.made_by(source)
+    quantizer = subgraph.made_by(source)
     if quantizer is not None and is_quantizer(quantizer):
-        made = levels_of_quantizer(quantizer)
-        if made.numbers != levels.numbers:
+        made = codebook_of_quantizer(quantizer)
+        if made.numbers != codebook.numbers:
             return None
         return quantizer.inputs[0], made
-    return source, levels
+    return source, codebook

@@ -1,4 +1,4 @@
-"""Standard nodes as operations on rows of values: what a tensor's channels pass through."""
+"""Standard nodes as epilogues: operations that rows of values pass through."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._graph import PACKED, Node
-from larqlite_runtime._program import Row
+from larqlite_runtime._graph import PACKED, GraphNode
+from larqlite_runtime._program import EpilogueKind
 from larqlite_runtime.planner._layouts import is_gate, per_channel
-from larqlite_runtime.planner._subgraph import Net
+from larqlite_runtime.planner._subgraph import Subgraph
 
 
 @dataclass(frozen=True)
-class RowNode:
-    """One node as one row operation.
+class Epilogue:
+    """One node as one operation on rows of values.
 
     Attributes:
         flowing: the tensor that passes through.
@@ -26,7 +26,7 @@ class RowNode:
     """
 
     flowing: str
-    kind: Row | None = None
+    kind: EpilogueKind | None = None
     values: np.ndarray | None = None
     other: str | None = None
     low: float = -np.inf
@@ -35,115 +35,135 @@ class RowNode:
     @property
     def is_monotone(self) -> bool:
         """Whether, channel by channel, values keep or reverse their order."""
-        if self.kind in (Row.MULTIPLY, Row.ADD):
+        if self.kind in (EpilogueKind.MULTIPLY, EpilogueKind.ADD):
             return bool(np.isfinite(self.values).all())
-        if self.kind == Row.PRELU:
+        if self.kind == EpilogueKind.PRELU:
             return bool((self.values >= 0).all() and np.isfinite(self.values).all())
-        return self.kind in (None, Row.RELU, Row.CLIP)
+        return self.kind in (None, EpilogueKind.RELU, EpilogueKind.CLIP)
 
 
-def row_nodes(node: Node, net: Net, axis: int) -> list[RowNode]:
-    """The ways in which a node is a row operation; none if it is not.
+def epilogues_of(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+    """The ways in which a node is an epilogue; none if it is not.
 
     Args:
         node: any node.
-        net: the graph it is part of.
+        subgraph: the graph it is part of.
         axis: of the channels.
     """
-    find = _ROWS.get((node.domain, node.op))
+    find = _EPILOGUES.get((node.domain, node.op))
     if find is None or len(node.outputs) != 1:
         return []
-    if net.dtypes[node.outputs[0]] != np.float32:
+    if subgraph.dtypes[node.outputs[0]] != np.float32:
         return []
-    shape = net.shapes[node.outputs[0]]
+    shape = subgraph.shapes[node.outputs[0]]
     return [
-        row for row in find(node, net, axis) if net.shapes.get(row.flowing) == shape
+        way
+        for way in find(node, subgraph, axis)
+        if subgraph.shapes.get(way.flowing) == shape
     ]
 
 
-def _with_constant(node: Node, net: Net, axis: int, kind: Row) -> list[RowNode]:
+def _with_constant(
+    node: GraphNode, subgraph: Subgraph, axis: int, kind: EpilogueKind
+) -> list[Epilogue]:
     """A node of a tensor and a constant, in either order."""
-    shape = net.shapes[node.outputs[0]]
+    shape = subgraph.shapes[node.outputs[0]]
     found = []
     for flowing, other in (node.inputs, node.inputs[::-1]):
-        if other in net.constants and flowing not in net.constants:
-            values = per_channel(net.constants[other], shape, axis)
+        if other in subgraph.constants and flowing not in subgraph.constants:
+            values = per_channel(subgraph.constants[other], shape, axis)
             if values is not None:
-                found.append(RowNode(flowing, kind, values))
+                found.append(Epilogue(flowing, kind, values))
     return found
 
 
-def _multiply(node: Node, net: Net, axis: int) -> list[RowNode]:
-    found = _with_constant(node, net, axis, Row.MULTIPLY)
-    shape = net.shapes[node.outputs[0]]
-    if set(node.inputs) & net.constants.keys():
+def _multiply(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+    found = _with_constant(node, subgraph, axis, EpilogueKind.MULTIPLY)
+    shape = subgraph.shapes[node.outputs[0]]
+    if set(node.inputs) & subgraph.constants.keys():
         return found
     for flowing, gate in (node.inputs, node.inputs[::-1]):
-        if is_gate(net.shapes[gate], shape, axis) and flowing != gate:
-            found.append(RowNode(flowing, Row.MULTIPLY_IMAGE, other=gate))
+        if is_gate(subgraph.shapes[gate], shape, axis) and flowing != gate:
+            found.append(Epilogue(flowing, EpilogueKind.MULTIPLY_IMAGE, other=gate))
     return found
 
 
-def _add(node: Node, net: Net, axis: int) -> list[RowNode]:
+def _add(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
     first, second = node.inputs
-    if set(node.inputs) & net.constants.keys():
-        return _with_constant(node, net, axis, Row.ADD)
-    if net.shapes[first] != net.shapes[second]:
+    if set(node.inputs) & subgraph.constants.keys():
+        return _with_constant(node, subgraph, axis, EpilogueKind.ADD)
+    if subgraph.shapes[first] != subgraph.shapes[second]:
         return []
-    found = [RowNode(first, Row.ADD_TENSOR, other=second)]
+    found = [Epilogue(first, EpilogueKind.ADD_TENSOR, other=second)]
     if first != second:
-        found.append(RowNode(second, Row.ADD_TENSOR, other=first))
+        found.append(Epilogue(second, EpilogueKind.ADD_TENSOR, other=first))
     return found
 
 
-def _subtract(node: Node, net: Net, axis: int) -> list[RowNode]:
-    if node.inputs[1] not in net.constants:
+def _subtract(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+    if node.inputs[1] not in subgraph.constants:
         return []
-    found = _with_constant(node, net, axis, Row.ADD)
-    return [RowNode(row.flowing, Row.ADD, -row.values) for row in found]
+    found = _with_constant(node, subgraph, axis, EpilogueKind.ADD)
+    return [Epilogue(way.flowing, EpilogueKind.ADD, -way.values) for way in found]
 
 
-def _negative(node: Node, net: Net, axis: int) -> list[RowNode]:
-    channels = net.shapes[node.outputs[0]][axis]
-    return [RowNode(node.inputs[0], Row.MULTIPLY, np.full(channels, -1, np.float32))]
+def _negative(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+    channels = subgraph.shapes[node.outputs[0]][axis]
+    return [
+        Epilogue(
+            node.inputs[0], EpilogueKind.MULTIPLY, np.full(channels, -1, np.float32)
+        )
+    ]
 
 
-def _prelu(node: Node, net: Net, axis: int) -> list[RowNode]:
-    slope = net.constant_input(node, 1)
+def _prelu(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+    slope = subgraph.constant_input(node, 1)
     if slope is None:
         return []
-    values = per_channel(slope, net.shapes[node.outputs[0]], axis)
-    return [] if values is None else [RowNode(node.inputs[0], Row.PRELU, values)]
+    values = per_channel(slope, subgraph.shapes[node.outputs[0]], axis)
+    return (
+        [] if values is None else [Epilogue(node.inputs[0], EpilogueKind.PRELU, values)]
+    )
 
 
-def _leaky_relu(node: Node, net: Net, axis: int) -> list[RowNode]:
-    channels = net.shapes[node.outputs[0]][axis]
+def _leaky_relu(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+    channels = subgraph.shapes[node.outputs[0]][axis]
     slope = np.float32(node.attributes.get("alpha", 0.01))
-    return [RowNode(node.inputs[0], Row.PRELU, np.full(channels, slope, np.float32))]
+    return [
+        Epilogue(
+            node.inputs[0], EpilogueKind.PRELU, np.full(channels, slope, np.float32)
+        )
+    ]
 
 
-def _clip(node: Node, net: Net, axis: int) -> list[RowNode]:
+def _clip(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
     bounds = []
     for number, without in ((1, -np.inf), (2, np.inf)):
         if len(node.inputs) <= number or not node.inputs[number]:
             bounds.append(without)
             continue
-        bound = net.constant_input(node, number)
+        bound = subgraph.constant_input(node, number)
         if bound is None or bound.size != 1:
             return []
         bounds.append(float(bound.reshape(())))
     low, high = bounds
-    return [RowNode(node.inputs[0], Row.CLIP, low=low, high=high)]
+    return [Epilogue(node.inputs[0], EpilogueKind.CLIP, low=low, high=high)]
 
 
-_ROWS: dict[tuple[str, str], Callable[[Node, Net, int], list[RowNode]]] = {
+_EPILOGUES: dict[
+    tuple[str, str], Callable[[GraphNode, Subgraph, int], list[Epilogue]]
+] = {
     ("", "Mul"): _multiply,
     ("", "Add"): _add,
     ("", "Sub"): _subtract,
     ("", "Neg"): _negative,
-    ("", "Relu"): lambda node, net, axis: [RowNode(node.inputs[0], Row.RELU)],
+    ("", "Relu"): lambda node, subgraph, axis: [
+        Epilogue(node.inputs[0], EpilogueKind.RELU)
+    ],
     ("", "PRelu"): _prelu,
     ("", "LeakyRelu"): _leaky_relu,
     ("", "Clip"): _clip,
-    (PACKED, "Sign"): lambda node, net, axis: [RowNode(node.inputs[0], Row.SIGN)],
+    (PACKED, "Sign"): lambda node, subgraph, axis: [
+        Epilogue(node.inputs[0], EpilogueKind.SIGN)
+    ],
 }

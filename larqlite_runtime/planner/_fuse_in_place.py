@@ -6,25 +6,24 @@ and write all channels; MeliusNet's improvement blocks are made of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from larqlite_runtime._graph import Node
-from larqlite_runtime._program import Row
-from larqlite_runtime.planner._epilogues import RowNode
-from larqlite_runtime.planner._fusion_group import Chain, View
+from larqlite_runtime._graph import GraphNode
+from larqlite_runtime._program import EpilogueKind
+from larqlite_runtime.planner._epilogues import Epilogue
+from larqlite_runtime.planner._fusion_group import (
+    FusionGroup,
+    FusionGroups,
+    ViewNode,
+)
 from larqlite_runtime.planner._views import Structure
-
-if TYPE_CHECKING:
-    from larqlite_runtime.planner._fuse import Chains
 
 IN_PLACE = "InPlace"  # operation of the view that stands for the sum
 
 
-def add_in_place(chains: Chains, number: int, node: Node) -> bool:
-    """Has a chain add its rows to channels of a tensor that nobody reads any more.
+def add_in_place(groups: FusionGroups, number: int, node: GraphNode) -> bool:
+    """Has a group add its rows to channels of a tensor that nobody reads any more.
 
     Args:
-        chains: all that comes before the node.
+        groups: all that comes before the node.
         number, node: an `Add`, by its number.
 
     Returns:
@@ -33,84 +32,88 @@ def add_in_place(chains: Chains, number: int, node: Node) -> bool:
     if node.op != "Add" or node.domain:
         return False
     for wide, padded in (node.inputs, node.inputs[::-1]):
-        pad = chains.maker.get(padded)
-        if not isinstance(pad, View) or pad.node.op != "Pad":
+        pad = groups.maker.get(padded)
+        if not isinstance(pad, ViewNode) or pad.node.op != "Pad":
             continue
         narrow = pad.node.inputs[0]
-        chain = chains.open.get(narrow)
+        group = groups.open.get(narrow)
         if (
-            isinstance(chain, Chain)
-            and _only_reader(chains, padded)
-            and _only_reader(chains, narrow)
-            and _is_ours(chains, wide)
+            isinstance(group, FusionGroup)
+            and _only_reader(groups, padded)
+            and _only_reader(groups, narrow)
+            and _is_ours(groups, wide)
             and all(
-                _is_read_before(chains, reader, chain)
-                for reader in chains.net.consumers[wide]
+                _is_read_before(groups, reader, group)
+                for reader in groups.subgraph.consumers[wide]
                 if reader != number
             )
-            and not _depends(chains, wide, chain)
+            and not groups.depends(wide, group)
         ):
-            _join(chains, number, node, chain, pad, wide)
+            _join(groups, number, node, group, pad, wide)
             return True
     return False
 
 
-def _only_reader(chains: Chains, tensor: str) -> bool:
-    net = chains.net
-    return len(net.consumers[tensor]) == 1 and tensor not in net.outputs
+def _only_reader(groups: FusionGroups, tensor: str) -> bool:
+    subgraph = groups.subgraph
+    return len(subgraph.consumers[tensor]) == 1 and tensor not in subgraph.outputs
 
 
-def _is_ours(chains: Chains, tensor: str) -> bool:
+def _is_ours(groups: FusionGroups, tensor: str) -> bool:
     """Whether a tensor lies in memory that only kernels write."""
-    maker = chains.maker.get(tensor)
-    if tensor in chains.net.outputs or tensor not in chains.roles.native:
+    maker = groups.maker.get(tensor)
+    if tensor in groups.subgraph.outputs or tensor not in groups.partition.native:
         return False
-    is_view = isinstance(maker, View) and maker.node.op in ("Concat", IN_PLACE)
-    return is_view or isinstance(maker, Chain)
+    is_view = isinstance(maker, ViewNode) and maker.node.op in ("Concat", IN_PLACE)
+    return is_view or isinstance(maker, FusionGroup)
 
 
-def _is_read_before(chains: Chains, reader: int, chain: Chain) -> bool:
-    """Whether a reader of a tensor has to be done before a chain begins."""
-    if reader in chains.roles.absorbed:
-        made = chains.net.nodes[reader].outputs[0]
+def _is_read_before(groups: FusionGroups, reader: int, group: FusionGroup) -> bool:
+    """Whether a reader of a tensor has to be done before a group begins."""
+    if reader in groups.partition.absorbed:
+        made = groups.subgraph.nodes[reader].outputs[0]
         return all(
-            _is_read_before(chains, number, chain)
-            for number in chains.net.consumers[made]
+            _is_read_before(groups, number, group)
+            for number in groups.subgraph.consumers[made]
         )
-    item = chains.item_of.get(reader)
-    if item is None or isinstance(item, View):
+    item = groups.item_of.get(reader)
+    if item is None or isinstance(item, ViewNode):
         return False
-    if isinstance(item, Chain) and item.packed is not None and item.feeder is not None:
+    if (
+        isinstance(item, FusionGroup)
+        and item.packed is not None
+        and item.input_group is not None
+    ):
         # Its sums come from bits; the tensor is read where these are packed, unless it
         # is added to the sums.
-        source = chains.net.nodes[reader]
-        item = item.feeder if source is item.packed.node else item
-    return item is not chain and chains.needs(chain, item)
-
-
-def _depends(chains: Chains, tensor: str, chain: Chain) -> bool:
-    maker = chains.maker.get(tensor)
-    return maker is not None and chains.needs(maker, chain)
+        source = groups.subgraph.nodes[reader]
+        item = item.input_group if source is item.packed.node else item
+    return item is not group and groups.needs(group, item)
 
 
 def _join(
-    chains: Chains, number: int, node: Node, chain: Chain, pad, wide: str
+    groups: FusionGroups,
+    number: int,
+    node: GraphNode,
+    group: FusionGroup,
+    pad,
+    wide: str,
 ) -> None:
     axis = pad.structure.axis
     narrow, output = pad.node.inputs[0], node.outputs[0]
     part = f"{wide} part of {output}"
-    chains.parts[part] = (wide, narrow, pad.structure.parts[0], axis)
-    chain.rows.append(RowNode(narrow, Row.ADD_TENSOR, other=part))
-    chain.tensors.append((part, axis))
-    chain.nodes.append(node.name)
-    del chains.open[narrow]
-    chains.items.remove(pad)
-    view = View(
+    groups.parts[part] = (wide, narrow, pad.structure.parts[0], axis)
+    group.epilogues.append(Epilogue(narrow, EpilogueKind.ADD_TENSOR, other=part))
+    group.tensors.append((part, axis))
+    group.nodes.append(node.name)
+    del groups.open[narrow]
+    groups.items.remove(pad)
+    view = ViewNode(
         number,
-        copies=[chain],
-        node=Node(IN_PLACE, "", node.name, (wide,), (output,)),
+        copies=[group],
+        node=GraphNode(IN_PLACE, "", node.name, (wide,), (output,)),
         structure=Structure(axis, "same"),
     )
-    chains.items.append(view)
-    chains.maker[output] = view
-    chains.maker[part] = chains.maker[wide]
+    groups.items.append(view)
+    groups.maker[output] = view
+    groups.maker[part] = groups.maker[wide]

@@ -1,56 +1,56 @@
-"""What a plan is made of before it is a program: chains of the kernels, segments, views."""
+"""What is scheduled: fusion groups of the kernels, nodes of ONNX Runtime, views."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from larqlite_runtime._graph import Node
-from larqlite_runtime.planner._epilogues import RowNode
-from larqlite_runtime.planner._layouts import Key
+from larqlite_runtime._graph import GraphNode
+from larqlite_runtime.planner._epilogues import Epilogue
+from larqlite_runtime.planner._layouts import StoredTensor
+from larqlite_runtime.planner._partition import Partition
+from larqlite_runtime.planner._subgraph import Subgraph
 from larqlite_runtime.planner._views import Structure
-from larqlite_runtime.planner.producers._float_conv import FloatConv
-from larqlite_runtime.planner.producers._packed import Packed
-from larqlite_runtime.planner.producers._pooling import Pool
+from larqlite_runtime.planner.producers import FloatConv, Packed, Pool
 
 
 @dataclass(eq=False)
-class Item:
-    """Something that runs at one moment.
+class PlanItem:
+    """Something that runs at one point of the program.
 
     Attributes:
         number: of its first node, for an order among equals.
         level: how many changes from kernels to ONNX Runtime come before it.
-        copies: chains that bring tensors into the order in which it reads them.
+        copies: groups that bring tensors into the layout in which it reads them.
     """
 
     number: int
     level: int = 0
-    copies: list[Chain] = field(default_factory=list)
+    copies: list[FusionGroup] = field(default_factory=list)
 
     def reads(self) -> list[str]:
         """Tensors that have to be there before."""
         raise NotImplementedError
 
-    def after(self) -> list[Item]:
+    def after(self) -> list[PlanItem]:
         """Items that have to run before, beside the makers of `reads()`."""
         return list(self.copies)
 
 
 @dataclass(eq=False)
-class Segment(Item):
+class OnnxRuntimeNode(PlanItem):
     """A node that ONNX Runtime runs."""
 
-    node: Node | None = None
+    node: GraphNode | None = None
 
     def reads(self) -> list[str]:
         return [name for name in self.node.inputs if name]
 
 
 @dataclass(eq=False)
-class View(Item):
+class ViewNode(PlanItem):
     """A node that only says where values lie."""
 
-    node: Node | None = None
+    node: GraphNode | None = None
     structure: Structure | None = None
 
     def reads(self) -> list[str]:
@@ -58,20 +58,22 @@ class View(Item):
 
 
 @dataclass(eq=False)
-class Chain(Item):
-    """One step of the kernels.
+class FusionGroup(PlanItem):
+    """Nodes that are one step of the kernels: a producer of rows, and its epilogues.
 
     Attributes:
         source: the float tensor that is loaded, pooled, or whose bits are read.
         axis: of the channels in the source.
-        packed, pool, conv: what makes the rows; none of them if they are loaded.
-        feeder: the chain that makes what `packed` or `conv` reads, if that is no tensor.
+        packed, pool, conv: the producer; none of them if rows are loaded.
+        input_group: the group that makes what `packed` or `conv` reads, if that is no
+            tensor.
         nodes: names of the nodes, for people.
-        rows: what rows pass through.
-        tensors: name and channel axis of what there is before and after each of `rows`.
-        slots: places beside its own in which the tensor of a position is stored.
-        packs: chains that take bits from the tensor of a position.
-        borders: chains that take the tensor of a position with borders around it.
+        epilogues: what rows pass through.
+        tensors: name and channel axis of what there is before and after each epilogue; a
+            number in this list is a *position*.
+        stores: further tensors that the one of a position is stored as.
+        bit_readers: groups that read the tensor of a position as bits.
+        padded_readers: groups that read the tensor of a position with borders around it.
     """
 
     source: str = ""
@@ -79,13 +81,13 @@ class Chain(Item):
     packed: Packed | None = None
     pool: Pool | None = None
     conv: FloatConv | None = None
-    feeder: Chain | None = None
+    input_group: FusionGroup | None = None
     nodes: list[str] = field(default_factory=list)
-    rows: list[RowNode] = field(default_factory=list)
+    epilogues: list[Epilogue] = field(default_factory=list)
     tensors: list[tuple[str, int]] = field(default_factory=list)
-    slots: list[tuple[int, Key]] = field(default_factory=list)
-    packs: list[tuple[int, Chain]] = field(default_factory=list)
-    borders: list[tuple[int, Chain]] = field(default_factory=list)
+    stores: list[tuple[int, StoredTensor]] = field(default_factory=list)
+    bit_readers: list[tuple[int, FusionGroup]] = field(default_factory=list)
+    padded_readers: list[tuple[int, FusionGroup]] = field(default_factory=list)
 
     @property
     def loads(self) -> bool:
@@ -93,14 +95,83 @@ class Chain(Item):
         return self.packed is None and self.pool is None and self.conv is None
 
     def reads(self) -> list[str]:
-        others = [row.other for row in self.rows if row.other]
-        return others if self.feeder else [self.source, *others]
+        others = [epilogue.other for epilogue in self.epilogues if epilogue.other]
+        return others if self.input_group else [self.source, *others]
 
-    def after(self) -> list[Item]:
-        return [*self.copies, *([self.feeder] if self.feeder else [])]
+    def after(self) -> list[PlanItem]:
+        return [*self.copies, *([self.input_group] if self.input_group else [])]
 
     def position(self, tensor: str, axis: int) -> int | None:
-        """Where a tensor is in the chain."""
+        """Where a tensor is in the group."""
         if (tensor, axis) not in self.tensors:
             return None
         return self.tensors.index((tensor, axis))
+
+
+@dataclass
+class FusionGroups:
+    """All items of a graph.
+
+    Attributes:
+        items: in no order.
+        maker: the item that makes a tensor.
+        item_of: the item of a node, by its number.
+        open: the group that ends with a tensor.
+        loaders: groups that load a tensor with its channels at an axis.
+        parts: for a name that stands for channels of a tensor: that tensor, one of the
+            same shape as the part, the first channel, and the axis of channels.
+    """
+
+    subgraph: Subgraph
+    partition: Partition
+    items: list[PlanItem] = field(default_factory=list)
+    maker: dict[str, PlanItem] = field(default_factory=dict)
+    item_of: dict[int, PlanItem] = field(default_factory=dict)
+    open: dict[str, FusionGroup] = field(default_factory=dict)
+    loaders: dict[tuple[str, int], FusionGroup] = field(default_factory=dict)
+    parts: dict[str, tuple[str, str, int, int]] = field(default_factory=dict)
+
+    def add(self, item: PlanItem, outputs: tuple[str, ...]) -> None:
+        """An item that makes these tensors."""
+        self.items.append(item)
+        for name in filter(None, outputs):
+            self.maker[name] = item
+
+    def load(self, number: int, tensor: str, axis: int) -> FusionGroup:
+        """A new group of the rows of a float tensor."""
+        group = FusionGroup(number, source=tensor, axis=axis, tensors=[(tensor, axis)])
+        self.items.append(group)
+        return group
+
+    def depends(self, tensor: str, group: FusionGroup) -> bool:
+        """Whether a tensor can only be there after a group has run."""
+        maker = self.maker.get(tensor)
+        return maker is not None and self.needs(maker, group)
+
+    def needs(self, item: PlanItem, other: PlanItem) -> bool:
+        """Whether an item can only run after another, or is that one."""
+        seen: set[int] = set()
+        waiting = [item]
+        while waiting:
+            item = waiting.pop()
+            if item is other:
+                return True
+            if id(item) in seen:
+                continue
+            seen.add(id(item))
+            waiting += self.before(item)
+        return False
+
+    def before(self, item: PlanItem) -> list[PlanItem]:
+        """The items that one needs at once."""
+        made = [self.maker.get(name) for name in item.reads()]
+        found = [*filter(None, made), *item.after()]
+        return [other for other in found if other is not item]
+
+    def dissolve(self) -> None:
+        """Cuts what items know of one another, so that weights are freed at once."""
+        for item in self.items:
+            item.copies = []
+            if isinstance(item, FusionGroup):
+                item.input_group = None
+                item.bit_readers, item.padded_readers = [], []

@@ -1,35 +1,40 @@
-"""How tensors of the file lie in memory: which axis holds the channels, and images of it.
+"""Layouts: in which order the values of a tensor lie in memory, and images of it.
 
-A *form* of a tensor is the number of the axis that lies innermost: the last axis (the
-order of the file) or axis 1 (channels last in memory, channels first in the file).
+`NCHW` is the order of the file, `NHWC` that in which its axis 1, the channels of images,
+lies innermost; the names stand for tensors of any number of axes.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from larqlite_runtime._graph import Shape
 
-# A tensor in one order of memory: its name and whether axis 1 lies innermost.
-Key = tuple[str, bool]
-
-FILE, MOVED = False, True
+NCHW, NHWC = False, True
 
 
-def key_of(tensor: str, shape: Shape, axis: int) -> Key:
-    """The order of memory in which `axis` lies innermost; equal orders have equal keys."""
+class StoredTensor(NamedTuple):
+    """A tensor in one layout: `NCHW` or `NHWC`."""
+
+    tensor: str
+    layout: bool
+
+
+def key_of(tensor: str, shape: Shape, axis: int) -> StoredTensor:
+    """The layout in which `axis` lies innermost; equal layouts have equal keys."""
     last = len(shape) - 1
     if axis == last:
-        return tensor, FILE
+        return StoredTensor(tensor, NCHW)
     same = shape[1] == 1 or math.prod(shape[2:]) == 1
-    return tensor, FILE if same else MOVED
+    return StoredTensor(tensor, NCHW if same else NHWC)
 
 
-def memory_shape(shape: Shape, moved: bool) -> Shape:
+def memory_shape(shape: Shape, layout: bool) -> Shape:
     """The sizes in the order of memory."""
-    return (shape[0], *shape[2:], shape[1]) if moved else shape
+    return (shape[0], *shape[2:], shape[1]) if layout == NHWC else shape
 
 
 def image_of(shape: Shape, axis: int) -> tuple[tuple[int, int, int], int] | None:

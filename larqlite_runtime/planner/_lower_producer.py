@@ -1,64 +1,77 @@
-"""What makes the rows of a chain, as the fields of a step."""
+"""The producer of a group as the fields of a step."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from larqlite_runtime._program import NOWHERE, Kind, Op, Row, Step, View
+from larqlite_runtime._program import (
+    NOWHERE,
+    EpilogueKind,
+    EpilogueOp,
+    KernelStep,
+    StepKind,
+    TensorView,
+)
 from larqlite_runtime.planner._bit_tensors import Bits
-from larqlite_runtime.planner._fusion_group import Chain
+from larqlite_runtime.planner._buffer_table import BufferTable
+from larqlite_runtime.planner._fusion_group import FusionGroup
 from larqlite_runtime.planner._layouts import image_of
-from larqlite_runtime.planner._padding import Grid
+from larqlite_runtime.planner._padding import PaddedTensor
 from larqlite_runtime.planner._weight_layout import layout_of
-
-if TYPE_CHECKING:
-    from larqlite_runtime.planner._lower import Lowering
 
 
 @dataclass(frozen=True)
-class Fed:
-    """Memory that another chain fills for this one: with bits, or with floats and borders."""
+class GroupInput:
+    """Memory that another group fills for this one: with bits, or with floats and borders."""
 
-    grid: Grid
+    padded: PaddedTensor
     buffer: int
     bits: Bits | None = None
 
 
-def head(
-    lowering: Lowering, chain: Chain, fed: Fed | None, ops: tuple[Op, ...]
-) -> Step:
-    """The step of a chain.
+def producer_step(
+    buffers: BufferTable,
+    group: FusionGroup,
+    group_input: GroupInput | None,
+    ops: tuple[EpilogueOp, ...],
+) -> KernelStep:
+    """The step of a group.
 
     Args:
-        lowering: that knows where tensors lie.
-        chain: the chain.
-        fed: what its feeder made for it.
+        buffers: where tensors lie.
+        group: the group.
+        group_input: what another group makes for it.
         ops: what its rows pass through.
     """
-    tensor, axis = chain.tensors[0]
-    size, channels = image_of(lowering.places.shape(tensor), axis)
+    tensor, axis = group.tensors[0]
+    size, channels = image_of(buffers.shape(tensor), axis)
     made = {
         "size": size,
         "channels": channels,
         "ops": ops,
-        "label": ", ".join(chain.nodes),
+        "label": ", ".join(group.nodes),
     }
-    if chain.packed is not None:
-        return _sums_of_bits(lowering, chain, fed, made)
-    if chain.conv is not None:
-        return _sums_of_floats(lowering, chain, fed, made)
-    source = lowering.view(chain.source, chain.axis)
-    if chain.pool is None:
+    if group.packed is not None:
+        return _sums_of_bits(buffers, group, group_input, made)
+    if group.conv is not None:
+        return _sums_of_floats(buffers, group, group_input, made)
+    source = buffers.view(group.source, group.axis)
+    if group.pool is None:
         return _load(source, made)
-    return _pool(lowering, chain, source, made)
+    return _pool(buffers, group, source, made)
 
 
 # Operations that do the same to all channels.
-_ALIKE = (Row.STORE, Row.ADD_TENSOR, Row.RELU, Row.CLIP, Row.SIGN)
+_ALIKE = (
+    EpilogueKind.STORE,
+    EpilogueKind.ADD_TENSOR,
+    EpilogueKind.RELU,
+    EpilogueKind.CLIP,
+    EpilogueKind.SIGN,
+)
 
 
-def _load(source: View, made: dict) -> Step:
+def _load(source: TensorView, made: dict) -> KernelStep:
     """Rows as they are; as one long pixel each, where that is all the same."""
     (depth, height, width), channels, ops = made["size"], made["channels"], made["ops"]
     views = [source, *(op.view for op in ops if op.view.buffer != NOWHERE)]
@@ -66,16 +79,18 @@ def _load(source: View, made: dict) -> Step:
         channels
     }:
         made |= {"size": (depth, height, 1), "channels": width * channels}
-    return Step(Kind.LOAD, input=source, **made)
+    return KernelStep(StepKind.LOAD, input=source, **made)
 
 
-def _pool(lowering: Lowering, chain: Chain, source: View, made: dict) -> Step:
-    pool = chain.pool
-    made["in_size"], _ = image_of(lowering.places.shape(chain.source), chain.axis)
-    if pool.kind == Kind.MEAN:
-        return Step(Kind.MEAN, input=source, **made)
+def _pool(
+    buffers: BufferTable, group: FusionGroup, source: TensorView, made: dict
+) -> KernelStep:
+    pool = group.pool
+    made["in_size"], _ = image_of(buffers.shape(group.source), group.axis)
+    if pool.kind == StepKind.MEAN:
+        return KernelStep(StepKind.MEAN, input=source, **made)
     strides = source.depth, source.row, source.pixel
-    return Step(
+    return KernelStep(
         pool.kind,
         input=source.every(*pool.stride),
         kernel=pool.kernel,
@@ -90,43 +105,47 @@ def _pool(lowering: Lowering, chain: Chain, source: View, made: dict) -> Step:
 
 
 def _sums_of_floats(
-    lowering: Lowering, chain: Chain, fed: Fed | None, made: dict
-) -> Step:
-    conv, window = chain.conv, chain.conv.window
-    if fed is not None:
-        lowering.memory.use(fed.buffer)
-        view = fed.grid.window_view(fed.buffer, window).moved(conv.first)
-        taps = fed.grid.taps(window)
+    buffers: BufferTable, group: FusionGroup, group_input: GroupInput | None, made: dict
+) -> KernelStep:
+    conv, window = group.conv, group.conv.window
+    if group_input is not None:
+        buffers.live.use(group_input.buffer)
+        view = group_input.padded.window_view(group_input.buffer, window).moved(
+            conv.first
+        )
+        taps = group_input.padded.taps(window)
     else:
-        source = lowering.view(chain.source, chain.axis)
+        source = buffers.view(group.source, group.axis)
         strides = source.depth, source.row, source.pixel
         view = source.every(*window.stride)
         taps = tuple(
             step * stride for step, stride in zip(window.dilation, strides, strict=True)
         )
-    return Step(
-        Kind.CONV_FLOAT,
+    return KernelStep(
+        StepKind.CONV_FLOAT,
         input=view,
         kernel=window.kernel,
         tap=taps,
         stride=window.stride,
         dilation=window.dilation,
         in_channels=conv.in_channels,
-        weights=lowering.program.constant(conv.stored_weights()),
+        weights=buffers.program.constant(conv.stored_weights()),
         products=conv.products,
         **made,
     )
 
 
-def _sums_of_bits(lowering: Lowering, chain: Chain, fed: Fed, made: dict) -> Step:
-    packed, window, program = chain.packed, chain.packed.window, lowering.program
-    lowering.memory.use(fed.buffer)
-    base, of_row, of_column = packed.bases()
-    layout = layout_of(packed, fed.bits)
+def _sums_of_bits(
+    buffers: BufferTable, group: FusionGroup, group_input: GroupInput, made: dict
+) -> KernelStep:
+    packed, window, program = group.packed, group.packed.window, buffers.program
+    buffers.live.use(group_input.buffer)
+    base, of_row, of_column = packed.accumulator_starts()
+    layout = layout_of(packed, group_input.bits)
     multiplier = packed.out_channels // packed.in_channels
-    return Step(
-        Kind.DEPTHWISE if packed.is_depthwise else Kind.CONV,
-        input=fed.grid.window_view(fed.buffer, window),
+    return KernelStep(
+        StepKind.DEPTHWISE if packed.is_depthwise else StepKind.CONV,
+        input=group_input.padded.window_view(group_input.buffer, window),
         kernel=layout.kernel,
         tap=layout.tap,
         groups=layout.groups,

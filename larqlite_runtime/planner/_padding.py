@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from larqlite_runtime._program import View
-from larqlite_runtime.planner.producers._packed import Triple, Window
+from larqlite_runtime._program import TensorView
+from larqlite_runtime.planner._window import Triple, Window
 
 
 @dataclass(frozen=True)
-class Grid:
+class PaddedTensor:
     """Where the pixels of an image lie; depth, height, width.
 
     Attributes:
@@ -51,16 +51,16 @@ class Grid:
         _, height, width = self.whole
         return height * width * self.pixel, width * self.pixel, self.pixel
 
-    def _view(self, buffer: int, first: Triple, every: Triple) -> View:
+    def _view(self, buffer: int, first: Triple, every: Triple) -> TensorView:
         strides = self._strides
         offset = sum(at * stride for at, stride in zip(first, strides, strict=True))
-        return View(buffer, offset, self.elements, *strides).every(*every)
+        return TensorView(buffer, offset, self.elements, *strides).every(*every)
 
-    def image_view(self, buffer: int) -> View:
+    def image_view(self, buffer: int) -> TensorView:
         """Where each pixel of the image lies."""
         return self._view(buffer, self.before, self.spacing)
 
-    def window_view(self, buffer: int, window: Window) -> View:
+    def window_view(self, buffer: int, window: Window) -> TensorView:
         """Where each output of a window finds its first tap."""
         first = tuple(
             border - before
@@ -76,9 +76,9 @@ class Grid:
         )
 
 
-def grid_for(window: Window, pixel: int) -> Grid:
-    """The smallest grid that holds all taps of a window."""
-    return Grid(
+def padded_for(window: Window, pixel: int) -> PaddedTensor:
+    """The smallest padded tensor that holds all taps of a window."""
+    return PaddedTensor(
         window.size,
         pixel,
         window.spacing,

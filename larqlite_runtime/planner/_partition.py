@@ -6,28 +6,33 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from larqlite_runtime._graph import PACKED, Node
-from larqlite_runtime._program import Kind, Row
+from larqlite_runtime._graph import PACKED, GraphNode
+from larqlite_runtime._program import EpilogueKind, StepKind
 from larqlite_runtime.planner._codebooks import is_quantizer
-from larqlite_runtime.planner._epilogues import RowNode, row_nodes
+from larqlite_runtime.planner._epilogues import Epilogue, epilogues_of
 from larqlite_runtime.planner._layouts import image_of
-from larqlite_runtime.planner._subgraph import Net
+from larqlite_runtime.planner._subgraph import Subgraph
 from larqlite_runtime.planner._views import Structure, structure_of
 from larqlite_runtime.planner._weight_layout import has_layout
-from larqlite_runtime.planner.producers._float_conv import FloatConv, float_conv_of
-from larqlite_runtime.planner.producers._packed import Packed, packed_or_why
-from larqlite_runtime.planner.producers._pooling import Pool, pool_of
+from larqlite_runtime.planner.producers import (
+    FloatConv,
+    Packed,
+    Pool,
+    float_conv_of,
+    packed_or_why,
+    pool_of,
+)
 
 # ONNX Runtime folds a scale or an offset that follows these into their weights.
 _TAKE_SCALES = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass
-class Roles:
-    """The role of every node, by its number.
+class Partition:
+    """Who runs each node, by its number.
 
     Attributes:
-        packed, convs, rows, pools, structures: nodes of the native parts.
+        packed, convs, epilogues, pools, structures: nodes of the native parts.
         segment: nodes that ONNX Runtime runs.
         absorbed: quantizers whose only readers take bits.
         axes: the innermost axis of each tensor that a native node makes, or that is fed.
@@ -37,7 +42,7 @@ class Roles:
 
     packed: dict[int, Packed] = field(default_factory=dict)
     convs: dict[int, FloatConv] = field(default_factory=dict)
-    rows: dict[int, list[RowNode]] = field(default_factory=dict)
+    epilogues: dict[int, list[Epilogue]] = field(default_factory=dict)
     pools: dict[int, Pool] = field(default_factory=dict)
     structures: dict[int, Structure] = field(default_factory=dict)
     segment: set[int] = field(default_factory=set)
@@ -46,43 +51,50 @@ class Roles:
     native: set[str] = field(default_factory=set)
     why_float: dict[int, str] = field(default_factory=dict)
 
-    def is_native(self, number: int) -> bool:
-        """Whether a node needs no ONNX Runtime."""
-        return number not in self.segment
+    def why_float_by_name(self, subgraph: Subgraph) -> dict[str, str]:
+        """`why_float` by the names of the nodes."""
+        return {
+            subgraph.nodes[number].name: why for number, why in self.why_float.items()
+        }
 
 
-def find_roles(net: Net) -> Roles:
-    """Decides for every node of the graph."""
-    packed, why = _packed_nodes(net)
+def partition_nodes(subgraph: Subgraph, float_kernels: bool = True) -> Partition:
+    """Decides for every node of the graph.
+
+    Args:
+        subgraph: the graph.
+        float_kernels: whether the kernels are fast with floats too.
+    """
+    packed, why = _packed_nodes(subgraph)
     convs = {
         number: found
-        for number, node in enumerate(net.nodes)
-        if net.float_kernels and (found := float_conv_of(node, net)) is not None
+        for number, node in enumerate(subgraph.nodes)
+        if float_kernels and (found := float_conv_of(node, subgraph)) is not None
     }
-    roles = _forward(net, packed, convs, {})
-    while early := _too_early(net, roles):
+    partition = _forward(subgraph, packed, convs, {})
+    while early := _too_early(subgraph, partition):
         convs = {number: conv for number, conv in convs.items() if number not in early}
-        roles = _forward(net, packed, convs, {})
-    scales = _early_scales(net, roles)
-    roles = _forward(net, packed, convs, scales) if scales else roles
-    roles.why_float = {
+        partition = _forward(subgraph, packed, convs, {})
+    scales = _early_scales(subgraph, partition)
+    partition = _forward(subgraph, packed, convs, scales) if scales else partition
+    partition.why_float = {
         number: why.get(
             number, "its input lies in memory as the kernels cannot read it"
         )
-        for number in sorted({*packed, *why} - roles.packed.keys())
+        for number in sorted({*packed, *why} - partition.packed.keys())
     }
-    return roles
+    return partition
 
 
-def _packed_nodes(net: Net) -> tuple[dict[int, Packed], dict[int, str]]:
+def _packed_nodes(subgraph: Subgraph) -> tuple[dict[int, Packed], dict[int, str]]:
     """The packed nodes that kernels can run, and why they cannot run the others."""
     packed, why = {}, {}
-    for number, node in enumerate(net.nodes):
+    for number, node in enumerate(subgraph.nodes):
         if node.domain != PACKED or "weight_shape" not in node.attributes:
             continue
         if node.op == "Unpack":
             continue
-        found = packed_or_why(node, net)
+        found = packed_or_why(node, subgraph)
         if isinstance(found, str):
             why[number] = found
         elif has_layout(found):
@@ -96,77 +108,90 @@ def _packed_nodes(net: Net) -> tuple[dict[int, Packed], dict[int, str]]:
 
 
 def _forward(
-    net: Net,
+    subgraph: Subgraph,
     packed: dict[int, Packed],
     convs: dict[int, FloatConv],
     early: dict[int, int],
-) -> Roles:
+) -> Partition:
     """One pass over the nodes.
 
     Args:
-        net: the graph.
+        subgraph: the graph.
         packed, convs: nodes that kernels can run.
         early: nodes that are native although nothing native comes before them, and the
             axis of their channels.
     """
-    roles = Roles(absorbed=_absorbed(net, packed))
-    for name in net.inputs:
-        if net.dtypes[name] == np.float32 and image_of(
-            net.shapes[name], len(net.shapes[name]) - 1
+    partition = Partition(absorbed=_absorbed(subgraph, packed))
+    for name in subgraph.inputs:
+        if subgraph.dtypes[name] == np.float32 and image_of(
+            subgraph.shapes[name], len(subgraph.shapes[name]) - 1
         ):
-            roles.axes[name] = len(net.shapes[name]) - 1
-    for number, node in enumerate(net.nodes):
-        if number in roles.absorbed:
+            partition.axes[name] = len(subgraph.shapes[name]) - 1
+    for number, node in enumerate(subgraph.nodes):
+        if number in partition.absorbed:
             continue
-        if number in packed and _lies_right(net, roles, packed[number]):
-            roles.packed[number] = packed[number]
-            _made(roles, node, packed[number].axis, True)
+        if number in packed and _lies_right(subgraph, partition, packed[number]):
+            partition.packed[number] = packed[number]
+            _made(partition, node, packed[number].axis, True)
             continue
-        if number in convs and _may_convolve(net, roles, convs[number]):
-            roles.convs[number] = convs[number]
-            _made(roles, node, 1, True)
+        if number in convs and _may_convolve(subgraph, partition, convs[number]):
+            partition.convs[number] = convs[number]
+            _made(partition, node, 1, True)
             continue
-        axes = [early[number]] if number in early else _axes_before(net, roles, node)
-        if not any(_native(net, roles, number, axis, number in early) for axis in axes):
-            roles.segment.add(number)
+        axes = (
+            [early[number]]
+            if number in early
+            else _axes_before(subgraph, partition, node)
+        )
+        if not any(
+            _native(subgraph, partition, number, axis, number in early) for axis in axes
+        ):
+            partition.segment.add(number)
     # A quantizer stays absorbed only if all its readers really are native.
     wrong = {
         number
-        for number in roles.absorbed
-        for reader in net.consumers.get(net.nodes[number].outputs[0], ())
-        if reader not in roles.packed
+        for number in partition.absorbed
+        for reader in subgraph.consumers.get(subgraph.nodes[number].outputs[0], ())
+        if reader not in partition.packed
     }
     if wrong:
         kept = {
-            number: found for number, found in packed.items() if number in roles.packed
+            number: found
+            for number, found in packed.items()
+            if number in partition.packed
         }
-        return _forward(net, kept, convs, early)
-    return roles
+        return _forward(subgraph, kept, convs, early)
+    return partition
 
 
-def _may_convolve(net: Net, roles: Roles, conv: FloatConv) -> bool:
+def _may_convolve(subgraph: Subgraph, partition: Partition, conv: FloatConv) -> bool:
     """Whether the input of a float convolution lies right already."""
-    return roles.axes.get(conv.source) == 1 and net.dtypes[conv.source] == np.float32
+    return (
+        partition.axes.get(conv.source) == 1
+        and subgraph.dtypes[conv.source] == np.float32
+    )
 
 
-def _too_early(net: Net, roles: Roles) -> set[int]:
+def _too_early(subgraph: Subgraph, partition: Partition) -> set[int]:
     """Float convolutions before anything native whose output has to go back to ONNX Runtime.
 
     The mean over an image is small: it may.
     """
     found = set()
-    for number, conv in roles.convs.items():
-        if conv.source in roles.native:
+    for number, conv in partition.convs.items():
+        if conv.source in partition.native:
             continue
         waiting, seen = [number], set()
         while waiting:
-            for output in net.nodes[waiting.pop()].outputs:
-                for reader in net.consumers.get(output, ()):
-                    if reader in roles.segment:
+            for output in subgraph.nodes[waiting.pop()].outputs:
+                for reader in subgraph.consumers.get(output, ()):
+                    if reader in partition.segment:
                         found.add(number)
-                    stays = reader in roles.rows or reader in roles.structures
-                    is_pool = reader in roles.pools
-                    if is_pool and roles.pools[reader].kind == Kind.MEAN:
+                    stays = (
+                        reader in partition.epilogues or reader in partition.structures
+                    )
+                    is_pool = reader in partition.pools
+                    if is_pool and partition.pools[reader].kind == StepKind.MEAN:
                         continue
                     if (stays or is_pool) and reader not in seen:
                         seen.add(reader)
@@ -174,13 +199,13 @@ def _too_early(net: Net, roles: Roles) -> set[int]:
     return found
 
 
-def _absorbed(net: Net, packed: dict[int, Packed]) -> set[int]:
+def _absorbed(subgraph: Subgraph, packed: dict[int, Packed]) -> set[int]:
     """Quantizers whose every reader is a packed node of the kernels."""
     found = set()
-    for number, node in enumerate(net.nodes):
-        if not is_quantizer(node) or node.outputs[0] in net.outputs:
+    for number, node in enumerate(subgraph.nodes):
+        if not is_quantizer(node) or node.outputs[0] in subgraph.outputs:
             continue
-        readers = net.consumers.get(node.outputs[0], ())
+        readers = subgraph.consumers.get(node.outputs[0], ())
         if readers and all(
             reader in packed and packed[reader].source == node.inputs[0]
             for reader in readers
@@ -189,120 +214,145 @@ def _absorbed(net: Net, packed: dict[int, Packed]) -> set[int]:
     return found
 
 
-def _lies_right(net: Net, roles: Roles, packed: Packed) -> bool:
+def _lies_right(subgraph: Subgraph, partition: Partition, packed: Packed) -> bool:
     """Whether the input of a packed node has its channels innermost, or can be given so."""
     source = packed.source
-    if net.dtypes[source] != np.float32 or source in net.constants:
+    if subgraph.dtypes[source] != np.float32 or source in subgraph.constants:
         return False
-    return _same_order(roles, source, packed.axis)
+    return _same_order(partition, source, packed.axis)
 
 
-def _same_order(roles: Roles, tensor: str, axis: int) -> bool:
+def _same_order(partition: Partition, tensor: str, axis: int) -> bool:
     """Whether a tensor has, or can be given, its channels at an axis."""
-    return tensor not in roles.native or roles.axes[tensor] == axis
+    return tensor not in partition.native or partition.axes[tensor] == axis
 
 
-def _axes_before(net: Net, roles: Roles, node: Node) -> list[int]:
+def _axes_before(
+    subgraph: Subgraph, partition: Partition, node: GraphNode
+) -> list[int]:
     """The channel axes of a node's inputs; first of those that native nodes make."""
-    found = [name for name in net.data_inputs(node) if name in roles.axes]
-    found.sort(key=lambda name: name not in roles.native)
-    return list(dict.fromkeys(roles.axes[name] for name in found))
+    found = [name for name in subgraph.data_inputs(node) if name in partition.axes]
+    found.sort(key=lambda name: name not in partition.native)
+    return list(dict.fromkeys(partition.axes[name] for name in found))
 
 
-def _native(net: Net, roles: Roles, number: int, axis: int, early: bool) -> bool:
+def _native(
+    subgraph: Subgraph, partition: Partition, number: int, axis: int, early: bool
+) -> bool:
     """Makes a node native if it can be and if something native comes before it."""
-    node = net.nodes[number]
-    inputs = net.data_inputs(node)
-    after_native = early or any(name in roles.native for name in inputs)
-    if not inputs or any(net.dtypes[name] != np.float32 for name in inputs):
+    node = subgraph.nodes[number]
+    inputs = subgraph.data_inputs(node)
+    after_native = early or any(name in partition.native for name in inputs)
+    if not inputs or any(subgraph.dtypes[name] != np.float32 for name in inputs):
         return False
     structure = None
-    if all(name in roles.axes or after_native for name in inputs):
-        structure = structure_of(node, net, axis)
+    if all(name in partition.axes or after_native for name in inputs):
+        structure = structure_of(node, subgraph, axis)
     if structure is not None and structure.kind == "concat" and not after_native:
         structure = None
-    if structure is not None and _structure_lies_right(net, roles, node, axis):
-        roles.structures[number] = structure
-        _made(roles, node, structure.axis, after_native)
+    if structure is not None and _structure_lies_right(subgraph, partition, node, axis):
+        partition.structures[number] = structure
+        _made(partition, node, structure.axis, after_native)
         return True
     if not after_native:
         return False
     source = inputs[0]
-    pool = pool_of(node, net, axis)
-    if pool and source in roles.native and image_of(net.shapes[source], axis):
-        roles.pools[number] = pool
-        _made(roles, node, min(axis, len(net.shapes[node.outputs[0]]) - 1), True)
+    pool = pool_of(node, subgraph, axis)
+    if pool and source in partition.native and image_of(subgraph.shapes[source], axis):
+        partition.pools[number] = pool
+        _made(
+            partition, node, min(axis, len(subgraph.shapes[node.outputs[0]]) - 1), True
+        )
         return True
-    rows = _usable_rows(net, roles, node, axis, early)
-    if rows:
-        roles.rows[number] = rows
-        _made(roles, node, axis, True)
-    return bool(rows)
+    epilogues = _usable_epilogues(subgraph, partition, node, axis, early)
+    if epilogues:
+        partition.epilogues[number] = epilogues
+        _made(partition, node, axis, True)
+    return bool(epilogues)
 
 
-def _structure_lies_right(net: Net, roles: Roles, node: Node, axis: int) -> bool:
-    ends = [*net.data_inputs(node), *node.outputs]
+def _structure_lies_right(
+    subgraph: Subgraph, partition: Partition, node: GraphNode, axis: int
+) -> bool:
+    ends = [*subgraph.data_inputs(node), *node.outputs]
     return all(
-        _same_order(roles, name, axis) for name in net.data_inputs(node)
-    ) and all(net.shapes[name] and net.shapes[name][0] is None for name in ends if name)
+        _same_order(partition, name, axis) for name in subgraph.data_inputs(node)
+    ) and all(
+        subgraph.shapes[name] and subgraph.shapes[name][0] is None
+        for name in ends
+        if name
+    )
 
 
-def _usable_rows(
-    net: Net, roles: Roles, node: Node, axis: int, early: bool
-) -> list[RowNode]:
-    """The ways to run a node on rows whose tensors lie right."""
-    if axis >= len(net.shapes[node.outputs[0]]) or not image_of(
-        net.shapes[node.outputs[0]], axis
+def _usable_epilogues(
+    subgraph: Subgraph, partition: Partition, node: GraphNode, axis: int, early: bool
+) -> list[Epilogue]:
+    """The ways to run a node as an epilogue whose tensors lie right."""
+    if axis >= len(subgraph.shapes[node.outputs[0]]) or not image_of(
+        subgraph.shapes[node.outputs[0]], axis
     ):
         return []
     return [
-        row
-        for row in row_nodes(node, net, axis)
-        if (early or row.flowing in roles.native or row.kind == Row.ADD_TENSOR)
-        and (row.flowing not in roles.native or roles.axes[row.flowing] == axis)
-        and (row.other is None or _same_order(roles, row.other, axis))
+        way
+        for way in epilogues_of(node, subgraph, axis)
+        if (
+            early
+            or way.flowing in partition.native
+            or way.kind == EpilogueKind.ADD_TENSOR
+        )
+        and (way.flowing not in partition.native or partition.axes[way.flowing] == axis)
+        and (way.other is None or _same_order(partition, way.other, axis))
     ]
 
 
-def _made(roles: Roles, node: Node, axis: int, native: bool) -> None:
+def _made(partition: Partition, node: GraphNode, axis: int, native: bool) -> None:
     for name in filter(None, node.outputs):
-        roles.axes[name] = axis
+        partition.axes[name] = axis
         if native:
-            roles.native.add(name)
+            partition.native.add(name)
 
 
-def _early_scales(net: Net, roles: Roles) -> dict[int, int]:
+def _early_scales(subgraph: Subgraph, partition: Partition) -> dict[int, int]:
     """Scales and offsets before a quantizer that kernels had better do.
 
     These are per-channel `Mul` and `Add` between a tensor that ONNX Runtime makes and a
     quantizer, where ONNX Runtime cannot fold them into a layer before.
     """
     found: dict[int, int] = {}
-    for packed in roles.packed.values():
-        tensor, chain = packed.source, []
-        while tensor not in roles.native:
-            number = net.producer.get(tensor)
-            if number is None or not _only_before(net, roles, tensor, chain):
+    for packed in partition.packed.values():
+        tensor, scales = packed.source, []
+        while tensor not in partition.native:
+            number = subgraph.producer.get(tensor)
+            if number is None or not _only_before(subgraph, partition, tensor, scales):
                 break
-            rows = row_nodes(net.nodes[number], net, packed.axis)
-            if not rows or rows[0].kind not in (Row.MULTIPLY, Row.ADD):
+            ways = epilogues_of(subgraph.nodes[number], subgraph, packed.axis)
+            if not ways or ways[0].kind not in (
+                EpilogueKind.MULTIPLY,
+                EpilogueKind.ADD,
+            ):
                 break
-            chain.append(number)
-            tensor = rows[0].flowing
-        if not chain or not image_of(net.shapes[tensor], packed.axis):
+            scales.append(number)
+            tensor = ways[0].flowing
+        if not scales or not image_of(subgraph.shapes[tensor], packed.axis):
             continue
-        maker = net.made_by(tensor)
+        maker = subgraph.made_by(tensor)
         folds = maker is not None and maker.op in _TAKE_SCALES and not maker.domain
-        if not folds or len(net.consumers[tensor]) > 1 or tensor in net.outputs:
-            found.update(dict.fromkeys(chain, packed.axis))
+        if (
+            not folds
+            or len(subgraph.consumers[tensor]) > 1
+            or tensor in subgraph.outputs
+        ):
+            found.update(dict.fromkeys(scales, packed.axis))
     return found
 
 
-def _only_before(net: Net, roles: Roles, tensor: str, chain: list[int]) -> bool:
-    """Whether a tensor is read by bit-taking quantizers or the chain found so far only."""
-    if tensor in net.outputs:
+def _only_before(
+    subgraph: Subgraph, partition: Partition, tensor: str, scales: list[int]
+) -> bool:
+    """Whether a tensor is read by bit-taking quantizers or the scales found so far only."""
+    if tensor in subgraph.outputs:
         return False
     return all(
-        reader in roles.absorbed or reader in roles.packed or reader in chain
-        for reader in net.consumers[tensor]
+        reader in partition.absorbed or reader in partition.packed or reader in scales
+        for reader in subgraph.consumers[tensor]
     )

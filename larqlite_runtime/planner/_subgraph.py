@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from larqlite_runtime._errors import InputError
-from larqlite_runtime._graph import PACKED, Graph, Node, Shape
+from larqlite_runtime._graph import PACKED, CheckedGraph, GraphNode, Shape
+from larqlite_runtime.format import float_weights
 
 
-class Net:
+class Subgraph:
     """Nodes between chosen inputs and outputs.
 
     Attributes:
@@ -19,19 +20,16 @@ class Net:
         shapes, dtypes: of every tensor.
         inputs: names of tensors that are fed.
         outputs: names of tensors that are asked for.
-        float_kernels: whether the kernels are fast with floats.
         producer: number of the node that makes a tensor.
         consumers: numbers of the nodes that read a tensor.
     """
 
     def __init__(
         self,
-        graph: Graph,
-        inputs: Sequence[str],
-        outputs: Sequence[str],
-        float_kernels: bool = True,
+        graph: CheckedGraph,
+        inputs: Iterable[str],
+        outputs: Iterable[str],
     ) -> None:
-        self.float_kernels = float_kernels
         self.shapes: dict[str, Shape] = graph.shapes
         self.dtypes: dict[str, np.dtype] = graph.dtypes
         self.constants: dict[str, np.ndarray] = dict(graph.constants)
@@ -46,7 +44,7 @@ class Net:
             for name in dict.fromkeys(filter(None, node.inputs)):
                 self.consumers.setdefault(name, []).append(number)
 
-    def _fold(self, nodes: Iterable[Node]) -> list[Node]:
+    def _fold(self, nodes: Iterable[GraphNode]) -> list[GraphNode]:
         """Computes nodes of constants; the rest is returned."""
         rest = []
         for node in nodes:
@@ -64,23 +62,25 @@ class Net:
         kept = set(self.outputs) & self.constants.keys()
         self.constants = {name: self.constants[name].copy() for name in kept}
 
-    def made_by(self, tensor: str) -> Node | None:
+    def made_by(self, tensor: str) -> GraphNode | None:
         """The node that makes a tensor; None for what is fed or constant."""
         number = self.producer.get(tensor)
         return None if number is None else self.nodes[number]
 
-    def data_inputs(self, node: Node) -> list[str]:
+    def data_inputs(self, node: GraphNode) -> list[str]:
         """The inputs of a node that are not constants."""
         return [name for name in node.inputs if name and name not in self.constants]
 
-    def constant_input(self, node: Node, number: int) -> np.ndarray | None:
+    def constant_input(self, node: GraphNode, number: int) -> np.ndarray | None:
         """An input of a node if it is there and constant."""
         if number >= len(node.inputs):
             return None
         return self.constants.get(node.inputs[number])
 
 
-def _needed(graph: Graph, inputs: list[str], outputs: list[str]) -> list[Node]:
+def _needed(
+    graph: CheckedGraph, inputs: list[str], outputs: list[str]
+) -> list[GraphNode]:
     """The nodes that lie between."""
     _require_known(graph, [*inputs, *outputs])
     wanted, kept = set(outputs), []
@@ -101,7 +101,7 @@ def _needed(graph: Graph, inputs: list[str], outputs: list[str]) -> list[Node]:
     return kept[::-1]
 
 
-def _require_known(graph: Graph, names: Iterable[str]) -> None:
+def _require_known(graph: CheckedGraph, names: Iterable[str]) -> None:
     for name in names:
         if name not in graph.shapes:
             listed = ", ".join(f'"{node.outputs[0]}"' for node in graph.nodes[:8])
@@ -111,33 +111,7 @@ def _require_known(graph: Graph, names: Iterable[str]) -> None:
             )
 
 
-def unpacked_codes(packed: np.ndarray, count: int, bits: int) -> np.ndarray:
-    """The first `count` values of a stream of `bits`-bit codes, low bit first.
-
-    >>> unpacked_codes(np.array([0b100100], np.uint8), 3, 2)
-    array([0, 1, 2], dtype=uint8)
-    """
-    stream = np.unpackbits(
-        np.ascontiguousarray(packed).reshape(-1), count=count * bits, bitorder="little"
-    )
-    if bits == 1:
-        return stream
-    planes = stream.reshape(count, bits)
-    return (planes << np.arange(bits, dtype=np.uint8)).sum(1, dtype=np.uint8)
-
-
-def unpacked_values(node: Node, packed: np.ndarray) -> np.ndarray:
-    """What a node `Unpack` makes."""
-    shape = tuple(int(size) for size in node.attributes["weight_shape"])
-    count = int(np.prod(shape))
-    codes = unpacked_codes(packed, count, int(node.attributes["bits"]))
-    step = np.float32(node.attributes["step"])
-    return (
-        codes.astype(np.float32) * step + np.float32(node.attributes["offset"])
-    ).reshape(shape)
-
-
-def _reshape(node: Node, x: np.ndarray, shape: np.ndarray) -> np.ndarray:
+def _reshape(node: GraphNode, x: np.ndarray, shape: np.ndarray) -> np.ndarray:
     zeros_copy = not node.attributes.get("allowzero", 0)
     sizes = [
         x.shape[axis] if size == 0 and zeros_copy else int(size)
@@ -157,5 +131,5 @@ _STANDARD: dict[str, Callable[..., np.ndarray]] = {
 }
 _FOLDS: dict[tuple[str, str], Callable[..., np.ndarray]] = {
     **{("", op): fold for op, fold in _STANDARD.items()},
-    (PACKED, "Unpack"): unpacked_values,
+    (PACKED, "Unpack"): float_weights,
 }

@@ -6,51 +6,57 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from larqlite_runtime._program import Row
-from larqlite_runtime.backends.numpy._epilogues import ternary
-from larqlite_runtime.planner._codebooks import Levels
-from larqlite_runtime.planner._epilogues import RowNode
+from larqlite_runtime._program import EpilogueKind
+from larqlite_runtime.format import ternary
+from larqlite_runtime.planner._codebooks import Codebook
+from larqlite_runtime.planner._epilogues import Epilogue
 
 Interval = tuple[np.ndarray, np.ndarray]
 
 LOWEST, HIGHEST = np.iinfo(np.int32).min, np.iinfo(np.int32).max
 
 # For each packing: whether each of its planes is +1, which holds above some value.
-_PLUS: dict[Row, Callable[[Levels], list[Callable[[np.ndarray], np.ndarray]]]] = {
-    Row.PACK_SIGN: lambda levels: [lambda v: ~(v < 0)],
-    Row.PACK_HEAVISIDE: lambda levels: [lambda v: v > 0],
-    Row.PACK_TERNARY: lambda levels: [
-        lambda v: ternary(v, levels.threshold) >= 0,
-        lambda v: ternary(v, levels.threshold) > 0,
+_PLUS: dict[
+    EpilogueKind, Callable[[Codebook], list[Callable[[np.ndarray], np.ndarray]]]
+] = {
+    EpilogueKind.PACK_SIGN: lambda codebook: [lambda v: ~(v < 0)],
+    EpilogueKind.PACK_HEAVISIDE: lambda codebook: [lambda v: v > 0],
+    EpilogueKind.PACK_TERNARY: lambda codebook: [
+        lambda v: ternary(v, codebook.threshold) >= 0,
+        lambda v: ternary(v, codebook.threshold) > 0,
     ],
 }
 
 
-def can_threshold(rows: Sequence[RowNode], levels: Levels) -> bool:
-    """Whether sums that pass through `rows` and are packed have one interval per plane."""
-    return levels.pack in _PLUS and all(row.is_monotone for row in rows)
+def can_threshold(epilogues: Sequence[Epilogue], codebook: Codebook) -> bool:
+    """Whether sums that pass through `epilogues` and are packed have one interval per plane."""
+    return codebook.pack in _PLUS and all(
+        epilogue.is_monotone for epilogue in epilogues
+    )
 
 
-def evaluate(rows: Sequence[RowNode], sums: np.ndarray) -> np.ndarray:
-    """Sums `(..., channels)` passed through rows in float32, one rounding an operation."""
+def evaluate(epilogues: Sequence[Epilogue], sums: np.ndarray) -> np.ndarray:
+    """Sums `(..., channels)` passed through epilogues in float32, one rounding an operation."""
     v = sums.astype(np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
-        for row in rows:
-            if row.kind == Row.MULTIPLY:
-                v = v * row.values
-            elif row.kind == Row.ADD:
-                v = v + row.values
-            elif row.kind == Row.PRELU:
-                v = np.where(v < 0, v * row.values, v)
-            elif row.kind == Row.RELU:
+        for epilogue in epilogues:
+            if epilogue.kind == EpilogueKind.MULTIPLY:
+                v = v * epilogue.values
+            elif epilogue.kind == EpilogueKind.ADD:
+                v = v + epilogue.values
+            elif epilogue.kind == EpilogueKind.PRELU:
+                v = np.where(v < 0, v * epilogue.values, v)
+            elif epilogue.kind == EpilogueKind.RELU:
                 v = np.maximum(v, np.float32(0))
-            elif row.kind == Row.CLIP:
-                v = np.minimum(np.maximum(v, np.float32(row.low)), np.float32(row.high))
+            elif epilogue.kind == EpilogueKind.CLIP:
+                v = np.minimum(
+                    np.maximum(v, np.float32(epilogue.low)), np.float32(epilogue.high)
+                )
     return v
 
 
 def intervals(
-    rows: Sequence[RowNode], levels: Levels, low: np.ndarray, high: np.ndarray
+    epilogues: Sequence[Epilogue], codebook: Codebook, low: np.ndarray, high: np.ndarray
 ) -> list[Interval] | None:
     """For each plane the sums of each channel for which it is +1.
 
@@ -58,20 +64,20 @@ def intervals(
     included, so that one bisection on the float32 expression finds the exact bound.
 
     Args:
-        rows: what the sums pass through, all monotone.
-        levels: how the result is packed.
+        epilogues: what the sums pass through, all monotone.
+        codebook: how the result is packed.
         low, high: the least and the largest sum of each channel, int64.
 
     Returns:
         First and last sum (int32 per channel) for each plane; first > last where there
         is none. None if a value is not finite.
     """
-    ends = evaluate(rows, np.stack([low, high]))
+    ends = evaluate(epilogues, np.stack([low, high]))
     if not np.isfinite(ends).all():
         return None
     return [
-        _interval(lambda sums, plus=plus: plus(evaluate(rows, sums)), low, high)
-        for plus in _PLUS[levels.pack](levels)
+        _interval(lambda sums, plus=plus: plus(evaluate(epilogues, sums)), low, high)
+        for plus in _PLUS[codebook.pack](codebook)
     ]
 
 

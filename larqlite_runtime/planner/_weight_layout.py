@@ -10,15 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._program import words_of
+from larqlite_runtime.format import pack
 from larqlite_runtime.planner._bit_tensors import Bits
-from larqlite_runtime.planner.producers._packed import Packed, Triple
+from larqlite_runtime.planner._window import Triple
+from larqlite_runtime.planner.producers import Packed
 
 LANES = 16  # channels of a block of weights
 
 
 @dataclass(frozen=True)
-class Layout:
+class WeightLayout:
     """Fields of a step that sums products of bits."""
 
     kernel: Triple
@@ -32,7 +33,7 @@ class Layout:
 
 def free_axes_needed(packed: Packed) -> int:
     """Axes of one tap that planes of equal weight take."""
-    beside = packed.levels.equal and (packed.groups > 1 or packed.is_depthwise)
+    beside = packed.codebook.equal and (packed.groups > 1 or packed.is_depthwise)
     return int(packed.weights.equal) + int(beside)
 
 
@@ -41,9 +42,9 @@ def has_layout(packed: Packed) -> bool:
     return packed.window.kernel.count(1) >= free_axes_needed(packed)
 
 
-def layout_of(packed: Packed, bits: Bits) -> Layout:
+def layout_of(packed: Packed, bits: Bits) -> WeightLayout:
     """The window and the weights of a packed node that reads bits laid out as given."""
-    kernel, tap = list(packed.window.kernel), list(bits.grid.taps(packed.window))
+    kernel, tap = list(packed.window.kernel), list(bits.padded.taps(packed.window))
     planes = packed.weights.planes()  # (plane, out, depth, height, width, in)
     free = [axis for axis in range(3) if kernel[axis] == 1]
     if packed.weights.equal:
@@ -52,15 +53,15 @@ def layout_of(packed: Packed, bits: Bits) -> Layout:
         planes = np.moveaxis(planes, 0, 1 + axis)
         planes = planes.reshape(1, packed.out_channels, *kernel, -1)
     groups = 1 if packed.is_depthwise else packed.groups
-    input_planes, copies = packed.levels.planes, 1
-    if packed.levels.equal and packed.groups == 1:
+    input_planes, copies = packed.codebook.planes, 1
+    if packed.codebook.equal and packed.groups == 1:
         input_planes, copies = 1, input_planes
-    elif packed.levels.equal:
+    elif packed.codebook.equal:
         axis = free.pop(0)
         kernel[axis], tap[axis] = input_planes, bits.plane_words
         planes = np.repeat(planes, input_planes, axis=2 + axis)
         input_planes = 1
-    return Layout(
+    return WeightLayout(
         kernel=tuple(kernel),
         tap=tuple(tap),
         groups=groups,
@@ -77,30 +78,17 @@ def _depthwise(packed: Packed, planes: np.ndarray) -> np.ndarray:
     """(multiplier, plane, tap, word)."""
     multiplier = packed.out_channels // packed.in_channels
     bits = planes.reshape(len(planes), packed.in_channels, multiplier, -1)
-    return _words(bits.transpose(2, 0, 3, 1))
+    return pack(bits.transpose(2, 0, 3, 1))
 
 
 def _blocks(packed: Packed, planes: np.ndarray, copies: int) -> np.ndarray:
     """(group, block, plane, tap, word, lane)."""
     each = packed.out_channels // packed.groups
     blocks = -(-each // LANES)
-    words = _words(
-        planes.reshape(len(planes), packed.out_channels, -1, planes.shape[-1])
-    )
+    words = pack(planes.reshape(len(planes), packed.out_channels, -1, planes.shape[-1]))
     words = np.concatenate([words] * copies, -1)  # (plane, out, tap, word)
     shape = (len(planes), packed.groups, each, *words.shape[2:])
     padded = np.zeros((*shape[:2], blocks * LANES, *shape[3:]), np.uint32)
     padded[:, :, :each] = words.reshape(shape)
     padded = padded.reshape(*shape[:2], blocks, LANES, *shape[3:])
     return np.ascontiguousarray(padded.transpose(1, 2, 0, 4, 5, 3))
-
-
-def _words(bits: np.ndarray) -> np.ndarray:
-    """Bits along the last axis as 32-bit words."""
-    channels = bits.shape[-1]
-    if channels % 32:
-        missing = words_of(channels) * 32 - channels
-        bits = np.concatenate([bits, np.zeros((*bits.shape[:-1], missing), bool)], -1)
-    return np.packbits(np.ascontiguousarray(bits), axis=-1, bitorder="little").view(
-        "<u4"
-    )

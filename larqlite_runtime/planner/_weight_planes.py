@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._graph import Node
-from larqlite_runtime.planner._subgraph import unpacked_codes
-
-_TERNARY = (2, 1.0, -1.0)  # bits, step, offset
-_FIXED = {"B": (1, -2.0, 1.0), "T": _TERNARY}
+from larqlite_runtime._graph import GraphNode
+from larqlite_runtime.format import TERNARY, coding_of, unpacked_codes
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Weights:
 
 
 def weights_of(
-    node: Node, stream: np.ndarray, shape: tuple[int, ...]
+    node: GraphNode, stream: np.ndarray, shape: tuple[int, ...]
 ) -> Weights | None:
     """The weights of a packed node; None if they are no sums of planes.
 
@@ -71,14 +68,10 @@ def weights_of(
         stream: its stored codes.
         shape: out, depth, height, width, in.
     """
-    coding = _FIXED.get(
-        node.op[0],
-        tuple(node.attributes.get(name, 0) for name in ("bits", "step", "offset")),
-    )
-    bits, step, offset = int(coding[0]), float(coding[1]), float(coding[2])
+    bits, step, offset = coding_of(node)
     if not 1 <= bits <= 8:
         return None
-    is_ternary = (bits, step, offset) == _TERNARY
+    is_ternary = (bits, step, offset) == TERNARY
     last = (1 << bits) - 1
     if not is_ternary and (abs(step) != 2 or offset != -step / 2 * last):
         return None

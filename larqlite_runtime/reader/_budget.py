@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._graph import Graph
+from larqlite_runtime._graph import CheckedGraph
 from larqlite_runtime._text import quoted, shape_text
 from larqlite_runtime.reader._shapes import Cost
-from larqlite_runtime.reader.operators._call import size
+from larqlite_runtime.reader.operators import size
 
 DEFAULT_BUDGET = 2 << 30
 MAX_NODES = 20_000
 MAX_MACS = 10**12  # of one sample; ResNet-152 has 1.2e10
 
 
-def memory(graph: Graph, costs: Sequence[Cost], batch: int = 1) -> int:
+def memory(graph: CheckedGraph, costs: Sequence[Cost], batch: int = 1) -> int:
     """Bytes that a model can need: an upper bound, whatever the order of its nodes.
 
     The sum of all constants, of packed weights once they are unpacked, of every tensor
@@ -37,7 +37,7 @@ def memory(graph: Graph, costs: Sequence[Cost], batch: int = 1) -> int:
     return constants + unpacked + tensors + scratch
 
 
-def check(graph: Graph, costs: Sequence[Cost], budget: int, batch: int) -> None:
+def check(graph: CheckedGraph, costs: Sequence[Cost], budget: int, batch: int) -> None:
     """Refuses a model that needs too much.
 
     Raises:
@@ -63,7 +63,7 @@ def check(graph: Graph, costs: Sequence[Cost], budget: int, batch: int) -> None:
         )
 
 
-def _bytes(graph: Graph, name: str, batch: int) -> int:
+def _bytes(graph: CheckedGraph, name: str, batch: int) -> int:
     shape = graph.shapes[name]
     samples = batch if shape[:1] == (None,) else 1
     return size(shape) * samples * graph.dtypes[name].itemsize

@@ -1,11 +1,11 @@
-"""From a decoded file to a `Graph`: names, constants, nodes in order, what it declares."""
+"""From a decoded file to a `CheckedGraph`: names, constants, nodes in order, what it declares."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._graph import Graph, Node, Shape
+from larqlite_runtime._graph import CheckedGraph, GraphNode, Shape
 from larqlite_runtime._text import quoted, shape_text
 from larqlite_runtime.reader._budget import MAX_NODES
 from larqlite_runtime.reader._order import in_order, require_name
@@ -34,7 +34,7 @@ _CONSTANTS = {
 }
 
 
-def build(message: dict, budget: int) -> Graph:
+def build(message: dict, budget: int) -> CheckedGraph:
     """Nodes in order, constants, and the shapes of inputs and constants.
 
     Args:
@@ -44,7 +44,7 @@ def build(message: dict, budget: int) -> Graph:
     Raises:
         ModelFileError: names that occur twice or nowhere, cycles, wrong constants.
     """
-    graph = Graph()
+    graph = CheckedGraph()
     for item in message.get("input", ()):
         name = _new_name(graph, item, "an input")
         graph.shapes[name] = graph.inputs[name] = _input_shape(item, name)
@@ -80,7 +80,7 @@ def build(message: dict, budget: int) -> Graph:
     return graph
 
 
-def _new_name(graph: Graph, item: dict, what: str) -> str:
+def _new_name(graph: CheckedGraph, item: dict, what: str) -> str:
     name = item.get("name", "")
     require_name(name, what)
     if name in graph.shapes:
@@ -88,7 +88,7 @@ def _new_name(graph: Graph, item: dict, what: str) -> str:
     return name
 
 
-def _add_constant(graph: Graph, name: str, array: np.ndarray) -> None:
+def _add_constant(graph: CheckedGraph, name: str, array: np.ndarray) -> None:
     graph.constants[name] = array
     graph.shapes[name] = array.shape
     graph.dtypes[name] = array.dtype
@@ -138,10 +138,10 @@ def _declared_type(item: dict, where: str):
     return dtype, shape
 
 
-def _node(item: dict, number: int) -> Node:
+def _node(item: dict, number: int) -> GraphNode:
     op = item.get("op_type", "")
     domain = item.get("domain", "")
-    node = Node(
+    node = GraphNode(
         op,
         "" if domain == "ai.onnx" else domain,
         item.get("name") or f"{op}:{number}",
@@ -177,7 +177,7 @@ def _attribute(attribute: dict, where: str):
     )
 
 
-def _add_constant_node(graph: Graph, node: Node, budget: int) -> int:
+def _add_constant_node(graph: CheckedGraph, node: GraphNode, budget: int) -> int:
     """Turns a `Constant` node into a constant; returns its bytes."""
     where = f"Constant {quoted(node.name)}"
     if node.inputs or len(node.outputs) != 1 or len(node.attributes) != 1:
@@ -199,7 +199,7 @@ def _add_constant_node(graph: Graph, node: Node, budget: int) -> int:
     return array.nbytes
 
 
-def check_declared(graph: Graph, message: dict) -> None:
+def check_declared(graph: CheckedGraph, message: dict) -> None:
     """Compares what a file says of its outputs and other tensors with what is so.
 
     Args:
@@ -226,7 +226,7 @@ def check_declared(graph: Graph, message: dict) -> None:
         _compare(graph, item, f"the tensor {quoted(item.get('name', ''))}")
 
 
-def _compare(graph: Graph, item: dict, where: str) -> None:
+def _compare(graph: CheckedGraph, item: dict, where: str) -> None:
     name = item.get("name", "")
     if name not in graph.shapes:
         raise ModelFileError(f"{where} is described, but does not exist" + DAMAGED)

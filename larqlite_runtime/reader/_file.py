@@ -1,4 +1,4 @@
-"""Reads a packed model: bytes of a file into a checked `Graph`."""
+"""Reads a packed model: bytes of a file into a `CheckedGraph`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable
 
 from larqlite_runtime._errors import MissingModelFileError, ModelFileError
-from larqlite_runtime._graph import PACKED, Graph
+from larqlite_runtime._graph import PACKED, CheckedGraph
 from larqlite_runtime._text import quoted
 from larqlite_runtime.reader import _budget, _foreign, _shapes
 from larqlite_runtime.reader._build import WRITE_AGAIN, build, check_declared
@@ -27,7 +27,7 @@ def read(
     path_or_bytes: str | os.PathLike | bytes,
     budget: int = _budget.DEFAULT_BUDGET,
     batch: int = 1,
-) -> Graph:
+) -> CheckedGraph:
     """The model in a file, after every check.
 
     Nothing is allocated that the file could make larger than a small multiple of its own
@@ -158,7 +158,7 @@ def _check_versions(model: dict) -> set[str]:
     return set(found)
 
 
-def _check_domains(graph: Graph, domains: set[str]) -> None:
+def _check_domains(graph: CheckedGraph, domains: set[str]) -> None:
     for node in graph.nodes:
         if node.domain not in domains:
             raise ModelFileError(

@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Container, Sequence
 
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._graph import Node
+from larqlite_runtime._graph import GraphNode
 from larqlite_runtime._text import quoted
 from larqlite_runtime.reader._wire import DAMAGED
 
@@ -24,7 +24,7 @@ def require_name(name: str, what: str) -> None:
     )
 
 
-def in_order(nodes: Sequence[Node], known: Container[str]) -> list[Node]:
+def in_order(nodes: Sequence[GraphNode], known: Container[str]) -> list[GraphNode]:
     """The nodes, sorted; an order that is right already is kept.
 
     Args:
@@ -75,8 +75,8 @@ def in_order(nodes: Sequence[Node], known: Container[str]) -> list[Node]:
 
 
 def _sorted(
-    nodes: Sequence[Node], readers: dict[int, list[int]], missing: list[int]
-) -> list[Node]:
+    nodes: Sequence[GraphNode], readers: dict[int, list[int]], missing: list[int]
+) -> list[GraphNode]:
     ready = deque(number for number, count in enumerate(missing) if not count)
     result = []
     while ready:

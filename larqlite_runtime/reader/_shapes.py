@@ -9,17 +9,17 @@ import difflib
 from dataclasses import dataclass
 
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._graph import PACKED, Graph, Node
+from larqlite_runtime._graph import PACKED, CheckedGraph, GraphNode
 from larqlite_runtime._text import quoted, shape_text
 from larqlite_runtime.reader._tensors import MAX_RANK
 from larqlite_runtime.reader.operators import (
     OPERATORS,
     REQUIRED,
     Attribute,
-    Call,
+    NodeCall,
     Operator,
+    size,
 )
-from larqlite_runtime.reader.operators._call import size
 
 MAX_VALUES = 1 << 40  # of one tensor; far beyond any budget
 
@@ -35,13 +35,13 @@ class Cost:
         unpacked: bytes of its weights once they are unpacked.
     """
 
-    node: Node
+    node: GraphNode
     macs: int
     scratch: int
     unpacked: int
 
 
-def infer(graph: Graph) -> list[Cost]:
+def infer(graph: CheckedGraph) -> list[Cost]:
     """Fills in shapes and dtypes of all tensors that nodes make.
 
     Args:
@@ -55,10 +55,10 @@ def infer(graph: Graph) -> list[Cost]:
         ModelFileError: an unknown operation or attribute, or one that makes no sense.
     """
     facts: dict = {}
-    return [_infer_node(Call(node, graph, facts)) for node in graph.nodes]
+    return [_infer_node(NodeCall(node, graph, facts)) for node in graph.nodes]
 
 
-def operator_of(node: Node) -> Operator:
+def operator_of(node: GraphNode) -> Operator:
     """What is known of a node's operation.
 
     Raises:
@@ -82,7 +82,7 @@ def operator_of(node: Node) -> Operator:
     )
 
 
-def _infer_node(call: Call) -> Cost:
+def _infer_node(call: NodeCall) -> Cost:
     node, graph = call.node, call.graph
     operator = operator_of(node)
     _check_arity(call, operator)
@@ -98,7 +98,7 @@ def _infer_node(call: Call) -> Cost:
     return Cost(node, call.macs, call.scratch, call.unpacked)
 
 
-def _check_arity(call: Call, operator: Operator) -> None:
+def _check_arity(call: NodeCall, operator: Operator) -> None:
     node = call.node
     least, most = operator.inputs
     if not least <= len(node.inputs) <= most:
@@ -113,7 +113,7 @@ def _check_arity(call: Call, operator: Operator) -> None:
     call.require("" not in node.outputs, "one of its outputs has no name")
 
 
-def _check_attributes(call: Call, known: dict[str, Attribute]) -> None:
+def _check_attributes(call: NodeCall, known: dict[str, Attribute]) -> None:
     given = call.node.attributes
     for name in given:
         if name not in known:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._graph import Graph
+from larqlite_runtime._graph import CheckedGraph
 from larqlite_runtime.reader import _file
 
 
-class Source:
+class ModelSource:
     """Reads a file, and the same file again, wherever the process has gone since.
 
     Attributes:
@@ -26,7 +26,7 @@ class Source:
             self._path = os.path.abspath(os.fspath(path_or_bytes))
         self._seen: tuple | None = None
 
-    def __call__(self) -> Graph:
+    def __call__(self) -> CheckedGraph:
         self._require_same()
         graph = _file.read(self._given, budget=self.budget)
         if self._path is not None:

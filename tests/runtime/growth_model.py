@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._graph import PACKED, Graph
-from larqlite_runtime.reader._file import read
+from larqlite_runtime._graph import PACKED, CheckedGraph
+from larqlite_runtime.reader import read
 from larqlite_runtime.reader._tensors import NUMBERS
 from larqlite_runtime.reader._wire import encode
 
@@ -113,7 +113,7 @@ class Model:
             self.shapes[node.outputs[0]] = graph.shapes[node.outputs[0]]
             self.dtypes[node.outputs[0]] = graph.dtypes[node.outputs[0]]
 
-    def read_inner(self) -> Graph:
+    def read_inner(self) -> CheckedGraph:
         """The graph so far; an extra node makes its output a float that may come out."""
         self.node("Cast", [self.nodes[-1]["output"][0]], to=1)
         try:

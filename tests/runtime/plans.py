@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 import larqlite_runtime
-from larqlite_runtime.planner._plan import plan
-from larqlite_runtime.reader import _file
+from larqlite_runtime.planner import plan
+from larqlite_runtime.reader import read
 from tests.runtime import files
 from tests.runtime.files import codes, convolution, model
 from tests.runtime.networks import stock
@@ -15,7 +15,7 @@ node, packed = files.node, files.packed
 
 
 def planned(proto, **options):
-    return plan(_file.read(proto.SerializeToString()), **options)
+    return plan(read(proto.SerializeToString()), **options)
 
 
 def steps_of(found):

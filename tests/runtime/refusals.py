@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime.reader._file import read
+from larqlite_runtime.reader import read
 
 
 def refused(model, *words: str, **options) -> str:

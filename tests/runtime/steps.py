@@ -6,8 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._program import POPCOUNTS, Kind, Op, Row, Step, View, words_of
-from larqlite_runtime.backends.numpy._epilogues import pack
+from larqlite_runtime._program import (
+    POPCOUNTS,
+    EpilogueKind,
+    EpilogueOp,
+    KernelStep,
+    StepKind,
+    TensorView,
+)
+from larqlite_runtime.format import pack, words_of
 
 Triple = tuple[int, int, int]
 
@@ -16,12 +23,12 @@ Triple = tuple[int, int, int]
 class Case:
     """A step, the flat buffers that it refers to, and a number of images."""
 
-    step: Step
+    step: KernelStep
     buffers: list[np.ndarray]
     batch: int
 
 
-def random_case(seed: int, kind: Kind | None = None) -> Case:
+def random_case(seed: int, kind: StepKind | None = None) -> Case:
     """A step that fits its buffers; the same one for the same seed.
 
     Channels are rarely multiples of a vector or a word, strides leave gaps, and what
@@ -58,25 +65,25 @@ class _Maker:
     def integers(self, low: int, high: int, *shape: int) -> np.ndarray:
         return self.rng.integers(low, high, shape).astype(np.int32)
 
-    def case(self, kind: Kind | None) -> Case:
-        kind = self.one_of(*Kind) if kind is None else kind
-        size = (1, 1, 1) if kind == Kind.MEAN else self.triple(1, 2, 3, 5, 9)
+    def case(self, kind: StepKind | None) -> Case:
+        kind = self.one_of(*StepKind) if kind is None else kind
+        size = (1, 1, 1) if kind == StepKind.MEAN else self.triple(1, 2, 3, 5, 9)
         made = {"size": size} | self.head(kind, size)
         ops = self.integer_ops(made) if kind in POPCOUNTS else self.float_ops(made)
-        return Case(Step(kind, ops=tuple(ops), **made), self.buffers, self.batch)
+        return Case(KernelStep(kind, ops=tuple(ops), **made), self.buffers, self.batch)
 
-    def head(self, kind: Kind, size: Triple) -> dict:
-        if kind == Kind.CONV:
+    def head(self, kind: StepKind, size: Triple) -> dict:
+        if kind == StepKind.CONV:
             return self.conv(size)
-        if kind == Kind.DEPTHWISE:
+        if kind == StepKind.DEPTHWISE:
             return self.depthwise(size)
-        if kind == Kind.CONV_FLOAT:
+        if kind == StepKind.CONV_FLOAT:
             return self.conv_float(size)
         channels = self.one_of(1, 3, 8, 16, 17, 31, 32, 40, 65)
-        if kind == Kind.LOAD:
+        if kind == StepKind.LOAD:
             view = self.view(np.float32, size, channels)
             return {"channels": channels, "input": view}
-        if kind == Kind.MEAN:
+        if kind == StepKind.MEAN:
             in_size = self.triple(1, 2, 3, 5)
             view = self.view(np.float32, in_size, channels)
             return {"channels": channels, "in_size": in_size, "input": view}
@@ -91,7 +98,7 @@ class _Maker:
             strides.append(strides[-1] * count + self.one_of(0, 0, 1, 3))
         return strides[::-1]
 
-    def view(self, dtype, size: Triple, last: int) -> View:
+    def view(self, dtype, size: Triple, last: int) -> TensorView:
         """A tensor somewhere in a new buffer of random content."""
         image, depth, row, pixel = self.strides(size, last)
         offset = self.one_of(0, 0, 3)
@@ -99,7 +106,7 @@ class _Maker:
         is_float = dtype == np.float32
         values = self.floats(count) if is_float else self.integers(0, 1 << 31, count)
         number = self.buffer(values.astype(dtype))
-        return View(number, offset, image, depth, row, pixel)
+        return TensorView(number, offset, image, depth, row, pixel)
 
     # Sums of bits.
 
@@ -123,7 +130,7 @@ class _Maker:
         )
         last = words.shape[-1]
         strides = whole[1] * whole[2] * last, whole[2] * last, last
-        view = View(number, offset, whole[0] * strides[0], *strides)
+        view = TensorView(number, offset, whole[0] * strides[0], *strides)
         taps = zip(window["dilation"], strides, strict=True)
         return {
             "input": view.every(*window["stride"]),
@@ -251,48 +258,63 @@ class _Maker:
 
     # Operations on rows.
 
-    def integer_ops(self, made: dict) -> list[Op]:
+    def integer_ops(self, made: dict) -> list[EpilogueOp]:
         size, channels = made["size"], made["channels"]
         ops = []
         if self.rng.random() < 0.4:
-            ops.append(Op(Row.STORE_INT, view=self.view(np.int32, size, channels)))
+            ops.append(
+                EpilogueOp(
+                    EpilogueKind.STORE_INT, view=self.view(np.int32, size, channels)
+                )
+            )
         for _ in range(self.one_of(0, 1, 2)):
             ends = [self.buffer(self.integers(-60, 200, channels)) for _ in range(2)]
-            ops.append(self.packing(Row.THRESHOLD, made, 1, a=ends[0], b=ends[1]))
+            ops.append(
+                self.packing(EpilogueKind.THRESHOLD, made, 1, a=ends[0], b=ends[1])
+            )
         if ops and self.rng.random() < 0.3:
             return ops
-        return [*ops, Op(Row.TO_FLOAT), *self.float_ops(made)]
+        return [*ops, EpilogueOp(EpilogueKind.TO_FLOAT), *self.float_ops(made)]
 
-    def float_ops(self, made: dict) -> list[Op]:
-        kinds = [kind for kind in Row if kind >= Row.MULTIPLY]
+    def float_ops(self, made: dict) -> list[EpilogueOp]:
+        kinds = [kind for kind in EpilogueKind if kind >= EpilogueKind.MULTIPLY]
         ops = [
             self.float_op(self.one_of(*kinds), made)
             for _ in range(self.rng.integers(0, 7))
         ]
-        return [*ops, self.float_op(Row.STORE, made)]
+        return [*ops, self.float_op(EpilogueKind.STORE, made)]
 
-    def float_op(self, kind: Row, made: dict) -> Op:
+    def float_op(self, kind: EpilogueKind, made: dict) -> EpilogueOp:
         channels = made["channels"]
-        if kind in (Row.MULTIPLY, Row.ADD, Row.PRELU):
-            return Op(kind, a=self.buffer(self.floats(channels)))
-        if kind == Row.MULTIPLY_IMAGE:
-            return Op(kind, a=self.buffer(self.floats(self.batch, channels)))
-        if kind in (Row.STORE, Row.ADD_TENSOR):
-            return Op(kind, view=self.view(np.float32, made["size"], channels))
-        if kind == Row.CLIP:
-            return Op(kind, x=self.one_of(-1.0, 0.0, -np.inf), y=self.one_of(1.0, 6.0))
-        if kind in (Row.RELU, Row.SIGN):
-            return Op(kind)
-        planes = {Row.PACK_TERNARY: 2, Row.PACK_STEPS: self.one_of(1, 2, 3, 4)}
+        if kind in (EpilogueKind.MULTIPLY, EpilogueKind.ADD, EpilogueKind.PRELU):
+            return EpilogueOp(kind, a=self.buffer(self.floats(channels)))
+        if kind == EpilogueKind.MULTIPLY_IMAGE:
+            return EpilogueOp(kind, a=self.buffer(self.floats(self.batch, channels)))
+        if kind in (EpilogueKind.STORE, EpilogueKind.ADD_TENSOR):
+            return EpilogueOp(kind, view=self.view(np.float32, made["size"], channels))
+        if kind == EpilogueKind.CLIP:
+            return EpilogueOp(
+                kind, x=self.one_of(-1.0, 0.0, -np.inf), y=self.one_of(1.0, 6.0)
+            )
+        if kind in (EpilogueKind.RELU, EpilogueKind.SIGN):
+            return EpilogueOp(kind)
+        planes = {
+            EpilogueKind.PACK_TERNARY: 2,
+            EpilogueKind.PACK_STEPS: self.one_of(1, 2, 3, 4),
+        }
         return self.packing(
             kind, made, planes.get(kind, 1), x=self.one_of(0.0, 0.5, 0.1)
         )
 
-    def packing(self, kind: Row, made: dict, planes: int, **values) -> Op:
+    def packing(
+        self, kind: EpilogueKind, made: dict, planes: int, **values
+    ) -> EpilogueOp:
         channels = made["channels"]
         divisors = [n for n in range(1, channels + 1) if channels % n == 0]
         group = self.one_of(0, 0, self.one_of(*divisors))
         words = words_of(group) * (channels // group) if group else words_of(channels)
         words += self.one_of(0, 0, 1)
         view = self.view(np.uint32, made["size"], planes * words)
-        return Op(kind, planes=planes, group=group, words=words, view=view, **values)
+        return EpilogueOp(
+            kind, planes=planes, group=group, words=words, view=view, **values
+        )

@@ -14,7 +14,7 @@ from larqlite_runtime._errors import (
     ModelFileError,
     RuntimeModelError,
 )
-from larqlite_runtime.reader._file import read
+from larqlite_runtime.reader import read
 from tests.runtime import files
 from tests.runtime.refusals import refused
 

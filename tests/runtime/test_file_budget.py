@@ -8,8 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from larqlite_runtime.reader import _budget
-from larqlite_runtime.reader._file import read
+from larqlite_runtime.reader import _budget, read
 from tests.runtime import files
 from tests.runtime.files import codes, floats, integers, model, node, packed
 from tests.runtime.refusals import refused

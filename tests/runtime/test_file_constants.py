@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from larqlite_runtime.reader._file import read
+from larqlite_runtime.reader import read
 from tests.runtime import files
 from tests.runtime.files import floats, integers, model, node, packed, relu_chain
 from tests.runtime.refusals import refused

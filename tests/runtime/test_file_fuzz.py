@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from larqlite_runtime import ModelFileError
-from larqlite_runtime.reader._file import read
+from larqlite_runtime.reader import read
 from larqlite_runtime.reader._wire import encode
 from tests.runtime import exported, fuzz
 from tests.runtime.growth import grown

@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from larqlite_runtime.reader._file import read
+from larqlite_runtime.reader import read
 from tests.runtime.files import floats, model, node, relu_chain
 from tests.runtime.refusals import refused
 

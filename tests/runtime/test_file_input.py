@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from larqlite_runtime._errors import InputError, InputTypeError, RuntimeModelError
-from larqlite_runtime._graph import Graph
+from larqlite_runtime._graph import CheckedGraph
 from larqlite_runtime._input import check_input, check_inputs
 
 IMAGE = (None, 4, 5, 3)
@@ -81,8 +81,8 @@ def test_what_holds_no_numbers_is_refused():
     assert issubclass(InputTypeError, (ValueError, RuntimeModelError))
 
 
-def two_inputs() -> Graph:
-    return Graph(inputs={"a": (None, 2), "b": (None, 3)})
+def two_inputs() -> CheckedGraph:
+    return CheckedGraph(inputs={"a": (None, 2), "b": (None, 3)})
 
 
 def test_several_inputs_come_as_a_list_or_by_name():
@@ -94,7 +94,7 @@ def test_several_inputs_come_as_a_list_or_by_name():
 
 
 def test_one_input_comes_as_it_is_or_by_name():
-    graph = Graph(inputs={"x": (None, 2)})
+    graph = CheckedGraph(inputs={"x": (None, 2)})
     for given in ([[1, 2]], np.ones((1, 2)), {"x": [[1, 2]]}):
         assert check_inputs(graph, given)["x"].shape == (1, 2)
 

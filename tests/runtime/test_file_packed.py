@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 import pytest
 
-from larqlite_runtime.reader._file import read
+from larqlite_runtime.reader import read
 from tests.runtime.files import (
     codes,
     convolution,

@@ -6,8 +6,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from larqlite_runtime.reader import _file
-from larqlite_runtime.reader._file import read
+from larqlite_runtime.reader import _file, read
 from tests.runtime import files
 from tests.runtime.refusals import refused
 

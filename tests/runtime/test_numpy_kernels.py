@@ -8,11 +8,19 @@ import math
 import numpy as np
 import pytest
 
-from larqlite_runtime._program import POOLS, POPCOUNTS, Kind, Op, Row, Step, View
+from larqlite_runtime._program import (
+    POOLS,
+    POPCOUNTS,
+    EpilogueKind,
+    EpilogueOp,
+    KernelStep,
+    StepKind,
+    TensorView,
+)
 from larqlite_runtime.backends import _native
 from larqlite_runtime.backends._c_structures import CBuffer
 from larqlite_runtime.backends.numpy import _kernels
-from larqlite_runtime.backends.numpy._epilogues import pack
+from larqlite_runtime.format import pack
 from tests.runtime.steps import random_case
 
 CASES = 60
@@ -52,7 +60,7 @@ def sum_by_hand(case, image, depth, row, pixel, channel):
     """One sum of products of bits, a bit at a time."""
     step = case.step
     inputs, weights = case.buffers[step.input.buffer], case.buffers[step.weights]
-    is_conv = step.kind == Kind.CONV
+    is_conv = step.kind == StepKind.CONV
     each = step.channels // step.groups
     group, within = (channel // each, channel % each) if is_conv else (0, 0)
     counted = range(32 * step.words) if is_conv else [channel // step.multiplier]
@@ -76,14 +84,14 @@ def sum_by_hand(case, image, depth, row, pixel, channel):
     return (base_by_hand(case, depth, row, pixel, channel) - 2 * total) >> step.shift
 
 
-def only_storing(case, kind=Row.STORE_INT):
+def only_storing(case, kind=EpilogueKind.STORE_INT):
     """The case with nothing but a store of the values themselves."""
     step = case.step
     strides = [math.prod(step.size[axis:]) * step.channels for axis in range(3)]
-    view = View(len(case.buffers), 0, *strides, step.channels)
-    dtype = np.int32 if kind == Row.STORE_INT else np.float32
+    view = TensorView(len(case.buffers), 0, *strides, step.channels)
+    dtype = np.int32 if kind == EpilogueKind.STORE_INT else np.float32
     case.buffers.append(np.zeros(case.batch * strides[0], dtype))
-    case.step = Step(**{**vars(step), "ops": (Op(kind, view=view),)})
+    case.step = KernelStep(**{**vars(step), "ops": (EpilogueOp(kind, view=view),)})
     return case
 
 
@@ -108,7 +116,7 @@ def test_sums_of_bits_are_those_of_a_loop_over_bits(kind):
 def test_sums_of_floats_are_those_of_a_loop_over_taps():
     rng = np.random.default_rng(2)
     for seed in range(CASES):
-        case = only_storing(random_case(seed, Kind.CONV_FLOAT), Row.STORE)
+        case = only_storing(random_case(seed, StepKind.CONV_FLOAT), EpilogueKind.STORE)
         step, result = case.step, run(case)
         source, weights = case.buffers[step.input.buffer], case.buffers[step.weights]
         places = list(positions(case))
@@ -132,7 +140,7 @@ def test_sums_of_floats_are_those_of_a_loop_over_taps():
 @pytest.mark.parametrize("kind", POOLS)
 def test_pools_are_those_of_a_loop_over_windows(kind):
     for seed in range(CASES):
-        case = only_storing(random_case(seed, kind), Row.STORE)
+        case = only_storing(random_case(seed, kind), EpilogueKind.STORE)
         step, result = case.step, run(case)
         source = case.buffers[step.input.buffer]
         strides = [tap // d for tap, d in zip(step.tap, step.dilation, strict=True)]
@@ -150,10 +158,10 @@ def test_pools_are_those_of_a_loop_over_windows(kind):
                     begin += sum(a * s for a, s in zip(at, strides, strict=True))
                     values.append(source[begin : begin + step.channels])
             found = result[(image, *place)]
-            if kind == Kind.POOL_MAX:
+            if kind == StepKind.POOL_MAX:
                 wanted = np.max(values, 0) if values else np.full_like(found, -np.inf)
             else:
-                whole = kind == Kind.POOL_AVERAGE_PADDED
+                whole = kind == StepKind.POOL_AVERAGE_PADDED
                 count = step.taps if whole else max(1, len(values))
                 wanted = np.sum(values, 0, np.float64) / count if values else 0
             np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
@@ -161,7 +169,7 @@ def test_pools_are_those_of_a_loop_over_windows(kind):
 
 def test_a_mean_is_that_of_all_pixels():
     for seed in range(CASES):
-        case = only_storing(random_case(seed, Kind.MEAN), Row.STORE)
+        case = only_storing(random_case(seed, StepKind.MEAN), EpilogueKind.STORE)
         step, result = case.step, run(case)
         view, source = step.input, case.buffers[step.input.buffer]
         for image in range(case.batch):
@@ -177,8 +185,13 @@ def test_a_mean_is_that_of_all_pixels():
 def row_through(op, values, *buffers):
     """What the operation `op` makes of one pixel's values, and the buffers after it."""
     channels = len(values)
-    store = Op(Row.STORE, view=View(1, 0, channels, channels, channels, channels))
-    step = Step(Kind.LOAD, (1, 1, 1), channels, View(0), ops=(op, store))
+    store = EpilogueOp(
+        EpilogueKind.STORE,
+        view=TensorView(1, 0, channels, channels, channels, channels),
+    )
+    step = KernelStep(
+        StepKind.LOAD, (1, 1, 1), channels, TensorView(0), ops=(op, store)
+    )
     found = [np.float32(values), np.zeros(channels, np.float32), *buffers]
     _kernels.run([step], found, 1)
     return found[1], found
@@ -190,16 +203,19 @@ VALUES = [-2.0, -0.5, -0.0, 0.0, 0.25, 0.5, 1.0, 3.0, np.nan]
 @pytest.mark.parametrize(
     ("op", "wanted"),
     [
-        (Op(Row.RELU), lambda v: v if not v < 0 else 0.0),
-        (Op(Row.SIGN), lambda v: -1.0 if v < 0 else 1.0),
-        (Op(Row.CLIP, x=-1, y=0.5), lambda v: v if v != v else min(max(v, -1), 0.5)),
-        (Op(Row.MULTIPLY, a=2), lambda v: v * 3),
-        (Op(Row.ADD, a=2), lambda v: v + 3),
-        (Op(Row.PRELU, a=2), lambda v: v * 3 if v < 0 else v),
-        (Op(Row.MULTIPLY_IMAGE, a=2), lambda v: v * 3),
-        (Op(Row.ADD_TENSOR, view=View(2)), lambda v: v + 3),
+        (EpilogueOp(EpilogueKind.RELU), lambda v: v if not v < 0 else 0.0),
+        (EpilogueOp(EpilogueKind.SIGN), lambda v: -1.0 if v < 0 else 1.0),
+        (
+            EpilogueOp(EpilogueKind.CLIP, x=-1, y=0.5),
+            lambda v: v if v != v else min(max(v, -1), 0.5),
+        ),
+        (EpilogueOp(EpilogueKind.MULTIPLY, a=2), lambda v: v * 3),
+        (EpilogueOp(EpilogueKind.ADD, a=2), lambda v: v + 3),
+        (EpilogueOp(EpilogueKind.PRELU, a=2), lambda v: v * 3 if v < 0 else v),
+        (EpilogueOp(EpilogueKind.MULTIPLY_IMAGE, a=2), lambda v: v * 3),
+        (EpilogueOp(EpilogueKind.ADD_TENSOR, view=TensorView(2)), lambda v: v + 3),
     ],
-    ids=lambda value: value.kind.name if isinstance(value, Op) else "",
+    ids=lambda value: value.kind.name if isinstance(value, EpilogueOp) else "",
 )
 def test_a_row_operation_is_what_the_header_says(op, wanted):
     result, _ = row_through(op, VALUES, np.full(len(VALUES), 3, np.float32))
@@ -214,24 +230,27 @@ def ternary(v, threshold=0.25):
 @pytest.mark.parametrize(
     ("op", "planes"),
     [
-        (Op(Row.PACK_SIGN, planes=1, words=1), lambda v: [v < 0]),
-        (Op(Row.PACK_HEAVISIDE, planes=1, words=1), lambda v: [not v > 0]),
+        (EpilogueOp(EpilogueKind.PACK_SIGN, planes=1, words=1), lambda v: [v < 0]),
         (
-            Op(Row.PACK_TERNARY, planes=2, words=1, x=0.25),
+            EpilogueOp(EpilogueKind.PACK_HEAVISIDE, planes=1, words=1),
+            lambda v: [not v > 0],
+        ),
+        (
+            EpilogueOp(EpilogueKind.PACK_TERNARY, planes=2, words=1, x=0.25),
             lambda v: [not ternary(v) >= 0, not ternary(v) > 0],
         ),
         (
-            Op(Row.PACK_STEPS, planes=3, words=1),
+            EpilogueOp(EpilogueKind.PACK_STEPS, planes=3, words=1),
             lambda v: [not round(min(max(v, 0), 1) * 7) >> p & 1 for p in range(3)],
         ),
     ],
-    ids=lambda value: value.kind.name if isinstance(value, Op) else "",
+    ids=lambda value: value.kind.name if isinstance(value, EpilogueOp) else "",
 )
 def test_packed_bits_are_what_the_header_says(op, planes):
     values = np.float32([*VALUES[:-1], 0.07142857, 0.21428572, 0.5000001])
-    view = View(2, 0, 4, 4, 4, op.words)
+    view = TensorView(2, 0, 4, 4, 4, op.words)
     _, buffers = row_through(
-        Op(**{**vars(op), "view": view}), values, np.full(4, 7, np.uint32)
+        EpilogueOp(**{**vars(op), "view": view}), values, np.full(4, 7, np.uint32)
     )
     for plane in range(op.planes):
         wanted = sum(
@@ -244,15 +263,20 @@ def test_packed_bits_are_what_the_header_says(op, planes):
 def test_thresholds_take_both_ends_of_an_interval():
     low, high = np.int32([-2, 0, 5]), np.int32([2, 0, 4])
     for value in (-3, -2, 0, 2, 3, 4, 5):
-        case = only_storing(random_case(3, Kind.CONV))
-        bits = Op(
-            Row.THRESHOLD, a=2, b=3, planes=1, words=1, view=View(4, 0, 1, 1, 1, 1)
+        case = only_storing(random_case(3, StepKind.CONV))
+        bits = EpilogueOp(
+            EpilogueKind.THRESHOLD,
+            a=2,
+            b=3,
+            planes=1,
+            words=1,
+            view=TensorView(4, 0, 1, 1, 1, 1),
         )
-        step = Step(
-            Kind.CONV,
+        step = KernelStep(
+            StepKind.CONV,
             (1, 1, 1),
             3,
-            View(0),
+            TensorView(0),
             ops=(bits,),
             words=1,
             weights=1,
@@ -272,7 +296,7 @@ def test_thresholds_take_both_ends_of_an_interval():
 
 
 def test_a_step_beyond_its_buffer_is_an_error():
-    case = only_storing(random_case(0, Kind.LOAD), Row.STORE)
+    case = only_storing(random_case(0, StepKind.LOAD), EpilogueKind.STORE)
     case.buffers[-1] = case.buffers[-1][:-1]
     with pytest.raises((ValueError, TypeError)):
         run(case)

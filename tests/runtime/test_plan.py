@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import larqlite_runtime
-from larqlite_runtime._program import Kind, Row
+from larqlite_runtime._program import EpilogueKind, StepKind
 from tests.runtime import files
 from tests.runtime.files import PACKED, codes, convolution, floats, model
 from tests.runtime.networks import stock
@@ -19,9 +19,14 @@ def test_scale_offset_and_sign_between_two_layers_are_one_threshold():
         block(1, "x", 32), block(2, "normal1", 32), outputs={"normal2": (32, 6, 6)}
     )
     load, first, second = steps_of(planned(proto))
-    assert (load.kind, kinds(load)) == (Kind.LOAD, [Row.PACK_SIGN])
-    assert (first.kind, kinds(first)) == (Kind.CONV, [Row.THRESHOLD])
-    assert kinds(second) == [Row.TO_FLOAT, Row.MULTIPLY, Row.ADD, Row.STORE]
+    assert (load.kind, kinds(load)) == (StepKind.LOAD, [EpilogueKind.PACK_SIGN])
+    assert (first.kind, kinds(first)) == (StepKind.CONV, [EpilogueKind.THRESHOLD])
+    assert kinds(second) == [
+        EpilogueKind.TO_FLOAT,
+        EpilogueKind.MULTIPLY,
+        EpilogueKind.ADD,
+        EpilogueKind.STORE,
+    ]
     compare(proto)
 
 
@@ -32,7 +37,13 @@ def test_a_residual_is_added_and_packed_by_the_layer_before():
     )
     _, first, _ = steps_of(planned(proto))
     assert kinds(first) == [
-        *(Row.TO_FLOAT, Row.MULTIPLY, Row.ADD, Row.ADD_TENSOR, Row.PACK_SIGN)
+        *(
+            EpilogueKind.TO_FLOAT,
+            EpilogueKind.MULTIPLY,
+            EpilogueKind.ADD,
+            EpilogueKind.ADD_TENSOR,
+            EpilogueKind.PACK_SIGN,
+        )
     ]
     compare(proto)
 
@@ -61,7 +72,7 @@ def test_an_output_that_others_read_too_is_stored_and_packed():
         outputs={"normal1": (32, 6, 6), "normal2": (32, 6, 6)},
     )
     _, first, _ = steps_of(planned(proto))
-    assert kinds(first)[-2:] == [Row.STORE, Row.PACK_SIGN]
+    assert kinds(first)[-2:] == [EpilogueKind.STORE, EpilogueKind.PACK_SIGN]
     compare(proto)
 
 
@@ -73,7 +84,7 @@ def test_layers_of_different_windows_read_the_same_bits():
     ]
     proto = network(*parts, outputs={"sum": (32, 6, 6)})
     load, *convs = steps_of(planned(proto))
-    assert kinds(load) == [Row.PACK_SIGN]
+    assert kinds(load) == [EpilogueKind.PACK_SIGN]
     assert len({step.input.buffer for step in convs}) == 1
     compare(proto)
 
@@ -86,7 +97,7 @@ def test_different_borders_need_bits_of_their_own():
     ]
     proto = network(*parts, outputs={"sum": (32, 6, 6)})
     load, *convs = steps_of(planned(proto))
-    assert kinds(load) == [Row.PACK_SIGN] * 2
+    assert kinds(load) == [EpilogueKind.PACK_SIGN] * 2
     assert len({step.input.buffer for step in convs}) == 2
     compare(proto)
 
@@ -108,11 +119,11 @@ def test_float_convolutions_stay_with_the_kernels_if_all_around_them_does():
     proto = model(nodes, {"image": (6, 6, 3)}, {"y": (8, 6, 6)}, constants)
     found = steps_of(planned(proto))
     assert [step.kind for step in found] == [
-        *(Kind.LOAD, Kind.CONV_FLOAT, Kind.CONV, Kind.CONV_FLOAT)
+        *(StepKind.LOAD, StepKind.CONV_FLOAT, StepKind.CONV, StepKind.CONV_FLOAT)
     ]
     compare(proto, exact=False)
     slow = planned(proto, float_kernels=False)
-    assert Kind.CONV_FLOAT not in {step.kind for step in steps_of(slow)}
+    assert StepKind.CONV_FLOAT not in {step.kind for step in steps_of(slow)}
 
 
 def test_a_gate_that_depends_on_the_layer_itself_is_no_cycle():
@@ -125,9 +136,9 @@ def test_a_gate_that_depends_on_the_layer_itself_is_no_cycle():
     proto = model(nodes, {"x": (32, 6, 6)}, {"y": (32, 6, 6)}, constants)
     found = steps_of(planned(proto))
     assert [step.kind for step in found] == [
-        *(Kind.LOAD, Kind.CONV, Kind.MEAN, Kind.LOAD)
+        *(StepKind.LOAD, StepKind.CONV, StepKind.MEAN, StepKind.LOAD)
     ]
-    assert kinds(found[-1]) == [Row.MULTIPLY_IMAGE, Row.STORE]
+    assert kinds(found[-1]) == [EpilogueKind.MULTIPLY_IMAGE, EpilogueKind.STORE]
     compare(proto, exact=False)
 
 
@@ -140,7 +151,10 @@ def test_a_gate_from_elsewhere_is_fused_into_the_layer():
         node("Mul", "normal1 gate", "y"),
     ]
     proto = model(nodes, {"x": (32, 6, 6)}, {"y": (32, 6, 6)}, constants)
-    assert kinds(steps_of(planned(proto))[-1])[-2:] == [Row.MULTIPLY_IMAGE, Row.STORE]
+    assert kinds(steps_of(planned(proto))[-1])[-2:] == [
+        EpilogueKind.MULTIPLY_IMAGE,
+        EpilogueKind.STORE,
+    ]
     compare(proto, exact=False)
 
 
@@ -163,9 +177,13 @@ def test_a_normalization_before_a_sign_is_done_while_packing():
     proto = model(nodes, {"image": (3, 6, 6)}, {"y": (32, 6, 6)}, constants)
     found = planned(proto, float_kernels=False)
     load, conv = steps_of(found)
-    assert kinds(load) == [Row.MULTIPLY, Row.ADD, Row.PACK_SIGN]
+    assert kinds(load) == [
+        EpilogueKind.MULTIPLY,
+        EpilogueKind.ADD,
+        EpilogueKind.PACK_SIGN,
+    ]
     assert [item.op for item in found.stages[0].nodes] == ["Conv"]
-    assert kinds(conv)[:2] == [Row.TO_FLOAT, Row.ADD_TENSOR]
+    assert kinds(conv)[:2] == [EpilogueKind.TO_FLOAT, EpilogueKind.ADD_TENSOR]
 
 
 def test_what_kernels_can_not_hold_runs_in_floats():
@@ -208,7 +226,7 @@ def test_memory_is_used_again_once_a_tensor_is_no_longer_read():
     separate = sum(
         buffer.bytes for buffer in found.program.buffers if buffer.constant is None
     )
-    assert found.program.workspace < separate / 2
+    assert found.program.arena < separate / 2
     compare(proto)
 
 

@@ -7,37 +7,37 @@ import itertools
 import numpy as np
 from hypothesis import given, settings, strategies as st
 
-from larqlite_runtime._program import Program
-from larqlite_runtime.planner._arena import ALIGNMENT, Memory
+from larqlite_runtime._program import ALIGNMENT, Program
+from larqlite_runtime.planner._arena import LiveRanges, arrange
 
 FLOAT, ZERO = np.dtype(np.float32), np.zeros((), np.float32)
-MOMENTS = 12
+POINTS = 12
 
 buffers = st.lists(
     st.tuples(
         st.integers(1, 40),  # elements
         st.sampled_from([None, None, None, "a", "b"]),  # what is filled alike
-        st.integers(0, MOMENTS),
-        st.integers(0, 4),  # moments it lives
+        st.integers(0, POINTS),
+        st.integers(0, 4),  # points it lives
     ),
     min_size=1,
     max_size=16,
 )
 
 
-def uses(memory, drawn):
-    """Makes the buffers and uses them at their moments."""
+def uses(live, drawn):
+    """Makes the buffers and uses them at their points."""
     numbers = []
     for count, like, *_ in drawn:
         # Buffers that are filled alike are of one size.
         count = {"a": 24, "b": 40}.get(like, count)
-        fill = None if like is None else ZERO
-        numbers.append(memory.new(FLOAT, count, fill=fill, like=like))
-    for moment in range(2 * MOMENTS):
-        memory.moment = moment
+        initial = None if like is None else ZERO
+        numbers.append(live.new(FLOAT, count, initial=initial, like=like))
+    for point in range(2 * POINTS):
+        live.point = point
         for number, (*_, first, length) in zip(numbers, drawn, strict=True):
-            if first <= moment <= first + length:
-                memory.use(number)
+            if first <= point <= first + length:
+                live.use(number)
     return numbers
 
 
@@ -51,10 +51,10 @@ def overlap(one, other):
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(drawn=buffers)
 def test_buffers_in_use_together_never_overlap(drawn):
-    memory = Memory(Program())
-    numbers = uses(memory, drawn)
-    memory.arrange()
-    made = memory.program.buffers
+    live = LiveRanges(Program())
+    numbers = uses(live, drawn)
+    arrange(live)
+    made = live.program.buffers
     for a, b in itertools.combinations(numbers, 2):
         (_, like_a, first_a, long_a), (_, like_b, first_b, long_b) = drawn[a], drawn[b]
         together = first_a <= first_b + long_b and first_b <= first_a + long_a
@@ -65,38 +65,38 @@ def test_buffers_in_use_together_never_overlap(drawn):
             assert made[a].offset == made[b].offset
     for number in numbers:
         assert made[number].offset % ALIGNMENT == 0
-        assert made[number].offset + made[number].bytes <= memory.program.workspace
+        assert made[number].offset + made[number].bytes <= live.program.arena
 
 
 def test_memory_is_used_again():
-    memory = Memory(Program())
-    for moment in range(10):
-        memory.moment = moment
-        number = memory.new(FLOAT, 100)
-        memory.use(number)
-    memory.arrange()
-    assert memory.program.workspace == 448  # 400 bytes, whole cache lines
+    live = LiveRanges(Program())
+    for point in range(10):
+        live.point = point
+        number = live.new(FLOAT, 100)
+        live.use(number)
+    arrange(live)
+    assert live.program.arena == 448  # 400 bytes, whole cache lines
 
 
 def test_a_buffer_replaces_one_that_is_read_for_the_last_time():
     for last in (1, 2):
-        memory = Memory(Program())
-        old = memory.use(memory.new(FLOAT, 32))
-        memory.moment = 1
-        new = memory.use(memory.new(FLOAT, 32))
-        memory.use(old)
-        memory.replace(new, old)
-        memory.moment = 2
-        memory.use(new)
+        live = LiveRanges(Program())
+        old = live.use(live.new(FLOAT, 32))
+        live.point = 1
+        new = live.use(live.new(FLOAT, 32))
+        live.use(old)
+        live.replace(new, old)
+        live.point = 2
+        live.use(new)
         if last == 2:
-            memory.use(old)
-        memory.arrange()
-        one, other = memory.program.buffers
+            live.use(old)
+        arrange(live)
+        one, other = live.program.buffers
         assert overlap(one, other) == (last == 1)
 
 
 def test_what_is_handed_in_takes_no_workspace():
-    memory = Memory(Program())
-    memory.use(memory.new(FLOAT, 1000, external=True))
-    memory.arrange()
-    assert memory.program.workspace == 0
+    live = LiveRanges(Program())
+    live.use(live.new(FLOAT, 1000, external=True))
+    arrange(live)
+    assert live.program.arena == 0

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from larqlite_runtime._program import Kind, Row
+from larqlite_runtime._program import EpilogueKind, StepKind
 from tests.runtime import files
 from tests.runtime.files import codes, convolution, floats, integers, model
 from tests.runtime.plans import block, compare, network, planned, steps_of
@@ -61,7 +61,9 @@ def test_every_border_is_exact(letter, kind, outside, groups):
     found = planned(proto)
     ternary_twice = letter == "T" and kind == "ternary"
     sums = [
-        step for step in steps_of(found) if step.kind in (Kind.CONV, Kind.DEPTHWISE)
+        step
+        for step in steps_of(found)
+        if step.kind in (StepKind.CONV, StepKind.DEPTHWISE)
     ]
     assert len(sums) == (0 if ternary_twice and groups > 1 else 1)
     compare(proto)
@@ -86,7 +88,12 @@ def test_a_concatenation_costs_no_copy():
     proto = network(*parts, outputs={"all3": (128, 6, 6)})
     found = planned(proto)
     assert not [step for step in steps_of(found) if "copy" in step.label]
-    stores = [op for step in steps_of(found) for op in step.ops if op.kind == Row.STORE]
+    stores = [
+        op
+        for step in steps_of(found)
+        for op in step.ops
+        if op.kind == EpilogueKind.STORE
+    ]
     assert {op.view.pixel for op in stores} == {128}
     assert len({op.view.buffer for op in stores}) == 1
     compare(proto)
@@ -102,7 +109,7 @@ def test_parts_of_channels_are_read_where_they_lie():
         block(1, "x", 32), (split, {"sizes": integers(16, 16)}), outputs={"y": None}
     )
     assert [step.kind for step in steps_of(planned(proto))] == [
-        *(Kind.LOAD, Kind.CONV, Kind.LOAD, Kind.POOL_MAX)
+        *(StepKind.LOAD, StepKind.CONV, StepKind.LOAD, StepKind.POOL_MAX)
     ]
     compare(proto)
 
@@ -131,7 +138,7 @@ def test_flattening_as_keras_does_it_is_only_a_view():
     proto = model(nodes, {"x": (32, 6, 6)}, {"y": (7,)}, constants)
     found = planned(proto)
     assert [step.kind for step in steps_of(found)] == [
-        *(Kind.LOAD, Kind.CONV, Kind.LOAD, Kind.CONV)
+        *(StepKind.LOAD, StepKind.CONV, StepKind.LOAD, StepKind.CONV)
     ]
     assert len(found.stages) == 2  # the order of x, and one native part
     compare(proto)
@@ -179,12 +186,18 @@ def test_a_narrow_sum_is_added_where_the_wide_one_lies():
     proto = network(block(1, "x", 32), (nodes, constants), outputs={"y": (80, 3, 3)})
     found = planned(proto)
     stores = [
-        op for step in steps_of(found)[:-1] for op in step.ops if op.kind == Row.STORE
+        op
+        for step in steps_of(found)[:-1]
+        for op in step.ops
+        if op.kind == EpilogueKind.STORE
     ]
     assert len({op.view.buffer for op in stores}) == 1
     assert {op.view.pixel for op in stores} == {80}
     sums = [
-        op for step in steps_of(found) for op in step.ops if op.kind == Row.ADD_TENSOR
+        op
+        for step in steps_of(found)
+        for op in step.ops
+        if op.kind == EpilogueKind.ADD_TENSOR
     ]
     assert [op.view.offset for op in sums] == [32, 48, 64]
     compare(proto)

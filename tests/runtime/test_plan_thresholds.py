@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from larqlite_runtime._program import Row
+from larqlite_runtime._program import EpilogueKind
 from larqlite_runtime.planner._codebooks import HEAVISIDE, SIGN, steps, ternary
-from larqlite_runtime.planner._epilogues import RowNode
+from larqlite_runtime.planner._epilogues import Epilogue
 from larqlite_runtime.planner._thresholds import can_threshold, intervals
 
 LOW, HIGH = -300, 300
@@ -22,7 +22,7 @@ NUMBERS = st.one_of(
 
 def rows_of(*pairs):
     """Multiplications and additions of one channel, as rows."""
-    return [RowNode("x", kind, np.array([value], np.float32)) for kind, value in pairs]
+    return [Epilogue("x", kind, np.array([value], np.float32)) for kind, value in pairs]
 
 
 def expression(pairs, sums):
@@ -31,9 +31,9 @@ def expression(pairs, sums):
     with np.errstate(all="ignore"):
         for kind, value in pairs:
             value = np.float32(value)
-            if kind == Row.MULTIPLY:
+            if kind == EpilogueKind.MULTIPLY:
                 values = values * value
-            elif kind == Row.ADD:
+            elif kind == EpilogueKind.ADD:
                 values = values + value
             else:
                 values = np.where(values < 0, values * value, values)
@@ -52,9 +52,9 @@ def planes_by_hand(levels, v):
 
 operations = st.lists(
     st.one_of(
-        st.tuples(st.just(Row.MULTIPLY), NUMBERS),
-        st.tuples(st.just(Row.ADD), NUMBERS),
-        st.tuples(st.just(Row.PRELU), NUMBERS.map(abs)),
+        st.tuples(st.just(EpilogueKind.MULTIPLY), NUMBERS),
+        st.tuples(st.just(EpilogueKind.ADD), NUMBERS),
+        st.tuples(st.just(EpilogueKind.PRELU), NUMBERS.map(abs)),
     ),
     max_size=4,
 )
@@ -91,7 +91,7 @@ def test_an_interval_holds_the_sums_whose_bit_is_plus(pairs, levels):
     ],
 )
 def test_negative_and_zero_scales_and_ties(scale, offset, plus):
-    rows = rows_of((Row.MULTIPLY, scale), (Row.ADD, offset))
+    rows = rows_of((EpilogueKind.MULTIPLY, scale), (EpilogueKind.ADD, offset))
     [(first, last)] = intervals(rows, SIGN, np.array([LOW]), np.array([HIGH]))
     sums = np.arange(LOW, HIGH + 1)
     np.testing.assert_array_equal((first <= sums) & (sums <= last), plus(sums))
@@ -99,8 +99,8 @@ def test_negative_and_zero_scales_and_ties(scale, offset, plus):
 
 def test_channels_have_thresholds_of_their_own():
     rows = [
-        RowNode("x", Row.MULTIPLY, np.array([1, -1, 0, 0], np.float32)),
-        RowNode("x", Row.ADD, np.array([2, 2, -1, 1], np.float32)),
+        Epilogue("x", EpilogueKind.MULTIPLY, np.array([1, -1, 0, 0], np.float32)),
+        Epilogue("x", EpilogueKind.ADD, np.array([2, 2, -1, 1], np.float32)),
     ]
     low, high = np.full(4, LOW), np.full(4, HIGH)
     [(first, last)] = intervals(rows, SIGN, low, high)
@@ -110,7 +110,7 @@ def test_channels_have_thresholds_of_their_own():
 
 
 def test_what_does_not_keep_order_has_no_thresholds():
-    assert not can_threshold(rows_of((Row.PRELU, -0.5)), SIGN)
-    assert not can_threshold(rows_of((Row.MULTIPLY, np.inf)), SIGN)
-    assert not can_threshold([RowNode("x", Row.ADD_TENSOR, other="y")], SIGN)
+    assert not can_threshold(rows_of((EpilogueKind.PRELU, -0.5)), SIGN)
+    assert not can_threshold(rows_of((EpilogueKind.MULTIPLY, np.inf)), SIGN)
+    assert not can_threshold([Epilogue("x", EpilogueKind.ADD_TENSOR, other="y")], SIGN)
     assert not can_threshold([], steps(2))

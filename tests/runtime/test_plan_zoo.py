@@ -8,9 +8,9 @@ import pytest
 
 import larqlite as lq
 import larqlite_zoo as lqz
-from larqlite_runtime._program import Kind, Row
-from larqlite_runtime.planner._plan import plan
-from larqlite_runtime.reader import _file
+from larqlite_runtime._program import EpilogueKind, StepKind
+from larqlite_runtime.planner import plan
+from larqlite_runtime.reader import read
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def birealnet(tmp_path_factory):
     model = lqz.literature.BiRealNet(input_shape=(64, 64, 3), weights=None)
     path = tmp_path_factory.mktemp("zoo") / "birealnet.onnx"
     lq.deploy.export(model, path, verify=False)
-    return _file.read(path)
+    return read(path)
 
 
 def steps_of(found):
@@ -43,17 +43,19 @@ def test_birealnet_packs_and_adds_where_sums_are_made(birealnet):
     kinds = Counter(step.kind for step in steps)
     # The image gets its border; every other tensor is made by a layer.
     assert kinds == {
-        Kind.LOAD: 1,
-        Kind.CONV_FLOAT: 4,
-        Kind.POOL_MAX: 1,
-        Kind.POOL_AVERAGE: 4,
-        Kind.CONV: 16,
+        StepKind.LOAD: 1,
+        StepKind.CONV_FLOAT: 4,
+        StepKind.POOL_MAX: 1,
+        StepKind.POOL_AVERAGE: 4,
+        StepKind.CONV: 16,
     }
-    sums = [step for step in steps if step.kind == Kind.CONV]
-    added = [sum(op.kind == Row.ADD_TENSOR for op in step.ops) for step in sums]
+    sums = [step for step in steps if step.kind == StepKind.CONV]
+    added = [
+        sum(op.kind == EpilogueKind.ADD_TENSOR for op in step.ops) for step in sums
+    ]
     assert sum(added) + sum(
-        op.kind == Row.ADD_TENSOR
+        op.kind == EpilogueKind.ADD_TENSOR
         for step in steps
-        if step.kind == Kind.CONV_FLOAT
+        if step.kind == StepKind.CONV_FLOAT
         for op in step.ops
     ) == len(sums)

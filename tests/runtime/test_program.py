@@ -12,12 +12,12 @@ import pytest
 from larqlite_runtime._errors import NativeError
 from larqlite_runtime._program import (
     Buffer,
-    Kind,
-    Op,
+    EpilogueKind,
+    EpilogueOp,
+    KernelStep,
     Program,
-    Row,
-    Step,
-    View,
+    StepKind,
+    TensorView,
     strides,
 )
 from larqlite_runtime.backends import _native
@@ -71,7 +71,7 @@ def test_structures_are_those_of_the_header(name, structure):
 
 def test_numbers_are_those_of_the_header():
     numbers = dict(re.findall(r"LQ_(\w+) = (\d+)", HEADER))
-    for item in (*Kind, *Row):
+    for item in (*StepKind, *EpilogueKind):
         assert int(numbers.pop(item.name)) == item
     assert not numbers
     assert f"#define LQ_ABI {ABI}" in HEADER
@@ -85,7 +85,7 @@ def test_instruction_sets_are_those_of_the_header():
 
 
 def test_a_step_keeps_all_its_fields():
-    case = random_case(7, Kind.CONV)
+    case = random_case(7, StepKind.CONV)
     [found] = c_steps([case.step])
     step = case.step
     assert (found.depth, found.height, found.width) == step.size
@@ -101,12 +101,12 @@ def test_a_step_keeps_all_its_fields():
 
 @needs_native
 def test_a_step_that_would_leave_its_memory_is_refused():
-    case = random_case(0, Kind.LOAD)
+    case = random_case(0, StepKind.LOAD)
     case.buffers[case.step.input.buffer] = np.zeros(1, np.float32)
     memory = (CBuffer * len(case.buffers))(
         *(CBuffer(buffer.ctypes.data, buffer.nbytes) for buffer in case.buffers)
     )
-    part = _native.Part([Step(**{**vars(case.step), "label": "conv_3"})])
+    part = _native.Part([KernelStep(**{**vars(case.step), "label": "conv_3"})])
     with pytest.raises(NativeError, match='"conv_3" does not fit its memory'):
         part.bind(memory, case.batch, 1, "portable")
 
@@ -121,8 +121,8 @@ def test_equal_constants_are_held_once():
 
 
 def test_views_move_and_skip():
-    view = View(3, 5, 100, 50, 10, 2)
+    view = TensorView(3, 5, 100, 50, 10, 2)
     assert view.moved(4).offset == 9
-    assert view.every(1, 2, 3) == View(3, 5, 100, 50, 20, 6)
+    assert view.every(1, 2, 3) == TensorView(3, 5, 100, 50, 20, 6)
     assert strides((2, 3, 4)) == [12, 4, 1]
-    assert Op(Row.RELU).view.buffer == -1
+    assert EpilogueOp(EpilogueKind.RELU).view.buffer == -1

@@ -7,9 +7,9 @@ import onnx
 import pytest
 
 import larqlite_runtime
-from larqlite_runtime.backends.onnxruntime._segment import Segment
-from larqlite_runtime.planner._plan import plan
-from larqlite_runtime.reader import _file
+from larqlite_runtime.backends.onnxruntime import SegmentModel
+from larqlite_runtime.planner import plan
+from larqlite_runtime.reader import read
 from tests.runtime import files
 from tests.runtime.files import codes, convolution, floats, integers, model
 from tests.runtime.networks import stock
@@ -20,9 +20,11 @@ node, packed = files.node, files.packed
 def segments(proto, **options):
     """The models of all segments, as ONNX reads them."""
     options = {"float_kernels": False} | options
-    found = plan(_file.read(proto.SerializeToString()), **options)
+    found = plan(read(proto.SerializeToString()), **options)
     parts = [
-        Segment(found.net, stage).model for stage in found.stages if stage.part is None
+        SegmentModel(found.subgraph, stage).model
+        for stage in found.stages
+        if stage.part is None
     ]
     for part in parts:
         onnx.checker.check_model(part, full_check=True)

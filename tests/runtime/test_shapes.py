@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 
 from larqlite import onnx_graph
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._graph import PACKED, Graph
+from larqlite_runtime._graph import PACKED, CheckedGraph
 from larqlite_runtime.reader._build import build
 from larqlite_runtime.reader._shapes import infer
 from larqlite_runtime.reader._wire import decode
@@ -56,7 +56,7 @@ def model_of(case: Case) -> onnx.ModelProto:
     )
 
 
-def inferred(model: onnx.ModelProto) -> Graph:
+def inferred(model: onnx.ModelProto) -> CheckedGraph:
     """What the reader finds; inputs may be of any dtype here."""
     message = decode("Model", model.SerializeToString())["graph"]
     inputs = message["input"]

@@ -10,21 +10,21 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from larqlite_runtime._program import Kind, Step, words_of
+from larqlite_runtime._program import KernelStep, StepKind
 from larqlite_runtime.backends.numpy._epilogues import (
     Run,
     apply,
     pixels,
-    unpack,
     window,
 )
+from larqlite_runtime.format import unpack, words_of
 
 # Values of a block of sums, so that what is computed on stays in the cache.
 _BLOCK = 1 << 15
 
 
 def run(
-    steps: Sequence[Step],
+    steps: Sequence[KernelStep],
     buffers: list[np.ndarray],
     batch: int,
     seconds: np.ndarray | None = None,
@@ -49,14 +49,14 @@ def run(
             seconds[number] += time.perf_counter() - begin
 
 
-def _load(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+def _load(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
     return pixels(
         buffers[step.input.buffer], step.input, step, batch, step.channels
     ).copy()
 
 
 def _taps(
-    step: Step, buffers: list[np.ndarray], batch: int, last: tuple[int, ...]
+    step: KernelStep, buffers: list[np.ndarray], batch: int, last: tuple[int, ...]
 ) -> np.ndarray:
     """`(pixels, taps, *last)` words of the input of a convolution, copied."""
     view = step.input
@@ -69,7 +69,7 @@ def _taps(
     return found.reshape(-1, step.taps, *last)
 
 
-def _base(step: Step, buffers: list[np.ndarray]) -> np.ndarray:
+def _base(step: KernelStep, buffers: list[np.ndarray]) -> np.ndarray:
     """`(depth, height, width, channels)` values that sums begin with."""
     depth, height, width = step.size
 
@@ -83,17 +83,19 @@ def _base(step: Step, buffers: list[np.ndarray]) -> np.ndarray:
     return table[index].reshape(depth, height, width, step.channels)
 
 
-def _sums(step: Step, buffers: list[np.ndarray], counts: np.ndarray) -> np.ndarray:
+def _sums(
+    step: KernelStep, buffers: list[np.ndarray], counts: np.ndarray
+) -> np.ndarray:
     return (_base(step, buffers) - 2 * counts) >> step.shift
 
 
-def _plane_pairs(step: Step):
+def _plane_pairs(step: KernelStep):
     for of_input in range(step.input_planes):
         for of_weights in range(step.weight_planes):
             yield of_input, of_weights, of_input + of_weights
 
 
-def _conv(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+def _conv(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
     groups, words, planes = step.groups, step.words, step.weight_planes
     each = step.channels // groups
     inputs = _taps(step, buffers, batch, (step.input_planes, groups, words))
@@ -113,7 +115,7 @@ def _conv(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
     return _sums(step, buffers, counts.reshape(batch, *step.size, step.channels))
 
 
-def _conv_float(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+def _conv_float(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
     x = _taps(step, buffers, batch, (step.in_channels,))
     blocks = -(-step.channels // 16)
     weights = buffers[step.weights].reshape(blocks, -1, 16).transpose(1, 0, 2)
@@ -151,7 +153,7 @@ popcount: Callable[[np.ndarray], np.ndarray] = getattr(
 )
 
 
-def _depthwise(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+def _depthwise(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
     channels, multiplier = step.in_channels, step.multiplier
     words = words_of(channels)
     inputs = _taps(step, buffers, batch, (step.input_planes, words))
@@ -168,7 +170,7 @@ def _depthwise(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
     return _sums(step, buffers, counts.reshape(batch, *step.size, step.channels))
 
 
-def _pool_taps(step: Step):
+def _pool_taps(step: KernelStep):
     """For each tap: the outputs (slices) that have it, and their inputs (slices)."""
     for tap in np.ndindex(*step.kernel):
         outputs, inputs = [], []
@@ -187,21 +189,21 @@ def _pool_taps(step: Step):
             yield (slice(None), *outputs), (slice(None), *inputs)
 
 
-def _whole_input(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+def _whole_input(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
     """The input of a pooling step without its strides."""
     view = step.input
     per_pixel = (
         [tap // dilation for tap, dilation in zip(step.tap, step.dilation, strict=True)]
-        if step.kind != Kind.MEAN
+        if step.kind != StepKind.MEAN
         else [view.depth, view.row, view.pixel]
     )
     shape = (batch, *step.in_size, step.channels)
     return window(buffers[view.buffer], view, shape, (view.image, *per_pixel, 1))
 
 
-def _pool(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+def _pool(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
     x = _whole_input(step, buffers, batch)
-    takes_max = step.kind == Kind.POOL_MAX
+    takes_max = step.kind == StepKind.POOL_MAX
     v = np.full(
         (batch, *step.size, step.channels), -np.inf if takes_max else 0, np.float32
     )
@@ -211,22 +213,22 @@ def _pool(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
         inside[outputs] += 1
     if takes_max:
         return v
-    whole = step.kind == Kind.POOL_AVERAGE_PADDED
+    whole = step.kind == StepKind.POOL_AVERAGE_PADDED
     return v / (np.float32(step.taps) if whole else np.maximum(inside, 1))
 
 
-def _mean(step: Step, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+def _mean(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
     x = _whole_input(step, buffers, batch)
     return x.mean((1, 2, 3), np.float64, keepdims=True).astype(np.float32)
 
 
-_KINDS: dict[Kind, Callable[[Step, list[np.ndarray], int], np.ndarray]] = {
-    Kind.LOAD: _load,
-    Kind.CONV: _conv,
-    Kind.DEPTHWISE: _depthwise,
-    Kind.POOL_MAX: _pool,
-    Kind.POOL_AVERAGE: _pool,
-    Kind.POOL_AVERAGE_PADDED: _pool,
-    Kind.MEAN: _mean,
-    Kind.CONV_FLOAT: _conv_float,
+_KINDS: dict[StepKind, Callable[[KernelStep, list[np.ndarray], int], np.ndarray]] = {
+    StepKind.LOAD: _load,
+    StepKind.CONV: _conv,
+    StepKind.DEPTHWISE: _depthwise,
+    StepKind.POOL_MAX: _pool,
+    StepKind.POOL_AVERAGE: _pool,
+    StepKind.POOL_AVERAGE_PADDED: _pool,
+    StepKind.MEAN: _mean,
+    StepKind.CONV_FLOAT: _conv_float,
 }

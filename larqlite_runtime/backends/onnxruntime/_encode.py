@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from larqlite_runtime.reader._wire import encode
+from larqlite_runtime.reader import encode
 
 IR_VERSION, OPSET = 9, 18
 DATA_TYPES = {

@@ -1,4 +1,4 @@
-"""Operations of segments: standard ones for ours, and those that take any order."""
+"""Operations of segments: standard ones for ours, and those that take any layout."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from larqlite_runtime._graph import Node
-from larqlite_runtime.planner._subgraph import unpacked_codes
+from larqlite_runtime._graph import GraphNode
+from larqlite_runtime.format import float_weights
 
 # Adds a node to a segment: operation, names of inputs, attributes -> name of the output.
 Add = Callable[..., str]
 # Adds a constant to a segment: array -> name.
 Constant = Callable[[np.ndarray], str]
 
-# Operations on each value by itself: any order of memory will do.
+# Operations on each value by itself: any layout will do.
 EACH = frozenset(
     (
         *("Abs", "Add", "And", "Cast", "Ceil"),
@@ -37,28 +37,28 @@ def _scalar(value: float) -> np.ndarray:
     return np.array(value, np.float32)
 
 
-def _sign(node: Node, x: str, add: Add, constant: Constant) -> str:
+def _sign(node: GraphNode, x: str, add: Add, constant: Constant) -> str:
     negative = add("Less", [x, constant(_scalar(0))])
     return add("Where", [negative, constant(_scalar(-1)), constant(_scalar(1))])
 
 
-def _heaviside(node: Node, x: str, add: Add, constant: Constant) -> str:
+def _heaviside(node: GraphNode, x: str, add: Add, constant: Constant) -> str:
     return add("Cast", [add("Greater", [x, constant(_scalar(0))])], to=_FLOAT)
 
 
-def _ternary(node: Node, x: str, add: Add, constant: Constant) -> str:
+def _ternary(node: GraphNode, x: str, add: Add, constant: Constant) -> str:
     threshold = constant(_scalar(node.attributes["threshold"]))
     signs = [add("Sign", [add(op, [x, threshold])]) for op in ("Add", "Sub")]
     return add("Sign", [add("Add", signs)])
 
 
-def _steps(node: Node, x: str, add: Add, constant: Constant) -> str:
+def _steps(node: GraphNode, x: str, add: Add, constant: Constant) -> str:
     count = constant(_scalar((1 << int(node.attributes["bits"])) - 1))
     clipped = add("Clip", [x, constant(_scalar(0)), constant(_scalar(1))])
     return add("Div", [add("Round", [add("Mul", [clipped, count])]), count])
 
 
-QUANTIZERS: dict[str, Callable[[Node, str, Add, Constant], str]] = {
+QUANTIZERS: dict[str, Callable[[GraphNode, str, Add, Constant], str]] = {
     "Sign": _sign,
     "Heaviside": _heaviside,
     "Ternary": _ternary,
@@ -67,7 +67,7 @@ QUANTIZERS: dict[str, Callable[[Node, str, Add, Constant], str]] = {
 
 
 def float_layer(
-    node: Node, x: str, stream: np.ndarray, add: Add, constant: Constant
+    node: GraphNode, x: str, stream: np.ndarray, add: Add, constant: Constant
 ) -> str:
     """A packed layer in floats, exact as long as its sums are below 2^24.
 
@@ -75,7 +75,7 @@ def float_layer(
     folding a scale that follows into the weights.
     """
     given = node.attributes
-    weights = _weights(node, stream)
+    weights = float_weights(node, stream)
     if node.op.startswith("Q"):
         scaled = add("Mul", [x, constant(_scalar(given["input_steps"]))])
         x = add("Round", [scaled])
@@ -101,11 +101,14 @@ def float_layer(
             **windows,
         )
         return add("Round", [sums])
-    outside = float(given.get("pad_value", 0))
-    if outside and any(windows["pads"]):
+    pad_value = float(given.get("pad_value", 0))
+    if pad_value and any(windows["pads"]):
         begins, ends = windows["pads"][:rank], windows["pads"][rank:]
         pads = np.array([0, 0, *begins, 0, 0, *ends], np.int64)
-        x = add("Pad", [x, constant(pads), constant(_scalar(outside * _unit(node)))])
+        x = add(
+            "Pad",
+            [x, constant(pads), constant(_scalar(pad_value * _inverse_scale(node)))],
+        )
         windows["pads"] = [0] * 2 * rank
     moved = np.ascontiguousarray(np.moveaxis(weights, -1, 1))
     sums = add(
@@ -114,16 +117,6 @@ def float_layer(
     return add("Round", [sums])
 
 
-def _unit(node: Node) -> float:
+def _inverse_scale(node: GraphNode) -> float:
     """Whole numbers in 1.0 of the input."""
     return float(node.attributes["input_steps"]) if node.op.startswith("Q") else 1.0
-
-
-def _weights(node: Node, stream: np.ndarray) -> np.ndarray:
-    given = node.attributes
-    bits, step, offset = {"B": (1, -2, 1), "T": (2, 1, -1)}.get(
-        node.op[0], tuple(given.get(name, 0) for name in ("bits", "step", "offset"))
-    )
-    shape = tuple(int(size) for size in given["weight_shape"])
-    codes = unpacked_codes(stream, int(np.prod(shape)), int(bits)).astype(np.float32)
-    return (codes * np.float32(step) + np.float32(offset)).reshape(shape)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from larqlite_runtime._graph import PACKED, Node
+from larqlite_runtime._graph import PACKED, GraphNode
 from larqlite_runtime.backends.onnxruntime._encode import (
     attribute,
     beside,
@@ -15,14 +15,20 @@ from larqlite_runtime.backends.onnxruntime._encode import (
     value,
 )
 from larqlite_runtime.backends.onnxruntime._nodes import EACH, QUANTIZERS, float_layer
-from larqlite_runtime.planner._layouts import memory_shape, per_channel
-from larqlite_runtime.planner._plan import Port, Stage
-from larqlite_runtime.planner._subgraph import Net
+from larqlite_runtime.planner import (
+    NCHW,
+    NHWC,
+    ExecutionStage,
+    Port,
+    Subgraph,
+    memory_shape,
+    per_channel,
+)
 
 LARGE = 1 << 12  # bytes of a constant that is not copied into a model's bytes
 
 
-class Segment:
+class SegmentModel:
     """The model of one stage.
 
     Attributes:
@@ -32,8 +38,8 @@ class Segment:
         float_bytes: of the weights in it.
     """
 
-    def __init__(self, net: Net, stage: Stage) -> None:
-        builder = _Builder(net, stage)
+    def __init__(self, subgraph: Subgraph, stage: ExecutionStage) -> None:
+        builder = _Builder(subgraph, stage)
         for port in stage.inputs:
             builder.feed(port)
         for node in stage.nodes:
@@ -46,10 +52,10 @@ class Segment:
 
 
 class _Builder:
-    """Collects nodes; knows the name of each tensor in each order of memory."""
+    """Collects nodes; knows the name of each tensor in each layout."""
 
-    def __init__(self, net: Net, stage: Stage) -> None:
-        self.net = net
+    def __init__(self, subgraph: Subgraph, stage: ExecutionStage) -> None:
+        self.subgraph = subgraph
         self._own = {id(node) for node in stage.nodes}
         self._outputs = {port.tensor for port in stage.outputs}
         self._folded: set[int] = set()
@@ -64,38 +70,40 @@ class _Builder:
         """A tensor that comes from outside."""
         # A contiguous copy has a name of its own, but stands for the same tensor.
         self.names[port.key] = self._fresh(port.tensor)
-        self.names[port.tensor, port.key[1]] = self.names[port.key]
+        self.names[port.tensor, port.key.layout] = self.names[port.key]
 
-    def node(self, node: Node) -> None:
+    def node(self, node: GraphNode) -> None:
         """One node of the graph."""
         if id(node) in self._folded:
             return
         if node.domain == PACKED:
             self._packed(node)
-        elif not (self._point_convolution(node) or self._moved(node)):
+        elif not (self._point_convolution(node) or self._in_nhwc(node)):
             self._plain(node)
 
     def results(self, ports: Sequence[Port]) -> list[str]:
         """The names of what comes out; an input that comes out gets a name of its own."""
         names = []
         for port in ports:
-            name = self.name(port.tensor, port.key[1])
+            name = self.name(port.tensor, port.key.layout)
             if name in names:
                 name = self.add("Identity", [name])
             names.append(name)
         return names
 
-    def name(self, tensor: str, moved: bool = False) -> str:
-        """The name of a tensor in an order of memory; turned if need be."""
-        if tensor in self.net.constants and not moved:
-            return self.constant(self.net.constants[tensor], tensor)
-        key = tensor, moved
+    def name(self, tensor: str, layout: bool = NCHW) -> str:
+        """The name of a tensor in a layout; turned if need be."""
+        if tensor in self.subgraph.constants and layout == NCHW:
+            return self.constant(self.subgraph.constants[tensor], tensor)
+        key = tensor, layout
         if key not in self.names:
-            rank = len(self.net.shapes[tensor])
+            rank = len(self.subgraph.shapes[tensor])
             order = (
-                [0, *range(2, rank), 1] if moved else [0, rank - 1, *range(1, rank - 1)]
+                [0, *range(2, rank), 1]
+                if layout == NHWC
+                else [0, rank - 1, *range(1, rank - 1)]
             )
-            other = self.names[tensor, not moved]
+            other = self.names[tensor, not layout]
             self.names[key] = self.add("Transpose", [other], perm=order)
         return self.names[key]
 
@@ -135,49 +143,47 @@ class _Builder:
         self._used.add(name)
         return name
 
-    def _packed(self, node: Node) -> None:
+    def _packed(self, node: GraphNode) -> None:
         output = node.outputs[0]
         if node.op in QUANTIZERS:
-            moved = self._only_moved(node.inputs[0])
-            x = self.name(node.inputs[0], moved)
+            layout = NHWC if self._only_nhwc(node.inputs[0]) else NCHW
+            x = self.name(node.inputs[0], layout)
             made = QUANTIZERS[node.op](node, x, self.add, self.constant)
-            self.names[output, moved] = made
+            self.names[output, layout] = made
             return
-        stream = self.net.constants[node.inputs[1]]
+        stream = self.subgraph.constants[node.inputs[1]]
         x = self.name(node.inputs[0])
-        self.names[output, False] = float_layer(
-            node, x, stream, self.add, self.constant
-        )
+        self.names[output, NCHW] = float_layer(node, x, stream, self.add, self.constant)
 
-    def _plain(self, node: Node) -> None:
+    def _plain(self, node: GraphNode) -> None:
         """A node as it is in the file."""
         inputs = [self.name(name) if name else "" for name in node.inputs]
-        if node.op == "Gather" and node.inputs[1] not in self.net.constants:
+        if node.op == "Gather" and node.inputs[1] not in self.subgraph.constants:
             inputs[1] = self._from_the_front(node, inputs[1])
         outputs = [self._fresh(name) if name else "" for name in node.outputs]
         self._append(node.op, inputs, outputs, node.name, node.attributes)
         for name, made in zip(node.outputs, outputs, strict=True):
             if name:
-                self.names[name, False] = made
+                self.names[name, NCHW] = made
 
-    def _from_the_front(self, node: Node, indices: str) -> str:
+    def _from_the_front(self, node: GraphNode, indices: str) -> str:
         """Indices of which a negative one is out of range, as in Keras, not the last row."""
         table, name = node.inputs[:2]
-        rows = self.net.shapes[table][node.attributes["axis"]]
-        dtype = self.net.dtypes[name]
+        rows = self.subgraph.shapes[table][node.attributes["axis"]]
+        dtype = self.subgraph.dtypes[name]
         none = self.add("Less", [indices, self.constant(np.zeros((), dtype))])
         return self.add("Where", [none, self.constant(np.array(rows, dtype)), indices])
 
-    def _only_moved(self, tensor: str) -> bool:
-        return (tensor, True) in self.names and (tensor, False) not in self.names
+    def _only_nhwc(self, tensor: str) -> bool:
+        return (tensor, NHWC) in self.names and (tensor, NCHW) not in self.names
 
-    def _point_convolution(self, node: Node) -> bool:
+    def _point_convolution(self, node: GraphNode) -> bool:
         """A 1x1 convolution of a tensor with its channels last: a product of matrices."""
         x = node.inputs[0] if node.inputs else ""
-        weights = self.net.constant_input(node, 1)
-        if node.op != "Conv" or weights is None or not self._only_moved(x):
+        weights = self.subgraph.constant_input(node, 1)
+        if node.op != "Conv" or weights is None or not self._only_nhwc(x):
             return False
-        bias = self.net.constant_input(node, 2)
+        bias = self.subgraph.constant_input(node, 2)
         given = node.attributes
         wrong = any(size != 1 for size in weights.shape[2:]) or any(
             given.get("pads") or []
@@ -188,7 +194,7 @@ class _Builder:
             or (bias is None and len(node.inputs) > 2)
         ):
             return False
-        name = self.names[x, True]
+        name = self.names[x, NHWC]
         strides = [int(stride) for stride in given.get("strides") or []]
         if any(stride != 1 for stride in strides):
             axes = np.arange(1, 1 + len(strides))
@@ -207,9 +213,9 @@ class _Builder:
                 offset = offset + values if op == "Add" else offset - values
         operands = np.ascontiguousarray(matrix), offset
         product = self.add("Gemm", [rows, *map(self.constant, operands)])
-        shape = memory_shape(self.net.shapes[tensor], True)
+        shape = memory_shape(self.subgraph.shapes[tensor], NHWC)
         back = self.constant(np.array([-1, *shape[1:]]))
-        self.names[tensor, True] = self.add("Reshape", [product, back])
+        self.names[tensor, NHWC] = self.add("Reshape", [product, back])
         return True
 
     def _scales_after(self, tensor: str) -> tuple[str, list[tuple[str, np.ndarray]]]:
@@ -219,33 +225,37 @@ class _Builder:
             The tensor after them, and the operations.
         """
         found = []
-        while tensor not in self._outputs and len(self.net.consumers[tensor]) == 1:
-            node = self.net.nodes[self.net.consumers[tensor][0]]
+        while tensor not in self._outputs and len(self.subgraph.consumers[tensor]) == 1:
+            node = self.subgraph.nodes[self.subgraph.consumers[tensor][0]]
             if id(node) not in self._own or node.domain:
                 break
             other = [name for name in node.inputs if name != tensor]
             is_scale = node.op in ("Mul", "Add") or (
                 node.op == "Sub" and node.inputs[0] == tensor
             )
-            if not is_scale or len(other) != 1 or other[0] not in self.net.constants:
+            if (
+                not is_scale
+                or len(other) != 1
+                or other[0] not in self.subgraph.constants
+            ):
                 break
-            shape = self.net.shapes[tensor]
-            values = per_channel(self.net.constants[other[0]], shape, 1)
-            if values is None or self.net.shapes[node.outputs[0]] != shape:
+            shape = self.subgraph.shapes[tensor]
+            values = per_channel(self.subgraph.constants[other[0]], shape, 1)
+            if values is None or self.subgraph.shapes[node.outputs[0]] != shape:
                 break
             found.append((node.op, values))
             self._folded.add(id(node))
             tensor = node.outputs[0]
         return tensor, found
 
-    def _moved(self, node: Node) -> bool:
+    def _in_nhwc(self, node: GraphNode) -> bool:
         """An operation on each value, in whose inputs the channels come last."""
-        data = self.net.data_inputs(node)
-        if node.op not in EACH or not any(map(self._only_moved, data)):
+        data = self.subgraph.data_inputs(node)
+        if node.op not in EACH or not any(map(self._only_nhwc, data)):
             return False
         if len(node.outputs) != 1:
             return False
-        shape = self.net.shapes[node.outputs[0]]
+        shape = self.subgraph.shapes[node.outputs[0]]
         inputs = []
         for name in node.inputs:
             found = self._operand(name, shape)
@@ -254,17 +264,17 @@ class _Builder:
             inputs.append(found)
         made = self._fresh(node.outputs[0])
         self._append(node.op, inputs, [made], node.name, node.attributes)
-        self.names[node.outputs[0], True] = made
+        self.names[node.outputs[0], NHWC] = made
         return True
 
     def _operand(self, name: str, shape: tuple) -> str | None:
         """An operand with its channels last; None if that can't be had."""
         if not name:
             return ""
-        array = self.net.constants.get(name)
+        array = self.subgraph.constants.get(name)
         if array is None:
-            whole = len(self.net.shapes[name]) == len(shape) and len(shape) > 2
-            return self.name(name, True) if whole else None
+            whole = len(self.subgraph.shapes[name]) == len(shape) and len(shape) > 2
+            return self.name(name, NHWC) if whole else None
         if array.size == 1 and array.ndim <= 1:
             return self.constant(array, name)
         values = per_channel(array, shape, 1)
@@ -273,7 +283,7 @@ class _Builder:
     def handed_over(self) -> dict[str, np.ndarray]:
         """Copies of large constants, which are no part of the model's bytes.
 
-        ONNX Runtime works with the very memory, or lets it go once it has its own form.
+        ONNX Runtime works with the very memory, or lets it go once it has its own copy.
         """
         return {
             name: np.array(array, order="C")
@@ -282,7 +292,7 @@ class _Builder:
         }
 
     def encoded(
-        self, stage: Stage, inputs: Sequence[str], outputs: Sequence[str]
+        self, stage: ExecutionStage, inputs: Sequence[str], outputs: Sequence[str]
     ) -> bytes:
         """The bytes of the model."""
         return model_bytes(
@@ -299,8 +309,8 @@ class _Builder:
         return [
             value(
                 name,
-                self.net.dtypes[port.tensor],
-                memory_shape(self.net.shapes[port.tensor], port.key[1]),
+                self.subgraph.dtypes[port.tensor],
+                memory_shape(self.subgraph.shapes[port.tensor], port.key.layout),
             )
             for name, port in zip(names, ports, strict=True)
         ]

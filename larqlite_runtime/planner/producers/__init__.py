@@ -1,1 +1,7 @@
-"""What makes the rows of a fusion group: packed products, float convolutions, poolings."""
+"""What makes the rows of a fusion group: packed layers, float convolutions, poolings."""
+
+from larqlite_runtime.planner.producers._float_conv import FloatConv, float_conv_of
+from larqlite_runtime.planner.producers._packed import Packed, packed_or_why
+from larqlite_runtime.planner.producers._pooling import Pool, pool_of
+
+__all__ = ["FloatConv", "Packed", "Pool", "float_conv_of", "packed_or_why", "pool_of"]

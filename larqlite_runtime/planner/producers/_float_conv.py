@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._graph import Node
-from larqlite_runtime.planner._padding import Grid, grid_for
-from larqlite_runtime.planner._subgraph import Net
-from larqlite_runtime.planner.producers._packed import Window
+from larqlite_runtime._graph import GraphNode
+from larqlite_runtime.planner._padding import PaddedTensor, padded_for
+from larqlite_runtime.planner._subgraph import Subgraph
+from larqlite_runtime.planner._window import Window
 
 LANES = 16  # channels of a block of weights
 # Bytes of weights beyond which ONNX Runtime is faster (measured: 1.4 times at twice that).
@@ -42,10 +42,10 @@ class FloatConv:
         return self.weights.shape[1]
 
     @property
-    def grid(self) -> Grid | None:
+    def padded(self) -> PaddedTensor | None:
         """The bordered memory that it reads from; None if it needs no borders."""
-        grid = grid_for(self.window, self.channels)
-        return grid if grid.has_more else None
+        padded = padded_for(self.window, self.channels)
+        return padded if padded.has_more else None
 
     @property
     def products(self) -> int:
@@ -64,12 +64,12 @@ class FloatConv:
         return np.ascontiguousarray(blocked.transpose(0, 3, 2, 1))
 
 
-def float_conv_of(node: Node, net: Net) -> FloatConv | None:
+def float_conv_of(node: GraphNode, subgraph: Subgraph) -> FloatConv | None:
     """A standard node as a float convolution of the kernels; None if it is none."""
-    weights = net.constant_input(node, 1)
+    weights = subgraph.constant_input(node, 1)
     if node.domain or node.op != "Conv" or weights is None:
         return None
-    bias = net.constant_input(node, 2)
+    bias = subgraph.constant_input(node, 2)
     given, rank = node.attributes, weights.ndim - 2
     if bias is None and len(node.inputs) > 2 and node.inputs[2]:
         return None
@@ -84,8 +84,8 @@ def float_conv_of(node: Node, net: Net) -> FloatConv | None:
         return (missing,) * (3 - rank) + tuple(int(value) for value in values)
 
     window = Window(
-        size=triple(net.shapes[node.inputs[0]][2:], 1),
-        out=triple(net.shapes[node.outputs[0]][2:], 1),
+        size=triple(subgraph.shapes[node.inputs[0]][2:], 1),
+        out=triple(subgraph.shapes[node.outputs[0]][2:], 1),
         kernel=triple(weights.shape[2:], 1),
         stride=triple(given.get("strides") or [1] * rank, 1),
         dilation=triple(given.get("dilations") or [1] * rank, 1),

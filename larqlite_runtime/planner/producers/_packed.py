@@ -1,4 +1,4 @@
-"""What a packed node computes: its window, its weights as bits, its sums' beginnings."""
+"""What a packed node computes: its bits, its weights, what its accumulators start at."""
 
 from __future__ import annotations
 
@@ -7,69 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._graph import Node
-from larqlite_runtime.planner._codebooks import Levels, levels_of_input
+from larqlite_runtime._graph import GraphNode
+from larqlite_runtime.planner._codebooks import Codebook, codebook_of_input
 from larqlite_runtime.planner._layouts import image_of
-from larqlite_runtime.planner._subgraph import Net
+from larqlite_runtime.planner._subgraph import Subgraph
 from larqlite_runtime.planner._weight_planes import Weights, weights_of
-
-Triple = tuple[int, int, int]
+from larqlite_runtime.planner._window import Triple, Window
 
 MOST_PLANE_PAIRS = 8
-
-
-@dataclass(frozen=True)
-class Window:
-    """Which inputs each output of a packed node reads; depth, height, width.
-
-    Attributes:
-        size: of the input.
-        out: of the output.
-        spacing: from one input to the next where zeros are put between them
-            (transposed convolutions), else 1.
-        before: borders before the first input; negative where inputs are cut off.
-    """
-
-    size: Triple
-    out: Triple
-    kernel: Triple = (1, 1, 1)
-    stride: Triple = (1, 1, 1)
-    dilation: Triple = (1, 1, 1)
-    before: Triple = (0, 0, 0)
-    spacing: Triple = (1, 1, 1)
-
-    @property
-    def stretched(self) -> Triple:
-        """Sizes of the input with what is put between."""
-        return tuple(
-            (size - 1) * gap + 1
-            for size, gap in zip(self.size, self.spacing, strict=True)
-        )
-
-    @property
-    def after(self) -> Triple:
-        """Borders that the last output needs behind the last input."""
-        return tuple(
-            max(
-                0,
-                (self.out[axis] - 1) * self.stride[axis]
-                + (self.kernel[axis] - 1) * self.dilation[axis]
-                + 1
-                - self.before[axis]
-                - self.stretched[axis],
-            )
-            for axis in range(3)
-        )
-
-    def reads(self, axis: int) -> np.ndarray:
-        """(out, kernel) booleans: which taps of which outputs meet an input."""
-        place = (
-            np.arange(self.out[axis])[:, None] * self.stride[axis]
-            + np.arange(self.kernel[axis]) * self.dilation[axis]
-            - self.before[axis]
-        )
-        inside = (place >= 0) & (place < self.stretched[axis])
-        return inside & (place % self.spacing[axis] == 0)
 
 
 @dataclass(frozen=True)
@@ -78,22 +23,22 @@ class Packed:
 
     Attributes:
         source: the float tensor whose bits it reads.
-        levels: how that is packed.
+        codebook: how that is packed.
         axis: of the channels in the input and the output.
         weights: as planes of bits.
-        outside: whole number that borders hold.
+        pad_value: whole number that borders hold.
     """
 
-    node: Node
+    node: GraphNode
     source: str
-    levels: Levels
+    codebook: Codebook
     axis: int
     window: Window
     in_channels: int
     out_channels: int
     groups: int
     weights: Weights
-    outside: int
+    pad_value: int
 
     @property
     def is_depthwise(self) -> bool:
@@ -101,30 +46,32 @@ class Packed:
         return self.groups == self.in_channels and self.groups > 1
 
     @property
-    def fill(self) -> tuple[int, ...]:
+    def pad_bits(self) -> tuple[int, ...]:
         """The bits of the border; where none stand for its value, those of +1."""
-        return self.levels.bits_of(self.outside) or (0,) * self.levels.planes
+        return self.codebook.bits_of(self.pad_value) or (0,) * self.codebook.planes
 
     @property
     def shift(self) -> int:
         """Halvings of the sum of bits."""
-        return self.levels.halved + self.weights.halved
+        return self.codebook.halved + self.weights.halved
 
     @property
     def products(self) -> int:
         """One-bit products of one image."""
-        pairs = self.levels.planes * self.weights.count
+        pairs = self.codebook.planes * self.weights.count
         return pairs * math.prod(self.window.out) * self.weights.size
 
     def range(self) -> tuple[np.ndarray, np.ndarray]:
         """The least and the largest sum of each output channel."""
-        low = min(self.levels.low, self.outside)
-        high = max(self.levels.high, self.outside)
+        low = min(self.codebook.low, self.pad_value)
+        high = max(self.codebook.high, self.pad_value)
         total, most = self.weights.sums.sum((1, 2, 3)), self.weights.magnitudes
         plus, minus = (most + total) // 2, (total - most) // 2
         return minus * high + plus * low, minus * low + plus * high
 
-    def bases(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    def accumulator_starts(
+        self,
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """What sums begin with.
 
         Returns:
@@ -134,10 +81,10 @@ class Packed:
         w = self.weights.sums
         total = w.sum((1, 2, 3))
         always = self.weights.size // self.out_channels
-        always *= self.levels.weight * self.weights.weight
-        # The offset of the levels meets every weight: sums of planes are 2^halved weights.
-        always = always + self.levels.offset * (total << self.weights.halved)
-        missing = self.outside - self.levels.value_of(self.fill)
+        always *= self.codebook.weight * self.weights.weight
+        # The offset of the codebook meets every weight: sums of planes are 2^halved weights.
+        always = always + self.codebook.offset * (total << self.weights.halved)
+        missing = self.pad_value - self.codebook.value_of(self.pad_bits)
         if not missing:
             return always.astype(np.int32)[None, None], None, None
         (depths, of_depth), (rows, of_row), (columns, of_column) = (
@@ -158,10 +105,10 @@ class Packed:
         )
 
 
-def packed_or_why(node: Node, net: Net) -> Packed | str:
+def packed_or_why(node: GraphNode, subgraph: Subgraph) -> Packed | str:
     """A packed node as the kernels run it, or why ONNX Runtime has to, in float."""
-    found = levels_of_input(node, net)
-    stream = net.constant_input(node, 1)
+    found = codebook_of_input(node, subgraph)
+    stream = subgraph.constant_input(node, 1)
     if found is None:
         said = node.attributes.get("input", "integer")
         if said == "integer":
@@ -169,49 +116,51 @@ def packed_or_why(node: Node, net: Net) -> Packed | str:
         return f'the kernels take no bits of "{said}" inputs of these levels'
     if stream is None:
         return "its kernel is no constant"
-    source, levels = found
+    source, codebook = found
     shape = tuple(int(size) for size in node.attributes["weight_shape"])
-    outside = float(node.attributes.get("pad_value", 0.0)) * levels.unit
-    if outside != int(outside) or abs(outside) > 1 << 15:
+    pad_value = float(node.attributes.get("pad_value", 0.0)) * codebook.inverse_scale
+    if pad_value != int(pad_value) or abs(pad_value) > 1 << 15:
         return f"its pad_value of {node.attributes['pad_value']:g} is no level of its input"
     is_dense = node.op.endswith("Dense")
-    window = (_rows if is_dense else _window)(node, net, shape)
+    window = (_rows if is_dense else _window)(node, subgraph, shape)
     if window is None:
         return "the kernels have no window of this form"
     weights = weights_of(node, stream, (shape[0], *window.kernel, shape[-1]))
     if weights is None:
         return "its weights are no sums of planes of -1 and +1"
-    pairs = levels.planes * weights.count
+    pairs = codebook.planes * weights.count
     if pairs > MOST_PLANE_PAIRS:
         return (
-            f"{levels.planes} planes of bits of its input times {weights.count} of its "
+            f"{codebook.planes} planes of bits of its input times {weights.count} of its "
             f"kernel are {pairs} pairs, and the kernels sum at most {MOST_PLANE_PAIRS}"
         )
-    rank = len(net.shapes[node.inputs[0]])
+    rank = len(subgraph.shapes[node.inputs[0]])
     groups = int(node.attributes.get("group", 1))
     packed = Packed(
         node=node,
         source=source,
-        levels=levels,
+        codebook=codebook,
         axis=rank - 1 if is_dense else 1,
         window=window,
         in_channels=shape[-1] * groups,
         out_channels=shape[0],
         groups=groups,
         weights=weights,
-        outside=0 if is_dense else int(outside),
+        pad_value=0 if is_dense else int(pad_value),
     )
     return packed if _fits(packed) else "its sums may leave the range of int32"
 
 
-def _rows(node: Node, net: Net, shape: tuple[int, ...]) -> Window | None:
+def _rows(node: GraphNode, subgraph: Subgraph, shape: tuple[int, ...]) -> Window | None:
     """A dense layer: every row of the input is a pixel."""
-    source = net.shapes[node.inputs[0]]
+    source = subgraph.shapes[node.inputs[0]]
     image = image_of(source, len(source) - 1)
     return Window(image[0], image[0]) if image and len(shape) == 2 else None
 
 
-def _window(node: Node, net: Net, shape: tuple[int, ...]) -> Window | None:
+def _window(
+    node: GraphNode, subgraph: Subgraph, shape: tuple[int, ...]
+) -> Window | None:
     rank = len(shape) - 2
     attributes = node.attributes
 
@@ -222,8 +171,8 @@ def _window(node: Node, net: Net, shape: tuple[int, ...]) -> Window | None:
     strides = triple(attributes.get("strides", [1] * rank), 1)
     dilation = triple(attributes.get("dilations", [1] * rank), 1)
     before = triple(attributes.get("pads", [0] * 2 * rank)[:rank], 0)
-    size = triple(net.shapes[node.inputs[0]][2:], 1)
-    out = triple(net.shapes[node.outputs[0]][2:], 1)
+    size = triple(subgraph.shapes[node.inputs[0]][2:], 1)
+    out = triple(subgraph.shapes[node.outputs[0]][2:], 1)
     if "Transpose" not in node.op:
         return Window(size, out, kernel, strides, dilation, before)
     if attributes.get("pad_value", 0.0) != 0 or attributes.get("group", 1) != 1:
@@ -238,5 +187,5 @@ def _fits(packed: Packed) -> bool:
     """Whether sums stay far below what int32 holds on the way, as the kernels check it."""
     each = packed.weights.size // packed.out_channels
     padded = each // packed.weights.shape[-1] * (packed.weights.shape[-1] + 31)
-    planes = packed.levels.planes + packed.weights.count
-    return padded * (2 + abs(packed.outside)) << (planes + 1) < 1 << 30
+    planes = packed.codebook.planes + packed.weights.count
+    return padded * (2 + abs(packed.pad_value)) << (planes + 1) < 1 << 30

@@ -6,18 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._graph import Node
-from larqlite_runtime._program import Kind
-from larqlite_runtime.planner._subgraph import Net
-
-Triple = tuple[int, int, int]
+from larqlite_runtime._graph import GraphNode
+from larqlite_runtime._program import StepKind
+from larqlite_runtime.planner._subgraph import Subgraph
+from larqlite_runtime.planner._window import Triple
 
 
 @dataclass(frozen=True)
 class Pool:
     """A window over a float tensor, or the mean over all of it."""
 
-    kind: Kind
+    kind: StepKind
     axis: int
     kernel: Triple = (1, 1, 1)
     stride: Triple = (1, 1, 1)
@@ -25,17 +24,17 @@ class Pool:
     dilation: Triple = (1, 1, 1)
 
 
-def pool_of(node: Node, net: Net, axis: int) -> Pool | None:
+def pool_of(node: GraphNode, subgraph: Subgraph, axis: int) -> Pool | None:
     """A pooling node whose channels are at `axis`; None if it is none that kernels know."""
     if node.domain or len([name for name in node.outputs if name]) != 1:
         return None
-    shape = net.shapes[node.inputs[0]] if node.inputs else ()
-    if not 2 <= len(shape) <= 5 or net.dtypes[node.outputs[0]] != np.float32:
+    shape = subgraph.shapes[node.inputs[0]] if node.inputs else ()
+    if not 2 <= len(shape) <= 5 or subgraph.dtypes[node.outputs[0]] != np.float32:
         return None
     if node.op in ("GlobalAveragePool", "ReduceMean"):
-        axes = _mean_axes(node, net)
+        axes = _mean_axes(node, subgraph)
         others = [number for number in range(1, len(shape)) if number != axis]
-        return Pool(Kind.MEAN, axis) if axes == others else None
+        return Pool(StepKind.MEAN, axis) if axes == others else None
     if node.op not in ("MaxPool", "AveragePool") or axis != 1:
         return None
     given = node.attributes
@@ -47,10 +46,10 @@ def pool_of(node: Node, net: Net, axis: int) -> Pool | None:
         values = given.get(name) or [missing] * rank
         return (missing,) * (3 - rank) + tuple(int(value) for value in values[:rank])
 
-    kind = Kind.POOL_MAX
+    kind = StepKind.POOL_MAX
     if node.op == "AveragePool":
         padded = given.get("count_include_pad", 0)
-        kind = Kind.POOL_AVERAGE_PADDED if padded else Kind.POOL_AVERAGE
+        kind = StepKind.POOL_AVERAGE_PADDED if padded else StepKind.POOL_AVERAGE
     return Pool(
         kind,
         axis,
@@ -61,13 +60,13 @@ def pool_of(node: Node, net: Net, axis: int) -> Pool | None:
     )
 
 
-def _mean_axes(node: Node, net: Net) -> list[int] | None:
-    rank = len(net.shapes[node.inputs[0]])
+def _mean_axes(node: GraphNode, subgraph: Subgraph) -> list[int] | None:
+    rank = len(subgraph.shapes[node.inputs[0]])
     if node.op == "GlobalAveragePool":
         return list(range(2, rank))
     axes = node.attributes.get("axes")
     if len(node.inputs) > 1 and node.inputs[1]:
-        axes = net.constant_input(node, 1)
+        axes = subgraph.constant_input(node, 1)
     if axes is None:
         return None
     return sorted(int(axis) % rank for axis in np.asarray(axes).reshape(-1))

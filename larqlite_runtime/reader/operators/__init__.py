@@ -12,7 +12,12 @@ from larqlite_runtime.reader.operators import (
     _resize,
 )
 from larqlite_runtime.reader.operators._attributes import REQUIRED, Attribute
-from larqlite_runtime.reader.operators._call import Call, Operator, Results
+from larqlite_runtime.reader.operators._node_call import (
+    NodeCall,
+    Operator,
+    Results,
+    size,
+)
 
 # Versions of the two sets of operations that the tables describe.
 OPSETS: dict[str, int] = {"": 18, PACKED: 1}
@@ -33,7 +38,8 @@ __all__ = [
     "OPSETS",
     "REQUIRED",
     "Attribute",
-    "Call",
+    "NodeCall",
     "Operator",
     "Results",
+    "size",
 ]

@@ -9,21 +9,21 @@ import numpy as np
 from larqlite_runtime._text import shape_text
 from larqlite_runtime.reader._tensors import DTYPES
 from larqlite_runtime.reader.operators._attributes import axis, integer, number, only
-from larqlite_runtime.reader.operators._call import Call, Operator, Results
+from larqlite_runtime.reader.operators._node_call import NodeCall, Operator, Results
 
 _BOOL, _FLOAT = np.dtype(bool), np.dtype(np.float32)
 
 
 def elementwise(
     kinds: str, result: np.dtype | None = None
-) -> Callable[[Call], Results]:
+) -> Callable[[NodeCall], Results]:
     """A rule: inputs of one dtype, stretched to each other.
 
     `kinds` are the NumPy kinds of dtypes that are allowed; `result` the dtype that
     comes out, if it is not that of the inputs.
     """
 
-    def rule(call: Call) -> Results:
+    def rule(call: NodeCall) -> Results:
         dtype = call.same_dtype(call.given, kinds)
         shape = call.broadcast(*[call.shape(index) for index in call.given])
         return [(shape, dtype if result is None else result)]
@@ -46,7 +46,7 @@ def several() -> Operator:
     return Operator(elementwise("f"), (1, 64))
 
 
-def _prelu(call: Call) -> Results:
+def _prelu(call: NodeCall) -> Results:
     dtype = call.same_dtype([0, 1], "f")
     shape = call.broadcast(call.shape(0), call.shape(1))
     call.require(
@@ -57,20 +57,20 @@ def _prelu(call: Call) -> Results:
     return [(shape, dtype)]
 
 
-def _clip(call: Call) -> Results:
+def _clip(call: NodeCall) -> Results:
     dtype = call.same_dtype(call.given, "fi")
     for index in call.given[1:]:
         call.require(call.shape(index) == (), "its bounds must be single numbers")
     return [(call.shape(0), dtype)]
 
 
-def _where(call: Call) -> Results:
+def _where(call: NodeCall) -> Results:
     call.same_dtype([0], "b")
     dtype = call.same_dtype([1, 2], "fib")
     return [(call.broadcast(*map(call.shape, range(3))), dtype)]
 
 
-def _cast(call: Call) -> Results:
+def _cast(call: NodeCall) -> Results:
     to = call.attribute("to")
     call.require(
         to in DTYPES, f"it casts to the data type {to}, which is not supported"
@@ -78,14 +78,14 @@ def _cast(call: Call) -> Results:
     return [(call.shape(0), DTYPES[to])]
 
 
-def _softmax(call: Call) -> Results:
+def _softmax(call: NodeCall) -> Results:
     dtype = call.same_dtype([0], "f")
     shape = call.shape(0)
     call.axis(call.attribute("axis"), len(shape), call.has_batch(0))
     return [(shape, dtype)]
 
 
-def _layer_normalization(call: Call) -> Results:
+def _layer_normalization(call: NodeCall) -> Results:
     dtype = call.same_dtype(call.given, "f")
     shape = call.shape(0)
     first = call.axis(call.attribute("axis"), len(shape), call.has_batch(0))

@@ -14,12 +14,17 @@ from larqlite_runtime.reader.operators._attributes import (
     integers,
     only,
 )
-from larqlite_runtime.reader.operators._call import Call, Operator, Results, size
+from larqlite_runtime.reader.operators._node_call import (
+    NodeCall,
+    Operator,
+    Results,
+    size,
+)
 
 _ANY = "fiub"
 
 
-def _reshape(call: Call) -> Results:
+def _reshape(call: NodeCall) -> Results:
     shape, wanted = call.shape(0), call.integers(1, limit=8)
     call.require(
         all(length >= -1 for length in wanted) and wanted.count(-1) <= 1,
@@ -47,7 +52,7 @@ def _reshape(call: Call) -> Results:
     return [(tuple(new), call.dtype(0))]
 
 
-def _flatten(call: Call) -> Results:
+def _flatten(call: NodeCall) -> Results:
     shape = call.shape(0)
     at = call.attribute("axis")
     call.require(
@@ -61,7 +66,7 @@ def _flatten(call: Call) -> Results:
     return [((math.prod(shape[:at]), math.prod(shape[at:])), call.dtype(0))]
 
 
-def _transpose(call: Call) -> Results:
+def _transpose(call: NodeCall) -> Results:
     shape = call.shape(0)
     order = call.attribute("perm")
     if order is None:
@@ -75,7 +80,7 @@ def _transpose(call: Call) -> Results:
     return [(tuple(shape[index] for index in order), call.dtype(0))]
 
 
-def _squeeze(call: Call) -> Results:
+def _squeeze(call: NodeCall) -> Results:
     shape = call.shape(0)
     axes = call.axes(call.integers(1), len(shape), call.has_batch(0))
     call.require(
@@ -86,7 +91,7 @@ def _squeeze(call: Call) -> Results:
     return [(kept, call.dtype(0))]
 
 
-def _unsqueeze(call: Call) -> Results:
+def _unsqueeze(call: NodeCall) -> Results:
     shape, axes = call.shape(0), call.integers(1)
     rank = len(shape) + len(axes)
     axes = call.axes(axes, rank, call.has_batch(0))
@@ -95,13 +100,13 @@ def _unsqueeze(call: Call) -> Results:
     return [(new, call.dtype(0))]
 
 
-def _expand(call: Call) -> Results:
+def _expand(call: NodeCall) -> Results:
     wanted = call.integers(1, limit=8)
     call.require(min(wanted, default=1) >= 1, f"the new shape {wanted} is no shape")
     return [(call.broadcast(call.shape(0), tuple(wanted)), call.dtype(0))]
 
 
-def _tile(call: Call) -> Results:
+def _tile(call: NodeCall) -> Results:
     shape, repeats = call.shape(0), call.integers(1, limit=8)
     call.require(
         len(repeats) == len(shape) and min(repeats, default=1) >= 1,
@@ -114,7 +119,7 @@ def _tile(call: Call) -> Results:
     return [(new, call.dtype(0))]
 
 
-def _concat(call: Call) -> Results:
+def _concat(call: NodeCall) -> Results:
     dtype = call.same_dtype(call.given, _ANY)
     shapes = [call.shape(index) for index in call.given]
     at = call.axis(call.attribute("axis"), len(shapes[0]), shapes[0][:1] == (None,))
@@ -129,7 +134,7 @@ def _concat(call: Call) -> Results:
     return [(new, dtype)]
 
 
-def _split(call: Call) -> Results:
+def _split(call: NodeCall) -> Results:
     shape = call.shape(0)
     at = call.axis(call.attribute("axis"), len(shape), call.has_batch(0))
     count = len(call.node.outputs)
@@ -153,7 +158,7 @@ def _split(call: Call) -> Results:
     return [((*shape[:at], n, *shape[at + 1 :]), call.dtype(0)) for n in sizes]
 
 
-def _slice(call: Call) -> Results:
+def _slice(call: NodeCall) -> Results:
     shape = call.shape(0)
     starts, ends = call.integers(1), call.integers(2)
     given = call.integers(3) if call.has(3) else list(range(len(starts)))
@@ -173,7 +178,7 @@ def _slice(call: Call) -> Results:
     return [(tuple(new), call.dtype(0))]
 
 
-def _pad(call: Call) -> Results:
+def _pad(call: NodeCall) -> Results:
     dtype = call.same_dtype([0], _ANY)
     shape, pads = call.shape(0), call.integers(1)
     given = call.integers(3) if call.has(3) else list(range(len(shape)))
@@ -200,7 +205,7 @@ def _pad(call: Call) -> Results:
     return [(tuple(new), dtype)]
 
 
-def _gather(call: Call) -> Results:
+def _gather(call: NodeCall) -> Results:
     data, at = call.shape(0), call.attribute("axis")
     call.same_dtype([1], "i")
     at = call.axis(at, len(data), call.has_batch(0))

@@ -16,7 +16,12 @@ from larqlite_runtime.reader.operators._attributes import (
     integers,
     number,
 )
-from larqlite_runtime.reader.operators._call import Call, Operator, Results, size
+from larqlite_runtime.reader.operators._node_call import (
+    NodeCall,
+    Operator,
+    Results,
+    size,
+)
 from larqlite_runtime.reader.operators._products import (
     CONVOLUTION,
     FLOAT_BYTES,
@@ -31,11 +36,11 @@ MAX_BITS = 8
 MAX_SIZE = (1 << 31) - 1
 
 
-def _quantizer(call: Call) -> Results:
+def _quantizer(call: NodeCall) -> Results:
     return [(call.shape(0), call.same_dtype([0], "f"))]
 
 
-def _codes(call: Call, index: int) -> tuple[Shape, int]:
+def _codes(call: NodeCall, index: int) -> tuple[Shape, int]:
     """`weight_shape` and the width of packed weights; their bytes must be as many."""
     shape = tuple(call.attribute("weight_shape"))
     bits = call.attribute("bits") or {"B": 1, "T": 2}[call.node.op[0]]
@@ -57,12 +62,12 @@ def _has_code_3(stored: np.ndarray) -> bool:
     return bool((stored & (stored >> 1) & 0x55).any())
 
 
-def _unpack(call: Call) -> Results:
+def _unpack(call: NodeCall) -> Results:
     shape, _ = _codes(call, 0)
     return [(shape, np.dtype(np.float32))]
 
 
-def _require_exact(call: Call, shape: Shape, bits: int) -> None:
+def _require_exact(call: NodeCall, shape: Shape, bits: int) -> None:
     """Fails if a sum of integers could leave the range in which float32 is exact."""
     largest = 1.0
     if call.node.op.startswith("Q"):
@@ -81,17 +86,17 @@ def _require_exact(call: Call, shape: Shape, bits: int) -> None:
         )
 
 
-def _input_fits(call: Call) -> None:
+def _input_fits(call: NodeCall) -> None:
     if call.attribute("input") == "steps" and not call.node.op.startswith("Q"):
         call.fail('input "steps" is only for operations of k-bit weights (Q...)')
 
 
-def _rank(call: Call) -> int:
+def _rank(call: NodeCall) -> int:
     """The number of spatial axes that the name of the operation says."""
     return int(call.node.op[-2])
 
 
-def _image(call: Call, weights: Shape) -> Shape:
+def _image(call: NodeCall, weights: Shape) -> Shape:
     shape = call.float_image()
     rank = _rank(call)
     if len(shape) != rank + 2 or len(weights) != rank + 2:
@@ -102,7 +107,7 @@ def _image(call: Call, weights: Shape) -> Shape:
     return shape
 
 
-def _convolution(call: Call) -> Results:
+def _convolution(call: NodeCall) -> Results:
     weights, bits = _codes(call, 1)
     shape = _image(call, weights)
     group = call.attribute("group")
@@ -119,7 +124,7 @@ def _convolution(call: Call) -> Results:
     return [((None, weights[0], *out), call.dtype(0))]
 
 
-def _transposed_convolution(call: Call) -> Results:
+def _transposed_convolution(call: NodeCall) -> Results:
     weights, bits = _codes(call, 1)
     shape = _image(call, weights)
     if shape[1] != weights[-1]:
@@ -135,7 +140,7 @@ def _transposed_convolution(call: Call) -> Results:
     return [(image, call.dtype(0))]
 
 
-def _dense(call: Call) -> Results:
+def _dense(call: NodeCall) -> Results:
     weights, bits = _codes(call, 1)
     shape = call.shape(0)
     call.same_dtype([0], "f")

@@ -11,11 +11,16 @@ from larqlite_runtime.reader.operators._attributes import (
     integers,
     only,
 )
-from larqlite_runtime.reader.operators._call import Call, Operator, Results, size
+from larqlite_runtime.reader.operators._node_call import (
+    NodeCall,
+    Operator,
+    Results,
+    size,
+)
 from larqlite_runtime.reader.operators._products import window_sizes
 
 
-def _pool(call: Call) -> Results:
+def _pool(call: NodeCall) -> Results:
     shape = call.float_image()
     rank = len(shape) - 2
     kernel = call.windows("kernel_shape", rank, 1)
@@ -32,12 +37,12 @@ def _pool(call: Call) -> Results:
     return [((*shape[:2], *out), call.dtype(0))]
 
 
-def _global_pool(call: Call) -> Results:
+def _global_pool(call: NodeCall) -> Results:
     shape = call.float_image()
     return [((*shape[:2], *[1] * (len(shape) - 2)), call.dtype(0))]
 
 
-def _reduction(call: Call) -> Results:
+def _reduction(call: NodeCall) -> Results:
     dtype = call.same_dtype([0], "f")
     shape = call.shape(0)
     axes = call.integers(1) if call.has(1) else []

@@ -15,7 +15,12 @@ from larqlite_runtime.reader.operators._attributes import (
     number,
     only,
 )
-from larqlite_runtime.reader.operators._call import Call, Operator, Results, size
+from larqlite_runtime.reader.operators._node_call import (
+    NodeCall,
+    Operator,
+    Results,
+    size,
+)
 
 FLOAT_BYTES = 4
 CONVOLUTION = {
@@ -27,7 +32,7 @@ CONVOLUTION = {
 
 
 def window_sizes(
-    call: Call,
+    call: NodeCall,
     spatial: Sequence[int],
     kernel: Sequence[int],
     dilations: Sequence[int] | None = None,
@@ -57,7 +62,7 @@ def window_sizes(
 
 
 def transposed_sizes(
-    call: Call, spatial: Sequence[int], kernel: Sequence[int]
+    call: NodeCall, spatial: Sequence[int], kernel: Sequence[int]
 ) -> list[int]:
     """What a transposed convolution makes of each axis."""
     rank = len(spatial)
@@ -79,7 +84,11 @@ def transposed_sizes(
 
 
 def count_convolution(
-    call: Call, image: Shape, kernel: Sequence[int], out: Sequence[int], weights: int
+    call: NodeCall,
+    image: Shape,
+    kernel: Sequence[int],
+    out: Sequence[int],
+    weights: int,
 ) -> None:
     """Notes products and scratch memory.
 
@@ -98,7 +107,7 @@ def count_convolution(
     call.scratch = FLOAT_BYTES * (columns + size(image[:2]) * math.prod(padded))
 
 
-def _kernel(call: Call, shape: Shape) -> list[int]:
+def _kernel(call: NodeCall, shape: Shape) -> list[int]:
     """Sizes of the window; of the attribute too, if there is one."""
     weights = call.shape(1)
     if call.has_batch(1) or len(weights) != len(shape):
@@ -116,12 +125,12 @@ def _kernel(call: Call, shape: Shape) -> list[int]:
     return kernel
 
 
-def _require_bias(call: Call, channels: int) -> None:
+def _require_bias(call: NodeCall, channels: int) -> None:
     if call.has(2) and call.shape(2) != (channels,):
         call.fail(f"the bias {shape_text(call.shape(2))} is not ({channels},)")
 
 
-def _convolution(call: Call) -> Results:
+def _convolution(call: NodeCall) -> Results:
     shape = call.float_image()
     dtype = call.same_dtype(call.given, "f")
     kernel = _kernel(call, shape)
@@ -138,7 +147,7 @@ def _convolution(call: Call) -> Results:
     return [((None, channels, *out), dtype)]
 
 
-def _transposed_convolution(call: Call) -> Results:
+def _transposed_convolution(call: NodeCall) -> Results:
     shape = call.float_image()
     dtype = call.same_dtype(call.given, "f")
     kernel = _kernel(call, shape)
@@ -158,7 +167,7 @@ def _transposed_convolution(call: Call) -> Results:
     return [((None, channels, *out), dtype)]
 
 
-def _matrix_product(call: Call) -> Results:
+def _matrix_product(call: NodeCall) -> Results:
     dtype = call.same_dtype([0, 1], "f")
     left, right = call.shape(0), call.shape(1)
     text = f"{shape_text(left)} and {shape_text(right)} have no matrix product"
@@ -172,7 +181,7 @@ def _matrix_product(call: Call) -> Results:
     return [(shape, dtype)]
 
 
-def _gemm(call: Call) -> Results:
+def _gemm(call: NodeCall) -> Results:
     dtype = call.same_dtype(call.given, "f")
     left, right = call.shape(0), call.shape(1)
     text = f"{shape_text(left)} and {shape_text(right)} have no matrix product"

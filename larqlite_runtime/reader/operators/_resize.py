@@ -15,10 +15,10 @@ from larqlite_runtime.reader.operators._attributes import (
     number,
     only,
 )
-from larqlite_runtime.reader.operators._call import Call, Operator, Results
+from larqlite_runtime.reader.operators._node_call import NodeCall, Operator, Results
 
 
-def _resize(call: Call) -> Results:
+def _resize(call: NodeCall) -> Results:
     shape = call.shape(0)
     dtype = call.same_dtype([0], "f")
     call.require(not call.has(1), "a region of interest is not supported")
@@ -50,7 +50,7 @@ def _resize(call: Call) -> Results:
     return [(tuple(new.values()), dtype)]
 
 
-def _require_mode(call: Call, shape: Shape, new: Shape) -> None:
+def _require_mode(call: NodeCall, shape: Shape, new: Shape) -> None:
     """Modes that mix neighbours know only some axes."""
     mode, rank = call.attribute("mode"), len(shape)
     ranks = {"nearest": range(2, 9), "linear": range(3, 6), "cubic": range(4, 5)}[mode]
@@ -60,7 +60,7 @@ def _require_mode(call: Call, shape: Shape, new: Shape) -> None:
         )
 
 
-def _scaled(call: Call, shape: Shape, axes: list[int], factors: np.ndarray) -> dict:
+def _scaled(call: NodeCall, shape: Shape, axes: list[int], factors: np.ndarray) -> dict:
     new: dict[int, int | None] = dict(enumerate(shape))
     for index, factor in zip(axes, factors, strict=True):
         if shape[index] is None:
@@ -71,7 +71,7 @@ def _scaled(call: Call, shape: Shape, axes: list[int], factors: np.ndarray) -> d
     return new
 
 
-def _depth_to_space(call: Call) -> Results:
+def _depth_to_space(call: NodeCall) -> Results:
     shape, block = _image(call)
     call.require(
         shape[1] % block**2 == 0, f"{shape[1]} channels are not divisible by {block}²"
@@ -80,7 +80,7 @@ def _depth_to_space(call: Call) -> Results:
     return [(new, call.dtype(0))]
 
 
-def _space_to_depth(call: Call) -> Results:
+def _space_to_depth(call: NodeCall) -> Results:
     shape, block = _image(call)
     call.require(
         shape[2] % block == shape[3] % block == 0,
@@ -90,7 +90,7 @@ def _space_to_depth(call: Call) -> Results:
     return [(new, call.dtype(0))]
 
 
-def _image(call: Call) -> tuple[Shape, int]:
+def _image(call: NodeCall) -> tuple[Shape, int]:
     shape = call.float_image()
     call.require(len(shape) == 4, f"its input {shape_text(shape)} is no image")
     return shape, call.attribute("blocksize")

@@ -10,7 +10,7 @@ from typing import NoReturn
 import numpy as np
 
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._graph import Graph, Node, Shape
+from larqlite_runtime._graph import CheckedGraph, GraphNode, Shape
 from larqlite_runtime._text import quoted, shape_text
 from larqlite_runtime.reader._tensors import MAX_RANK
 from larqlite_runtime.reader.operators._attributes import Attribute
@@ -29,7 +29,7 @@ class Operator:
     """What the runtime knows of an operation.
 
     Attributes:
-        rule: from a `Call` to shapes and dtypes of its outputs; it raises
+        rule: from a `NodeCall` to shapes and dtypes of its outputs; it raises
             `ModelFileError` where the node makes no sense.
         inputs: the least and the largest number of them; those beyond the least may
             also be absent.
@@ -37,14 +37,14 @@ class Operator:
         outputs: the least and the largest number of them.
     """
 
-    rule: Callable[[Call], Results]
+    rule: Callable[[NodeCall], Results]
     inputs: tuple[int, int] = (1, 1)
     attributes: dict[str, Attribute] = field(default_factory=dict)
     outputs: tuple[int, int] = (1, 1)
 
 
 @dataclass
-class Call:
+class NodeCall:
     """A node, with what is known of its inputs.
 
     Attributes:
@@ -54,8 +54,8 @@ class Call:
         facts: of constants, which all nodes share, so that each is looked at once.
     """
 
-    node: Node
-    graph: Graph
+    node: GraphNode
+    graph: CheckedGraph
     facts: dict[tuple[str, str], object] = field(default_factory=dict)
     macs: int = 0
     scratch: int = 0

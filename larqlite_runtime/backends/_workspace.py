@@ -5,40 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from larqlite_runtime._errors import InputError
+from larqlite_runtime._program import ALIGNMENT
 from larqlite_runtime._text import quoted
-from larqlite_runtime.backends import _native
+from larqlite_runtime.backends import numpy as numpy_kernels
 from larqlite_runtime.backends._c_structures import CBuffer
-from larqlite_runtime.backends.numpy import _kernels
-from larqlite_runtime.backends.onnxruntime._segment import Segment
-from larqlite_runtime.planner._arena import ALIGNMENT
-from larqlite_runtime.planner._layouts import memory_shape
-from larqlite_runtime.planner._plan import Plan, Port, Stage
+from larqlite_runtime.backends._engine import Engine
+from larqlite_runtime.planner import ExecutionStage, Port, memory_shape
 
 COPIED = 1 << 15  # bytes of an input up to which a copy costs less than a new binding
-
-
-@dataclass(frozen=True)
-class Engine:
-    """What runs the stages of a plan.
-
-    Attributes:
-        plan: the plan.
-        parts: of the program, as the library takes them; empty where NumPy runs them.
-        sessions: of ONNX Runtime, by number of the stage, with the names of the ports.
-        isa: instruction set, or "numpy".
-        threads: that work on one call.
-    """
-
-    plan: Plan
-    parts: list[_native.Part]
-    sessions: dict[int, tuple[object, Segment]]
-    isa: str
-    threads: int
 
 
 class Workspace:
@@ -48,7 +26,7 @@ class Workspace:
         self.batch = batch
         self.engine = engine
         plan = engine.plan
-        self._memory = _aligned(plan.program.workspace * batch)
+        self._memory = _aligned(plan.program.arena * batch)
         self.arrays = [
             self._array(number) for number in range(len(plan.program.buffers))
         ]
@@ -86,7 +64,7 @@ class Workspace:
         else:
             for stage, times in zip(self.stages, seconds, strict=True):
                 stage(times)
-        results = [self._result(name) for name in self.engine.plan.net.outputs]
+        results = [self._result(name) for name in self.engine.plan.subgraph.outputs]
         for port in self.engine.plan.inputs:
             if self._is_bound_late(port):
                 self.arrays[port.buffer] = self._nothing
@@ -107,8 +85,8 @@ class Workspace:
         begin = buffer.offset * self.batch
         size = buffer.bytes * self.batch
         array = self._memory[begin : begin + size].view(buffer.dtype)
-        if buffer.fill is not None:
-            array.reshape(self.batch, -1)[...] = buffer.fill
+        if buffer.initial is not None:
+            array.reshape(self.batch, -1)[...] = buffer.initial
         return array
 
     def _feed(self, port: Port, array: np.ndarray) -> None:
@@ -125,7 +103,9 @@ class Workspace:
         bind(name, "cpu", 0, array.dtype.type, self._shape(port), array.ctypes.data)
 
     def _shape(self, port: Port) -> tuple[int, ...]:
-        shape = memory_shape(self.engine.plan.net.shapes[port.tensor], port.key[1])
+        shape = memory_shape(
+            self.engine.plan.subgraph.shapes[port.tensor], port.key.layout
+        )
         return tuple(self.batch if size is None else size for size in shape)
 
     def _part(self, number: int) -> Callable[[np.ndarray | None], None]:
@@ -137,12 +117,12 @@ class Workspace:
         steps = engine.plan.program.parts[number]
 
         def call(seconds: np.ndarray | None) -> None:
-            _kernels.run(steps, self.arrays, self.batch, seconds)
+            numpy_kernels.run(steps, self.arrays, self.batch, seconds)
 
         return call
 
     def _segment(
-        self, number: int, stage: Stage
+        self, number: int, stage: ExecutionStage
     ) -> Callable[[np.ndarray | None], None]:
         session, segment = self.engine.sessions[number]
         binding = session.io_binding()
@@ -178,16 +158,16 @@ class Workspace:
     def _result(self, name: str) -> np.ndarray:
         output = self.engine.plan.outputs.get(name)
         if output is None:
-            return self.engine.plan.net.constants[name].copy()
-        port, place, shape = output.port, output.place, self._shape(output.port)
+            return self.engine.plan.subgraph.constants[name].copy()
+        port, part, shape = output.port, output.slice, self._shape(output.port)
         memory = self.arrays[port.buffer]
-        if place.is_contiguous:
+        if part.is_contiguous:
             array = memory[: math.prod(shape)].reshape(shape)
         else:
-            pixels = memory.reshape(self.batch, -1, place.pixel)
-            last = place.first + place.channels
-            array = pixels[:, :, place.first : last].reshape(shape)
-        return np.moveaxis(array, -1, 1).copy() if port.key[1] else array.copy()
+            pixels = memory.reshape(self.batch, -1, part.pixel)
+            last = part.first + part.channels
+            array = pixels[:, :, part.first : last].reshape(shape)
+        return np.moveaxis(array, -1, 1).copy() if port.key.layout else array.copy()
 
 
 def _aligned(size: int) -> np.ndarray:
