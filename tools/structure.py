@@ -78,7 +78,7 @@ class Structure:
         return module if is_package else module.rpartition(".")[0]
 
     def _imports_of(self, reader: str, tree: ast.Module) -> Iterator[Import]:
-        for node in ast.walk(tree):
+        for node in _statements(tree.body):
             if isinstance(node, ast.Import):
                 pairs = [(alias.name, "") for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module:
@@ -179,6 +179,15 @@ class Structure:
         }
 
 
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """All statements, those inside of others too; expressions, which are many, are not
+    looked into."""
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _statements(getattr(node, part, ()))
+
+
 def _is_private(item: Import, structure: Structure) -> bool:
     """Whether a part of the module's name that the reader is not in begins with `_`."""
     parts, reader = item.module.split("."), structure.folder(item.reader)
@@ -212,7 +221,15 @@ def main(arguments: list[str] | None = None) -> None:
     for name, value in now.items():
         old = f"{before[name]:>10,g}" if before else ""
         print(f"{name:<42}{old}{value:>10,g}")
+    from doors import DOORS
+
+    past = structure.past_the_doors(DOORS)
+    print(
+        f"{'imports past the doors':<42}{'' if not before else ' ' * 10}{len(past):>10}"
+    )
     if options.list:
+        for item in past:
+            print(f"past: {item.reader}:{item.line} {item.module} {item.name}")
         for item in structure.private_across():
             print(f"private: {item.reader}:{item.line} {item.module} {item.name}")
         for circle in structure.circles():
