@@ -64,7 +64,7 @@ def quantizer(
         >>> [ax.get_title() for ax in figure.axes]
         ['swish_sign (1 bit)', 'pseudo-gradient']
     """
-    import larqlite as lq
+    from larqlite import quantizers
 
     path = _checked(path, "lq.plot.quantizer")
     if identifier is None:
@@ -77,7 +77,7 @@ def quantizer(
             f"lq.plot.quantizer: cannot draw {points} points from {low} to {high}.\n"
             "  Fix: a finite low < high, and at least two points."
         )
-    function = lq.quantizers.get(identifier)
+    function = quantizers.get(identifier)
     x = np.linspace(low, high, points, dtype=np.float32)
     y, gradient = _measure(function, x)
 
@@ -130,10 +130,10 @@ def weights(
         >>> lq.plot.weights(model).axes[0].get_title()
         'dense/kernel: ste_sign, 128 weights'
     """
-    import larqlite as lq
+    from larqlite import models
 
     path = _checked(path, "lq.plot.weights")
-    kernels = lq.models.quantized_weights(model)
+    kernels = models.quantized_weights(model)
     if not kernels:
         raise ArgumentError(
             f'lq.plot.weights: model "{model.name}" has no quantized kernel to show.\n'
@@ -220,9 +220,9 @@ def _measure(function: Callable, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def _display_name(function: Callable) -> str:
     """The registered name of a quantizer, else the name of its class or function."""
-    import larqlite as lq
+    from larqlite import quantizers
 
-    for entry in lq.quantizers.entries():
+    for entry in quantizers.entries():
         if entry.name is not None and type(function) is entry.target:
             return entry.name
     return getattr(function, "__name__", type(function).__name__)

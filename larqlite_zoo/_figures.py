@@ -1,4 +1,4 @@
-"""The numbers of the cards: costs computed from the models, accuracies measured here.
+"""The cards of models, with their numbers: costs computed, accuracies measured here.
 
 `_costs.json` is written by `python -m larqlite_zoo.make_costs`, `_measured.json` by
 `python -m larqlite_zoo.make_measured`; tests compute them anew.
@@ -14,11 +14,43 @@ from pathlib import Path
 from typing import Any
 
 import larqlite as lq
-from larqlite_zoo._card import Costs, Measurement
+from larqlite_zoo._card import Card, Costs, Measurement
 from larqlite_zoo._registry import Entry, find, list_models
 
 COSTS = Path(__file__).with_name("_costs.json")
 MEASURED = Path(__file__).with_name("_measured.json")
+
+
+def card(name: str) -> Card:
+    """What is known of a model, every number with its source.
+
+    Args:
+        name: as in `larqlite_zoo.get`.
+
+    Raises:
+        ArgumentError: there is no such model.
+
+    Example:
+        >>> import larqlite_zoo
+        >>> larqlite_zoo.card("quicknet").paper.url
+        'https://arxiv.org/abs/2011.09398'
+    """
+    entry = find(name)
+    return Card(
+        name=entry.name,
+        function=entry.function,
+        family=entry.family,
+        summary=entry.summary,
+        paper=entry.paper,
+        input_shape=entry.input_shape,
+        num_classes=entry.num_classes,
+        costs=costs_of(entry),
+        published=entry.published,
+        measured=measured_of(entry.name),
+        weights=entry.weights,
+        recipe=entry.recipe,
+        notes=entry.notes,
+    )
 
 
 def costs_of(entry: Entry) -> Costs:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from larqlite.errors import ArgumentError, near_matches
-from larqlite_zoo._card import Accuracy, Card, Paper, WeightFile
+from larqlite_zoo._card import Accuracy, Paper, WeightFile
 
 if TYPE_CHECKING:
     import tf_keras
@@ -135,40 +135,6 @@ def get(name: str, **kwargs) -> tf_keras.Model:
         (None, 1000)
     """
     return find(name).build(**kwargs)
-
-
-def card(name: str) -> Card:
-    """What is known of a model, every number with its source.
-
-    Args:
-        name: as in `larqlite_zoo.get`.
-
-    Raises:
-        ArgumentError: there is no such model.
-
-    Example:
-        >>> import larqlite_zoo
-        >>> larqlite_zoo.card("quicknet").paper.url
-        'https://arxiv.org/abs/2011.09398'
-    """
-    from larqlite_zoo._figures import costs_of, measured_of
-
-    entry = find(name)
-    return Card(
-        name=entry.name,
-        function=entry.function,
-        family=entry.family,
-        summary=entry.summary,
-        paper=entry.paper,
-        input_shape=entry.input_shape,
-        num_classes=entry.num_classes,
-        costs=costs_of(entry),
-        published=entry.published,
-        measured=measured_of(entry.name),
-        weights=entry.weights,
-        recipe=entry.recipe,
-        notes=entry.notes,
-    )
 
 
 def find(name: str) -> Entry:

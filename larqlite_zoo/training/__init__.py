@@ -15,6 +15,7 @@ from larqlite_zoo.training._evaluate import Evaluation, evaluate
 from larqlite_zoo.training._files import OutputError
 from larqlite_zoo.training._optimizers import SGD, Adam, Bop, TwoOptimizers
 from larqlite_zoo.training._options import Options
+from larqlite_zoo.training._outputs import Result
 from larqlite_zoo.training._recipe import (
     Distillation,
     MultiStage,
@@ -24,7 +25,6 @@ from larqlite_zoo.training._recipe import (
     recipe_names,
     recipe_notes,
 )
-from larqlite_zoo.training._run import Result, train
 from larqlite_zoo.training._schedules import (
     Constant,
     Cosine,
@@ -33,7 +33,7 @@ from larqlite_zoo.training._schedules import (
     RealToBinary,
     Steps,
 )
-from larqlite_zoo.training._stages import train_stages
+from larqlite_zoo.training._train import train, train_stages
 from larqlite_zoo.training.knowledge_distillation import (
     AttentionMatchingLossLayer,
     OutputDistributionMatchingLossLayer,

@@ -15,7 +15,7 @@ from larqlite_zoo.datasets.internal import validation_batches
 from larqlite_zoo.training import _outputs as outputs
 from larqlite_zoo.training._images import chosen, images_of
 from larqlite_zoo.training._recipe import Recipe
-from larqlite_zoo.training._run import _dtype_policy
+from larqlite_zoo.training._run import dtype_policy
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def evaluate(
             f"{', '.join(datasets.names())}."
         )
     data = chosen(data, settings)
-    with _dtype_policy(settings.precision):
+    with dtype_policy(settings.precision):
         if settings.model:
             model = _registry.get(
                 settings.model,

@@ -12,6 +12,7 @@ import platform
 import shutil
 import tempfile
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,23 @@ OWN_PATTERNS = (
     "tensorboard/train/events.out.*", "tensorboard/validation/events.out.*",
 )  # fmt: skip
 MODEL_FILES = (".keras", "_weights.h5", ".json")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run ended with.
+
+    Attributes:
+        row: the row of the table of results.
+        history: one dictionary for each epoch.
+        weights: the weight file, or None where none was asked for.
+        output: the folder of the run.
+    """
+
+    row: dict
+    history: list[dict]
+    weights: Path | None
+    output: Path
 
 
 def finished(output: Path, recipe, options) -> dict | None:
@@ -212,10 +230,8 @@ def bytes_needed(model: tf_keras.Model, keep: int) -> int:
     return one * (keep + 1) + 3 * one + 2**20
 
 
-def finish(run):
+def finish(run) -> Result:
     """Writes the final files; the row of results last, and only once."""
-    from larqlite_zoo.training._run import Result
-
     history, recipe = run.history.rows, run.recipe
     row = _row(run, history[-1])
     weights = None

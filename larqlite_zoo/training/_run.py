@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
@@ -27,68 +26,23 @@ from larqlite_zoo.training import (
 from larqlite_zoo.training._images import chosen, images_of
 from larqlite_zoo.training._model import Trained, build
 from larqlite_zoo.training._options import Options
+from larqlite_zoo.training._outputs import Result
 from larqlite_zoo.training._progress import progress_bar, say
 from larqlite_zoo.training._random import random_state
-from larqlite_zoo.training._recipe import MultiStage, Recipe
+from larqlite_zoo.training._recipe import Recipe
 from larqlite_zoo.training._saving import Progress
 from larqlite_zoo.training._state import Checkpoints, History
 from larqlite_zoo.training._tensorboard import Scalars
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a run ended with.
-
-    Attributes:
-        row: the row of the table of results.
-        history: one dictionary for each epoch.
-        weights: the weight file, or None where none was asked for.
-        output: the folder of the run.
-    """
-
-    row: dict
-    history: list[dict]
-    weights: Path | None
-    output: Path
-
-
-def train(
-    recipe: Recipe | MultiStage,
-    options: Options | None = None,
-    *,
-    data: datasets.Dataset | None = None,
-    console: Console | None = None,
-    command: str | None = None,
+def run(
+    recipe: Recipe,
+    options: Options | None,
+    data: datasets.Dataset | None,
+    console: Console | None,
+    command: str | None,
 ) -> Result:
-    """Trains a model as the recipe says; goes on with a run that was interrupted.
-
-    After a crash the same call continues from the last checkpoint, and ends with the
-    same bits as a run that was not interrupted (on a CPU, with the same number of
-    threads).
-
-    Args:
-        recipe: what to train; see `recipe("TrainBinaryVGGSmall")`. Of a `MultiStage` all
-            stages are trained, as `train_stages` does, and the last one's result counts.
-        options: where to write, how often, on which devices.
-        data: a dataset of your own instead of the one that the recipe names.
-        console: where to print.
-        command: what to note as the command in the table of results.
-
-    Returns:
-        The measured accuracy and the paths of what was written.
-
-    Raises:
-        OutputError: no space, or no right to write; before anything is trained.
-        ArgumentError: a model, dataset, batch or shape that do not fit together, or an
-            output folder that holds a run of another recipe, or files of something else.
-        DivergenceError: the loss became NaN or infinite.
-    """
-    if isinstance(recipe, MultiStage):
-        from larqlite_zoo.training._stages import train_stages
-
-        return train_stages(
-            recipe, options, data=data, console=console, command=command
-        )[-1]
+    """Trains one recipe; see `train`."""
     options = options or Options()
     console = console or Console()
     output = options.output or Path("runs") / recipe.name
@@ -99,7 +53,7 @@ def train(
         say(console, f"{output}: this run is finished. Begin anew with --restart.")
         return Result(output=output, **finished)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_dtype_policy(recipe.precision))
+        stack.enter_context(dtype_policy(recipe.precision))
         return _Run(recipe, options, data, console, output, command, stack).run()
 
 
@@ -270,7 +224,8 @@ class _Run:
 
 
 @contextlib.contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
+def dtype_policy(name: str) -> Iterator[None]:
+    """Within the block, layers are made with that dtype policy."""
     before = tf_keras.mixed_precision.global_policy()
     tf_keras.mixed_precision.set_global_policy(name)
     try:

@@ -1,4 +1,4 @@
-"""Recipes one after the other: where each stage writes, and what it hands on."""
+"""Training by a recipe, or by several in turn: where each writes, what it hands on."""
 
 from __future__ import annotations
 
@@ -16,9 +16,48 @@ from larqlite_zoo.datasets import Dataset
 from larqlite_zoo.training import _distribution, _files, _outputs
 from larqlite_zoo.training._first_weights import earlier_student, weight_file
 from larqlite_zoo.training._options import Options
+from larqlite_zoo.training._outputs import Result
 from larqlite_zoo.training._progress import say
 from larqlite_zoo.training._recipe import MultiStage, Recipe
-from larqlite_zoo.training._run import Result, train
+from larqlite_zoo.training._run import run
+
+
+def train(
+    recipe: Recipe | MultiStage,
+    options: Options | None = None,
+    *,
+    data: Dataset | None = None,
+    console: Console | None = None,
+    command: str | None = None,
+) -> Result:
+    """Trains a model as the recipe says; goes on with a run that was interrupted.
+
+    After a crash the same call continues from the last checkpoint, and ends with the
+    same bits as a run that was not interrupted (on a CPU, with the same number of
+    threads).
+
+    Args:
+        recipe: what to train; see `recipe("TrainBinaryVGGSmall")`. Of a `MultiStage` all
+            stages are trained, as `train_stages` does, and the last one's result counts.
+        options: where to write, how often, on which devices.
+        data: a dataset of your own instead of the one that the recipe names.
+        console: where to print.
+        command: what to note as the command in the table of results.
+
+    Returns:
+        The measured accuracy and the paths of what was written.
+
+    Raises:
+        OutputError: no space, or no right to write; before anything is trained.
+        ArgumentError: a model, dataset, batch or shape that do not fit together, or an
+            output folder that holds a run of another recipe, or files of something else.
+        DivergenceError: the loss became NaN or infinite.
+    """
+    if isinstance(recipe, MultiStage):
+        return train_stages(
+            recipe, options, data=data, console=console, command=command
+        )[-1]
+    return run(recipe, options, data, console, command)
 
 
 def train_stages(
@@ -68,14 +107,14 @@ def train_stages(
         folder = output / f"stage_{number}"
         last = number == len(multi.stages) - 1
         say(console, f"stage {number} of {multi.name} (0 to {len(multi.stages) - 1})")
-        result = train(
+        result = run(
             stage,
             dataclasses.replace(
                 options, output=folder, save_weights=options.save_weights or not last
             ),
-            data=data,
-            console=console,
-            command=command,
+            data,
+            console,
+            command,
         )
         results.append(result)
         if not last:
