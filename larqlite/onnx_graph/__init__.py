@@ -50,16 +50,22 @@ from larqlite.onnx_graph._model import (
 )
 from larqlite.onnx_graph._packing import (
     GRID_TOLERANCE,
+    MOST_BITS,
     PackedKernel,
     find_codes,
     pack,
     shaped_along,
     unpack,
 )
-from larqlite.onnx_graph._parts import Normalization, OnnxNode, StoredRounding
+from larqlite.onnx_graph._parts import (
+    Normalization,
+    OnnxNode,
+    Shape,
+    StoredRounding,
+    Value,
+)
 from larqlite.onnx_graph._pooled_padding import keep_zeros
 from larqlite.onnx_graph._refusal import WHERE, refuse
-from larqlite.onnx_graph._value import Shape, Value
 from larqlite.onnx_graph._writer import Writer
 
 __all__ = [
@@ -68,6 +74,7 @@ __all__ = [
     "DOMAIN_VERSION",
     "GRID_TOLERANCE",
     "IR_VERSION",
+    "MOST_BITS",
     "OPSET",
     "WHERE",
     "OnnxNode",

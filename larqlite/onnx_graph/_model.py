@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from larqlite._version import __version__
 from larqlite.errors import UnsupportedModelError
 from larqlite.onnx_graph import _functions
+from larqlite.onnx_graph._parts import Shape, Value
 from larqlite.onnx_graph._refusal import WHERE
-from larqlite.onnx_graph._value import Shape, Value
 from larqlite.onnx_graph._writer import OnnxNode, Writer
 from larqlite.outputs import ONNX, require, written_whole
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from larqlite.onnx_graph._coded_weights import codes_of
 from larqlite.onnx_graph._functions import DOMAIN
-from larqlite.onnx_graph._packing import PackedKernel, shaped_along
+from larqlite.onnx_graph._packing import PackedKernel, codes_of, shaped_along
 from larqlite.onnx_graph._parts import (
     Normalization,
     OnnxNode,
+    Shape,
     StoredRounding,
     StoredWeight,
+    Value,
 )
-from larqlite.onnx_graph._value import Shape, Value
 
 __all__ = ["OnnxNode", "Normalization", "Shape", "StoredWeight", "Value", "Writer"]
 

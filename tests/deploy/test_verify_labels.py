@@ -6,8 +6,8 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
+from larqlite.deploy.verifier._counter import Labels
 from larqlite.deploy.verifier._expected import Wanted
-from larqlite.deploy.verifier._labels import Labels
 from larqlite.models.internal import label_axes
 from tests.deploy.keras_and_file import with_random_weights
 from tests.deploy.verified_network import BINARY

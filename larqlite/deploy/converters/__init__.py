@@ -3,8 +3,7 @@
 # isort: off
 # The quantizers, and the layers whose kernels are packed.
 from larqlite.deploy.converters import (  # noqa: F401
-    _packed_conv,
-    _packed_dense,
+    _packed,
     _quantizers,
 )
 
@@ -20,9 +19,7 @@ from larqlite.deploy.converters import (  # noqa: F401
     _operators_image,
     _operators_shape,
     _operators_sum,
-    _padding,
     _pool,
-    _rescaling,
     _shape,
     _upsample,
 )
@@ -45,7 +42,7 @@ from larqlite.deploy.converters._inputs import (
     require_share,
 )
 from larqlite.deploy.converters._kernels import kernel_of
-from larqlite.deploy.converters._packed_conv import (
+from larqlite.deploy.converters._packed import (
     channels_out_first,
     one_group_a_channel,
     transposed_channels_out_first,

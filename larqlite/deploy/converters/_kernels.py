@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from larqlite.models.internal import weight_bits
-from larqlite.onnx_graph import DOMAIN, PackedKernel, find_codes, refuse, shaped_along
+from larqlite.onnx_graph import (
+    DOMAIN,
+    MOST_BITS,
+    PackedKernel,
+    find_codes,
+    refuse,
+    shaped_along,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from larqlite.onnx_graph import Writer
 
-MOST_BITS = 8
 FLOAT_BITS = 32
 
 

@@ -1,4 +1,4 @@
-"""Normalizations: by statistics of the training data, or by those of the input."""
+"""Normalizations, by statistics of the training data or those of the input, and rescaling."""
 
 from __future__ import annotations
 
@@ -179,3 +179,13 @@ def _mean_and_deviation(graph: Writer, layer, value: Value) -> tuple[str, str]:
         graph.weight(graph.path, "mean", mean),
         graph.weight(graph.path, "deviation", deviation),
     )
+
+
+@converter(tf_keras.layers.Rescaling)
+def convert_rescaling(graph: Writer, layer, value: Value) -> Value:
+    """`x * scale + offset`."""
+    for op, operand, neutral in (("Mul", layer.scale, 1), ("Add", layer.offset, 0)):
+        operand = np.asarray(operand, np.float32)
+        if (operand != neutral).any():
+            value = elementwise(graph, layer, op, [value, operand])
+    return value

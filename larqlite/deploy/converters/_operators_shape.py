@@ -9,8 +9,7 @@ import numpy as np
 
 from larqlite.deploy.converters._merge import concatenated
 from larqlite.deploy.converters._operator import first, integers, tensorflow
-from larqlite.deploy.converters._padding import padded, sliced
-from larqlite.deploy.converters._shape import tiled
+from larqlite.deploy.converters._shape import padded, sliced, tiled
 from larqlite.deploy.converters._upsample import repeated
 from larqlite.onnx_graph import expanded, permuted, refuse, reshaped, squeezed
 

@@ -1,14 +1,17 @@
-"""Layers that only move numbers: flatten, reshape, permute, repeat."""
+"""Layers that only move numbers: flatten, reshape, permute, repeat, pad, crop."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import tf_keras
 
 from larqlite.deploy._registry import converter
-from larqlite.onnx_graph import expanded, output_shape, permuted, reshaped
+from larqlite.deploy.converters import _quantized_dtype
+from larqlite.onnx_graph import expanded, onnx_order, output_shape, permuted, reshaped
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph import Value, Writer
@@ -50,3 +53,90 @@ def tiled(graph: Writer, value: Value, repeats: dict[int, int]) -> Value:
         shape[axis] *= count
     name = graph.node("Tile", [value.name, graph.constant(counts)])
     return graph.value(name, tuple(shape), like=value, levels=value.levels)
+
+
+@converter(layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D)
+def convert_zero_padding(graph: Writer, layer, value: Value) -> Value:
+    """`Pad`."""
+    return padded(graph, value, _of_space(layer, value, layer.padding))
+
+
+@converter(layers.Cropping1D, layers.Cropping2D, layers.Cropping3D)
+def convert_cropping(graph: Writer, layer, value: Value) -> Value:
+    """`Slice`."""
+    ranges = {
+        axis: (before, value.shape[axis] - after, 1)
+        for axis, (before, after) in _of_space(layer, value, layer.cropping).items()
+    }
+    return sliced(graph, value, ranges)
+
+
+def padded(
+    graph: Writer,
+    value: Value,
+    amounts: dict[int, tuple[int, int]],
+    constant: float = 0.0,
+    mode: str = "constant",
+) -> Value:
+    """A value with numbers around it.
+
+    Args:
+        graph: the graph.
+        value: what is padded.
+        amounts: for axes of the Keras tensor, how many before and after.
+        constant: the number that is added.
+        mode: "constant" or "reflect".
+    """
+    if not any(map(any, amounts.values())):
+        return value
+    pairs = [(0, 0)] * value.rank
+    shape = list(value.shape)
+    for axis, (before, after) in amounts.items():
+        pairs[value.stored_axis(axis)] = (before, after)
+        if before or after:
+            shape[axis] += before + after
+    inputs = [value.name, graph.constant(onnx_order(pairs))]
+    if mode == "constant":
+        inputs.append(graph.constant(np.float32(constant)))
+    name = graph.node("Pad", inputs, mode=mode)
+    levels = value.levels
+    if mode == "constant":
+        levels = _quantized_dtype.padded(levels, constant)
+    return graph.value(name, tuple(shape), like=value, levels=levels)
+
+
+def sliced(
+    graph: Writer, value: Value, ranges: dict[int, tuple[int, int, int]]
+) -> Value:
+    """A part of a value.
+
+    Args:
+        graph: the graph.
+        value: what is cut.
+        ranges: for axes of the Keras tensor, Python's `(start, stop, step)`, all of
+            them within the axis (-1 as the stop of a negative step).
+    """
+    whole = {axis: (0, value.shape[axis], 1) for axis in ranges}
+    ranges = {axis: part for axis, part in ranges.items() if part != whole[axis]}
+    if not ranges:
+        return value
+    shape = list(value.shape)
+    for axis, part in ranges.items():
+        shape[axis] = len(range(*part))
+    starts, stops, steps = zip(*ranges.values(), strict=True)
+    # ONNX counts a negative stop from the end: one before the beginning lies further.
+    ends = [
+        stop if stop >= 0 else -value.shape[axis] - 1
+        for axis, stop in zip(ranges, stops, strict=True)
+    ]
+    axes = [value.stored_axis(axis) for axis in ranges]
+    names = [graph.constant(list(part)) for part in (starts, ends, axes, steps)]
+    name = graph.node("Slice", [value.name, *names])
+    return graph.value(name, tuple(shape), like=value, levels=value.levels)
+
+
+def _of_space(layer, value: Value, amounts: Sequence) -> dict[int, tuple[int, int]]:
+    """The amounts of a Keras layer by axis of its input."""
+    pairs = np.reshape(amounts, (-1, 2)).tolist()
+    first = 2 if getattr(layer, "data_format", None) == "channels_first" else 1
+    return {first + i: (before, after) for i, (before, after) in enumerate(pairs)}

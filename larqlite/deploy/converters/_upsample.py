@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.deploy._registry import converter
-from larqlite.deploy.converters._padding import sliced
+from larqlite.deploy.converters._shape import sliced
 from larqlite.onnx_graph import refuse, spatial_shape
 
 if TYPE_CHECKING:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tf_keras
 
 from larqlite.deploy import converters  # noqa: F401  (registers the converters)
-from larqlite.deploy._report import FloatRow, PackedRow, Report
+from larqlite.deploy._report import FloatRow, Report
 from larqlite.deploy.converters import ConverterWalk, check_model, input_values
-from larqlite.deploy.exporter._float_rows import float_rows
 from larqlite.deploy.exporter._fold_scales import fold_scales
 from larqlite.deploy.exporter._metadata import metadata_of
 from larqlite.deploy.exporter._move_off_ties import move_off_ties
+from larqlite.deploy.exporter._report_rows import float_rows, report_of
 from larqlite.deploy.verifier import require_exact
 from larqlite.errors import ArgumentError, UnsupportedModelError
-from larqlite.models import ModelProfile, profile
+from larqlite.models import profile
 from larqlite.onnx_graph import (
     WHERE,
     FinishedGraph,
@@ -55,7 +54,7 @@ def export(
         in_float.extend(float_rows(finished.graph, costs, content))
 
     size = write(onnx_model(finished, metadata), path, accept)
-    return _report(finished.graph, costs, path, size, in_float)
+    return report_of(finished.graph, costs, path, size, in_float)
 
 
 def finished_graph(model: tf_keras.Model, batch: int | None = None) -> FinishedGraph:
@@ -109,41 +108,3 @@ def _refuse_nan(graph: Writer) -> None:
                 f'{WHERE.get()}: "{name}" holds NaN, so everything behind it would be '
                 "NaN.\n  Fix: load weights of before the training diverged."
             )
-
-
-def _report(
-    graph: Writer, costs: ModelProfile, path: Path, size: int, in_float: list[FloatRow]
-) -> Report:
-    weight_bytes = sum(graph.constants[name].nbytes for name in graph.weights)
-    notes = list(dict.fromkeys(graph.notes))
-    if weight_bytes != costs.deployed_bytes:
-        notes.append(
-            f"the summary counts {costs.deployed_bytes:,} bytes of weights, the file holds "
-            f"{weight_bytes:,}: a converter stores weights that the summary does not know, "
-            "or leaves some out"
-        )
-    return Report(
-        path=path,
-        bytes=size,
-        weight_bytes=weight_bytes,
-        scale_bytes=sum(graph.constants[name].nbytes for name in graph.scales),
-        packed=tuple(_row(graph, packed) for packed in graph.packed),
-        in_float=tuple(in_float),
-        notes=tuple(notes),
-    )
-
-
-def _row(graph: Writer, packed: Any) -> PackedRow:
-    kernels = {
-        name
-        for name, stored in graph.weights.items()
-        if stored.layer == packed.path and stored.bits < 32
-    }
-    node = next(node for node in graph.nodes if node.name == packed.nodes[-1])
-    return PackedRow(
-        layer=packed.path,
-        class_name=type(packed.layer).__name__,
-        operation=node.op if packed.accumulator else "float",
-        weight_bits=packed.weight_bits,
-        weight_bytes=sum(graph.constants[name].nbytes for name in kernels),
-    )

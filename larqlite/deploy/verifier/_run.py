@@ -13,9 +13,9 @@ import tf_keras
 import larqlite_runtime
 from larqlite._progress import bar
 from larqlite.deploy.converters import check_model, require_count, require_share
-from larqlite.deploy.verifier._compare_file import EngineReport
 from larqlite.deploy.verifier._data import Batches, Pieces
 from larqlite.deploy.verifier._engine import RuntimeEngine, StockEngine
+from larqlite.deploy.verifier._engine_report import EngineReport
 from larqlite.deploy.verifier._expected import Reference
 from larqlite.deploy.verifier._file import DeployedFile
 from larqlite.deploy.verifier._random_inputs import in_short

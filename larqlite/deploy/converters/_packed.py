@@ -1,4 +1,4 @@
-"""Convolutions with packed kernels: plain, grouped, depthwise, separable, transposed."""
+"""Layers with packed kernels: convolutions and densely connected ones."""
 
 from __future__ import annotations
 
@@ -196,3 +196,15 @@ def _times(result: Accumulators, scale: np.ndarray | None) -> Accumulators:
 
 def _channel_axis(layer) -> int:
     return -1 if layer.data_format == "channels_last" else 1
+
+
+@converter(layers.QuantDense)
+def convert_dense(graph: Writer, layer, value: Value) -> Value:
+    """One packed node over the last axis."""
+    kernel = kernel_of(layer, graph.path, "kernel", np.transpose)
+    source = graph.channels_last(value)
+    quantized = quantized_input(graph, layer, source)
+    shape = (*value.shape[:-1], layer.units)
+    operation = PackedOperation("Dense", graph.path, shape)
+    result = accumulated(graph, quantized, input_dtype(quantized), kernel, operation)
+    return finished(graph, layer, source, quantized, result, [kernel])

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from larqlite.deploy.verifier._counter import Counter
+from larqlite.deploy.verifier._counter import Counter, Labels
 from larqlite.deploy.verifier._downstream import DownstreamCheck
-from larqlite.deploy.verifier._engine import RuntimeEngine, StockEngine
+from larqlite.deploy.verifier._engine import Parts, RuntimeEngine, StockEngine
 from larqlite.deploy.verifier._expected import Expected
 from larqlite.deploy.verifier._file import Cut, DeployedFile, LayerEntry
-from larqlite.deploy.verifier._labels import Labels
-from larqlite.deploy.verifier._parts import Parts
 from larqlite.deploy.verifier._result import (
     LayerVerification,
     OutputVerification,
