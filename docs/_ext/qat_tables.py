@@ -13,11 +13,11 @@ NOTHING = "–"
 
 def layers_table() -> str:
     """Rules as a Markdown table, layers with equal rules in one row."""
-    from larqlite.qat import _registry
+    from larqlite.qat.schemes import _rules
 
-    outputs = {_registry._always: "yes", _registry._never: NOTHING}
+    outputs = {_rules._always: "yes", _rules._never: NOTHING}
     names = defaultdict(list)
-    for cls, rule in _registry.RULES.items():
+    for cls, rule in _rules.RULES.items():
         if not cls.__module__.startswith(PACKAGES):
             continue  # a page or a test has added it
         name = f"`{cls.__name__}`"

@@ -15,21 +15,21 @@ from larqlite.qat._annotate import quantize_annotate_layer, quantize_annotate_mo
 from larqlite.qat._apply import quantize_apply, quantize_model
 from larqlite.qat._binarize import binarize
 from larqlite.qat._calibrate import calibrate
-from larqlite.qat._config import (
-    LayerQuantizeConfig,
-    NoOpQuantizeConfig,
-    QuantizeConfig,
-)
 from larqlite.qat._input_range import (
     FixedOutputQuantizeConfig,
     fix_input_output_range,
     remove_input_range,
 )
-from larqlite.qat._layer import QuantizeLayer
-from larqlite.qat._layout import QuantizeLayoutTransform
-from larqlite.qat._registry import Rule, add_rule
 from larqlite.qat._report import LayerReport, ModelReport, report
-from larqlite.qat._schemes import (
+from larqlite.qat._scope import quantize_scope
+from larqlite.qat.config._config import (
+    LayerQuantizeConfig,
+    NoOpQuantizeConfig,
+    QuantizeConfig,
+)
+from larqlite.qat.schemes._layout_transform import QuantizeLayoutTransform
+from larqlite.qat.schemes._rules import Rule, add_rule
+from larqlite.qat.schemes._schemes import (
     BinaryScheme,
     Default8BitQuantizeScheme,
     DefaultNBitQuantizeScheme,
@@ -37,8 +37,6 @@ from larqlite.qat._schemes import (
     QuantizeRegistry,
     QuantizeScheme,
 )
-from larqlite.qat._scope import quantize_scope
-from larqlite.qat._wrapper import QuantizeWrapper, QuantizeWrapperV2
 from larqlite.qat.tflite import (
     LayerComparison,
     TFLiteComparison,
@@ -46,6 +44,8 @@ from larqlite.qat.tflite import (
     compare_tflite,
     to_tflite,
 )
+from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
+from larqlite.qat.wrapper._wrapper import QuantizeWrapper, QuantizeWrapperV2
 
 __all__ = [
     "BinaryScheme",

@@ -11,15 +11,15 @@ import tf_keras
 
 from larqlite.errors import ArgumentError, UnbuiltModelError, UnsupportedModelError
 from larqlite.qat._annotate import require_model
-from larqlite.qat._build import Builder
 from larqlite.qat._calibrate import calibrate as set_ranges, require_method
-from larqlite.qat._config import QuantizeConfig
-from larqlite.qat._graph import Entry, Graph
-from larqlite.qat._layer import QuantizeLayer
-from larqlite.qat._layout import QuantizeLayoutTransform
-from larqlite.qat._operators import follow_configs
-from larqlite.qat._scheme_names import FLOAT, get_schemes
-from larqlite.qat._wrapper import QuantizeWrapperV2
+from larqlite.qat.config._config import QuantizeConfig
+from larqlite.qat.graph._graph import Entry, Graph
+from larqlite.qat.graph._rebuild import Builder
+from larqlite.qat.schemes._layout_transform import QuantizeLayoutTransform
+from larqlite.qat.schemes._names import FLOAT, get_schemes
+from larqlite.qat.wrapper._operators import follow_configs
+from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
+from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
 
 __all__ = ["quantize_apply", "quantize_model"]
 

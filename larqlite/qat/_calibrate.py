@@ -12,9 +12,9 @@ from larqlite.errors import ArgumentError, near_matches
 from larqlite.layers import QuantLayer
 from larqlite.qat._annotate import require_model
 from larqlite.qat._batches import batches_of
-from larqlite.qat._layer import QuantizeLayer
-from larqlite.qat._wrapper import QuantizeWrapperV2
 from larqlite.qat.quantizers._calibration import METHODS, calibrating
+from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
+from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
 
 __all__ = ["calibrate"]
 

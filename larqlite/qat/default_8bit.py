@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from larqlite.qat._layout import QuantizeLayoutTransform
-from larqlite.qat._schemes import Default8BitQuantizeScheme, DefaultQuantizeRegistry
+from larqlite.qat.schemes._layout_transform import QuantizeLayoutTransform
+from larqlite.qat.schemes._schemes import (
+    Default8BitQuantizeScheme,
+    DefaultQuantizeRegistry,
+)
 
 __all__ = [
     "Default8BitQuantizeLayoutTransform",

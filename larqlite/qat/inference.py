@@ -12,17 +12,17 @@ import numpy as np
 
 from larqlite.errors import ArgumentError
 from larqlite.layers import QuantLayer
-from larqlite.qat import _slots
-from larqlite.qat._activation import QuantizedActivation
-from larqlite.qat._layer import QuantizeLayer
-from larqlite.qat._moment import Moment, observing
-from larqlite.qat._placed import has_own_setter
-from larqlite.qat._wrapper import QuantizeWrapperV2
-from larqlite.qat.forms._weight import has_range, range_of
+from larqlite.qat.lowerings._weight import has_range, range_of
 from larqlite.qat.passes.binary import QUANT_CLASS
 from larqlite.qat.quantizers import AllValuesQuantizer, MovingAverageQuantizer
 from larqlite.qat.quantizers._gradients import nudged
 from larqlite.qat.quantizers._named import NamedQuantizer
+from larqlite.qat.wrapper import _quantized_views
+from larqlite.qat.wrapper._activation import QuantizedActivation
+from larqlite.qat.wrapper._attached_quantizers import has_own_setter
+from larqlite.qat.wrapper._call_phase import Moment, observing
+from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
+from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
 
 __all__ = [
     "QuantizedActivation",
@@ -236,7 +236,7 @@ def _new_twin(wrapper, quant_class, quantizer_of: dict, own: Any) -> QuantLayer:
     config = {**inner.get_config(), "name": wrapper.name, "activation": None}
     config.pop("batch_input_shape", None)
     twin = quant_class.from_config(config)
-    with _slots.viewed_variables():
+    with _quantized_views.viewed_variables():
         twin.build(wrapper.get_input_shape_at(0))
     twin.built = True
     for name, role in quant_class.quantized_weights.items():
@@ -250,5 +250,5 @@ def _new_twin(wrapper, quant_class, quantizer_of: dict, own: Any) -> QuantLayer:
 @contextlib.contextmanager
 def reading_quantized(wrapper: QuantizeWrapperV2) -> Iterator[None]:
     """Within the block the weights of the layer inside read as they do in inference."""
-    with _slots.reading(wrapper.readings(Moment())):
+    with _quantized_views.reading(wrapper.readings(Moment())):
         yield

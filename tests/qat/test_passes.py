@@ -10,8 +10,9 @@ import tf_keras
 
 from larqlite import qat
 from larqlite.errors import UnsupportedLayerError
-from larqlite.qat import _registry, passes
-from larqlite.qat._activation import name_of
+from larqlite.qat import passes
+from larqlite.qat.schemes import _rules
+from larqlite.qat.wrapper._activation import name_of
 from tests.qat.reference_models import MODELS, chain, normalization, relu
 from tests.qat.structures import structure
 
@@ -242,7 +243,7 @@ def test_a_separable_convolution_that_a_scheme_has_a_config_for_stays_whole():
 
 
 def test_a_rule_for_separable_convolutions_holds_alone_and_over_time(monkeypatch):
-    monkeypatch.setattr(_registry, "RULES", dict(_registry.RULES))
+    monkeypatch.setattr(_rules, "RULES", dict(_rules.RULES))
     over_time = chain(
         layers.TimeDistributed(layers.SeparableConv2D(4, 3), name="over"),
         shape=(2, 6, 6, 3),

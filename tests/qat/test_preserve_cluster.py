@@ -17,7 +17,7 @@ from larqlite.qat.collab_opts import (
     update_latent_weights,
 )
 from larqlite.qat.preserve._find import clusters_of
-from larqlite.qat.preserve._lookup import nearest, pulled
+from larqlite.qat.preserve._nearest import nearest, pulled
 from larqlite.qat.quantizers import LastValueQuantizer
 from tests.qat.preserve_cases import (
     by_channel as with_own_values,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from larqlite.qat._layout import QuantizeLayoutTransform
-from larqlite.qat._schemes import DefaultNBitQuantizeScheme, DefaultQuantizeRegistry
+from larqlite.qat.schemes._layout_transform import QuantizeLayoutTransform
+from larqlite.qat.schemes._schemes import (
+    DefaultNBitQuantizeScheme,
+    DefaultQuantizeRegistry,
+)
 
 __all__ = [
     "DefaultNBitQuantizeLayoutTransform",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.qat._activation import name_of
-from larqlite.qat._config import LayerQuantizeConfig
-from larqlite.qat._graph import Graph, Use
+from larqlite.qat.config._config import LayerQuantizeConfig
+from larqlite.qat.graph._graph import Graph, Use
+from larqlite.qat.wrapper._activation import name_of
 
 layers = tf_keras.layers
 

@@ -12,9 +12,9 @@ import logging
 import tf_keras
 
 import larqlite.layers as quant_layers
-from larqlite.qat._activation import name_of
-from larqlite.qat._graph import Entry, Graph, Use
-from larqlite.qat._schemes import BinaryScheme
+from larqlite.qat.graph._graph import Entry, Graph, Use
+from larqlite.qat.schemes._schemes import BinaryScheme
+from larqlite.qat.wrapper._activation import name_of
 
 log = logging.getLogger("larqlite.qat")
 layers = tf_keras.layers

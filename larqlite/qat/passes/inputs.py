@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.qat._graph import Entry, Graph, Use
-from larqlite.qat._layer import QuantizeLayer
-from larqlite.qat._schemes import Default8BitQuantizeScheme
+from larqlite.qat.graph._graph import Entry, Graph, Use
+from larqlite.qat.schemes._schemes import Default8BitQuantizeScheme
+from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
 
 
 def run(graph: Graph) -> None:

@@ -12,7 +12,7 @@ from larqlite._registration import register_object
 from larqlite.errors import ArgumentError, QuantizerError
 from larqlite.math import as_floating
 from larqlite.qat.preserve._find import MOST_CLUSTERS, PRUNED, Clusters, clusters_of
-from larqlite.qat.preserve._lookup import nearest, pulled
+from larqlite.qat.preserve._nearest import nearest, pulled
 from larqlite.qat.preserve._prune import PrunePreserveQuantizer, require_zero
 from larqlite.qat.quantizers import LastValueQuantizer, _arguments
 from larqlite.qat.quantizers._calibration import calibration

@@ -5,13 +5,13 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite._registration import register_object
-from larqlite.qat._config import LayerQuantizeConfig
-from larqlite.qat._registry import rule_for
-from larqlite.qat._scheme_names import name_scheme
-from larqlite.qat._schemes import Default8BitQuantizeScheme, QuantizeRegistry
+from larqlite.qat.config._config import LayerQuantizeConfig
 from larqlite.qat.preserve._cluster import ClusterPreserveQuantizer
 from larqlite.qat.preserve._prune import PrunePreserveQuantizer
 from larqlite.qat.quantizers import LastValueQuantizer, Quantizer
+from larqlite.qat.schemes._names import name_scheme
+from larqlite.qat.schemes._rules import rule_for
+from larqlite.qat.schemes._schemes import Default8BitQuantizeScheme, QuantizeRegistry
 
 __all__ = [
     "Default8BitClusterPreserveQuantizeScheme",

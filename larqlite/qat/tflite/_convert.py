@@ -12,8 +12,8 @@ import tf_keras
 from larqlite.errors import ArgumentError, LarqliteError, UnsupportedModelError
 from larqlite.outputs import TFLITE, require, written_whole
 from larqlite.qat._annotate import require_model
-from larqlite.qat._graph import Graph
-from larqlite.qat.forms._exporting import exporting
+from larqlite.qat.graph._graph import Graph
+from larqlite.qat.lowerings._exporting import exporting
 from larqlite.qat.tflite import _file
 from larqlite.qat.tflite._checks import require_convertible
 from larqlite.qat.tflite._names import float_layers_of

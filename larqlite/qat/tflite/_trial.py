@@ -9,12 +9,12 @@ import numpy as np
 import tf_keras
 
 from larqlite.errors import UnsupportedModelError
-from larqlite.qat._graph import Graph
-from larqlite.qat._layer import QuantizeLayer
-from larqlite.qat.forms._weight import has_range, range_of
+from larqlite.qat.graph._graph import Graph
+from larqlite.qat.lowerings._weight import has_range, range_of
 from larqlite.qat.tflite import _file
 from larqlite.qat.tflite._interpreter import Runner
 from larqlite.qat.tflite._names import layer_of
+from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
 
 __all__ = ["require_runs"]
 

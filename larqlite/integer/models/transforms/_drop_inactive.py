@@ -12,8 +12,8 @@ from larqlite.integer.models.transforms._surgery import (
     new,
     setting,
 )
-from larqlite.qat._activation import name_of
-from larqlite.qat._graph import Graph, Use
+from larqlite.qat.graph._graph import Graph, Use
+from larqlite.qat.wrapper._activation import name_of
 
 layers = tf_keras.layers
 

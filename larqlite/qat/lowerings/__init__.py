@@ -20,10 +20,10 @@ from collections.abc import Callable
 import tensorflow as tf
 import tf_keras
 
-from larqlite.qat.forms import _affine, _conv, _dense, _others
-from larqlite.qat.forms._call import Call
-from larqlite.qat.forms._exporting import in_float, nth_use
-from larqlite.qat.forms._weight import Weight, has_range
+from larqlite.qat.lowerings import _affine, _conv, _dense, _others
+from larqlite.qat.lowerings._call import Call
+from larqlite.qat.lowerings._exporting import in_float, nth_use
+from larqlite.qat.lowerings._weight import Weight, has_range
 from larqlite.qat.quantizers._calibration import calibration
 
 __all__ = ["Form", "TABLE", "is_static_inference", "outputs_of"]

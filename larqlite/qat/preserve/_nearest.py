@@ -33,7 +33,7 @@ def pulled(
         Tensor in the shape of `lookup`.
 
     Example:
-        >>> from larqlite.qat.preserve._lookup import pulled
+        >>> from larqlite.qat.preserve._nearest import pulled
         >>> pulled(tf.constant([5.0, 7.0]), None, tf.constant([1, -1, 0])).numpy().tolist()
         [7.0, 0.0, 5.0]
     """
@@ -70,7 +70,7 @@ def nearest(
         int32 in the shape of `values`.
 
     Example:
-        >>> from larqlite.qat.preserve._lookup import nearest
+        >>> from larqlite.qat.preserve._nearest import nearest
         >>> centroids = tf.constant([1.0, 0.0, 5.0])
         >>> nearest(tf.constant([[0.7, 0.2], [0.1, 9.0]]), centroids, 3).numpy().tolist()
         [[0, 1], [1, 2]]

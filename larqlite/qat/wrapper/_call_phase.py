@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from larqlite.qat.forms._exporting import is_exporting, stored
+from larqlite.qat.lowerings._exporting import is_exporting, stored
 from larqlite.qat.quantizers._call import invoke
 
 

@@ -16,12 +16,12 @@ from larqlite._copies import (
     model_around,
     sequential_like,
 )
-from larqlite.qat import _slots
-from larqlite.qat._attributes import resolve
-from larqlite.qat._fit import fitted, values_of
-from larqlite.qat._graph import Entry, Graph
-from larqlite.qat._moment import only_shapes
-from larqlite.qat._wrapper import QuantizeWrapperV2
+from larqlite.qat.config._attributes import resolve
+from larqlite.qat.graph._graph import Entry, Graph
+from larqlite.qat.wrapper import _quantized_views
+from larqlite.qat.wrapper._call_phase import only_shapes
+from larqlite.qat.wrapper._fit import fitted, values_of
+from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
 
 Layer = tf_keras.layers.Layer
 
@@ -153,7 +153,7 @@ class Builder:
         # pass has changed it.
         if not entry.is_new or entry.changes:
             watch = (
-                _slots.viewed_variables()
+                _quantized_views.viewed_variables()
                 if entry.is_wrapped
                 else contextlib.nullcontext()
             )

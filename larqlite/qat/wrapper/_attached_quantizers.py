@@ -7,14 +7,15 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from larqlite.qat import _slots, quantizers
-from larqlite.qat._activation import QuantizedActivation
-from larqlite.qat._config import QuantizeConfig, asked
-from larqlite.qat._moment import Moment
-from larqlite.qat._setter import values_set_by
-from larqlite.qat.forms._exporting import is_exporting
-from larqlite.qat.forms._weight import Weight, has_range
+from larqlite.qat import quantizers
+from larqlite.qat.config._config import QuantizeConfig, asked
+from larqlite.qat.lowerings._exporting import is_exporting
+from larqlite.qat.lowerings._weight import Weight, has_range
 from larqlite.qat.quantizers._calibration import of_weights
+from larqlite.qat.wrapper import _quantized_views
+from larqlite.qat.wrapper._activation import QuantizedActivation
+from larqlite.qat.wrapper._call_phase import Moment
+from larqlite.qat.wrapper._setter import values_set_by
 
 __all__ = ["Placed", "WeightSlot", "flat_shapes"]
 
@@ -32,7 +33,7 @@ class WeightSlot(NamedTuple):
     weight: Any
     quantizer: Any
     variables: dict
-    slot: _slots.Slot
+    slot: _quantized_views.Slot
 
     @property
     def is_replaced(self) -> bool:
@@ -91,12 +92,12 @@ class Placed:
     def _fill_weights(self, config: QuantizeConfig, layer, owner) -> None:
         pairs = asked(config, "get_weights_and_quantizers", layer)
         where = f'{type(layer).__name__} "{layer.name}"'
-        _slots.require_views([weight for weight, _ in pairs], where)
+        _quantized_views.require_views([weight for weight, _ in pairs], where)
         names = _short_names([weight.name for weight, _ in pairs], layer.name)
         for (weight, identifier), name in zip(pairs, names, strict=True):
             quantizer = quantizers.get(identifier)
             variables = quantizer.build(weight.shape, name, owner) or {}
-            slot = _slots.Slot(
+            slot = _quantized_views.Slot(
                 lambda latent, q=quantizer, v=variables: Moment().quantize(
                     q, latent, v
                 ),

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 import tensorflow as tf
 
-from larqlite.qat.forms._weight import (
+from larqlite.qat.lowerings._weight import (
     STORED_BITS,
     has_range,
     range_of,

@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from larqlite.qat import _slots
-from larqlite.qat.forms._weight import Weight
+from larqlite.qat.lowerings._weight import Weight
+from larqlite.qat.wrapper import _quantized_views
 
 __all__ = ["Call"]
 
@@ -39,7 +39,7 @@ class Call:
     def of_keras(self, values: tf.Tensor) -> tf.Tensor:
         """What the layer itself computes with these values of its weight."""
         values = tf.cast(values, self.weight.dtype)
-        with _slots.reading({id(self.weight.slot): values}):
+        with _quantized_views.reading({id(self.weight.slot): values}):
             return self.layer(self.inputs)
 
     def like_inputs(self, values: tf.Tensor) -> tf.Tensor:

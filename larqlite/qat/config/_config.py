@@ -11,7 +11,7 @@ import tf_keras
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError, QuantizerError
 from larqlite.qat import quantizers
-from larqlite.qat._attributes import locate, resolve
+from larqlite.qat.config._attributes import locate, resolve
 
 __all__ = ["LayerQuantizeConfig", "NoOpQuantizeConfig", "QuantizeConfig"]
 

@@ -10,26 +10,33 @@ import tf_keras
 from larqlite._copies import carry, config_of, layer_like
 from larqlite._registration import deserialize_object, register_object
 from larqlite.errors import ArgumentError, require_tf_keras
-from larqlite.qat import _slots, forms
-from larqlite.qat._activation import BEFORE, BOTH, QuantizedActivation, name_of
-from larqlite.qat._config import QuantizeConfig
-from larqlite.qat._fit import fitted, values_of
-from larqlite.qat._inner import (
-    BUILT_IN_CALL,
-    layer_from,
-    parameters_of,
-    positional_of,
-    remembered_shapes,
-)
-from larqlite.qat._moment import Moment, as_it_is, asks_only_for_shapes, at, is_ours
-from larqlite.qat._placed import (
+from larqlite.qat import lowerings
+from larqlite.qat.config._config import QuantizeConfig
+from larqlite.qat.wrapper import _quantized_views
+from larqlite.qat.wrapper._activation import BEFORE, BOTH, QuantizedActivation, name_of
+from larqlite.qat.wrapper._attached_quantizers import (
     Placed,
     WeightSlot,
     flat_shapes,
     only_places,
     quantized,
 )
-from larqlite.qat._steps import counted
+from larqlite.qat.wrapper._call_phase import (
+    Moment,
+    as_it_is,
+    asks_only_for_shapes,
+    at,
+    is_ours,
+)
+from larqlite.qat.wrapper._fit import fitted, values_of
+from larqlite.qat.wrapper._inner import (
+    BUILT_IN_CALL,
+    layer_from,
+    parameters_of,
+    positional_of,
+    remembered_shapes,
+)
+from larqlite.qat.wrapper._step_counter import counted
 
 __all__ = ["QuantizeWrapper", "QuantizeWrapperV2"]
 
@@ -90,7 +97,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             # A function, since Keras would take a layer for a part of this one.
             self._take_state = functools.partial(carry, layer, where=where)
             quantize_config = fitted(quantize_config, values_of(layer), layer)
-            with _slots.viewed_variables():
+            with _quantized_views.viewed_variables():
                 layer = layer_like(layer, where)
         kwargs.setdefault("name", f"{name_prefix or ''}{layer.name}")
         kwargs.setdefault("dtype", layer.dtype_policy)
@@ -108,7 +115,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             shapes = remembered_shapes(self.layer)
             if shapes is None:
                 return  # the call that follows builds it
-            with _slots.viewed_variables():
+            with _quantized_views.viewed_variables():
                 self.layer(
                     **{k: tf_keras.Input(batch_shape=s) for k, s in shapes.items()}
                 )
@@ -119,7 +126,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             dtype="int32",
             trainable=False,
         )
-        with _slots.viewed_variables(), tf.name_scope(self.layer.name):
+        with _quantized_views.viewed_variables(), tf.name_scope(self.layer.name):
             if not self.layer.built:
                 self.layer.build(input_shape)
                 self.layer.built = True
@@ -162,7 +169,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             kwargs.update(zip(names, args, strict=False))
             args = ()
         if isinstance(self.layer, BUILT_IN_CALL) and not self.layer.weights:
-            with _slots.viewed_variables():
+            with _quantized_views.viewed_variables():
                 self.layer(inputs, *args, **kwargs)
         return super().__call__(inputs, *args, **kwargs)
 
@@ -190,12 +197,12 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         with at(moment):
             outputs = None
             if not args and not kwargs and not asks_only_for_shapes():
-                outputs = forms.outputs_of(self, training, inputs, mask is not None)
+                outputs = lowerings.outputs_of(self, training, inputs, mask is not None)
             if outputs is None:
                 for name, value in (("training", training), ("mask", mask)):
                     if value is not None and name in parameters_of(type(self.layer)):
                         kwargs[name] = value
-                with _slots.reading(self.readings(moment)):
+                with _quantized_views.reading(self.readings(moment)):
                     outputs = self.layer(inputs, *args, **kwargs)
         if self._placed.outputs:
             outputs = quantized(self._placed.outputs, outputs, moment)
@@ -334,7 +341,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        with _slots.viewed_variables():
+        with _quantized_views.viewed_variables():
             layer = layer_from(config.pop("layer"), custom_objects)
         quantize_config = deserialize_object(
             config.pop("quantize_config"), custom_objects=custom_objects

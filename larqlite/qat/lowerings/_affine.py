@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.qat.forms._call import Call
-from larqlite.qat.forms._exporting import is_alone, is_exporting
+from larqlite.qat.lowerings._call import Call
+from larqlite.qat.lowerings._exporting import is_alone, is_exporting
 from larqlite.qat.quantizers._fake_quant import fake_quant
 
 __all__ = ["normalization", "rescaling"]

@@ -17,7 +17,7 @@ import tf_keras
 from larqlite._copies import is_functional
 from larqlite.graph import ends_of, nodes_of
 from larqlite.qat._annotate import QuantizeAnnotate
-from larqlite.qat._config import QuantizeConfig
+from larqlite.qat.config._config import QuantizeConfig
 
 Layer = tf_keras.layers.Layer
 

@@ -7,8 +7,8 @@ import tf_keras
 
 from larqlite._registration import deserialize_object, register_object
 from larqlite.qat import quantizers
-from larqlite.qat._moment import Moment
-from larqlite.qat._steps import counted
+from larqlite.qat.wrapper._call_phase import Moment
+from larqlite.qat.wrapper._step_counter import counted
 
 __all__ = ["QuantizeLayer"]
 

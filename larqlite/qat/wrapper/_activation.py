@@ -5,7 +5,7 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite._registration import register_object
-from larqlite.qat._moment import now
+from larqlite.qat.wrapper._call_phase import now
 
 # What an int8 engine fixes the output range of, or computes by a table of its input.
 BEFORE = ("softmax", "sigmoid", "tanh")

@@ -1,0 +1,1 @@
+"""Which tensors of a layer are quantized, and by what."""

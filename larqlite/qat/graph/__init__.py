@@ -1,0 +1,1 @@
+"""A model as a graph that passes edit, and the model that is built from it."""
