@@ -48,7 +48,7 @@ def _registrations_end_with_the_test():
     from larqlite.integer.export import _registry as export
     from larqlite.integer.layers._registry import QUANTIZED
     from larqlite.models.internal import KINDS
-    from larqlite.qat.schemes._rules import RULES
+    from larqlite.qat.schemes import RULES
     from larqlite.quantizers import _registry
 
     stores = (

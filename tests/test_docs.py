@@ -20,7 +20,7 @@ import tf_keras
 import larqlite as lq
 import larqlite_zoo
 from larqlite import cli
-from larqlite.qat.schemes._rules import RULES
+from larqlite.qat.schemes import RULES
 from larqlite.quantizers import _registry
 from larqlite_zoo import cli as zoo_cli
 

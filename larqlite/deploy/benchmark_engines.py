@@ -71,7 +71,7 @@ def tflite_on_model(model: Any, content: bytes, threads: int) -> Contestant:
     """TFLite on the model, its kernels quantized beforehand, in float32."""
     import tensorflow as tf
 
-    from larqlite.qat.tflite._interpreter import _classes
+    from larqlite.qat.tflite.internal import interpreter_classes
 
     converter = tf.lite.TFLiteConverter.from_keras_model(_frozen(model))
     try:
@@ -82,7 +82,7 @@ def tflite_on_model(model: Any, content: bytes, threads: int) -> Contestant:
             f'TFLite has no form for "{model.name}": {first_line}\n'
             "  Fix: compare with onnxruntime and tensorflow only."
         ) from error
-    interpreter_class, _ = _classes()
+    interpreter_class, _ = interpreter_classes()
     interpreter = interpreter_class(model_content=file, num_threads=threads)
 
     def prepare(inputs: Arrays) -> Call:

@@ -22,20 +22,17 @@ from larqlite.qat._input_range import (
 )
 from larqlite.qat._report import LayerReport, ModelReport, report
 from larqlite.qat._scope import quantize_scope
-from larqlite.qat.config._config import (
-    LayerQuantizeConfig,
-    NoOpQuantizeConfig,
-    QuantizeConfig,
-)
-from larqlite.qat.schemes._layout_transform import QuantizeLayoutTransform
-from larqlite.qat.schemes._rules import Rule, add_rule
-from larqlite.qat.schemes._schemes import (
+from larqlite.qat.config import LayerQuantizeConfig, NoOpQuantizeConfig, QuantizeConfig
+from larqlite.qat.passes import QuantizeLayoutTransform
+from larqlite.qat.schemes import (
     BinaryScheme,
     Default8BitQuantizeScheme,
     DefaultNBitQuantizeScheme,
     DefaultQuantizeRegistry,
     QuantizeRegistry,
     QuantizeScheme,
+    Rule,
+    add_rule,
 )
 from larqlite.qat.tflite import (
     LayerComparison,
@@ -44,8 +41,7 @@ from larqlite.qat.tflite import (
     compare_tflite,
     to_tflite,
 )
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
-from larqlite.qat.wrapper._wrapper import QuantizeWrapper, QuantizeWrapperV2
+from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapper, QuantizeWrapperV2
 
 __all__ = [
     "BinaryScheme",

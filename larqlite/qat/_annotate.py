@@ -22,8 +22,8 @@ from larqlite.errors import (
     require_tf_keras,
 )
 from larqlite.graph import ends_of, nodes_of
-from larqlite.qat.config._config import QuantizeConfig
-from larqlite.qat.wrapper._inner import layer_from
+from larqlite.qat.config import QuantizeConfig
+from larqlite.qat.wrapper import layer_from
 
 __all__ = ["QuantizeAnnotate", "quantize_annotate_layer", "quantize_annotate_model"]
 

@@ -9,17 +9,13 @@ from typing import Any
 
 import tf_keras
 
-from larqlite.errors import ArgumentError, UnbuiltModelError, UnsupportedModelError
-from larqlite.qat._annotate import require_model
+from larqlite.errors import ArgumentError
 from larqlite.qat._calibrate import calibrate as set_ranges, require_method
-from larqlite.qat.config._config import QuantizeConfig
-from larqlite.qat.graph._graph import Entry, Graph
-from larqlite.qat.graph._rebuild import Builder
-from larqlite.qat.schemes._layout_transform import QuantizeLayoutTransform
-from larqlite.qat.schemes._names import FLOAT, get_schemes
-from larqlite.qat.wrapper._operators import follow_configs
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
-from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
+from larqlite.qat.config import QuantizeConfig
+from larqlite.qat.graph import Builder, Entry, Graph, read
+from larqlite.qat.passes import QuantizeLayoutTransform, follow_configs
+from larqlite.qat.schemes import FLOAT, get_schemes
+from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
 __all__ = ["quantize_apply", "quantize_model"]
 
@@ -120,38 +116,6 @@ def quantize_apply(
     return quantize_graph(
         graph, scheme, quantized_layer_name_prefix, calibrate, calibration, where
     )
-
-
-def read(model: tf_keras.Model, where: str) -> Graph:
-    """The graph of a float model.
-
-    Raises:
-        ArgumentError, UnbuiltModelError, UnsupportedModelError: it cannot be quantized.
-    """
-    require_model(model, where)
-    if not model.built or not model.inputs:
-        raise UnbuiltModelError(
-            f'{where}: the model "{model.name}" is not built: its input shape is not '
-            "known.\n"
-            "  Fix: begin it with tf_keras.Input(shape) or give the first layer an "
-            "input_shape."
-        )
-    graph = Graph.of(model)
-    for part in graph.graphs():
-        for entry in part.entries():
-            if isinstance(entry.layer, (QuantizeWrapperV2, QuantizeLayer)):
-                raise UnsupportedModelError(
-                    f'{where}: "{model.name}" is quantization-aware already: its layer '
-                    f'"{entry.name}" is a {type(entry.layer).__name__}.\n'
-                    "  Fix: pass the float model it was made from; to train this one, "
-                    "compile it and call fit. What its wrapped layers have learnt goes "
-                    "back by\n"
-                    "      for wrapper in quantized.layers:\n"
-                    '          if hasattr(wrapper, "quantize_config"):\n'
-                    "              layer = float_model.get_layer(wrapper.layer.name)\n"
-                    "              layer.set_weights(wrapper.layer.get_weights())"
-                )
-    return graph
 
 
 def quantize_graph(

@@ -7,11 +7,11 @@ from typing import Any
 import tf_keras
 
 from larqlite.errors import UnsupportedModelError
-from larqlite.qat._apply import quantize_graph, read
+from larqlite.qat._apply import quantize_graph
 from larqlite.qat._calibrate import require_method
-from larqlite.qat.graph._graph import Entry, Graph
-from larqlite.qat.passes.binary import QUANT_CLASS
-from larqlite.qat.schemes._schemes import BinaryScheme
+from larqlite.qat.graph import Entry, Graph, read
+from larqlite.qat.passes import QUANT_CLASS
+from larqlite.qat.schemes import BinaryScheme
 
 __all__ = ["binarize"]
 

@@ -8,13 +8,12 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from larqlite._batches import batches_of
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.layers import QuantLayer
 from larqlite.qat._annotate import require_model
-from larqlite.qat._batches import batches_of
-from larqlite.qat.quantizers._calibration import METHODS, calibrating
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
-from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
+from larqlite.qat.quantizers.internal import METHODS, calibrating
+from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
 __all__ = ["calibrate"]
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from larqlite.models import Call
 from larqlite.models.internal import KINDS, Kind, Product, formula_for, kind_of, no_macs
 from larqlite.qat._annotate import QuantizeAnnotate
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
-from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
+from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
 
 def _of_layer_inside(call: Call) -> Iterator[Product]:

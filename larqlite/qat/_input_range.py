@@ -7,13 +7,10 @@ import tf_keras
 from larqlite._registration import deserialize_object, register_object
 from larqlite.errors import UnsupportedModelError
 from larqlite.qat._annotate import require_model
-from larqlite.qat.config._config import LayerQuantizeConfig, QuantizeConfig
-from larqlite.qat.graph._graph import Entry, Graph
-from larqlite.qat.graph._rebuild import Builder
+from larqlite.qat.config import LayerQuantizeConfig, QuantizeConfig
+from larqlite.qat.graph import Builder, Entry, Graph
 from larqlite.qat.quantizers import FixedQuantizer
-from larqlite.qat.wrapper._activation import BEFORE, name_of
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
-from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
+from larqlite.qat.wrapper import BEFORE, QuantizeLayer, QuantizeWrapperV2, name_of
 
 __all__ = ["FixedOutputQuantizeConfig", "fix_input_output_range", "remove_input_range"]
 

@@ -13,11 +13,9 @@ from larqlite.graph import JOINING, KEEPING_VALUES
 from larqlite.layers import QuantLayer
 from larqlite.models.internal import declared_precision, weight_bits
 from larqlite.qat._annotate import QuantizeAnnotate, require_model
-from larqlite.qat.graph._graph import Graph, Use
-from larqlite.qat.schemes._rules import rule_for
-from larqlite.qat.wrapper._activation import BEFORE, name_of
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
-from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
+from larqlite.qat.graph import Graph, Use
+from larqlite.qat.schemes import rule_for
+from larqlite.qat.wrapper import BEFORE, QuantizeLayer, QuantizeWrapperV2, name_of
 from larqlite.quantizers import Quantizer
 
 __all__ = ["LayerReport", "ModelReport", "report"]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from larqlite.qat.schemes._layout_transform import QuantizeLayoutTransform
-from larqlite.qat.schemes._schemes import (
-    Default8BitQuantizeScheme,
-    DefaultQuantizeRegistry,
-)
+from larqlite.qat.passes import QuantizeLayoutTransform
+from larqlite.qat.schemes import Default8BitQuantizeScheme, DefaultQuantizeRegistry
 
 __all__ = [
     "Default8BitQuantizeLayoutTransform",

@@ -12,17 +12,23 @@ import numpy as np
 
 from larqlite.errors import ArgumentError
 from larqlite.layers import QuantLayer
-from larqlite.qat.lowerings._weight import has_range, range_of
-from larqlite.qat.passes.binary import QUANT_CLASS
-from larqlite.qat.quantizers import AllValuesQuantizer, MovingAverageQuantizer
-from larqlite.qat.quantizers._gradients import nudged
-from larqlite.qat.quantizers._named import NamedQuantizer
-from larqlite.qat.wrapper import _quantized_views
-from larqlite.qat.wrapper._activation import QuantizedActivation
-from larqlite.qat.wrapper._attached_quantizers import has_own_setter
-from larqlite.qat.wrapper._call_phase import Moment, observing
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
-from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
+from larqlite.qat import _quantized_views
+from larqlite.qat.lowerings import has_range, range_of
+from larqlite.qat.passes import QUANT_CLASS
+from larqlite.qat.quantizers import (
+    AllValuesQuantizer,
+    MovingAverageQuantizer,
+    NamedQuantizer,
+)
+from larqlite.qat.quantizers.internal import nudged
+from larqlite.qat.wrapper import (
+    Moment,
+    QuantizedActivation,
+    QuantizeLayer,
+    QuantizeWrapperV2,
+    has_own_setter,
+    observing,
+)
 
 __all__ = [
     "QuantizedActivation",

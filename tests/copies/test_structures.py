@@ -12,9 +12,8 @@ from larqlite.integer.models import transforms
 from larqlite.integer.models.transforms import _sanitize
 from larqlite.integer.models.transforms._surgery import transformed
 from larqlite.qat import passes
-from larqlite.qat._apply import read
-from larqlite.qat.graph._rebuild import Builder
-from larqlite.qat.schemes._names import get_schemes
+from larqlite.qat.graph import Builder, read
+from larqlite.qat.schemes import get_schemes
 from tests.copies.networks import (
     FAMILY,
     family_member,

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import qat
-from larqlite.qat.quantizers._gradients import nudged
+from larqlite.qat.quantizers.internal import nudged
 
 L = tf_keras.layers
 SHAPE = (4, 4, 4)

@@ -7,7 +7,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite import qat
-from larqlite.qat.schemes._rules import RULES
+from larqlite.qat.schemes import RULES
 from tests.common.samples import sampled
 from tests.qat.layer_cases import CASES, arrays, data_for, one, two
 

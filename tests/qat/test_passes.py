@@ -12,7 +12,7 @@ from larqlite import qat
 from larqlite.errors import UnsupportedLayerError
 from larqlite.qat import passes
 from larqlite.qat.schemes import _rules
-from larqlite.qat.wrapper._activation import name_of
+from larqlite.qat.wrapper import name_of
 from tests.qat.reference_models import MODELS, chain, normalization, relu
 from tests.qat.structures import structure
 

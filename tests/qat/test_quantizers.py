@@ -12,7 +12,7 @@ from larqlite.qat.quantizers import (
     LastValueQuantizer,
     MovingAverageQuantizer,
 )
-from larqlite.qat.quantizers._calibration import calibrating, of_weights
+from larqlite.qat.quantizers.internal import calibrating, of_weights
 from tests.qat.closed_forms import (
     FORMS,
     RANGES,

@@ -11,7 +11,7 @@ from larqlite.qat.quantizers import (
     LastValueQuantizer,
     MovingAverageQuantizer,
 )
-from larqlite.qat.quantizers._fake_quant import batch_range, fake_quant
+from larqlite.qat.quantizers.internal import batch_range, fake_quant
 from tests.qat.closed_forms import (
     FORMS,
     RANGES,

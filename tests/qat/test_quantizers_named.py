@@ -10,7 +10,7 @@ import tf_keras
 import larqlite as lq
 from larqlite.qat import quantizers
 from larqlite.qat.quantizers import NamedQuantizer, Quantizer
-from larqlite.qat.quantizers._call import invoke
+from larqlite.qat.quantizers.internal import invoke
 
 RANGES = ("LastValueQuantizer", "MovingAverageQuantizer", "AllValuesQuantizer")
 

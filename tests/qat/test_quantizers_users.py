@@ -7,7 +7,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.qat.quantizers import Quantizer
-from larqlite.qat.quantizers._call import invoke
+from larqlite.qat.quantizers.internal import invoke
 
 
 def test_the_quantizer_of_the_api_page_runs():

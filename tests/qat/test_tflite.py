@@ -8,6 +8,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite import qat
+from larqlite.qat.tflite.internal import read_file
 from tests.common.samples import sampled
 from tests.qat.tflite_models import (
     ALONE,
@@ -73,7 +74,7 @@ def test_the_converter_alone_makes_integers_of_every_layer(name):
 
 def test_a_single_dense_layer_stays_a_fully_connected_operation():
     model, _ = calibrated(ALONE["Dense"])
-    operations = qat.tflite._file.read(qat.to_tflite(model), "here").operations
+    operations = read_file(qat.to_tflite(model), "here").operations
     assert [o.name for o in operations] == [
         "QUANTIZE",
         "FULLY_CONNECTED",

@@ -7,8 +7,7 @@ import pytest
 import tensorflow as tf
 
 from larqlite import qat
-from larqlite.qat import lowerings
-from larqlite.qat.lowerings._exporting import exporting
+from larqlite.qat.lowerings import _table, exporting
 from tests.qat.tflite_models import ALONE, PATTERNS, L, data_for, net
 
 NETWORKS = {
@@ -33,7 +32,7 @@ def test_a_form_computes_what_keras_computes(name, scheme, monkeypatch):
     by_form = model(data, training=False).numpy()
     with exporting():
         exported = model(data, training=False).numpy()
-    monkeypatch.setattr(lowerings, "TABLE", {})
+    monkeypatch.setattr(_table, "TABLE", {})
     by_keras = model(data, training=False).numpy()
     # A value on the edge of two levels may fall to the other side.
     step = np.diff(np.unique(by_keras)).min(initial=1.0)
@@ -60,10 +59,9 @@ def test_training_does_not_use_forms(monkeypatch):
         raise AssertionError("a form in training")
 
     table = {
-        cls: lowerings.Form(refuse, form.weight)
-        for cls, form in lowerings.TABLE.items()
+        cls: _table.Form(refuse, form.weight) for cls, form in _table.TABLE.items()
     }
-    monkeypatch.setattr(lowerings, "TABLE", table)
+    monkeypatch.setattr(_table, "TABLE", table)
     model(data, training=True)
     tf.function(lambda flag: model(data, training=flag))(tf.constant(True))
     with pytest.raises(AssertionError, match="a form in training"):
@@ -84,6 +82,6 @@ def test_gradients_pass_through_forms_as_through_keras(name, monkeypatch):
         return tape.gradient(loss, [inputs, *model.trainable_weights])
 
     by_form = gradients()
-    monkeypatch.setattr(lowerings, "TABLE", {})
+    monkeypatch.setattr(_table, "TABLE", {})
     for found, expected in zip(by_form, gradients(), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)

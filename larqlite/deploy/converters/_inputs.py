@@ -77,7 +77,7 @@ def require_share(name: str, value: Any) -> None:
 
 def _refuse_annotated(model: tf_keras.Model) -> None:
     """Refuses a model whose layers are only marked to be quantized."""
-    from larqlite.qat._annotate import QuantizeAnnotate
+    from larqlite.qat.internal import QuantizeAnnotate
 
     pending = [model]
     while pending:

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from larqlite._batches import batches_of
 from larqlite.deploy.converters import check_model
 from larqlite.errors import ArgumentError
 from larqlite.graph import call_in_inference, is_functional, nodes_of
@@ -18,7 +19,6 @@ from larqlite.integer.export._inputs import numbers_of, require_held
 from larqlite.integer.export._run import OnnxFile, TFLiteFile, opened
 from larqlite.integer.tensors import QTensor
 from larqlite.onnx_graph import WHERE
-from larqlite.qat._batches import batches_of
 
 Tensors = dict[str, list]
 

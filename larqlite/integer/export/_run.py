@@ -86,21 +86,24 @@ class TFLiteFile:
     form = "tflite"
 
     def __init__(self, content: bytes, model):
-        from larqlite.qat.tflite import _file
-        from larqlite.qat.tflite._compare import _order, _step_of
-        from larqlite.qat.tflite._interpreter import Runner
+        from larqlite.qat.tflite.internal import (
+            Runner,
+            positions_of,
+            read_file,
+            step_of_output,
+        )
 
-        file, where = _file.read(content, WHERE.get()), WHERE.get()
+        file, where = read_file(content, WHERE.get()), WHERE.get()
         self.layers: dict[str, Any] = {}
         self._run = Runner(content)
         # The converter sorts inputs and outputs by name.
-        self._order_in = _order(
+        self._order_in = positions_of(
             self._run.input_names, model.input_names, "inputs", where
         )
-        self._order_out = _order(
+        self._order_out = positions_of(
             self._run.output_names, model.output_names, "outputs", where
         )
-        self.steps = [_step_of(file, file.outputs[i]) for i in self._order_out]
+        self.steps = [step_of_output(file, file.outputs[i]) for i in self._order_out]
 
     def __call__(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         """The outputs for one batch of every input."""

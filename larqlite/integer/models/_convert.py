@@ -16,8 +16,7 @@ from larqlite.integer.models import _thresholds, _weights
 from larqlite.integer.models._params import QuantizationParams, quantization
 from larqlite.integer.models._placement import output_quantizers
 from larqlite.integer.tensors import FixedPoint, QFloat
-from larqlite.qat.graph._graph import Entry, Graph, Use
-from larqlite.qat.graph._rebuild import Builder
+from larqlite.qat.graph import Builder, Entry, Graph, Use
 
 Layer = tf_keras.layers.Layer
 

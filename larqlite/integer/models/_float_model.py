@@ -9,8 +9,7 @@ from larqlite.integer.layers import Dequantizer, OutputQuantizer
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._registry import float_class
 from larqlite.integer.models import _equalize, _weights
-from larqlite.qat.graph._graph import Graph
-from larqlite.qat.graph._rebuild import Builder
+from larqlite.qat.graph import Builder, Graph
 
 __all__ = ["float_model_of"]
 

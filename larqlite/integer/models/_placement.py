@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import tf_keras
 
 from larqlite.integer.models._params import QuantizationParams
-from larqlite.qat.graph._graph import Graph, Use
+from larqlite.qat.graph import Graph, Use
 
 PER_AXIS_RANK = 3
 _MOVING = (tf_keras.layers.Flatten, tf_keras.layers.Permute, tf_keras.layers.Reshape)

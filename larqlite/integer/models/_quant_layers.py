@@ -21,8 +21,8 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
 )
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph._graph import Entry, Graph, Use
-from larqlite.qat.wrapper._activation import name_of
+from larqlite.qat.graph import Entry, Graph, Use
+from larqlite.qat.wrapper import name_of
 from larqlite.quantizers import Quantizer
 
 _BINARY, _TERNARY = 1, 2

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from larqlite._batches import batches_of
 from larqlite.errors import ArgumentError
-from larqlite.qat._batches import batches_of
 
 FUNCTION = "lq.integer.calibrate"
 BATCH_SIZE = 32

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from larqlite.qat.schemes._layout_transform import QuantizeLayoutTransform
-from larqlite.qat.schemes._schemes import (
-    DefaultNBitQuantizeScheme,
-    DefaultQuantizeRegistry,
-)
+from larqlite.qat.passes import QuantizeLayoutTransform
+from larqlite.qat.schemes import DefaultNBitQuantizeScheme, DefaultQuantizeRegistry
 
 __all__ = [
     "DefaultNBitQuantizeLayoutTransform",

@@ -16,12 +16,10 @@ from larqlite._copies import (
     model_around,
     sequential_like,
 )
-from larqlite.qat.config._attributes import resolve
-from larqlite.qat.graph._graph import Entry, Graph
-from larqlite.qat.wrapper import _quantized_views
-from larqlite.qat.wrapper._call_phase import only_shapes
-from larqlite.qat.wrapper._fit import fitted, values_of
-from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
+from larqlite.qat import _quantized_views
+from larqlite.qat.config import resolve
+from larqlite.qat.graph._layer_graph import Entry, Graph
+from larqlite.qat.wrapper import QuantizeWrapperV2, fitted, only_shapes, values_of
 
 Layer = tf_keras.layers.Layer
 

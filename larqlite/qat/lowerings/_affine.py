@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from larqlite.qat.lowerings._call import Call
 from larqlite.qat.lowerings._exporting import is_alone, is_exporting
-from larqlite.qat.quantizers._fake_quant import fake_quant
+from larqlite.qat.quantizers.internal import fake_quant
 
 __all__ = ["normalization", "rescaling"]
 

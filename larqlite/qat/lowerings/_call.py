@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from larqlite.qat import _quantized_views
 from larqlite.qat.lowerings._weight import Weight
-from larqlite.qat.wrapper import _quantized_views
 
 __all__ = ["Call"]
 

@@ -15,8 +15,7 @@ from larqlite.qat.lowerings._weight import (
     range_of,
     values_to_round,
 )
-from larqlite.qat.quantizers._fake_quant import fake_quant
-from larqlite.qat.quantizers._gradients import nudged
+from larqlite.qat.quantizers.internal import fake_quant, nudged
 
 __all__ = ["exporting", "in_float", "is_alone", "is_exporting", "nth_use", "stored"]
 

@@ -11,9 +11,7 @@ from larqlite.qat.quantizers import (
     LastValueQuantizer,
     MovingAverageQuantizer,
 )
-from larqlite.qat.quantizers._along_axis import quantized_along_axis
-from larqlite.qat.quantizers._fake_quant import fake_quant
-from larqlite.qat.quantizers._gradients import nudged
+from larqlite.qat.quantizers.internal import fake_quant, nudged, quantized_along_axis
 
 __all__ = [
     "STORED_BITS",

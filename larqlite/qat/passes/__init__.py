@@ -7,28 +7,16 @@ for a separable convolution that `separable` has not made two of, and says so; t
 follow `configs` do nothing without it.
 """
 
-from __future__ import annotations
+from larqlite.qat.passes._layout_transform import PASSES, QuantizeLayoutTransform
+from larqlite.qat.passes._match import BATCH_NORMALIZATIONS, WITH_KERNEL
+from larqlite.qat.passes._operator_configs import follow_configs
+from larqlite.qat.passes.binary import QUANT_CLASS
 
-from larqlite.qat.passes import (
-    batch_norm,
-    binary,
-    concatenate,
-    configs,
-    inputs,
-    operators,
-    own_inputs,
-    relu,
-    separable,
-)
-
-PASSES = (
-    binary.run,
-    separable.run,
-    configs.run,
-    batch_norm.run,
-    concatenate.run,
-    relu.run,
-    own_inputs.run,
-    operators.run,
-    inputs.run,
-)
+__all__ = [
+    "BATCH_NORMALIZATIONS",
+    "PASSES",
+    "QUANT_CLASS",
+    "WITH_KERNEL",
+    "QuantizeLayoutTransform",
+    "follow_configs",
+]

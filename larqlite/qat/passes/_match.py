@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.qat.config._config import LayerQuantizeConfig
-from larqlite.qat.graph._graph import Graph, Use
-from larqlite.qat.wrapper._activation import name_of
+from larqlite.qat.config import LayerQuantizeConfig
+from larqlite.qat.graph import Graph, Use
+from larqlite.qat.wrapper import name_of
 
 layers = tf_keras.layers
 

@@ -6,7 +6,7 @@ they stay apart, and only what comes out of the last of them is quantized.
 
 from __future__ import annotations
 
-from larqlite.qat.graph._graph import Graph
+from larqlite.qat.graph import Graph
 from larqlite.qat.passes._match import (
     BATCH_NORMALIZATIONS,
     WITH_KERNEL,

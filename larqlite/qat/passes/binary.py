@@ -8,13 +8,13 @@ them, if only binary layers read those.
 from __future__ import annotations
 
 import logging
+from typing import Any, Protocol, runtime_checkable
 
 import tf_keras
 
 import larqlite.layers as quant_layers
-from larqlite.qat.graph._graph import Entry, Graph, Use
-from larqlite.qat.schemes._schemes import BinaryScheme
-from larqlite.qat.wrapper._activation import name_of
+from larqlite.qat.graph import Entry, Graph, Use
+from larqlite.qat.wrapper import name_of
 
 log = logging.getLogger("larqlite.qat")
 layers = tf_keras.layers
@@ -52,12 +52,25 @@ KEEP_VALUES = (
 )
 
 
+@runtime_checkable
+class QuantLayerScheme(Protocol):
+    """A scheme whose layers become Quant layers, as those of `BinaryScheme` do.
+
+    Attributes:
+        kernel_quantizer: quantizer of their kernels.
+        input_quantizer_of_layers: quantizer of their inputs.
+    """
+
+    kernel_quantizer: Any
+    input_quantizer_of_layers: Any
+
+
 def run(graph: Graph) -> None:
     """Puts Quant layers in the place of the layers of binary schemes."""
     binary = [
         use
         for use in graph.uses
-        if isinstance(use.entry.scheme, BinaryScheme)
+        if isinstance(use.entry.scheme, QuantLayerScheme)
         and type(use.layer) in QUANT_CLASS
         and use.entry.config is None
     ]
@@ -67,7 +80,7 @@ def run(graph: Graph) -> None:
         if not use.entry.is_new:
             _become_quantized(use.entry, graph.prefix)
     for entry in graph.entries():
-        if isinstance(entry.scheme, BinaryScheme):
+        if isinstance(entry.scheme, QuantLayerScheme):
             entry.scheme = None
     graph.drop_unused()
 

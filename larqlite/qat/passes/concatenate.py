@@ -10,9 +10,9 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite.graph import JOINING
-from larqlite.qat.graph._graph import Graph, Use
+from larqlite.qat.graph import Graph, Use
 from larqlite.qat.passes._match import is_ours, leave_to
-from larqlite.qat.wrapper._activation import BEFORE, name_of
+from larqlite.qat.wrapper import BEFORE, name_of
 
 
 def run(graph: Graph) -> None:

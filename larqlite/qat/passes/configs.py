@@ -8,9 +8,9 @@ import tf_keras
 
 from larqlite.errors import UnsupportedLayerError
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph._graph import Graph
+from larqlite.qat.graph import Graph
 from larqlite.qat.passes import separable
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
+from larqlite.qat.wrapper import QuantizeLayer
 from larqlite.quantizers import Quantizer
 
 log = logging.getLogger("larqlite.qat")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.qat.graph._graph import Entry, Graph, Use
-from larqlite.qat.schemes._schemes import Default8BitQuantizeScheme
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
+from larqlite.qat import quantizers
+from larqlite.qat.graph import Entry, Graph, Use
+from larqlite.qat.wrapper import QuantizeLayer
 
 
 def run(graph: Graph) -> None:
@@ -18,7 +18,7 @@ def run(graph: Graph) -> None:
         quantized = [use for use in readers if _is_quantized(use)]
         if not quantized or not edge.tensor.dtype.is_floating:
             continue
-        quantizer = _widest(_schemes(quantized))
+        quantizer = _widest(_wanted(quantized))
         if quantizer is not None:
             graph.insert_after(edge, Entry(QuantizeLayer(quantizer), is_new=True))
 
@@ -36,20 +36,21 @@ def _all_entries(graph: Graph):
         yield from part.entries()
 
 
-def _schemes(uses: list[Use]) -> list:
-    """The schemes of these uses; 8 bits where the user gave a config of their own."""
+def _wanted(uses: list[Use]) -> list:
+    """What the schemes of these uses want; 8 bits where a user's own config has none."""
     found = []
     for use in uses:
+        scheme = use.entry.scheme
         if use.entry.graph is not None:
             inside = (e.scheme for e in _all_entries(use.entry.graph) if e.config)
-            found.append(next((s for s in inside if s), Default8BitQuantizeScheme()))
-        else:
-            found.append(use.entry.scheme or Default8BitQuantizeScheme())
+            scheme = next((s for s in inside if s), None)
+        found.append(
+            scheme.input_quantizer() if scheme else quantizers.AllValuesQuantizer()
+        )
     return found
 
 
-def _widest(schemes: list):
-    """The quantizer with the most bits that one of the schemes wants."""
-    wanted = [scheme.input_quantizer() for scheme in schemes]
+def _widest(wanted: list):
+    """The quantizer with the most bits."""
     wanted = [quantizer for quantizer in wanted if quantizer is not None]
     return max(wanted, key=lambda q: q.precision or 32, default=None)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from larqlite.graph import JOINING, KEEPING_VALUES
-from larqlite.qat.graph._graph import Entry, Graph, Use
+from larqlite.qat.graph import Entry, Graph, Use
 from larqlite.qat.passes._match import is_ours, is_relu
 from larqlite.qat.passes.own_inputs import reader_with_quantizer
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
+from larqlite.qat.wrapper import QuantizeLayer
 
 # Their range is known, or an engine fuses them with what comes before.
 _KNOWN_RANGE = frozenset({"softmax", "sigmoid", "tanh"})

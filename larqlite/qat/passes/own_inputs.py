@@ -6,10 +6,10 @@ A sign of a rounded value costs a rounding, and moves the sign's threshold by ha
 from __future__ import annotations
 
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph._graph import Edge, Graph, Use
+from larqlite.qat.graph import Edge, Graph, Use
 from larqlite.qat.passes._match import is_ours, leave_to
 from larqlite.qat.passes.binary import KEEP_VALUES
-from larqlite.qat.wrapper._activation import BEFORE, name_of
+from larqlite.qat.wrapper import BEFORE, name_of
 
 
 def run(graph: Graph) -> None:

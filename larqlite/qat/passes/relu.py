@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.qat.graph._graph import Graph
+from larqlite.qat.graph import Graph
 from larqlite.qat.passes._match import (
     WITH_KERNEL,
     is_linear,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.qat.graph._graph import Entry, Graph
+from larqlite.qat.graph import Entry, Graph
 
 layers = tf_keras.layers
 

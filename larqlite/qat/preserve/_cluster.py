@@ -14,8 +14,8 @@ from larqlite.math import as_floating
 from larqlite.qat.preserve._find import MOST_CLUSTERS, PRUNED, Clusters, clusters_of
 from larqlite.qat.preserve._nearest import nearest, pulled
 from larqlite.qat.preserve._prune import PrunePreserveQuantizer, require_zero
-from larqlite.qat.quantizers import LastValueQuantizer, _arguments
-from larqlite.qat.quantizers._calibration import calibration
+from larqlite.qat.quantizers import LastValueQuantizer
+from larqlite.qat.quantizers.internal import boolean, calibration
 
 __all__ = ["ClusterPreserveQuantizer"]
 
@@ -90,11 +90,9 @@ class ClusterPreserveQuantizer(LastValueQuantizer):
         super().__init__(num_bits, per_axis, symmetric, narrow_range)
         require_zero(self)
         where = type(self).__name__
-        self.preserve_sparsity = _arguments.boolean(
-            where, "preserve_sparsity", preserve_sparsity
-        )
-        self.per_channel = _arguments.boolean(where, "per_channel", per_channel)
-        self.train_lookup = _arguments.boolean(where, "train_lookup", train_lookup)
+        self.preserve_sparsity = boolean(where, "preserve_sparsity", preserve_sparsity)
+        self.per_channel = boolean(where, "per_channel", per_channel)
+        self.train_lookup = boolean(where, "train_lookup", train_lookup)
         counts = clusters if isinstance(clusters, (list, tuple)) else [clusters]
         if clusters is not None and not all(
             isinstance(n, int) and n >= 0 for n in counts

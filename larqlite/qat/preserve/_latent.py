@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.qat._annotate import require_model
-from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
+from larqlite.qat.wrapper import QuantizeWrapperV2
 
 __all__ = ["update_latent_weights"]
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite._registration import register_object
-from larqlite.qat.config._config import LayerQuantizeConfig
+from larqlite.qat.config import LayerQuantizeConfig
 from larqlite.qat.preserve._cluster import ClusterPreserveQuantizer
 from larqlite.qat.preserve._prune import PrunePreserveQuantizer
 from larqlite.qat.quantizers import LastValueQuantizer, Quantizer
-from larqlite.qat.schemes._names import name_scheme
-from larqlite.qat.schemes._rules import rule_for
-from larqlite.qat.schemes._schemes import Default8BitQuantizeScheme, QuantizeRegistry
+from larqlite.qat.schemes import (
+    Default8BitQuantizeScheme,
+    QuantizeRegistry,
+    name_scheme,
+    rule_for,
+)
 
 __all__ = [
     "Default8BitClusterPreserveQuantizeScheme",

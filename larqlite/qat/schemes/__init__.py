@@ -1,1 +1,28 @@
 """Which bits a model gets: schemes, the rules of layers, the names of both."""
+
+from larqlite.qat.schemes._names import FLOAT, get_schemes, name_scheme
+from larqlite.qat.schemes._rules import RULES, Rule, add_rule, rule_for
+from larqlite.qat.schemes._schemes import (
+    BinaryScheme,
+    Default8BitQuantizeScheme,
+    DefaultNBitQuantizeScheme,
+    DefaultQuantizeRegistry,
+    QuantizeRegistry,
+    QuantizeScheme,
+)
+
+__all__ = [
+    "BinaryScheme",
+    "Default8BitQuantizeScheme",
+    "DefaultNBitQuantizeScheme",
+    "DefaultQuantizeRegistry",
+    "FLOAT",
+    "QuantizeRegistry",
+    "QuantizeScheme",
+    "RULES",
+    "Rule",
+    "add_rule",
+    "get_schemes",
+    "name_scheme",
+    "rule_for",
+]

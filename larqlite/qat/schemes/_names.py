@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from larqlite.errors import ArgumentError, near_matches
-from larqlite.qat.config._config import QuantizeConfig
+from larqlite.qat.config import QuantizeConfig
 from larqlite.qat.schemes._schemes import (
     BinaryScheme,
     Default8BitQuantizeScheme,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import tf_keras
 
 from larqlite.errors import ArgumentError
-from larqlite.qat.wrapper._activation import name_of
+from larqlite.qat.wrapper import name_of
 
 __all__ = ["Rule", "add_rule", "rule_for"]
 

@@ -10,8 +10,8 @@ import tf_keras
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
 from larqlite.qat import quantizers
-from larqlite.qat.config._config import LayerQuantizeConfig, QuantizeConfig
-from larqlite.qat.schemes._layout_transform import QuantizeLayoutTransform
+from larqlite.qat.config import LayerQuantizeConfig, QuantizeConfig
+from larqlite.qat.passes import QuantizeLayoutTransform
 from larqlite.qat.schemes._rules import rule_for
 
 __all__ = [

@@ -9,10 +9,9 @@ from larqlite import context
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.layers import QuantLayer
 from larqlite.qat.inference import require_range
-from larqlite.qat.lowerings._weight import STORED_BITS, has_range, is_symmetric
-from larqlite.qat.passes._match import WITH_KERNEL
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
-from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
+from larqlite.qat.lowerings import STORED_BITS, has_range, is_symmetric
+from larqlite.qat.passes import WITH_KERNEL
+from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
 __all__ = ["require_convertible"]
 

@@ -10,15 +10,15 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from larqlite._batches import batches_of
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.qat._annotate import require_model
-from larqlite.qat._batches import batches_of
-from larqlite.qat.tflite import _file
 from larqlite.qat.tflite._comparison import LayerComparison, TFLiteComparison
+from larqlite.qat.tflite._file import File, read_file
 from larqlite.qat.tflite._interpreter import Runner
 from larqlite.qat.tflite._match import Candidates, Match, candidates_of, matched
 
-__all__ = ["compare_tflite"]
+__all__ = ["compare_tflite", "positions_of", "step_of_output"]
 
 
 def compare_tflite(
@@ -59,7 +59,7 @@ def compare_tflite(
     where = "lq.qat.compare_tflite"
     require_model(model, where)
     content = _content(tflite, where)
-    file = _file.read(content, where)
+    file = read_file(content, where)
     candidates, unmatched = candidates_of(model, file)
     tally = _Tally(model, file, content, candidates, where)
     for inputs in batches_of(model, data, batch_size, None, where):
@@ -93,16 +93,16 @@ class _Tally:
         self._model, self._candidates = model, candidates
         self._found: list[Match | None] = []
         self._plain, self._whole = Runner(content), Runner(content, keeps_all=True)
-        self._order_in = _order(
+        self._order_in = positions_of(
             self._plain.input_names, model.input_names, "inputs", where
         )
-        self._order_out = _order(
+        self._order_out = positions_of(
             self._plain.output_names, model.output_names, "outputs", where
         )
         self._probe = tf_keras.Model(
             model.inputs, [*model.outputs, *(layer.tensor for layer in candidates)]
         )
-        self._steps = [_step_of(file, file.outputs[i]) for i in self._order_out]
+        self._steps = [step_of_output(file, file.outputs[i]) for i in self._order_out]
         self._layers = [_Difference() for _ in candidates]
         self._outputs = [_Difference() for _ in self._order_out]
         self._agreeing: list[float] = []
@@ -197,7 +197,9 @@ def _flat(model, inputs) -> list:
     return tf.nest.flatten(inputs)
 
 
-def _order(names: list[str], known: list[str], role: str, where: str) -> list[int]:
+def positions_of(
+    names: list[str], known: list[str], role: str, where: str
+) -> list[int]:
     """For each entry of the other side, its position on this one."""
     if len(names) != len(known):
         raise ArgumentError(
@@ -209,7 +211,7 @@ def _order(names: list[str], known: list[str], role: str, where: str) -> list[in
     return [names.index(n) if n in names else i for i, n in enumerate(known)]
 
 
-def _step_of(file: _file.File, index: int) -> float | None:
+def step_of_output(file: File, index: int) -> float | None:
     """The step of an output: its own, or that of the integers it is made of."""
     tensor = file.tensors[index]
     if tensor.scales:

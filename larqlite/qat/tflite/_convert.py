@@ -12,10 +12,10 @@ import tf_keras
 from larqlite.errors import ArgumentError, LarqliteError, UnsupportedModelError
 from larqlite.outputs import TFLITE, require, written_whole
 from larqlite.qat._annotate import require_model
-from larqlite.qat.graph._graph import Graph
-from larqlite.qat.lowerings._exporting import exporting
-from larqlite.qat.tflite import _file
+from larqlite.qat.graph import Graph
+from larqlite.qat.lowerings import exporting
 from larqlite.qat.tflite._checks import require_convertible
+from larqlite.qat.tflite._file import read_file
 from larqlite.qat.tflite._names import float_layers_of
 from larqlite.qat.tflite._notes import notes_on
 from larqlite.qat.tflite._one_scale import with_one_scale
@@ -102,7 +102,7 @@ def to_tflite(
     ready = prepared(model, where)
     content = _converted(ready.model, ready.alone, inputs, where)
     made = TFLiteModel(content)
-    file = _file.read(content, where)
+    file = read_file(content, where)
     parts, ends = list(_layers(ready.model)), _ends(ready.model)
     require_runs(content, model, [part.name for part in parts], ends, where)
     made.float_layers = float_layers_of(file, parts, ends)

@@ -10,7 +10,7 @@ import numpy as np
 
 from larqlite.errors import ArgumentError
 
-__all__ = ["File", "Operation", "Tensor", "read"]
+__all__ = ["File", "Operation", "Tensor", "read_file"]
 
 # Operations between int8 and float32, which compute nothing.
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
@@ -91,7 +91,7 @@ class File:
         ]
 
 
-def read(content: bytes, where: str) -> File:
+def read_file(content: bytes, where: str) -> File:
     """Reads a TFLite file.
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 from larqlite.errors import ArgumentError
 from larqlite.qat.tflite._quiet import quiet
 
-__all__ = ["Runner"]
+__all__ = ["Runner", "interpreter_classes"]
 
 
 class Runner:
@@ -24,7 +24,7 @@ class Runner:
 
     def __init__(self, content: bytes, keeps_all: bool = False):
         arguments = {"model_content": bytes(content)}
-        interpreter, resolvers = _classes()
+        interpreter, resolvers = interpreter_classes()
         if keeps_all:
             arguments["experimental_preserve_all_tensors"] = True
             arguments["experimental_op_resolver_type"] = (
@@ -85,7 +85,8 @@ class Runner:
         return [by_index.get(detail["index"], detail["name"]) for detail in details]
 
 
-def _classes():
+def interpreter_classes() -> tuple:
+    """The classes of the interpreter and of its resolvers of operations."""
     if importlib.util.find_spec("ai_edge_litert"):
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 

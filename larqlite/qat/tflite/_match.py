@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from larqlite.qat.graph._graph import Graph, Use
-from larqlite.qat.lowerings._weight import STORED_BITS, has_range, range_of
-from larqlite.qat.quantizers._gradients import nudged
+from larqlite.qat.graph import Graph, Use
+from larqlite.qat.lowerings import STORED_BITS, has_range, range_of
+from larqlite.qat.quantizers.internal import nudged
 from larqlite.qat.tflite._file import File, Operation, Tensor
 from larqlite.qat.tflite._names import layer_of
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
-from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
+from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
 __all__ = ["Candidates", "Match", "candidates_of", "matched"]
 

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import tf_keras
 
 from larqlite.layers import QuantLayer
-from larqlite.qat.lowerings._weight import STORED_BITS
-from larqlite.qat.passes._match import WITH_KERNEL
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
-from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
+from larqlite.qat.lowerings import STORED_BITS
+from larqlite.qat.passes import WITH_KERNEL
+from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
 __all__ = ["notes_on"]
 

@@ -12,12 +12,11 @@ import tf_keras
 from larqlite import quantizers as larqlite_quantizers
 from larqlite.errors import UnsupportedLayerError
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph._graph import Entry, Graph, Use
-from larqlite.qat.graph._rebuild import Builder
-from larqlite.qat.passes._match import BATCH_NORMALIZATIONS, WITH_KERNEL
-from larqlite.qat.quantizers._fake_quant import fake_quant
+from larqlite.qat.graph import Builder, Entry, Graph, Use
+from larqlite.qat.passes import BATCH_NORMALIZATIONS, WITH_KERNEL
+from larqlite.qat.quantizers.internal import fake_quant
 from larqlite.qat.tflite._barrier import FloatBarrier
-from larqlite.qat.wrapper._wrapper import QuantizeWrapperV2
+from larqlite.qat.wrapper import QuantizeWrapperV2
 
 __all__ = ["Prepared", "prepared"]
 

@@ -9,12 +9,12 @@ import numpy as np
 import tf_keras
 
 from larqlite.errors import UnsupportedModelError
-from larqlite.qat.graph._graph import Graph
-from larqlite.qat.lowerings._weight import has_range, range_of
-from larqlite.qat.tflite import _file
+from larqlite.qat.graph import Graph
+from larqlite.qat.lowerings import has_range, range_of
+from larqlite.qat.tflite._file import read_file
 from larqlite.qat.tflite._interpreter import Runner
 from larqlite.qat.tflite._names import layer_of
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
+from larqlite.qat.wrapper import QuantizeLayer
 
 __all__ = ["require_runs"]
 
@@ -112,7 +112,7 @@ def _takes_such_data(model: tf_keras.Model) -> bool:
 def _place(content, message: str, layers, outputs, where: str) -> str:
     """The operation that stops, and its layer."""
     found = re.search(r"Node number (\d+) \((\w+)\)", message)
-    file = _file.read(content, where)
+    file = read_file(content, where)
     if not found or int(found[1]) >= len(file.operations):
         return ""
     operation = file.operations[int(found[1])]

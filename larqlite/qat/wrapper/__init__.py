@@ -1,1 +1,25 @@
 """The layers of a quantization-aware model: a wrapper around each layer, and those between."""
+
+from larqlite.qat.wrapper._activation import BEFORE, QuantizedActivation, name_of
+from larqlite.qat.wrapper._attached_quantizers import has_own_setter
+from larqlite.qat.wrapper._call_phase import Moment, observing, only_shapes
+from larqlite.qat.wrapper._fit import fitted, values_of
+from larqlite.qat.wrapper._inner import layer_from
+from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
+from larqlite.qat.wrapper._wrapper import QuantizeWrapper, QuantizeWrapperV2
+
+__all__ = [
+    "BEFORE",
+    "Moment",
+    "QuantizeLayer",
+    "QuantizeWrapper",
+    "QuantizeWrapperV2",
+    "QuantizedActivation",
+    "fitted",
+    "has_own_setter",
+    "layer_from",
+    "name_of",
+    "observing",
+    "only_shapes",
+    "values_of",
+]

@@ -7,12 +7,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from larqlite.qat import quantizers
-from larqlite.qat.config._config import QuantizeConfig, asked
-from larqlite.qat.lowerings._exporting import is_exporting
-from larqlite.qat.lowerings._weight import Weight, has_range
-from larqlite.qat.quantizers._calibration import of_weights
-from larqlite.qat.wrapper import _quantized_views
+from larqlite.qat import _quantized_views, quantizers
+from larqlite.qat.config import QuantizeConfig, asked
+from larqlite.qat.lowerings import Weight, has_range, is_exporting
+from larqlite.qat.quantizers.internal import of_weights
 from larqlite.qat.wrapper._activation import QuantizedActivation
 from larqlite.qat.wrapper._call_phase import Moment
 from larqlite.qat.wrapper._setter import values_set_by

@@ -10,8 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from larqlite.qat.lowerings._exporting import is_exporting, stored
-from larqlite.qat.quantizers._call import invoke
+from larqlite.qat.lowerings import is_exporting, stored
+from larqlite.qat.quantizers.internal import invoke
 
 
 @dataclasses.dataclass(frozen=True)

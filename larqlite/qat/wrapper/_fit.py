@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from larqlite.qat.config._attributes import resolve
-from larqlite.qat.config._config import LayerQuantizeConfig, QuantizeConfig
+from larqlite.qat.config import LayerQuantizeConfig, QuantizeConfig, resolve
 
 __all__ = ["fitted", "values_of"]
 

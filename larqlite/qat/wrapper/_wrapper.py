@@ -10,9 +10,8 @@ import tf_keras
 from larqlite._copies import carry, config_of, layer_like
 from larqlite._registration import deserialize_object, register_object
 from larqlite.errors import ArgumentError, require_tf_keras
-from larqlite.qat import lowerings
-from larqlite.qat.config._config import QuantizeConfig
-from larqlite.qat.wrapper import _quantized_views
+from larqlite.qat import _quantized_views, lowerings
+from larqlite.qat.config import QuantizeConfig
 from larqlite.qat.wrapper._activation import BEFORE, BOTH, QuantizedActivation, name_of
 from larqlite.qat.wrapper._attached_quantizers import (
     Placed,

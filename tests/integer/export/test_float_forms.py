@@ -8,7 +8,7 @@ import tf_keras
 import larqlite as lq
 from larqlite.errors import ArgumentError, UnsupportedLayerError
 from larqlite.integer.export import compare, to_onnx, to_qdq, to_tflite
-from larqlite.qat.tflite import _file
+from larqlite.qat.tflite.internal import read_file
 from tests.integer import networks
 
 layers = tf_keras.layers
@@ -95,7 +95,7 @@ def test_scales_in_the_file_are_those_of_the_integer_model(cnn):
 def test_tflite_of_a_network_is_a_step_off_at_most(cnn, bits):
     model = quantized(cnn, per_tensor_activations=True, **bits)
     content = to_tflite(model, samples=IMAGES)
-    assert not _file.read(content, "").float_operations()
+    assert not read_file(content, "").float_operations()
     result = compare(model, content, IMAGES)
     assert (result.form, result.samples) == ("tflite", 64)
     assert result.largest_units <= 1.51

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from larqlite._batches import batches_of
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.graph import call_in_inference
 from larqlite.integer.export._check import check
@@ -21,9 +22,7 @@ from larqlite.integer.export.tflite._checks import open_tensors, require_8_bits
 from larqlite.integer.models._inputs import known_ends
 from larqlite.onnx_graph import WHERE
 from larqlite.outputs import written_whole
-from larqlite.qat._batches import batches_of
-from larqlite.qat.tflite._quiet import quiet
-from larqlite.qat.tflite._refusal import first_line
+from larqlite.qat.tflite.internal import first_line, quiet
 
 
 def to_tflite(

@@ -18,7 +18,7 @@ from larqlite.integer.models.transforms._surgery import (
     weights_of,
 )
 from larqlite.layers.internal import same_padding
-from larqlite.qat.graph._graph import Graph, Use
+from larqlite.qat.graph import Graph, Use
 
 __all__ = ["align_rescaling"]
 

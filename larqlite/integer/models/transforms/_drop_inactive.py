@@ -12,8 +12,8 @@ from larqlite.integer.models.transforms._surgery import (
     new,
     setting,
 )
-from larqlite.qat.graph._graph import Graph, Use
-from larqlite.qat.wrapper._activation import name_of
+from larqlite.qat.graph import Graph, Use
+from larqlite.qat.wrapper import name_of
 
 layers = tf_keras.layers
 

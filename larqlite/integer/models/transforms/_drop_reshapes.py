@@ -10,7 +10,7 @@ from larqlite.integer.models.transforms._surgery import (
     shape_of,
     transformed,
 )
-from larqlite.qat.graph._graph import Graph, Use
+from larqlite.qat.graph import Graph, Use
 
 __all__ = ["drop_reshapes"]
 

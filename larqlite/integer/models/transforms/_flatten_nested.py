@@ -9,7 +9,7 @@ import tf_keras
 
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.models.transforms._surgery import Surgery, label, transformed
-from larqlite.qat.graph._graph import Edge, Graph, Use
+from larqlite.qat.graph import Edge, Graph, Use
 
 __all__ = ["flatten_nested"]
 

@@ -24,7 +24,7 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
     weights_of,
 )
-from larqlite.qat.graph._graph import Graph, Use
+from larqlite.qat.graph import Graph, Use
 
 __all__ = ["fold_batchnorms"]
 

@@ -18,7 +18,7 @@ from larqlite.integer.models.transforms._surgery import (
     shape_of,
     weights_of,
 )
-from larqlite.qat.graph._graph import Graph, Use
+from larqlite.qat.graph import Graph, Use
 
 layers = tf_keras.layers
 

@@ -13,7 +13,7 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
     weights_of,
 )
-from larqlite.qat.graph._graph import Entry, Graph
+from larqlite.qat.graph import Entry, Graph
 
 __all__ = ["grouped_to_depthwise"]
 

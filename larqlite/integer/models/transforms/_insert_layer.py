@@ -6,7 +6,7 @@ import tf_keras
 
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.integer.models.transforms._surgery import Surgery, built, label, new
-from larqlite.qat.graph._graph import Edge, Graph
+from larqlite.qat.graph import Edge, Graph
 
 __all__ = ["insert_layer"]
 

@@ -17,7 +17,7 @@ from larqlite.integer.models.transforms._surgery import (
     is_linear,
     transformed,
 )
-from larqlite.qat.graph._graph import Graph, Use
+from larqlite.qat.graph import Graph, Use
 
 __all__ = ["invert_batchnorm_pooling"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite.integer.models.transforms._surgery import Surgery, transformed
-from larqlite.qat.graph._graph import Graph
+from larqlite.qat.graph import Graph
 
 __all__ = ["invert_relu_maxpool"]
 

@@ -7,7 +7,7 @@ import tf_keras
 
 from larqlite.integer.layers._depthwise_transpose import DepthwiseConv2DTranspose
 from larqlite.integer.layers._padded_conv import PaddedConv2D
-from larqlite.qat.passes._match import BATCH_NORMALIZATIONS
+from larqlite.qat.passes import BATCH_NORMALIZATIONS
 
 layers = tf_keras.layers
 

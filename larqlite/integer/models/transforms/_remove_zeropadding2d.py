@@ -12,7 +12,7 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
 )
 from larqlite.layers.internal import same_padding
-from larqlite.qat.graph._graph import Graph, Use
+from larqlite.qat.graph import Graph, Use
 
 __all__ = ["remove_zeropadding2d"]
 

@@ -11,8 +11,8 @@ from larqlite.integer.models.transforms._surgery import (
     new,
     transformed,
 )
-from larqlite.qat.graph._graph import Graph, Use
-from larqlite.qat.wrapper._activation import name_of
+from larqlite.qat.graph import Graph, Use
+from larqlite.qat.wrapper import name_of
 
 __all__ = ["replace_lambda"]
 

@@ -15,10 +15,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.qat._apply import read
-from larqlite.qat.graph._graph import Edge, Entry, Graph, Use
-from larqlite.qat.graph._rebuild import Builder
-from larqlite.qat.wrapper._activation import name_of
+from larqlite.qat.graph import Builder, Edge, Entry, Graph, Use, read
+from larqlite.qat.wrapper import name_of
 
 Layer = tf_keras.layers.Layer
 PACKAGE = "lq.integer.models.transforms"

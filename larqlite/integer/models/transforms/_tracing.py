@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.integer.models.transforms._surgery import dtype_of, shape_of
-from larqlite.qat.graph._graph import Edge, Use
+from larqlite.qat.graph import Edge, Use
 
 layers = tf_keras.layers
 

@@ -1,6 +1,6 @@
 """A model as a graph that passes edit: uses of layers, and the edges between them.
 
-`Graph.of(model)` reads a Sequential or functional model; `_build.Builder` makes a new
+`Graph.of(model)` reads a Sequential or functional model; `_rebuild.Builder` makes a new
 model from what the passes left. The layers of the model that was read are never called.
 """
 
@@ -15,9 +15,11 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._copies import is_functional
+from larqlite.errors import UnbuiltModelError, UnsupportedModelError
 from larqlite.graph import ends_of, nodes_of
-from larqlite.qat._annotate import QuantizeAnnotate
-from larqlite.qat.config._config import QuantizeConfig
+from larqlite.qat._annotate import QuantizeAnnotate, require_model
+from larqlite.qat.config import QuantizeConfig
+from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
 Layer = tf_keras.layers.Layer
 
@@ -343,3 +345,35 @@ def entry_of(layer: Layer, entries: dict[int, Entry]) -> Entry:
     if is_functional(layer):
         entry.graph = Graph.of(layer, entries, is_nested=True)
     return entry
+
+
+def read(model: tf_keras.Model, where: str) -> Graph:
+    """The graph of a float model.
+
+    Raises:
+        ArgumentError, UnbuiltModelError, UnsupportedModelError: it cannot be quantized.
+    """
+    require_model(model, where)
+    if not model.built or not model.inputs:
+        raise UnbuiltModelError(
+            f'{where}: the model "{model.name}" is not built: its input shape is not '
+            "known.\n"
+            "  Fix: begin it with tf_keras.Input(shape) or give the first layer an "
+            "input_shape."
+        )
+    graph = Graph.of(model)
+    for part in graph.graphs():
+        for entry in part.entries():
+            if isinstance(entry.layer, (QuantizeWrapperV2, QuantizeLayer)):
+                raise UnsupportedModelError(
+                    f'{where}: "{model.name}" is quantization-aware already: its layer '
+                    f'"{entry.name}" is a {type(entry.layer).__name__}.\n'
+                    "  Fix: pass the float model it was made from; to train this one, "
+                    "compile it and call fit. What its wrapped layers have learnt goes "
+                    "back by\n"
+                    "      for wrapper in quantized.layers:\n"
+                    '          if hasattr(wrapper, "quantize_config"):\n'
+                    "              layer = float_model.get_layer(wrapper.layer.name)\n"
+                    "              layer.set_weights(wrapper.layer.get_weights())"
+                )
+    return graph

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from larqlite.errors import ArgumentError, QuantizerError
 from larqlite.qat import quantizers
-from larqlite.qat.config._config import QuantizeConfig, asked
-from larqlite.qat.graph._graph import Entry, Graph
-from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
+from larqlite.qat.config import QuantizeConfig, asked
+from larqlite.qat.graph import Entry, Graph
+from larqlite.qat.wrapper import QuantizeLayer
 
 _OF_LAYERS = {
     "get_weights_and_quantizers": "weights",

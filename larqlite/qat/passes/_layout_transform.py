@@ -1,10 +1,34 @@
-"""`QuantizeLayoutTransform`: the passes that a scheme runs over the graph of a model."""
+"""The passes in their order, and `QuantizeLayoutTransform`, which runs them over a graph."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-__all__ = ["QuantizeLayoutTransform"]
+from larqlite.qat.passes import (
+    batch_norm,
+    binary,
+    concatenate,
+    configs,
+    inputs,
+    operators,
+    own_inputs,
+    relu,
+    separable,
+)
+
+__all__ = ["PASSES", "QuantizeLayoutTransform"]
+
+PASSES = (
+    binary.run,
+    separable.run,
+    configs.run,
+    batch_norm.run,
+    concatenate.run,
+    relu.run,
+    own_inputs.run,
+    operators.run,
+    inputs.run,
+)
 
 
 class QuantizeLayoutTransform:
@@ -22,11 +46,7 @@ class QuantizeLayoutTransform:
     """
 
     def __init__(self, passes: Sequence[Callable] | None = None):
-        if passes is None:
-            from larqlite.qat.passes import PASSES
-
-            passes = PASSES
-        self.passes = tuple(passes)
+        self.passes = tuple(PASSES if passes is None else passes)
 
     def apply(self, graph) -> None:
         """Runs the passes over a graph and those of the models inside of it."""
