@@ -18,7 +18,7 @@ from tyro.conf import (
     subcommand,
 )
 
-from larqlite._commands.deploy import Export, Verify
+from larqlite._commands.deploy import ExportOptions as Export, VerifyOptions as Verify
 from larqlite._commands.integer import Options as Integer
 from larqlite._commands.qat import Qat
 from larqlite._demo_options import DemoOptions

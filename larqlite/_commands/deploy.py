@@ -20,14 +20,14 @@ from larqlite.command_line import (
 )
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.outputs import ONNX, require
-from larqlite_runtime.commands._run import HELP
+from larqlite_runtime.commands import HELP, read
 
 File = Positional[Annotated[Path, arg(metavar="FILE", help=HELP["file"])]]
 Imports = Annotated[tuple[str, ...], import_flag("quantizers, layers and converters")]
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportOptions:
     """Write a saved model as an ONNX file with packed weights."""
 
     model: Model
@@ -77,7 +77,6 @@ class Export:
         model = _load(self)
         from larqlite import deploy
         from larqlite.deploy.verifier import MOST_GIVEN
-        from larqlite_runtime.commands._data import read
 
         if self.qonnx:
             deploy.to_qonnx(model, self.output)
@@ -105,7 +104,7 @@ class Export:
 
 
 @dataclass(frozen=True)
-class Verify:
+class VerifyOptions:
     """Compare a deployed file with its model, layer by layer. Exit code 1 if it departs."""
 
     model: Model
@@ -145,7 +144,6 @@ class Verify:
         _require_file(self.file, "lq verify")
         model = _load(self)
         from larqlite import deploy
-        from larqlite_runtime.commands._data import read
 
         data = None
         if self.data is not None:
@@ -163,7 +161,7 @@ class Verify:
             raise SystemExit(1)
 
 
-def _load(options: Export | Verify):
+def _load(options: ExportOptions | VerifyOptions):
     from larqlite import models
 
     import_modules("lq", options.imports)

@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from larqlite.errors import UnsupportedModelError
-from larqlite_runtime._cpu import physical_cores
 from larqlite_runtime.benchmark import ON_FILE, Arrays, Call, Contestant, Engine
 
 
 def loaded(
     path: Path,
     names: Sequence[str],
-    threads: int | None,
+    threads: int,
     modules: Sequence[str],
     unsafe: bool,
 ) -> list[Engine]:
@@ -27,14 +26,14 @@ def loaded(
     Args:
         path: of the model.
         names: of engines.
-        threads: of each; None for all physical cores.
+        threads: of each.
         modules: to import before.
         unsafe: whether the file may run Python that it carries.
     """
     from larqlite import models
     from larqlite.command_line import import_modules
 
-    limit_tensorflow(threads or physical_cores())
+    limit_tensorflow(threads)
     import_modules("lq", modules)
     model = models.load(path, compile=False, safe_mode=not unsafe)
     return of_model(model, names)

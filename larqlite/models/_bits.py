@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from larqlite.models._call import FLOAT_BITS, Value, count
+from larqlite.models._call import FLOAT_BITS, TensorInfo, count
 from larqlite.models._profile import WeightProfile
 from larqlite.quantizers import Quantizer
 
@@ -40,7 +40,9 @@ def weight_note(variable: Any) -> str:
     return _without_precision("the weight quantizer", quantizer, weight_bits(variable))
 
 
-def input_of(layer: tf_keras.layers.Layer, inputs: Sequence[Value]) -> Value | None:
+def input_of(
+    layer: tf_keras.layers.Layer, inputs: Sequence[TensorInfo]
+) -> TensorInfo | None:
     """What a layer computes on: its first tensor, as its input quantizer leaves it.
 
     Layers with several quantized inputs count with the widest of them.
@@ -55,10 +57,10 @@ def input_of(layer: tf_keras.layers.Layer, inputs: Sequence[Value]) -> Value | N
 
 def output_of(
     layer: tf_keras.layers.Layer,
-    inputs: Sequence[Value],
-    outputs: Sequence[Value],
+    inputs: Sequence[TensorInfo],
+    outputs: Sequence[TensorInfo],
     keeps_values: bool,
-) -> tuple[Value, ...]:
+) -> tuple[TensorInfo, ...]:
     """The values that come out, with the precision that a quantizer gave them.
 
     Args:
@@ -71,7 +73,7 @@ def output_of(
         return tuple(_quantized(value, "the quantizer", layer) for value in outputs)
     bits = getattr(layer, "output_precision", None)
     if bits is not None:
-        return tuple(Value(value.shape, value.dtype, bits) for value in outputs)
+        return tuple(TensorInfo(value.shape, value.dtype, bits) for value in outputs)
     activation = getattr(layer, "activation", None)
     recurrent = isinstance(layer, tf_keras.layers.RNN)
     if not recurrent and (
@@ -84,7 +86,7 @@ def output_of(
         source = _widest(inputs)
         if source is not None and source.bits is not None:
             return tuple(
-                Value(value.shape, value.dtype, source.bits, source.note)
+                TensorInfo(value.shape, value.dtype, source.bits, source.note)
                 for value in outputs
             )
     return tuple(outputs)
@@ -156,15 +158,15 @@ def _input_quantizer(layer: tf_keras.layers.Layer) -> Any:
     return quantizer
 
 
-def _quantized(value: Value, role: str, quantizer: Any) -> Value:
+def _quantized(value: TensorInfo, role: str, quantizer: Any) -> TensorInfo:
     precision = declared_precision(quantizer)
     if precision is not None:
-        return Value(value.shape, value.dtype, precision)
+        return TensorInfo(value.shape, value.dtype, precision)
     note = _without_precision(role, quantizer, FLOAT_BITS)
-    return Value(value.shape, value.dtype, FLOAT_BITS, note)
+    return TensorInfo(value.shape, value.dtype, FLOAT_BITS, note)
 
 
-def _widest(values: Sequence[Value]) -> Value | None:
+def _widest(values: Sequence[TensorInfo]) -> TensorInfo | None:
     """The value with the most bits; one that nothing quantizes beats all."""
     return max(
         values, key=lambda v: float("inf") if v.bits is None else v.bits, default=None

@@ -16,7 +16,7 @@ import tf_keras
 
 from larqlite.graph import inner_layers, is_functional, is_restored, nodes_of
 from larqlite.models import _bits, _trace
-from larqlite.models._call import FLOAT_BITS, Call, Value, value_of, values_in
+from larqlite.models._call import FLOAT_BITS, Call, TensorInfo, value_of, values_in
 from larqlite.models._kinds import kind_of
 
 Layer = tf_keras.layers.Layer
@@ -47,8 +47,12 @@ class Walk:
         self._repeats: int | None = 1
 
     def apply(
-        self, layer: Layer, args: tuple, kwargs: dict, outputs: Sequence[Value] | None
-    ) -> tuple[Value, ...]:
+        self,
+        layer: Layer,
+        args: tuple,
+        kwargs: dict,
+        outputs: Sequence[TensorInfo] | None,
+    ) -> tuple[TensorInfo, ...]:
         """Follows one use of a layer.
 
         Args:
@@ -78,7 +82,7 @@ class Walk:
         for leaf, _ in leaves(layer):
             self.unknown[id(leaf)] = reason
 
-    def _use(self, layer, args, kwargs, outputs) -> tuple[Value, ...]:
+    def _use(self, layer, args, kwargs, outputs) -> tuple[TensorInfo, ...]:
         inputs = tuple(values_in((args, kwargs)))
         kind = kind_of(layer)
         keeps_values = kind is not None and kind.keeps_values(layer)
@@ -89,8 +93,10 @@ class Walk:
         self.uses[id(layer)].append(Use(call, self._repeats))
         return outputs
 
-    def _follow_nodes(self, model, inputs: Sequence[Value]) -> tuple[Value, ...]:
-        known: dict[int, Value] = {}
+    def _follow_nodes(
+        self, model, inputs: Sequence[TensorInfo]
+    ) -> tuple[TensorInfo, ...]:
+        known: dict[int, TensorInfo] = {}
         for tensor, value in zip(model.inputs, inputs, strict=True):
             known[id(tensor)] = value
             if isinstance(tensor.node.layer, tf_keras.layers.InputLayer):
@@ -108,7 +114,7 @@ class Walk:
             known.update(zip(map(id, tensors), values, strict=True))
         return tuple(known[id(tensor)] for tensor in model.outputs)
 
-    def _resized(self, layer, args, kwargs, outputs) -> tuple[Value, ...]:
+    def _resized(self, layer, args, kwargs, outputs) -> tuple[TensorInfo, ...]:
         if is_functional(layer):
             return outputs
         try:
@@ -120,7 +126,7 @@ class Walk:
             )
             return tuple(value.with_shape(None) for value in outputs)
 
-    def _repeat(self, layer, args, outputs) -> tuple[Value, ...]:
+    def _repeat(self, layer, args, outputs) -> tuple[TensorInfo, ...]:
         (sequence,) = values_in(args[:1])
         steps = sequence.shape[1] if sequence.shape else None
         outer = self._repeats
@@ -131,11 +137,11 @@ class Walk:
         finally:
             self._repeats = outer
         return tuple(
-            Value(output.shape, output.dtype, value.bits, value.note)
+            TensorInfo(output.shape, output.dtype, value.bits, value.note)
             for output, value in zip(outputs, values, strict=True)
         )
 
-    def _follow_trace(self, layer, args, kwargs, outputs) -> tuple[Value, ...]:
+    def _follow_trace(self, layer, args, kwargs, outputs) -> tuple[TensorInfo, ...]:
         try:
             traced = _trace.trace(layer, args, kwargs, watched=units(layer))
         except Exception as error:
@@ -203,12 +209,12 @@ def units(layer: Layer) -> Iterator[Layer]:
             yield from units(part)
 
 
-def _one_step(sequence: Value) -> Value:
+def _one_step(sequence: TensorInfo) -> TensorInfo:
     shape = sequence.shape
     return sequence.with_shape(shape and (shape[0], *shape[2:]))
 
 
-def _in_order(model: tf_keras.Model, args: tuple) -> tuple[Value, ...]:
+def _in_order(model: tf_keras.Model, args: tuple) -> tuple[TensorInfo, ...]:
     """The values for a functional model's inputs, in their order."""
     given = args[0]
     if isinstance(given, dict) and set(given) == set(model.input_names):

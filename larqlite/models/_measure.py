@@ -15,8 +15,8 @@ from larqlite.graph import is_functional
 from larqlite.models import _bits, _notes
 from larqlite.models._call import (
     Shape,
+    TensorInfo,
     UnknownCost,
-    Value,
     count,
     size,
     static_shape,
@@ -172,13 +172,13 @@ def _macs(
     return {bits: macs for bits, macs in sorted(sums.items()) if macs}, ""
 
 
-def _widest_precision(sources: Sequence[Value | None]) -> int | None:
+def _widest_precision(sources: Sequence[TensorInfo | None]) -> int | None:
     """Precision of a layer's input; None if in one of its uses nothing quantizes it."""
     bits = [source.bits if source else None for source in sources]
     return None if not bits or None in bits else max(bits)
 
 
-def _shapes(values: Sequence[Value]) -> Any:
+def _shapes(values: Sequence[TensorInfo]) -> Any:
     shapes = tuple(value.shape for value in values)
     return shapes[0] if len(shapes) == 1 else shapes
 
@@ -191,7 +191,7 @@ def _inputs(model: tf_keras.Model, given: Any, where: str) -> tuple[tuple, dict]
             values = _sized(model, values, given, where)
         return (values,), {}
     if given is not None:
-        given = _map_shapes(lambda s: Value(s, model.compute_dtype), given, where)
+        given = _map_shapes(lambda s: TensorInfo(s, model.compute_dtype), given, where)
         return (given,), {}
     spec = model.save_spec()
     if spec is not None:
@@ -200,12 +200,14 @@ def _inputs(model: tf_keras.Model, given: Any, where: str) -> tuple[tuple, dict]
     shape = (model.get_build_config() or {}).get("input_shape")
     if shape is None:
         return None
-    return (_map_shapes(lambda s: Value(s, model.compute_dtype), shape, where),), {}
+    return (
+        _map_shapes(lambda s: TensorInfo(s, model.compute_dtype), shape, where),
+    ), {}
 
 
 def _sized(
-    model: tf_keras.Model, values: Sequence[Value], given: Any, where: str
-) -> list[Value]:
+    model: tf_keras.Model, values: Sequence[TensorInfo], given: Any, where: str
+) -> list[TensorInfo]:
     """The values of a functional model's inputs with the given sizes."""
     if isinstance(given, dict) and set(given) == set(model.input_names):
         given = [given[name] for name in model.input_names]

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.models._bits import weight_note
-from larqlite.models._call import Value
+from larqlite.models._call import TensorInfo
 from larqlite.models._graph import Use
 from larqlite.models._profile import Note
 
@@ -46,7 +46,7 @@ def of_layer(
         )
 
 
-def of_input(sources: Sequence[Value | None]) -> Iterator[Note]:
+def of_input(sources: Sequence[TensorInfo | None]) -> Iterator[Note]:
     """Why its input has that precision, where this is not plain."""
     for text in dict.fromkeys(source.note for source in sources if source):
         if text:

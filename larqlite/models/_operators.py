@@ -17,8 +17,8 @@ from larqlite.models._call import (
     FLOAT_BITS,
     Call,
     Shape,
+    TensorInfo,
     UnknownCost,
-    Value,
     size,
     static_shape,
 )
@@ -76,10 +76,14 @@ def formula_of(symbol: str) -> Formula | None:
 
 
 def _shape(operand: Any) -> Shape:
-    return operand.shape if isinstance(operand, Value) else static_shape(operand.shape)
+    return (
+        operand.shape
+        if isinstance(operand, TensorInfo)
+        else static_shape(operand.shape)
+    )
 
 
 def _bits(operand: Any) -> int:
-    if isinstance(operand, Value):
+    if isinstance(operand, TensorInfo):
         return FLOAT_BITS if operand.bits is None else operand.bits
     return weight_bits(operand) if isinstance(operand, tf.Variable) else FLOAT_BITS

@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from larqlite.models._call import Value, static_shape, value_of, values_in
+from larqlite.models._call import TensorInfo, static_shape, value_of, values_in
 from larqlite.utils import patch_object
 
 _COUNTING_OPS = (
@@ -55,15 +55,18 @@ class Trace:
             and accumulate.
     """
 
-    inputs: list[tuple[tf.Tensor, Value]]
+    inputs: list[tuple[tf.Tensor, TensorInfo]]
     events: list[Event]
     outputs: Any
     own_ops: tuple[str, ...]
 
 
 def output_values(
-    layer: tf_keras.layers.Layer, args: tuple, kwargs: dict, template: Sequence[Value]
-) -> tuple[Value, ...]:
+    layer: tf_keras.layers.Layer,
+    args: tuple,
+    kwargs: dict,
+    template: Sequence[TensorInfo],
+) -> tuple[TensorInfo, ...]:
     """What a layer returns for inputs of other sizes than it was first called with.
 
     Args:
@@ -108,7 +111,7 @@ def trace(
     def call(*tensors):
         result.inputs = list(zip(tensors, values, strict=True))
         left = iter(tensors)
-        filled = [next(left) if isinstance(leaf, Value) else leaf for leaf in flat]
+        filled = [next(left) if isinstance(leaf, TensorInfo) else leaf for leaf in flat]
         new_args, new_kwargs = tf.nest.pack_sequence_as((args, kwargs), filled)
         recorder = _Recorder(result.events)
         with recorder.watching(watched):
@@ -191,10 +194,10 @@ def _ops_so_far() -> int:
 
 
 def _all_values(structure: Any) -> bool:
-    return all(isinstance(leaf, Value) for leaf in tf.nest.flatten(structure))
+    return all(isinstance(leaf, TensorInfo) for leaf in tf.nest.flatten(structure))
 
 
-def values_of_tensors(structure: Any, known: dict[int, Value]) -> Any:
+def values_of_tensors(structure: Any, known: dict[int, TensorInfo]) -> Any:
     """The structure with a value in place of each tensor: the known one, or a new."""
 
     def value(leaf):

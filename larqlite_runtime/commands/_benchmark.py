@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from larqlite_runtime import outputs, start
+from larqlite_runtime._cpu import physical_cores
 from larqlite_runtime._errors import InputError, MissingModelFileError
 from larqlite_runtime.commands._run import require_counts
 
@@ -95,6 +96,7 @@ class BenchmarkOptions:
         larqlite.load_everything()
         from larqlite.deploy import benchmark_engines
 
+        threads = self.threads or physical_cores()
         return benchmark_engines.loaded(
-            self.model, names, self.threads, self.imports, self.unsafe
+            self.model, names, threads, self.imports, self.unsafe
         )
