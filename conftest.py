@@ -43,31 +43,11 @@ def _registrations_end_with_the_test():
     import larqlite.deploy.converters
     import larqlite.integer.export.onnx.converters  # noqa: F401
     import larqlite_zoo.training  # noqa: F401
-    from larqlite._registration import NamedFunction
-    from larqlite.deploy import _registry as deploy
-    from larqlite.integer.export import _registry as export
-    from larqlite.integer.layers._registry import QUANTIZED
-    from larqlite.models.internal import KINDS
-    from larqlite.qat.schemes import RULES
-    from larqlite.quantizers import _registry
+    from larqlite.internal import Registry
 
-    stores = (
-        tf_keras.saving.get_custom_objects(),
-        _registry._by_name,
-        NamedFunction.known,
-        KINDS,
-        RULES,
-        deploy.CONVERTERS,
-        deploy.OPERATORS,
-        deploy.ACTIVATIONS,
-        deploy.REFUSALS,
-        export.CONVERTERS,
-        QUANTIZED,
-    )
-    kept = [(store, store.copy()) for store in stores]
-    entries = list(_registry._entries)
+    stores = (tf_keras.saving.get_custom_objects(), *Registry.all)
+    kept = [(store, dict(store)) for store in stores]
     yield
     for store, content in kept:
         store.clear()
         store.update(content)
-    _registry._entries[:] = entries

@@ -13,6 +13,7 @@ import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterable
+from typing import ClassVar
 
 import tf_keras
 
@@ -104,6 +105,19 @@ def deserialize_object(config, custom_objects: dict | None = None):
     )
 
 
+class Registry(dict):
+    """A table that users add to, by a key; `Registry.all` lists such tables.
+
+    So tests take back what they register, in tables of other packages too.
+    """
+
+    all: ClassVar[list[Registry]] = []
+
+    def __init__(self, *content):
+        super().__init__(*content)
+        Registry.all.append(self)
+
+
 class NamedFunction:
     """A function that files of every format can hold, in plain Keras layers too.
 
@@ -116,7 +130,7 @@ class NamedFunction:
         signature: the signature to show; the function's own by default.
     """
 
-    known: dict[str, NamedFunction] = {}
+    known: ClassVar[Registry] = Registry()
 
     def __init__(
         self, name: str, function: Callable, signature: inspect.Signature | None = None

@@ -1,6 +1,6 @@
 """What `larqlite_zoo` uses of larqlite beside its API; it may change without notice."""
 
 from larqlite._copies import copy_of
-from larqlite._registration import register_object
+from larqlite._registration import Registry, register_object
 
-__all__ = ["copy_of", "register_object"]
+__all__ = ["Registry", "copy_of", "register_object"]

@@ -23,7 +23,7 @@ from larqlite_zoo import (  # noqa: E402
 from larqlite_zoo._build import global_pool  # noqa: E402
 from larqlite_zoo._card import Accuracy, Card, Costs, Measurement, Paper, WeightFile  # noqa: E402
 from larqlite_zoo._figures import card  # noqa: E402
-from larqlite_zoo._registry import get, list_models, register_model  # noqa: E402
+from larqlite_zoo._registered_models import get, list_models, register_model  # noqa: E402
 
 __all__ = [
     "list_models",

@@ -15,7 +15,7 @@ from typing import Any
 
 import larqlite as lq
 from larqlite_zoo._card import Card, Costs, Measurement
-from larqlite_zoo._registry import Entry, find, list_models
+from larqlite_zoo._registered_models import RegisteredModel, find, list_models
 
 COSTS = Path(__file__).with_name("_costs.json")
 MEASURED = Path(__file__).with_name("_measured.json")
@@ -53,7 +53,7 @@ def card(name: str) -> Card:
     )
 
 
-def costs_of(entry: Entry) -> Costs:
+def costs_of(entry: RegisteredModel) -> Costs:
     """The costs as shipped; computed for a model that the shipped table lacks."""
     row = _read(COSTS).get(entry.name)
     if row is None:
@@ -62,7 +62,7 @@ def costs_of(entry: Entry) -> Costs:
     return Costs(**row | {"macs": macs})
 
 
-def compute_costs(entry: Entry) -> Costs:
+def compute_costs(entry: RegisteredModel) -> Costs:
     """The costs at the card's input size, classifier included, from the model itself."""
     model = entry.build(
         input_shape=entry.input_shape, num_classes=entry.num_classes, weights=None

@@ -10,15 +10,16 @@ from typing import Any
 from rich.console import Console
 
 from larqlite.errors import ArgumentError, near_matches
-from larqlite_zoo import _plain_tables, _registry
+from larqlite_zoo import _plain_tables, _registered_models
+from larqlite_zoo._figures import card
 from larqlite_zoo._show import _console
 
 
 def model_rows(pattern: str = "*") -> list[dict[str, Any]]:
     """The cards of the models whose name matches, as plain data."""
     return [
-        dataclasses.asdict(_registry.card(name))
-        for name in matching(pattern, _registry.list_models(), "model")
+        dataclasses.asdict(card(name))
+        for name in matching(pattern, _registered_models.list_models(), "model")
     ]
 
 
@@ -55,9 +56,10 @@ def recipe_rows(pattern: str = "*") -> list[dict[str, Any]]:
 def dataset_rows(pattern: str = "*") -> list[dict[str, Any]]:
     """Name and description of each dataset."""
     from larqlite_zoo import datasets
+    from larqlite_zoo.datasets.internal import LOADERS
 
     return [
-        {"name": name, "description": _first_line(datasets._registry._loaders[name])}
+        {"name": name, "description": _first_line(LOADERS[name])}
         for name in matching(pattern, datasets.names(), "dataset")
     ]
 
@@ -105,7 +107,7 @@ def matching(pattern: str, names, what: str) -> list[str]:
         ArgumentError: there is none.
     """
     if what == "model":
-        found = _registry.list_models(pattern)
+        found = _registered_models.list_models(pattern)
     else:
         found = [n for n in names if fnmatch.fnmatchcase(n.lower(), pattern.lower())]
     if found:

@@ -13,7 +13,7 @@ from larqlite.utils import memory_as_readable_str
 from larqlite_zoo import _plain_tables
 from larqlite_zoo._card import Accuracy, Card, Measurement
 from larqlite_zoo._figures import card
-from larqlite_zoo._registry import list_models
+from larqlite_zoo._registered_models import list_models
 
 _UNITS = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 

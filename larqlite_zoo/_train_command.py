@@ -19,7 +19,7 @@ from tyro.conf import arg
 
 from larqlite.command_line import parsed
 from larqlite.errors import ArgumentError, near_matches
-from larqlite_zoo import _registry, datasets, training
+from larqlite_zoo import _registered_models, datasets, training
 from larqlite_zoo._imports import Imports, import_modules
 
 # What can be said of all stages of a recipe at once.
@@ -86,7 +86,7 @@ def parse(
 def _check_names(recipe) -> None:
     """Refuses an unknown name before a folder is made or anything is switched on."""
     for stage in getattr(recipe, "stages", (recipe,)):
-        _registry.find(stage.model)
+        _registered_models.find(stage.model)
         if stage.dataset not in datasets.names():
             datasets.load(stage.dataset)  # raises, with the near matches
         if stage.preprocessing is not None:

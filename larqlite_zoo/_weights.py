@@ -12,7 +12,7 @@ from larqlite.errors import ArgumentError, UnsupportedModelError, near_matches
 from larqlite_zoo._card import WeightFile
 from larqlite_zoo._download import fetch, path_of_url
 from larqlite_zoo._h5 import compare_shapes
-from larqlite_zoo._registry import Entry, entries_of_keras_name, find
+from larqlite_zoo._registered_models import RegisteredModel, entries_of_keras_name, find
 
 _FILE_ENDINGS = (".h5", ".hdf5", ".keras", ".ckpt")
 
@@ -153,7 +153,9 @@ def _check_path(name: str, weights: str, words: list[str]) -> None:
     )
 
 
-def _published(name: str, entry: Entry, word: str, include_top: bool) -> WeightFile:
+def _published(
+    name: str, entry: RegisteredModel, word: str, include_top: bool
+) -> WeightFile:
     for file in entry.weights:
         if file.dataset == word and file.include_top == include_top:
             return file
@@ -164,7 +166,7 @@ def _published(name: str, entry: Entry, word: str, include_top: bool) -> WeightF
     )
 
 
-def _check_channels(model: tf_keras.Model, entry: Entry, word: str) -> None:
+def _check_channels(model: tf_keras.Model, entry: RegisteredModel, word: str) -> None:
     first = next((weight for weight in model.weights if weight.shape.rank == 4), None)
     channels = entry.input_shape[-1]
     if first is not None and first.shape[2] != channels:

@@ -10,7 +10,7 @@ import tf_keras
 
 import larqlite_zoo  # noqa: F401  (registers the models)
 from larqlite_zoo._figures import COSTS, compute_costs
-from larqlite_zoo._registry import entries
+from larqlite_zoo._registered_models import entries
 
 
 def main() -> None:

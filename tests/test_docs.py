@@ -15,13 +15,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import tf_keras
 
 import larqlite as lq
 import larqlite_zoo
 from larqlite import cli
-from larqlite.qat.schemes import RULES
-from larqlite.quantizers import _registry
 from larqlite_zoo import cli as zoo_cli
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -45,23 +42,6 @@ def load_extension(name: str):
 
 
 pages = load_extension("pages")
-
-
-@pytest.fixture
-def registry():
-    """Takes back what a page registers: quantizers, rules, custom objects of Keras."""
-    rules = dict(RULES)
-    entries, names = list(_registry._entries), dict(_registry._by_name)
-    known = tf_keras.saving.get_custom_objects()
-    objects = dict(known)
-    yield
-    _registry._entries[:] = entries
-    _registry._by_name.clear()
-    _registry._by_name.update(names)
-    known.clear()
-    known.update(objects)
-    RULES.clear()
-    RULES.update(rules)
 
 
 def matches(expected: str, shown: str) -> bool:
@@ -88,7 +68,7 @@ def run_command(block, capsys) -> tuple[str, str]:
 # TFLite's own converter says so of every model that brings its ranges along.
 @pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
-def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(page, registry, capsys):
+def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(page, capsys):
     with pages.fresh_page() as namespace:
         larq_model = ROOT / "tests" / "fixtures" / "larq_0.14.0" / "adam.keras"
         shutil.copy(larq_model, "larq_model.keras")
@@ -212,6 +192,6 @@ def test_the_documentation_builds_without_a_warning(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     gallery = (tmp_path / "html" / "gallery.html").read_text(encoding="utf-8")
-    for entry in _registry.entries():
+    for entry in lq.quantizers.entries():
         if entry.target.__module__.startswith("larqlite."):
             assert re.search(rf"<h2>{entry.target.__name__}<", gallery)

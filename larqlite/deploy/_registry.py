@@ -8,12 +8,13 @@ from typing import Any
 
 import tf_keras
 
+from larqlite._registration import Registry
 from larqlite.errors import ArgumentError
 
-CONVERTERS: dict[type, Callable] = {}
-OPERATORS: dict[str, Callable] = {}
-ACTIVATIONS: dict[Any, Callable] = {}
-REFUSALS: dict[type, tuple[str, str]] = {}
+CONVERTERS: dict[type, Callable] = Registry()
+OPERATORS: dict[str, Callable] = Registry()
+ACTIVATIONS: dict[Any, Callable] = Registry()
+REFUSALS: dict[type, tuple[str, str]] = Registry()
 
 
 def converter(*classes: type[tf_keras.layers.Layer]) -> Callable:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import tf_keras
 
+from larqlite._registration import Registry
 from larqlite.errors import ArgumentError
 from larqlite.graph import KEEPING_VALUES, names
 from larqlite.layers import RPReLU, TwoSlopeReLU
@@ -179,7 +180,7 @@ _FREE = names(
     "IntegerLookup StringLookup TextVectorization"
 )
 
-KINDS: dict[type, Kind] = {
+_OF_KERAS: dict[type, Kind] = {
     **{getattr(layers, name): Kind(no_macs, _always) for name in _KEEPING},
     **{getattr(layers, name): Kind(no_macs) for name in _FREE},
     layers.Activation: Kind(no_macs, _is_linear),
@@ -213,3 +214,5 @@ KINDS: dict[type, Kind] = {
     layers.TimeDistributed: Kind(_time_distributed),
     layers.Bidirectional: Kind(_bidirectional),
 }
+
+KINDS: dict[type, Kind] = Registry(_OF_KERAS)

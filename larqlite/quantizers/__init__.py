@@ -8,15 +8,15 @@ from larqlite.quantizers._binary import (
     SteSign,
     SwishSign,
 )
-from larqlite.quantizers._learned import RSign
-from larqlite.quantizers._lookup import (
+from larqlite.quantizers._identifiers import (
     deserialize,
     get,
     get_kernel_quantizer,
     serialize,
 )
+from larqlite.quantizers._learned import RSign
 from larqlite.quantizers._multibit import DoReFa, NoOp
-from larqlite.quantizers._registry import entries, names, register
+from larqlite.quantizers._registered import entries, names, register
 from larqlite.quantizers._scaled import AdaBinActivations, AdaBinWeights
 from larqlite.quantizers._ternary import SteTern
 

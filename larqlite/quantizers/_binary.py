@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from larqlite import math
 from larqlite.quantizers._base import Quantizer
-from larqlite.quantizers._registry import register
+from larqlite.quantizers._registered import register
 from larqlite.quantizers._straight_through import StraightThrough
 
 __all__ = [

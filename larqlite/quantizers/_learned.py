@@ -8,7 +8,7 @@ from larqlite._channels import along_channels, channels_shape
 from larqlite.math import as_floating
 from larqlite.quantizers._base import Quantizer
 from larqlite.quantizers._binary import ApproxSign
-from larqlite.quantizers._registry import register
+from larqlite.quantizers._registered import register
 
 __all__ = ["RSign"]
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.math import sign
 from larqlite.quantizers._base import Quantizer
-from larqlite.quantizers._registry import register
+from larqlite.quantizers._registered import register
 
 __all__ = ["DoReFa", "NoOp"]
 

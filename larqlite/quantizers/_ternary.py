@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.quantizers._registry import register
+from larqlite.quantizers._registered import register
 from larqlite.quantizers._straight_through import StraightThrough
 
 __all__ = ["SteTern"]

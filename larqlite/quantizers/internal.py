@@ -1,6 +1,6 @@
 """What other packages of larqlite use of this one; it may change without notice."""
 
 from larqlite.quantizers._base import adopt
-from larqlite.quantizers._registry import find, known_names
+from larqlite.quantizers._registered import find, known_names
 
 __all__ = ["adopt", "find", "known_names"]

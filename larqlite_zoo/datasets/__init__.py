@@ -3,7 +3,7 @@
 from larqlite_zoo.datasets import _fashion_mnist, _folder, _tfds  # noqa: F401 - register
 from larqlite_zoo.datasets._imagenet import preprocess_input
 from larqlite_zoo.datasets._preprocessing import preprocessing
-from larqlite_zoo.datasets._registry import load, names
+from larqlite_zoo.datasets._registered_datasets import load, names
 from larqlite_zoo.datasets._source import ArraySource, Dataset, IndexedSource, Source
 
 __all__ = [

@@ -12,7 +12,7 @@ import numpy as np
 
 import larqlite as lq
 from larqlite.errors import ArgumentError, MissingFileError
-from larqlite_zoo.datasets._registry import register_dataset
+from larqlite_zoo.datasets._registered_datasets import register_dataset
 from larqlite_zoo.datasets._source import ArraySource, Dataset
 from larqlite_zoo.datasets._tfds import tfds_dataset
 

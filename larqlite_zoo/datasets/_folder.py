@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite_zoo.datasets._broken import first_broken, without_broken
-from larqlite_zoo.datasets._registry import register_dataset
+from larqlite_zoo.datasets._registered_datasets import register_dataset
 from larqlite_zoo.datasets._source import Dataset, IndexedSource
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")

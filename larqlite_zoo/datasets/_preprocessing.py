@@ -9,10 +9,11 @@ from functools import partial
 import tensorflow as tf
 
 from larqlite.errors import ArgumentError, near_matches
+from larqlite.internal import Registry
 
 Preprocessing = Callable[[tf.Tensor, tf.Tensor, bool], tf.Tensor]
 
-_preprocessings: dict[str, Callable[..., tf.Tensor]] = {}
+_preprocessings: dict[str, Callable[..., tf.Tensor]] = Registry()
 
 
 def register_preprocessing(name: str):

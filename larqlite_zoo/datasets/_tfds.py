@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from larqlite.errors import ArgumentError, MissingFileError
-from larqlite_zoo.datasets._registry import register_dataset
+from larqlite_zoo.datasets._registered_datasets import register_dataset
 from larqlite_zoo.datasets._source import Dataset, Source
 
 # Name here: name in TFDS, versions (the first that is there), training split, validation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from larqlite_zoo._card import Accuracy, Paper
 from larqlite_zoo._larq_zoo import LARQ_ZOO, larq_zoo_file
-from larqlite_zoo._registry import register_model
+from larqlite_zoo._registered_models import register_model
 from larqlite_zoo.literature._densenet_parts import BinaryDenseNet, Plan, build
 
 PAPER = Paper(

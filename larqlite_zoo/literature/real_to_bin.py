@@ -7,7 +7,7 @@ import tf_keras
 from larqlite_zoo._build import finish, global_pool, image_input
 from larqlite_zoo._card import Accuracy, Paper
 from larqlite_zoo._larq_zoo import LARQ_ZOO, larq_zoo_file
-from larqlite_zoo._registry import register_model
+from larqlite_zoo._registered_models import register_model
 from larqlite_zoo.literature._real_to_bin_parts import Stage, build
 
 layers = tf_keras.layers

@@ -6,7 +6,7 @@ import tf_keras
 
 from larqlite_zoo._build import finish, image_input
 from larqlite_zoo._card import Paper
-from larqlite_zoo._registry import register_model
+from larqlite_zoo._registered_models import register_model
 from larqlite_zoo.literature._real_to_bin_parts import head, shortcut, stem
 
 layers = tf_keras.layers

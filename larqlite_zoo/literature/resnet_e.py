@@ -9,7 +9,7 @@ from larqlite.errors import ArgumentError
 from larqlite_zoo._build import finish, global_pool, image_input
 from larqlite_zoo._card import Accuracy, Paper
 from larqlite_zoo._larq_zoo import LARQ_ZOO, larq_zoo_file
-from larqlite_zoo._registry import register_model
+from larqlite_zoo._registered_models import register_model
 
 CLIP = 1.25
 NARROW, WIDE = (64, 128, 256, 512), (256, 512, 1024, 2048)

@@ -8,7 +8,7 @@ import tf_keras
 import larqlite as lq
 from larqlite.errors import ArgumentError
 from larqlite_zoo._build import finish, image_input
-from larqlite_zoo._registry import register_model
+from larqlite_zoo._registered_models import register_model
 from larqlite_zoo.literature._real_to_bin_parts import Stage, build
 from larqlite_zoo.literature.real_to_bin import PAPER
 

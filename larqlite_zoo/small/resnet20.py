@@ -9,7 +9,7 @@ import tf_keras
 import larqlite as lq
 from larqlite_zoo._build import Shape, finish, global_pool, image_input
 from larqlite_zoo._card import Paper
-from larqlite_zoo._registry import register_model
+from larqlite_zoo._registered_models import register_model
 
 __all__ = ["BinaryResNet20"]
 

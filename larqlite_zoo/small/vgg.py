@@ -10,7 +10,7 @@ import larqlite as lq
 from larqlite.errors import ArgumentError
 from larqlite_zoo._build import finish, image_input
 from larqlite_zoo._card import Paper
-from larqlite_zoo._registry import register_model
+from larqlite_zoo._registered_models import register_model
 
 layers = tf_keras.layers
 

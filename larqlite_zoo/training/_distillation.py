@@ -8,7 +8,7 @@ import tf_keras
 
 from larqlite.errors import ArgumentError
 from larqlite.internal import copy_of
-from larqlite_zoo import _registry
+from larqlite_zoo import _registered_models
 from larqlite_zoo.datasets import Dataset
 from larqlite_zoo.training._first_weights import weight_file
 from larqlite_zoo.training._recipe import Distillation, Recipe
@@ -87,7 +87,7 @@ def _teacher(recipe: Recipe, data: Dataset, shape, output: Path) -> tf_keras.Mod
             "nothing.\n  Fix: teacher_weights, or allow_missing_teacher_weights=True if "
             "that is meant."
         )
-    teacher = _registry.get(
+    teacher = _registered_models.get(
         how.teacher, input_shape=shape, num_classes=data.num_classes, weights=weights
     )
     if how.train_teacher_by_attention or how.train_teacher_by_output:

@@ -10,7 +10,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.errors import ArgumentError, MissingFileError
-from larqlite_zoo import _registry, datasets
+from larqlite_zoo import _registered_models, datasets
 from larqlite_zoo.datasets.internal import validation_batches
 from larqlite_zoo.training import _outputs as outputs
 from larqlite_zoo.training._images import chosen, images_of
@@ -111,7 +111,7 @@ def evaluate(
         else:
             saved = _saved_model(label)
         if saved is None:
-            name = _registry.find(label).name
+            name = _registered_models.find(label).name
             config = Path(weights or label) / outputs.CONFIG
             if config.exists():  # a run's folder knows its dataset too
                 settings, weights = _of_run(settings, config)
@@ -131,7 +131,7 @@ def evaluate(
     data = chosen(data, settings)
     with dtype_policy(settings.precision):
         if settings.model:
-            model = _registry.get(
+            model = _registered_models.get(
                 settings.model,
                 input_shape=images_of(settings, data).shape,
                 num_classes=data.num_classes,
@@ -195,7 +195,7 @@ def _of_run(settings: Recipe, config: Path) -> tuple[Recipe, Path]:
     if settings.dataset not in ("", there["dataset"]):
         found["preprocessing"] = settings.preprocessing
         found["validation_images"] = settings.validation_images
-    if there["model"] not in _registry.list_models():
+    if there["model"] not in _registered_models.list_models():
         saved = _only(config.parent, "*.keras", "a saved model")
         return replace(settings, **found), saved
     saved = _only(config.parent, "*_weights.h5", "a weight file")
@@ -205,7 +205,11 @@ def _of_run(settings: Recipe, config: Path) -> tuple[Recipe, Path]:
 
 def _weights(name: str, weights) -> str:
     """The weights to load into a registered model."""
-    words = [file.dataset for file in _registry.find(name).weights if file.include_top]
+    words = [
+        file.dataset
+        for file in _registered_models.find(name).weights
+        if file.include_top
+    ]
     if weights is None:
         if not words:
             raise ArgumentError(

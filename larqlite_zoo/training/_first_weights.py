@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from larqlite.errors import ArgumentError
-from larqlite_zoo import _registry
+from larqlite_zoo import _registered_models
 
 
 def weight_file(name: str | None, output: Path, model: str) -> str | None:
@@ -25,7 +25,7 @@ def weight_file(name: str | None, output: Path, model: str) -> str | None:
     earlier = earlier_student(output, name)
     if earlier.exists():
         return str(earlier)
-    words = {file.dataset for file in _registry.find(model).weights}
+    words = {file.dataset for file in _registered_models.find(model).weights}
     if name in words:
         return name
     raise ArgumentError(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from larqlite_zoo import _registry, datasets
+from larqlite_zoo import _registered_models, datasets
 from larqlite_zoo.datasets.internal import validation_batches
 from larqlite_zoo.training._recipe import Recipe
 
@@ -43,7 +43,7 @@ def images_of(recipe: Recipe, data: datasets.Dataset, size=None) -> Images:
     if size is None and data.image_shape is not None:
         size = data.image_shape[:2]
     if size is None:
-        size = _registry.find(recipe.model).input_shape[:2]
+        size = _registered_models.find(recipe.model).input_shape[:2]
     height, width = (size, size) if isinstance(size, int) else map(int, size)
     prepare = datasets.preprocessing(
         recipe.preprocessing or data.preprocessing, (height, width)

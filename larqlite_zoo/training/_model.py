@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
-from larqlite_zoo import _registry
+from larqlite_zoo import _registered_models
 from larqlite_zoo.datasets import Dataset
 from larqlite_zoo.training._distillation import with_teacher
 from larqlite_zoo.training._first_weights import weight_file
@@ -54,7 +54,7 @@ def build(
         # In the scope too: each device needs its own copy of what the optimizer reads.
         optimizer = recipe.optimizer.build(steps_per_epoch, recipe.epochs)
         with scope if flip_ratio else contextlib.nullcontext():
-            student = _registry.get(
+            student = _registered_models.get(
                 recipe.model,
                 input_shape=shape,
                 num_classes=data.num_classes,

@@ -12,7 +12,8 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from larqlite.errors import ArgumentError, near_matches
-from larqlite_zoo import _registry
+from larqlite.internal import Registry
+from larqlite_zoo import _registered_models
 from larqlite_zoo.training._optimizers import Adam, AnyOptimizer
 from larqlite_zoo.training._schedules import Cosine
 
@@ -211,8 +212,8 @@ class MultiStage:
 
 AnyRecipe = Recipe | MultiStage
 
-_recipes: dict[str, AnyRecipe] = {}
-_notes: dict[str, str] = {}
+_recipes: dict[str, AnyRecipe] = Registry()
+_notes: dict[str, str] = Registry()
 
 
 def add_recipe(recipe: AnyRecipe, notes: str = "") -> AnyRecipe:
@@ -251,10 +252,10 @@ def recipe(name: str) -> AnyRecipe:
         if _fold(known) == _fold(name):
             return found
     try:
-        entry = _registry.find(name)
+        entry = _registered_models.find(name)
     except ArgumentError as error:
-        functions = [entry.function for entry in _registry.entries()]
-        known = [*_recipes, *_registry.list_models(), *functions]
+        functions = [entry.function for entry in _registered_models.entries()]
+        known = [*_recipes, *_registered_models.list_models(), *functions]
         raise ArgumentError(
             f'no recipe or model "{name}".{near_matches(str(name), known)}\n'
             "  Fix: a name of `lqz list --recipes` or `lqz list`."

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from larqlite.errors import ArgumentError
-from larqlite_zoo import _registry
+from larqlite_zoo import _registered_models
 from larqlite_zoo.datasets import Dataset
 from larqlite_zoo.training import _distribution, _files, _outputs
 from larqlite_zoo.training._first_weights import earlier_student, weight_file
@@ -142,12 +142,12 @@ def _check(multi: MultiStage, stages, output: Path, options: Options) -> None:
                     raise ArgumentError(
                         f"{multi.name}, stage {number}: {error}"
                     ) from None
-        made.add(_registry.find(stage.model).keras_name)
+        made.add(_registered_models.find(stage.model).keras_name)
 
 
 def _hand_on(stage: Recipe, result: Result, folder: Path, worker: int) -> None:
     """Puts the student's weights where later stages look for them."""
-    target = earlier_student(folder, _registry.find(stage.model).keras_name)
+    target = earlier_student(folder, _registered_models.find(stage.model).keras_name)
     if worker > 0:
         _wait_for_chief(folder, target)
         return

@@ -13,7 +13,7 @@ from rich.console import Console
 
 import larqlite_zoo
 from larqlite.errors import ArgumentError
-from larqlite_zoo import _figures, _registry, cli, make_costs, make_measured
+from larqlite_zoo import _figures, _registered_models, cli, make_costs, make_measured
 from larqlite_zoo._show import print_card, print_models
 from tests.conftest import ROOT
 
@@ -68,7 +68,7 @@ def test_the_costs_on_a_card_are_those_of_larq_zoo(name):
     ],
 )
 def test_the_shipped_costs_are_those_of_the_model(name):
-    entry = _registry.find(name)
+    entry = _registered_models.find(name)
     assert _figures.compute_costs(entry) == larqlite_zoo.card(name).costs
 
 
@@ -81,7 +81,9 @@ def test_costs_are_shipped_for_exactly_the_registered_models():
 
 def test_the_script_writes_what_it_computes(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(make_costs, "COSTS", tmp_path / "costs.json")
-    monkeypatch.setattr(make_costs, "entries", lambda: [_registry.find(FAST[0])])
+    monkeypatch.setattr(
+        make_costs, "entries", lambda: [_registered_models.find(FAST[0])]
+    )
     make_costs.main()
     written = json.loads((tmp_path / "costs.json").read_text())
     shipped = json.loads(_figures.COSTS.read_text(encoding="utf-8"))

@@ -11,14 +11,14 @@ import tf_keras
 
 import larqlite as lq
 import larqlite_zoo
-from larqlite_zoo import _registry, cli, datasets, training
+from larqlite_zoo import _registered_models, cli, datasets, training
 from larqlite_zoo.datasets._chosen import stratified
 
 MODULE = """
 import tf_keras
 import larqlite as lq
 from larqlite_zoo._card import Paper
-from larqlite_zoo._registry import register_model
+from larqlite_zoo._registered_models import register_model
 
 @register_model("cli_tiny", summary="For tests.", paper=Paper("None", "-", 2026),
                 input_shape=(28, 28, 1))
@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
     (folder / "cli_tiny_module.py").write_text(MODULE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", list(sys.path))
-        patch.setattr(_registry, "_entries", dict(_registry._entries))
+        patch.setattr(_registered_models, "_entries", dict(_registered_models._entries))
         patch.chdir(folder)
         cli.main(IN_PROCESS.split())
         yield folder

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError
-from larqlite_zoo import _registry
+from larqlite_zoo import _registered_models
 from larqlite_zoo.training import (
     AttentionMatchingLossLayer,
     Distillation,
@@ -37,7 +37,7 @@ def _toys():
 def taught(distillation: Distillation, model: str = "toy_student"):
     """`(teacher_student_model, student, recipe)`, compiled."""
     recipe = Recipe("TrainToy", model, distillation=distillation)
-    student = _registry.get(model, input_shape=SHAPE, num_classes=3)
+    student = _registered_models.get(model, input_shape=SHAPE, num_classes=3)
     both, loss = with_teacher(student, recipe, data(), SHAPE, Path("nowhere/stage_1"))
     both.compile(tf_keras.optimizers.SGD(0.1), loss, metrics=["accuracy"])
     return both, student

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-from larqlite_zoo import _registry, datasets, training
+from larqlite_zoo import _registered_models, datasets, training
 from larqlite_zoo._card import Paper
 
 STEPS = 8  # of 16 images in an epoch
@@ -44,7 +44,7 @@ def model():
     """Registers a builder of layers as the model "diverging" for one test."""
 
     def register(make):
-        @_registry.register_model(
+        @_registered_models.register_model(
             "diverging", summary="", paper=Paper("", "", 2026), input_shape=(8, 8, 1)
         )
         def diverging(*, input_shape=None, weights=None, num_classes=10):
@@ -54,7 +54,7 @@ def model():
             return tf_keras.Model(image, x, name="diverging")
 
     yield register
-    _registry._entries.pop("diverging", None)
+    _registered_models._entries.pop("diverging", None)
 
 
 def train(output: Path, *, bad_image=None, schedule=None, **options):

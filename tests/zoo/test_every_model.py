@@ -16,7 +16,7 @@ import larqlite as lq
 import larqlite_zoo
 from larqlite.errors import ArgumentError, KerasVersionError
 from larqlite_zoo._figures import COSTS, compute_costs
-from larqlite_zoo._registry import find
+from larqlite_zoo._registered_models import find
 
 NAMES = larqlite_zoo.list_models()
 FAST = ("binary_vgg_small",)

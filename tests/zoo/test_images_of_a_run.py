@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from larqlite.errors import ArgumentError
-from larqlite_zoo import _registry, cli, datasets, training
+from larqlite_zoo import _registered_models, cli, datasets, training
 from larqlite_zoo.datasets._chosen import stratified
 from larqlite_zoo.datasets.internal import training_batches, validation_batches
 from larqlite_zoo.training._images import by_class, images_of
@@ -43,7 +43,7 @@ def distinct_stages(preprocessing):
     found = {}
     for name in training.recipe_names():
         for stage in stages(name):
-            side = _registry.find(stage.model).input_shape
+            side = _registered_models.find(stage.model).input_shape
             for size in (stage.image_size, 20):
                 kind = preprocessing or stage.preprocessing
                 changed = training.Recipe("r", stage.model, image_size=size)
@@ -82,7 +82,9 @@ def test_lqz_trains_a_small_network_on_a_folder(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(_registry, "_entries", dict(_registry._entries))
+    monkeypatch.setattr(
+        _registered_models, "_entries", dict(_registered_models._entries)
+    )
     Path("folder_tiny.py").write_text(MODULE)
     words = f"train {name} --import folder_tiny --dataset folder --folder images "
     words += "--epochs 1 --batch-size 8 --train-images 16 --validation-images 6 "

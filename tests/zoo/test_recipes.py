@@ -119,10 +119,12 @@ def test_an_unknown_name_gets_near_matches():
 
 
 def test_a_registered_model_without_a_recipe_gets_a_plain_one(monkeypatch):
-    monkeypatch.setattr(larqlite_zoo._registry, "_entries", dict(_entries()))
+    monkeypatch.setattr(larqlite_zoo._registered_models, "_entries", dict(_entries()))
     paper = larqlite_zoo._card.Paper("None", "https://example.org", 2026)
 
-    @larqlite_zoo._registry.register_model("recipeless", summary="None.", paper=paper)
+    @larqlite_zoo._registered_models.register_model(
+        "recipeless", summary="None.", paper=paper
+    )
     def Recipeless(*, input_shape=None, weights=None, num_classes=1000):
         raise AssertionError("not built")
 
@@ -132,7 +134,7 @@ def test_a_registered_model_without_a_recipe_gets_a_plain_one(monkeypatch):
 
 
 def _entries():
-    return larqlite_zoo._registry._entries
+    return larqlite_zoo._registered_models._entries
 
 
 def test_what_is_ours_says_where_it_comes_from():

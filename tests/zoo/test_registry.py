@@ -8,7 +8,7 @@ import pytest
 
 import larqlite_zoo
 from larqlite.errors import ArgumentError
-from larqlite_zoo import _registry
+from larqlite_zoo import _registered_models
 from larqlite_zoo._card import Paper
 
 PAPER = Paper("A paper", "https://example.org/paper", 2020)
@@ -17,10 +17,14 @@ PAPER = Paper("A paper", "https://example.org/paper", 2020)
 @pytest.fixture
 def register(monkeypatch):
     """`register_model` with a table that ends with the test."""
-    monkeypatch.setattr(_registry, "_entries", dict(_registry._entries))
+    monkeypatch.setattr(
+        _registered_models, "_entries", dict(_registered_models._entries)
+    )
 
     def register(name, function):
-        decorate = _registry.register_model(name, summary="For a test.", paper=PAPER)
+        decorate = _registered_models.register_model(
+            name, summary="For a test.", paper=PAPER
+        )
         return decorate(function)
 
     return register
@@ -46,7 +50,7 @@ def test_a_pattern_lists_names_in_order_whatever_their_case():
     ["binary_resnet_e18", "BinaryResNetE18", "binaryresnete18", "binary-resnet-e18"],
 )
 def test_a_model_is_found_by_its_name_and_by_its_function(name):
-    assert _registry.find(name).function == "BinaryResNetE18"
+    assert _registered_models.find(name).function == "BinaryResNetE18"
 
 
 def test_get_hands_its_arguments_to_the_function():
@@ -76,7 +80,7 @@ def test_every_public_function_of_a_family_is_a_registered_model():
             for name in family.__all__
             if inspect.isfunction(getattr(family, name)) and name[0].isupper()
         }
-        entries = [e for e in _registry.entries() if e.build.__module__.startswith(
+        entries = [e for e in _registered_models.entries() if e.build.__module__.startswith(
             family.__name__ + ".")]  # fmt: skip
         assert {entry.function for entry in entries} == functions
         for entry in entries:
@@ -85,7 +89,7 @@ def test_every_public_function_of_a_family_is_a_registered_model():
 
 
 def test_every_model_takes_the_same_keyword_arguments():
-    for entry in _registry.entries():
+    for entry in _registered_models.entries():
         parameters = inspect.signature(entry.build).parameters
         assert all(p.kind is p.KEYWORD_ONLY for p in parameters.values()), entry.name
         assert {

@@ -109,14 +109,14 @@ def test_figures_are_those_of_larq_zoo(name):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_stages_hand_on_what_later_ones_ask_for(name):
-    from larqlite_zoo import _registry
+    from larqlite_zoo import _registered_models
 
     stages = recipe(name).stages
     assert tuple(stage.name for stage in stages) == STAGES[name]
     made = {None}
     for stage in stages:
         assert {stage.initial_weights, stage.distillation.teacher_weights} <= made
-        made.add(_registry.find(stage.model).keras_name)
+        made.add(_registered_models.find(stage.model).keras_name)
 
 
 def toy_stages() -> MultiStage:

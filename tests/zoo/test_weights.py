@@ -12,7 +12,7 @@ import tf_keras
 import larqlite as lq
 import larqlite_zoo
 from larqlite.errors import ArgumentError, DownloadError, UnsupportedModelError
-from larqlite_zoo import _registry
+from larqlite_zoo import _registered_models
 from larqlite_zoo._build import finish, image_input
 from larqlite_zoo._card import Paper, WeightFile
 from tests.zoo.weight_server import serve
@@ -47,7 +47,9 @@ def tiny(tmp_path, monkeypatch):
     """The registered model "tiny_net" (Keras name "tiny8"), and its published outputs."""
     monkeypatch.setenv("LARQLITE_ZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(_registry, "_entries", dict(_registry._entries))
+    monkeypatch.setattr(
+        _registered_models, "_entries", dict(_registered_models._entries)
+    )
     outputs, files = {}, []
     for include_top in (True, False):
         path = tmp_path / f"published_{include_top}.h5"
@@ -55,7 +57,7 @@ def tiny(tmp_path, monkeypatch):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         files.append(WeightFile(path.name, path.as_uri(), digest, include_top))
 
-    @_registry.register_model(
+    @_registered_models.register_model(
         "tiny_net",
         summary="A model for tests.",
         paper=PAPER,
@@ -95,10 +97,12 @@ def test_the_word_finds_the_published_file(tiny, include_top):
 
 def test_the_word_fetches_over_http_into_the_cache(tiny, tmp_path):
     content = (tmp_path / "published_True.h5").read_bytes()
-    entry = _registry.find("tiny_net")
+    entry = _registered_models.find("tiny_net")
     with serve(content) as server:
         file = dataclasses.replace(entry.weights[0], url=server.url())
-        _registry._entries["tiny_net"] = dataclasses.replace(entry, weights=(file,))
+        _registered_models._entries["tiny_net"] = dataclasses.replace(
+            entry, weights=(file,)
+        )
         for _ in range(2):
             model = larqlite_zoo.get("tiny_net")
             np.testing.assert_array_equal(model(IMAGES), tiny[True])
@@ -150,11 +154,11 @@ def test_weights_that_cannot_be_meant_are_refused(tiny, keywords, says):
 
 
 def test_words_of_models_without_published_weights_are_refused(tiny):
-    entry = _registry.find("tiny_net")
-    _registry._entries["tiny_net"] = dataclasses.replace(entry, weights=())
+    entry = _registered_models.find("tiny_net")
+    _registered_models._entries["tiny_net"] = dataclasses.replace(entry, weights=())
     with pytest.raises(ArgumentError, match="nobody published weights"):
         larqlite_zoo.get("tiny_net")
-    _registry._entries["tiny_net"] = dataclasses.replace(
+    _registered_models._entries["tiny_net"] = dataclasses.replace(
         entry, weights=entry.weights[:1]
     )
     with pytest.raises(ArgumentError, match="published only with the classifier"):
@@ -225,20 +229,20 @@ FAST = ("birealnet",)
     "name",
     [
         pytest.param(entry.name, marks=() if entry.name in FAST else pytest.mark.slow)
-        for entry in _registry.entries()
+        for entry in _registered_models.entries()
         if entry.weights
     ],
 )
 def test_published_weights_are_found_by_the_name_of_the_keras_model(name):
-    entry = _registry.find(name)
+    entry = _registered_models.find(name)
     model = entry.build(weights=None, include_top=False)
-    found = _registry.entries_of_keras_name(model.name)
+    found = _registered_models.entries_of_keras_name(model.name)
     assert found, f'{name}: register_model(keras_name="{model.name}") is missing'
     assert found[0].weights == entry.weights
 
 
 def test_every_weight_file_has_a_checksum_and_a_safe_address():
-    for entry in _registry.entries():
+    for entry in _registered_models.entries():
         for file in entry.weights:
             assert len(bytes.fromhex(file.sha256)) == 32
             assert file.url.startswith("https://")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tf_keras
 
 import larqlite as lq
-from larqlite_zoo import _registry
+from larqlite_zoo import _registered_models
 from larqlite_zoo._card import Paper
 
 PAPER = Paper("None", "https://example.org", 2026)
@@ -40,7 +40,7 @@ def _tiny(name: str, *, normalized: bool, dropout: float, kernel_quantizer):
 
     build.__name__ = name
     _registered.append(name)
-    _registry.register_model(
+    _registered_models.register_model(
         name, summary="For tests.", paper=PAPER, input_shape=(28, 28, 1)
     )(build)
 
@@ -65,4 +65,4 @@ def register() -> None:
 def forget() -> None:
     """Takes them from the registry again."""
     while _registered:
-        _registry._entries.pop(_registered.pop())
+        _registered_models._entries.pop(_registered.pop())

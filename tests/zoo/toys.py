@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 import tf_keras
 
-from larqlite_zoo import _registry
+from larqlite_zoo import _registered_models
 from larqlite_zoo._card import Paper
-from larqlite_zoo._registry import register_model
+from larqlite_zoo._registered_models import register_model
 from larqlite_zoo.datasets import ArraySource, Dataset
 
 layers = tf_keras.layers
@@ -44,7 +44,7 @@ def toy(name: str, filters: int = 4, decay: float = 0.0, final: str = "logits") 
 @contextlib.contextmanager
 def registered(*names: str, **more: dict) -> Iterator[None]:
     """The toys of these names within the block; `name=dict(filters=6)` for others."""
-    before = dict(_registry._entries)
+    before = dict(_registered_models._entries)
     try:
         for name in names:
             toy(name)
@@ -52,8 +52,8 @@ def registered(*names: str, **more: dict) -> Iterator[None]:
             toy(name, **arguments)
         yield
     finally:
-        _registry._entries.clear()
-        _registry._entries.update(before)
+        _registered_models._entries.clear()
+        _registered_models._entries.update(before)
 
 
 def images(count: int) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from larqlite._registration import Registry
 from larqlite.integer.export._integers import (
     Integers,
     Meaning,
@@ -19,7 +20,7 @@ from larqlite.integer.export.onnx._arithmetic import clipped, requantized, satur
 from larqlite.integer.tensors import QTensor
 from larqlite.onnx_graph import Value
 
-CONVERTERS: dict[type, tuple[Callable, bool]] = {}
+CONVERTERS: dict[type, tuple[Callable, bool]] = Registry()
 
 
 def converts(*classes: type, is_whole: bool = False) -> Callable:

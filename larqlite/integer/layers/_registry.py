@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import tf_keras
 
+from larqlite._registration import Registry
+
 __all__ = ["float_class", "quantized_class", "quantizes", "register_layer"]
 
 PACKAGE = "larqlite.integer"
 
-QUANTIZED: dict[type, type] = {}
+QUANTIZED: dict[type, type] = Registry()
 
 
 def register_layer(cls: type) -> type:

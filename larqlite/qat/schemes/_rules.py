@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import tf_keras
 
+from larqlite._registration import Registry
 from larqlite.errors import ArgumentError
 from larqlite.qat.wrapper import name_of
 
@@ -76,7 +77,7 @@ _NOTHING_TO_QUANTIZE = (
     "RandomWidth RandomZoom"
 )
 
-RULES: dict[type, Rule] = {
+_OF_KERAS: dict[type, Rule] = {
     **{getattr(layers, name): _OUTPUT for name in _OUTPUTS_ONLY.split()},
     **{getattr(layers, name): _NOTHING for name in _NOTHING_TO_QUANTIZE.split()},
     layers.experimental.SyncBatchNormalization: _OUTPUT,
@@ -115,6 +116,8 @@ RULES: dict[type, Rule] = {
         outputs=_always,
     ),
 }
+
+RULES: dict[type, Rule] = Registry(_OF_KERAS)
 
 
 def rule_for(layer: layers.Layer) -> Rule | None:

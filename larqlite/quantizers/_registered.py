@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from larqlite._registration import (
     PACKAGE,
     NamedFunction,
+    Registry,
     register_bare_name,
     register_object,
     register_with_the_way_out,
@@ -16,11 +17,11 @@ from larqlite._registration import (
 from larqlite.errors import ArgumentError
 from larqlite.quantizers._base import Quantizer, as_function
 
-__all__ = ["Entry", "entries", "find", "names", "register"]
+__all__ = ["RegisteredQuantizer", "entries", "find", "names", "register"]
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegisteredQuantizer:
     """A registered quantizer.
 
     Attributes:
@@ -36,8 +37,7 @@ class Entry:
     function: Callable | None
 
 
-_entries: list[Entry] = []
-_by_name: dict[str, Entry] = {}
+_by_name: dict[str, RegisteredQuantizer] = Registry()
 
 
 def register(
@@ -78,7 +78,6 @@ def register(
         entry = _entry(name, target, tuple(aliases))
         _check_free(entry)
         _forget(target)
-        _entries.append(entry)
         _by_name.update(dict.fromkeys(_names_of(entry), entry))
         register_object(package=package)(target)
         for alias in entry.aliases:
@@ -90,12 +89,12 @@ def register(
     return decorator
 
 
-def _entry(name: str | None, target, aliases: tuple[str, ...]) -> Entry:
+def _entry(name: str | None, target, aliases: tuple[str, ...]) -> RegisteredQuantizer:
     if not inspect.isclass(target):
         name = name or target.__name__
-        return Entry(name, target, aliases, NamedFunction(name, target))
+        return RegisteredQuantizer(name, target, aliases, NamedFunction(name, target))
     if name is None:
-        return Entry(None, target, aliases, None)
+        return RegisteredQuantizer(None, target, aliases, None)
     required = required_arguments(target)
     if required:
         raise ArgumentError(
@@ -105,7 +104,7 @@ def _entry(name: str | None, target, aliases: tuple[str, ...]) -> Entry:
         )
     overridden = target.call is not Quantizer.call
     function = None if overridden else as_function(target, name)
-    return Entry(name, target, aliases, function)
+    return RegisteredQuantizer(name, target, aliases, function)
 
 
 def required_arguments(cls: type) -> list[str]:
@@ -118,12 +117,12 @@ def required_arguments(cls: type) -> list[str]:
     ]
 
 
-def _names_of(entry: Entry) -> tuple[str, ...]:
+def _names_of(entry: RegisteredQuantizer) -> tuple[str, ...]:
     own = (entry.target.__name__,) if inspect.isclass(entry.target) else ()
     return tuple(filter(None, (entry.name, *entry.aliases, *own)))
 
 
-def _check_free(entry: Entry) -> None:
+def _check_free(entry: RegisteredQuantizer) -> None:
     for name in _names_of(entry):
         taken = _by_name.get(name)
         # Running a notebook cell again defines the same quantizer anew.
@@ -135,8 +134,7 @@ def _check_free(entry: Entry) -> None:
 
 
 def _forget(target) -> None:
-    for old in [e for e in _entries if _path(e.target) == _path(target)]:
-        _entries.remove(old)
+    for old in [e for e in entries() if _path(e.target) == _path(target)]:
         for name in _names_of(old):
             _by_name.pop(name, None)
 
@@ -152,15 +150,16 @@ def names() -> list[str]:
         >>> "ste_sign" in lq.quantizers.names()
         True
     """
-    return sorted(entry.name for entry in _entries if entry.name is not None)
+    return sorted(entry.name for entry in entries() if entry.name is not None)
 
 
-def entries() -> list[Entry]:
+def entries() -> list[RegisteredQuantizer]:
     """All registered quantizers in the order of registration, with their aliases."""
-    return list(_entries)
+    # Each once, though several names lead to it.
+    return list({id(entry): entry for entry in _by_name.values()}.values())
 
 
-def find(name: str) -> Entry | None:
+def find(name: str) -> RegisteredQuantizer | None:
     """The quantizer of that name, alias or class name, or None."""
     return _by_name.get(name)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from larqlite.errors import ArgumentError, near_matches
+from larqlite.internal import Registry
 from larqlite_zoo._card import Accuracy, Paper, WeightFile
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegisteredModel:
     """A registered model: the hand-written facts of its card, and its function."""
 
     name: str
@@ -37,7 +38,7 @@ class Entry:
         return self.build.__name__
 
 
-_entries: dict[str, Entry] = {}
+_entries: dict[str, RegisteredModel] = Registry()
 
 
 def register_model(
@@ -77,7 +78,7 @@ def register_model(
     def remember(function: Callable) -> Callable:
         package, _, rest = function.__module__.partition(".")
         family = rest.split(".")[0] if package == "larqlite_zoo" else package
-        entry = Entry(
+        entry = RegisteredModel(
             name, function, family, summary, paper, published, weights,
             input_shape, num_classes, recipe, notes, keras_name or name,
         )  # fmt: skip
@@ -137,7 +138,7 @@ def get(name: str, **kwargs) -> tf_keras.Model:
     return find(name).build(**kwargs)
 
 
-def find(name: str) -> Entry:
+def find(name: str) -> RegisteredModel:
     """The entry of a registered name, a function's name or a Keras model's name.
 
     Raises:
@@ -160,13 +161,13 @@ def find(name: str) -> Entry:
     )
 
 
-def entries_of_keras_name(name: str) -> list[Entry]:
+def entries_of_keras_name(name: str) -> list[RegisteredModel]:
     """The entries whose Keras model carries this name, those with weights first."""
     found = [e for e in _entries.values() if _fold(e.keras_name) == _fold(name)]
     return sorted(found, key=lambda entry: not entry.weights)
 
 
-def entries() -> Iterator[Entry]:
+def entries() -> Iterator[RegisteredModel]:
     """All entries, by name."""
     return (_entries[name] for name in sorted(_entries))
 
@@ -175,6 +176,6 @@ def _fold(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
 
 
-def _is_other(entry: Entry, other: Entry) -> bool:
+def _is_other(entry: RegisteredModel, other: RegisteredModel) -> bool:
     where = [(e.build.__module__, e.build.__qualname__) for e in (entry, other)]
     return where[0] != where[1]

@@ -8,16 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from larqlite.errors import ArgumentError, near_matches
+from larqlite.internal import Registry
 from larqlite_zoo.datasets._source import Dataset
 
-_loaders: dict[str, Callable[..., Dataset]] = {}
+LOADERS: dict[str, Callable[..., Dataset]] = Registry()
 
 
 def register_dataset(name: str):
     """Decorator for a function `(folder=None, **options) -> Dataset`."""
 
     def register(loader: Callable[..., Dataset]):
-        _loaders[name] = loader
+        LOADERS[name] = loader
         return loader
 
     return register
@@ -30,7 +31,7 @@ def names() -> list[str]:
     >>> "fashion_mnist" in datasets.names()
     True
     """
-    return sorted(_loaders)
+    return sorted(LOADERS)
 
 
 def load(name: str, *, folder: str | os.PathLike | None = None, **options) -> Dataset:
@@ -74,7 +75,7 @@ def load(name: str, *, folder: str | os.PathLike | None = None, **options) -> Da
         >>> image.shape.as_list(), clothes.class_names[int(label)]
         ([28, 28, 1], 'Ankle boot')
     """
-    if name not in _loaders:
+    if name not in LOADERS:
         if Path(name).expanduser().is_dir() or os.sep in str(name):
             raise ArgumentError(
                 f'datasets.load: "{name}" is a folder, not the name of a dataset.\n'
@@ -83,10 +84,10 @@ def load(name: str, *, folder: str | os.PathLike | None = None, **options) -> Da
             )
         raise ArgumentError(
             f'datasets.load: unknown dataset "{name}".\n'
-            f" {near_matches(str(name), _loaders)} All names: {', '.join(names())}; for "
+            f" {near_matches(str(name), LOADERS)} All names: {', '.join(names())}; for "
             'images of your own "folder" (lqz: --dataset folder --folder DIR).'
         )
-    loader = _loaders[name]
+    loader = LOADERS[name]
     known = [key for key in inspect.signature(loader).parameters if key != "folder"]
     for key in options:
         if key not in known:

@@ -17,7 +17,7 @@ from larqlite.errors import (
     require_tf_keras,
 )
 from larqlite.quantizers._base import Quantizer
-from larqlite.quantizers._registry import find, known_names, required_arguments
+from larqlite.quantizers._registered import find, known_names, required_arguments
 
 __all__ = ["deserialize", "get", "get_kernel_quantizer", "serialize"]
 
