@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.forks import Forks
+
 ROOT = Path(__file__).resolve().parent.parent
 FORCED_BY_A_TEST = ("TF_USE_LEGACY_KERAS", "TF_XLA_FLAGS", "XLA_FLAGS")
 
@@ -33,6 +35,21 @@ def _same_seed_and_no_leaks():
         assert not context.get_training_metrics(), "the test left a metrics_scope open"
 
 
+def _environment() -> dict[str, str]:
+    """The variables of a fresh process."""
+    return {k: v for k, v in os.environ.items() if k not in FORCED_BY_A_TEST}
+
+
+def _printed(result: subprocess.CompletedProcess) -> str:
+    """What a process printed; the test fails with its standard error if it failed."""
+    if result.returncode:
+        pytest.fail(
+            f"the fresh process ended with {result.returncode}:\n{result.stderr}",
+            pytrace=False,
+        )
+    return result.stdout
+
+
 @pytest.fixture
 def run_python(tmp_path) -> Callable[..., str]:
     """Runs a snippet in a fresh Python process and returns what it printed.
@@ -40,25 +57,43 @@ def run_python(tmp_path) -> Callable[..., str]:
     `run_python(code, timeout=240, **environment)`: the process starts in
     `tmp_path`, imports larqlite from this checkout, and sees none of the
     variables in `FORCED_BY_A_TEST` unless the test passes them. The test fails
-    with the snippet's stderr if the snippet fails.
+    with the snippet's stderr if the snippet fails. It is for what a test checks of
+    imports, of the environment, of threads; files are read by `run_fork` in a fifth
+    of the time.
     """
 
     def run(code: str, timeout: float = 240, **environment: str) -> str:
-        inherited = {k: v for k, v in os.environ.items() if k not in FORCED_BY_A_TEST}
-        result = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code)],
-            env=inherited | {"PYTHONPATH": str(ROOT)} | environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-        if result.returncode:
-            pytest.fail(
-                f"the fresh process ended with {result.returncode}:\n{result.stderr}",
-                pytrace=False,
+        return _printed(
+            subprocess.run(
+                [sys.executable, "-c", textwrap.dedent(code)],
+                env=_environment() | {"PYTHONPATH": str(ROOT)} | environment,
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=timeout,
             )
-        return result.stdout
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def _forks():
+    forks = Forks(ROOT, _environment())
+    yield forks
+    forks.close()
+
+
+@pytest.fixture
+def run_fork(tmp_path, _forks) -> Callable[..., str]:
+    """As `run_python`, in a fork of a process that has imported TensorFlow and tf_keras.
+
+    Nothing of larqlite is imported there, nothing is registered, and TensorFlow has no
+    context yet: a file that needs more than `import larqlite` does not load.
+    """
+
+    def run(code: str, timeout: float = 240) -> str:
+        return _printed(_forks.run(textwrap.dedent(code), tmp_path, timeout))
 
     return run
 

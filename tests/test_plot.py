@@ -293,8 +293,8 @@ class TestFigures:
     def test_a_notebook_gets_a_png(self):
         assert plot.history(CURVES)._repr_png_().startswith(b"\x89PNG")
 
-    def test_pyplot_and_its_global_state_are_not_used(self, run_python):
-        run_python("""
+    def test_pyplot_and_its_global_state_are_not_used(self, run_fork):
+        run_fork("""
             import sys
             import larqlite as lq
             for name in [n for n in sys.modules if n.startswith("matplotlib")]:

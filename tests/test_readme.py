@@ -24,9 +24,9 @@ def commands(text):
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
-def test_the_python_of_the_readme_runs_from_top_to_bottom(run_python, tmp_path):
+def test_the_python_of_the_readme_runs_from_top_to_bottom(run_fork, tmp_path):
     code = "\n".join(blocks(README, "python"))
-    printed = run_python(
+    printed = run_fork(
         f"""{code}
 assert set(abs(weights.quantized).ravel()) == {{1.0}}
 assert abs(weights.latent).max() <= 1

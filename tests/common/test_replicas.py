@@ -67,8 +67,8 @@ TRAIN_ON_REPLICAS = """
 
 
 @pytest.mark.slow
-def test_two_replicas_train_like_one_and_kernels_stay_distributed(run_python):
-    printed = run_python(TRAIN_ON_REPLICAS, timeout=400)
+def test_two_replicas_train_like_one_and_kernels_stay_distributed(run_fork):
+    printed = run_fork(TRAIN_ON_REPLICAS, timeout=400)
     report = json.loads(printed.strip().splitlines()[-1])
     assert len(report) == 13
     for name, found in report.items():

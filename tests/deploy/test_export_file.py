@@ -197,7 +197,7 @@ def test_the_files_permissions_are_those_of_a_new_file(model, tmp_path):
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_importing_larqlite_does_not_import_onnx(run_python):
+def test_importing_larqlite_does_not_import_onnx(run_fork):
     code = """
         import sys
         import larqlite as lq
@@ -207,4 +207,4 @@ def test_importing_larqlite_does_not_import_onnx(run_python):
         assert "onnx" not in sys.modules
         print("good")
     """
-    assert run_python(code).strip().endswith("good")
+    assert run_fork(code).strip().endswith("good")

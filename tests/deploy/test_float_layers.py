@@ -244,8 +244,8 @@ def test_the_zoos_own_layers():
         assert_same(with_random_weights(model))
 
 
-def test_importing_the_zoo_does_not_import_onnx(run_python):
-    printed = run_python(
+def test_importing_the_zoo_does_not_import_onnx(run_fork):
+    printed = run_fork(
         "import sys, larqlite_zoo, larqlite_zoo.literature, larqlite_zoo.sota\n"
         "print([name for name in sys.modules if name.startswith('onnx')])"
     )

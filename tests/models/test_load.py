@@ -70,9 +70,9 @@ def test_larqs_case_optimizer_is_left_out_with_a_warning(tmp_path, caplog):
     assert model.optimizer is None
 
 
-def test_beside_a_library_that_took_the_names_first_it_still_loads(run_python):
+def test_beside_a_library_that_took_the_names_first_it_still_loads(run_fork):
     path = FOLDER / "layers_2d.keras"
-    printed = run_python(
+    printed = run_fork(
         f"""
         import tf_keras
         class QuantConv2D(tf_keras.layers.Layer): pass

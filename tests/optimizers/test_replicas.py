@@ -46,8 +46,8 @@ TRAIN = """
 
 
 @pytest.mark.slow
-def test_two_replicas_take_the_steps_of_one_process(run_python):
-    result = json.loads(run_python(TRAIN).splitlines()[-1])
+def test_two_replicas_take_the_steps_of_one_process(run_fork):
+    result = json.loads(run_fork(TRAIN).splitlines()[-1])
     assert result["is_distributed"] == 2
     assert result["step_counts"] == [12] * 4
     assert result["resumed"]

@@ -53,7 +53,7 @@ GO_ON = """
 """
 
 
-def test_every_file_goes_on_in_a_fresh_process_bit_for_bit(tmp_path, run_python):
+def test_every_file_goes_on_in_a_fresh_process_bit_for_bit(tmp_path, run_fork):
     tensors = {}
     for policy in ("float32", "mixed_float16"):
         tf_keras.mixed_precision.set_global_policy(policy)
@@ -73,7 +73,7 @@ def test_every_file_goes_on_in_a_fresh_process_bit_for_bit(tmp_path, run_python)
         )
         np.savez(tmp_path / f"{policy}.npz", **state(model))
         tensors[policy] = len(state(model))
-    result = json.loads(run_python(GO_ON).splitlines()[-1])
+    result = json.loads(run_fork(GO_ON).splitlines()[-1])
     assert result == {
         name: [tensors[name.split(".")[0]]] * 2
         for name in (

@@ -179,11 +179,9 @@ def _save(names, folder):
 )
 @pytest.mark.parametrize("names", [QUICK, pytest.param(LARGE, marks=pytest.mark.slow)])
 def test_all_load_in_a_fresh_process_without_a_scope_and_train_on_as_if_never_saved(
-    names, kind, saved, run_python
+    names, kind, saved, run_fork
 ):
-    printed = run_python(
-        LOAD_ALL.format(folder=str(saved(names)), ending=FORMATS[kind])
-    )
+    printed = run_fork(LOAD_ALL.format(folder=str(saved(names)), ending=FORMATS[kind]))
     assert json.loads(printed.strip().splitlines()[-1]) == []
 
 

@@ -219,7 +219,7 @@ def test_the_file_for_tflite_has_the_zeros_and_clusters(made, plainly):
 
 
 @pytest.mark.slow
-def test_files_of_every_format_go_on_training_in_a_fresh_process(tmp_path, run_python):
+def test_files_of_every_format_go_on_training_in_a_fresh_process(tmp_path, run_fork):
     x, y = clothes()[2][:64], clothes()[3][:64]
     arrays = {"x": x, "y": y}
     for made in (pruned, grouped):
@@ -228,7 +228,7 @@ def test_files_of_every_format_go_on_training_in_a_fresh_process(tmp_path, run_p
         for ending in (".keras", ".h5", ""):
             copy.save(tmp_path / f"{made.__name__}{ending}")
     np.savez(tmp_path / "data.npz", **arrays)
-    run_python(
+    run_fork(
         f"""
         import itertools
         import numpy as np, tf_keras, larqlite as lq
@@ -289,8 +289,8 @@ def test_mixed_precision_keeps_them_too(scheme):
 
 
 @pytest.mark.slow
-def test_replicas_keep_clusters_and_zeros(run_python):
-    run_python(
+def test_replicas_keep_clusters_and_zeros(run_fork):
+    run_fork(
         """
         import numpy as np, tensorflow as tf, tf_keras
         tf.config.set_logical_device_configuration(

@@ -219,8 +219,8 @@ ON_REPLICAS = """
 
 
 @pytest.mark.slow
-def test_two_replicas_store_the_mean_of_their_ranges(run_python):
-    report = json.loads(run_python(ON_REPLICAS).strip().splitlines()[-1])
+def test_two_replicas_store_the_mean_of_their_ranges(run_fork):
+    report = json.loads(run_fork(ON_REPLICAS).strip().splitlines()[-1])
     batches = np.array(report["batches"])  # step, replica, values
     low, high = np.minimum(batches.min(2), 0), np.maximum(batches.max(2), 0)
 

@@ -25,7 +25,7 @@ def test_a_keras_object_of_ones_own_needs_no_scope_within_the_process():
 
 @pytest.mark.slow
 def test_a_custom_object_outside_of_the_scope_is_named_when_a_file_is_read(
-    tmp_path, run_python
+    tmp_path, run_fork
 ):
     path = str(tmp_path / "model.keras")
     own = """
@@ -39,7 +39,7 @@ def test_a_custom_object_outside_of_the_scope_is_named_when_a_file_is_read(
         def get_output_quantizers(self, layer):
             return []
     """
-    run_python(
+    run_fork(
         own
         + f"""
     dense = tf_keras.layers.Dense(2, input_shape=(3,))
@@ -49,7 +49,7 @@ def test_a_custom_object_outside_of_the_scope_is_named_when_a_file_is_read(
     )
     with pytest.raises((ValueError, TypeError), match="Mine"):
         tf_keras.models.load_model(path)
-    said = run_python(
+    said = run_fork(
         own
         + f"""
     with qat.quantize_scope({{"Mine": Mine}}):

@@ -296,8 +296,8 @@ ON_REPLICAS = """
 
 
 @pytest.mark.slow
-def test_two_replicas_train_as_one(run_python):
-    report = json.loads(run_python(ON_REPLICAS).strip().splitlines()[-1])
+def test_two_replicas_train_as_one(run_fork):
+    report = json.loads(run_fork(ON_REPLICAS).strip().splitlines()[-1])
     assert sum("kernel:0" in name for name in report) == 2
     assert sum("_max" in name for name in report) == 5
     for name, (difference, moved) in report.items():

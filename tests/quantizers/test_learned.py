@@ -235,8 +235,8 @@ class TestInALayer:
 
 
 @pytest.mark.slow
-def test_two_replicas_learn_the_same_thresholds_as_one(run_python):
-    printed = run_python(
+def test_two_replicas_learn_the_same_thresholds_as_one(run_fork):
+    printed = run_fork(
         """
         import numpy as np, tensorflow as tf
         import larqlite as lq

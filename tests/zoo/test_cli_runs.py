@@ -157,9 +157,9 @@ def test_ctrl_c_says_where_the_same_command_goes_on(
 
 
 @pytest.mark.slow
-def test_two_runs_on_one_thread_end_with_the_same_bits(folder, run_python):
+def test_two_runs_on_one_thread_end_with_the_same_bits(folder, run_fork):
     """In a process of its own: determinism is switched on for the whole process."""
-    run_python(
+    run_fork(
         f"""
         import sys
         sys.path.insert(0, {str(folder)!r})

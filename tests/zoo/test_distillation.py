@@ -444,5 +444,5 @@ REPLICAS = """
 
 
 @pytest.mark.slow
-def test_two_replicas_and_mixed_precision_report_and_learn_the_same(run_python):
-    assert "equal" in run_python(REPLICAS)
+def test_two_replicas_and_mixed_precision_report_and_learn_the_same(run_fork):
+    assert "equal" in run_fork(REPLICAS)

@@ -48,7 +48,7 @@ READ = """
 
 
 @pytest.fixture
-def read_alone(tmp_path, run_python):
+def read_alone(tmp_path, run_fork):
     """Saves models in every format; gives back the files that a process could read."""
     lines = []
 
@@ -67,7 +67,7 @@ def read_alone(tmp_path, run_python):
 
     def read():
         (tmp_path / "files.txt").write_text("\n".join(lines))
-        printed = run_python(READ, timeout=600)
+        printed = run_fork(READ, timeout=600)
         found = [line.split() for line in printed.splitlines()]
         assert [path for path, _ in found] == [line.split()[0] for line in lines]
         return dict(found)

@@ -192,7 +192,7 @@ def test_the_scale_of_a_large_float16_kernel_is_finite(quantizer):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("extension", ["keras", "h5"])
-def test_files_reload_in_a_fresh_process(extension, run_python, tmp_path):
+def test_files_reload_in_a_fresh_process(extension, run_fork, tmp_path):
     models = {
         "dense": literature.BinaryDenseNet28(
             input_shape=(32, 32, 3), weights=None, num_classes=10
@@ -209,7 +209,7 @@ def test_files_reload_in_a_fresh_process(extension, run_python, tmp_path):
         model.save(tmp_path / f"{name}.{extension}")
         y = model(tf.ones([1, *model.input_shape[1:]]))
         np.save(tmp_path / f"{name}.npy", y)
-    printed = run_python(f"""
+    printed = run_fork(f"""
         import numpy as np, tensorflow as tf, tf_keras
         import larqlite, larqlite_zoo
         for name in {list(models)}:

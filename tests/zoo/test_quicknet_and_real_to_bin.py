@@ -212,9 +212,7 @@ def test_a_trunk_of_open_size_agrees_with_one_of_fixed_size(name):
     np.testing.assert_allclose(open_sized(x), y, rtol=0, atol=1e-4 * np.abs(y).max())
 
 
-def test_the_layers_load_in_a_fresh_process_after_importing_the_zoo(
-    tmp_path, run_python
-):
+def test_the_layers_load_in_a_fresh_process_after_importing_the_zoo(tmp_path, run_fork):
     image = tf_keras.Input((8, 8, 4))
     x = tf_keras.layers.DepthwiseConv2D(3, depthwise_initializer=BlurPool())(image)
     x = LearnedRescale(tf_keras.regularizers.L2(0.5))(x)
@@ -224,7 +222,7 @@ def test_the_layers_load_in_a_fresh_process_after_importing_the_zoo(
     np.savez(tmp_path / "expected.npz", x=batch, y=model(batch))
     for ending in (".keras", ".h5"):
         model.save(tmp_path / f"model{ending}")
-    printed = run_python("""
+    printed = run_fork("""
         import numpy as np, larqlite_zoo, tf_keras
         expected = np.load("expected.npz")
         for ending in (".keras", ".h5"):

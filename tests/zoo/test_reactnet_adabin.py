@@ -297,12 +297,12 @@ def test_images_too_small_are_refused(name):
 
 
 @pytest.mark.slow
-def test_a_fresh_process_loads_a_saved_model(tmp_path, run_python):
+def test_a_fresh_process_loads_a_saved_model(tmp_path, run_fork):
     model = model_of("ReActNet18")
     x = np.random.default_rng(10).normal(size=(2, 64, 64, 3)).astype("float32")
     np.savez(tmp_path / "data.npz", x=x, y=model.predict(x, verbose=0))
     model.save(tmp_path / "model.keras")
-    printed = run_python(
+    printed = run_fork(
         """
         import numpy as np, larqlite, tf_keras
         data = np.load("data.npz")

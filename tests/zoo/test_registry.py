@@ -125,8 +125,8 @@ def test_a_name_that_another_model_has_is_refused(register):
             register(name, function)
 
 
-def test_importing_the_zoo_brings_nothing_heavy_beside_larqlite(run_python):
-    printed = run_python(
+def test_importing_the_zoo_brings_nothing_heavy_beside_larqlite(run_fork):
+    printed = run_fork(
         """
         import sys
         import larqlite

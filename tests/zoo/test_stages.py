@@ -335,7 +335,7 @@ def finish(process: subprocess.Popen, folder: Path) -> str:
 
 
 @pytest.mark.slow
-def test_real_to_binary_runs_from_one_command_and_survives_kill_9(tmp_path, run_python):
+def test_real_to_binary_runs_from_one_command_and_survives_kill_9(tmp_path, run_fork):
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     finish(lqz(straight), straight)
     # The second run shares the first two stages, and is killed in the third.
@@ -356,7 +356,7 @@ def test_real_to_binary_runs_from_one_command_and_survives_kill_9(tmp_path, run_
         file = Path("r2b") / f"stage_{stage}" / f"{name}_weights.h5"
         assert_same_weights(straight / file, killed / file)
     saved = killed / "r2b" / "stage_3" / "r2b_bnn.keras"
-    assert "r2b_bnn (None, 10)" in run_python(
+    assert "r2b_bnn (None, 10)" in run_fork(
         f"""
         import larqlite_zoo, tf_keras
         model = tf_keras.models.load_model({str(saved)!r})
