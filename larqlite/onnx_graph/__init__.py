@@ -4,7 +4,8 @@
 with its shape as in Keras and its layout in the file. `_layout` moves and broadcasts values
 in either layout, `_geometry` says how layers pad, `_packing` makes bytes of a kernel's
 levels, `_functions` holds the bodies of `ai.larqlite`, `_pooled_padding` is a pass over a
-finished graph, and `_model` makes the checked file of it. Nothing here reads a Keras model.
+finished graph, and `_model` makes the checked file of it. Nothing here follows a Keras model:
+`larqlite.deploy` and `larqlite.integer.export` do, and write with this.
 """
 
 from larqlite.onnx_graph._functions import (
