@@ -11,6 +11,7 @@ DOORS = {
     "larqlite.utils": "public helpers; they load TensorFlow",
     "larqlite.cli": "the command `lq`, which `python -m` and the runtime's `lq` begin",
     "larqlite.deploy.benchmark_engines": "engines that need TensorFlow, of one command only",
+    "larqlite.integer.tensors.internal": "operations and rounding for integer layers and exports",
     "larqlite.qat.inference": "what quantization-aware layers compute, for converters",
     # Semi-public ones: what siblings need beside the public API of `__init__`.
     "larqlite.internal": "what the zoo needs: registering objects, copies of models",

@@ -17,7 +17,8 @@ from larqlite.errors import (
 from larqlite.integer.layers._config import Slot, build_quantizers, completed
 from larqlite.integer.layers._named_weights import NamedWeights
 from larqlite.integer.layers._recording import TensorRecorder
-from larqlite.integer.tensors import FixedPoint, QFloat, QTensor, _shapes
+from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
+from larqlite.integer.tensors.internal import moved
 
 __all__ = ["QuantizedLayer"]
 
@@ -39,7 +40,7 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
 
             def compute(self, inputs):
                 kernel = self.weight_quantizer(self.kernel)
-                return self.with_bias(_products.matmul(self.in_buffer(inputs), kernel))
+                return self.with_bias(matmul(self.in_buffer(inputs), kernel))
 
     Every slot becomes an attribute with the quantizer, or None; `output_quantizer` is
     called `out_quantizer`, and is applied to what `compute` returns.
@@ -180,7 +181,7 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
         known = self.compute_output_shape(tf.nest.map_structure(_shape_of, inputs))
         if not outputs.shape.is_compatible_with(known):
             return outputs
-        return _shapes.moved(outputs, lambda values: tf.ensure_shape(values, known))
+        return moved(outputs, lambda values: tf.ensure_shape(values, known))
 
     def compute(self, inputs):
         """The computation on quantized inputs; every concrete layer has its own."""

@@ -13,9 +13,12 @@ from larqlite.integer.layers._recording import FixedPointRecorder, TensorRecorde
 from larqlite.integer.layers._registry import register_layer
 from larqlite.integer.layers._requantize import requantized
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
-from larqlite.integer.tensors._constants import as_tensor, folded
-from larqlite.integer.tensors._saturation import not_counting
-from larqlite.integer.tensors._storage import MAX_VALUE_BITS
+from larqlite.integer.tensors.internal import (
+    MAX_VALUE_BITS,
+    as_tensor,
+    folded,
+    not_counting,
+)
 
 __all__ = ["AXES", "OutputQuantizer", "axis_of_ranges", "shape_of_ranges"]
 

@@ -12,8 +12,8 @@ from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import OUTPUT
 from larqlite.integer.layers._quantized_softmax import QuantizedShiftmax
 from larqlite.integer.layers._registry import quantizes
-from larqlite.integer.tensors import FixedPoint, _products, _scaling, _shapes
-from larqlite.integer.tensors._storage import FLOAT32_LIMIT
+from larqlite.integer.tensors import FixedPoint
+from larqlite.integer.tensors.internal import FLOAT32_LIMIT, matmul, moved
 
 __all__ = ["QuantizedAttention"]
 
@@ -116,11 +116,11 @@ class QuantizedAttention(QuantizedLayer, Attention):
                     f"quant_config of the layer that makes the {name}."
                 )
         query, key, value = (self._heads(x) for x in map(self.in_buffer, inputs))
-        scores = _products.matmul(query, key, transpose_b=True)
+        scores = matmul(query, key, transpose_b=True)
         # `scores >> d`, without its check that d is not negative.
         frac_bits = scores.frac_bits + round(log2(self.dim) / 2)
-        scores = _scaling.fixed_point(
-            scores.values, scores.value_bits, frac_bits, scores.limit
+        scores = FixedPoint(
+            scores.values, scores.value_bits, frac_bits, limit=scores.limit
         )
         mask = self.softmax_op.compute(scores)
         return self._merged(self._combined(mask, value)), mask
@@ -130,18 +130,14 @@ class QuantizedAttention(QuantizedLayer, Attention):
         tokens = -1 if x.shape[1] is None else x.shape[1]
         batch = tf.shape(x.values)[0] if x.shape[0] is None else x.shape[0]
         shape = (batch, tokens, self.num_heads, self.dim)
-        return _shapes.moved(
-            x, lambda v: tf.transpose(tf.reshape(v, shape), (0, 2, 1, 3))
-        )
+        return moved(x, lambda v: tf.transpose(tf.reshape(v, shape), (0, 2, 1, 3)))
 
     def _merged(self, x: FixedPoint) -> FixedPoint:
         """`(batch, num_heads, tokens, dim)` -> `(batch, tokens, hidden)`."""
         tokens = -1 if x.shape[2] is None else x.shape[2]
         batch = tf.shape(x.values)[0] if x.shape[0] is None else x.shape[0]
         shape = (batch, tokens, self.num_heads * self.dim)
-        return _shapes.moved(
-            x, lambda v: tf.reshape(tf.transpose(v, (0, 2, 1, 3)), shape)
-        )
+        return moved(x, lambda v: tf.reshape(tf.transpose(v, (0, 2, 1, 3)), shape))
 
     def _combined(self, mask: FixedPoint, value: FixedPoint) -> FixedPoint:
         """`mask @ value`, with the value bits of the buffer.
@@ -151,7 +147,7 @@ class QuantizedAttention(QuantizedLayer, Attention):
         """
         limit = (isqrt(2 * mask.limit**2) + 1) * value.limit
         if limit > min(FLOAT32_LIMIT, 2**self.buffer_bits - 1):
-            return _products.matmul(mask.promote(self.buffer_bits), value)
+            return matmul(mask.promote(self.buffer_bits), value)
         values = tf.matmul(mask.values, value.values)
         frac_bits = mask.frac_bits + value.frac_bits
         return FixedPoint(values, self.buffer_bits, frac_bits, limit=limit)

@@ -11,8 +11,13 @@ from larqlite.integer.layers._config import ALIGNED, OUTPUT, WEIGHTS
 from larqlite.integer.layers._padded_conv import PaddedConv2D, padded
 from larqlite.integer.layers._recording import TensorRecorder, is_recording
 from larqlite.integer.layers._registry import quantizes
-from larqlite.integer.tensors import FixedPoint, QFloat, QTensor, _products
-from larqlite.integer.tensors._constants import as_tensor, folded
+from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
+from larqlite.integer.tensors.internal import (
+    as_tensor,
+    convolution,
+    convolution_transpose,
+    folded,
+)
 
 __all__ = [
     "KernelLayer",
@@ -55,7 +60,7 @@ class KernelLayer(QuantizedLayer):
 
 class _Convolution(KernelLayer):
     def product(self, inputs, kernel):
-        return _products.convolution(
+        return convolution(
             inputs, kernel, self.strides, self._op_padding(), self.dilation_rate
         )
 
@@ -216,7 +221,7 @@ class QuantizedConv2DTranspose(KernelLayer, tf_keras.layers.Conv2DTranspose):
             for i, size in enumerate(inputs.shape[1:3])
         ]
         shape = (tf.shape(inputs)[0], *sizes, self.filters)
-        return _products.convolution_transpose(
+        return convolution_transpose(
             inputs, kernel, tf.stack(shape), self.strides, self.padding
         )
 

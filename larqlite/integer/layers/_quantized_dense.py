@@ -6,7 +6,7 @@ import tf_keras
 
 from larqlite.integer.layers._quantized_conv import KernelLayer
 from larqlite.integer.layers._registry import quantizes
-from larqlite.integer.tensors import _products
+from larqlite.integer.tensors.internal import matmul
 
 __all__ = ["QuantizedDense"]
 
@@ -40,4 +40,4 @@ class QuantizedDense(KernelLayer, tf_keras.layers.Dense):
     """
 
     def product(self, inputs, kernel):
-        return _products.matmul(inputs, kernel)
+        return matmul(inputs, kernel)

@@ -13,7 +13,7 @@ from larqlite.integer.layers._depthwise_transpose import (
 )
 from larqlite.integer.layers._quantized_conv import KernelLayer
 from larqlite.integer.layers._registry import quantizes
-from larqlite.integer.tensors import _products
+from larqlite.integer.tensors.internal import depthwise_convolution
 
 __all__ = ["QuantizedDepthwiseConv2D", "QuantizedDepthwiseConv2DTranspose"]
 
@@ -60,7 +60,7 @@ class QuantizedDepthwiseConv2D(_Depthwise, tf_keras.layers.DepthwiseConv2D):
     }
 
     def product(self, inputs, kernel):
-        return _products.depthwise_convolution(
+        return depthwise_convolution(
             inputs, kernel, self.strides, self.padding, self.dilation_rate
         )
 
@@ -99,9 +99,7 @@ class QuantizedDepthwiseConv2DTranspose(_Depthwise, DepthwiseConv2DTranspose):
     }
 
     def product(self, inputs, kernel):
-        return _products.depthwise_convolution(
-            inputs, kernel, convolve=self._transposed
-        )
+        return depthwise_convolution(inputs, kernel, convolve=self._transposed)
 
     def _transposed(self, values, kernel):
         return depthwise_transpose(values, kernel, self.strides[0], self.padding)

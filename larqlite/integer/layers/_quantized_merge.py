@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 
 import tensorflow as tf
 import tf_keras
@@ -11,7 +12,8 @@ from larqlite.integer.layers._add import Add
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import OUTPUT
 from larqlite.integer.layers._registry import quantizes
-from larqlite.integer.tensors import FixedPoint, QFloat, _arithmetic, _scaling, _shapes
+from larqlite.integer.tensors import FixedPoint, QFloat
+from larqlite.integer.tensors.internal import concat, shifted_left
 
 __all__ = ["QuantizedAdd", "QuantizedConcatenate", "QuantizedMultiply"]
 
@@ -59,7 +61,7 @@ class QuantizedAdd(QuantizedLayer, Add):
 
     def compute(self, inputs):
         """The sum or average."""
-        total = functools.reduce(_arithmetic.add, self._aligned(inputs))
+        total = functools.reduce(operator.add, self._aligned(inputs))
         count = len(inputs)
         if not self.average or count == 1:
             return total
@@ -74,7 +76,7 @@ class QuantizedAdd(QuantizedLayer, Add):
         shifts = [frac_bits - x.frac_bits for x in inputs]
         self.input_shift(shifts)
         return [
-            _scaling.shifted_left(x, shift, frac_bits, bits)
+            shifted_left(x, shift, frac_bits, bits)
             for x, shift in zip(inputs, shifts, strict=True)
         ]
 
@@ -112,7 +114,7 @@ class QuantizedMultiply(QuantizedLayer, tf_keras.layers.Multiply):
         """The product."""
         bits = max(self.buffer_bits, *(x.value_bits for x in inputs))
         first = self.in_buffer(inputs[0], bits)
-        return functools.reduce(_arithmetic.multiply, inputs[1:], first)
+        return functools.reduce(operator.mul, inputs[1:], first)
 
 
 @quantizes(tf_keras.layers.Concatenate)
@@ -147,4 +149,4 @@ class QuantizedConcatenate(QuantizedLayer, tf_keras.layers.Concatenate):
 
     def compute(self, inputs):
         """The inputs, joined."""
-        return _shapes.concat(list(inputs), self.axis)
+        return concat(list(inputs), self.axis)

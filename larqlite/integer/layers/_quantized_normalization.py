@@ -11,9 +11,14 @@ from larqlite.integer.layers._config import ALIGNED, OUTPUT, Slot
 from larqlite.integer.layers._mad_normalization import LayerMadNormalization
 from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.layers._weight_quantizer import WeightQuantizer
-from larqlite.integer.tensors import FixedPoint, QFloat, _arithmetic, _rounding
-from larqlite.integer.tensors._constants import as_tensor, folded
-from larqlite.integer.tensors._scaling import fixed_point, limited
+from larqlite.integer.tensors import FixedPoint, QFloat
+from larqlite.integer.tensors.internal import (
+    as_tensor,
+    folded,
+    limited,
+    reduce_sum,
+    truncate,
+)
 
 __all__ = ["QuantizedBatchNormalization", "QuantizedLayerNormalization"]
 
@@ -148,18 +153,18 @@ class QuantizedLayerNormalization(QuantizedLayer, LayerMadNormalization):
         shift = self._free_bits(largest)
         largest <<= shift
 
-        total = _arithmetic.reduce_sum(abs(x), -1, keepdims=True)
+        total = reduce_sum(abs(x), -1, keepdims=True)
         divisor = tf.cast(tf.maximum(total.values, 1), tf.float64)
         dividend = tf.cast(gamma_fp.values, tf.float64) * float(channels << shift)
-        factor = _rounding.truncate(dividend / divisor)
+        factor = truncate(dividend / divisor)
 
         values = tf.cast(x.values, tf.float64) * factor
         frac_bits = gamma_fp.frac_bits + shift
         if x.limit * channels < 2**self.buffer_bits:
-            y = fixed_point(values, self.buffer_bits, frac_bits, largest)
+            y = FixedPoint(values, self.buffer_bits, frac_bits, limit=largest)
         else:
             # The sum may have saturated, which makes the factor too large.
-            y = limited(values, self.buffer_bits, frac_bits, x.limit * largest)
+            y = limited(x, values, self.buffer_bits, frac_bits, x.limit * largest)
         if isinstance(gamma, QFloat):
             y = QFloat(y, gamma.scales)
         return y if self.beta is None else y + self.beta_quantizer(self.beta, y)

@@ -12,13 +12,11 @@ from larqlite.errors import ArgumentError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import OUTPUT
 from larqlite.integer.layers._registry import quantizes
-from larqlite.integer.tensors import (
-    FixedPoint,
-    QFloat,
-    QTensor,
-    _arithmetic,
-    _products,
-    _shapes,
+from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
+from larqlite.integer.tensors.internal import (
+    depthwise_convolution,
+    max_pool,
+    reduce_sum,
 )
 
 __all__ = [
@@ -51,9 +49,7 @@ class QuantizedMaxPool2D(QuantizedLayer, tf_keras.layers.MaxPooling2D):
 
     def compute(self, inputs):
         """The largest of each window."""
-        return _shapes.max_pool(
-            inputs, self.pool_size, self.strides, self.padding.upper()
-        )
+        return max_pool(inputs, self.pool_size, self.strides, self.padding.upper())
 
 
 @quantizes(tf_keras.layers.GlobalAveragePooling2D)
@@ -90,7 +86,7 @@ class QuantizedGlobalAveragePooling2D(
     def compute(self, inputs):
         """The average of all positions of each channel."""
         fp = self.in_buffer(inputs, self.quant_config["buffer_bitwidth"])
-        total = _arithmetic.reduce_sum(_fp(fp), (1, 2), self.keepdims)
+        total = reduce_sum(_fp(fp), (1, 2), self.keepdims)
         height, width = inputs.shape[1:3]
         if height is None or width is None:
             size = tf.shape(_fp(inputs).values)[1:3]
@@ -142,7 +138,7 @@ class QuantizedAveragePooling2D(QuantizedLayer, tf_keras.layers.AveragePooling2D
         """The average of each window."""
         fp = _fp(self.in_buffer(inputs, self.quant_config["buffer_bitwidth"]))
         ones = FixedPoint(tf.ones((*self.pool_size, fp.shape[-1], 1)), 1, 0, limit=1)
-        total = _products.depthwise_convolution(
+        total = depthwise_convolution(
             fp, ones, self.strides, self.padding.upper(), convolve=self._sums
         )
         factors, multiple = self._factors(inputs.shape)

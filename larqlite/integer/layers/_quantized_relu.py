@@ -10,7 +10,7 @@ from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import OUTPUT, Slot
 from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.layers._weight_quantizer import AlignedWeightQuantizer
-from larqlite.integer.tensors import QFloat, _scaling
+from larqlite.integer.tensors import FixedPoint, QFloat
 
 __all__ = ["QuantizedReLU"]
 
@@ -101,7 +101,7 @@ class QuantizedReLU(QuantizedLayer, tf_keras.layers.ReLU):
             largest = self.max_value_quantizer(largest, x)
             largest = getattr(largest, "fp", largest).values
             values = tf.minimum(values, tf.cast(largest, values.dtype))
-        y = _scaling.fixed_point(values, fp.value_bits, fp.frac_bits, fp.limit)
+        y = FixedPoint(values, fp.value_bits, fp.frac_bits, limit=fp.limit)
         if isinstance(x, QFloat):
             return QFloat(y, x.scales)
         # The output quantizer multiplies scales by the rate that calibration chose.

@@ -12,11 +12,17 @@ from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import ALIGNED, OUTPUT, WEIGHTS
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.layers._registry import quantizes
-from larqlite.integer.tensors import QFloat, QTensor, _products
-from larqlite.integer.tensors._constants import folded
-from larqlite.integer.tensors._rounding import ceil_log2, exp2, round_half_up
-from larqlite.integer.tensors._scaling import limited
-from larqlite.integer.tensors._storage import dtype_for, rounding_dtype_for
+from larqlite.integer.tensors import QFloat, QTensor
+from larqlite.integer.tensors.internal import (
+    ceil_log2,
+    depthwise_convolution,
+    dtype_for,
+    exp2,
+    folded,
+    limited,
+    round_half_up,
+    rounding_dtype_for,
+)
 
 __all__ = ["QuantizedSeparableConv2D"]
 
@@ -87,7 +93,7 @@ class QuantizedSeparableConv2D(QuantizedLayer, tf_keras.layers.SeparableConv2D):
         inputs = self.in_buffer(inputs)
         depthwise = self.dw_weight_quantizer(self.depthwise_kernel)
         pointwise = self.pw_weight_quantizer(self.pointwise_kernel)
-        between = _products.depthwise_convolution(
+        between = depthwise_convolution(
             inputs, depthwise, self.strides, self.padding, self.dilation_rate
         )
         limit = getattr(inputs, "fp", inputs).limit
@@ -117,7 +123,7 @@ class QuantizedSeparableConv2D(QuantizedLayer, tf_keras.layers.SeparableConv2D):
         with folded(frac_bits, kernel.frac_bits, *scales):
             frac_bits = frac_bits + kernel.frac_bits
             scales = [functools.reduce(tf.multiply, scales)] if scales else []
-        result = limited(sums, fp.value_bits, frac_bits, bound)
+        result = limited(fp, sums, fp.value_bits, frac_bits, bound)
         return QFloat(result, *scales) if scales else result
 
     def _frac_bits_between(self, frac_bits, reach, weights) -> tf.Tensor:

@@ -8,7 +8,8 @@ import tf_keras
 from larqlite.errors import QuantizedTensorError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._registry import quantizes
-from larqlite.integer.tensors import FixedPoint, QFloat, QTensor, _shapes
+from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
+from larqlite.integer.tensors.internal import moved
 
 __all__ = ["QuantizedFlatten", "QuantizedPermute", "QuantizedReshape"]
 
@@ -66,7 +67,7 @@ class QuantizedPermute(QuantizedLayer, tf_keras.layers.Permute):
                 '  Fix: give the layer before an output_quantizer with axis="per-tensor", '
                 f"or keep {len(self.dims)} last in dims."
             )
-        return _shapes.moved(inputs, lambda v: tf.transpose(v, (0, *self.dims)))
+        return moved(inputs, lambda v: tf.transpose(v, (0, *self.dims)))
 
 
 @quantizes(tf_keras.layers.Reshape)

@@ -7,8 +7,8 @@ from math import isqrt, log
 import tensorflow as tf
 
 from larqlite.errors import ArgumentError
-from larqlite.integer.tensors import FixedPoint, _rounding
-from larqlite.integer.tensors._storage import dtype_for
+from larqlite.integer.tensors import FixedPoint
+from larqlite.integer.tensors.internal import dtype_for, exp2
 
 EXP_BITWIDTH = 10
 BUFFER_BITWIDTH = 32
@@ -61,16 +61,16 @@ def shiftmax_of_integers(
 
     @tf.custom_gradient
     def of_values(values):
-        scale = _rounding.exp2(-x.frac_bits, values.dtype)
+        scale = exp2(-x.frac_bits, values.dtype)
         whole = tf.floor(values * scale)
         below = whole - tf.reduce_max(whole, axes, keepdims=True)
         # One below the smallest exponent that still counts stands for all under it.
         lowest = tf.constant(-precision - 1, below.dtype)
         exponents = tf.cast(tf.maximum(below, lowest), tf.int32)
-        terms = tf.floor(_rounding.exp2(exponents + precision, sum_dtype))
+        terms = tf.floor(exp2(exponents + precision, sum_dtype))
         total = tf.reduce_sum(terms, axes, keepdims=True)
         shift = round_log2(total) - precision
-        codes = tf.floor(_rounding.exp2(exponents + exp_bitwidth - shift))
+        codes = tf.floor(exp2(exponents + exp_bitwidth - shift))
 
         def gradient(upstream):
             """That of softmax in base two, with the rounded sum as a constant factor."""

@@ -7,7 +7,8 @@ import tensorflow as tf
 from larqlite.errors import ArgumentError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._registry import quantizes
-from larqlite.integer.tensors import FixedPoint, QFloat, QTensor, _rounding
+from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
+from larqlite.integer.tensors.internal import exp2
 from larqlite.quantizers import ApproxSign, SteSign, SteTern, SwishSign
 
 __all__ = [
@@ -39,7 +40,7 @@ class _QuantizedQuantizer(QuantizedLayer):
         @tf.custom_gradient
         def coded(values):
             def gradient(upstream):
-                unit = _rounding.exp2(-fp.frac_bits) * scales
+                unit = exp2(-fp.frac_bits) * scales
                 x = tf.cast(values, tf.float32) * unit
                 return tf.cast(self.pull_back(x, upstream) * unit, values.dtype)
 
@@ -170,7 +171,7 @@ class QuantizedTernary(_QuantizedQuantizer, SteTern):
     def codes_of(self, fp, scales, values):
         threshold = tf.constant(self.threshold_value, tf.float32)
         ratio = tf.cast(threshold, tf.float64) / tf.cast(scales, tf.float64)
-        least = tf.math.ceil(ratio * _rounding.exp2(fp.frac_bits, tf.float64))
+        least = tf.math.ceil(ratio * exp2(fp.frac_bits, tf.float64))
         least = tf.cast(least, values.dtype)
         above = tf.cast(values >= least, tf.float32)
         return above - tf.cast(values <= -least, tf.float32)

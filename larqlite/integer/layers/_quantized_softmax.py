@@ -16,7 +16,7 @@ from larqlite.integer.layers._quantized_shiftmax import (
 )
 from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.layers._shiftmax import Shiftmax
-from larqlite.integer.tensors import FixedPoint, _arithmetic
+from larqlite.integer.tensors import FixedPoint
 
 __all__ = ["QuantizedShiftmax", "QuantizedSoftmax"]
 
@@ -159,5 +159,5 @@ class QuantizedSoftmax(QuantizedLayer, tf_keras.layers.Softmax):
             constant = FixedPoint(
                 tf.constant(float(factor)), bits + 1, bits, limit=factor
             )
-            inputs = _arithmetic.multiply(x, constant)
+            inputs = x * constant
         return shiftmax_of_integers(inputs, self.axis, where=self.where, **settings)

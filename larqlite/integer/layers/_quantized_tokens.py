@@ -13,9 +13,8 @@ from larqlite.integer.layers._tokens import (
     ExtractToken,
     index_of,
 )
-from larqlite.integer.tensors import FixedPoint, QFloat, _shapes
-from larqlite.integer.tensors._scaling import fixed_point
-from larqlite.integer.tensors._storage import dtype_for
+from larqlite.integer.tensors import FixedPoint, QFloat
+from larqlite.integer.tensors.internal import dtype_for, gather
 
 __all__ = ["QuantizedAddPositionEmbs", "QuantizedClassToken", "QuantizedExtractToken"]
 
@@ -71,7 +70,7 @@ class QuantizedClassToken(QuantizedLayer, ClassToken):
         batch = tf.shape(x.values)[0]
         first = tf.broadcast_to(tf.cast(token.values, dtype), (batch, 1, x.shape[-1]))
         values = tf.concat([first, tf.cast(x.values, dtype)], axis=1)
-        y = fixed_point(values, x.value_bits, x.frac_bits, limit)
+        y = FixedPoint(values, x.value_bits, x.frac_bits, limit=limit)
         return QFloat(y, inputs.scales) if isinstance(inputs, QFloat) else y
 
 
@@ -148,4 +147,4 @@ class QuantizedExtractToken(QuantizedLayer, ExtractToken):
     def compute(self, inputs):
         """The token."""
         token = index_of(self.token, self.axis, inputs)
-        return _shapes.gather(inputs, token, axis=self.axis)
+        return gather(inputs, token, axis=self.axis)

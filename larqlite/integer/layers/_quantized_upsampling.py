@@ -8,7 +8,7 @@ import tf_keras
 from larqlite.errors import ArgumentError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._registry import quantizes
-from larqlite.integer.tensors import _shapes
+from larqlite.integer.tensors.internal import moved
 
 __all__ = ["QuantizedUpSampling2D"]
 
@@ -62,4 +62,4 @@ class QuantizedUpSampling2D(QuantizedLayer, tf_keras.layers.UpSampling2D):
         if None in list(sizes):
             sizes = tf.shape(getattr(inputs, "fp", inputs).values)[1:3]
         sizes = [sizes[0] * self.size[0], sizes[1] * self.size[1]]
-        return _shapes.moved(inputs, lambda v: tf.image.resize(v, sizes, "nearest"))
+        return moved(inputs, lambda v: tf.image.resize(v, sizes, "nearest"))

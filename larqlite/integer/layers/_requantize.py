@@ -6,10 +6,17 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.integer.layers._compiled import requantized_by_constants
-from larqlite.integer.tensors import FixedPoint, _saturation, _scaling
-from larqlite.integer.tensors._constants import are_known, folded, is_frozen, known
-from larqlite.integer.tensors._rounding import exp2
-from larqlite.integer.tensors._storage import rounding_dtype_for
+from larqlite.integer.tensors import FixedPoint
+from larqlite.integer.tensors.internal import (
+    are_known,
+    count_saturated,
+    exp2,
+    folded,
+    is_counting,
+    is_frozen,
+    known,
+    rounding_dtype_for,
+)
 
 __all__ = ["requantized"]
 
@@ -75,11 +82,11 @@ def requantized(
         )
         return FixedPoint(values, value_bits, frac_bits, limit=2**value_bits), shift
     if at_least_zero:
-        fp = _scaling.fixed_point(
-            tf.nn.relu(fp.values), fp.value_bits, fp.frac_bits, fp.limit
+        fp = FixedPoint(
+            tf.nn.relu(fp.values), fp.value_bits, fp.frac_bits, limit=fp.limit
         )
     scaled = tf.cast(fp.values, dtype) * factor
-    if _saturation.is_counting():
+    if is_counting():
         _count(fp, scales, buffer_bits, scaled, value_bits)
     values = _rounded_and_clipped(scaled, low, high)
     limit = 2**value_bits
@@ -90,9 +97,9 @@ def _count(fp, scales, buffer_bits, scaled, value_bits: int) -> None:
     if buffer_bits is not None:
         product = tf.cast(fp.values, tf.float64) * tf.cast(scales.values, tf.float64)
         ends = -(2.0**buffer_bits), 2.0**buffer_bits - 1
-        _saturation.count(product, *ends, "accumulator")
+        count_saturated(product, *ends, "accumulator")
     rounded = tf.floor(scaled + 0.5)
-    _saturation.count(rounded, -(2.0**value_bits), 2.0**value_bits - 1, "output")
+    count_saturated(rounded, -(2.0**value_bits), 2.0**value_bits - 1, "output")
 
 
 def _ends(buffer_bits: int, factor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

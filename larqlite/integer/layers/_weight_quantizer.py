@@ -9,14 +9,16 @@ from larqlite.errors import ArgumentError, QuantizedTypeError
 from larqlite.integer.layers._quantizer import Quantizer
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.layers._registry import register_layer
-from larqlite.integer.tensors import FixedPoint, QFloat, QTensor, _scaling
-from larqlite.integer.tensors._constants import as_tensor, folded
-from larqlite.integer.tensors._rounding import (
+from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
+from larqlite.integer.tensors.internal import (
+    as_tensor,
     ceil_log2,
+    folded,
+    not_counting,
     round_half_even,
+    shifted_left,
     straight_through,
 )
-from larqlite.integer.tensors._saturation import not_counting
 
 __all__ = ["AlignedWeightQuantizer", "WeightQuantizer"]
 
@@ -252,7 +254,7 @@ def aligned(fixed: FixedPoint, shift: tf.Tensor, target: FixedPoint) -> FixedPoi
     No check that the shift is not negative has to run: it was made so. And a sum with
     `target` need not compare fractional bits that are the same tensor.
     """
-    return _scaling.shifted_left(fixed, shift, target.frac_bits, target.value_bits)
+    return shifted_left(fixed, shift, target.frac_bits, target.value_bits)
 
 
 def float_weights(quantizer: Quantizer, inputs) -> tf.Tensor:

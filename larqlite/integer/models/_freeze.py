@@ -10,7 +10,7 @@ from larqlite.errors import ArgumentError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.models._calibrate import calibration_required
 from larqlite.integer.models._prepare import require_model
-from larqlite.integer.tensors._constants import frozen
+from larqlite.integer.tensors.internal import frozen
 
 __all__ = ["freeze"]
 

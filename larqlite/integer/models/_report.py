@@ -18,7 +18,7 @@ from larqlite.integer.models._bounds import accumulator_limit
 from larqlite.integer.models._inputs import cut
 from larqlite.integer.models._prepare import require_model
 from larqlite.integer.tensors import QTensor
-from larqlite.integer.tensors._saturation import counting
+from larqlite.integer.tensors.internal import counting
 
 __all__ = ["DataReport", "LayerReport", "data_report"]
 

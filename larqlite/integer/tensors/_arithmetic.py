@@ -13,7 +13,7 @@ import tensorflow as tf
 from larqlite.errors import QuantizedTensorError, QuantizedTypeError
 from larqlite.integer.tensors import _checks, _rounding, _scaling
 from larqlite.integer.tensors._constants import folded
-from larqlite.integer.tensors._scaling import fixed_point, limited
+from larqlite.integer.tensors._scaling import limited
 from larqlite.integer.tensors._storage import FLOAT64_LIMIT, UNKNOWN_LIMIT, dtype_for
 
 INTEGER_OPERAND_BITS = 32
@@ -21,13 +21,11 @@ INTEGER_OPERAND_BITS = 32
 
 def operand(x, other, symbol: str):
     """`other` as a FixedPoint: an integer takes the fractional bits of `x`."""
-    from larqlite.integer.tensors._fixed_point import FixedPoint
-
-    if isinstance(other, FixedPoint):
+    if hasattr(other, "frac_bits"):
         return other
     number = _integer(other)
     if number is not None:
-        return FixedPoint.quantize(number, INTEGER_OPERAND_BITS, x.frac_bits)
+        return x.quantize(number, INTEGER_OPERAND_BITS, x.frac_bits)
     raise QuantizedTypeError(
         f"{x.name} {symbol} {type(other).__name__}: the other operand must be a "
         "FixedPoint or a Python integer.\n"
@@ -68,15 +66,11 @@ def _sum(x, other, operation, symbol: str):
     dtype = dtype_for(limit)
     with tf.control_dependencies(checks):
         values = operation(tf.cast(x.values, dtype), tf.cast(other.values, dtype))
-    return limited(values, x.value_bits, x.frac_bits, limit)
+    return limited(x, values, x.value_bits, x.frac_bits, limit)
 
 
 def multiply(x, other):
     """`x * other`; the fractional bits add."""
-    if hasattr(other, "scales"):
-        from larqlite.integer.tensors import _qfloat_arithmetic
-
-        return _qfloat_arithmetic.multiply(x, other)
     if not hasattr(other, "frac_bits"):
         other = _scalar(x, other, "*")
     limit = x.limit * other.limit
@@ -84,17 +78,15 @@ def multiply(x, other):
     values = tf.cast(x.values, dtype) * tf.cast(other.values, dtype)
     with folded(x.frac_bits, other.frac_bits):
         frac_bits = x.frac_bits + other.frac_bits
-    return limited(values, x.value_bits, frac_bits, limit)
+    return limited(x, values, x.value_bits, frac_bits, limit)
 
 
 def _scalar(x, other, symbol: str):
     """An integer operand that keeps the fractional bits of the result those of `x`."""
-    from larqlite.integer.tensors._fixed_point import FixedPoint
-
     operand(x, other, symbol)
     number = _integer(other)
     bits = max(1, abs(number).bit_length())
-    return FixedPoint(float(number), bits, 0, limit=abs(number))
+    return x._made(float(number), bits, 0, abs(number))
 
 
 def power(x, exponent: int):
@@ -105,9 +97,7 @@ def power(x, exponent: int):
             "  Fix: for a reciprocal, divide: `FixedPoint.quantize(1, bits) / x`."
         )
     if exponent == 0:
-        return fixed_point(
-            tf.ones_like(x.values), x.value_bits, _scaling.zero_bits(), 1
-        )
+        return x._made(tf.ones_like(x.values), x.value_bits, _scaling.zero_bits(), 1)
     result = x
     for _ in range(exponent - 1):
         result = multiply(result, x)
@@ -130,34 +120,23 @@ def divide(x, other):
         quotient = dividend / tf.cast(other.values, tf.float64)
     values = _rounding.truncate(quotient)
     frac_bits = x.frac_bits - other.frac_bits
-    return limited(values, x.value_bits, frac_bits, x.limit)
+    return limited(x, values, x.value_bits, frac_bits, x.limit)
 
 
 def negative(x):
     """`-x`; the lowest value saturates."""
-    return limited(-x.values, x.value_bits, x.frac_bits, x.limit)
+    return limited(x, -x.values, x.value_bits, x.frac_bits, x.limit)
 
 
 def absolute(x):
     """`|x|`; the lowest value saturates."""
-    return limited(tf.abs(x.values), x.value_bits, x.frac_bits, x.limit)
-
-
-def equal(x, other, comparison, symbol: str):
-    """Boolean tensor: which numbers are equal, or not, whatever their fractional bits.
-
-    Returns:
-        NotImplemented for what is neither a number nor a quantized tensor.
-    """
-    from larqlite.integer.tensors import _qfloat_arithmetic
-
-    return _qfloat_arithmetic.compare(x, other, comparison, symbol)
+    return limited(x, tf.abs(x.values), x.value_bits, x.frac_bits, x.limit)
 
 
 def compare(x, other, comparison, symbol: str) -> tf.Tensor:
     """Boolean tensor of the numbers compared, whatever their fractional bits."""
     if hasattr(other, "scales"):
-        return equal(x, other, comparison, symbol)
+        return compare_numbers(x, other, comparison, symbol)
     other = operand(x, other, symbol)
     frac_bits = tf.maximum(x.frac_bits, other.frac_bits)
     sides = [
@@ -166,6 +145,36 @@ def compare(x, other, comparison, symbol: str) -> tf.Tensor:
         for side in (x, other)
     ]
     return comparison(*sides)
+
+
+def compare_numbers(x, other, comparison, symbol: str):
+    """Boolean tensor of the numbers compared, those of quantized tensors in float64.
+
+    Returns:
+        NotImplemented for `==` and `!=` with what is no number, as for other classes.
+
+    Raises:
+        QuantizedTypeError: another comparison with what is no number.
+    """
+    left, right = _numbers(x), _numbers(other)
+    if right is not None:
+        return comparison(left, right)
+    if symbol in ("==", "!="):
+        return NotImplemented
+    raise QuantizedTypeError(
+        f"{x.name} {symbol} {type(other).__name__}: the other operand must be a number or "
+        "a quantized tensor.\n  Fix: quantize it, or compare `x.to_float()`."
+    )
+
+
+def _numbers(x) -> tf.Tensor | None:
+    """The numbers that something stands for, float64; None if it stands for none."""
+    if hasattr(x, "scales"):
+        return _numbers(x.fp) * tf.cast(x.scales, tf.float64)
+    if hasattr(x, "frac_bits"):
+        unit = _rounding.exp2(-x.frac_bits, tf.float64)
+        return tf.cast(x.values, tf.float64) * unit
+    return _checks.real_numbers(x, tf.float64)
 
 
 def larger(x, other, operation, value_bits: int | None = None):
@@ -181,7 +190,7 @@ def larger(x, other, operation, value_bits: int | None = None):
     with tf.control_dependencies(checks):
         values = operation(tf.cast(x.values, dtype), tf.cast(other.values, dtype))
     bits = value_bits or max(x.value_bits, other.value_bits)
-    return limited(values, bits, x.frac_bits, limit)
+    return limited(x, values, bits, x.frac_bits, limit)
 
 
 def clip_by_value(x, low, high):
@@ -208,14 +217,16 @@ def reduce_sum(x, axis, keepdims: bool):
             "exactly.\n  Fix: sum over fewer axes at a time, or rescale to fewer bits."
         )
     values = tf.reduce_sum(tf.cast(x.values, dtype), axis=axes, keepdims=keepdims)
-    return limited(values, x.value_bits, x.frac_bits, limit if known else UNKNOWN_LIMIT)
+    return limited(
+        x, values, x.value_bits, x.frac_bits, limit if known else UNKNOWN_LIMIT
+    )
 
 
 def reduce_max(x, axis, keepdims: bool):
     """The largest over axes; only per-tensor."""
     x.assert_per_tensor()
     values = tf.reduce_max(x.values, axis=_axes(x, axis), keepdims=keepdims)
-    return fixed_point(values, x.value_bits, x.frac_bits, x.limit)
+    return x._made(values, x.value_bits, x.frac_bits, x.limit)
 
 
 def _axes(x, axis) -> list[int]:

@@ -106,6 +106,15 @@ def operand_number(x, other, symbol: str) -> tf.Tensor | None:
     return number
 
 
+def refuse_quotient(x, other):
+    """Raises: nothing is divided by a quantized tensor of unknown values but another."""
+    raise QuantizedTypeError(
+        f"{type(other).__name__} / {x.name}: only a FixedPoint is divided by another.\n"
+        "  Fix: `FixedPoint.quantize(number, value_bits) / x`, which is truncated; or "
+        "`number / x.to_float()`."
+    )
+
+
 def integers(values) -> tuple[tf.Tensor, int]:
     """Values that are given as integers, as a float tensor that holds them, and what is
     known of their magnitudes."""

@@ -33,7 +33,7 @@ def _subtract(x, y, name=None):
 
 
 def _multiply(x, y, name=None):
-    return _arithmetic.multiply(x, y) if isinstance(x, FixedPoint) else x * y
+    return x * y
 
 
 def _compared(operator):

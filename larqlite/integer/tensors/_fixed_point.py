@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.integer.tensors import _arithmetic, _checks, _rounding, _scaling
+from larqlite.integer.tensors import (
+    _arithmetic,
+    _checks,
+    _qfloat_arithmetic,
+    _rounding,
+    _scaling,
+)
 from larqlite.integer.tensors._qtensor import QTensor
 from larqlite.integer.tensors._storage import saturated, stored
 
@@ -66,6 +72,13 @@ class FixedPoint(QTensor):
     @property
     def _values(self) -> tf.Tensor:
         return self.values
+
+    def _made(self, values, value_bits, frac_bits, limit: int) -> FixedPoint:
+        """What an operation makes of this tensor, within its range by proof.
+
+        The modules of operations know no class: their results come from the operands.
+        """
+        return FixedPoint(values, value_bits, frac_bits, limit=limit)
 
     @property
     def per_tensor(self) -> bool:
@@ -244,18 +257,18 @@ class FixedPoint(QTensor):
         return _arithmetic.subtract(_arithmetic.operand(self, other, "-"), self)
 
     def __mul__(self, other) -> QTensor:
+        if hasattr(other, "scales"):
+            return _qfloat_arithmetic.multiply(self, other)
         return _arithmetic.multiply(self, other)
 
     def __rmul__(self, other) -> QTensor:
-        return _arithmetic.multiply(self, other)
+        return self * other
 
     def __truediv__(self, other) -> FixedPoint:
         return _arithmetic.divide(self, other)
 
     def __rtruediv__(self, other) -> FixedPoint:
-        from larqlite.integer.tensors import _qfloat_arithmetic
-
-        return _qfloat_arithmetic.refuse_quotient(self, other)
+        return _checks.refuse_quotient(self, other)
 
     def __pow__(self, exponent: int) -> FixedPoint:
         return _arithmetic.power(self, exponent)
@@ -273,10 +286,10 @@ class FixedPoint(QTensor):
         return _scaling.shift_left(self, bits)
 
     def __eq__(self, other):
-        return _arithmetic.equal(self, other, tf.equal, "==")
+        return _arithmetic.compare_numbers(self, other, tf.equal, "==")
 
     def __ne__(self, other):
-        return _arithmetic.equal(self, other, tf.not_equal, "!=")
+        return _arithmetic.compare_numbers(self, other, tf.not_equal, "!=")
 
     __hash__ = None
 

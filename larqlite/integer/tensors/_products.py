@@ -7,7 +7,8 @@ import tensorflow as tf
 from larqlite.errors import QuantizedTypeError
 from larqlite.integer.tensors._constants import folded
 from larqlite.integer.tensors._exact import Product, exact_product
-from larqlite.integer.tensors._scaling import fixed_point
+from larqlite.integer.tensors._fixed_point import FixedPoint
+from larqlite.integer.tensors._qfloat import QFloat
 
 
 def convolution(x, w, strides=1, padding="VALID", dilations=1):
@@ -196,12 +197,10 @@ def _of(
         frac_bits = of_left(left.frac_bits)
     with folded(frac_bits, right.frac_bits):
         frac_bits = frac_bits + of_right(right.frac_bits)
-    fp = fixed_point(values, left.value_bits, frac_bits, limit)
+    fp = FixedPoint(values, left.value_bits, frac_bits, limit=limit)
     sides = [(s, c) for s, c in ((x, of_left), (w, of_right)) if hasattr(s, "scales")]
     if not sides:
         return fp
-    from larqlite.integer.tensors._qfloat import QFloat
-
     with folded(*(side.scales for side, _ in sides)):
         scales = [change(side.scales) for side, change in sides]
         product_of_scales = scales[0] if len(scales) == 1 else scales[0] * scales[1]

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.integer.tensors import _checks, _qfloat_arithmetic, _rounding, _scaling
+from larqlite.integer.tensors import (
+    _arithmetic,
+    _checks,
+    _qfloat_arithmetic,
+    _rounding,
+    _scaling,
+)
 from larqlite.integer.tensors._constants import folded
 from larqlite.integer.tensors._fixed_point import FixedPoint
 from larqlite.integer.tensors._qtensor import QTensor
@@ -53,6 +59,10 @@ class QFloat(QTensor):
     @property
     def _values(self) -> tf.Tensor:
         return self.fp.values
+
+    def _made(self, fp: FixedPoint, scales) -> QFloat:
+        """What an operation makes of this tensor; see `FixedPoint`."""
+        return QFloat(fp, scales)
 
     @property
     def per_tensor(self) -> bool:
@@ -189,27 +199,27 @@ class QFloat(QTensor):
         return _qfloat_arithmetic.divide(self, other)
 
     def __rtruediv__(self, other) -> QFloat:
-        return _qfloat_arithmetic.refuse_quotient(self, other)
+        return _checks.refuse_quotient(self, other)
 
     def __eq__(self, other):
-        return _qfloat_arithmetic.compare(self, other, tf.equal, "==")
+        return _arithmetic.compare_numbers(self, other, tf.equal, "==")
 
     def __ne__(self, other):
-        return _qfloat_arithmetic.compare(self, other, tf.not_equal, "!=")
+        return _arithmetic.compare_numbers(self, other, tf.not_equal, "!=")
 
     __hash__ = None
 
     def __lt__(self, other) -> tf.Tensor:
-        return _qfloat_arithmetic.compare(self, other, tf.less, "<")
+        return _arithmetic.compare_numbers(self, other, tf.less, "<")
 
     def __le__(self, other) -> tf.Tensor:
-        return _qfloat_arithmetic.compare(self, other, tf.less_equal, "<=")
+        return _arithmetic.compare_numbers(self, other, tf.less_equal, "<=")
 
     def __gt__(self, other) -> tf.Tensor:
-        return _qfloat_arithmetic.compare(self, other, tf.greater, ">")
+        return _arithmetic.compare_numbers(self, other, tf.greater, ">")
 
     def __ge__(self, other) -> tf.Tensor:
-        return _qfloat_arithmetic.compare(self, other, tf.greater_equal, ">=")
+        return _arithmetic.compare_numbers(self, other, tf.greater_equal, ">=")
 
     def __neg__(self) -> QFloat:
         return QFloat(-self.fp, self.scales)

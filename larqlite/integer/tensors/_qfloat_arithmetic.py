@@ -5,14 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from larqlite.errors import QuantizedTypeError
-from larqlite.integer.tensors import _arithmetic, _checks, _rounding, _scaling
+from larqlite.integer.tensors import _arithmetic, _checks, _scaling
 from larqlite.integer.tensors._constants import folded
-
-
-def _make(fp, scales):
-    from larqlite.integer.tensors._qfloat import QFloat
-
-    return QFloat(fp, scales)
 
 
 def same_scales(x, other, symbol: str) -> list:
@@ -31,13 +25,13 @@ def same_scales(x, other, symbol: str) -> list:
 def add(x, other):
     """`x + other`, with the same scales and fractional bits."""
     with tf.control_dependencies(same_scales(x, other, "+")):
-        return _make(_arithmetic.add(x.fp, other.fp), x.scales)
+        return x._made(_arithmetic.add(x.fp, other.fp), x.scales)
 
 
 def subtract(x, other):
     """`x - other`, with the same scales and fractional bits."""
     with tf.control_dependencies(same_scales(x, other, "-")):
-        return _make(_arithmetic.subtract(x.fp, other.fp), x.scales)
+        return x._made(_arithmetic.subtract(x.fp, other.fp), x.scales)
 
 
 def multiply(x, other):
@@ -49,10 +43,10 @@ def multiply(x, other):
     if number is not None:
         return _scaled(x, number)
     if not hasattr(other, "scales"):
-        return _make(_arithmetic.multiply(x.fp, other), x.scales)
+        return x._made(_arithmetic.multiply(x.fp, other), x.scales)
     if not hasattr(x, "scales"):
-        return _make(_arithmetic.multiply(x, other.fp), other.scales)
-    return _make(_arithmetic.multiply(x.fp, other.fp), x.scales * other.scales)
+        return other._made(_arithmetic.multiply(x, other.fp), other.scales)
+    return x._made(_arithmetic.multiply(x.fp, other.fp), x.scales * other.scales)
 
 
 def _scaled(x, number):
@@ -62,13 +56,13 @@ def _scaled(x, number):
         scales = x.scales * tf.abs(number)
     known = tf.get_static_value(is_negative)
     if known is not None and not known.any():
-        return _make(x.fp, scales)
+        return x._made(x.fp, scales)
     fp = x.fp
     if is_negative.shape.rank == 0 and known is not None:
-        return _make(_arithmetic.negative(fp), scales)
+        return x._made(_arithmetic.negative(fp), scales)
     signs = tf.cast(tf.where(is_negative, -1.0, 1.0), fp.values.dtype)
-    fp = _scaling.limited(fp.values * signs, fp.value_bits, fp.frac_bits, fp.limit)
-    return _make(fp, scales)
+    fp = _scaling.limited(fp, fp.values * signs, fp.value_bits, fp.frac_bits, fp.limit)
+    return x._made(fp, scales)
 
 
 def divide(x, other):
@@ -84,59 +78,20 @@ def divide(x, other):
             # In float64, so that 1 / number is not rounded before the product.
             wide = tf.cast(x.scales, tf.float64) / tf.abs(tf.cast(number, tf.float64))
         scales = tf.cast(wide, tf.float32)
-        return _scaled(_make(x.fp, scales), tf.sign(number))
+        return _scaled(x._made(x.fp, scales), tf.sign(number))
     if hasattr(other, "scales"):
         raise QuantizedTypeError(
             f"{x.name} / QFloat: only a FixedPoint can divide a QFloat.\n"
             "  Fix: `other.to_fixed_point()` first."
         )
-    return _make(_arithmetic.divide(x.fp, other), x.scales)
-
-
-def compare(x, other, comparison, symbol: str):
-    """Boolean tensor of the numbers compared, those of quantized tensors in float64.
-
-    Returns:
-        NotImplemented for `==` and `!=` with what is no number, as for other classes.
-
-    Raises:
-        QuantizedTypeError: another comparison with what is no number.
-    """
-    left, right = _numbers(x), _numbers(other)
-    if right is not None:
-        return comparison(left, right)
-    if symbol in ("==", "!="):
-        return NotImplemented
-    raise QuantizedTypeError(
-        f"{x.name} {symbol} {type(other).__name__}: the other operand must be a number or "
-        "a quantized tensor.\n  Fix: quantize it, or compare `x.to_float()`."
-    )
-
-
-def _numbers(x) -> tf.Tensor | None:
-    """The numbers that something stands for, float64; None if it stands for none."""
-    if hasattr(x, "scales"):
-        return _numbers(x.fp) * tf.cast(x.scales, tf.float64)
-    if hasattr(x, "frac_bits"):
-        unit = _rounding.exp2(-x.frac_bits, tf.float64)
-        return tf.cast(x.values, tf.float64) * unit
-    return _checks.real_numbers(x, tf.float64)
-
-
-def refuse_quotient(x, other):
-    """Raises: nothing is divided by a quantized tensor of unknown values but another."""
-    raise QuantizedTypeError(
-        f"{type(other).__name__} / {x.name}: only a FixedPoint is divided by another.\n"
-        "  Fix: `FixedPoint.quantize(number, value_bits) / x`, which is truncated; or "
-        "`number / x.to_float()`."
-    )
+    return x._made(_arithmetic.divide(x.fp, other), x.scales)
 
 
 def larger(x, other, operation, value_bits: int | None = None):
     """`tf.maximum` or `tf.minimum` of two QFloats with the same scales."""
     with tf.control_dependencies(same_scales(x, other, "maximum")):
         fp = _arithmetic.larger(x.fp, other.fp, operation, value_bits)
-        return _make(fp, x.scales)
+        return x._made(fp, x.scales)
 
 
 def clip_by_value(x, low, high):

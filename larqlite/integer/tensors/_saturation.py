@@ -57,7 +57,7 @@ def is_counting() -> bool:
     return _counts.get() is not None and tf.executing_eagerly()
 
 
-def count(values: tf.Tensor, low, high, place: str) -> None:
+def count_saturated(values: tf.Tensor, low, high, place: str) -> None:
     """Counts the values outside of `[low, high]`, which are about to be limited."""
     counts = _counts.get()
     if counts is None or not tf.executing_eagerly():

@@ -20,17 +20,10 @@ def zero_bits() -> tf.Tensor:
     return tf.constant(0, tf.int32)
 
 
-def fixed_point(values, value_bits, frac_bits, limit):
-    """A `FixedPoint` of values that are within their range, by proof."""
-    from larqlite.integer.tensors._fixed_point import FixedPoint
-
-    return FixedPoint(values, value_bits, frac_bits, limit=limit)
-
-
-def limited(values, value_bits, frac_bits, limit):
-    """A `FixedPoint` of values of magnitudes up to `limit`, saturated."""
+def limited(x, values, value_bits, frac_bits, limit):
+    """What follows from the `FixedPoint` x, of values up to `limit`: saturated."""
     values, limit = saturated(values, value_bits, limit)
-    return fixed_point(values, value_bits, frac_bits, tight_limit(values, limit))
+    return x._made(values, value_bits, frac_bits, tight_limit(values, limit))
 
 
 def max_frac_bits(value_bits: int, ranges, clamp: bool) -> tf.Tensor:
@@ -65,7 +58,7 @@ def promote(x, bits: int):
         )
     if bits == x.value_bits:
         return x
-    return fixed_point(x.values, bits, x.frac_bits, x.limit)
+    return x._made(x.values, bits, x.frac_bits, x.limit)
 
 
 def shifted(x, shift: tf.Tensor, frac_bits: tf.Tensor, value_bits: int):
@@ -76,7 +69,7 @@ def shifted(x, shift: tf.Tensor, frac_bits: tf.Tensor, value_bits: int):
     with folded(shift):
         factor = _rounding.exp2(shift, dtype)
     values = _rounding.round_half_up(tf.cast(x.values, dtype) * factor)
-    return limited(values, value_bits, frac_bits, UNKNOWN_LIMIT)
+    return limited(x, values, value_bits, frac_bits, UNKNOWN_LIMIT)
 
 
 def shifted_left(x, shift: tf.Tensor, frac_bits: tf.Tensor, value_bits: int):
@@ -85,7 +78,7 @@ def shifted_left(x, shift: tf.Tensor, frac_bits: tf.Tensor, value_bits: int):
     with folded(shift):
         factor = _rounding.exp2(shift, dtype)
     scaled = tf.cast(x.values, dtype) * factor
-    return limited(scaled, value_bits, frac_bits, UNKNOWN_LIMIT)
+    return limited(x, scaled, value_bits, frac_bits, UNKNOWN_LIMIT)
 
 
 def rescale(x, frac_bits, value_bits: int | None, with_shift: bool):
@@ -174,14 +167,14 @@ def align(x, other, value_bits: int | None):
 def floor(x):
     """See `FixedPoint.floor`."""
     values = _rounding.floor(x.values * _rounding.exp2(-x.frac_bits, x.values.dtype))
-    return limited(values, x.value_bits, zero_bits(), UNKNOWN_LIMIT), x.frac_bits
+    return limited(x, values, x.value_bits, zero_bits(), UNKNOWN_LIMIT), x.frac_bits
 
 
 def shift(x, amount):
     """See `FixedPoint.shift`."""
     amount = _checks.frac_bits(amount)
     values = _rounding.floor(x.values * _rounding.exp2(amount, x.values.dtype))
-    return limited(values, x.value_bits, x.frac_bits, UNKNOWN_LIMIT)
+    return limited(x, values, x.value_bits, x.frac_bits, UNKNOWN_LIMIT)
 
 
 def divide_by_power_of_two(x, bits):
@@ -194,7 +187,7 @@ def divide_by_power_of_two(x, bits):
         )
     with folded(x.frac_bits, bits):
         frac_bits = x.frac_bits + bits
-    return fixed_point(x.values, x.value_bits, frac_bits, x.limit)
+    return x._made(x.values, x.value_bits, frac_bits, x.limit)
 
 
 def shift_left(x, bits):

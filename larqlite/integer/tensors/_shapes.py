@@ -6,17 +6,17 @@ import tensorflow as tf
 
 from larqlite.errors import QuantizedTensorError, QuantizedTypeError
 from larqlite.integer.tensors import _checks
-from larqlite.integer.tensors._scaling import fixed_point, limited
+from larqlite.integer.tensors._fixed_point import FixedPoint
+from larqlite.integer.tensors._qfloat import QFloat
+from larqlite.integer.tensors._scaling import limited
 from larqlite.integer.tensors._storage import dtype_for
 
 
 def moved(x, operation):
     """`x` with `operation` applied to its values: scales and fractional bits stay."""
     if hasattr(x, "scales"):
-        from larqlite.integer.tensors._qfloat import QFloat
-
         return QFloat(moved(x.fp, operation), x.scales)
-    return fixed_point(operation(x.values), x.value_bits, x.frac_bits, x.limit)
+    return FixedPoint(operation(x.values), x.value_bits, x.frac_bits, limit=x.limit)
 
 
 def keeping_channels(x, operation, keeps: bool, what: str):
@@ -78,11 +78,9 @@ def gather(params, indices, validate_indices=None, axis=None, batch_dims=0, name
 def _with_channels(x, operation, on_vectors):
     """`moved`, where the channels change places too."""
     if hasattr(x, "scales"):
-        from larqlite.integer.tensors._qfloat import QFloat
-
         return QFloat(_with_channels(x.fp, operation, on_vectors), on_vectors(x.scales))
     frac_bits = on_vectors(x.frac_bits)
-    return fixed_point(operation(x.values), x.value_bits, frac_bits, x.limit)
+    return FixedPoint(operation(x.values), x.value_bits, frac_bits, limit=x.limit)
 
 
 def pad(tensor, paddings, mode="CONSTANT", constant_values=0, name=None):
@@ -109,10 +107,8 @@ def pad(tensor, paddings, mode="CONSTANT", constant_values=0, name=None):
 
 def _padded(x, operation, limit: int):
     if hasattr(x, "scales"):
-        from larqlite.integer.tensors._qfloat import QFloat
-
         return QFloat(_padded(x.fp, operation, limit), x.scales)
-    return limited(operation(x.values), x.value_bits, x.frac_bits, limit)
+    return limited(x, operation(x.values), x.value_bits, x.frac_bits, limit)
 
 
 def tile(input, multiples, name=None):
@@ -154,8 +150,6 @@ def stack(values, axis=0, name="stack"):
 
 def _joined(values, operation, where: str, channels: bool):
     if any(hasattr(x, "scales") for x in values):
-        from larqlite.integer.tensors._qfloat import QFloat
-
         values = _all_qfloats(values)
         fp = _joined([x.fp for x in values], operation, where, channels)
         sizes = [x.shape[-1] for x in values]
@@ -170,7 +164,7 @@ def _joined(values, operation, where: str, channels: bool):
     frac_bits, checks = _of_joined(parts, sizes, where, "fractional bits", channels)
     with tf.control_dependencies(checks):
         joined = operation([tf.cast(x.values, dtype) for x in values])
-    return fixed_point(joined, bits, frac_bits, limit)
+    return FixedPoint(joined, bits, frac_bits, limit=limit)
 
 
 def _of_joined(parts, sizes, where: str, what: str, channels: bool):

@@ -50,5 +50,5 @@ def saturated(values: tf.Tensor, value_bits: int, limit: int) -> tuple[tf.Tensor
     dtype = dtype_for(limit)
     if dtype == tf.float64:
         values = tf.cast(values, dtype)
-    _saturation.count(values, -limit, highest, "accumulator")
+    _saturation.count_saturated(values, -limit, highest, "accumulator")
     return stored(_rounding.clip(values, -limit, highest), limit), limit

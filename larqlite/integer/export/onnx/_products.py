@@ -8,7 +8,7 @@ import numpy as np
 
 from larqlite.integer.export._integers import Integers, smallest_kind, whole
 from larqlite.integer.export._writer import IntegerWriter
-from larqlite.integer.tensors._storage import FLOAT32_LIMIT, FLOAT64_LIMIT
+from larqlite.integer.tensors.internal import FLOAT32_LIMIT, FLOAT64_LIMIT
 
 # Of the kernel: integers, the largest input for each weight -> sums over the terms.
 Sums = Callable[[np.ndarray], np.ndarray]

@@ -12,8 +12,8 @@ from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._arithmetic import saturated, wide
 from larqlite.integer.export.onnx._products import with_kernel
 from larqlite.integer.export.onnx.converters._simple import product_of
-from larqlite.integer.tensors._storage import FLOAT32_LIMIT
 from larqlite.onnx_graph import spatial_shape, window_pads
+from larqlite.integer.tensors.internal import FLOAT32_LIMIT
 
 
 @converts(layers.QuantizedMaxPool2D)

@@ -12,9 +12,8 @@ from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._arithmetic import plus, rounded, saturated
 from larqlite.integer.export.onnx._products import with_kernel
 from larqlite.integer.layers._quantized_separable import _sums
-from larqlite.integer.tensors import _products
-from larqlite.integer.tensors._storage import MAX_VALUE_BITS
 from larqlite.onnx_graph import conv_pads, spatial_shape
+from larqlite.integer.tensors.internal import MAX_VALUE_BITS, depthwise_convolution
 
 
 @converts(layers.QuantizedSeparableConv2D)
@@ -23,7 +22,7 @@ def convert_separable(graph: IntegerWriter, layer, x: Integers) -> Integers:
     probe = layer.in_buffer(x.probe())
     depthwise = layer.dw_weight_quantizer(layer.depthwise_kernel)
     pointwise = layer.pw_weight_quantizer(layer.pointwise_kernel)
-    between = _products.depthwise_convolution(
+    between = depthwise_convolution(
         probe, depthwise, layer.strides, layer.padding, layer.dilation_rate
     )
     fp, limit = getattr(between, "fp", between), getattr(probe, "fp", probe).limit

@@ -12,7 +12,7 @@ from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
 from larqlite.integer.export.onnx._arithmetic import aligned, rounded, saturated, times
 from larqlite.integer.layers._quantized_shiftmax import _precision
-from larqlite.integer.tensors._storage import MAX_VALUE_BITS
+from larqlite.integer.tensors.internal import MAX_VALUE_BITS
 
 
 @converts(layers.QuantizedShiftmax)

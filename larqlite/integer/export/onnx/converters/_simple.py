@@ -16,8 +16,8 @@ from larqlite.integer.export.onnx._arithmetic import (
     shifted_left,
     wide,
 )
-from larqlite.integer.tensors._storage import FLOAT32_LIMIT
 from larqlite.onnx_graph import Value
+from larqlite.integer.tensors.internal import FLOAT32_LIMIT
 
 
 @converts(layers.QuantizedRescaling, layers.QuantizedDropout)
