@@ -8,6 +8,7 @@ import numbers
 from collections.abc import Mapping, Sequence
 
 from larqlite.errors import ArgumentError, near_matches
+from larqlite.integer._quantization_params import get_quantization_params
 from larqlite.integer.layers._output_quantizer import OutputQuantizer
 from larqlite.integer.layers._quantizer import Quantizer
 from larqlite.integer.layers._weight_quantizer import (
@@ -139,7 +140,7 @@ def _complete_slot(config: dict, key: str, slot: Slot, where: str) -> None:
         f'{where}: quant_config["{key}"] has the key',
     )
     if slot.of_weights and "bitwidth" not in arguments:
-        arguments["bitwidth"] = _parameters().weight_bits
+        arguments["bitwidth"] = get_quantization_params().weight_bits
     arguments.update(slot.forced)
     if arguments:
         config[key] = arguments
@@ -148,20 +149,13 @@ def _complete_slot(config: dict, key: str, slot: Slot, where: str) -> None:
 def _buffer_bits(config: Mapping, cap: int, where: str) -> int:
     bits = config.get("buffer_bitwidth")
     if bits is None:
-        bits = _parameters().buffer_bits
+        bits = get_quantization_params().buffer_bits
     if isinstance(bits, bool) or not isinstance(bits, int) or not 2 <= bits <= 53:
         raise ArgumentError(
             f"{where}: buffer_bitwidth={bits!r} is not a whole number from 2 to 53.\n"
             f"  Fix: leave it out, or buffer_bitwidth={min(cap, 32)}."
         )
     return min(bits, cap)
-
-
-def _parameters():
-    # The models are built of these layers, so they cannot be imported before them.
-    from larqlite.integer.models._params import get_quantization_params
-
-    return get_quantization_params()
 
 
 def build_quantizers(config: Mapping, slots: Mapping[str, Slot]) -> dict:

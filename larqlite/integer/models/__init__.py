@@ -1,16 +1,16 @@
 """Models of integer layers: quantization, calibration, checks and transforms."""
 
+from larqlite.integer._quantization_params import (
+    QuantizationParams,
+    get_quantization_params,
+    quantization,
+)
 from larqlite.integer.models import transforms
 from larqlite.integer.models._calibrate import calibrate, calibration_required
 from larqlite.integer.models._check import check_quantization
 from larqlite.integer.models._config import dump_config
 from larqlite.integer.models._freeze import freeze
 from larqlite.integer.models._load import load_model, record_quantization_variables
-from larqlite.integer.models._params import (
-    QuantizationParams,
-    get_quantization_params,
-    quantization,
-)
 from larqlite.integer.models._quantize import quantize
 from larqlite.integer.models._report import DataReport, LayerReport, data_report
 from larqlite.integer.models._weights import apply_weights_to_model

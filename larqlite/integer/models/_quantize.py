@@ -14,10 +14,10 @@ from larqlite.errors import (
     UnsupportedLayerError,
     UnsupportedModelError,
 )
+from larqlite.integer._quantization_params import QuantizationParams
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.models import _calibrate, _convert, _samples
 from larqlite.integer.models._float_model import float_model_of
-from larqlite.integer.models._params import QuantizationParams
 from larqlite.integer.models._prepare import prepared, require_model
 
 __all__ = ["quantize"]
