@@ -15,10 +15,10 @@ NOTHING = "–"
 
 def layers_table() -> str:
     """Integer layers as a Markdown table: what they replace, take, and can be told."""
-    from larqlite.integer.layers import _registry
+    from larqlite.integer.layers import internal
 
     floats = defaultdict(list)
-    for float_cls, cls in _registry.QUANTIZED.items():
+    for float_cls, cls in internal.QUANTIZED.items():
         if float_cls.__module__.startswith(PACKAGES):  # not what a page has added
             floats[cls].append(_name(float_cls))
     rows = [

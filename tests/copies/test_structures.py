@@ -10,7 +10,7 @@ from larqlite import qat
 from larqlite.errors import ArgumentError, UnsupportedLayerError
 from larqlite.integer.models import transforms
 from larqlite.integer.models.transforms import _sanitize
-from larqlite.integer.models.transforms._surgery import transformed
+from larqlite.integer.models.transforms.internal import transformed
 from larqlite.qat import passes
 from larqlite.qat.graph import Builder, read
 from larqlite.qat.schemes import get_schemes

@@ -10,8 +10,8 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError
-from larqlite.integer.models._inputs import cut, known_ends, readers_of
 from larqlite.onnx_graph import WHERE
+from larqlite.integer.models.internal import cut, known_ends, readers_of
 
 _Ends = tuple[float, float] | None
 

@@ -19,7 +19,6 @@ from larqlite.integer.layers._quantized_depthwise import (
     QuantizedDepthwiseConv2D,
     QuantizedDepthwiseConv2DTranspose,
 )
-from larqlite.integer.layers._quantized_identity import QuantizedDropout
 from larqlite.integer.layers._quantized_merge import (
     QuantizedAdd,
     QuantizedConcatenate,
@@ -29,7 +28,6 @@ from larqlite.integer.layers._quantized_normalization import (
     QuantizedBatchNormalization,
     QuantizedLayerNormalization,
 )
-from larqlite.integer.layers._quantized_padding import QuantizedZeroPadding2D
 from larqlite.integer.layers._quantized_pooling import (
     QuantizedAveragePooling2D,
     QuantizedGlobalAveragePooling2D,
@@ -39,9 +37,11 @@ from larqlite.integer.layers._quantized_relu import QuantizedReLU
 from larqlite.integer.layers._quantized_rescaling import QuantizedRescaling
 from larqlite.integer.layers._quantized_separable import QuantizedSeparableConv2D
 from larqlite.integer.layers._quantized_shape import (
+    QuantizedDropout,
     QuantizedFlatten,
     QuantizedPermute,
     QuantizedReshape,
+    QuantizedZeroPadding2D,
 )
 from larqlite.integer.layers._quantized_sign import (
     QuantizedApproxSign,

@@ -15,7 +15,7 @@ from larqlite.errors import (
     require_tf_keras,
 )
 from larqlite.integer.layers._config import Slot, build_quantizers, completed
-from larqlite.integer.layers._named_weights import NamedWeights
+from larqlite.integer.layers._layer_classes import NamedWeights
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 from larqlite.integer.tensors.internal import moved

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras
 
+from larqlite.integer.layers._layer_classes import register_layer
 from larqlite.integer.layers._recording import TensorRecorder
-from larqlite.integer.layers._registry import register_layer
 from larqlite.integer.tensors import QFloat, QTensor
 
 __all__ = ["Dequantizer"]

@@ -6,8 +6,8 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError
+from larqlite.integer.layers._layer_classes import register_layer
 from larqlite.integer.layers._output_quantizer import axis_of_ranges, shape_of_ranges
-from larqlite.integer.layers._registry import register_layer
 
 __all__ = ["OutputObserver"]
 

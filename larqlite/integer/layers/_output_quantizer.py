@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.errors import ArgumentError, QuantizedTypeError, near_matches
+from larqlite.integer.layers._layer_classes import register_layer
 from larqlite.integer.layers._quantizer import Quantizer
 from larqlite.integer.layers._recording import FixedPointRecorder, TensorRecorder
-from larqlite.integer.layers._registry import register_layer
 from larqlite.integer.layers._requantize import requantized
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 from larqlite.integer.tensors.internal import (

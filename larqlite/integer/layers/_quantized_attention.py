@@ -10,8 +10,8 @@ from larqlite.errors import ArgumentError, QuantizedTensorError
 from larqlite.integer.layers._attention import Attention
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import OUTPUT
+from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.layers._quantized_softmax import QuantizedShiftmax
-from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.tensors import FixedPoint
 from larqlite.integer.tensors.internal import FLOAT32_LIMIT, matmul, moved
 

@@ -8,9 +8,9 @@ from tf_keras.src.utils import conv_utils
 
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import ALIGNED, OUTPUT, WEIGHTS
+from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.layers._padded_conv import PaddedConv2D, padded
 from larqlite.integer.layers._recording import TensorRecorder, is_recording
-from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 from larqlite.integer.tensors.internal import (
     as_tensor,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tf_keras
 
+from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.layers._quantized_conv import KernelLayer
-from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.tensors.internal import matmul
 
 __all__ = ["QuantizedDense"]

@@ -11,8 +11,8 @@ from larqlite.integer.layers._depthwise_transpose import (
     DepthwiseConv2DTranspose,
     depthwise_transpose,
 )
+from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.layers._quantized_conv import KernelLayer
-from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.tensors.internal import depthwise_convolution
 
 __all__ = ["QuantizedDepthwiseConv2D", "QuantizedDepthwiseConv2DTranspose"]

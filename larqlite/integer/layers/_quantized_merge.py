@@ -11,7 +11,7 @@ import tf_keras
 from larqlite.integer.layers._add import Add
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import OUTPUT
-from larqlite.integer.layers._registry import quantizes
+from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.tensors import FixedPoint, QFloat
 from larqlite.integer.tensors.internal import concat, shifted_left
 

@@ -8,8 +8,8 @@ import tf_keras
 from larqlite.errors import ArgumentError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import ALIGNED, OUTPUT, Slot
+from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.layers._mad_normalization import LayerMadNormalization
-from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.layers._weight_quantizer import WeightQuantizer
 from larqlite.integer.tensors import FixedPoint, QFloat
 from larqlite.integer.tensors.internal import (

@@ -11,7 +11,7 @@ import tf_keras
 from larqlite.errors import ArgumentError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import OUTPUT
-from larqlite.integer.layers._registry import quantizes
+from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 from larqlite.integer.tensors.internal import (
     depthwise_convolution,

@@ -8,7 +8,7 @@ import tf_keras
 from larqlite.errors import UnsupportedLayerError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import OUTPUT, Slot
-from larqlite.integer.layers._registry import quantizes
+from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.layers._weight_quantizer import AlignedWeightQuantizer
 from larqlite.integer.tensors import FixedPoint, QFloat
 

@@ -10,8 +10,8 @@ import tf_keras
 
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import ALIGNED, OUTPUT, WEIGHTS
+from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.layers._recording import TensorRecorder
-from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.tensors import QFloat, QTensor
 from larqlite.integer.tensors.internal import (
     ceil_log2,
@@ -106,7 +106,10 @@ class QuantizedSeparableConv2D(QuantizedLayer, tf_keras.layers.SeparableConv2D):
         )
         dtype = rounding_dtype_for(fp.limit)
         with folded(fp.frac_bits, _values(depthwise), kernel.values):
-            sums = limit * _sums(depthwise, (0, 1)), _sums(pointwise, (0, 1, 2))
+            sums = (
+                limit * kernel_sums(depthwise, (0, 1)),
+                kernel_sums(pointwise, (0, 1, 2)),
+            )
             frac_bits = self._frac_bits_between(fp.frac_bits, *sums)
             shift = self.dw_shift(frac_bits - fp.frac_bits)
             factor = exp2(shift, dtype)
@@ -145,7 +148,7 @@ def _values(kernel: QTensor) -> tf.Tensor:
     return getattr(kernel, "fp", kernel).values
 
 
-def _sums(kernel: QTensor, axes: tuple[int, ...]) -> tf.Tensor:
+def kernel_sums(kernel: QTensor, axes: tuple[int, ...]) -> tf.Tensor:
     """The sums of magnitudes that the outputs add up, float64, one for each output."""
     values = tf.cast(_values(kernel), tf.float64)
     return tf.reshape(tf.reduce_sum(tf.abs(values), axes), [-1])

@@ -1,4 +1,4 @@
-"""Integer layers that move values without changing them: flatten, permute, reshape."""
+"""Integer layers that change no value: flatten, permute, reshape, zero padding, dropout."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ import tf_keras
 
 from larqlite.errors import QuantizedTensorError
 from larqlite.integer.layers._base import QuantizedLayer
-from larqlite.integer.layers._registry import quantizes
+from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 from larqlite.integer.tensors.internal import moved
 
-__all__ = ["QuantizedFlatten", "QuantizedPermute", "QuantizedReshape"]
+__all__ = [
+    "QuantizedDropout",
+    "QuantizedFlatten",
+    "QuantizedPermute",
+    "QuantizedReshape",
+    "QuantizedZeroPadding2D",
+]
 
 
 @quantizes(tf_keras.layers.Flatten)
@@ -99,6 +105,58 @@ class QuantizedReshape(QuantizedLayer, tf_keras.layers.Reshape):
         if None in shape:
             shape = self.target_shape
         return _reshaped(inputs, (-1, *shape), self)
+
+
+@quantizes(tf_keras.layers.ZeroPadding2D)
+class QuantizedZeroPadding2D(QuantizedLayer, tf_keras.layers.ZeroPadding2D):
+    """Rows and columns of zeros around quantized inputs: 0 is 0 in every scale.
+
+    Input: FixedPoint or QFloat `(batch, height, width, channels)`; output: the same type,
+    `(batch, height + top + bottom, width + left + right, channels)`.
+
+    Args:
+        padding: an integer, two (rows, columns), or `((top, bottom), (left, right))`.
+        data_format: "channels_last", or None.
+        **kwargs: those of a Keras layer.
+
+    Example:
+        >>> x = lq.integer.tensors.FixedPoint([[[[3]]]], value_bits=7, frac_bits=0)
+        >>> y = lq.integer.layers.QuantizedZeroPadding2D(((0, 0), (1, 0)))(x)
+        >>> y.values.numpy().ravel()
+        array([0., 3.], dtype=float32)
+    """
+
+    requires_aligned_inputs = False
+
+    def compute(self, inputs):
+        """The integers between zeros."""
+        rows, columns = self.padding
+        return tf.pad(inputs, [[0, 0], list(rows), list(columns), [0, 0]])
+
+
+@quantizes(tf_keras.layers.Dropout)
+class QuantizedDropout(QuantizedLayer, tf_keras.layers.Dropout):
+    """A dropout layer that lets quantized inputs pass, in training too.
+
+    Args:
+        rate: the rate of the float layer, kept for its configuration.
+        **kwargs: those of the Keras layer.
+
+    Example:
+        >>> x = lq.integer.tensors.FixedPoint([[3, -4]], value_bits=7, frac_bits=1)
+        >>> lq.integer.layers.QuantizedDropout(0.5)(x, training=True).values.numpy()
+        array([[ 3., -4.]], dtype=float32)
+    """
+
+    requires_aligned_inputs = False
+
+    def call(self, inputs, training=None):
+        """The inputs, whether `training` or not."""
+        return super().call(inputs)
+
+    def compute(self, inputs):
+        """The inputs."""
+        return inputs
 
 
 def _reshaped(x: QTensor, shape: tuple, layer) -> QTensor:

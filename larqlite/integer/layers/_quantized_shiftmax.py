@@ -54,7 +54,7 @@ def shiftmax_of_integers(
         x, _ = x.expand(max(buffer_bitwidth - 1, x.value_bits))
     rank = x.shape.rank
     axes = [a % rank for a in (axis if isinstance(axis, (list, tuple)) else [axis])]
-    precision = _precision(
+    precision = exponent_precision(
         [x.shape[a] for a in axes], exp_bitwidth, buffer_bitwidth, where
     )
     sum_dtype = dtype_for(_product([x.shape[a] for a in axes]) << precision)
@@ -131,7 +131,9 @@ def check_bitwidths(exp_bitwidth: int, buffer_bitwidth: int, where: str) -> None
         )
 
 
-def _precision(sizes: list, exp_bitwidth: int, buffer_bitwidth: int, where: str) -> int:
+def exponent_precision(
+    sizes: list, exp_bitwidth: int, buffer_bitwidth: int, where: str
+) -> int:
     """The fractional bits of the exponentials that are added."""
     if None in sizes:
         return 2 * exp_bitwidth

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from larqlite.errors import ArgumentError
 from larqlite.integer.layers._base import QuantizedLayer
-from larqlite.integer.layers._registry import quantizes
+from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 from larqlite.integer.tensors.internal import exp2
 from larqlite.quantizers import ApproxSign, SteSign, SteTern, SwishSign

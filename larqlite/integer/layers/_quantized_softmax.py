@@ -9,12 +9,12 @@ import tf_keras
 
 from larqlite.errors import ArgumentError
 from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.layers._quantized_shiftmax import (
     EXP_BITWIDTH,
     check_bitwidths,
     shiftmax_of_integers,
 )
-from larqlite.integer.layers._registry import quantizes
 from larqlite.integer.layers._shiftmax import Shiftmax
 from larqlite.integer.tensors import FixedPoint
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._config import ALIGNED, OUTPUT
-from larqlite.integer.layers._registry import quantizes
+from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.layers._tokens import (
     AddPositionEmbs,
     ClassToken,

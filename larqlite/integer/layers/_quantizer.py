@@ -7,7 +7,7 @@ import numbers
 import tf_keras
 
 from larqlite.errors import ArgumentError
-from larqlite.integer.layers._registry import register_layer
+from larqlite.integer.layers._layer_classes import register_layer
 
 __all__ = ["Quantizer"]
 

@@ -8,12 +8,21 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import register_object
-from larqlite.errors import DtypeError
-from larqlite.integer.layers._errors import InvalidLogitsError
+from larqlite.errors import DtypeError, LarqliteError
 from larqlite.integer.layers._quantized_shiftmax import shiftmax_of_integers
 from larqlite.integer.tensors import FixedPoint
 
 __all__ = ["Shiftmax", "shiftmax"]
+
+
+class InvalidLogitsError(LarqliteError, tf.errors.InvalidArgumentError):
+    """Logits that no softmax is defined for: empty, or without the axis asked for."""
+
+    def __init__(self, message: str):
+        super().__init__(None, None, message)
+
+    def __reduce__(self):
+        return type(self), (self.message,)
 
 
 def shiftmax(logits, axis: int | Sequence[int] = -1):

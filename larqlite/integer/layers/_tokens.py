@@ -7,7 +7,7 @@ import tf_keras
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
-from larqlite.integer.layers._named_weights import NamedWeights
+from larqlite.integer.layers._layer_classes import NamedWeights
 
 __all__ = ["AddPositionEmbs", "ClassToken", "ExtractToken"]
 

@@ -6,9 +6,9 @@ import tensorflow as tf
 from tf_keras.src.engine.keras_tensor import KerasTensor
 
 from larqlite.errors import ArgumentError, QuantizedTypeError
+from larqlite.integer.layers._layer_classes import register_layer
 from larqlite.integer.layers._quantizer import Quantizer
 from larqlite.integer.layers._recording import TensorRecorder
-from larqlite.integer.layers._registry import register_layer
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 from larqlite.integer.tensors.internal import (
     as_tensor,

@@ -8,9 +8,12 @@ from larqlite.integer._quantization_params import (
 from larqlite.integer.models import transforms
 from larqlite.integer.models._calibrate import calibrate, calibration_required
 from larqlite.integer.models._check import check_quantization
-from larqlite.integer.models._config import dump_config
 from larqlite.integer.models._freeze import freeze
-from larqlite.integer.models._load import load_model, record_quantization_variables
+from larqlite.integer.models._load import (
+    dump_config,
+    load_model,
+    record_quantization_variables,
+)
 from larqlite.integer.models._quantize import quantize
 from larqlite.integer.models._report import DataReport, LayerReport, data_report
 from larqlite.integer.models._weights import apply_weights_to_model

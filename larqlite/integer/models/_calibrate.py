@@ -10,22 +10,12 @@ import tf_keras
 
 from larqlite._progress import progress
 from larqlite.errors import ArgumentError, near_matches
-from larqlite.integer.layers import OutputObserver, OutputQuantizer
-from larqlite.integer.models import _equalize, _inputs, _samples
-from larqlite.integer.models._prepare import prepared, require_model
+from larqlite.integer.layers import OutputObserver
+from larqlite.integer.models import _calibrated_inputs, _equalize, _samples
+from larqlite.integer.models._model_graph import output_quantizers_of, require_model
+from larqlite.integer.models.transforms.internal import prepared
 
 __all__ = ["calibrate", "calibration_required"]
-
-
-def output_quantizers_of(model: tf_keras.Model) -> dict[str, OutputQuantizer]:
-    """The output quantizers of a model, by the name of their layer."""
-    found = {}
-    for layer in model.layers:
-        quantizer = getattr(layer, "out_quantizer", None)
-        quantizer = layer if isinstance(layer, OutputQuantizer) else quantizer
-        if quantizer is not None:
-            found[layer.name] = quantizer
-    return found
 
 
 def calibration_required(model: tf_keras.Model) -> bool:
@@ -95,9 +85,9 @@ def calibrate(
             raise ArgumentError(
                 f"{where}: {name} is {value!r}.\n  Fix: an integer from 1 on."
             )
-    seen = _inputs.watched(model, qmodel)
+    seen = _calibrated_inputs.watched(model, qmodel)
     if not calibration_required(qmodel):
-        if samples is not None and None in _inputs.known_ends(qmodel):
+        if samples is not None and None in _calibrated_inputs.known_ends(qmodel):
             _look_at(model, qmodel, samples, num_samples, batch_size, seen)
         return
     if samples is None:
@@ -105,16 +95,16 @@ def calibrate(
         samples = _samples.random_samples(model, num_samples)
     ranges = _observed(model, qmodel, samples, num_samples, batch_size, epochs, seen)
     _equalize.set_ranges(qmodel, ranges)
-    _inputs.keep(qmodel, seen)
-    _inputs.warn(seen, where)
+    _calibrated_inputs.keep(qmodel, seen)
+    _calibrated_inputs.warn(seen, where)
 
 
 def _look_at(model, qmodel, samples, num_samples, batch_size, seen) -> None:
     """Takes account of the inputs of a model that has no ranges to calibrate."""
     for batch, _ in _samples.batches(model, samples, num_samples, batch_size):
         _add(model, batch, seen)
-    _inputs.keep(qmodel, seen)
-    _inputs.warn(seen, _samples.FUNCTION)
+    _calibrated_inputs.keep(qmodel, seen)
+    _calibrated_inputs.warn(seen, _samples.FUNCTION)
 
 
 def _add(model, batch, seen) -> None:

@@ -8,11 +8,10 @@ import tf_keras
 
 from larqlite.graph import is_functional, nodes_of
 from larqlite.integer.layers import Dequantizer, OutputQuantizer, WeightQuantizer
-from larqlite.integer.layers._base import QuantizedLayer
-from larqlite.integer.models._calibrate import output_quantizers_of
-from larqlite.integer.models._inputs import readers_of
+from larqlite.integer.layers.internal import QuantizedLayer
+from larqlite.integer.models._calibrated_inputs import readers_of
 from larqlite.integer.models._load import record_quantization_variables
-from larqlite.integer.models._prepare import require_model
+from larqlite.integer.models._model_graph import output_quantizers_of, require_model
 
 __all__ = ["check_quantization"]
 

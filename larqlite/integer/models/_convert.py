@@ -11,9 +11,8 @@ from larqlite.errors import ArgumentError, LarqliteError, near_matches
 from larqlite.graph import recorded_training
 from larqlite.integer._quantization_params import QuantizationParams, quantization
 from larqlite.integer.layers import Dequantizer, QuantizedRescaling
-from larqlite.integer.layers._base import QuantizedLayer
-from larqlite.integer.layers._registry import quantized_class
-from larqlite.integer.models import _thresholds, _weights
+from larqlite.integer.layers.internal import QuantizedLayer, quantized_class
+from larqlite.integer.models import _sign_biases, _weights
 from larqlite.integer.models._placement import output_quantizers
 from larqlite.integer.tensors import FixedPoint, QFloat
 from larqlite.qat.graph import Builder, Entry, Graph, Use
@@ -168,7 +167,7 @@ def converted(
     for source, target in pairs:
         _weights.copy_by_name(source, target)
     if low_bit:
-        _thresholds.make_exact(model)
+        _sign_biases.make_exact(model)
     return model
 
 

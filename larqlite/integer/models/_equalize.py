@@ -6,7 +6,7 @@ import numpy as np
 import tf_keras
 
 from larqlite.integer import layers
-from larqlite.integer.models._graph import consumers_of
+from larqlite.integer.models._model_graph import consumers_of
 
 _PASSED = (
     tf_keras.layers.Dropout,

@@ -6,8 +6,7 @@ import tf_keras
 
 from larqlite.errors import UnsupportedLayerError
 from larqlite.integer.layers import Dequantizer, OutputQuantizer
-from larqlite.integer.layers._base import QuantizedLayer
-from larqlite.integer.layers._registry import float_class
+from larqlite.integer.layers.internal import QuantizedLayer, float_class
 from larqlite.integer.models import _equalize, _weights
 from larqlite.qat.graph import Builder, Graph
 

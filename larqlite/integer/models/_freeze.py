@@ -7,9 +7,9 @@ import tf_keras
 
 from larqlite._copies import copy_of
 from larqlite.errors import ArgumentError
-from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models._calibrate import calibration_required
-from larqlite.integer.models._prepare import require_model
+from larqlite.integer.models._model_graph import require_model
 from larqlite.integer.tensors.internal import frozen
 
 __all__ = ["freeze"]

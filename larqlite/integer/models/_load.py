@@ -1,7 +1,8 @@
-"""`load_model` and `record_quantization_variables`."""
+"""A quantized model from a file, and what it holds: its configuration, its integers."""
 
 from __future__ import annotations
 
+import copy
 import os
 
 import tf_keras
@@ -9,10 +10,11 @@ import tf_keras
 from larqlite import models
 from larqlite.errors import MissingFileError
 from larqlite.integer.layers import recording
+from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models import _samples
-from larqlite.integer.models._prepare import require_model
+from larqlite.integer.models._model_graph import require_model
 
-__all__ = ["load_model", "record_quantization_variables"]
+__all__ = ["dump_config", "load_model", "record_quantization_variables"]
 
 
 def load_model(
@@ -53,6 +55,30 @@ def load_model(
             f"{os.getcwd()}."
         )
     return models.load(path, custom_layers, compile_model, safe_mode)
+
+
+def dump_config(model: tf_keras.Model) -> dict:
+    """The quantization configuration of each quantized layer that has one.
+
+    Args:
+        model: a quantized model.
+
+    Returns:
+        `{layer name: quant_config}` of plain dictionaries, which `json.dumps` takes, and
+        `quantize(model, q_config=...)` too.
+
+    Example:
+        >>> model = tf_keras.Sequential(
+        ...     [tf_keras.layers.Dense(2, input_shape=(3,), name="fc")]
+        ... )
+        >>> lq.integer.models.dump_config(lq.integer.models.quantize(model))
+        {'fc': {'weight_quantizer': {'bitwidth': 8}, 'buffer_bitwidth': 28}}
+    """
+    return {
+        layer.name: copy.deepcopy(layer.quant_config)
+        for layer in model.layers
+        if isinstance(layer, QuantizedLayer) and layer.quant_config
+    }
 
 
 def record_quantization_variables(model: tf_keras.Model) -> None:

@@ -15,10 +15,11 @@ from larqlite.errors import (
     UnsupportedModelError,
 )
 from larqlite.integer._quantization_params import QuantizationParams
-from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models import _calibrate, _convert, _samples
 from larqlite.integer.models._float_model import float_model_of
-from larqlite.integer.models._prepare import prepared, require_model
+from larqlite.integer.models._model_graph import require_model
+from larqlite.integer.models.transforms.internal import prepared
 
 __all__ = ["quantize"]
 

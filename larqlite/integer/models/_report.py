@@ -12,11 +12,11 @@ import tf_keras
 from larqlite._tables import show
 from larqlite.graph import call_in_inference, nodes_of
 from larqlite.integer.layers import recording
-from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models import _samples
 from larqlite.integer.models._bounds import accumulator_limit
-from larqlite.integer.models._inputs import cut
-from larqlite.integer.models._prepare import require_model
+from larqlite.integer.models._calibrated_inputs import cut
+from larqlite.integer.models._model_graph import require_model
 from larqlite.integer.tensors import QTensor
 from larqlite.integer.tensors.internal import counting
 

@@ -8,7 +8,7 @@ import tf_keras
 import larqlite as lq
 from larqlite.integer.export import compare, to_onnx
 from larqlite.integer.export._registry import CONVERTERS
-from larqlite.integer.layers._registry import QUANTIZED
+from larqlite.integer.layers.internal import QUANTIZED
 
 own = lq.integer.layers
 PER_AXIS = {"output_quantizer": {"bitwidth": 8, "axis": "per-axis"}}

@@ -10,8 +10,8 @@ import tf_keras
 
 from larqlite.errors import LarqliteError
 from larqlite.integer import layers
-from larqlite.integer.layers import _registry
-from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.layers import internal
+from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models import QuantizationParams, quantization
 from larqlite.integer.tensors import QTensor
 
@@ -56,7 +56,7 @@ def model_of(cls, quant_config=OUTPUT):
 
 every_kernel_layer = pytest.mark.parametrize("cls", KERNEL_LAYERS)
 every_quantized_class = pytest.mark.parametrize(
-    "cls", sorted(set(_registry.QUANTIZED.values()), key=lambda cls: cls.__name__)
+    "cls", sorted(set(internal.QUANTIZED.values()), key=lambda cls: cls.__name__)
 )
 
 
@@ -68,8 +68,8 @@ def test_a_class_says_what_quantization_needs_to_know(cls):
     assert isinstance(cls.weight_quantizers, tuple)
     assert cls.accepts
     assert cls.__name__ in layers.__all__
-    float_class = _registry.float_class(cls)
-    assert _registry.quantized_class(float_class) is cls
+    float_class = internal.float_class(cls)
+    assert internal.quantized_class(float_class) is cls
     saved = tf_keras.saving.get_registered_name(cls)
     assert saved == f"larqlite.integer>{cls.__name__}"
 
@@ -77,7 +77,7 @@ def test_a_class_says_what_quantization_needs_to_know(cls):
 def test_all_kernel_layers_are_checked_here():
     with_weights = {
         cls
-        for cls in _registry.QUANTIZED.values()
+        for cls in internal.QUANTIZED.values()
         if getattr(cls, "weight_quantizers", ())
     }
     assert with_weights == set(KERNEL_LAYERS)
@@ -156,7 +156,7 @@ def test_a_straight_through_gradient_is_nearly_that_of_the_float_layer(cls):
     config = {key: {"bitwidth": bits} for key in cls.weight_quantizers}
     model, x = model_of(cls, {**config, "bias_quantizer": {"bitwidth": 16}})
     layer = model.get_layer("layer")
-    twin_class = _registry.float_class(cls)
+    twin_class = internal.float_class(cls)
     if cls is layers.QuantizedConv2D:
         twin_class = layers.PaddedConv2D
     twin = twin_class.from_config(

@@ -9,8 +9,8 @@ import tf_keras
 
 from larqlite.errors import LarqliteError
 from larqlite.integer import layers
-from larqlite.integer.layers import _registry
-from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.layers import internal
+from larqlite.integer.layers.internal import QuantizedLayer
 from tests.common.samples import sampled
 from tests.integer.layers.test_common import KERNEL_LAYERS
 
@@ -77,7 +77,7 @@ every_layer = pytest.mark.parametrize("cls", LAYERS)
 
 
 def test_every_layer_is_checked_here_or_with_the_kernels():
-    known = {c for c in _registry.QUANTIZED.values() if issubclass(c, QuantizedLayer)}
+    known = {c for c in internal.QUANTIZED.values() if issubclass(c, QuantizedLayer)}
     assert known == {*LAYERS, *KERNEL_LAYERS}
 
 
@@ -123,7 +123,7 @@ def test_a_configuration_is_plain_and_makes_the_same_layer_again(cls):
 
 @every_layer
 def test_a_float_layer_becomes_the_quantized_one(cls):
-    for source in (c for c, value in _registry.QUANTIZED.items() if value is cls):
+    for source in (c for c, value in internal.QUANTIZED.items() if value is cls):
         arguments, _, _ = LAYERS[cls]
         if source is tf_keras.layers.Add:
             arguments = {}

@@ -6,13 +6,19 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError
-from larqlite.integer.layers._add import Add
-from larqlite.integer.layers._attention import Attention, string_to_softmax
-from larqlite.integer.layers._depthwise_transpose import DepthwiseConv2DTranspose
-from larqlite.integer.layers._mad_normalization import LayerMadNormalization
-from larqlite.integer.layers._padded_conv import PaddedConv2D
-from larqlite.integer.layers._shiftmax import Shiftmax, shiftmax
-from larqlite.integer.layers._tokens import AddPositionEmbs, ClassToken, ExtractToken
+from larqlite.integer.layers import (
+    Add,
+    AddPositionEmbs,
+    Attention,
+    ClassToken,
+    DepthwiseConv2DTranspose,
+    ExtractToken,
+    LayerMadNormalization,
+    PaddedConv2D,
+    Shiftmax,
+    shiftmax,
+    string_to_softmax,
+)
 from tests.integer.layers.float_formulas import by_hand, convolved
 
 RNG = np.random.default_rng(7)

@@ -1,5 +1,7 @@
 """Checks and reports: what accumulators need, against the worst input; what saturates."""
 
+import pickle
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -187,3 +189,13 @@ def test_gradients_reach_every_trainable_weight():
     ):
         assert gradient is not None, variable.name
         assert np.any(gradient.numpy() != 0), variable.name
+
+
+def test_parameters_that_an_earlier_version_pickled_load():
+    params = models.QuantizationParams(weight_bits=4)
+    data = pickle.dumps(params, protocol=0).decode()
+    module = type(params).__module__
+    assert module in data
+    # Where the class was then.
+    earlier = data.replace(module, "larqlite.integer.models._params")
+    assert pickle.loads(earlier.encode()) == params

@@ -6,8 +6,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.errors import LarqliteError
-from larqlite.integer.layers._depthwise_transpose import DepthwiseConv2DTranspose
-from larqlite.integer.layers._padded_conv import PaddedConv2D
+from larqlite.integer.layers import DepthwiseConv2DTranspose, PaddedConv2D
 from larqlite.integer.models.transforms import (
     fold_batchnorms,
     invert_batchnorm_pooling,

@@ -5,7 +5,7 @@ import pytest
 import tf_keras
 
 from larqlite.errors import LarqliteError, UnbuiltModelError
-from larqlite.integer.layers._padded_conv import PaddedConv2D
+from larqlite.integer.layers import PaddedConv2D
 from larqlite.integer.models.transforms import (
     align_rescaling,
     insert_layer,

@@ -13,8 +13,8 @@ from larqlite.integer.export._integers import Integers
 from larqlite.integer.export._registry import CONVERTERS, convert
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx import converters  # noqa: F401  (registers them)
-from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.onnx_graph import Value, refuse
+from larqlite.integer.layers.internal import QuantizedLayer
 
 
 class IntegerWalk(ConverterWalk):

@@ -19,7 +19,7 @@ from larqlite.integer.export._integers import (
 )
 from larqlite.integer.export._registry import bias_of, of_plain
 from larqlite.integer.export.plan._steps import Plan, Step, Tensor, asked_for
-from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.tensors import FixedPoint, QFloat
 from larqlite.onnx_graph import refuse
 

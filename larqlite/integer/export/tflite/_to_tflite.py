@@ -19,8 +19,8 @@ from larqlite.integer.export._self_check import SAMPLES, random_inputs, require_
 from larqlite.integer.export.plan._plan import plan_of
 from larqlite.integer.export.plan._steps import Plan, Step, Tensor, kernel_scales
 from larqlite.integer.export.tflite._checks import open_tensors, require_8_bits
-from larqlite.integer.models._inputs import known_ends
 from larqlite.onnx_graph import WHERE
+from larqlite.integer.models.internal import known_ends
 from larqlite.outputs import written_whole
 from larqlite.qat.tflite.internal import first_line, quiet
 

@@ -6,7 +6,7 @@ import numpy as np
 import tf_keras
 
 from larqlite.errors import ArgumentError
-from larqlite.integer.layers._padded_conv import PaddedConv2D
+from larqlite.integer.layers import PaddedConv2D
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
     common_config,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tf_keras
 
-from larqlite.integer.layers._depthwise_transpose import DepthwiseConv2DTranspose
-from larqlite.integer.layers._padded_conv import PaddedConv2D
 from larqlite.qat.passes import BATCH_NORMALIZATIONS
+from larqlite.integer.layers import DepthwiseConv2DTranspose, PaddedConv2D
 
 layers = tf_keras.layers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.integer.layers._padded_conv import PaddedConv2D
+from larqlite.integer.layers import PaddedConv2D
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
     setting,

@@ -11,8 +11,8 @@ from larqlite.integer.export._registry import bias_of, converts
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._arithmetic import plus, rounded, saturated
 from larqlite.integer.export.onnx._products import with_kernel
-from larqlite.integer.layers._quantized_separable import _sums
 from larqlite.onnx_graph import conv_pads, spatial_shape
+from larqlite.integer.layers.internal import kernel_sums
 from larqlite.integer.tensors.internal import MAX_VALUE_BITS, depthwise_convolution
 
 
@@ -27,7 +27,9 @@ def convert_separable(graph: IntegerWriter, layer, x: Integers) -> Integers:
     )
     fp, limit = getattr(between, "fp", between), getattr(probe, "fp", probe).limit
     frac_bits = layer._frac_bits_between(
-        fp.frac_bits, limit * _sums(depthwise, (0, 1)), _sums(pointwise, (0, 1, 2))
+        fp.frac_bits,
+        limit * kernel_sums(depthwise, (0, 1)),
+        kernel_sums(pointwise, (0, 1, 2)),
     )
     shift = whole(frac_bits.numpy()) - whole(fp.frac_bits.numpy())
     y = _depthwise(graph, layer, graph.first(x), integers_of(depthwise), between.shape)

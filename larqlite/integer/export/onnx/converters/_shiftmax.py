@@ -11,7 +11,7 @@ from larqlite.integer.export._integers import Integers, Meaning, whole
 from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
 from larqlite.integer.export.onnx._arithmetic import aligned, rounded, saturated, times
-from larqlite.integer.layers._quantized_shiftmax import _precision
+from larqlite.integer.layers.internal import exponent_precision
 from larqlite.integer.tensors.internal import MAX_VALUE_BITS
 
 
@@ -50,7 +50,7 @@ def shiftmax(
     x = graph.last(aligned(graph, x, max(buffer_bitwidth - 1, meaning.value_bits)))
     axes = [a % x.rank for a in (axis if isinstance(axis, (list, tuple)) else [axis])]
     sizes = [x.shape[a] for a in axes]
-    precision = _precision(sizes, exp_bitwidth, buffer_bitwidth, layer.where)
+    precision = exponent_precision(sizes, exp_bitwidth, buffer_bitwidth, layer.where)
     y = rounded(
         graph,
         x,

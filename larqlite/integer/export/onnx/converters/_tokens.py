@@ -10,7 +10,7 @@ from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._arithmetic import aligned, wide
 from larqlite.integer.export.onnx.converters._shape import one_bound
-from larqlite.integer.layers._tokens import index_of
+from larqlite.integer.layers.internal import index_of
 
 
 @converts(layers.QuantizedClassToken)

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.graph import is_functional, nodes_of
-from larqlite.integer.layers._base import QuantizedLayer, held_inputs
+from larqlite.integer.layers.internal import QuantizedLayer, held_inputs
 
 __all__ = ["Seen", "cut", "readers_of", "watched"]
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tf_keras
 
-from larqlite.integer.layers._base import QuantizedLayer
-from larqlite.integer.layers._quantized_conv import KernelLayer
-from larqlite.integer.models._graph import consumers_of
+from larqlite.integer.layers.internal import KernelLayer, QuantizedLayer
+from larqlite.integer.models._model_graph import consumers_of
 from larqlite.quantizers import ApproxSign, SteSign, SwishSign
 
 _SIGNS = (SteSign, ApproxSign, SwishSign)

@@ -11,8 +11,9 @@ from larqlite import quantizers
 from larqlite.context import quantized_scope
 from larqlite.errors import UnknownQuantizerError
 from larqlite.integer.layers import PaddedConv2D
-from larqlite.integer.layers._registry import quantized_class
+from larqlite.integer.layers.internal import quantized_class
 from larqlite.integer.models.transforms import _flatten_nested, _split_activations
+from larqlite.integer.models.transforms._sanitize import sanitize
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
     label,
@@ -37,7 +38,7 @@ _SLOTS = {
 }
 
 
-def plain(model: tf_keras.Model) -> tuple[tf_keras.Model, dict[str, dict]]:
+def plain_layers(model: tf_keras.Model) -> tuple[tf_keras.Model, dict[str, dict]]:
     """The model with plain layers for larqlite's, and what they need to stay exact.
 
     `QuantConv2D(input_quantizer="ste_sign", kernel_quantizer="ste_sign")` becomes the
@@ -56,6 +57,17 @@ def plain(model: tf_keras.Model) -> tuple[tf_keras.Model, dict[str, dict]]:
     if not any(map(_is_ours, model.submodules)):
         return model, configs
     return transformed(model, "sanitize", passes), configs
+
+
+def prepared(model: tf_keras.Model) -> tuple[tf_keras.Model, dict[str, dict]]:
+    """The model with larqlite's layers as plain ones, sanitized.
+
+    Returns:
+        The model, and configurations `{name: quant_config}` for the kernels that are of
+        few bits already.
+    """
+    model, configs = plain_layers(model)
+    return sanitize(model), configs
 
 
 def _is_ours(layer) -> bool:

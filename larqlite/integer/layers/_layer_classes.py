@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import Registry
 
-__all__ = ["float_class", "quantized_class", "quantizes", "register_layer"]
+__all__ = [
+    "QUANTIZED",
+    "NamedWeights",
+    "float_class",
+    "quantized_class",
+    "quantizes",
+    "register_layer",
+]
 
 PACKAGE = "larqlite.integer"
 
@@ -21,6 +29,15 @@ def register_layer(cls: type) -> type:
     No bare name is registered: "Add" and "Attention" are Keras' own.
     """
     return tf_keras.saving.register_keras_serializable(PACKAGE, cls.__name__)(cls)
+
+
+class NamedWeights:
+    """Mixin: weights that keep the names that `.h5` files need, however they are built."""
+
+    def build_from_config(self, config):
+        """As in Keras, but the names of weights begin with the layer's."""
+        with tf.name_scope(self.name):
+            super().build_from_config(config)
 
 
 def quantizes(*float_classes: type) -> Callable[[type], type]:
@@ -47,7 +64,7 @@ def quantizes(*float_classes: type) -> Callable[[type], type]:
 def quantized_class(layer) -> type | None:
     """The quantized class for a float layer, or for its class; None where there is none.
 
-    >>> from larqlite.integer.layers._registry import quantized_class
+    >>> from larqlite.integer.layers.internal import quantized_class
     >>> quantized_class(tf_keras.layers.Conv2D(8, 3)).__name__
     'QuantizedConv2D'
     >>> quantized_class(tf_keras.layers.LSTM) is None
