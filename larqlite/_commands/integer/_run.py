@@ -1,4 +1,4 @@
-"""What `lq integer config`, `check`, `insert-rescaling` and `export` do."""
+"""What `lq integer` does: `config`, `check`, `insert-rescaling`, `export`; and which."""
 
 from __future__ import annotations
 
@@ -7,11 +7,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from larqlite._commands.integer import Check, Config, Export, InsertRescaling
+from larqlite._commands.integer import _files as files
+from larqlite._commands.integer._options import (
+    Check,
+    Config,
+    Export,
+    InsertRescaling,
+    Quantize,
+)
+from larqlite._commands.integer._quantize import quantize
 from larqlite.command_line import tell
 from larqlite.errors import UnsupportedModelError
-from larqlite.integer import _command_files as files, export as exports, models
-from larqlite.integer.models._check import float_layers_of
+from larqlite.integer import export as exports, models
+from larqlite.integer.models.internal import float_layers_of
 from larqlite.outputs import JSON, KERAS, require, written_whole
 
 _WRITERS = {
@@ -19,6 +27,11 @@ _WRITERS = {
     "qdq": ("to_qdq", ".onnx"),
     "tflite": ("to_tflite", ".tflite"),
 }
+
+
+def run(options: Quantize | Config | Check | InsertRescaling | Export) -> None:
+    """Does what the options of a command ask for."""
+    _COMMANDS[type(options)](options)
 
 
 def config(options: Config) -> None:
@@ -141,3 +154,12 @@ def _is_integer(model) -> bool:
 
 def _one_or_all(numbers: tuple[float, ...]):
     return numbers[0] if len(numbers) == 1 else list(numbers)
+
+
+_COMMANDS = {
+    Quantize: quantize,
+    Config: config,
+    Check: check,
+    InsertRescaling: insert_rescaling,
+    Export: export,
+}

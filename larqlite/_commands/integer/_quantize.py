@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from larqlite._commands.integer import Quantize
+from larqlite._commands.integer import _files as files
+from larqlite._commands.integer._options import Quantize
 from larqlite._tables import show
 from larqlite.command_line import tell
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
-from larqlite.integer import _command_files as files, models
-from larqlite.integer.models._check import float_layers_of
+from larqlite.integer import models
+from larqlite.integer.models.internal import float_layers_of
 from larqlite.outputs import KERAS, ONNX, require, written_whole
 
 COMMAND = "lq integer quantize"

@@ -13,7 +13,7 @@ import tf_keras
 from larqlite import models
 from larqlite.command_line import import_modules
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
-from larqlite.integer.layers._base import QuantizedLayer
+from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.outputs import KERAS, renamed, written_whole
 from larqlite_runtime.arrays import load_arrays
 

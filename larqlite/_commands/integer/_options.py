@@ -1,4 +1,4 @@
-"""The command `lq integer`: integer models from and to files."""
+"""What `lq integer` takes on the command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import FlagCreatePairsOff, arg, subcommand
+from tyro.conf import FlagCreatePairsOff, arg
 
 from larqlite.command_line import Imports, Json, Unsafe, require_at_least
 from larqlite.errors import ArgumentError
@@ -91,12 +91,6 @@ class Quantize:
             "lq integer quantize", self, num_samples=1, batch_size=1, epochs=1
         )
 
-    def run(self) -> None:
-        """Writes the integer model, and prints what becomes of the layers."""
-        from larqlite.integer import _command_quantize
-
-        _command_quantize.quantize(self)
-
 
 @dataclass(frozen=True)
 class Config:
@@ -115,12 +109,6 @@ class Config:
     imports: Imports = ()
     unsafe: Unsafe = False
 
-    def run(self) -> None:
-        """Prints the configuration, or writes it."""
-        from larqlite.integer import _command_run
-
-        _command_run.config(self)
-
 
 @dataclass(frozen=True)
 class Check:
@@ -137,16 +125,6 @@ class Check:
 
     def __post_init__(self) -> None:
         require_at_least("lq integer check", self, num_samples=1, batch_size=1)
-
-    def run(self) -> None:
-        """Prints the issues, and with samples what saturates on them.
-
-        Raises:
-            SystemExit: with code 1 if there are issues.
-        """
-        from larqlite.integer import _command_run
-
-        _command_run.check(self)
 
 
 @dataclass(frozen=True)
@@ -180,12 +158,6 @@ class InsertRescaling:
                     f"lq integer insert-rescaling: --{name} has no number.\n"
                     f"  Fix: --{name} 0.0039, or one number for each channel."
                 )
-
-    def run(self) -> None:
-        """Writes the model."""
-        from larqlite.integer import _command_run
-
-        _command_run.insert_rescaling(self)
 
 
 @dataclass(frozen=True)
@@ -227,30 +199,3 @@ class Export:
 
     def __post_init__(self) -> None:
         require_at_least("lq integer export", self, num_samples=1, batch_size=1)
-
-    def run(self) -> None:
-        """Writes the file, and with samples prints how it compares.
-
-        Raises:
-            SystemExit: with code 1 if an ONNX of integer operations gives others.
-        """
-        from larqlite.integer import _command_run
-
-        _command_run.export(self)
-
-
-@dataclass(frozen=True)
-class Options:
-    """Integer models: quantize, look at, check, and export them."""
-
-    what: (
-        Annotated[Quantize, subcommand("quantize")]
-        | Annotated[Config, subcommand("config")]
-        | Annotated[Check, subcommand("check")]
-        | Annotated[InsertRescaling, subcommand("insert-rescaling")]
-        | Annotated[Export, subcommand("export")]
-    )
-
-    def run(self) -> None:
-        """Does it."""
-        self.what.run()
