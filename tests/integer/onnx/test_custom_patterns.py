@@ -13,7 +13,7 @@ from larqlite.errors import ArgumentError, UnsupportedLayerError, UnsupportedMod
 from larqlite.integer.onnx import quantize_onnx
 from larqlite.integer.onnx.layers import OnnxLayer, TensorShape
 from larqlite.integer.onnx.quantization import PatternError, custom_pattern_scope
-from larqlite.integer.onnx.quantization._scope import custom_patterns
+from larqlite.integer.onnx.quantization._custom_patterns import custom_patterns
 from tests.integer.onnx.networks import images, model_of, normal
 from tests.integer.onnx.numpy_integers import all_integers, run
 

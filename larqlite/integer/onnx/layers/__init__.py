@@ -2,9 +2,8 @@
 
 from larqlite.integer.onnx.layers._add import QuantizedAdd
 from larqlite.integer.onnx.layers._base import OnnxLayer, TensorRange, TensorShape
-from larqlite.integer.onnx.layers._conv import QuantizedConv2D
+from larqlite.integer.onnx.layers._conv import QuantizedConv2D, QuantizedDepthwise2D
 from larqlite.integer.onnx.layers._dense import QuantizedDense1D
-from larqlite.integer.onnx.layers._depthwise import QuantizedDepthwise2D
 from larqlite.integer.onnx.layers._quantizers import Dequantizer, InputQuantizer
 
 __all__ = [

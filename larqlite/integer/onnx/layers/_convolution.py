@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from larqlite.errors import ArgumentError, UnsupportedModelError
-from larqlite.integer.onnx.layers import _bodies, _geometry
+from larqlite.integer.onnx._windows import Sizes, window_sizes
+from larqlite.integer.onnx.layers import _bodies
 from larqlite.integer.onnx.layers._base import OnnxLayer, TensorRange, TensorShape
 from larqlite.integer.onnx.layers._scales import (
     output_scale,
@@ -88,9 +89,7 @@ class Convolution(OnnxLayer):
                 "(batch, channels, height, width).\n"
                 "  Fix: quantize the layer before it to that type."
             )
-        return TensorShape(
-            _geometry.output_shape(self, input_ts.shape), np.dtype("int8")
-        )
+        return TensorShape(_output_shape(self, input_ts.shape), np.dtype("int8"))
 
     def __quantize__(
         self,
@@ -121,7 +120,7 @@ class Convolution(OnnxLayer):
             weights["max_value"] = np.minimum(limit, 2**31 - 1).astype(np.int32)
         scale, bound = found.scale, found.bound
         if self.pool_type == "gap":
-            area = _geometry.pooled_area(self, self.input[0].shape)
+            area = _pooled_area(self, self.input[0].shape)
             scale, bound = scale * area, bound * area
         wanted = output_scale(out_tensor_range, force_fp)
         more, reached = requantization(scale, wanted, bound, self._where, force_fp)
@@ -172,6 +171,40 @@ class Convolution(OnnxLayer):
     pooled = ReduceSum <keepdims: int = @keepdims> (to_sum, over)"""
             last = "pooled"
         return _bodies.nodes(body + _requantized(op_type, last))
+
+
+def _convolved(layer: Convolution, shape: Sizes) -> Sizes:
+    kernel = layer.weights["kernel"]
+    attributes = {key: list(layer.attributes[key].ints) for key in ("strides", "pads")}
+    dilations = list(layer.attributes["dilations"].ints)
+    return window_sizes(shape[2:], kernel.shape[2:], **attributes, dilations=dilations)
+
+
+def _output_shape(layer: Convolution, shape: Sizes) -> Sizes:
+    """Sizes of what a layer gives out for an input of sizes `shape`."""
+    sizes = _convolved(layer, shape)
+    if layer.pool_type == "max":
+        keys = ("pool_size", "pool_strides", "pool_pads")
+        sizes = window_sizes(sizes, *(list(layer.attributes[k].ints) for k in keys))
+    elif layer.pool_type == "gap":
+        sizes = (1, 1) if layer.attributes["keepdims"].i else ()
+    return (shape[0], len(layer.weights["kernel"]), *sizes)
+
+
+def _pooled_area(layer: Convolution, shape: Sizes) -> int:
+    """The number of values that a global average pooling sums.
+
+    Raises:
+        UnsupportedModelError: the size of the image is open.
+    """
+    height, width = _convolved(layer, shape)
+    if height is None or width is None:
+        raise UnsupportedModelError(
+            f'"{layer.name}": the image that its global average pooling sums has no fixed '
+            f"size, {shape}, so the scale of the sum is unknown.\n"
+            "  Fix: give the model's input a fixed height and width."
+        )
+    return height * width
 
 
 def _requantized(op_type: str, last: str) -> str:

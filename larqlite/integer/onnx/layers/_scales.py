@@ -13,7 +13,7 @@ import numpy as np
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers._base import TensorRange
 
-__all__ = ["Kernel", "output_scale", "quantize_kernel", "requantization"]
+__all__ = ["QuantizedKernel", "output_scale", "quantize_kernel", "requantization"]
 
 # Stands for the largest magnitude where all values are zero.
 ALL_ZERO = 2.0**-16
@@ -24,7 +24,7 @@ EXACT_FLOAT32 = 2**24
 ACCUMULATOR = 2**31 - 1
 
 
-class Kernel(NamedTuple):
+class QuantizedKernel(NamedTuple):
     """Integers of a layer with weights.
 
     Attributes:
@@ -69,7 +69,7 @@ def quantize_kernel(
     input_scale: np.ndarray,
     input_limit: int,
     zero_point: np.ndarray | None = None,
-) -> Kernel:
+) -> QuantizedKernel:
     """Symmetric 8-bit codes per filter, of a kernel divided by the scale of its inputs.
 
     Args:
@@ -98,7 +98,7 @@ def quantize_kernel(
             bounds > ACCUMULATOR, scale * 0.95 * ACCUMULATOR / bounds, scale
         )
     has_bias = bias is not None or zero_point is not None
-    return Kernel(
+    return QuantizedKernel(
         codes.astype(np.int8).reshape(kernel.shape),
         integers.astype(np.int32) if has_bias else None,
         scale,

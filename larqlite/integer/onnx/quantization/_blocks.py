@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from larqlite.integer.onnx._windows import same_pads, window_sizes
 from larqlite.integer.onnx.layers import (
     OnnxLayer,
     QuantizedAdd,
@@ -12,13 +13,13 @@ from larqlite.integer.onnx.layers import (
     QuantizedDense1D,
     QuantizedDepthwise2D,
 )
-from larqlite.integer.onnx.layers._geometry import same_pads, window_sizes
-from larqlite.integer.onnx.quantization._errors import Mismatch
-from larqlite.integer.onnx.quantization._graph import Graph, attributes_of
+from larqlite.integer.onnx.quantization._custom_patterns import Mismatch
+from larqlite.integer.onnx.quantization._onnx_graph import OnnxGraph, attributes_of
 
 __all__ = [
     "add",
     "add_and_activation",
+    "average_pool",
     "convolution",
     "dense",
     "depthwise",
@@ -26,10 +27,11 @@ __all__ = [
     "normalization",
     "set_bound",
     "sizes_of",
+    "unchanged",
 ]
 
 
-def convolution(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
+def convolution(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
     """`QuantizedConv2D` of Conv, ReLU and pooling."""
     kinds = [graph.names_of(node) for node in nodes]
     pool = {}
@@ -50,7 +52,7 @@ def convolution(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
     return layer
 
 
-def depthwise(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
+def depthwise(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
     """`QuantizedDepthwise2D` of a Conv of single channels and ReLU."""
     strides = attributes_of(nodes[0]).get("strides", [1, 1])
     layer = QuantizedDepthwise2D(strides=strides, activation=len(nodes) > 1)
@@ -59,7 +61,7 @@ def depthwise(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
     return layer
 
 
-def normalization(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
+def normalization(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
     """`QuantizedDepthwise2D` of a BatchNormalization that no Conv could take in."""
     node = nodes[0]
     if graph.rank(node.input[0]) != 4:
@@ -77,7 +79,7 @@ def normalization(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
     return layer
 
 
-def dense(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
+def dense(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
     """`QuantizedDense1D` of Transpose, Flatten, Gemm and ReLU, or some of them."""
     kinds = [graph.names_of(node) for node in nodes]
     at = next(i for i, kind in enumerate(kinds) if "Gemm" in kind)
@@ -108,7 +110,7 @@ def dense(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
     return layer
 
 
-def add(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
+def add(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
     """`QuantizedAdd` of two tensors."""
     first, second = (graph.shape(tensor) for tensor in nodes[0].input)
     if any(graph.is_constant(tensor) for tensor in nodes[0].input):
@@ -118,7 +120,7 @@ def add(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
     return QuantizedAdd()
 
 
-def add_and_activation(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
+def add_and_activation(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
     """`QuantizedAdd` of two tensors and ReLU."""
     if nodes[1].op_type == "Clip" and len(nodes[1].input) > 2 and nodes[1].input[2]:
         raise Mismatch("the ReLU after it is clipped")
@@ -127,7 +129,7 @@ def add_and_activation(nodes: list[onnx.NodeProto], graph: Graph) -> OnnxLayer:
     return layer
 
 
-def _set_convolution(layer: OnnxLayer, conv: onnx.NodeProto, graph: Graph) -> None:
+def _set_convolution(layer: OnnxLayer, conv: onnx.NodeProto, graph: OnnxGraph) -> None:
     attributes = attributes_of(conv)
     kernel = _weights(graph, conv.input[1], "its kernel")
     if kernel.ndim != 4:
@@ -148,7 +150,7 @@ def _set_convolution(layer: OnnxLayer, conv: onnx.NodeProto, graph: Graph) -> No
         layer.set_weight("bias", _weights(graph, conv.input[2], "its bias"))
 
 
-def max_pool(node: onnx.NodeProto, graph: Graph) -> dict:
+def max_pool(node: onnx.NodeProto, graph: OnnxGraph) -> dict:
     """What a `MaxPool` says, with its pads as numbers."""
     attributes = attributes_of(node)
     window = attributes["kernel_shape"]
@@ -185,7 +187,7 @@ def _ceiled(sizes, window, strides, pads: list[int]) -> list[int]:
     return pads
 
 
-def sizes_of(graph: Graph, tensor: str) -> tuple[int, ...]:
+def sizes_of(graph: OnnxGraph, tensor: str) -> tuple[int, ...]:
     """Height and width of an image."""
     shape = graph.shape(tensor)
     if shape is None or len(shape) != 4 or None in shape[2:]:
@@ -193,7 +195,7 @@ def sizes_of(graph: Graph, tensor: str) -> tuple[int, ...]:
     return shape[2:]
 
 
-def _weights(graph: Graph, tensor: str, what: str) -> np.ndarray:
+def _weights(graph: OnnxGraph, tensor: str, what: str) -> np.ndarray:
     values = graph.constant(tensor)
     if values is None:
         raise Mismatch(f"{what} depends on the input")
@@ -202,7 +204,7 @@ def _weights(graph: Graph, tensor: str, what: str) -> np.ndarray:
     return values
 
 
-def set_bound(layer: OnnxLayer, nodes: list[onnx.NodeProto], graph: Graph) -> None:
+def set_bound(layer: OnnxLayer, nodes: list[onnx.NodeProto], graph: OnnxGraph) -> None:
     """Keeps the upper bound of a Clip that is the layer's ReLU."""
     clip = next((node for node in nodes if node.op_type == "Clip"), None)
     if clip is None or len(clip.input) < 3 or not clip.input[2]:
@@ -213,7 +215,7 @@ def set_bound(layer: OnnxLayer, nodes: list[onnx.NodeProto], graph: Graph) -> No
 
 
 def _channels_first(
-    kernel: np.ndarray, transpose: onnx.NodeProto, graph: Graph
+    kernel: np.ndarray, transpose: onnx.NodeProto, graph: OnnxGraph
 ) -> np.ndarray:
     """The kernel of inputs that are no longer transposed before they are flattened."""
     shape = graph.shape(transpose.input[0])
@@ -223,3 +225,43 @@ def _channels_first(
     moved = kernel.reshape(len(kernel), *(shape[axis] for axis in order[1:]))
     back = np.argsort(order)
     return moved.transpose(back).reshape(len(kernel), -1)
+
+
+def unchanged(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
+    """`QuantizedDepthwise2D` of weights of one, for ReLU and poolings after it."""
+    kinds = [graph.names_of(node) for node in nodes]
+    layer = _of_equal_weights(nodes[0], graph, (1, 1))
+    layer.activation = any("Relu" in kind for kind in kinds)
+    if "MaxPool" in kinds[-1]:
+        layer.set_pool(**max_pool(nodes[-1], graph))
+    elif "GlobalAveragePool" in kinds[-1]:
+        layer.set_pool("gap")
+    if "ReduceMean" in kinds[-1]:
+        layer.set_geometry(keepdims=attributes_of(nodes[-1]).get("keepdims", 1))
+    set_bound(layer, nodes, graph)
+    return layer
+
+
+def average_pool(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
+    """`QuantizedDepthwise2D` of weights of one over the size of the window."""
+    attributes = attributes_of(nodes[0])
+    pads = attributes.get("pads", [0] * 4)
+    if any(pads) and not attributes.get("count_include_pad", 0):
+        raise Mismatch("windows at its border average fewer values")
+    if attributes.get("ceil_mode", 0) or set(attributes.get("dilations", [1])) != {1}:
+        raise Mismatch("its windows are dilated or hang over the border")
+    if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+        raise Mismatch("windows at its border average fewer values")
+    layer = _of_equal_weights(nodes[0], graph, attributes["kernel_shape"])
+    layer.set_geometry(pads=pads, strides=attributes.get("strides", [1, 1]))
+    return layer
+
+
+def _of_equal_weights(node: onnx.NodeProto, graph: OnnxGraph, window) -> OnnxLayer:
+    shape = graph.shape(node.input[0])
+    if shape is None or len(shape) != 4 or shape[1] is None or len(window) != 2:
+        raise Mismatch(f"it takes no images of known channels, {shape}")
+    layer = QuantizedDepthwise2D()
+    layer.set_geometry(group=shape[1])
+    layer.set_weight("kernel", np.full((shape[1], 1, *window), 1 / np.prod(window)))
+    return layer

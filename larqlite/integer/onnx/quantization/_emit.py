@@ -1,4 +1,4 @@
-"""The quantized ONNX model of a plan and its layers."""
+"""The quantized ONNX model of a partition and its layers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from larqlite import onnx_graph
 from larqlite._version import __version__
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers import Dequantizer, OnnxLayer
-from larqlite.integer.onnx.quantization._graph import Graph, tensors_taken
-from larqlite.integer.onnx.quantization._patterns import Plan
+from larqlite.integer.onnx.quantization._onnx_graph import OnnxGraph, tensors_taken
+from larqlite.integer.onnx.quantization._patterns import OnnxPartition
 from larqlite.integer.onnx.quantization._prepare import FUNCTION
 
 __all__ = ["emitted"]
@@ -43,7 +43,9 @@ class _Emitter:
             self.weights.append(numpy_helper.from_array(values, stored))
 
 
-def emitted(graph: Graph, plan: Plan, layers: dict[str, OnnxLayer]) -> onnx.ModelProto:
+def emitted(
+    graph: OnnxGraph, partition: OnnxPartition, layers: dict[str, OnnxLayer]
+) -> onnx.ModelProto:
     """The model: moved input, quantizer, integer layers, dequantizers, the float rest.
 
     Raises:
@@ -51,17 +53,19 @@ def emitted(graph: Graph, plan: Plan, layers: dict[str, OnnxLayer]) -> onnx.Mode
     """
     imports = {item.domain: item.version for item in graph.model.opset_import}
     out = _Emitter(imports[""])
-    out.nodes.extend(graph.nodes[i] for i in plan.moves)
+    out.nodes.extend(graph.nodes[i] for i in partition.moves)
     integers = {tensor: f"{layer.name}_integers" for tensor, layer in layers.items()}
-    out.add(layers[plan.start], [plan.start], integers[plan.start])
-    done = set(plan.moves)
-    for block in plan.blocks:
+    out.add(layers[partition.start], [partition.start], integers[partition.start])
+    done = set(partition.moves)
+    for block in partition.blocks:
         inputs = [integers[tensor] for tensor in block.inputs]
         out.add(block.layer, inputs, integers[block.output])
         done.update(block.nodes)
     rest = [node for i, node in enumerate(graph.nodes) if i not in done]
     needed = {tensor for node in rest for tensor in tensors_taken(node)} | graph.outputs
-    for tensor in [block.output for block in plan.blocks if block.output in needed]:
+    for tensor in [
+        block.output for block in partition.blocks if block.output in needed
+    ]:
         layer = Dequantizer(name=f"{layers[tensor].name}_dequantizer")
         layer.build(layers[tensor].output)
         layer.quantize(layers[tensor], out_tensor_range=None)
@@ -71,7 +75,7 @@ def emitted(graph: Graph, plan: Plan, layers: dict[str, OnnxLayer]) -> onnx.Mode
 
 
 def _checked(
-    graph: Graph,
+    graph: OnnxGraph,
     out: _Emitter,
     rest: list[onnx.NodeProto],
     kept: list[onnx.TensorProto],

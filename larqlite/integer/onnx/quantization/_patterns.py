@@ -8,12 +8,15 @@ from collections.abc import Callable, Sequence
 import onnx
 
 from larqlite.integer.onnx.layers import OnnxLayer
-from larqlite.integer.onnx.quantization import _blocks, _pool_blocks
-from larqlite.integer.onnx.quantization._errors import Mismatch, PatternError
-from larqlite.integer.onnx.quantization._graph import Graph
-from larqlite.integer.onnx.quantization._scope import custom_patterns
+from larqlite.integer.onnx.quantization import _blocks
+from larqlite.integer.onnx.quantization._custom_patterns import (
+    Mismatch,
+    PatternError,
+    custom_patterns,
+)
+from larqlite.integer.onnx.quantization._onnx_graph import OnnxGraph
 
-__all__ = ["PATTERNS", "Block", "Plan", "blocks_of"]
+__all__ = ["PATTERNS", "Block", "OnnxPartition", "partition_of"]
 
 # The first that fits is taken.
 PATTERNS: tuple[tuple[tuple[str, ...], Callable], ...] = (
@@ -35,12 +38,12 @@ PATTERNS: tuple[tuple[tuple[str, ...], Callable], ...] = (
     (("Add",), _blocks.add),
     (("BatchNormalization", "Relu"), _blocks.normalization),
     (("BatchNormalization",), _blocks.normalization),
-    (("Relu", "GlobalAveragePool"), _pool_blocks.unchanged),
-    (("Relu", "MaxPool"), _pool_blocks.unchanged),
-    (("GlobalAveragePool",), _pool_blocks.unchanged),
-    (("MaxPool",), _pool_blocks.unchanged),
-    (("Relu",), _pool_blocks.unchanged),
-    (("AveragePool",), _pool_blocks.average_pool),
+    (("Relu", "GlobalAveragePool"), _blocks.unchanged),
+    (("Relu", "MaxPool"), _blocks.unchanged),
+    (("GlobalAveragePool",), _blocks.unchanged),
+    (("MaxPool",), _blocks.unchanged),
+    (("Relu",), _blocks.unchanged),
+    (("AveragePool",), _blocks.average_pool),
 )
 
 
@@ -62,7 +65,7 @@ class Block:
 
 
 @dataclasses.dataclass
-class Plan:
+class OnnxPartition:
     """What is quantized of a graph.
 
     Attributes:
@@ -81,7 +84,7 @@ class Plan:
     reason: str
 
 
-def blocks_of(graph: Graph) -> Plan:
+def partition_of(graph: OnnxGraph) -> OnnxPartition:
     """The blocks of a graph, up to the first operation that fits no pattern."""
     moves, start = _moves(graph)
     known, done, blocks = {start}, set(moves), []
@@ -90,14 +93,14 @@ def blocks_of(graph: Graph) -> Plan:
             continue
         block, reason = _block_at(graph, index, known)
         if block is None:
-            return Plan(moves, start, blocks, index, reason)
+            return OnnxPartition(moves, start, blocks, index, reason)
         done.update(block.nodes)
         known.add(block.output)
         blocks.append(block)
-    return Plan(moves, start, blocks, None, "")
+    return OnnxPartition(moves, start, blocks, None, "")
 
 
-def _moves(graph: Graph) -> tuple[list[int], str]:
+def _moves(graph: OnnxGraph) -> tuple[list[int], str]:
     """Transposes that are all that takes the input."""
     found, tensor = [], graph.input.name
     while True:
@@ -112,7 +115,9 @@ def _moves(graph: Graph) -> tuple[list[int], str]:
         tensor = output
 
 
-def _block_at(graph: Graph, start: int, known: set[str]) -> tuple[Block | None, str]:
+def _block_at(
+    graph: OnnxGraph, start: int, known: set[str]
+) -> tuple[Block | None, str]:
     reasons = []
     for names, function in custom_patterns():
         block = _matched(graph, start, names, known)
@@ -141,7 +146,7 @@ def _block_at(graph: Graph, start: int, known: set[str]) -> tuple[Block | None, 
 
 
 def _matched(
-    graph: Graph, start: int, names: Sequence[str], known: set[str]
+    graph: OnnxGraph, start: int, names: Sequence[str], known: set[str]
 ) -> Block | None:
     """The block of operations of these names from a node on, if there is one."""
     if names[0] not in graph.names_of(graph.nodes[start]):

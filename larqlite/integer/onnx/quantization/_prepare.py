@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from larqlite import onnx_graph
 from larqlite.errors import UnsupportedModelError
-from larqlite.integer.onnx.quantization._graph import Graph, attributes_of
+from larqlite.integer.onnx.quantization._onnx_graph import OnnxGraph, attributes_of
 
 __all__ = ["FUNCTION", "prepared", "session"]
 
@@ -173,7 +173,7 @@ def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _fold_pads(model: onnx.ModelProto) -> None:
     """Zeros around images become pads of the convolution that takes them."""
-    graph = Graph(model)
+    graph = OnnxGraph(model)
     for node in graph.nodes:
         takers = graph.consumers(node.output[0]) if node.output else []
         pads = _image_pads(graph, node) if node.op_type == "Pad" else None
@@ -198,7 +198,7 @@ def _fold_pads(model: onnx.ModelProto) -> None:
         model.graph.node.remove(node)
 
 
-def _image_pads(graph: Graph, node: onnx.NodeProto) -> list[int] | None:
+def _image_pads(graph: OnnxGraph, node: onnx.NodeProto) -> list[int] | None:
     """(top, left, bottom, right) of a `Pad` with zeros; None if it is another one."""
     inputs = [*node.input, "", "", ""][:4]
     pads = graph.constant(inputs[1])

@@ -11,15 +11,24 @@ import onnx
 from onnx import helper
 
 from larqlite.errors import ArgumentError, UnsupportedLayerError, UnsupportedModelError
-from larqlite.integer.onnx.layers import InputQuantizer, QuantizedAdd, QuantizedConv2D
-from larqlite.integer.onnx.layers._base import OnnxLayer, TensorShape
+from larqlite.integer.onnx.layers import (
+    InputQuantizer,
+    OnnxLayer,
+    QuantizedAdd,
+    QuantizedConv2D,
+    TensorShape,
+)
 from larqlite.integer.onnx.quantization._calibrate import ranges_of
+from larqlite.integer.onnx.quantization._custom_patterns import custom_patterns
 from larqlite.integer.onnx.quantization._emit import emitted
-from larqlite.integer.onnx.quantization._graph import Graph
-from larqlite.integer.onnx.quantization._patterns import Block, Plan, blocks_of
+from larqlite.integer.onnx.quantization._onnx_graph import OnnxGraph
+from larqlite.integer.onnx.quantization._patterns import (
+    Block,
+    OnnxPartition,
+    partition_of,
+)
 from larqlite.integer.onnx.quantization._prepare import FUNCTION, prepared
 from larqlite.integer.onnx.quantization._samples import batches_of
-from larqlite.integer.onnx.quantization._scope import custom_patterns
 
 __all__ = ["quantize_onnx"]
 
@@ -104,39 +113,39 @@ def quantize_onnx(
             f"{FUNCTION}: the model is a {type(model).__name__}, not an onnx.ModelProto.\n"
             '  Fix: onnx.load("model.onnx").'
         )
-    graph = Graph(prepared(model))
-    plan = blocks_of(graph)
-    plan.reason += _hidden(model, graph)
-    _require_blocks(graph, plan)
-    if plan.stop is not None and on_unsupported == "raise":
+    graph = OnnxGraph(prepared(model))
+    partition = partition_of(graph)
+    partition.reason += _hidden(model, graph)
+    _require_blocks(graph, partition)
+    if partition.stop is not None and on_unsupported == "raise":
         raise UnsupportedLayerError(
-            f"{FUNCTION}: {_rest(graph, plan)}\n"
+            f"{FUNCTION}: {_rest(graph, partition)}\n"
             '  Fix: on_unsupported="warn", or patterns for them in a '
             "larqlite.integer.onnx.quantization.custom_pattern_scope."
         )
-    layers = _built(graph, plan)
+    layers = _built(graph, partition)
     shape = graph.shape(graph.input.name)
     batches = batches_of(samples, shape, num_samples, batch_size)
-    tensors = [plan.start, *(block.output for block in plan.blocks)]
+    tensors = [partition.start, *(block.output for block in partition.blocks)]
     ranges = ranges_of(graph, tensors, batches, per_tensor_activations)
     if samples is None:
         _warn(
             f"{FUNCTION}: calibrated on random samples, so the ranges are not those of real "
             "inputs. Fix: samples=some real ones."
         )
-    summed = {t for block in plan.blocks if _adds(block) for t in block.inputs}
-    layers[plan.start].quantize(
-        out_tensor_range=ranges[plan.start], force_fp=plan.start in summed
+    summed = {t for block in partition.blocks if _adds(block) for t in block.inputs}
+    layers[partition.start].quantize(
+        out_tensor_range=ranges[partition.start], force_fp=partition.start in summed
     )
-    for block in plan.blocks:
+    for block in partition.blocks:
         block.layer.quantize(
             *(layers[tensor] for tensor in block.inputs),
             out_tensor_range=ranges[block.output],
             force_fp=block.output in summed,
         )
-    quantized = emitted(graph, plan, layers)
-    if plan.stop is not None:
-        _warn(f"{FUNCTION}: {_rest(graph, plan)}")
+    quantized = emitted(graph, partition, layers)
+    if partition.stop is not None:
+        _warn(f"{FUNCTION}: {_rest(graph, partition)}")
     return quantized
 
 
@@ -144,9 +153,13 @@ def _adds(block: Block) -> bool:
     return isinstance(block.layer, QuantizedAdd)
 
 
-def _require_blocks(graph: Graph, plan: Plan) -> None:
-    if not plan.blocks:
-        what = "it has no operations" if plan.stop is None else _stopped(graph, plan)
+def _require_blocks(graph: OnnxGraph, partition: OnnxPartition) -> None:
+    if not partition.blocks:
+        what = (
+            "it has no operations"
+            if partition.stop is None
+            else _stopped(graph, partition)
+        )
         raise UnsupportedLayerError(
             f"{FUNCTION}: nothing of the model can be quantized: {what}.\n"
             "  Fix: give the operations it starts with a pattern, in a "
@@ -154,12 +167,14 @@ def _require_blocks(graph: Graph, plan: Plan) -> None:
         )
 
 
-def _stopped(graph: Graph, plan: Plan) -> str:
-    node = graph.nodes[plan.stop]
-    return f'the operation {node.op_type} "{node.name}" is not, since {plan.reason}'
+def _stopped(graph: OnnxGraph, partition: OnnxPartition) -> str:
+    node = graph.nodes[partition.stop]
+    return (
+        f'the operation {node.op_type} "{node.name}" is not, since {partition.reason}'
+    )
 
 
-def _hidden(model: onnx.ModelProto, graph: Graph) -> str:
+def _hidden(model: onnx.ModelProto, graph: OnnxGraph) -> str:
     """Says which operations of custom patterns the optimisation has replaced."""
     named = {name for names, _ in custom_patterns() for name in names}
     before = {node.op_type for node in model.graph.node}
@@ -172,9 +187,9 @@ def _hidden(model: onnx.ModelProto, graph: Graph) -> str:
     )
 
 
-def _rest(graph: Graph, plan: Plan) -> str:
+def _rest(graph: OnnxGraph, partition: OnnxPartition) -> str:
     """What is quantized, what is not, and why."""
-    done = {i for block in plan.blocks for i in block.nodes} | set(plan.moves)
+    done = {i for block in partition.blocks for i in block.nodes} | set(partition.moves)
     rest = [
         f'{node.op_type} "{node.name}"'
         for index, node in enumerate(graph.nodes)
@@ -182,8 +197,8 @@ def _rest(graph: Graph, plan: Plan) -> str:
     ]
     more = f" and {len(rest) - 5} more" if len(rest) > 5 else ""
     return (
-        f"{len(done) - len(plan.moves)} operations are quantized, up to "
-        f'"{plan.blocks[-1].output}"; {_stopped(graph, plan)}. These stay float: '
+        f"{len(done) - len(partition.moves)} operations are quantized, up to "
+        f'"{partition.blocks[-1].output}"; {_stopped(graph, partition)}. These stay float: '
         f"{', '.join(rest[:5])}{more}."
     )
 
@@ -196,23 +211,25 @@ def _warn(text: str) -> None:
     warnings.warn(text, UserWarning, stacklevel=level)
 
 
-def _built(graph: Graph, plan: Plan) -> dict[str, OnnxLayer]:
+def _built(graph: OnnxGraph, partition: OnnxPartition) -> dict[str, OnnxLayer]:
     """The layers by the tensor that they give out, with types and sizes."""
     taken: dict[str, list[Block]] = {}
-    for block in plan.blocks:
+    for block in partition.blocks:
         for tensor in block.inputs:
             taken.setdefault(tensor, []).append(block)
-    is_image = all(_takes_images(block, graph) for block in taken[plan.start])
+    is_image = all(_takes_images(block, graph) for block in taken[partition.start])
     names = _Names(graph)
-    shape = graph.shape(plan.start)
-    entry = helper.make_tensor_value_info(plan.start, onnx.TensorProto.FLOAT, shape)
+    shape = graph.shape(partition.start)
+    entry = helper.make_tensor_value_info(
+        partition.start, onnx.TensorProto.FLOAT, shape
+    )
     first = InputQuantizer(
         entry, input_signed=not is_image, name=names.new("input_quantizer")
     )
-    layers: dict[str, OnnxLayer] = {plan.start: first}
-    for block in plan.blocks:
+    layers: dict[str, OnnxLayer] = {partition.start: first}
+    for block in partition.blocks:
         layer = block.layer
-        if is_image and plan.start in block.inputs:
+        if is_image and partition.start in block.inputs:
             layer.take_image()
         name = layer.name or graph.nodes[block.nodes[0]].name or layer.base_name
         layer.name = names.new(name)
@@ -223,7 +240,7 @@ def _built(graph: Graph, plan: Plan) -> dict[str, OnnxLayer]:
     return layers
 
 
-def _takes_images(block: Block, graph: Graph) -> bool:
+def _takes_images(block: Block, graph: OnnxGraph) -> bool:
     """Whether a block can take uint8 images with zero points."""
     kernel = block.layer.weights.get("kernel")
     if not isinstance(block.layer, QuantizedConv2D) or kernel is None:
@@ -231,7 +248,7 @@ def _takes_images(block: Block, graph: Graph) -> bool:
     return kernel.shape[1] in (1, 3) and block.layer.attributes["group"].i == 1
 
 
-def _require_size(graph: Graph, block: Block, found: TensorShape) -> None:
+def _require_size(graph: OnnxGraph, block: Block, found: TensorShape) -> None:
     wanted = graph.shape(block.output)
     fits = wanted is None or (
         len(wanted) == len(found.shape)
@@ -251,7 +268,7 @@ def _require_size(graph: Graph, block: Block, found: TensorShape) -> None:
 class _Names:
     """Names of nodes that no node has yet."""
 
-    def __init__(self, graph: Graph):
+    def __init__(self, graph: OnnxGraph):
         tensors = {t for node in graph.nodes for t in [*node.input, *node.output]}
         self._taken = tensors
 

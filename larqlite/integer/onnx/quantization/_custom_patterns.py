@@ -1,4 +1,4 @@
-"""Patterns of one's own for the quantization of ONNX models, within a `with` block."""
+"""Patterns of one's own for the quantization of ONNX models: their scope, their errors."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ import contextvars
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 
-from larqlite.errors import ArgumentError
-from larqlite.integer.onnx.quantization._errors import PatternError
+from larqlite.errors import ArgumentError, LarqliteError
 
-__all__ = ["custom_pattern_scope", "custom_patterns"]
+__all__ = ["Mismatch", "PatternError", "custom_pattern_scope", "custom_patterns"]
 
 Patterns = tuple[tuple[tuple[str, ...], Callable], ...]
 
 _PATTERNS: contextvars.ContextVar[Patterns] = contextvars.ContextVar(
     "larqlite_onnx_patterns", default=()
 )
+
+
+class PatternError(LarqliteError, RuntimeError):
+    """A custom pattern whose function cannot be called or gives back no layer."""
+
+
+class Mismatch(Exception):
+    """The reason why nodes that match a pattern are not quantized by it."""
 
 
 def custom_patterns() -> Patterns:

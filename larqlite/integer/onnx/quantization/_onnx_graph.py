@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-__all__ = ["Graph", "attributes_of", "tensors_taken"]
+__all__ = ["OnnxGraph", "attributes_of", "tensors_taken"]
 
 
 def attributes_of(node: onnx.NodeProto) -> dict:
@@ -16,7 +16,7 @@ def attributes_of(node: onnx.NodeProto) -> dict:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
-class Graph:
+class OnnxGraph:
     """A model's graph.
 
     Attributes:
