@@ -19,7 +19,7 @@ from tyro.conf import (
 )
 
 from larqlite._commands.deploy import ExportOptions as Export, VerifyOptions as Verify
-from larqlite._commands.integer import Options as Integer
+from larqlite._commands.integer import Integer
 from larqlite._commands.qat import Qat
 from larqlite._demo_options import DemoOptions
 from larqlite.command_line import Imports, Json, Model, Unsafe, import_modules, parsed

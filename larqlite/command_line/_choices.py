@@ -29,10 +29,10 @@ def followed(kind: Any, words: Sequence[str]) -> tuple[Any, list[str], dict[str,
         come next, by name.
 
     Example:
-        >>> from larqlite._commands.integer import Options
-        >>> kind, path, commands = followed(Options, ["export", "--to", "onnx"])
+        >>> from larqlite._commands.integer import Integer
+        >>> kind, path, commands = followed(Integer, ["export", "--to", "onnx"])
         >>> kind.__name__, path, commands
-        ('Export', ['export'], {})
+        ('ExportInteger', ['export'], {})
     """
     path: list[str] = []
     commands = _commands(kind)

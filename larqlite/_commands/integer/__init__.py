@@ -10,16 +10,16 @@ from tyro.conf import subcommand
 from larqlite._commands.integer._options import (
     Check,
     Config,
-    Export,
+    ExportInteger,
     InsertRescaling,
     Quantize,
 )
 
-__all__ = ["Options"]
+__all__ = ["Integer"]
 
 
 @dataclass(frozen=True)
-class Options:
+class Integer:
     """Integer models: quantize, look at, check, and export them."""
 
     what: (
@@ -27,7 +27,7 @@ class Options:
         | Annotated[Config, subcommand("config")]
         | Annotated[Check, subcommand("check")]
         | Annotated[InsertRescaling, subcommand("insert-rescaling")]
-        | Annotated[Export, subcommand("export")]
+        | Annotated[ExportInteger, subcommand("export")]
     )
 
     def run(self) -> None:

@@ -161,7 +161,7 @@ class InsertRescaling:
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportInteger:
     """Write an integer model for other engines. Exit code 1 if `onnx` is not exact."""
 
     model: Model

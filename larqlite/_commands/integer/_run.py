@@ -11,7 +11,7 @@ from larqlite._commands.integer import _files as files
 from larqlite._commands.integer._options import (
     Check,
     Config,
-    Export,
+    ExportInteger,
     InsertRescaling,
     Quantize,
 )
@@ -29,7 +29,7 @@ _WRITERS = {
 }
 
 
-def run(options: Quantize | Config | Check | InsertRescaling | Export) -> None:
+def run(options: Quantize | Config | Check | InsertRescaling | ExportInteger) -> None:
     """Does what the options of a command ask for."""
     _COMMANDS[type(options)](options)
 
@@ -102,7 +102,7 @@ def insert_rescaling(options: InsertRescaling) -> None:
     files.save(scaled, options.destination)
 
 
-def export(options: Export) -> None:
+def export(options: ExportInteger) -> None:
     """Writes the file, and with samples prints how it compares.
 
     Raises:
@@ -111,7 +111,7 @@ def export(options: Export) -> None:
     tell(lambda: _export(options), options.json)
 
 
-def _export(options: Export) -> tuple[dict[str, Any], int]:
+def _export(options: ExportInteger) -> tuple[dict[str, Any], int]:
     where = "lq integer export"
     writer, suffix = _WRITERS[options.to]
     kept = (options.model, options.samples)
@@ -161,5 +161,5 @@ _COMMANDS = {
     Config: config,
     Check: check,
     InsertRescaling: insert_rescaling,
-    Export: export,
+    ExportInteger: export,
 }

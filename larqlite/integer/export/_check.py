@@ -16,8 +16,8 @@ from larqlite.errors import (
     require_model_of_tf_keras,
 )
 from larqlite.integer.layers import OutputQuantizer
-from larqlite.onnx_graph import WHERE
 from larqlite.integer.layers.internal import QuantizedLayer
+from larqlite.onnx_graph import WHERE
 from larqlite.outputs import require
 
 

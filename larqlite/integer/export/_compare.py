@@ -15,7 +15,7 @@ from larqlite.errors import ArgumentError
 from larqlite.graph import call_in_inference, is_functional, nodes_of
 from larqlite.integer.export._check import require_integers
 from larqlite.integer.export._comparison import Comparison, LayerComparison
-from larqlite.integer.export._inputs import numbers_of, require_held
+from larqlite.integer.export._input_kinds import numbers_of, require_held
 from larqlite.integer.export._run import OnnxFile, TFLiteFile, opened
 from larqlite.integer.tensors import QTensor
 from larqlite.onnx_graph import WHERE
@@ -31,7 +31,7 @@ def compare(
     try:
         check_model(model)
         require_integers(model)
-        tally = _Tally(model, opened(file, model))
+        tally = _OutputDifferences(model, opened(file, model))
         for batch in batches_of(model, samples, batch_size, where=WHERE.get()):
             arrays = [np.asarray(array) for array in numbers_of(model, batch)]
             require_held(model, arrays)
@@ -41,7 +41,7 @@ def compare(
         WHERE.reset(token)
 
 
-class _Tally:
+class _OutputDifferences:
     """Differences over batches."""
 
     def __init__(self, model: tf_keras.Model, file: OnnxFile | TFLiteFile):

@@ -1,4 +1,5 @@
-"""An integer tensor between two layers: how it is stored, its bounds, and its meaning."""
+"""An integer tensor between two layers: how it is stored, its bounds, and its quantization
+parameters."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ KINDS = ("int8", "uint8", "int32", "int64")
 
 
 @dataclasses.dataclass(frozen=True)
-class Meaning:
-    """What the integers of a tensor stand for: those of the Keras tensor.
+class TensorQParams:
+    """The quantization parameters of a tensor: what its integers stand for in Keras.
 
     Attributes:
         value_bits, limit: of the FixedPoint.
@@ -29,7 +30,7 @@ class Meaning:
     scales: np.ndarray | None = None
 
     @classmethod
-    def of(cls, tensor: QTensor) -> Meaning:
+    def of(cls, tensor: QTensor) -> TensorQParams:
         """That of a Keras tensor."""
         fp = getattr(tensor, "fp", tensor)
         scales = tensor.scales.numpy() if isinstance(tensor, QFloat) else None
@@ -43,13 +44,13 @@ class Integers(Value):
     Attributes:
         kind: how it is stored, one of `KINDS`.
         low, high: proven bounds, arrays of Python integers: one, or one for each channel.
-        meaning: what the integers stand for; None while a layer is being written.
+        qparams: what the integers stand for; None while a layer is being written.
     """
 
     kind: str = "int32"
     low: np.ndarray = dataclasses.field(default_factory=lambda: whole(0))
     high: np.ndarray = dataclasses.field(default_factory=lambda: whole(0))
-    meaning: Meaning | None = None
+    qparams: TensorQParams | None = None
 
     @property
     def most(self) -> np.ndarray:
@@ -62,16 +63,16 @@ class Integers(Value):
         return int(np.min(self.low)), int(np.max(self.high))
 
     def probe(self) -> QTensor:
-        """A Keras tensor of one sample with the same meaning, of zeros."""
+        """A Keras tensor of one sample with the same quantization parameters, of zeros."""
         shape = [1 if size is None else size for size in self.shape]
-        meaning = self.meaning
+        qparams = self.qparams
         fp = FixedPoint(
             tf.zeros(shape),
-            meaning.value_bits,
-            tf.constant(meaning.frac_bits, tf.int32),
-            limit=meaning.limit,
+            qparams.value_bits,
+            tf.constant(qparams.frac_bits, tf.int32),
+            limit=qparams.limit,
         )
-        return fp if meaning.scales is None else QFloat(fp, meaning.scales)
+        return fp if qparams.scales is None else QFloat(fp, qparams.scales)
 
 
 def whole(values) -> np.ndarray:
@@ -96,3 +97,14 @@ def smallest_kind(low: int, high: int) -> str:
         if info.min <= low and high <= info.max:
             return kind
     raise OverflowError(f"integers from {low} to {high} do not fit into 64 bits")
+
+
+def of_plain(value_bits: int) -> TensorQParams:
+    """What plain integers stand for: themselves."""
+    return TensorQParams(value_bits, 2**value_bits, np.int32(0))
+
+
+def bias_of(quantizer, weights, other: QTensor) -> np.ndarray:
+    """The integers of a bias that is aligned on an accumulator, one for each channel."""
+    aligned = integers_of(quantizer(weights, other))
+    return np.broadcast_to(whole(aligned), (other.shape[-1],))

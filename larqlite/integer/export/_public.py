@@ -62,9 +62,9 @@ def to_onnx(
         Jacob et al., https://arxiv.org/abs/1712.05877;
         https://onnx.ai/onnx/operators/
     """
-    from larqlite.integer.export.onnx import _to_onnx
+    from larqlite.integer.export.onnx import write_onnx
 
-    return _to_onnx.to_onnx(model, path, input_dtype)
+    return write_onnx(model, path, input_dtype)
 
 
 def to_qdq(
@@ -107,9 +107,9 @@ def to_qdq(
     References:
         https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html
     """
-    from larqlite.integer.export.qdq import _to_qdq
+    from larqlite.integer.export.qdq import write_qdq
 
-    return _to_qdq.to_qdq(model, path, input_dtype)
+    return write_qdq(model, path, input_dtype)
 
 
 def to_tflite(
@@ -156,9 +156,9 @@ def to_tflite(
     References:
         Jacob et al., https://arxiv.org/abs/1712.05877, section 2.
     """
-    from larqlite.integer.export.tflite import _to_tflite
+    from larqlite.integer.export.tflite import write_tflite
 
-    return _to_tflite.to_tflite(model, path, samples, input_dtype)
+    return write_tflite(model, path, samples, input_dtype)
 
 
 def compare(

@@ -12,7 +12,7 @@ import onnx
 
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from larqlite.integer.export._file import LAYERS
-from larqlite.integer.export._inputs import require_type
+from larqlite.integer.export._input_kinds import require_type
 from larqlite.onnx_graph import WHERE
 
 STEP = "larqlite.integer.step"

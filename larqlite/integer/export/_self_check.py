@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.errors import UnsupportedModelError
-from larqlite.integer.export.plan._steps import Plan
+from larqlite.integer.export.plan import ExportPlan
 from larqlite.onnx_graph import WHERE
 
 SAMPLES = 8
@@ -20,7 +20,7 @@ _MOST_OFF, _MOST_OFF_ON_AVERAGE = 0.25, 0.25
 _SATURATED = 1e-6
 
 
-def random_inputs(plan: Plan) -> list[np.ndarray]:
+def random_inputs(plan: ExportPlan) -> list[np.ndarray]:
     """Whole numbers of the range that each input has, float32."""
     random = np.random.default_rng(0)
     return [

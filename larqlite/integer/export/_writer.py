@@ -71,7 +71,7 @@ class IntegerWriter(Writer):
 
     def like(self, x: Integers, name: str, **changes) -> Integers:
         """`x` with another name, and whatever else changes."""
-        value = dataclasses.replace(x, name=name, **{"meaning": None, **changes})
+        value = dataclasses.replace(x, name=name, **{"qparams": None, **changes})
         self.shapes[name] = value.stored_shape
         self.kinds[name] = value.kind
         return value

@@ -14,7 +14,7 @@ from larqlite.errors import (
     QuantizedTypeError,
     require_tf_keras,
 )
-from larqlite.integer.layers._config import Slot, build_quantizers, completed
+from larqlite.integer.layers._config import QuantizerSlot, build_quantizers, completed
 from larqlite.integer.layers._layer_classes import NamedWeights
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
@@ -58,7 +58,7 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
         weight_quantizers: the slots whose bitwidth defaults to the weight bits.
     """
 
-    quantizer_slots: Mapping[str, Slot] = {}
+    quantizer_slots: Mapping[str, QuantizerSlot] = {}
     extra_config: Mapping = {}
     buffer_cap: int | None = None
     accepts: tuple[type, ...] = (FixedPoint, QFloat, tf.Tensor)

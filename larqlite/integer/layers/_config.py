@@ -20,7 +20,7 @@ __all__ = [
     "ALIGNED",
     "OUTPUT",
     "WEIGHTS",
-    "Slot",
+    "QuantizerSlot",
     "build_quantizers",
     "completed",
     "plain",
@@ -28,7 +28,7 @@ __all__ = [
 
 
 @dataclasses.dataclass(frozen=True)
-class Slot:
+class QuantizerSlot:
     """A quantizer of a layer: what a key of `quant_config` configures.
 
     Attributes:
@@ -47,9 +47,9 @@ class Slot:
     forced: Mapping = dataclasses.field(default_factory=dict)
 
 
-WEIGHTS = Slot(WeightQuantizer, of_weights=True)
-ALIGNED = Slot(AlignedWeightQuantizer)
-OUTPUT = Slot(OutputQuantizer, optional=True)
+WEIGHTS = QuantizerSlot(WeightQuantizer, of_weights=True)
+ALIGNED = QuantizerSlot(AlignedWeightQuantizer)
+OUTPUT = QuantizerSlot(OutputQuantizer, optional=True)
 
 
 def plain(value):
@@ -69,7 +69,7 @@ def plain(value):
 
 def completed(
     config: Mapping | None,
-    slots: Mapping[str, Slot],
+    slots: Mapping[str, QuantizerSlot],
     extra: Mapping,
     buffer_cap: int | None,
     where: str,
@@ -122,7 +122,7 @@ def _check_keys(given: Mapping, known: Sequence[str], what: str) -> None:
             )
 
 
-def _complete_slot(config: dict, key: str, slot: Slot, where: str) -> None:
+def _complete_slot(config: dict, key: str, slot: QuantizerSlot, where: str) -> None:
     given = config.get(key)
     if given is not None and not isinstance(given, Mapping):
         raise ArgumentError(
@@ -158,7 +158,7 @@ def _buffer_bits(config: Mapping, cap: int, where: str) -> int:
     return min(bits, cap)
 
 
-def build_quantizers(config: Mapping, slots: Mapping[str, Slot]) -> dict:
+def build_quantizers(config: Mapping, slots: Mapping[str, QuantizerSlot]) -> dict:
     """The quantizers that a completed configuration describes, by key.
 
     Optional ones that it does not name are None.

@@ -7,7 +7,7 @@ import tf_keras
 
 from larqlite.errors import ArgumentError
 from larqlite.integer.layers._base import QuantizedLayer
-from larqlite.integer.layers._config import ALIGNED, OUTPUT, Slot
+from larqlite.integer.layers._config import ALIGNED, OUTPUT, QuantizerSlot
 from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.layers._mad_normalization import LayerMadNormalization
 from larqlite.integer.layers._weight_quantizer import WeightQuantizer
@@ -22,7 +22,7 @@ from larqlite.integer.tensors.internal import (
 
 __all__ = ["QuantizedBatchNormalization", "QuantizedLayerNormalization"]
 
-EIGHT_BITS = Slot(WeightQuantizer, defaults={"bitwidth": 8})
+EIGHT_BITS = QuantizerSlot(WeightQuantizer, defaults={"bitwidth": 8})
 SCALE_BITS = 8
 
 

@@ -7,7 +7,7 @@ import tf_keras
 
 from larqlite.errors import UnsupportedLayerError
 from larqlite.integer.layers._base import QuantizedLayer
-from larqlite.integer.layers._config import OUTPUT, Slot
+from larqlite.integer.layers._config import OUTPUT, QuantizerSlot
 from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.layers._weight_quantizer import AlignedWeightQuantizer
 from larqlite.integer.tensors import FixedPoint, QFloat
@@ -46,7 +46,7 @@ class QuantizedReLU(QuantizedLayer, tf_keras.layers.ReLU):
     """
 
     quantizer_slots = {
-        "max_value_quantizer": Slot(
+        "max_value_quantizer": QuantizerSlot(
             AlignedWeightQuantizer, optional=True, forced={"signed": False}
         ),
         "output_quantizer": OUTPUT,

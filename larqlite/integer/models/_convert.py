@@ -13,7 +13,7 @@ from larqlite.integer._quantization_params import QuantizationParams, quantizati
 from larqlite.integer.layers import Dequantizer, QuantizedRescaling
 from larqlite.integer.layers.internal import QuantizedLayer, quantized_class
 from larqlite.integer.models import _sign_biases, _weights
-from larqlite.integer.models._placement import output_quantizers
+from larqlite.integer.models._attached_quantizers import output_quantizers
 from larqlite.integer.tensors import FixedPoint, QFloat
 from larqlite.qat.graph import Builder, Entry, Graph, Use
 
@@ -32,7 +32,7 @@ _READY = (Dequantizer, tf_keras.layers.InputLayer)
 
 
 @dataclasses.dataclass
-class Plan:
+class Conversion:
     """What becomes of the layers of a model.
 
     Attributes:
@@ -46,7 +46,7 @@ class Plan:
     stays_float: dict[str, str]
 
 
-def plan_of(model: tf_keras.Model) -> Plan:
+def conversion_of(model: tf_keras.Model) -> Conversion:
     """Which layers can be quantized: those known, behind nothing that is not.
 
     A layer that is called more than once needs all its calls to be so.
@@ -74,7 +74,7 @@ def plan_of(model: tf_keras.Model) -> Plan:
         for entry in graph.entries()
         if id(entry) in reasons and not isinstance(entry.layer, _READY)
     }
-    return Plan(graph, classes, stays)
+    return Conversion(graph, classes, stays)
 
 
 def class_for(layer: Layer) -> type | None:
@@ -131,19 +131,19 @@ def _arriving(edge) -> type:
 
 
 def converted(
-    plan: Plan, q_config: dict, params: QuantizationParams, low_bit: dict
+    conversion: Conversion, q_config: dict, params: QuantizationParams, low_bit: dict
 ) -> tf_keras.Model:
     """The quantized model, not calibrated; what stays float comes after Dequantizers.
 
     Args:
-        plan: what becomes of the layers.
+        conversion: what becomes of the layers.
         q_config: configurations by name of the layer, in place of the defaults.
         params: bit widths for the others.
         low_bit: configurations of kernels that are of few bits already.
     """
-    graph, classes = plan.graph, plan.classes
+    graph, classes = conversion.graph, conversion.classes
     _check_names(q_config, graph)
-    placed = output_quantizers(graph, classes, params)
+    attached = output_quantizers(graph, classes, params)
     is_first, pairs = True, []
     with quantization(params):
         for entry in list(graph.entries()):
@@ -156,7 +156,7 @@ def converted(
                 config = entry.layer.quant_config
             else:
                 bits = params.input_weight_bits if is_first else params.weight_bits
-                config = _default(cls, entry, placed, bits, params)
+                config = _default(cls, entry, attached, bits, params)
                 config.update(low_bit.get(entry.name, {}))
             is_first = is_first and not isinstance(entry.layer, _FIRST_BITS_END)
             source = entry.layer
@@ -187,10 +187,10 @@ def twin(layer: Layer, cls: type, quant_config: dict | None) -> Layer:
         raise cause if isinstance(cause, LarqliteError) else error from None
 
 
-def _default(cls, entry: Entry, placed, bits: int, params) -> dict:
+def _default(cls, entry: Entry, attached, bits: int, params) -> dict:
     config: dict = {slot: {"bitwidth": bits} for slot in cls.weight_quantizers}
-    if id(entry) in placed:
-        config["output_quantizer"] = placed[id(entry)].config(entry.layer, params)
+    if id(entry) in attached:
+        config["output_quantizer"] = attached[id(entry)].config(entry.layer, params)
     return config
 
 

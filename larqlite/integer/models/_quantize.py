@@ -114,9 +114,9 @@ def quantize(
     require_model(model, _WHERE)
     q_config = _checked_config(model, q_config)
     original, low_bit = (model, {}) if _is_quantized(model) else prepared(model)
-    plan = _convert.plan_of(original)
-    _say_what_stays_float(plan, on_unsupported)
-    quantized = _convert.converted(plan, q_config, qparams, low_bit)
+    conversion = _convert.conversion_of(original)
+    _say_what_stays_float(conversion, on_unsupported)
+    quantized = _convert.converted(conversion, q_config, qparams, low_bit)
     float_model = float_model_of(original) if _is_quantized(model) else original
     _calibrate.calibrate(
         float_model, quantized, samples, num_samples, batch_size, epochs
@@ -164,11 +164,13 @@ def _checked_config(model, q_config) -> dict:
     return q_config
 
 
-def _say_what_stays_float(plan: _convert.Plan, on_unsupported: str) -> None:
-    if not plan.classes:
-        name, reason = next(iter(plan.stays_float.items()), ("", "it has no layers"))
+def _say_what_stays_float(conversion: _convert.Conversion, on_unsupported: str) -> None:
+    if not conversion.classes:
+        name, reason = next(
+            iter(conversion.stays_float.items()), ("", "it has no layers")
+        )
         raise UnsupportedModelError(
-            f'{_WHERE}: nothing of "{plan.graph.model.name}" can be quantized: '
+            f'{_WHERE}: nothing of "{conversion.graph.model.name}" can be quantized: '
             f'"{name}": {reason}.\n'
             "  Fix: start with layers that have an integer form; docs/integer.md lists "
             "them. What is done to the inputs first may be `scale * x + offset`, as a "
@@ -176,8 +178,8 @@ def _say_what_stays_float(plan: _convert.Plan, on_unsupported: str) -> None:
         )
     stays = {
         name: reason
-        for name, reason in plan.stays_float.items()
-        if not _is_final(plan, name)
+        for name, reason in conversion.stays_float.items()
+        if not _is_final(conversion, name)
     }
     if not stays:
         return
@@ -187,8 +189,8 @@ def _say_what_stays_float(plan: _convert.Plan, on_unsupported: str) -> None:
         f"; so do {others[:5]}{' and others' if others[5:] else ''}" if others else ""
     )
     text = (
-        f'{_WHERE}: the layer "{name}" of "{plan.graph.model.name}" stays float: '
-        f"{reason}{more}. {len(plan.classes)} layers are quantized."
+        f'{_WHERE}: the layer "{name}" of "{conversion.graph.model.name}" stays float: '
+        f"{reason}{more}. {len(conversion.classes)} layers are quantized."
     )
     if on_unsupported == "raise":
         raise UnsupportedLayerError(
@@ -198,11 +200,11 @@ def _say_what_stays_float(plan: _convert.Plan, on_unsupported: str) -> None:
     warnings.warn(text, stacklevel=3)
 
 
-def _is_final(plan: _convert.Plan, name: str) -> bool:
+def _is_final(conversion: _convert.Conversion, name: str) -> bool:
     """Whether a layer only turns the model's outputs into probabilities."""
-    for use in plan.graph.uses:
+    for use in conversion.graph.uses:
         if use.entry.name == name:
-            is_last = plan.graph.consumers(use.outputs[0]) == [None]
+            is_last = conversion.graph.consumers(use.outputs[0]) == [None]
             activation = getattr(use.layer, "activation", None)
             softmax = isinstance(use.layer, tf_keras.layers.Softmax)
             known = (tf_keras.activations.softmax, tf_keras.activations.sigmoid)

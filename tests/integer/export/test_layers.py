@@ -7,7 +7,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.integer.export import compare, to_onnx
-from larqlite.integer.export._registry import CONVERTERS
+from larqlite.integer.export.onnx import CONVERTERS
 from larqlite.integer.layers.internal import QUANTIZED
 
 own = lq.integer.layers

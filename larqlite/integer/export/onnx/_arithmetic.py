@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.integer.export._integers import Integers, Meaning, smallest_kind, whole
+from larqlite.integer.export._integers import (
+    Integers,
+    TensorQParams,
+    smallest_kind,
+    whole,
+)
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.layers import OutputQuantizer
 from larqlite.integer.tensors import FixedPoint, QFloat
@@ -79,8 +84,8 @@ def shifted_left(graph: IntegerWriter, x: Integers, shift, value_bits: int) -> I
 
 def aligned(graph: IntegerWriter, x: Integers, value_bits: int) -> Integers:
     """`x` with the most fractional bits of any of its channels, as `expand` does it."""
-    frac_bits = whole(x.meaning.frac_bits)
-    if not frac_bits.ndim or x.meaning.scales is not None:
+    frac_bits = whole(x.qparams.frac_bits)
+    if not frac_bits.ndim or x.qparams.scales is not None:
         return x
     return shifted_left(graph, x, np.max(frac_bits) - frac_bits, value_bits)
 
@@ -102,24 +107,24 @@ def wide(graph: IntegerWriter, x: Integers, low, high) -> Integers:
 def requantized(
     graph: IntegerWriter, x: Integers, quantizer: OutputQuantizer
 ) -> Integers:
-    """What an OutputQuantizer makes of an accumulator, with its meaning.
+    """What an OutputQuantizer makes of an accumulator, with its quantization parameters.
 
     One multiplication by the quantized scales, one rounding shift, one clip, int64.
     """
-    meaning = x.meaning
+    qparams = x.qparams
     bits = quantizer.value_bits
     target = FixedPoint.max_frac_bits(bits, quantizer.range_max).numpy()
-    multiplier, source, buffer_bits = whole(1), meaning.frac_bits, None
-    if meaning.scales is not None:
+    multiplier, source, buffer_bits = whole(1), qparams.frac_bits, None
+    if qparams.scales is not None:
         scales = QFloat.quantize_scales(
-            meaning.scales * quantizer.rescaling_rate, quantizer.scale_bits
+            qparams.scales * quantizer.rescaling_rate, quantizer.scale_bits
         )
         multiplier = whole(scales.values.numpy().astype(np.int64))
         source = source + scales.frac_bits.numpy()
         buffer_bits = quantizer.buffer_bitwidth
     y = rounded(graph, x, multiplier, whole(target) - whole(source), bits, buffer_bits)
-    new = Meaning(bits, 2**bits, np.asarray(target, np.int32))
-    return graph.like(y, y.name, meaning=new)
+    new = TensorQParams(bits, 2**bits, np.asarray(target, np.int32))
+    return graph.like(y, y.name, qparams=new)
 
 
 def rounded(

@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 import tf_keras
 
-from larqlite.errors import UnsupportedModelError
 from larqlite.integer.export._check import check, one_of
 from larqlite.integer.export._file import onnx_model
+from larqlite.integer.export._input_kinds import require_sizes
 from larqlite.integer.export._integers import Integers
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._walk import IntegerWalk
@@ -19,7 +19,7 @@ from larqlite.onnx_graph import WHERE, Value, keep_zeros, write
 INPUT_DTYPES = ("float32", "uint8", "int8", "int32")
 
 
-def to_onnx(
+def write_onnx(
     model: tf_keras.Model,
     path: str | os.PathLike | None = None,
     input_dtype: str | None = None,
@@ -51,7 +51,7 @@ def written(model: tf_keras.Model, input_dtype: str | None) -> tuple:
         if value.name in taken:
             same = graph.node("Identity", [value.name], name=f"{name}/output")
             value = (
-                graph.like(value, same, meaning=value.meaning)
+                graph.like(value, same, qparams=value.qparams)
                 if is_integer
                 else graph.value(same, value.shape)
             )
@@ -84,18 +84,3 @@ def _integers(graph: IntegerWriter, name: str, shape, kind: str) -> Integers:
     ends = np.iinfo(kind)
     value = graph.integers(name, shape, kind, int(ends.min), int(ends.max), False)
     return graph.like(value, name)
-
-
-def require_sizes(name: str, shape) -> None:
-    """Refuses an input that leaves more open than the batch.
-
-    Raises:
-        UnsupportedModelError: it does.
-    """
-    if None in shape[1:]:
-        example = tuple(32 if size is None else size for size in shape[1:])
-        raise UnsupportedModelError(
-            f'{WHERE.get()}: the input "{name}" has the shape {shape}, which leaves more '
-            "open than the batch; a file has fixed sizes.\n"
-            f"  Fix: build the model with tf_keras.Input({example}), and quantize that."
-        )

@@ -10,11 +10,11 @@ from larqlite.deploy import converters as float_converters  # noqa: F401  (regis
 from larqlite.deploy.converters import ConverterWalk, in_inference
 from larqlite.graph import is_functional
 from larqlite.integer.export._integers import Integers
-from larqlite.integer.export._registry import CONVERTERS, convert
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx import converters  # noqa: F401  (registers them)
-from larqlite.onnx_graph import Value, refuse
+from larqlite.integer.export.onnx._integer_converters import CONVERTERS, convert
 from larqlite.integer.layers.internal import QuantizedLayer
+from larqlite.onnx_graph import Value, refuse
 
 
 class IntegerWalk(ConverterWalk):
@@ -53,7 +53,7 @@ class IntegerWalk(ConverterWalk):
                 "put it behind a Dequantizer as a float layer, by leaving it out of the "
                 "layers that are quantized",
             )
-        if any(isinstance(x, Integers) and x.meaning is not None for x in given):
+        if any(isinstance(x, Integers) and x.qparams is not None for x in given):
             raise refuse(
                 layer,
                 path,

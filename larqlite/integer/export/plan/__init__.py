@@ -1,1 +1,11 @@
-"""What an integer model computes, as a plan of steps that QDQ and TFLite are written from."""
+"""An integer model as steps on real numbers, which QDQ and TFLite files are written from."""
+
+from larqlite.integer.export.plan._build import plan_of
+from larqlite.integer.export.plan._steps import (
+    ExportPlan,
+    ExportStep,
+    ExportTensor,
+    kernel_scales,
+)
+
+__all__ = ["ExportPlan", "ExportStep", "ExportTensor", "kernel_scales", "plan_of"]

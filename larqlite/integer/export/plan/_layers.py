@@ -13,12 +13,18 @@ from larqlite.graph import is_functional, nodes_of
 from larqlite.integer import layers
 from larqlite.integer.export._integers import (
     Integers,
-    Meaning,
+    TensorQParams,
+    bias_of,
     integers_of,
+    of_plain,
     whole,
 )
-from larqlite.integer.export._registry import bias_of, of_plain
-from larqlite.integer.export.plan._steps import Plan, Step, Tensor, asked_for
+from larqlite.integer.export.plan._steps import (
+    ExportPlan,
+    ExportStep,
+    ExportTensor,
+    asked_for,
+)
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.tensors import FixedPoint, QFloat
 from larqlite.onnx_graph import refuse
@@ -39,13 +45,13 @@ def builds(*classes: type) -> Callable:
 class Planner(ConverterWalk):
     """Follows a model and adds its layers to a plan; tensors stand in for values."""
 
-    def __init__(self, plan: Plan, model):
+    def __init__(self, plan: ExportPlan, model):
         super().__init__(None, model)
         self.plan = plan
         self.path = ""
         self._shapes: list[tuple] = []
 
-    def follow(self, model, values, prefix: str = "") -> list[Tensor]:
+    def follow(self, model, values, prefix: str = "") -> list[ExportTensor]:
         """The outputs of a functional model; each tensor knows how many layers take it
         before the first of them does."""
         nodes = list(nodes_of(model))
@@ -53,7 +59,7 @@ class Planner(ConverterWalk):
         for node in nodes:
             leaves = tf.nest.flatten((node.call_args, node.call_kwargs))
             readers.update(map(id, leaves))
-        known: dict[int, Tensor] = {}
+        known: dict[int, ExportTensor] = {}
 
         def arrive(tensors, results) -> None:
             for tensor, result in zip(tensors, results, strict=True):
@@ -71,7 +77,9 @@ class Planner(ConverterWalk):
             arrive(tensors, self._apply(node.layer, args, kwargs, prefix))
         return [known[id(tensor)] for tensor in model.outputs]
 
-    def _apply(self, layer, args: tuple, kwargs: dict, prefix: str) -> list[Tensor]:
+    def _apply(
+        self, layer, args: tuple, kwargs: dict, prefix: str
+    ) -> list[ExportTensor]:
         if is_functional(layer):
             return super()._apply(layer, args, kwargs, prefix)
         self.path = path = self._paths.get(id(layer), f"{prefix}{layer.name}")
@@ -91,80 +99,88 @@ class Planner(ConverterWalk):
             )
         return [self._quantized(layer, tf.nest.flatten(inputs))]
 
-    def _quantized(self, layer, inputs: list[Tensor]) -> Tensor:
+    def _quantized(self, layer, inputs: list[ExportTensor]) -> ExportTensor:
         probes = [x.integers.probe() for x in inputs]
         computed = layer.compute(probes if len(probes) > 1 else probes[0])
-        meaning = Meaning.of(computed)
+        qparams = TensorQParams.of(computed)
         y = BUILDERS[type(layer)](self, layer, inputs, computed)
-        y.integers, y.real = _described(y, meaning), unit_of(meaning)
+        y.integers, y.real = _described(y, qparams), scale_of(qparams)
         if layer.out_quantizer is None:
             return y
-        return self._requantized(layer, y, meaning)
+        return self._requantized(layer, y, qparams)
 
-    def _requantized(self, layer, x: Tensor, meaning: Meaning) -> Tensor:
+    def _requantized(
+        self, layer, x: ExportTensor, qparams: TensorQParams
+    ) -> ExportTensor:
         quantizer = layer.out_quantizer
         bits = quantizer.value_bits
         frac_bits = FixedPoint.max_frac_bits(bits, quantizer.range_max).numpy()
-        taken = np.exp2(-np.float64(meaning.frac_bits))
-        if meaning.scales is not None:
+        taken = np.exp2(-np.float64(qparams.frac_bits))
+        if qparams.scales is not None:
             scales = QFloat.quantize_scales(
-                meaning.scales * quantizer.rescaling_rate, quantizer.scale_bits
+                qparams.scales * quantizer.rescaling_rate, quantizer.scale_bits
             )
             taken = scales.values.numpy() * np.exp2(
-                -np.float64(scales.frac_bits.numpy() + meaning.frac_bits)
+                -np.float64(scales.frac_bits.numpy() + qparams.frac_bits)
             )
-            taken = np.where(taken > 0, taken, np.float64(meaning.scales))
+            taken = np.where(taken > 0, taken, np.float64(qparams.scales))
         real = np.exp2(-np.float64(frac_bits))
-        unit = real.min()
-        wanted = taken * unit / real
+        scale = real.min()
+        wanted = taken * scale / real
         if not asked_for(x, wanted):
-            ratio = np.broadcast_to(wanted / x.unit, (x.shape[-1],))
+            ratio = np.broadcast_to(wanted / x.scale, (x.shape[-1],))
             if np.allclose(ratio, ratio[0], rtol=1e-6, atol=0):
-                unit = unit / ratio[0]
+                scale = scale / ratio[0]
             else:
                 x = self.scaled(layer, x, ratio, wanted)
         is_positive = _is_positive(x)
         low = 0 if is_positive else -(2**bits)
-        step = Step("quantize", self.path, layer, [x])
+        step = ExportStep("quantize", self.path, layer, [x])
         step.data = {"low": low, "high": 2**bits - 1, "is_positive": is_positive}
-        y = self.plan.add(step, x.shape, unit)
+        y = self.plan.add(step, x.shape, scale)
         y.real = real
         y.integers = _described(
-            y, Meaning(bits, 2**bits, np.asarray(frac_bits, np.int32))
+            y, TensorQParams(bits, 2**bits, np.asarray(frac_bits, np.int32))
         )
         return y
 
-    def scaled(self, layer, x: Tensor, factors, unit) -> Tensor:
-        """`x` times a factor for each channel; its integers are of `unit` then."""
-        step = Step("scale", self.path, layer, [x])
+    def scaled(self, layer, x: ExportTensor, factors, scale) -> ExportTensor:
+        """`x` times a factor for each channel; its integers are of `scale` then."""
+        step = ExportStep("scale", self.path, layer, [x])
         step.data = {"factors": factors, "is_positive": _is_positive(x)}
-        y = self.plan.add(step, x.shape, unit)
+        y = self.plan.add(step, x.shape, scale)
         y.integers, y.real = x.integers, x.real
         return y
 
-    def as_real(self, layer, x: Tensor) -> Tensor:
+    def as_real(self, layer, x: ExportTensor) -> ExportTensor:
         """`x` as the numbers that its integers stand for."""
-        if x.real is None or np.allclose(x.unit, x.real, rtol=1e-6, atol=0):
+        if x.real is None or np.allclose(x.scale, x.real, rtol=1e-6, atol=0):
             return x
         if asked_for(x, x.real):
             return x
-        return self.scaled(layer, x, x.real / x.unit, x.real)
+        return self.scaled(layer, x, x.real / x.scale, x.real)
 
-    def _float(self, layer, args: tuple, kwargs: dict) -> list[Tensor]:
-        given = [x for x in tf.nest.flatten((args, kwargs)) if isinstance(x, Tensor)]
-        step = Step("float", self.path, layer, given)
+    def _float(self, layer, args: tuple, kwargs: dict) -> list[ExportTensor]:
+        given = [
+            x for x in tf.nest.flatten((args, kwargs)) if isinstance(x, ExportTensor)
+        ]
+        step = ExportStep("float", self.path, layer, given)
         step.data = {"args": args, "kwargs": kwargs}
         first, *others = self._shapes
-        unit = np.asarray(0.0)
-        step.data["others"] = [Tensor(shape, unit, step=step) for shape in others]
-        return [self.plan.add(step, first, unit), *step.data["others"]]
+        scale = np.asarray(0.0)
+        step.data["others"] = [
+            ExportTensor(shape, scale, step=step) for shape in others
+        ]
+        return [self.plan.add(step, first, scale), *step.data["others"]]
 
-    def step(self, op: str, layer, inputs: list[Tensor], shape, unit, **data) -> Tensor:
+    def step(
+        self, op: str, layer, inputs: list[ExportTensor], shape, scale, **data
+    ) -> ExportTensor:
         """Adds a step of the layer."""
-        made = Step(op, self.path, layer, inputs, data=data)
+        made = ExportStep(op, self.path, layer, inputs, data=data)
         if all(_is_positive(x) for x in inputs) and op in _POSITIVE:
             made.data["is_positive"] = True
-        return self.plan.add(made, (None, *shape[1:]), unit)
+        return self.plan.add(made, (None, *shape[1:]), scale)
 
     def refusal(self, layer, why: str, fix: str):
         """The error for a layer; to be raised."""
@@ -183,29 +199,29 @@ _POSITIVE = (
 )
 
 
-def _is_positive(x: Tensor) -> bool:
+def _is_positive(x: ExportTensor) -> bool:
     step = x.step
     return step is not None and (
         step.op == "relu" or bool(step.data.get("is_positive"))
     )
 
 
-def unit_of(meaning: Meaning) -> np.ndarray:
+def scale_of(qparams: TensorQParams) -> np.ndarray:
     """The number that the integer 1 stands for, float64."""
-    unit = np.exp2(-np.float64(meaning.frac_bits))
-    return unit if meaning.scales is None else unit * np.float64(meaning.scales)
+    scale = np.exp2(-np.float64(qparams.frac_bits))
+    return scale if qparams.scales is None else scale * np.float64(qparams.scales)
 
 
-def _described(x: Tensor, meaning: Meaning) -> Integers:
-    limit = whole(meaning.limit)
-    return Integers("", x.shape, low=-limit, high=limit, meaning=meaning)
+def _described(x: ExportTensor, qparams: TensorQParams) -> Integers:
+    limit = whole(qparams.limit)
+    return Integers("", x.shape, low=-limit, high=limit, qparams=qparams)
 
 
-def with_input(plan: Plan, name: str, shape, low: int, high: int) -> Tensor:
+def with_input(plan: ExportPlan, name: str, shape, low: int, high: int) -> ExportTensor:
     """An input of the model as integers from `low` to `high`."""
-    source = Tensor(tuple(shape), np.float64(1))
+    source = ExportTensor(tuple(shape), np.float64(1))
     plan.inputs[name] = source
-    step = Step("quantize", name, None, [source])
+    step = ExportStep("quantize", name, None, [source])
     step.data = {"low": low, "high": high, "is_positive": low >= 0}
     x = plan.add(step, shape, 1.0)
     x.integers = _described(x, of_plain(8))
@@ -213,13 +229,13 @@ def with_input(plan: Plan, name: str, shape, low: int, high: int) -> Tensor:
 
 
 @builds(layers.QuantizedRescaling, layers.QuantizedDropout)
-def _identity(planner: Planner, layer, inputs, computed) -> Tensor:
+def _identity(planner: Planner, layer, inputs, computed) -> ExportTensor:
     # A tensor of its own: its integers mean something else than those of the input.
-    return planner.step("same", layer, inputs, computed.shape, inputs[0].unit)
+    return planner.step("same", layer, inputs, computed.shape, inputs[0].scale)
 
 
 @builds(layers.QuantizedConv1D, layers.QuantizedConv2D)
-def _conv(planner: Planner, layer, inputs, computed) -> Tensor:
+def _conv(planner: Planner, layer, inputs, computed) -> ExportTensor:
     if getattr(layer, "padding_value", None) is not None:
         raise planner.refusal(
             layer,
@@ -230,21 +246,21 @@ def _conv(planner: Planner, layer, inputs, computed) -> Tensor:
 
 
 @builds(layers.QuantizedDepthwiseConv2D)
-def _depthwise(planner: Planner, layer, inputs, computed) -> Tensor:
+def _depthwise(planner: Planner, layer, inputs, computed) -> ExportTensor:
     return _with_kernel(planner, layer, inputs, computed, "depthwise")
 
 
 @builds(layers.QuantizedConv2DTranspose)
-def _transposed(planner: Planner, layer, inputs, computed) -> Tensor:
+def _transposed(planner: Planner, layer, inputs, computed) -> ExportTensor:
     return _with_kernel(planner, layer, inputs, computed, "transposed")
 
 
 @builds(layers.QuantizedDense)
-def _dense(planner: Planner, layer, inputs, computed) -> Tensor:
+def _dense(planner: Planner, layer, inputs, computed) -> ExportTensor:
     return _with_kernel(planner, layer, inputs, computed, "dense")
 
 
-def _with_kernel(planner: Planner, layer, inputs, computed, op: str) -> Tensor:
+def _with_kernel(planner: Planner, layer, inputs, computed, op: str) -> ExportTensor:
     (x,) = inputs
     probe = layer.in_buffer(x.integers.probe())
     kernel = integers_of(layer.quantized_kernel())
@@ -252,20 +268,20 @@ def _with_kernel(planner: Planner, layer, inputs, computed, op: str) -> Tensor:
     if layer.use_bias:
         product = layer.product(probe, layer.quantized_kernel())
         bias = bias_of(layer.bias_quantizer, layer.bias, product).astype(np.int64)
-    frac_bits = x.integers.meaning.frac_bits
+    frac_bits = x.integers.qparams.frac_bits
     shift = np.max(frac_bits) - frac_bits
-    if op != "depthwise" and np.any(shift) and not np.ndim(x.unit):
+    if op != "depthwise" and np.any(shift) and not np.ndim(x.scale):
         moved = kernel << _along_inputs(shift, op, layer, kernel.shape[-1])
         if np.max(np.abs(moved)) <= 127:
             kernel = moved
         else:
-            x = planner.scaled(layer, x, np.exp2(np.float64(shift)), x.unit)
+            x = planner.scaled(layer, x, np.exp2(np.float64(shift)), x.scale)
     return planner.step(
         op,
         layer,
         [x],
         computed.shape,
-        unit_of(Meaning.of(computed)),
+        scale_of(TensorQParams.of(computed)),
         kernel=kernel,
         bias=bias,
     )
@@ -281,7 +297,7 @@ def _along_inputs(shift: np.ndarray, op: str, layer, filters: int) -> np.ndarray
 
 
 @builds(layers.QuantizedReLU)
-def _relu(planner: Planner, layer, inputs, computed) -> Tensor:
+def _relu(planner: Planner, layer, inputs, computed) -> ExportTensor:
     (x,) = inputs
     largest = None
     if layer.max_value is not None:
@@ -289,56 +305,56 @@ def _relu(planner: Planner, layer, inputs, computed) -> Tensor:
             x.integers.probe(), layer.quant_config["buffer_bitwidth"]
         )
         largest = integers_of(layer.max_value_quantizer(layer.max_value, probe))
-    return planner.step("relu", layer, inputs, x.shape, x.unit, largest=largest)
+    return planner.step("relu", layer, inputs, x.shape, x.scale, largest=largest)
 
 
 @builds(layers.QuantizedMaxPool2D)
-def _max_pool(planner: Planner, layer, inputs, computed) -> Tensor:
-    return planner.step("max_pool", layer, inputs, computed.shape, inputs[0].unit)
+def _max_pool(planner: Planner, layer, inputs, computed) -> ExportTensor:
+    return planner.step("max_pool", layer, inputs, computed.shape, inputs[0].scale)
 
 
 @builds(layers.QuantizedGlobalAveragePooling2D)
-def _mean(planner: Planner, layer, inputs, computed) -> Tensor:
+def _mean(planner: Planner, layer, inputs, computed) -> ExportTensor:
     count = inputs[0].shape[1] * inputs[0].shape[2]
-    unit = inputs[0].unit / count
-    return planner.step("mean", layer, inputs, computed.shape, unit, count=count)
+    scale = inputs[0].scale / count
+    return planner.step("mean", layer, inputs, computed.shape, scale, count=count)
 
 
 @builds(layers.QuantizedAveragePooling2D)
-def _average_pool(planner: Planner, layer, inputs, computed) -> Tensor:
+def _average_pool(planner: Planner, layer, inputs, computed) -> ExportTensor:
     _, count = layer._factors(inputs[0].shape)
-    unit = inputs[0].unit / count
+    scale = inputs[0].scale / count
     return planner.step(
-        "average_pool", layer, inputs, computed.shape, unit, count=count
+        "average_pool", layer, inputs, computed.shape, scale, count=count
     )
 
 
 @builds(layers.QuantizedAdd, layers.QuantizedMultiply, layers.QuantizedConcatenate)
-def _merge(planner: Planner, layer, inputs, computed) -> Tensor:
+def _merge(planner: Planner, layer, inputs, computed) -> ExportTensor:
     inputs = [planner.as_real(layer, x) for x in inputs]
     op = {
         layers.QuantizedAdd: "add",
         layers.QuantizedMultiply: "multiply",
         layers.QuantizedConcatenate: "concat",
     }[type(layer)]
-    unit = unit_of(Meaning.of(computed))
-    return planner.step(op, layer, inputs, computed.shape, unit)
+    scale = scale_of(TensorQParams.of(computed))
+    return planner.step(op, layer, inputs, computed.shape, scale)
 
 
 @builds(layers.QuantizedFlatten, layers.QuantizedReshape)
-def _reshape(planner: Planner, layer, inputs, computed) -> Tensor:
+def _reshape(planner: Planner, layer, inputs, computed) -> ExportTensor:
     (x,) = inputs
-    unit, last = np.asarray(x.unit), computed.shape[-1]
-    if unit.ndim and last != x.shape[-1]:
-        unit = np.tile(unit, last // x.shape[-1])
-    return planner.step("reshape", layer, inputs, computed.shape, unit)
+    scale, last = np.asarray(x.scale), computed.shape[-1]
+    if scale.ndim and last != x.shape[-1]:
+        scale = np.tile(scale, last // x.shape[-1])
+    return planner.step("reshape", layer, inputs, computed.shape, scale)
 
 
 @builds(layers.QuantizedPermute)
-def _permute(planner: Planner, layer, inputs, computed) -> Tensor:
-    return planner.step("permute", layer, inputs, computed.shape, inputs[0].unit)
+def _permute(planner: Planner, layer, inputs, computed) -> ExportTensor:
+    return planner.step("permute", layer, inputs, computed.shape, inputs[0].scale)
 
 
 @builds(layers.QuantizedUpSampling2D)
-def _upsample(planner: Planner, layer, inputs, computed) -> Tensor:
-    return planner.step("upsample", layer, inputs, computed.shape, inputs[0].unit)
+def _upsample(planner: Planner, layer, inputs, computed) -> ExportTensor:
+    return planner.step("upsample", layer, inputs, computed.shape, inputs[0].scale)

@@ -1,9 +1,9 @@
-"""An integer model as steps on real numbers, each of them a whole multiple of a unit.
+"""An integer model as steps on real numbers, each of them a whole multiple of a scale.
 
-A step may take another unit than that of the integer model: the kernel before it takes up
+A step may take another scale than that of the integer model: the kernel before it takes up
 what is left. So the quantized scales that a requantization multiplies with become those of
 the kernel, a `Rescaling` needs no operation, and channels that have fractional bits of
-their own share one unit.
+their own share one scale.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ import numpy as np
 
 from larqlite.integer.export._integers import Integers
 
-# Steps that a unit passes backward, and what it is multiplied with there.
+# Steps that a scale passes backward, and what it is multiplied with there.
 _PASSING = ("same", "relu", "max_pool", "mean", "average_pool")
 
 
 @dataclasses.dataclass(eq=False)
-class Tensor:
+class ExportTensor:
     """What a step gives out.
 
     Attributes:
         shape: as in Keras.
-        unit: the number that the integer 1 is here, one or one for each channel.
+        scale: the number that the integer 1 is here, one or one for each channel.
         real: the number that it stands for in the integer model.
         step: that made it.
         uses: how many steps and outputs take it.
         readers: how many layers of the model take it, those to come included.
-        integers: the same tensor as integers with bounds and a meaning.
+        integers: the same tensor as integers with bounds and quantization parameters.
     """
 
     shape: tuple
-    unit: np.ndarray
+    scale: np.ndarray
     real: np.ndarray | None = None
-    step: Step | None = None
+    step: ExportStep | None = None
     uses: int = 0
     readers: int = 0
     integers: Integers | None = None
 
 
 @dataclasses.dataclass(eq=False)
-class Step:
+class ExportStep:
     """One operation.
 
     Attributes:
@@ -60,13 +60,13 @@ class Step:
     op: str
     path: str
     layer: Any
-    inputs: list[Tensor]
-    output: Tensor | None = None
+    inputs: list[ExportTensor]
+    output: ExportTensor | None = None
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
-class Plan:
+class ExportPlan:
     """The steps of a model in order.
 
     Attributes:
@@ -78,31 +78,33 @@ class Plan:
     """
 
     name: str
-    inputs: dict[str, Tensor] = dataclasses.field(default_factory=dict)
-    outputs: dict[str, Tensor] = dataclasses.field(default_factory=dict)
-    steps: list[Step] = dataclasses.field(default_factory=list)
+    inputs: dict[str, ExportTensor] = dataclasses.field(default_factory=dict)
+    outputs: dict[str, ExportTensor] = dataclasses.field(default_factory=dict)
+    steps: list[ExportStep] = dataclasses.field(default_factory=list)
     ends: list[tuple[int, int]] = dataclasses.field(default_factory=list)
 
-    def add(self, step: Step, shape, unit) -> Tensor:
+    def add(self, step: ExportStep, shape, scale) -> ExportTensor:
         """Appends a step, and gives back its output."""
         for tensor in step.inputs:
             tensor.uses += 1
-        step.output = Tensor(tuple(shape), np.asarray(unit, np.float64), step=step)
+        step.output = ExportTensor(
+            tuple(shape), np.asarray(scale, np.float64), step=step
+        )
         self.steps.append(step)
         return step.output
 
 
-def asked_for(tensor: Tensor, unit: np.ndarray) -> bool:
-    """Gives a tensor that no other layer takes another unit, by the kernel before it.
+def asked_for(tensor: ExportTensor, scale: np.ndarray) -> bool:
+    """Gives a tensor that no other layer takes another scale, by the kernel before it.
 
-    What another layer takes, now or later, keeps its unit: that layer counts on it.
+    What another layer takes, now or later, keeps its scale: that layer counts on it.
 
     Returns:
         Whether there is a kernel that could take it up.
     """
     chain = []
     while True:
-        chain.append((tensor, unit))
+        chain.append((tensor, scale))
         step = tensor.step
         if step is None or tensor.uses > 1 or tensor.readers > 1:
             return False
@@ -111,23 +113,23 @@ def asked_for(tensor: Tensor, unit: np.ndarray) -> bool:
         if step.op not in _PASSING:
             return False
         if step.op in ("mean", "average_pool"):
-            unit = unit * step.data["count"]
+            scale = scale * step.data["count"]
         tensor = step.inputs[0]
-    for tensor, unit in chain:
-        tensor.unit = np.broadcast_to(unit, np.shape(unit))
+    for tensor, scale in chain:
+        tensor.scale = np.broadcast_to(scale, np.shape(scale))
     return True
 
 
-def kernel_scales(step: Step) -> np.ndarray:
+def kernel_scales(step: ExportStep) -> np.ndarray:
     """The scale of a kernel, float64: one for each output channel.
 
-    The value of an output is its integer times its unit, and that of an input likewise,
+    The value of an output is its integer times its scale, and that of an input likewise,
     so the scale of the kernel is the quotient of both.
     """
-    source = np.asarray(step.inputs[0].unit)
+    source = np.asarray(step.inputs[0].scale)
     if step.op == "depthwise" and source.ndim:
         source = np.repeat(source, step.data["kernel"].shape[-1])
     elif source.ndim:
-        # The integers were shifted to the finest of these units.
+        # The integers were shifted to the finest of these scales.
         source = source.min()
-    return np.broadcast_to(step.output.unit / source, (step.output.shape[-1],))
+    return np.broadcast_to(step.output.scale / source, (step.output.shape[-1],))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from larqlite.integer.export._writer import IntegerWriter
-from larqlite.integer.export.plan._steps import Step
+from larqlite.integer.export.plan import ExportStep
 from larqlite.onnx_graph import Value, spatial_shape, window_pads
 
 
@@ -20,13 +20,13 @@ class UnweightedSteps:
     graph: IntegerWriter
     values: dict[int, Value]
 
-    def _max_pool(self, step: Step) -> Value:
+    def _max_pool(self, step: ExportStep) -> Value:
         return self._pooled(step, "MaxPool")
 
-    def _average_pool(self, step: Step) -> Value:
+    def _average_pool(self, step: ExportStep) -> Value:
         return self._pooled(step, "AveragePool")
 
-    def _pooled(self, step: Step, op: str) -> Value:
+    def _pooled(self, step: ExportStep, op: str) -> Value:
         x = self.graph.channels_first(self._input(step))
         layer = step.layer
         pads = window_pads(
@@ -41,14 +41,14 @@ class UnweightedSteps:
         )
         return self.graph.value(name, step.output.shape, is_moved=True)
 
-    def _mean(self, step: Step) -> Value:
+    def _mean(self, step: ExportStep) -> Value:
         x = self.graph.channels_first(self._input(step))
         keepdims = bool(step.layer.keepdims)
         axes = self.graph.constant([2, 3])
         name = self.graph.node("ReduceMean", [x.name, axes], keepdims=int(keepdims))
         return self.graph.value(name, step.output.shape, is_moved=keepdims)
 
-    def _add(self, step: Step) -> Value:
+    def _add(self, step: ExportStep) -> Value:
         x = self._of_several(step, "Add")
         if getattr(step.layer, "average", False):
             part = self.graph.stored(np.float32(1 / len(step.inputs)), "part")
@@ -56,34 +56,34 @@ class UnweightedSteps:
             x = self.graph.value(name, x.shape, like=x)
         return x
 
-    def _multiply(self, step: Step) -> Value:
+    def _multiply(self, step: ExportStep) -> Value:
         return self._of_several(step, "Mul")
 
-    def _of_several(self, step: Step, op: str) -> Value:
+    def _of_several(self, step: ExportStep, op: str) -> Value:
         first, *others = self._inputs(step)
         name = first.name
         for other in others:
             name = self.graph.node(op, [name, other.name])
         return self.graph.value(name, step.output.shape, like=first)
 
-    def _concat(self, step: Step) -> Value:
+    def _concat(self, step: ExportStep) -> Value:
         values = self._inputs(step)
         axis = values[0].stored_axis(step.layer.axis)
         name = self.graph.node("Concat", [x.name for x in values], axis=axis)
         return self.graph.value(name, step.output.shape, like=values[0])
 
-    def _reshape(self, step: Step) -> Value:
+    def _reshape(self, step: ExportStep) -> Value:
         x = self.graph.channels_last(self._input(step))
         sizes = self.graph.constant([-1, *step.output.shape[1:]])
         name = self.graph.node("Reshape", [x.name, sizes])
         return self.graph.value(name, step.output.shape)
 
-    def _permute(self, step: Step) -> Value:
+    def _permute(self, step: ExportStep) -> Value:
         x = self.graph.channels_last(self._input(step))
         name = self.graph.node("Transpose", [x.name], perm=[0, *step.layer.dims])
         return self.graph.value(name, step.output.shape)
 
-    def _upsample(self, step: Step) -> Value:
+    def _upsample(self, step: ExportStep) -> Value:
         x = self.graph.channels_first(self._input(step))
         sizes = np.array([1, 1, *step.layer.size], np.float32)
         names = [x.name, "", self.graph.stored(sizes, "sizes")]
@@ -96,10 +96,10 @@ class UnweightedSteps:
         )
         return self.graph.value(name, step.output.shape, is_moved=True)
 
-    def _input(self, step: Step) -> Value:
+    def _input(self, step: ExportStep) -> Value:
         return self.values[id(step.inputs[0])]
 
-    def _inputs(self, step: Step) -> list[Value]:
+    def _inputs(self, step: ExportStep) -> list[Value]:
         values = [self.values[id(x)] for x in step.inputs]
         if any(x.is_moved for x in values):
             values = [self.graph.channels_first(x) for x in values]

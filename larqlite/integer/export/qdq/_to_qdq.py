@@ -26,8 +26,13 @@ from larqlite.integer.export._self_check import (
     require_same,
 )
 from larqlite.integer.export._writer import IntegerWriter
-from larqlite.integer.export.plan._plan import plan_of
-from larqlite.integer.export.plan._steps import Plan, Step, Tensor, kernel_scales
+from larqlite.integer.export.plan import (
+    ExportPlan,
+    ExportStep,
+    ExportTensor,
+    kernel_scales,
+    plan_of,
+)
 from larqlite.integer.export.qdq._steps import UnweightedSteps
 from larqlite.onnx_graph import (
     WHERE,
@@ -39,7 +44,7 @@ from larqlite.onnx_graph import (
 )
 
 
-def to_qdq(
+def write_qdq(
     model: tf_keras.Model, path: str | os.PathLike | None, input_dtype: str | None
 ) -> onnx.ModelProto:
     """See `larqlite.integer.export.to_qdq`."""
@@ -47,7 +52,7 @@ def to_qdq(
     try:
         path = check(model, path, ".onnx")
         plan = plan_of(model, input_dtype)
-        proto = _Emitter(plan).model()
+        proto = _QdqWriter(plan).model()
         _require_same(model, plan, proto)
         if path is not None:
             write(proto, path)
@@ -56,7 +61,9 @@ def to_qdq(
         WHERE.reset(token)
 
 
-def _require_same(model: tf_keras.Model, plan: Plan, proto: onnx.ModelProto) -> None:
+def _require_same(
+    model: tf_keras.Model, plan: ExportPlan, proto: onnx.ModelProto
+) -> None:
     """Refuses a file that is another network than the model, on a few random inputs."""
     arrays = random_inputs(plan)
     file = OnnxFile(proto)
@@ -70,10 +77,10 @@ def _require_same(model: tf_keras.Model, plan: Plan, proto: onnx.ModelProto) -> 
     )
 
 
-class _Emitter(UnweightedSteps):
+class _QdqWriter(UnweightedSteps):
     """Writes the steps of a plan."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: ExportPlan):
         self.plan = plan
         self.graph = IntegerWriter()
         self.values: dict[int, Value] = {}
@@ -105,21 +112,21 @@ class _Emitter(UnweightedSteps):
         helper.set_model_props(proto, properties)
         return proto
 
-    def _quantize(self, step: Step) -> Value:
+    def _quantize(self, step: ExportStep) -> Value:
         x = self._input(step)
         low, high = step.data["low"], step.data["high"]
         kind = _kind(self.graph, low, high)
-        unit = np.asarray(step.output.unit, np.float32)
-        scale = self.graph.stored(np.asarray(unit), "scale")
-        zero = self.graph.stored(np.zeros(unit.shape, kind), "zero_point")
+        scales = np.asarray(step.output.scale, np.float32)
+        scale = self.graph.stored(np.asarray(scales), "scale")
+        zero = self.graph.stored(np.zeros(scales.shape, kind), "zero_point")
         info = np.iinfo(kind)
         name = x.name
         # What comes out of a ReLU needs no lower end.
         if low > info.min and not step.data["is_positive"]:
-            end = self.graph.stored(unit * np.float32(low), "low")
+            end = self.graph.stored(scales * np.float32(low), "low")
             name = self.graph.node("Max", [name, end])
         if high < info.max:
-            end = self.graph.stored(unit * np.float32(high), "high")
+            end = self.graph.stored(scales * np.float32(high), "high")
             name = self.graph.node("Min", [name, end])
         codes = self.graph.node("QuantizeLinear", [name, scale, zero])
         self.graph.kinds[codes] = kind
@@ -132,23 +139,23 @@ class _Emitter(UnweightedSteps):
             return vector.reshape(-1, *[1] * (x.rank - 2))
         return vector
 
-    def _scale(self, step: Step) -> Value:
+    def _scale(self, step: ExportStep) -> Value:
         x = self._input(step)
         factors = self._beside(x, np.asarray(step.data["factors"], np.float32))
         name = self.graph.node("Mul", [x.name, self.graph.stored(factors, "factors")])
         return self.graph.value(name, x.shape, like=x)
 
-    def _conv(self, step: Step) -> Value:
+    def _conv(self, step: ExportStep) -> Value:
         x = self.graph.channels_first(self._input(step))
         kernel = conv_kernel(step.data["kernel"])
         return self._convolved(step, x, "Conv", kernel, 0, step.layer.groups, conv_pads)
 
-    def _depthwise(self, step: Step) -> Value:
+    def _depthwise(self, step: ExportStep) -> Value:
         x = self.graph.channels_first(self._input(step))
         kernel = depthwise_kernel(step.data["kernel"])
         return self._convolved(step, x, "Conv", kernel, 0, x.shape[-1], conv_pads)
 
-    def _transposed(self, step: Step) -> Value:
+    def _transposed(self, step: ExportStep) -> Value:
         x = self.graph.channels_first(self._input(step))
         kernel = transposed_kernel(step.data["kernel"])
         pads, added = transposed_pads(step.layer, spatial_shape(x))
@@ -178,7 +185,7 @@ class _Emitter(UnweightedSteps):
         name = self.graph.node(op, names, **{**settings, **changes})
         return self.graph.value(name, step.output.shape, is_moved=True)
 
-    def _dense(self, step: Step) -> Value:
+    def _dense(self, step: ExportStep) -> Value:
         """`Gemm` with a transposed kernel, which no runtime takes for one to round."""
         x = self.graph.channels_last(self._input(step))
         name, channels = x.name, x.shape[-1]
@@ -194,7 +201,7 @@ class _Emitter(UnweightedSteps):
             name = self.graph.node("Reshape", [name, sizes])
         return self.graph.value(name, step.output.shape)
 
-    def _weights(self, step: Step, kernel: np.ndarray, axis: int) -> str:
+    def _weights(self, step: ExportStep, kernel: np.ndarray, axis: int) -> str:
         """An int8 kernel and its scales, one for each output channel."""
         if np.abs(kernel).max() > 128 or kernel.max() > 127:
             raise self.graph.refusal(
@@ -208,13 +215,13 @@ class _Emitter(UnweightedSteps):
         ]
         return self.graph.node("DequantizeLinear", names, axis=axis)
 
-    def _bias(self, step: Step) -> list[str]:
+    def _bias(self, step: ExportStep) -> list[str]:
         """An int32 bias with the scales of the accumulator; nothing if there is none."""
         if step.data["bias"] is None:
             return []
         bias = np.asarray(step.data["bias"], np.int64)
         channels = step.output.shape[-1]
-        scales = np.broadcast_to(step.output.unit, (channels,)).astype(np.float32)
+        scales = np.broadcast_to(step.output.scale, (channels,)).astype(np.float32)
         names = [
             self.graph.stored(bias.astype(np.int32), "bias"),
             self.graph.stored(np.array(scales), "bias_scale"),
@@ -222,18 +229,18 @@ class _Emitter(UnweightedSteps):
         ]
         return [self.graph.node("DequantizeLinear", names, axis=0)]
 
-    def _relu(self, step: Step) -> Value:
+    def _relu(self, step: ExportStep) -> Value:
         x = self._input(step)
         name = self.graph.node("Relu", [x.name])
         if step.data["largest"] is not None:
-            largest = step.data["largest"] * step.output.unit
+            largest = step.data["largest"] * step.output.scale
             end = self._beside(x, np.asarray(largest, np.float32))
             name = self.graph.node("Min", [name, self.graph.stored(end, "largest")])
         return self.graph.value(name, x.shape, like=x)
 
-    def _float(self, step: Step) -> Value:
+    def _float(self, step: ExportStep) -> Value:
         args, kwargs = tf.nest.map_structure(
-            lambda x: self.values[id(x)] if isinstance(x, Tensor) else x,
+            lambda x: self.values[id(x)] if isinstance(x, ExportTensor) else x,
             (step.data["args"], step.data["kwargs"]),
         )
         convert = converter_of(step.layer, step.path)
@@ -255,7 +262,7 @@ def _kind(graph: IntegerWriter, low: int, high: int) -> str:
     )
 
 
-def _last_step(tensor: Tensor) -> float | None:
+def _last_step(tensor: ExportTensor) -> float | None:
     """The quantization step of an output, or of what its float layers were given."""
-    unit = np.max(tensor.unit)
-    return float(unit) if unit > 0 else None
+    scale = np.max(tensor.scale)
+    return float(scale) if scale > 0 else None

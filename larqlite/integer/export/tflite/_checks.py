@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.integer.export.plan._steps import Plan, Step, Tensor
+from larqlite.integer.export.plan import ExportPlan, ExportStep, ExportTensor
 from larqlite.onnx_graph import refuse
 
 
-def open_tensors(plan: Plan) -> list[Tensor]:
+def open_tensors(plan: ExportPlan) -> list[ExportTensor]:
     """Accumulators that TFLite has to hold in 8 bits, which the model does not round.
 
     One that only a ReLU or a quantization takes is part of the kernel's operation.
@@ -31,21 +31,21 @@ def open_tensors(plan: Plan) -> list[Tensor]:
     return found
 
 
-def _takers(plan: Plan) -> dict[int, list[Step]]:
-    takers: dict[int, list[Step]] = {}
+def _takers(plan: ExportPlan) -> dict[int, list[ExportStep]]:
+    takers: dict[int, list[ExportStep]] = {}
     for step in plan.steps:
         for x in step.inputs:
             takers.setdefault(id(x), []).append(step)
     return takers
 
 
-def _is_for_floats(step: Step, takers: dict[int, list[Step]]) -> bool:
+def _is_for_floats(step: ExportStep, takers: dict[int, list[ExportStep]]) -> bool:
     """Whether a step scales what only float layers and outputs take: it is float too."""
     readers = takers.get(id(step.output), [])
     return step.op == "scale" and all(reader.op == "float" for reader in readers)
 
 
-def _is_on_grid(step: Step) -> bool:
+def _is_on_grid(step: ExportStep) -> bool:
     """Whether a step only moves codes of 8 bits."""
     return step.op in ("permute", "upsample", "reshape", "max_pool") and all(
         x.step is not None and (x.step.op == "quantize" or _is_on_grid(x.step))
@@ -53,11 +53,11 @@ def _is_on_grid(step: Step) -> bool:
     )
 
 
-def require_8_bits(plan: Plan) -> None:
+def require_8_bits(plan: ExportPlan) -> None:
     """Refuses what int8 does not hold.
 
     Raises:
-        UnsupportedLayerError: more bits, or channels with units of their own.
+        UnsupportedLayerError: more bits, or channels with scales of their own.
     """
     takers = _takers(plan)
     for step in plan.steps:

@@ -13,19 +13,24 @@ from larqlite._batches import batches_of
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.graph import call_in_inference
 from larqlite.integer.export._check import check
-from larqlite.integer.export._inputs import ends_of, numbers_of, require_held
+from larqlite.integer.export._input_kinds import ends_of, numbers_of, require_held
 from larqlite.integer.export._run import TFLiteFile
 from larqlite.integer.export._self_check import SAMPLES, random_inputs, require_same
-from larqlite.integer.export.plan._plan import plan_of
-from larqlite.integer.export.plan._steps import Plan, Step, Tensor, kernel_scales
+from larqlite.integer.export.plan import (
+    ExportPlan,
+    ExportStep,
+    ExportTensor,
+    kernel_scales,
+    plan_of,
+)
 from larqlite.integer.export.tflite._checks import open_tensors, require_8_bits
-from larqlite.onnx_graph import WHERE
 from larqlite.integer.models.internal import known_ends
+from larqlite.onnx_graph import WHERE
 from larqlite.outputs import written_whole
 from larqlite.qat.tflite.internal import first_line, quiet
 
 
-def to_tflite(
+def write_tflite(
     model: tf_keras.Model,
     path: str | os.PathLike | None,
     samples: Any,
@@ -52,7 +57,7 @@ def to_tflite(
 class _Network:
     """The steps of a plan in TensorFlow, with the ranges that the converter keeps."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: ExportPlan):
         self.plan = plan
         self.open = open_tensors(plan)
 
@@ -61,7 +66,7 @@ class _Network:
 
         Args:
             values: the inputs, float32.
-            ranges: largest magnitudes of the tensors that have no unit of 8 bits.
+            ranges: largest magnitudes of the tensors that have no scale of 8 bits.
             seen: takes the values of these tensors instead.
         """
         known = dict(zip(map(id, self.plan.inputs.values()), values, strict=True))
@@ -80,19 +85,19 @@ class _Network:
             known[id(step.output)] = y
         return [known[id(x)] for x in self.plan.outputs.values()]
 
-    def _quantize(self, step: Step, x):
+    def _quantize(self, step: ExportStep, x):
         low, high = step.data["low"], step.data["high"]
-        unit = float(step.output.unit)
+        scale = float(step.output.scale)
         first = 0 if high > 127 else -128
-        x = _rounded(x, unit, first)
+        x = _rounded(x, scale, first)
         # What comes out of a ReLU needs no lower end.
         is_open = low == first or step.data["is_positive"]
         if is_open and high == first + 255:
             return x
-        x = tf.clip_by_value(x, low * unit, high * unit)
-        return _rounded(x, unit, first)
+        x = tf.clip_by_value(x, low * scale, high * scale)
+        return _rounded(x, scale, first)
 
-    def _conv(self, step: Step, x):
+    def _conv(self, step: ExportStep, x):
         layer = step.layer
         kernel = _kernel(step)
         strides, dilations = list(layer.strides), list(layer.dilation_rate)
@@ -107,7 +112,7 @@ class _Network:
         y = _with_bias(step, y)
         return y if len(step.output.shape) == 4 else y[:, 0]
 
-    def _depthwise(self, step: Step, x):
+    def _depthwise(self, step: ExportStep, x):
         layer = step.layer
         strides = [1, *layer.strides, 1]
         y = tf.nn.depthwise_conv2d(
@@ -119,79 +124,79 @@ class _Network:
         )
         return _with_bias(step, y)
 
-    def _dense(self, step: Step, x):
+    def _dense(self, step: ExportStep, x):
         rows = int(np.prod(step.inputs[0].shape[1:-1]))
         image = tf.reshape(x, [-1, 1, rows, step.inputs[0].shape[-1]])
         y = tf.nn.conv2d(image, _kernel(step), 1, "VALID")
         y = _with_bias(step, y)
         return tf.reshape(y, [-1, *step.output.shape[1:]])
 
-    def _relu(self, step: Step, x):
+    def _relu(self, step: ExportStep, x):
         y = tf.nn.relu(x)
         if step.data["largest"] is None:
             return y
-        largest = step.data["largest"] * step.output.unit
+        largest = step.data["largest"] * step.output.scale
         return tf.minimum(y, tf.constant(largest, tf.float32))
 
-    def _max_pool(self, step: Step, x):
+    def _max_pool(self, step: ExportStep, x):
         layer = step.layer
         return tf.nn.max_pool2d(
             x, layer.pool_size, layer.strides, layer.padding.upper()
         )
 
-    def _average_pool(self, step: Step, x):
+    def _average_pool(self, step: ExportStep, x):
         layer = step.layer
         return tf.nn.avg_pool2d(
             x, layer.pool_size, layer.strides, layer.padding.upper()
         )
 
-    def _mean(self, step: Step, x):
+    def _mean(self, step: ExportStep, x):
         return tf.reduce_mean(x, [1, 2], keepdims=step.layer.keepdims)
 
-    def _add(self, step: Step, *values):
+    def _add(self, step: ExportStep, *values):
         total = tf.add_n(list(values)) if len(values) > 2 else values[0] + values[1]
         if getattr(step.layer, "average", False):
             total *= 1 / len(values)
         return total
 
-    def _multiply(self, step: Step, first, *others):
+    def _multiply(self, step: ExportStep, first, *others):
         for other in others:
             first = first * other
         return first
 
-    def _concat(self, step: Step, *values):
+    def _concat(self, step: ExportStep, *values):
         return tf.concat(values, step.layer.axis)
 
-    def _reshape(self, step: Step, x):
+    def _reshape(self, step: ExportStep, x):
         return tf.reshape(x, [-1, *step.output.shape[1:]])
 
-    def _permute(self, step: Step, x):
+    def _permute(self, step: ExportStep, x):
         return tf.transpose(x, [0, *step.layer.dims])
 
-    def _upsample(self, step: Step, x):
+    def _upsample(self, step: ExportStep, x):
         height, width = step.output.shape[1:3]
         return tf.image.resize(x, (height, width), "nearest")
 
-    def _scale(self, step: Step, x):
+    def _scale(self, step: ExportStep, x):
         return x * tf.constant(step.data["factors"], tf.float32)
 
-    def _float(self, step: Step, *values):
+    def _float(self, step: ExportStep, *values):
         flat = iter(values)
         args, kwargs = tf.nest.map_structure(
-            lambda x: next(flat) if isinstance(x, Tensor) else x,
+            lambda x: next(flat) if isinstance(x, ExportTensor) else x,
             (step.data["args"], step.data["kwargs"]),
         )
         return call_in_inference(step.layer, args, kwargs)
 
 
-def _rounded(x, unit: float, first: int = -128):
-    """`x` on the grid of 256 multiples of a unit, from `first` times it on."""
+def _rounded(x, scale: float, first: int = -128):
+    """`x` on the grid of 256 multiples of a scale, from `first` times it on."""
     return tf.quantization.fake_quant_with_min_max_args(
-        x, float(first * unit), float((first + 255) * unit)
+        x, float(first * scale), float((first + 255) * scale)
     )
 
 
-def _kernel(step: Step) -> tf.Tensor:
+def _kernel(step: ExportStep) -> tf.Tensor:
     """The kernel of rank 4 with the ranges that make its integers those of the model.
 
     The converter looks for the ranges right before the convolution, on the last axis.
@@ -208,14 +213,14 @@ def _kernel(step: Step) -> tf.Tensor:
     return tf.reshape(rounded, kernel.shape) if step.op == "depthwise" else rounded
 
 
-def _with_bias(step: Step, y):
+def _with_bias(step: ExportStep, y):
     if step.data["bias"] is None:
         return y
-    unit = np.broadcast_to(step.output.unit, (step.output.shape[-1],))
-    return y + tf.constant(step.data["bias"] * unit, tf.float32)
+    scale = np.broadcast_to(step.output.scale, (step.output.shape[-1],))
+    return y + tf.constant(step.data["bias"] * scale, tf.float32)
 
 
-def _ranges(model, plan: Plan, network: _Network, samples: Any) -> list[float]:
+def _ranges(model, plan: ExportPlan, network: _Network, samples: Any) -> list[float]:
     """The largest magnitudes of the open tensors on samples."""
     if not network.open:
         return []

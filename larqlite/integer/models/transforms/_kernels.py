@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tf_keras
 
-from larqlite.qat.passes import BATCH_NORMALIZATIONS
 from larqlite.integer.layers import DepthwiseConv2DTranspose, PaddedConv2D
+from larqlite.qat.passes import BATCH_NORMALIZATIONS
 
 layers = tf_keras.layers
 

@@ -16,7 +16,7 @@ from larqlite.integer.onnx.quantization._prepare import FUNCTION
 __all__ = ["emitted"]
 
 
-class _Emitter:
+class _NodeWriter:
     """Collects nodes, weights and one function for each type of operation."""
 
     def __init__(self, opset: int):
@@ -52,7 +52,7 @@ def emitted(
         UnsupportedModelError: layers of one's own that make no valid model.
     """
     imports = {item.domain: item.version for item in graph.model.opset_import}
-    out = _Emitter(imports[""])
+    out = _NodeWriter(imports[""])
     out.nodes.extend(graph.nodes[i] for i in partition.moves)
     integers = {tensor: f"{layer.name}_integers" for tensor, layer in layers.items()}
     out.add(layers[partition.start], [partition.start], integers[partition.start])
@@ -76,7 +76,7 @@ def emitted(
 
 def _checked(
     graph: OnnxGraph,
-    out: _Emitter,
+    out: _NodeWriter,
     rest: list[onnx.NodeProto],
     kept: list[onnx.TensorProto],
 ) -> onnx.ModelProto:

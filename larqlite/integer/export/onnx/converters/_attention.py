@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from larqlite.integer import layers
-from larqlite.integer.export._integers import Integers, Meaning, whole
-from larqlite.integer.export._registry import converts, gated
+from larqlite.integer.export._integers import Integers, TensorQParams, whole
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._arithmetic import aligned, requantized, saturated
+from larqlite.integer.export.onnx._integer_converters import converts, gated
 from larqlite.integer.export.onnx._products import dense, matmul
 from larqlite.integer.export.onnx.converters._shiftmax import shiftmax
 
@@ -19,9 +19,11 @@ from larqlite.integer.export.onnx.converters._shiftmax import shiftmax
 def convert_attention(graph: IntegerWriter, layer, inputs) -> list[Integers]:
     """`IntMatMul`, the shiftmax, `IntMatMul`; the output and the mask."""
     inputs = [gated(graph, x) for x in inputs]
-    meanings = [Meaning.of(x) for x in layer.compute([x.probe() for x in inputs])]
+    qparams_of_both = [
+        TensorQParams.of(x) for x in layer.compute([x.probe() for x in inputs])
+    ]
     bits = layer.buffer_bits
-    frac_bits = sum(int(np.max(x.meaning.frac_bits)) for x in inputs[:2])
+    frac_bits = sum(int(np.max(x.qparams.frac_bits)) for x in inputs[:2])
     query, key, value = (_heads(graph, layer, aligned(graph, x, bits)) for x in inputs)
     across = graph.node("Transpose", [key.name], perm=[0, 1, 3, 2])
     key = graph.like(key, across, shape=(*key.shape[:2], key.shape[3], key.shape[2]))
@@ -30,7 +32,9 @@ def convert_attention(graph: IntegerWriter, layer, inputs) -> list[Integers]:
     scores = graph.integers(name, shape, kind, -most, most, False)
     scores = saturated(graph, scores, bits)
     frac_bits = np.int32(frac_bits + round(math.log2(layer.dim) / 2))
-    scores = graph.like(scores, scores.name, meaning=Meaning(bits, 2**bits, frac_bits))
+    scores = graph.like(
+        scores, scores.name, qparams=TensorQParams(bits, 2**bits, frac_bits)
+    )
     mask = shiftmax(graph, layer, scores, -1, **layer.softmax_op.quant_config)
 
     # A row of the mask adds up to no more than the root of two.
@@ -39,10 +43,10 @@ def convert_attention(graph: IntegerWriter, layer, inputs) -> list[Integers]:
     name, kind = dense(graph, mask, value.name, most)
     y = graph.integers(name, (*mask.shape[:3], layer.dim), kind, -most, most, False)
     y = saturated(graph, _merged(graph, layer, y), bits)
-    y = graph.like(y, y.name, meaning=meanings[0])
+    y = graph.like(y, y.name, qparams=qparams_of_both[0])
     if layer.out_quantizer is not None:
         y = requantized(graph, y, layer.out_quantizer)
-    return [y, graph.like(mask, mask.name, meaning=meanings[1])]
+    return [y, graph.like(mask, mask.name, qparams=qparams_of_both[1])]
 
 
 def _heads(graph: IntegerWriter, layer, x: Integers) -> Integers:

@@ -6,10 +6,10 @@ import numpy as np
 
 from larqlite.deploy.converters import conv_kernel, depthwise_kernel, transposed_kernel
 from larqlite.integer import layers
-from larqlite.integer.export._integers import Integers, integers_of, whole
-from larqlite.integer.export._registry import bias_of, converts
+from larqlite.integer.export._integers import Integers, bias_of, integers_of, whole
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._arithmetic import aligned, plus, saturated
+from larqlite.integer.export.onnx._integer_converters import converts
 from larqlite.integer.export.onnx._products import dense, reach, with_kernel
 from larqlite.onnx_graph import (
     conv_pads,
@@ -214,5 +214,5 @@ def _padded(graph: IntegerWriter, layer, x: Integers) -> Integers:
         outer.name,
         low=np.minimum(x.low, around),
         high=np.maximum(x.high, around),
-        meaning=x.meaning,
+        qparams=x.qparams,
     )

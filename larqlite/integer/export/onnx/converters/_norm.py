@@ -6,8 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.integer import layers
-from larqlite.integer.export._integers import Integers, integers_of, whole
-from larqlite.integer.export._registry import bias_of, converts
+from larqlite.integer.export._integers import Integers, bias_of, integers_of, whole
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._arithmetic import (
     aligned,
@@ -16,6 +15,7 @@ from larqlite.integer.export.onnx._arithmetic import (
     saturated,
     times,
 )
+from larqlite.integer.export.onnx._integer_converters import converts
 from larqlite.integer.export.onnx.converters._simple import product_of
 
 

@@ -7,13 +7,13 @@ import numpy as np
 from larqlite.deploy.converters import depthwise_kernel
 from larqlite.integer import layers
 from larqlite.integer.export._integers import Integers, whole
-from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._arithmetic import saturated, wide
+from larqlite.integer.export.onnx._integer_converters import converts
 from larqlite.integer.export.onnx._products import with_kernel
 from larqlite.integer.export.onnx.converters._simple import product_of
-from larqlite.onnx_graph import spatial_shape, window_pads
 from larqlite.integer.tensors.internal import FLOAT32_LIMIT
+from larqlite.onnx_graph import spatial_shape, window_pads
 
 
 @converts(layers.QuantizedMaxPool2D)

@@ -6,14 +6,14 @@ import numpy as np
 
 from larqlite.deploy.converters import conv_kernel, depthwise_kernel
 from larqlite.integer import layers
-from larqlite.integer.export._integers import Integers, integers_of, whole
-from larqlite.integer.export._registry import bias_of, converts
+from larqlite.integer.export._integers import Integers, bias_of, integers_of, whole
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._arithmetic import plus, rounded, saturated
+from larqlite.integer.export.onnx._integer_converters import converts
 from larqlite.integer.export.onnx._products import with_kernel
-from larqlite.onnx_graph import conv_pads, spatial_shape
 from larqlite.integer.layers.internal import kernel_sums
 from larqlite.integer.tensors.internal import MAX_VALUE_BITS, depthwise_convolution
+from larqlite.onnx_graph import conv_pads, spatial_shape
 
 
 @converts(layers.QuantizedSeparableConv2D)

@@ -6,8 +6,8 @@ import numpy as np
 
 from larqlite.integer import layers
 from larqlite.integer.export._integers import Integers, whole
-from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter
+from larqlite.integer.export.onnx._integer_converters import converts
 from larqlite.integer.export.onnx.converters._simple import in_one_order
 from larqlite.onnx_graph import onnx_order
 

@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from larqlite.integer import layers
-from larqlite.integer.export._integers import Integers, Meaning, whole
-from larqlite.integer.export._registry import converts
+from larqlite.integer.export._integers import Integers, TensorQParams, whole
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
 from larqlite.integer.export.onnx._arithmetic import aligned, rounded, saturated, times
+from larqlite.integer.export.onnx._integer_converters import converts
 from larqlite.integer.layers.internal import exponent_precision
 from larqlite.integer.tensors.internal import MAX_VALUE_BITS
 
@@ -27,13 +27,13 @@ def convert_softmax(graph: IntegerWriter, layer, x: Integers) -> Integers:
     settings = dict(layer.quant_config)
     bits = settings.pop("log2e_bits")
     if bits:
-        meaning = x.meaning
+        qparams = x.qparams
         x = aligned(graph, x, layer.buffer_bits)
-        frac_bits = np.max(meaning.frac_bits) + bits
+        frac_bits = np.max(qparams.frac_bits) + bits
         x = times(graph, x, round(math.log2(math.e) * 2**bits), "log2e")
         x = saturated(graph, x, layer.buffer_bits)
-        new = Meaning(layer.buffer_bits, 2**layer.buffer_bits, frac_bits)
-        x = graph.like(x, x.name, meaning=new)
+        new = TensorQParams(layer.buffer_bits, 2**layer.buffer_bits, frac_bits)
+        x = graph.like(x, x.name, qparams=new)
     return shiftmax(graph, layer, x, layer.axis, **settings)
 
 
@@ -45,9 +45,9 @@ def shiftmax(
     exp_bitwidth: int,
     buffer_bitwidth: int,
 ) -> Integers:
-    """The shiftmax of integers whose meaning is known, along one axis or several."""
-    meaning = x.meaning
-    x = graph.last(aligned(graph, x, max(buffer_bitwidth - 1, meaning.value_bits)))
+    """The shiftmax, along one axis or several, of integers that stand for known numbers."""
+    qparams = x.qparams
+    x = graph.last(aligned(graph, x, max(buffer_bitwidth - 1, qparams.value_bits)))
     axes = [a % x.rank for a in (axis if isinstance(axis, (list, tuple)) else [axis])]
     sizes = [x.shape[a] for a in axes]
     precision = exponent_precision(sizes, exp_bitwidth, buffer_bitwidth, layer.where)
@@ -55,7 +55,7 @@ def shiftmax(
         graph,
         x,
         whole(1),
-        whole(-int(np.max(meaning.frac_bits))),
+        whole(-int(np.max(qparams.frac_bits))),
         MAX_VALUE_BITS,
         half=False,
     )

@@ -8,7 +8,6 @@ import numpy as np
 
 from larqlite.integer import layers
 from larqlite.integer.export._integers import Integers, integers_of, whole
-from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._arithmetic import (
     clipped,
@@ -16,8 +15,9 @@ from larqlite.integer.export.onnx._arithmetic import (
     shifted_left,
     wide,
 )
-from larqlite.onnx_graph import Value
+from larqlite.integer.export.onnx._integer_converters import converts
 from larqlite.integer.tensors.internal import FLOAT32_LIMIT
+from larqlite.onnx_graph import Value
 
 
 @converts(layers.QuantizedRescaling, layers.QuantizedDropout)
@@ -44,11 +44,11 @@ def convert_add(graph: IntegerWriter, layer, values: list[Integers]) -> Integers
     probes = [x.probe() for x in values]
     bits = max(layer.buffer_bits, *(x.value_bits for x in probes))
     frac_bits = functools.reduce(
-        np.maximum, [whole(x.meaning.frac_bits) for x in values]
+        np.maximum, [whole(x.qparams.frac_bits) for x in values]
     )
     total = None
     for x in in_one_order(graph, values):
-        part = shifted_left(graph, x, frac_bits - x.meaning.frac_bits, bits)
+        part = shifted_left(graph, x, frac_bits - x.qparams.frac_bits, bits)
         total = (
             part
             if total is None
@@ -60,7 +60,7 @@ def convert_add(graph: IntegerWriter, layer, values: list[Integers]) -> Integers
 @converts(layers.QuantizedMultiply)
 def convert_multiply(graph: IntegerWriter, layer, values: list[Integers]) -> Integers:
     """Products, each of which saturates."""
-    bits = max(layer.buffer_bits, *(x.meaning.value_bits for x in values))
+    bits = max(layer.buffer_bits, *(x.qparams.value_bits for x in values))
     if len({x.rank for x in values}) > 1:
         raise graph.refusal(
             "its inputs are of several ranks",
@@ -82,12 +82,12 @@ def convert_dequantizer(graph: IntegerWriter, layer, inputs):
 
 def dequantized(graph: IntegerWriter, x: Value) -> Value:
     """The float32 numbers that integers stand for."""
-    if not isinstance(x, Integers) or x.meaning is None:
+    if not isinstance(x, Integers) or x.qparams is None:
         return x
-    meaning = x.meaning
-    through = "float32" if meaning.limit <= FLOAT32_LIMIT else "float64"
-    unit = np.exp2(-meaning.frac_bits.astype(np.float64)).astype(through)
-    scale = np.float32(1) if meaning.scales is None else meaning.scales
+    qparams = x.qparams
+    through = "float32" if qparams.limit <= FLOAT32_LIMIT else "float64"
+    unit = np.exp2(-qparams.frac_bits.astype(np.float64)).astype(through)
+    scale = np.float32(1) if qparams.scales is None else qparams.scales
     names = [
         graph.stored(_beside(array, x), name)
         for array, name in ((unit, "unit"), (scale, "scale"))

@@ -6,9 +6,9 @@ import numpy as np
 
 from larqlite.integer import layers
 from larqlite.integer.export._integers import Integers, integers_of, whole
-from larqlite.integer.export._registry import converts
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._arithmetic import aligned, wide
+from larqlite.integer.export.onnx._integer_converters import converts
 from larqlite.integer.export.onnx.converters._shape import one_bound
 from larqlite.integer.layers.internal import index_of
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import tf_keras
 
-from larqlite.qat.graph import Graph, Use
 from larqlite.integer._quantization_params import QuantizationParams
+from larqlite.qat.graph import Graph, Use
 
 PER_AXIS_RANK = 3
 _MOVING = (tf_keras.layers.Flatten, tf_keras.layers.Permute, tf_keras.layers.Reshape)
@@ -16,7 +16,7 @@ _MOVING = (tf_keras.layers.Flatten, tf_keras.layers.Permute, tf_keras.layers.Res
 
 
 @dataclasses.dataclass
-class Placed:
+class AttachedQuantizer:
     """The output quantizer of a layer.
 
     Attributes:
@@ -38,11 +38,11 @@ class Placed:
 
 def output_quantizers(
     graph: Graph, classes: dict[int, type], params: QuantizationParams
-) -> dict[int, Placed]:
+) -> dict[int, AttachedQuantizer]:
     """The layers that need an output quantizer, by `id` of their entry.
 
     Layers that mix values need few bits in: for each, the nearest layers before it that
-    can hold an output quantizer get one. Nothing is placed on the model's inputs, and the
+    can hold an output quantizer get one. Nothing is attached to the model's inputs, and the
     last layers keep their accumulators.
 
     Args:
@@ -50,7 +50,7 @@ def output_quantizers(
         classes: the quantized class for each entry (by `id`) that is quantized.
         params: the bit widths.
     """
-    placed: dict[int, Placed] = {}
+    attached: dict[int, AttachedQuantizer] = {}
     for use in reversed(graph.uses):
         cls = classes.get(id(use.entry))
         if cls is None or not cls.requires_aligned_inputs:
@@ -62,9 +62,11 @@ def output_quantizers(
                 cls, position
             )
             for source in holders(edge, classes):
-                found = placed.setdefault(id(source.entry), Placed(per_tensor))
+                found = attached.setdefault(
+                    id(source.entry), AttachedQuantizer(per_tensor)
+                )
                 found.per_tensor |= per_tensor or _is_flat(source)
-    return placed
+    return attached
 
 
 def _few_bits_follow(use: Use, graph: Graph, classes: dict[int, type]) -> bool:

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from larqlite._registration import Registry
 from larqlite.integer.export._integers import (
     Integers,
-    Meaning,
-    integers_of,
-    whole,
+    TensorQParams,
+    of_plain,
 )
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
 from larqlite.integer.export.onnx._arithmetic import clipped, requantized, saturated
-from larqlite.integer.tensors import QTensor
 from larqlite.onnx_graph import Value
 
 CONVERTERS: dict[type, tuple[Callable, bool]] = Registry()
@@ -58,14 +55,16 @@ def convert(graph: IntegerWriter, layer: Any, inputs: Any) -> Any:
         return function(graph, layer, inputs)
     inputs = tf.nest.map_structure(lambda x: gated(graph, x), inputs)
     probes = tf.nest.map_structure(Integers.probe, inputs)
-    meaning = Meaning.of(layer.compute(probes))
-    return finished(graph, layer, function(graph, layer, inputs), meaning)
+    qparams = TensorQParams.of(layer.compute(probes))
+    return finished(graph, layer, function(graph, layer, inputs), qparams)
 
 
-def finished(graph: IntegerWriter, layer, x: Integers, meaning: Meaning) -> Integers:
-    """What a layer computed, saturated, with its meaning, and requantized."""
-    x = saturated(graph, x, meaning.value_bits)
-    x = graph.like(x, x.name, meaning=meaning)
+def finished(
+    graph: IntegerWriter, layer, x: Integers, qparams: TensorQParams
+) -> Integers:
+    """What a layer computed, saturated, with its quantization parameters, and requantized."""
+    x = saturated(graph, x, qparams.value_bits)
+    x = graph.like(x, x.name, qparams=qparams)
     if layer.out_quantizer is None:
         return x
     return requantized(graph, x, layer.out_quantizer)
@@ -76,18 +75,7 @@ def gated(graph: IntegerWriter, x: Value) -> Integers:
     if not isinstance(x, Integers):
         name = graph.node("Cast", [x.name], to=onnx_kind("int32"))
         x = graph.integers(name, x.shape, "int32", -(2**31), 2**31 - 1, x.is_moved)
-    elif x.meaning is not None:
+    elif x.qparams is not None:
         return x
     cut = clipped(graph, x, -256, 255)
-    return graph.like(cut, cut.name, meaning=of_plain(8))
-
-
-def of_plain(value_bits: int) -> Meaning:
-    """What plain integers stand for: themselves."""
-    return Meaning(value_bits, 2**value_bits, np.int32(0))
-
-
-def bias_of(quantizer, weights, other: QTensor) -> np.ndarray:
-    """The integers of a bias that is aligned on an accumulator, one for each channel."""
-    aligned = integers_of(quantizer(weights, other))
-    return np.broadcast_to(whole(aligned), (other.shape[-1],))
+    return graph.like(cut, cut.name, qparams=of_plain(8))

@@ -7,15 +7,14 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.integer.export._check import one_of
-from larqlite.integer.export._inputs import input_kinds
-from larqlite.integer.export.onnx._to_onnx import require_sizes
+from larqlite.integer.export._input_kinds import input_kinds, require_sizes
 from larqlite.integer.export.plan._layers import Planner, with_input
-from larqlite.integer.export.plan._steps import Plan, Step, Tensor
+from larqlite.integer.export.plan._steps import ExportPlan, ExportStep, ExportTensor
 
 INPUT_DTYPES = ("uint8", "int8")
 
 
-def plan_of(model: tf_keras.Model, input_dtype: str | None, known=None) -> Plan:
+def plan_of(model: tf_keras.Model, input_dtype: str | None, known=None) -> ExportPlan:
     """The steps of a model.
 
     Args:
@@ -27,7 +26,7 @@ def plan_of(model: tf_keras.Model, input_dtype: str | None, known=None) -> Plan:
     """
     if input_dtype is not None:
         one_of(input_dtype, INPUT_DTYPES, "input_dtype")
-    plan = Plan(model.name)
+    plan = ExportPlan(model.name)
     values = []
     kinds = input_kinds(model, input_dtype, INPUT_DTYPES, known)
     for name, tensor, kind in zip(model.input_names, model.inputs, kinds, strict=True):
@@ -47,11 +46,11 @@ def plan_of(model: tf_keras.Model, input_dtype: str | None, known=None) -> Plan:
     return plan
 
 
-def _drop_same(plan: Plan) -> None:
+def _drop_same(plan: ExportPlan) -> None:
     """Lets what reads a step that does nothing read what goes into it."""
-    stands_for: dict[int, Tensor] = {}
+    stands_for: dict[int, ExportTensor] = {}
 
-    def real(tensor: Tensor) -> Tensor:
+    def real(tensor: ExportTensor) -> ExportTensor:
         return stands_for.get(id(tensor), tensor)
 
     for step in list(plan.steps):
@@ -67,7 +66,7 @@ def _drop_same(plan: Plan) -> None:
     plan.outputs = {name: real(tensor) for name, tensor in plan.outputs.items()}
 
 
-def _quantize_before_max_pool(plan: Plan) -> None:
+def _quantize_before_max_pool(plan: ExportPlan) -> None:
     """Puts max pooling last of those that a kernel, a ReLU and a quantization follow.
 
     Rounding and clipping keep the order of numbers, so nothing changes; but a kernel, its
@@ -88,11 +87,13 @@ def _quantize_before_max_pool(plan: Plan) -> None:
                 is_moved = True
 
 
-def _exchange(steps: list[Step], pool: Step, step: Step, place: int) -> None:
+def _exchange(
+    steps: list[ExportStep], pool: ExportStep, step: ExportStep, place: int
+) -> None:
     """`pool` then `step` as `step` then `pool`; the tensor after both stays the same."""
     before, between, after = pool.inputs[0], pool.output, step.output
     between.shape = before.shape
-    between.unit = after.unit if step.op == "quantize" else between.unit
+    between.scale = after.scale if step.op == "quantize" else between.scale
     step.inputs, step.output = [before], between
     pool.inputs, pool.output = [between], after
     between.step, after.step = step, pool

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.errors import ArgumentError
-from larqlite.onnx_graph import WHERE
+from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.integer.models.internal import cut, known_ends, readers_of
+from larqlite.onnx_graph import WHERE
 
 _Ends = tuple[float, float] | None
 
@@ -48,6 +48,21 @@ def input_kinds(
             raise _not_held(name, ends, input_dtype, fitting, allowed)
         found += wanted
     return found
+
+
+def require_sizes(name: str, shape) -> None:
+    """Refuses an input that leaves more open than the batch.
+
+    Raises:
+        UnsupportedModelError: it does.
+    """
+    if None in shape[1:]:
+        example = tuple(32 if size is None else size for size in shape[1:])
+        raise UnsupportedModelError(
+            f'{WHERE.get()}: the input "{name}" has the shape {shape}, which leaves more '
+            "open than the batch; a file has fixed sizes.\n"
+            f"  Fix: build the model with tf_keras.Input({example}), and quantize that."
+        )
 
 
 def _holds(kind: str, ends: tuple[float, float]) -> bool:
