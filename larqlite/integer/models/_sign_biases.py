@@ -1,4 +1,4 @@
-"""Biases before signs, in units of the accumulator, so that integers decide as floats do."""
+"""Biases before signs, as multiples of the accumulator's scale: integers decide as floats do."""
 
 from __future__ import annotations
 
