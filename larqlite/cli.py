@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import sys
 import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from larqlite._commands.qat import Qat
 from larqlite._demo_options import DemoOptions
 from larqlite.command_line import Imports, Json, Model, Unsafe, import_modules, parsed
 from larqlite.outputs import renamed
-from larqlite_runtime import cli
+from larqlite_runtime.commands import PARSERS, BenchmarkOptions, RunOptions, run_lq
 
 PROBES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
@@ -178,8 +179,8 @@ Command = (
     | Export
     | Verify
     | Demo
-    | cli.Run
-    | cli.Benchmark
+    | RunOptions
+    | BenchmarkOptions
 )
 
 
@@ -193,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with code 2 after a mistake in the arguments or in a file they
             name (the message is on stderr), 130 after Ctrl-C.
     """
-    cli.main(arguments)
+    run_lq(arguments, lambda: sys.modules[__name__])
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -204,8 +205,8 @@ def parse(arguments: Sequence[str]) -> Command:
         RuntimeModelError: after a mistake in the words of `run` and `benchmark`.
     """
     name, *words = arguments
-    if name in cli.PARSERS:
-        return cli.PARSERS[name](words)
+    if name in PARSERS:
+        return PARSERS[name](words)
     return parsed(COMMANDS[name], f"lq {name}", words)
 
 
@@ -219,8 +220,8 @@ def print_completion(shell: Sequence[str]) -> None:
         SystemExit: with code 0, or 2 for an unknown shell.
     """
     kinds = COMMANDS | {
-        "run": _described(cli.Run),
-        "benchmark": _described(cli.Benchmark),
+        "run": _described(RunOptions),
+        "benchmark": _described(BenchmarkOptions),
     }
     each = [Annotated[kind, subcommand(name)] for name, kind in kinds.items()]
     parsed(Union[tuple(each)], "lq", ["--tyro-print-completion", *shell])  # noqa: UP007

@@ -19,7 +19,7 @@ from tyro.conf import (
 )
 
 from larqlite.command_line import Json, Unsafe, parsed
-from larqlite_runtime import cli
+from larqlite_runtime.commands import run_lqz
 from larqlite_runtime.start import command_of
 from larqlite_zoo._imports import Imports, import_modules
 
@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: with code 2 after a mistake in the arguments or in a file they
             name (the message is on stderr), 130 after Ctrl-C.
     """
-    cli.zoo(arguments)
+    run_lqz(arguments, lambda: sys.modules[__name__])
 
 
 def work(arguments: list[str]) -> None:
