@@ -9,6 +9,7 @@ from enum import IntEnum
 import numpy as np
 
 NOWHERE = -1  # no buffer
+LANES = 16  # channels of a block of weights
 ALIGNMENT = 64  # of offsets in the arena, and of the arena, in bytes
 
 

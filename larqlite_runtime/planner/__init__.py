@@ -1,5 +1,6 @@
 """From a `CheckedGraph` to an `ExecutionPlan`; what other packages need of it."""
 
+from larqlite_runtime.planner._check import BrokenPlanError, check
 from larqlite_runtime.planner._execution_plan import (
     ExecutionPlan,
     ExecutionStage,
@@ -14,11 +15,13 @@ from larqlite_runtime.planner._subgraph import Subgraph
 __all__ = [
     "NCHW",
     "NHWC",
+    "BrokenPlanError",
     "ExecutionPlan",
     "ExecutionStage",
     "PlanOutput",
     "Port",
     "Subgraph",
+    "check",
     "memory_shape",
     "partition_nodes",
     "per_channel",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from larqlite_runtime._graph import GraphNode
+from larqlite_runtime._program import Program
 from larqlite_runtime.planner._arena import LiveRanges
 from larqlite_runtime.planner._buffer_table import BufferTable
 from larqlite_runtime.planner._buffers import BufferAssignment
@@ -28,6 +29,11 @@ class LoweredPlan:
     stages: list[ExecutionStage]
     inputs: list[Port]
     outputs: dict[str, PlanOutput]
+
+    @property
+    def program(self) -> Program:
+        """The program that the buffers belong to."""
+        return self.live.program
 
 
 def lower(

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from larqlite_runtime._program import LANES
 from larqlite_runtime.format import pack
 from larqlite_runtime.planner._bit_tensors import Bits
 from larqlite_runtime.planner._window import Triple
 from larqlite_runtime.planner.producers import Packed
-
-LANES = 16  # channels of a block of weights
 
 
 @dataclass(frozen=True)

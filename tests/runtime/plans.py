@@ -15,7 +15,7 @@ node, packed = files.node, files.packed
 
 
 def planned(proto, **options):
-    return plan(read(proto.SerializeToString()), **options)
+    return plan(read(proto.SerializeToString()), checked=True, **options)
 
 
 def steps_of(found):

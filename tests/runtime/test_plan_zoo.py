@@ -26,20 +26,20 @@ def steps_of(found):
 
 
 def test_birealnet_leaves_the_kernels_for_the_classifier_only(birealnet):
-    found = plan(birealnet)
+    found = plan(birealnet, checked=True)
     assert [stage.part for stage in found.stages] == [0, None]
     assert [node.op for node in found.stages[1].nodes] == ["Gemm", "Softmax"]
 
 
 def test_birealnet_with_floats_in_onnxruntime_has_five_segments(birealnet):
-    found = plan(birealnet, float_kernels=False)
+    found = plan(birealnet, float_kernels=False, checked=True)
     segments = [stage.nodes for stage in found.stages if stage.part is None]
     convolutions = [sum(node.op == "Conv" for node in nodes) for nodes in segments]
     assert convolutions == [1, 1, 1, 1, 0]  # stem, three shortcuts, classifier
 
 
 def test_birealnet_packs_and_adds_where_sums_are_made(birealnet):
-    steps = steps_of(plan(birealnet))
+    steps = steps_of(plan(birealnet, checked=True))
     kinds = Counter(step.kind for step in steps)
     # The image gets its border; every other tensor is made by a layer.
     assert kinds == {

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from larqlite_runtime._graph import GraphNode
+from larqlite_runtime._program import LANES
 from larqlite_runtime.planner._padding import PaddedTensor, padded_for
 from larqlite_runtime.planner._subgraph import Subgraph
 from larqlite_runtime.planner._window import Window
 
-LANES = 16  # channels of a block of weights
 # Bytes of weights beyond which ONNX Runtime is faster (measured: 1.4 times at twice that).
 MOST_WEIGHTS = 1 << 20
 

@@ -1,0 +1,258 @@
+"""What steps and segments read and write, and so how long each buffer is in use.
+
+It is read off the program, not off what planning noted, so that one can check the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from larqlite_runtime._program import (
+    NOWHERE,
+    PACKS,
+    POOLS,
+    POPCOUNTS,
+    Buffer,
+    EpilogueKind,
+    EpilogueOp,
+    KernelStep,
+    Program,
+    StepKind,
+    TensorView,
+)
+from larqlite_runtime.format import words_of
+from larqlite_runtime.planner._execution_plan import ExecutionStage
+
+_FLOAT, _WORD = np.dtype(np.float32), np.dtype(np.uint32)
+_INT = np.dtype(np.int32)
+
+
+@dataclass(frozen=True)
+class Access:
+    """Elements of a buffer that a step or a segment reads or writes.
+
+    Attributes:
+        dtype: that the elements have to have.
+        writes: whether they are written.
+        position: of the epilogue that does it; -1 for the producer.
+        view: where they begin and their strides; None for the whole buffer.
+        size: depth, height and width of the pixels.
+        last: elements of each.
+        kernel, tap: of the window around each pixel.
+        is_by_row: whether a row is read only where that row is worked on, so that it may
+            be written over from there on.
+    """
+
+    buffer: int
+    dtype: np.dtype
+    writes: bool = False
+    position: int = -1
+    view: TensorView | None = None
+    size: tuple[int, int, int] = (1, 1, 1)
+    last: int = 0
+    kernel: tuple[int, int, int] = (1, 1, 1)
+    tap: tuple[int, int, int] = (0, 0, 0)
+    is_by_row: bool = False
+
+    def elements(self, buffers: list[Buffer]) -> np.ndarray:
+        """Numbers of the elements in an image of the buffer; each once unless written twice."""
+        if self.view is None:
+            return np.arange(buffers[self.buffer].count)
+        view = self.view
+        axes = [(view.depth, view.row, view.pixel), self.tap]
+        pixels = np.array([view.offset])
+        for strides, counts in zip(axes, (self.size, self.kernel), strict=True):
+            for stride, count in zip(strides, counts, strict=True):
+                pixels = (pixels[:, None] + stride * np.arange(count)).reshape(-1)
+            if not self.writes:
+                pixels = np.unique(pixels)
+        found = (pixels[:, None] + np.arange(self.last)).reshape(-1)
+        return found if self.writes else np.unique(found)
+
+
+def accesses_of(step: KernelStep) -> Iterator[Access]:
+    """All accesses of a step but those to constants, in the order in which they happen."""
+    yield _input_of(step)
+    for position, op in enumerate(step.ops):
+        if op.kind == EpilogueKind.MULTIPLY_IMAGE:
+            yield Access(op.a, _FLOAT, position=position)
+        if op.view.buffer != NOWHERE:
+            yield _of_epilogue(step, op, position)
+
+
+def _input_of(step: KernelStep) -> Access:
+    view, kind = step.input, step.kind
+    if kind == StepKind.LOAD:
+        return Access(
+            view.buffer,
+            _FLOAT,
+            view=view,
+            size=step.size,
+            last=step.channels,
+            is_by_row=True,
+        )
+    if kind in POOLS or kind == StepKind.MEAN:
+        strides = view.depth, view.row, view.pixel
+        if kind in POOLS:
+            strides = tuple(
+                tap // dilation
+                for tap, dilation in zip(step.tap, step.dilation, strict=True)
+            )
+        whole = TensorView(view.buffer, view.offset, view.image, *strides)
+        return Access(
+            view.buffer, _FLOAT, view=whole, size=step.in_size, last=step.channels
+        )
+    last = {
+        StepKind.CONV: step.input_planes * step.groups * step.words,
+        StepKind.DEPTHWISE: step.input_planes * words_of(step.in_channels),
+        StepKind.CONV_FLOAT: step.in_channels,
+    }[kind]
+    return Access(
+        view.buffer,
+        _WORD if kind in POPCOUNTS else _FLOAT,
+        view=view,
+        size=step.size,
+        last=last,
+        kernel=step.kernel,
+        tap=step.tap,
+    )
+
+
+def _of_epilogue(step: KernelStep, op: EpilogueOp, position: int) -> Access:
+    is_bits = op.kind in PACKS or op.kind == EpilogueKind.THRESHOLD
+    dtype = _WORD if is_bits else _FLOAT
+    return Access(
+        op.view.buffer,
+        _INT if op.kind == EpilogueKind.STORE_INT else dtype,
+        writes=op.kind != EpilogueKind.ADD_TENSOR,
+        position=position,
+        view=op.view,
+        size=step.size,
+        last=op.planes * op.words if is_bits else step.channels,
+        is_by_row=True,
+    )
+
+
+def points_of(
+    program: Program, stages: Iterable[ExecutionStage]
+) -> Iterator[tuple[str, list[Access]]]:
+    """The program points in order: what runs, and its accesses.
+
+    A step is one, and so is a segment.
+    """
+    for stage in stages:
+        if stage.part is None:
+            found = [
+                Access(port.buffer, program.buffers[port.buffer].dtype, writes)
+                for writes, ports in ((False, stage.inputs), (True, stage.outputs))
+                for port in ports
+            ]
+            yield ", ".join(node.name for node in stage.nodes), found
+        else:
+            for step in program.parts[stage.part]:
+                yield step.label, list(accesses_of(step))
+
+
+def live_ranges_of(
+    program: Program, stages: Iterable[ExecutionStage], outputs: Iterable[int]
+) -> dict[int, tuple[int, int]]:
+    """The first and the last point at which each buffer of the arena is in use.
+
+    Args:
+        program, stages: of a plan.
+        outputs: buffers that are read at the point after the last one.
+    """
+    found: dict[int, tuple[int, int]] = {}
+    point = 0
+    for point, (_, accesses) in enumerate(points_of(program, stages), 1):
+        for access in accesses:
+            first, _ = found.get(access.buffer, (point, point))
+            found[access.buffer] = first, point
+    for buffer in outputs:
+        first, _ = found.get(buffer, (point + 1, point + 1))
+        found[buffer] = first, point + 1
+    return {
+        number: found[number]
+        for number in sorted(found)
+        if program.buffers[number].constant is None
+        and not program.buffers[number].external
+    }
+
+
+def lower_bound(
+    program: Program,
+    stages: Iterable[ExecutionStage],
+    live: dict[int, tuple[int, int]],
+) -> int:
+    """The largest sum of bytes that are live at one point; no arena can be smaller.
+
+    A buffer that takes the place of one that is read for the last time at the same point
+    counts once with that. Buffers that hold something before the first call (borders) are
+    live all the time; those of one content count as often as they are in use together.
+    """
+    buffers = program.buffers
+    pinned: dict[tuple, list[int]] = {}
+    for number in live:
+        if buffers[number].initial is not None:
+            pinned.setdefault(content_of(buffers[number]), []).append(number)
+    always = sum(
+        buffers[same[0]].bytes * max(_together([live[number] for number in same]))
+        for same in pinned.values()
+    )
+    most = 0
+    for point, (_, accesses) in enumerate(points_of(program, stages), 1):
+        here = [
+            number
+            for number, (first, last) in live.items()
+            if first <= point <= last and buffers[number].initial is None
+        ]
+        saved = sum(
+            buffers[new].bytes for new in _replacing(accesses, live, buffers, point)
+        )
+        most = max(most, sum(buffers[number].bytes for number in here) - saved)
+    return always + most
+
+
+def content_of(buffer: Buffer) -> tuple:
+    """What tells which buffers hold the same before the first call."""
+    return str(buffer.dtype), buffer.count, buffer.initial.tobytes()
+
+
+def _together(ranges: list[tuple[int, int]]) -> list[int]:
+    return [
+        sum(first <= begin <= last for first, last in ranges) for begin, _ in ranges
+    ]
+
+
+def _replacing(
+    accesses: list[Access],
+    live: dict[int, tuple[int, int]],
+    buffers: list[Buffer],
+    point: int,
+) -> set[int]:
+    """Buffers first written here, element by element where another is last read."""
+    free = {
+        access.buffer: access
+        for access in accesses
+        if not access.writes
+        and access.is_by_row
+        and live.get(access.buffer, (0, 0))[1] == point
+    }
+    found = set()
+    for access in accesses:
+        if not access.writes or live.get(access.buffer, (0, 0))[0] != point:
+            continue
+        for number, read in free.items():
+            if (
+                access.buffer not in found
+                and buffers[number].bytes == buffers[access.buffer].bytes
+                and buffers[number].initial is None
+                and buffers[access.buffer].initial is None
+            ):
+                found.add(access.buffer)
+                del free[read.buffer]
+                break
+    return found
