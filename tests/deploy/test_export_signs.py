@@ -98,7 +98,7 @@ def test_signs_of_all_accumulators_equal_those_of_keras(
     np.testing.assert_array_equal(found, keras)
 
 
-def test_without_the_nudge_some_signs_would_differ(tmp_path, monkeypatch):
+def test_without_moved_offsets_some_signs_would_differ(tmp_path, monkeypatch):
     from larqlite.deploy.exporter import _export
 
     differing, offsets = [], []
