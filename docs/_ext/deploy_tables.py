@@ -26,20 +26,20 @@ FUNCTIONS = "TensorFlow functions on tensors"
 def layers_table() -> str:
     """All layers, activations and operators with a converter, as a Markdown table."""
     import larqlite_zoo  # noqa: F401  (registers its own layers)
-    from larqlite.deploy import _registry, converters  # noqa: F401  (registers the rest)
+    from larqlite.deploy import _converter_tables, converters  # noqa: F401  (registers the rest)
 
     found = defaultdict(set)
-    for cls in _registry.CONVERTERS:
+    for cls in _converter_tables.CONVERTERS:
         title = LAYERS.get(cls.__module__.partition(".")[0])
-        if title and cls not in _registry.REFUSALS:
+        if title and cls not in _converter_tables.REFUSALS:
             found[title].add(cls.__name__)
-    for target, convert in _registry.ACTIVATIONS.items():
+    for target, convert in _converter_tables.ACTIVATIONS.items():
         package = (getattr(target, "__module__", None) or "").partition(".")[0]
         # Others are added by a page, or are there to be refused.
         is_ours = package in (*LAYERS, "tensorflow")
         if is_ours and not convert.__name__.startswith("refuse"):
             found[ACTIVATIONS].add(target.__name__)
-    found[FUNCTIONS] = {_short(symbol) for symbol in _registry.OPERATORS}
+    found[FUNCTIONS] = {_short(symbol) for symbol in _converter_tables.OPERATORS}
     rows = ["| | |", "|---|---|"]
     for title in (*LAYERS.values(), ACTIVATIONS, FUNCTIONS):
         names = sorted(found[title], key=str.lower)

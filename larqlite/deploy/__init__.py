@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from larqlite.deploy._registry import activation_converter, converter
+from larqlite.deploy._converter_tables import activation_converter, converter
 from larqlite.deploy._report import FloatRow, PackedRow, Report
 from larqlite.deploy.qonnx import to_qonnx
 from larqlite.deploy.verifier import (

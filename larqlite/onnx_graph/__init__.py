@@ -2,7 +2,7 @@
 
 `Writer` collects nodes, constants and weights; a `Value` is a tensor between two layers,
 with its shape as in Keras and its layout in the file. `_layout` moves and broadcasts values
-in either layout, `_geometry` says how layers pad, `_packing` makes bytes of a kernel's
+in either layout, `_pads` says how layers pad, `_packing` makes bytes of a kernel's
 levels, `_functions` holds the bodies of `ai.larqlite`, `_pooled_padding` is a pass over a
 finished graph, and `_model` makes the checked file of it. Nothing here follows a Keras model:
 `larqlite.deploy` and `larqlite.integer.export` do, and write with this.
@@ -16,14 +16,6 @@ from larqlite.onnx_graph._functions import (
     function_from_nodes,
     function_names,
     functions_used_by,
-)
-from larqlite.onnx_graph._geometry import (
-    conv_pads,
-    onnx_order,
-    same_pads,
-    transposed_dilation,
-    transposed_pads,
-    window_pads,
 )
 from larqlite.onnx_graph._layout import (
     along,
@@ -57,6 +49,14 @@ from larqlite.onnx_graph._packing import (
     pack,
     shaped_along,
     unpack,
+)
+from larqlite.onnx_graph._pads import (
+    conv_pads,
+    onnx_order,
+    same_pads,
+    transposed_dilation,
+    transposed_pads,
+    window_pads,
 )
 from larqlite.onnx_graph._parts import (
     Normalization,

@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.deploy import converters  # noqa: F401  (fills the table)
-from larqlite.deploy._registry import OPERATORS
+from larqlite.deploy._converter_tables import OPERATORS
 from larqlite.errors import UnsupportedLayerError
 from tests.deploy.keras_and_file import assert_same, export
 

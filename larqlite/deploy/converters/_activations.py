@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import activations as own
-from larqlite.deploy._registry import activation_converter, converter
+from larqlite.deploy._converter_tables import activation_converter, converter
 from larqlite.deploy.converters._dispatch import activation
 from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy.converters._identity import without_mask

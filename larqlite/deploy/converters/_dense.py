@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras
 
-from larqlite.deploy._registry import converter
+from larqlite.deploy._converter_tables import converter
 from larqlite.deploy.converters._conv import bias_names, conv_kernel
 from larqlite.deploy.converters._dispatch import activation
 from larqlite.onnx_graph import as_in_first_use, refuse

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import tf_keras
 
 from larqlite._registration import NamedFunction
-from larqlite.deploy._registry import ACTIVATIONS, CONVERTERS, OPERATORS, REFUSALS
+from larqlite.deploy._converter_tables import (
+    ACTIVATIONS,
+    CONVERTERS,
+    OPERATORS,
+    REFUSALS,
+)
 from larqlite.errors import UnsupportedLayerError
 from larqlite.onnx_graph import refuse
 from larqlite.quantizers import Quantizer

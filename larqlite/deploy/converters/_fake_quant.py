@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from larqlite.deploy._registry import ACTIVATIONS, converter
+from larqlite.deploy._converter_tables import ACTIVATIONS, converter
 from larqlite.deploy.converters._activations import activation, clipped
 from larqlite.deploy.converters._dispatch import converter_of, quantize
 from larqlite.deploy.converters._elementwise import unary, with_arrays

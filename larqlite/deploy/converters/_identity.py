@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import tf_keras
 
-from larqlite.deploy._registry import converter, refused
+from larqlite.deploy._converter_tables import converter, refused
 from larqlite.onnx_graph import refuse
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import tf_keras
 
-from larqlite.deploy._registry import converter
+from larqlite.deploy._converter_tables import converter
 from larqlite.deploy.converters._elementwise import elementwise, with_arrays
 from larqlite.deploy.converters._norm import l2_normalized
 from larqlite.deploy.converters._quantized_dtype import united

@@ -8,7 +8,7 @@ import numpy as np
 import tf_keras
 
 from larqlite._normalization import normalization_factors
-from larqlite.deploy._registry import converter
+from larqlite.deploy._converter_tables import converter
 from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy.converters._identity import without_mask
 from larqlite.onnx_graph import along, as_in_first_use, beside, refuse, stored_axes

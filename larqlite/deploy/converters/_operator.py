@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from larqlite.deploy._registry import operator
+from larqlite.deploy._converter_tables import operator
 from larqlite.onnx_graph import Value, refuse
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from larqlite import layers
-from larqlite.deploy._registry import converter, refused
+from larqlite.deploy._converter_tables import converter, refused
 from larqlite.deploy.converters._accumulators import (
     Accumulators,
     PackedOperation,

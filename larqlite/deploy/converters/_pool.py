@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras
 
-from larqlite.deploy._registry import converter
+from larqlite.deploy._converter_tables import converter
 from larqlite.deploy.converters._identity import without_mask
 from larqlite.onnx_graph import spatial_shape, window_pads, without_axes
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite import math, quantizers
-from larqlite.deploy._registry import activation_converter
+from larqlite.deploy._converter_tables import activation_converter
 from larqlite.deploy.converters import _quantized_dtype
 from larqlite.onnx_graph import DOMAIN, along, as_in_first_use, refuse
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras
 
-from larqlite.deploy._registry import converter
+from larqlite.deploy._converter_tables import converter
 from larqlite.deploy.converters import _quantized_dtype
 from larqlite.onnx_graph import expanded, onnx_order, output_shape, permuted, reshaped
 

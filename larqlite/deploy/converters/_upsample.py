@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.deploy._registry import converter
+from larqlite.deploy._converter_tables import converter
 from larqlite.deploy.converters._shape import sliced
 from larqlite.onnx_graph import refuse, spatial_shape
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from larqlite.deploy.verifier._deployed_file import Cut, DeployedFile
 from larqlite.deploy.verifier._engine import Parts, RuntimeEngine, StockEngine
 from larqlite.deploy.verifier._expected import Expected, Wanted
-from larqlite.deploy.verifier._file import Cut, DeployedFile
 
 
 @dataclasses.dataclass(frozen=True)

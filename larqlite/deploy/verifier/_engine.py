@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 import larqlite_runtime
-from larqlite.deploy.verifier._file import Cut, DeployedFile, together
+from larqlite.deploy.verifier._deployed_file import Cut, DeployedFile, together
 
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[Arrays], dict[str, np.ndarray]]

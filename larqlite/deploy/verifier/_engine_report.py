@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from larqlite.deploy.verifier._counter import Counter, Labels
+from larqlite.deploy.verifier._deployed_file import Cut, DeployedFile, LayerEntry
 from larqlite.deploy.verifier._downstream import DownstreamCheck
 from larqlite.deploy.verifier._engine import Parts, RuntimeEngine, StockEngine
 from larqlite.deploy.verifier._expected import Expected
-from larqlite.deploy.verifier._file import Cut, DeployedFile, LayerEntry
 from larqlite.deploy.verifier._result import (
     LayerVerification,
     OutputVerification,

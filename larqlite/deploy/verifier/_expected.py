@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import layers
-from larqlite.deploy.verifier._file import DeployedFile, LayerEntry
+from larqlite.deploy.verifier._deployed_file import DeployedFile, LayerEntry
 from larqlite.deploy.verifier._floors import TINY, floors_of, largest_magnitude
 from larqlite.deploy.verifier._integer_twin import IntegerTwin, has_twin
 from larqlite.deploy.verifier._reference import LayerUse, Quantized, run as in_keras

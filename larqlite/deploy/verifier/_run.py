@@ -14,10 +14,10 @@ import larqlite_runtime
 from larqlite._progress import bar
 from larqlite.deploy.converters import check_model, require_count, require_share
 from larqlite.deploy.verifier._data import Batches, Pieces
+from larqlite.deploy.verifier._deployed_file import DeployedFile
 from larqlite.deploy.verifier._engine import RuntimeEngine, StockEngine
 from larqlite.deploy.verifier._engine_report import EngineReport
 from larqlite.deploy.verifier._expected import Reference
-from larqlite.deploy.verifier._file import DeployedFile
 from larqlite.deploy.verifier._random_inputs import in_short
 from larqlite.deploy.verifier._result import Verification
 from larqlite.errors import ArgumentError, MissingFileError
