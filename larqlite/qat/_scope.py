@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import tf_keras
 
+from larqlite._registration import PACKAGE
 from larqlite.errors import ArgumentError
+from larqlite.qat.wrapper import QuantizeWrapper
 
 __all__ = ["quantize_scope"]
+
+PREFIX = f"{PACKAGE}>"  # of the names that files carry
 
 
 def quantize_scope(*args):
@@ -34,14 +38,12 @@ def quantize_scope(*args):
         ...     type(tf_keras.layers.deserialize(config)).__name__
         'MyDense'
     """
-    from larqlite import qat
-
     objects = {
-        name: getattr(module, name)
-        for module in (qat, qat.quantizers)
-        for name in module.__all__
-        if isinstance(getattr(module, name), type)
+        name.removeprefix(PREFIX): known
+        for name, known in tf_keras.saving.get_custom_objects().items()
+        if name.startswith(PREFIX) and known.__module__.startswith("larqlite.qat.")
     }
+    objects["QuantizeWrapper"] = QuantizeWrapper
     for given in args:
         if not isinstance(given, dict):
             raise ArgumentError(
