@@ -30,6 +30,8 @@ _OWN_PACKAGES = ("larq", "larqlite", "larqlite_zoo")
 _PACKAGES_WITH_SIDE_EFFECTS = ("tensorflow", "numpy", "h5py", "scipy", "keras")
 _COMPUTES_IN_PYTHON = ("abs", "max", "min", "pow", "round", "sum")
 _READS_ANOTHER_MODEL = ("ReloadedLayer", "TFSMLayer")
+# Layers whose vocabulary is a list of words, or the name of a file that they read.
+_LOOKUPS = ("IntegerLookup", "StringLookup", "TextVectorization")
 
 
 class Finding(NamedTuple):
@@ -127,6 +129,8 @@ def _of_object(node: dict, name: str, known, place: _Place) -> Iterator[Finding]
     inner = node.get("config")
     if name in _READS_ANOTHER_MODEL:
         yield Finding(f"{place} (reads another model's folder)")
+    elif name in _LOOKUPS and isinstance(file := _vocabulary(inner), str):
+        yield Finding(f"the vocabulary of {place} (reads the file {file!r})")
     elif name in ("TFOpLambda", "SlicingOpLambda") and isinstance(inner, dict):
         symbol = str(inner.get("function"))
         if symbol_touches_files(symbol):
@@ -141,6 +145,10 @@ def _of_object(node: dict, name: str, known, place: _Place) -> Iterator[Finding]
             yield Finding(f"{place} (runs the operation {op}, which {why_not_run(op)})")
     elif isinstance(module := node.get("module"), str) and module:
         yield from _of_module(node, module, known, place)
+
+
+def _vocabulary(config) -> object:
+    return config.get("vocabulary") if isinstance(config, dict) else None
 
 
 def _op_of(definition) -> str:

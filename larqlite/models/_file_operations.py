@@ -34,6 +34,8 @@ _COMPUTES = (
     "strings",
 )  # fmt: skip
 _OF_IO = re.compile(r"io\.(?:decode|encode|parse|serialize|deserialize|is_|extract)\w*")
+# Of these packages, what takes the name of a file all the same.
+_READS_FILES = ("fixed_unigram_candidate_sampler",)
 _NOT_ON_TENSORS = (
     "print", "function", "py_func", "py_function", "numpy_function", "load_library",
     "load_op_library", "load_file_system_library", "read_file", "write_file",
@@ -61,6 +63,8 @@ def symbol_touches_files(symbol: str) -> bool:
         return op_touches_files(symbol.removeprefix("raw_ops."))
     if "." not in symbol:
         return symbol in _NOT_ON_TENSORS
+    if symbol.rpartition(".")[2] in _READS_FILES:
+        return True
     if symbol.startswith("debugging."):
         return not symbol.startswith(("debugging.assert", "debugging.check_numerics"))
     if _OF_IO.fullmatch(symbol):

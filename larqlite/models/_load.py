@@ -25,6 +25,7 @@ from larqlite.errors import (
 )
 from larqlite.graph import is_restored
 from larqlite.models._carried_code import Finding, carried_code
+from larqlite.models._foreign_values import foreign_values
 from larqlite.models._lambdas import lambdas_by_name
 from larqlite.models._larq_names import (
     LARQ_ZOO_FUNCTIONS,
@@ -57,9 +58,9 @@ def load(
     whose state depends on the process that saved it: the model comes uncompiled.
 
     A file may hold Python byte code (of a `Lambda` layer, of a lambda as an
-    activation), name any function of any module, or hold operations that touch
-    files. Each format is looked through before anything of it is loaded, and
-    such a file is refused.
+    activation), name any function of any module or any file to read (of a
+    vocabulary, of weights), or hold operations that touch files. Each format is
+    looked through before anything of it is loaded, and such a file is refused.
 
     Args:
         path: the file or folder.
@@ -130,6 +131,11 @@ def _load_keras(settings: _Settings):
         metadata = {}
         if "metadata.json" in files:
             metadata = json.loads(archive.read("metadata.json"))
+        elsewhere = []
+        for name in sorted(files):
+            if name.endswith(".h5"):
+                with archive.open(name) as stream, h5py.File(stream) as weights:
+                    elsewhere += foreign_values(weights)
     version = metadata.get("keras_version", "2")
     if not version.startswith("2"):
         raise KerasVersionError(
@@ -139,7 +145,7 @@ def _load_keras(settings: _Settings):
         )
     training = config.get("compile_config") or {}
     network = {key: value for key, value in config.items() if key != "compile_config"}
-    _look_inside(settings, [network], [training])
+    _look_inside(settings, [network], [training], elsewhere)
     text = json.dumps(config)
     of_larq = any(f'"{name}' in text for name in ("larq.", *LARQ_ZOO_FUNCTIONS))
     readable = in_our_names(config) if of_larq else config
@@ -187,7 +193,8 @@ def _load_h5(settings: _Settings):
             )
         config = json.loads(file.attrs["model_config"])
         training = json.loads(file.attrs.get("training_config", "{}"))
-    _look_inside(settings, [config], [training])
+        elsewhere = foreign_values(file)
+    _look_inside(settings, [config], [training], elsewhere)
     with contextlib.ExitStack() as stack:
         # Keras looks for the layers of a nested Sequential model under bare names.
         readable = by_registered_names(in_our_names(config))
@@ -249,7 +256,7 @@ def _load_saved_model(settings: _Settings):
 
 
 def _look_inside(
-    settings: _Settings, network: list, training: list, operations: list[str] = ()
+    settings: _Settings, network: list, training: list, others: list[str] = ()
 ) -> None:
     """Imports what the file may name, and refuses a file that would run its own code.
 
@@ -257,12 +264,12 @@ def _look_inside(
         settings: of the call.
         network: the configurations that are always loaded.
         training: those of the optimizer, the loss and the metrics.
-        operations: phrases about the graph of a SavedModel.
+        others: phrases about the graph of a SavedModel, or about HDF5's values.
     """
     import_companions(json.dumps([network, training if settings.compile else None]))
     if not settings.safe_mode:
         return
-    found = [Finding(phrase) for phrase in operations]
+    found = [Finding(phrase) for phrase in others]
     found += carried_code(network, settings.custom_objects)
     of_training = []
     if settings.compile:
@@ -282,13 +289,17 @@ def _look_inside(
         )
     if not found:
         fixes.append("compile=False, which leaves the loss and the metrics out")
+    if any("vocabulary" in each.phrase for each in found):
+        fixes.append(
+            "in a model of your own: the words themselves as its vocabulary, saved anew"
+        )
     if any("byte code" in each.phrase for each in found):
         fixes.append(
             "in a model of your own: a layer class instead of a Lambda, saved anew"
         )
     raise UnsafeFileError(
-        f"lq.models.load: {str(settings.path)!r} would run code that it brings or names; "
-        "none of it was run:\n    "
+        f"lq.models.load: {str(settings.path)!r} would run code, or read files, that it "
+        "brings or names; none of it was run or read:\n    "
         + "\n    ".join(_listed([each.phrase for each in found + of_training]))
         + "\n  Fix: "
         + "; or ".join(fixes)

@@ -312,7 +312,11 @@ def test_byte_code_deep_inside_of_wrappers_is_found(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", [KERAS, H5])
 @pytest.mark.parametrize(
-    "symbol", ["io.write_file", "io.gfile.remove", "raw_ops.WriteFile", "py_function"]
+    "symbol",
+    [
+        *("io.write_file", "io.gfile.remove", "raw_ops.WriteFile", "py_function"),
+        *("random.fixed_unigram_candidate_sampler", "lookup.TextFileInitializer"),
+    ],
 )
 def test_an_operation_that_touches_files_is_refused(symbol, kind, tmp_path):
     def change(config):
@@ -323,6 +327,81 @@ def test_an_operation_that_touches_files_is_refused(symbol, kind, tmp_path):
     path = edited(tmp_path, kind, change, tf_keras.Model(x, tf.math.sin(x)))
     with pytest.raises(lq.errors.UnsafeFileError, match=symbol):
         lq.models.load(path)
+
+
+LOOKUPS = {
+    "StringLookup": ("string", L.StringLookup, ["a", "b"]),
+    "IntegerLookup": ("int64", L.IntegerLookup, [7, 9]),
+    "TextVectorization": ("string", L.TextVectorization, ["a", "b"]),
+}
+
+
+@pytest.mark.parametrize("kind", [KERAS, H5])
+@pytest.mark.parametrize("name", LOOKUPS)
+def test_a_vocabulary_that_is_a_file_is_not_read(name, kind, tmp_path):
+    """A list of words is in the model file; the name of a file could be that of any."""
+    dtype, layer, words = LOOKUPS[name]
+    secret = tmp_path / "secret.txt"
+    secret.write_text("".join(f"{word}\n" for word in words))
+
+    def model(vocabulary):
+        x = tf_keras.Input((1,), dtype=dtype)
+        return tf_keras.Model(x, layer(vocabulary=vocabulary, name="words")(x))
+
+    model(words).save(tmp_path / f"mine{kind}")
+    assert lq.models.load(tmp_path / f"mine{kind}").count_params() == 0
+    path = tmp_path / f"theirs{kind}"
+    model(str(secret)).save(path)
+    named = rf'the vocabulary of the {name} layer "words" \(reads the file .*secret.txt'
+    with pytest.raises(lq.errors.UnsafeFileError, match=named):
+        lq.models.load(path)
+    loaded = lq.models.load(path, safe_mode=False)
+    assert words[0] in loaded.get_layer("words").get_vocabulary()
+
+
+@pytest.mark.parametrize("kind", [KERAS, H5])
+@pytest.mark.parametrize("way", ["link", "storage", "virtual"])
+def test_weights_that_stand_in_another_file_are_not_read(way, kind, tmp_path):
+    model = of(L.Dense(2, use_bias=False, name="d"))
+    values, other = np.arange(6, dtype="float32").reshape(3, 2), tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["values"] = values
+    (tmp_path / "other.bin").write_bytes(values.tobytes())
+
+    def replace(file):
+        found = []
+        file.visit(found.append)
+        (place,) = (name for name in found if getattr(file[name], "shape", 0) == (3, 2))
+        del file[place]
+        if way == "link":
+            file[place] = h5py.ExternalLink(str(other), "values")
+        elif way == "storage":
+            storage = [(str(tmp_path / "other.bin"), 0, values.nbytes)]
+            file.create_dataset(place, (3, 2), "float32", external=storage)
+        else:
+            layout = h5py.VirtualLayout((3, 2), "float32")
+            layout[:] = h5py.VirtualSource(str(other), "values", (3, 2))
+            file.create_virtual_dataset(place, layout)
+
+    path = tmp_path / f"theirs{kind}"
+    model.save(path)
+    if kind == H5:
+        with h5py.File(path, "r+") as file:
+            replace(file)
+    else:
+        parts = tmp_path / "parts"
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(parts)
+        with h5py.File(parts / "model.weights.h5", "r+") as file:
+            replace(file)
+        with zipfile.ZipFile(path, "w") as archive:
+            for part in parts.iterdir():
+                archive.write(part, part.name)
+    with pytest.raises(lq.errors.UnsafeFileError, match=r"reads the file .*other\."):
+        lq.models.load(path)
+    if kind == H5 or way == "storage":  # inside of a zip HDF5 opens no other HDF5 file
+        loaded = lq.models.load(path, safe_mode=False)
+        np.testing.assert_array_equal(loaded.get_weights()[0], values)
 
 
 @pytest.mark.parametrize("kind", [KERAS, H5])
