@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.qat.lowerings._call import Call
 from larqlite.qat.lowerings._exporting import is_alone, is_exporting
+from larqlite.qat.lowerings._wrapped_call import Call
 from larqlite.qat.quantizers.internal import fake_quant
 
 __all__ = ["normalization", "rescaling"]

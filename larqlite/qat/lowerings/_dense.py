@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.qat.lowerings._call import Call
+from larqlite.qat.lowerings._wrapped_call import Call
 
 __all__ = ["dense"]
 

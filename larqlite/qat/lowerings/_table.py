@@ -20,10 +20,10 @@ from collections.abc import Callable
 import tensorflow as tf
 import tf_keras
 
-from larqlite.qat.lowerings import _affine, _conv, _dense, _others
-from larqlite.qat.lowerings._call import Call
+from larqlite.qat.lowerings import _affine, _convolutions, _dense, _others
 from larqlite.qat.lowerings._exporting import in_float, nth_use
 from larqlite.qat.lowerings._weight import Weight, has_range
+from larqlite.qat.lowerings._wrapped_call import Call
 from larqlite.qat.quantizers.internal import calibration
 
 __all__ = ["Form", "TABLE", "is_static_inference", "outputs_of"]
@@ -46,12 +46,12 @@ class Form:
 
 TABLE: dict[type, Form] = {
     layers.Dense: Form(_dense.dense, "kernel"),
-    layers.Conv1D: Form(_conv.conv1d, "kernel"),
-    layers.Conv2D: Form(_conv.conv2d, "kernel"),
-    layers.DepthwiseConv1D: Form(_conv.depthwise1d, "depthwise_kernel"),
-    layers.DepthwiseConv2D: Form(_conv.depthwise2d, "depthwise_kernel"),
-    layers.Conv1DTranspose: Form(_conv.transpose1d, "kernel"),
-    layers.Conv2DTranspose: Form(_conv.transpose2d, "kernel"),
+    layers.Conv1D: Form(_convolutions.conv1d, "kernel"),
+    layers.Conv2D: Form(_convolutions.conv2d, "kernel"),
+    layers.DepthwiseConv1D: Form(_convolutions.depthwise1d, "depthwise_kernel"),
+    layers.DepthwiseConv2D: Form(_convolutions.depthwise2d, "depthwise_kernel"),
+    layers.Conv1DTranspose: Form(_convolutions.transpose1d, "kernel"),
+    layers.Conv2DTranspose: Form(_convolutions.transpose2d, "kernel"),
     layers.PReLU: Form(_others.prelu, "alpha"),
     layers.AveragePooling1D: Form(_others.average1d),
     layers.AveragePooling2D: Form(_others.average2d),

@@ -8,8 +8,8 @@ follow `configs` do nothing without it.
 """
 
 from larqlite.qat.passes._layout_transform import PASSES, QuantizeLayoutTransform
-from larqlite.qat.passes._match import BATCH_NORMALIZATIONS, WITH_KERNEL
 from larqlite.qat.passes._operator_configs import follow_configs
+from larqlite.qat.passes._predicates import BATCH_NORMALIZATIONS, WITH_KERNEL
 from larqlite.qat.passes.binary import QUANT_CLASS
 
 __all__ = [

@@ -7,7 +7,7 @@ they stay apart, and only what comes out of the last of them is quantized.
 from __future__ import annotations
 
 from larqlite.qat.graph import Graph
-from larqlite.qat.passes._match import (
+from larqlite.qat.passes._predicates import (
     BATCH_NORMALIZATIONS,
     WITH_KERNEL,
     is_linear,

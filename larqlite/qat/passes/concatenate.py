@@ -11,7 +11,7 @@ import tf_keras
 
 from larqlite.graph import JOINING
 from larqlite.qat.graph import Graph, Use
-from larqlite.qat.passes._match import is_ours, leave_to
+from larqlite.qat.passes._predicates import is_ours, leave_to
 from larqlite.qat.wrapper import BEFORE, name_of
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from larqlite.graph import JOINING, KEEPING_VALUES
 from larqlite.qat.graph import Entry, Graph, Use
-from larqlite.qat.passes._match import is_ours, is_relu
+from larqlite.qat.passes._predicates import is_ours, is_relu
 from larqlite.qat.passes.own_inputs import reader_with_quantizer
 from larqlite.qat.wrapper import QuantizeLayer
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from larqlite.layers import QuantLayer
 from larqlite.qat.graph import Edge, Graph, Use
-from larqlite.qat.passes._match import is_ours, leave_to
+from larqlite.qat.passes._predicates import is_ours, leave_to
 from larqlite.qat.passes.binary import KEEP_VALUES
 from larqlite.qat.wrapper import BEFORE, name_of
 

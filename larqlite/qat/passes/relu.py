@@ -8,7 +8,7 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite.qat.graph import Graph
-from larqlite.qat.passes._match import (
+from larqlite.qat.passes._predicates import (
     WITH_KERNEL,
     is_linear,
     is_matchable,

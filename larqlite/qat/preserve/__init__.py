@@ -13,11 +13,11 @@ have them too:
 
 from larqlite.qat.preserve._cluster import ClusterPreserveQuantizer
 from larqlite.qat.preserve._latent import update_latent_weights
-from larqlite.qat.preserve._prune import PrunePreserveQuantizer
-from larqlite.qat.preserve._schemes import (
+from larqlite.qat.preserve._preserve_schemes import (
     Default8BitClusterPreserveQuantizeScheme,
     Default8BitPrunePreserveQuantizeScheme,
 )
+from larqlite.qat.preserve._prune import PrunePreserveQuantizer
 
 __all__ = [
     "ClusterPreserveQuantizer",

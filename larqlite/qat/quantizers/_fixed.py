@@ -7,8 +7,8 @@ import tensorflow as tf
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
 from larqlite.qat.quantizers import _arguments
-from larqlite.qat.quantizers._base import Quantizer
 from larqlite.qat.quantizers._fake_quant import fake_quant
+from larqlite.qat.quantizers._interface import Quantizer
 
 __all__ = ["FixedQuantizer"]
 

@@ -16,8 +16,8 @@ from larqlite.errors import (
     UnknownQuantizerError,
     near_matches,
 )
-from larqlite.qat.quantizers._base import Quantizer
 from larqlite.qat.quantizers._fixed import FixedQuantizer
+from larqlite.qat.quantizers._interface import Quantizer
 from larqlite.qat.quantizers._ranges import (
     AllValuesQuantizer,
     LastValueQuantizer,

@@ -10,13 +10,13 @@ from larqlite.errors import ArgumentError
 from larqlite.math import as_floating
 from larqlite.qat.quantizers import _arguments
 from larqlite.qat.quantizers._along_axis import centred_along_axis
-from larqlite.qat.quantizers._base import Quantizer
 from larqlite.qat.quantizers._calibration import calibration, is_weight
 from larqlite.qat.quantizers._fake_quant import (
     batch_range,
     fake_quant,
     ranges_of_samples,
 )
+from larqlite.qat.quantizers._interface import Quantizer
 
 __all__ = [
     "AllValuesQuantizer",

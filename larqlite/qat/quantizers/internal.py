@@ -8,9 +8,9 @@ from larqlite.qat.quantizers._calibration import (
     calibration,
     of_weights,
 )
-from larqlite.qat.quantizers._call import invoke
 from larqlite.qat.quantizers._fake_quant import batch_range, fake_quant
 from larqlite.qat.quantizers._gradients import nudged
+from larqlite.qat.quantizers._invoke import invoke
 
 __all__ = [
     "METHODS",

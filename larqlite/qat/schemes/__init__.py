@@ -1,7 +1,7 @@
 """Which bits a model gets: schemes, the rules of layers, the names of both."""
 
-from larqlite.qat.schemes._names import FLOAT, get_schemes, name_scheme
 from larqlite.qat.schemes._rules import RULES, Rule, add_rule, rule_for
+from larqlite.qat.schemes._scheme_names import FLOAT, get_schemes, name_scheme
 from larqlite.qat.schemes._schemes import (
     BinaryScheme,
     Default8BitQuantizeScheme,

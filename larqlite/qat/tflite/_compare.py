@@ -14,9 +14,9 @@ from larqlite._batches import batches_of
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.qat._annotate import require_model
 from larqlite.qat.tflite._comparison import LayerComparison, TFLiteComparison
-from larqlite.qat.tflite._file import File, read_file
+from larqlite.qat.tflite._file_graph import File, read_file
 from larqlite.qat.tflite._interpreter import Runner
-from larqlite.qat.tflite._match import Candidates, Match, candidates_of, matched
+from larqlite.qat.tflite._tensor_match import Candidates, Match, candidates_of, matched
 
 __all__ = ["compare_tflite", "positions_of", "step_of_output"]
 

@@ -14,9 +14,9 @@ from larqlite.outputs import TFLITE, require, written_whole
 from larqlite.qat._annotate import require_model
 from larqlite.qat.graph import Graph
 from larqlite.qat.lowerings import exporting
-from larqlite.qat.tflite._checks import require_convertible
-from larqlite.qat.tflite._file import read_file
-from larqlite.qat.tflite._names import float_layers_of
+from larqlite.qat.tflite._convertible import require_convertible
+from larqlite.qat.tflite._file_graph import read_file
+from larqlite.qat.tflite._layer_names import float_layers_of
 from larqlite.qat.tflite._notes import notes_on
 from larqlite.qat.tflite._one_scale import with_one_scale
 from larqlite.qat.tflite._prepare import prepared

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from larqlite.errors import UnsupportedModelError
-from larqlite.qat.tflite._names import innermost
+from larqlite.qat.tflite._layer_names import innermost
 
 __all__ = ["first_line", "refusal"]
 

@@ -11,9 +11,9 @@ import tf_keras
 from larqlite.errors import UnsupportedModelError
 from larqlite.qat.graph import Graph
 from larqlite.qat.lowerings import has_range, range_of
-from larqlite.qat.tflite._file import read_file
+from larqlite.qat.tflite._file_graph import read_file
 from larqlite.qat.tflite._interpreter import Runner
-from larqlite.qat.tflite._names import layer_of
+from larqlite.qat.tflite._layer_names import layer_of
 from larqlite.qat.wrapper import QuantizeLayer
 
 __all__ = ["require_runs"]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import tf_keras
 
 from larqlite.qat.tflite._barrier import FloatBarrier
-from larqlite.qat.tflite._file import File, Operation
+from larqlite.qat.tflite._file_graph import File, Operation
 from larqlite.qat.tflite._traced import BARRIER
 
 __all__ = ["float_layers_of", "innermost", "layer_of"]

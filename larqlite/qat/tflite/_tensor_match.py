@@ -17,8 +17,8 @@ import tf_keras
 from larqlite.qat.graph import Graph, Use
 from larqlite.qat.lowerings import STORED_BITS, has_range, range_of
 from larqlite.qat.quantizers.internal import nudged
-from larqlite.qat.tflite._file import File, Operation, Tensor
-from larqlite.qat.tflite._names import layer_of
+from larqlite.qat.tflite._file_graph import File, Operation, Tensor
+from larqlite.qat.tflite._layer_names import layer_of
 from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
 __all__ = ["Candidates", "Match", "candidates_of", "matched"]

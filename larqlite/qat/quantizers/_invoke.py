@@ -34,7 +34,7 @@ def invoke(quantizer, inputs, *, training=None, weights=None, step=None):
         >>> class Halving(lq.qat.quantizers.Quantizer):
         ...     def __call__(self, inputs, step):
         ...         return inputs / 2**step
-        >>> from larqlite.qat.quantizers._call import invoke
+        >>> from larqlite.qat.quantizers._invoke import invoke
         >>> float(invoke(Halving(), tf.constant(4.0), training=True, weights={}, step=2))
         1.0
     """
