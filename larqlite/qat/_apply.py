@@ -12,7 +12,7 @@ import tf_keras
 from larqlite.errors import ArgumentError
 from larqlite.qat._calibrate import calibrate as set_ranges, require_method
 from larqlite.qat.config import QuantizeConfig
-from larqlite.qat.graph import Builder, Entry, Graph, read
+from larqlite.qat.graph import Builder, LayerEntry, LayerGraph, read
 from larqlite.qat.passes import QuantizeLayoutTransform, follow_configs
 from larqlite.qat.schemes import FLOAT, get_schemes
 from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
@@ -119,7 +119,7 @@ def quantize_apply(
 
 
 def quantize_graph(
-    graph: Graph,
+    graph: LayerGraph,
     scheme: Any,
     prefix: str | None = "quant_",
     calibrate: Any = None,
@@ -151,7 +151,7 @@ def quantize_graph(
     return model
 
 
-def _layout(graph: Graph) -> QuantizeLayoutTransform:
+def _layout(graph: LayerGraph) -> QuantizeLayoutTransform:
     """The passes of all schemes in a model, each once; the default ones if there is none."""
     schemes = [entry.scheme for part in graph.graphs() for entry in part.entries()]
     passes = [
@@ -163,7 +163,7 @@ def _layout(graph: Graph) -> QuantizeLayoutTransform:
     return QuantizeLayoutTransform(list(dict.fromkeys(passes)) or None)
 
 
-def _choose_schemes(graph: Graph, schemes, where: str) -> None:
+def _choose_schemes(graph: LayerGraph, schemes, where: str) -> None:
     """Gives each entry the scheme, or the config, that it is to be quantized by."""
     unused = set(schemes) if isinstance(schemes, Mapping) else set()
     for part in graph.graphs():
@@ -198,7 +198,7 @@ def _choose_schemes(graph: Graph, schemes, where: str) -> None:
         )
 
 
-def _choose(entry: Entry, schemes, unused: set) -> bool:
+def _choose(entry: LayerEntry, schemes, unused: set) -> bool:
     """Whether the entry is to be quantized; sets its scheme or config."""
     chosen = schemes if entry.is_annotated else None
     if isinstance(schemes, Mapping):
@@ -217,7 +217,7 @@ def _choose(entry: Entry, schemes, unused: set) -> bool:
     return True
 
 
-def _fits(key: Any, entry: Entry) -> bool:
+def _fits(key: Any, entry: LayerEntry) -> bool:
     if isinstance(key, type):
         return isinstance(entry.layer, key)
     return fnmatch.fnmatchcase(entry.name, str(key))

@@ -9,7 +9,7 @@ import tf_keras
 from larqlite.errors import UnsupportedModelError
 from larqlite.qat._apply import quantize_graph
 from larqlite.qat._calibrate import require_method
-from larqlite.qat.graph import Entry, Graph, read
+from larqlite.qat.graph import LayerEntry, LayerGraph, read
 from larqlite.qat.passes import QUANT_CLASS
 from larqlite.qat.schemes import BinaryScheme
 
@@ -82,7 +82,7 @@ def binarize(
     )
 
 
-def _with_kernels(graph: Graph) -> list[Entry]:
+def _with_kernels(graph: LayerGraph) -> list[LayerEntry]:
     """The layers that have a binary counterpart, in the order of computation."""
     found = []
     for use in graph.uses:

@@ -8,7 +8,7 @@ from larqlite._registration import deserialize_object, register_object
 from larqlite.errors import UnsupportedModelError
 from larqlite.qat._annotate import require_model
 from larqlite.qat.config import LayerQuantizeConfig, QuantizeConfig
-from larqlite.qat.graph import Builder, Entry, Graph
+from larqlite.qat.graph import Builder, LayerEntry, LayerGraph
 from larqlite.qat.quantizers import FixedQuantizer
 from larqlite.qat.wrapper import BEFORE, QuantizeLayer, QuantizeWrapperV2, name_of
 
@@ -138,9 +138,9 @@ def remove_input_range(model: tf_keras.Model) -> tf_keras.Model:
     return _rebuilt(graph, _with_input_quantizer(graph, None), where)
 
 
-def _read(model: tf_keras.Model, where: str) -> Graph:
+def _read(model: tf_keras.Model, where: str) -> LayerGraph:
     require_model(model, where)
-    graph = Graph.of(model)
+    graph = LayerGraph.of(model)
     if not any(isinstance(entry.layer, QuantizeLayer) for entry in graph.entries()):
         raise UnsupportedModelError(
             f'{where}: the inputs of "{model.name}" are not quantized.\n'
@@ -150,7 +150,9 @@ def _read(model: tf_keras.Model, where: str) -> Graph:
     return graph
 
 
-def _with_input_quantizer(graph: Graph, quantizer) -> list[tuple[Entry, Layer]]:
+def _with_input_quantizer(
+    graph: LayerGraph, quantizer
+) -> list[tuple[LayerEntry, Layer]]:
     """Replaces the quantizers right after the inputs; the entries with their old layers."""
     replaced = []
     for _, edge in graph.inputs:
@@ -175,7 +177,7 @@ def _with_output_quantizer(wrapper: QuantizeWrapperV2, quantizer) -> QuantizeWra
     return QuantizeWrapperV2.from_config(fixed)
 
 
-def _rebuilt(graph: Graph, replaced: list, where: str) -> tf_keras.Model:
+def _rebuilt(graph: LayerGraph, replaced: list, where: str) -> tf_keras.Model:
     model = Builder("", where).model(graph)
     for entry, old in replaced:
         kept = {_within(old, variable): variable for variable in old.weights}

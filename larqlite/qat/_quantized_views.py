@@ -2,7 +2,7 @@
 
 While a layer is made, every floating-point variable becomes a
 `larqlite.variables.QuantizedVariable`. Once the quantizers are known, the view of a
-quantized weight reads through a `Slot`. What it reads as is set for one call, in a
+quantized weight reads through a `ReadHook`. What it reads as is set for one call, in a
 context variable: nothing is swapped on the layer, so weights keep their order and
 checkpoints their names, and replicas in other threads see values of their own.
 """
@@ -40,7 +40,7 @@ def viewed_variables() -> Iterator[None]:
         yield
 
 
-class Slot:
+class ReadHook:
     """What one weight reads as in scope.
 
     Args:
@@ -82,7 +82,7 @@ def require_views(weights: Iterable, where: str) -> None:
 
 @contextlib.contextmanager
 def reading(values: Mapping[int, tf.Tensor]) -> Iterator[None]:
-    """Within the block, the weights of the slots with these ids read as these tensors."""
+    """Within the block, the weights of the hooks with these ids read as these tensors."""
     token = _readings.set({**_readings.get(), **values})
     try:
         with context.quantized_scope(True):

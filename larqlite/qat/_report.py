@@ -13,7 +13,7 @@ from larqlite.graph import JOINING, KEEPING_VALUES
 from larqlite.layers import QuantLayer
 from larqlite.models.internal import declared_precision, weight_bits
 from larqlite.qat._annotate import QuantizeAnnotate, require_model
-from larqlite.qat.graph import Graph, Use
+from larqlite.qat.graph import LayerGraph, LayerUse
 from larqlite.qat.schemes import rule_for
 from larqlite.qat.wrapper import BEFORE, QuantizeLayer, QuantizeWrapperV2, name_of
 from larqlite.quantizers import Quantizer
@@ -151,14 +151,14 @@ def report(
         <ModelReport "net": 3 quantized, 0 fused, 0 skipped>
     """
     require_model(model, "lq.qat.report")
-    layers = tuple(_layers(Graph.of(model), "", set()))
+    layers = tuple(_layers(LayerGraph.of(model), "", set()))
     found = ModelReport(model.name, layers, tuple(_warnings(layers)))
     if verbose:
         found.print(print_fn)
     return found
 
 
-def _layers(graph: Graph, path: str, seen: set[int]) -> Iterator[LayerReport]:
+def _layers(graph: LayerGraph, path: str, seen: set[int]) -> Iterator[LayerReport]:
     for use in graph.uses:
         if id(use.entry) in seen:
             continue
@@ -201,7 +201,7 @@ def _of_wrapper(wrapper: QuantizeWrapperV2, path: str) -> LayerReport:
     )
 
 
-def _of_plain(graph: Graph, use: Use, path: str) -> LayerReport:
+def _of_plain(graph: LayerGraph, use: LayerUse, path: str) -> LayerReport:
     layer = use.layer
     inner = layer.layer if isinstance(layer, QuantizeAnnotate) else layer
     weights, biases = _weights(inner)
@@ -220,7 +220,7 @@ def _of_plain(graph: Graph, use: Use, path: str) -> LayerReport:
     )
 
 
-def _status_of_plain(graph: Graph, use: Use) -> tuple[str, str]:
+def _status_of_plain(graph: LayerGraph, use: LayerUse) -> tuple[str, str]:
     layer = use.layer
     if isinstance(layer, QuantizeLayer):
         return (
@@ -250,7 +250,7 @@ def _status_of_plain(graph: Graph, use: Use) -> tuple[str, str]:
     return "skipped", "not annotated"
 
 
-def _quantized_after(graph: Graph, use: Use) -> Use | None:
+def _quantized_after(graph: LayerGraph, use: LayerUse) -> LayerUse | None:
     """What alone reads an operator, and rounds its output: itself, or by a ReLU before."""
     reader = graph.only_consumer(use)
     if reader is None:

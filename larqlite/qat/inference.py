@@ -22,7 +22,7 @@ from larqlite.qat.quantizers import (
 )
 from larqlite.qat.quantizers.internal import nudged
 from larqlite.qat.wrapper import (
-    Moment,
+    CallPhase,
     QuantizedActivation,
     QuantizeLayer,
     QuantizeWrapperV2,
@@ -184,7 +184,7 @@ class _Quantizing:
     variables: dict
 
     def __call__(self, inputs):
-        return Moment().quantize(self.quantizer, inputs, self.variables)
+        return CallPhase().quantize(self.quantizer, inputs, self.variables)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,5 +256,5 @@ def _new_twin(wrapper, quant_class, quantizer_of: dict, own: Any) -> QuantLayer:
 @contextlib.contextmanager
 def reading_quantized(wrapper: QuantizeWrapperV2) -> Iterator[None]:
     """Within the block the weights of the layer inside read as they do in inference."""
-    with _quantized_views.reading(wrapper.readings(Moment())):
+    with _quantized_views.reading(wrapper.readings(CallPhase())):
         yield

@@ -1,4 +1,4 @@
-"""The forms in which layers compute in inference give Keras' own numbers."""
+"""The lowerings by which layers compute in inference give Keras' own numbers."""
 
 from __future__ import annotations
 
@@ -56,15 +56,16 @@ def test_training_does_not_use_forms(monkeypatch):
     model = qat.quantize_model(float_model, calibrate=data)
 
     def refuse(call):
-        raise AssertionError("a form in training")
+        raise AssertionError("a lowering in training")
 
     table = {
-        cls: _table.Form(refuse, form.weight) for cls, form in _table.TABLE.items()
+        cls: _table.Lowering(refuse, lowering.weight)
+        for cls, lowering in _table.TABLE.items()
     }
     monkeypatch.setattr(_table, "TABLE", table)
     model(data, training=True)
     tf.function(lambda flag: model(data, training=flag))(tf.constant(True))
-    with pytest.raises(AssertionError, match="a form in training"):
+    with pytest.raises(AssertionError, match="a lowering in training"):
         model(data, training=False)
 
 

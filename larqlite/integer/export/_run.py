@@ -87,7 +87,7 @@ class TFLiteFile:
 
     def __init__(self, content: bytes, model):
         from larqlite.qat.tflite.internal import (
-            Runner,
+            TFLiteInterpreter,
             positions_of,
             read_file,
             step_of_output,
@@ -95,7 +95,7 @@ class TFLiteFile:
 
         file, where = read_file(content, WHERE.get()), WHERE.get()
         self.layers: dict[str, Any] = {}
-        self._run = Runner(content)
+        self._run = TFLiteInterpreter(content)
         # The converter sorts inputs and outputs by name.
         self._order_in = positions_of(
             self._run.input_names, model.input_names, "inputs", where

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import tf_keras
 
 from larqlite.integer._quantization_params import QuantizationParams
-from larqlite.qat.graph import Graph, Use
+from larqlite.qat.graph import LayerGraph, LayerUse
 
 PER_AXIS_RANK = 3
 _MOVING = (tf_keras.layers.Flatten, tf_keras.layers.Permute, tf_keras.layers.Reshape)
@@ -37,7 +37,7 @@ class AttachedQuantizer:
 
 
 def output_quantizers(
-    graph: Graph, classes: dict[int, type], params: QuantizationParams
+    graph: LayerGraph, classes: dict[int, type], params: QuantizationParams
 ) -> dict[int, AttachedQuantizer]:
     """The layers that need an output quantizer, by `id` of their entry.
 
@@ -69,7 +69,9 @@ def output_quantizers(
     return attached
 
 
-def _few_bits_follow(use: Use, graph: Graph, classes: dict[int, type]) -> bool:
+def _few_bits_follow(
+    use: LayerUse, graph: LayerGraph, classes: dict[int, type]
+) -> bool:
     """Whether layers such as a sign, which need no few bits, are all that read a use."""
     readers = [reader for edge in use.outputs for reader in graph.consumers(edge)]
     kinds = [None if r is None else classes.get(id(r.entry)) for r in readers]
@@ -88,7 +90,7 @@ def needs_per_tensor(cls: type, position: int) -> bool:
     return position in getattr(cls, "per_tensor_inputs", ())
 
 
-def holders(edge, classes: dict[int, type]) -> Iterator[Use]:
+def holders(edge, classes: dict[int, type]) -> Iterator[LayerUse]:
     """The nearest layers before an edge that can hold an output quantizer."""
     use = edge.source
     if use is None or id(use.entry) not in classes:
@@ -102,6 +104,6 @@ def holders(edge, classes: dict[int, type]) -> Iterator[Use]:
         yield from holders(before, classes)
 
 
-def _is_flat(use: Use) -> bool:
+def _is_flat(use: LayerUse) -> bool:
     shape = use.outputs[0].tensor.shape if use.outputs[0].tensor is not None else None
     return shape is not None and len(shape) < PER_AXIS_RANK

@@ -15,7 +15,7 @@ from larqlite.integer.layers.internal import QuantizedLayer, quantized_class
 from larqlite.integer.models import _sign_biases, _weights
 from larqlite.integer.models._attached_quantizers import output_quantizers
 from larqlite.integer.tensors import FixedPoint, QFloat
-from larqlite.qat.graph import Builder, Entry, Graph, Use
+from larqlite.qat.graph import Builder, LayerEntry, LayerGraph, LayerUse
 
 Layer = tf_keras.layers.Layer
 
@@ -41,7 +41,7 @@ class Conversion:
         stays_float: names of the layers that are not, with the reason.
     """
 
-    graph: Graph
+    graph: LayerGraph
     classes: dict[int, type]
     stays_float: dict[str, str]
 
@@ -51,7 +51,7 @@ def conversion_of(model: tf_keras.Model) -> Conversion:
 
     A layer that is called more than once needs all its calls to be so.
     """
-    graph = Graph.of(model)
+    graph = LayerGraph.of(model)
     reasons = {
         id(use.entry): "a loss or metric of the model calls it on floats"
         for use in graph.beside
@@ -84,7 +84,7 @@ def class_for(layer: Layer) -> type | None:
     return quantized_class(layer)
 
 
-def _reason(use: Use, reasons: dict[int, str], graph: Graph) -> str | None:
+def _reason(use: LayerUse, reasons: dict[int, str], graph: LayerGraph) -> str | None:
     """Why a use of a layer cannot be quantized, or None."""
     layer = use.entry.layer
     if recorded_training(layer, use.args, use.kwargs) not in (None, False):
@@ -187,14 +187,14 @@ def twin(layer: Layer, cls: type, quant_config: dict | None) -> Layer:
         raise cause if isinstance(cause, LarqliteError) else error from None
 
 
-def _default(cls, entry: Entry, attached, bits: int, params) -> dict:
+def _default(cls, entry: LayerEntry, attached, bits: int, params) -> dict:
     config: dict = {slot: {"bitwidth": bits} for slot in cls.weight_quantizers}
     if id(entry) in attached:
         config["output_quantizer"] = attached[id(entry)].config(entry.layer, params)
     return config
 
 
-def _dequantize(graph: Graph, classes: dict[int, type]) -> None:
+def _dequantize(graph: LayerGraph, classes: dict[int, type]) -> None:
     """Puts a Dequantizer where integers leave the quantized layers, one for each use."""
     names = {entry.name for entry in graph.entries()}
     names |= {layer.name for layer, _ in graph.inputs}
@@ -211,7 +211,7 @@ def _dequantize(graph: Graph, classes: dict[int, type]) -> None:
                 suffix = f"_{position}" if position else ""
                 name = unused(f"{use.entry.name}{suffix}_dequantizer", names)
                 names.add(name)
-                entry = Entry(Dequantizer(name=name), is_new=True)
+                entry = LayerEntry(Dequantizer(name=name), is_new=True)
                 graph.insert_for(edge, entry, leaving)
 
 
@@ -224,7 +224,7 @@ def unused(name: str, names: set[str]) -> str:
     return found
 
 
-def _check_names(q_config: dict, graph: Graph) -> None:
+def _check_names(q_config: dict, graph: LayerGraph) -> None:
     names = [entry.name for entry in graph.entries()]
     for name in q_config:
         if name not in names:

@@ -8,7 +8,7 @@ from larqlite.errors import UnsupportedLayerError
 from larqlite.integer.layers import Dequantizer, OutputQuantizer
 from larqlite.integer.layers.internal import QuantizedLayer, float_class
 from larqlite.integer.models import _equalize, _weights
-from larqlite.qat.graph import Builder, Graph
+from larqlite.qat.graph import Builder, LayerGraph
 
 __all__ = ["float_model_of"]
 
@@ -24,7 +24,7 @@ def float_model_of(model: tf_keras.Model) -> tf_keras.Model:
             becomes.
     """
     rates = _equalize.rates_of(model)
-    graph = Graph.of(model)
+    graph = LayerGraph.of(model)
     pairs = []
     for use in list(graph.uses):
         if isinstance(use.layer, (Dequantizer, OutputQuantizer)):

@@ -1,6 +1,6 @@
 """A model as a graph that passes edit: uses of layers, and the edges between them.
 
-`Graph.of(model)` reads a Sequential or functional model; `_rebuild.Builder` makes a new
+`LayerGraph.of(model)` reads a Sequential or functional model; `_rebuild.Builder` makes a new
 model from what the passes left. The layers of the model that was read are never called.
 """
 
@@ -33,12 +33,12 @@ class Edge:
         tensor: the Keras tensor of the model that was read, or None for a new edge.
     """
 
-    source: Use | None
+    source: LayerUse | None
     tensor: Any = None
 
 
 @dataclasses.dataclass(eq=False)
-class Entry:
+class LayerEntry:
     """A layer of the model, and what becomes of it.
 
     Attributes:
@@ -60,7 +60,7 @@ class Entry:
     changes: dict = dataclasses.field(default_factory=dict)
     is_new: bool = False
     copies: tuple = ()
-    graph: Graph | None = None
+    graph: LayerGraph | None = None
     reason: str = ""
 
     @property
@@ -85,7 +85,7 @@ class Entry:
 
 
 @dataclasses.dataclass(eq=False)
-class Use:
+class LayerUse:
     """One call of a layer.
 
     Attributes:
@@ -96,7 +96,7 @@ class Use:
         structure: how Keras nests them.
     """
 
-    entry: Entry
+    entry: LayerEntry
     args: tuple
     kwargs: dict
     outputs: list[Edge]
@@ -113,7 +113,7 @@ class Use:
         return [leaf for leaf in flat if isinstance(leaf, Edge)]
 
 
-class Graph:
+class LayerGraph:
     """The uses of layers that compute a model's outputs, each after its sources.
 
     Attributes:
@@ -132,9 +132,9 @@ class Graph:
         self.model = model
         self.is_nested = is_nested
         self.inputs: list[tuple[Layer, Edge]] = []
-        self.uses: list[Use] = []
+        self.uses: list[LayerUse] = []
         self.outputs: list[Edge] = []
-        self.beside: list[Use] = []
+        self.beside: list[LayerUse] = []
         self.ends: list[tuple[Layer, Edge]] = []
         self.prefix = ""
         self._readers: dict[int, list] | None = None
@@ -143,9 +143,9 @@ class Graph:
     def of(
         cls,
         model: tf_keras.Model,
-        entries: dict[int, Entry] | None = None,
+        entries: dict[int, LayerEntry] | None = None,
         is_nested: bool = False,
-    ) -> Graph:
+    ) -> LayerGraph:
         """Reads a model; nested models are read into graphs of their own.
 
         Args:
@@ -172,7 +172,7 @@ class Graph:
 
     # Questions that passes ask.
 
-    def consumers(self, edge: Edge) -> list[Use]:
+    def consumers(self, edge: Edge) -> list[LayerUse]:
         """The uses that an edge goes into.
 
         None among them stands for the model's output, and for a loss or metric.
@@ -190,23 +190,23 @@ class Graph:
                     self._readers[id(read)].append(None)
         return self._readers.get(id(edge), [])
 
-    def only_consumer(self, use: Use) -> Use | None:
+    def only_consumer(self, use: LayerUse) -> LayerUse | None:
         """The one use that a layer's single output goes into, or None."""
         if len(use.outputs) != 1:
             return None
         consumers = self.consumers(use.outputs[0])
         return consumers[0] if len(consumers) == 1 else None
 
-    def is_shared(self, entry: Entry) -> bool:
+    def is_shared(self, entry: LayerEntry) -> bool:
         """Whether a layer is called more than once."""
         return sum(use.entry is entry for use in self.calls()) > 1
 
-    def calls(self) -> Iterator[Use]:
+    def calls(self) -> Iterator[LayerUse]:
         """All uses, those for losses and metrics last."""
         yield from self.uses
         yield from self.beside
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[LayerEntry]:
         """Each layer once, in order; nested models before their layers."""
         seen = set()
         for use in self.uses:
@@ -214,7 +214,7 @@ class Graph:
                 seen.add(id(use.entry))
                 yield use.entry
 
-    def graphs(self) -> Iterator[Graph]:
+    def graphs(self) -> Iterator[LayerGraph]:
         """This graph and those of the models inside, each once."""
         seen = set()
 
@@ -231,11 +231,11 @@ class Graph:
 
     # Edits.
 
-    def insert_after(self, edge: Edge, entry: Entry) -> Use:
+    def insert_after(self, edge: Edge, entry: LayerEntry) -> LayerUse:
         """Puts a new layer on an edge: all that read the edge now read its output."""
         return self.insert_for(edge, entry, self.consumers(edge))
 
-    def insert_for(self, edge: Edge, entry: Entry, readers: list) -> Use:
+    def insert_for(self, edge: Edge, entry: LayerEntry, readers: list) -> LayerUse:
         """Puts a new layer between an edge and some of what reads it.
 
         Args:
@@ -244,18 +244,18 @@ class Graph:
             readers: uses, and None for the model's output, out of `consumers(edge)`.
         """
         position = 0 if edge.source is None else self.uses.index(edge.source) + 1
-        use = Use(entry, (edge,), {}, [])
+        use = LayerUse(entry, (edge,), {}, [])
         use.outputs.append(Edge(use))
         self._reconnect(edge, use.outputs[0], readers)
         self.uses.insert(position, use)
         return use
 
-    def replace(self, use: Use, entries: list[Entry]) -> list[Use]:
+    def replace(self, use: LayerUse, entries: list[LayerEntry]) -> list[LayerUse]:
         """Puts a chain of new layers in the place of one use."""
         position = self.uses.index(use)
         (edge, *_), chain = use.inputs, []
         for entry in entries:
-            new = Use(entry, (edge,), {}, [])
+            new = LayerUse(entry, (edge,), {}, [])
             edge = Edge(new)
             new.outputs.append(edge)
             chain.append(new)
@@ -267,11 +267,11 @@ class Graph:
         self._readers = None
         return chain
 
-    def bypass(self, use: Use, consumer: Use) -> None:
+    def bypass(self, use: LayerUse, consumer: LayerUse) -> None:
         """Lets a consumer of a layer read what goes into that layer instead."""
         self._reconnect(use.outputs[0], use.inputs[0], [consumer])
 
-    def remove(self, use: Use) -> None:
+    def remove(self, use: LayerUse) -> None:
         """Takes a use out: all that read its output now read what goes into it."""
         self.redirect(use.outputs[0], use.inputs[0])
         self.uses.remove(use)
@@ -280,12 +280,12 @@ class Graph:
         """Lets all that read an edge read another one."""
         self._reconnect(old, new, self.consumers(old))
 
-    def rewire(self, use: Use, entry: Entry, *args: Any) -> None:
+    def rewire(self, use: LayerUse, entry: LayerEntry, *args: Any) -> None:
         """Gives a use another layer, and what that is called with."""
         use.entry, use.args, use.kwargs = entry, args, {}
         self._readers = None
 
-    def swap(self, first: Use, second: Use) -> None:
+    def swap(self, first: LayerUse, second: LayerUse) -> None:
         """Lets two layers in a row, each of one input, change places."""
         first.entry, second.entry = second.entry, first.entry
         first.kwargs, second.kwargs = second.kwargs, first.kwargs
@@ -313,8 +313,8 @@ class Graph:
 
 
 def _uses_of(
-    nodes: list, edges: dict[int, Edge], entries: dict[int, Entry]
-) -> list[Use]:
+    nodes: list, edges: dict[int, Edge], entries: dict[int, LayerEntry]
+) -> list[LayerUse]:
     """The uses for nodes of Keras, in order; new edges and entries are put down."""
     uses = []
     for node in nodes:
@@ -327,7 +327,7 @@ def _uses_of(
             lambda leaf: edges.get(id(leaf), leaf),
             (node.call_args, node.call_kwargs),
         )
-        use = Use(entries[id(layer)], args, dict(kwargs), [])
+        use = LayerUse(entries[id(layer)], args, dict(kwargs), [])
         for tensor in tf.nest.flatten(node.outputs):
             edges[id(tensor)] = Edge(use, tensor)
             use.outputs.append(edges[id(tensor)])
@@ -335,19 +335,19 @@ def _uses_of(
     return uses
 
 
-def entry_of(layer: Layer, entries: dict[int, Entry]) -> Entry:
+def entry_of(layer: Layer, entries: dict[int, LayerEntry]) -> LayerEntry:
     """The entry of a layer that was just met; what annotations say of it is taken over."""
     if isinstance(layer, QuantizeAnnotate):
         entry = entry_of(layer.layer, entries)
         entry.is_annotated, entry.config = True, layer.quantize_config
         return entry
-    entry = Entry(layer)
+    entry = LayerEntry(layer)
     if is_functional(layer):
-        entry.graph = Graph.of(layer, entries, is_nested=True)
+        entry.graph = LayerGraph.of(layer, entries, is_nested=True)
     return entry
 
 
-def read(model: tf_keras.Model, where: str) -> Graph:
+def read(model: tf_keras.Model, where: str) -> LayerGraph:
     """The graph of a float model.
 
     Raises:
@@ -361,7 +361,7 @@ def read(model: tf_keras.Model, where: str) -> Graph:
             "  Fix: begin it with tf_keras.Input(shape) or give the first layer an "
             "input_shape."
         )
-    graph = Graph.of(model)
+    graph = LayerGraph.of(model)
     for part in graph.graphs():
         for entry in part.entries():
             if isinstance(entry.layer, (QuantizeWrapperV2, QuantizeLayer)):

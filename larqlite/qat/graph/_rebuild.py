@@ -18,7 +18,7 @@ from larqlite._copies import (
 )
 from larqlite.qat import _quantized_views
 from larqlite.qat.config import resolve
-from larqlite.qat.graph._layer_graph import Entry, Graph
+from larqlite.qat.graph._layer_graph import LayerEntry, LayerGraph
 from larqlite.qat.wrapper import QuantizeWrapperV2, fitted, only_shapes, values_of
 
 Layer = tf_keras.layers.Layer
@@ -36,12 +36,12 @@ class Builder:
         self._prefix = prefix
         self._where = where
         self._made: dict[int, Layer] = {}
-        self._copied: list[tuple[Entry, Layer]] = []
+        self._copied: list[tuple[LayerEntry, Layer]] = []
         self._names: dict[int, str] = {}
         self._wrapped: list[QuantizeWrapperV2] = []
-        self._models: list[tuple[Graph, tf_keras.Model]] = []
+        self._models: list[tuple[LayerGraph, tf_keras.Model]] = []
 
-    def model(self, graph: Graph) -> tf_keras.Model:
+    def model(self, graph: LayerGraph) -> tf_keras.Model:
         """The new model, with the weights and all else that the old one holds.
 
         Raises:
@@ -66,7 +66,7 @@ class Builder:
         for part, model in self._models:
             carry_model(part.model, model, self._where)
 
-    def _carry(self, entry: Entry, layer: Layer) -> None:
+    def _carry(self, entry: LayerEntry, layer: Layer) -> None:
         """Gives a new layer the values that a pass has for it, or all of the old layer."""
         if entry.copies:
             for path, source in entry.copies:
@@ -76,7 +76,7 @@ class Builder:
         elif layer is not entry.layer and (entry.layer.built or not entry.is_new):
             carry(entry.layer, layer, self._where, changed=entry.changes)
 
-    def _model(self, graph: Graph) -> tf_keras.Model:
+    def _model(self, graph: LayerGraph) -> tf_keras.Model:
         self._name(graph)
         model = self._chain(graph) if _is_chain(graph) else None
         if model is None:
@@ -84,7 +84,7 @@ class Builder:
         self._models.append((graph, model))
         return model
 
-    def _name(self, graph: Graph) -> None:
+    def _name(self, graph: LayerGraph) -> None:
         """Gives each new layer of a model a name that no other one has.
 
         Those that stay as they are keep theirs.
@@ -108,7 +108,7 @@ class Builder:
             elif name != base:
                 entry.changes = {**entry.changes, "name": name}
 
-    def _chain(self, graph: Graph) -> tf_keras.Sequential:
+    def _chain(self, graph: LayerGraph) -> tf_keras.Sequential:
         model = sequential_like(graph.model, self._where)
         ((source, _),) = graph.inputs
         model.add(layer_like(source, self._where))
@@ -116,7 +116,7 @@ class Builder:
             model.add(self._layer(use.entry))
         return model
 
-    def _functional(self, graph: Graph) -> tf_keras.Model:
+    def _functional(self, graph: LayerGraph) -> tf_keras.Model:
         known, inputs = {}, []
         for source, edge in graph.inputs:
             inputs.append(layer_like(source, self._where).output)
@@ -138,12 +138,12 @@ class Builder:
             add_end(model, end, known[id(edge)])
         return model
 
-    def _layer(self, entry: Entry) -> Layer:
+    def _layer(self, entry: LayerEntry) -> Layer:
         if id(entry) not in self._made:
             self._made[id(entry)] = self._made_for(entry)
         return self._made[id(entry)]
 
-    def _made_for(self, entry: Entry) -> Layer:
+    def _made_for(self, entry: LayerEntry) -> Layer:
         if entry.graph is not None:
             return self._model(entry.graph)
         inner = entry.layer
@@ -170,7 +170,7 @@ class Builder:
         return wrapper
 
 
-def _is_chain(graph: Graph) -> bool:
+def _is_chain(graph: LayerGraph) -> bool:
     """Whether each layer does nothing but read the one before it, as in a Sequential."""
     if not isinstance(graph.model, tf_keras.Sequential) or graph.ends:
         return False

@@ -5,13 +5,13 @@ from __future__ import annotations
 import tensorflow as tf
 
 from larqlite.qat.lowerings._exporting import is_alone, is_exporting
-from larqlite.qat.lowerings._wrapped_call import Call
+from larqlite.qat.lowerings._wrapped_call import WrappedCall
 from larqlite.qat.quantizers.internal import fake_quant
 
 __all__ = ["normalization", "rescaling"]
 
 
-def normalization(call: Call):
+def normalization(call: WrappedCall):
     """`BatchNormalization` that follows no convolution which could take it in."""
     layer, rank = call.layer, call.inputs.shape.rank
     axis = layer.axis[0] if isinstance(layer.axis, (list, tuple)) else layer.axis
@@ -24,7 +24,7 @@ def normalization(call: Call):
     return _affine(call.inputs, scale, offset + layer.beta if layer.center else offset)
 
 
-def rescaling(call: Call):
+def rescaling(call: WrappedCall):
     """`Rescaling`, in an export."""
     layer, channels = call.layer, call.inputs.shape[-1]
     if not is_exporting() or channels is None or call.inputs.shape.rank < 2:

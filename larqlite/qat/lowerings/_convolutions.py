@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.qat.lowerings._wrapped_call import Call
+from larqlite.qat.lowerings._wrapped_call import WrappedCall
 
 __all__ = [
     "conv1d",
@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 
-def conv2d(call: Call):
+def conv2d(call: WrappedCall):
     """`Conv2D`; dilated, without the operations that Keras puts around it."""
     layer = call.layer
     kernel = call.weight.per_channel(call.weight.shape)
@@ -32,7 +32,7 @@ def conv2d(call: Call):
     return call.activated(call.with_bias(outputs))
 
 
-def conv1d(call: Call):
+def conv1d(call: WrappedCall):
     """`Conv1D`, as an image of one row."""
     layer = call.layer
     if _is_special(layer):
@@ -52,20 +52,20 @@ def conv1d(call: Call):
     return call.activated(tf.squeeze(call.with_bias(outputs), 1))
 
 
-def depthwise2d(call: Call):
+def depthwise2d(call: WrappedCall):
     """`DepthwiseConv2D`; dilated, without the operations that Keras puts around it."""
     layer = call.layer
     return _depthwise(call, call.inputs, layer.strides, layer.dilation_rate)
 
 
-def depthwise1d(call: Call):
+def depthwise1d(call: WrappedCall):
     """`DepthwiseConv1D`, as an image of one row, along which both strides count."""
     layer = call.layer
     row = tf.expand_dims(call.inputs, 1)
     return _depthwise(call, row, layer.strides[:1] * 2, (1, layer.dilation_rate[0]))
 
 
-def _depthwise(call: Call, image, strides, dilation):
+def _depthwise(call: WrappedCall, image, strides, dilation):
     layer = call.layer
     if layer.data_format != "channels_last":
         return None
@@ -86,7 +86,7 @@ def _depthwise(call: Call, image, strides, dilation):
     return call.activated(outputs)
 
 
-def transpose2d(call: Call):
+def transpose2d(call: WrappedCall):
     """`Conv2DTranspose`; before a normalization, the converter rounds its kernel again.
 
     It refuses fake quantization along output channels that are not the last axis.
@@ -96,7 +96,7 @@ def transpose2d(call: Call):
     return call.of_keras(call.weight.as_constant())
 
 
-def transpose1d(call: Call):
+def transpose1d(call: WrappedCall):
     """`Conv1DTranspose`, as an image of one row."""
     layer, values = call.layer, call.weight.as_constant()
     length = layer.compute_output_shape(call.inputs.shape)[1]
@@ -117,7 +117,7 @@ def transpose1d(call: Call):
     return tf.squeeze(call.activated(call.with_bias(outputs)), 1)
 
 
-def _sums_are_rounded(call: Call) -> bool:
+def _sums_are_rounded(call: WrappedCall) -> bool:
     """Whether an integer kernel with one range gives what the model gives.
 
     Where sums go on in float, TFLite would multiply integers of the kernel with inputs

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.qat.lowerings._wrapped_call import Call
+from larqlite.qat.lowerings._wrapped_call import WrappedCall
 
 __all__ = ["dense"]
 
 
-def dense(call: Call):
+def dense(call: WrappedCall):
     """`activation(inputs @ kernel + bias)`, over the last axis of any rank.
 
     A matrix product whose sums are quantized at once stays one: it becomes a fully

@@ -35,7 +35,7 @@ _export: contextvars.ContextVar[_Export | None] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def exporting(alone: Collection[str] = ()) -> Iterator[None]:
-    """Within the block, models are traced in the forms that TFLite stores.
+    """Within the block, models are traced as TFLite stores them.
 
     Args:
         alone: names of wrapped normalizations that no convolution can take in.

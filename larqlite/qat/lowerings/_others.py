@@ -1,11 +1,11 @@
-"""The forms of pooling, resizing, PReLU and normalization of groups."""
+"""The lowerings of pooling, resizing, PReLU and normalization of groups."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
 from larqlite.qat.lowerings._exporting import is_exporting
-from larqlite.qat.lowerings._wrapped_call import Call
+from larqlite.qat.lowerings._wrapped_call import WrappedCall
 from larqlite.qat.quantizers.internal import fake_quant
 
 __all__ = [
@@ -20,12 +20,12 @@ __all__ = [
 LARGEST_WINDOW = 64  # of a mean by a convolution, whose kernel has to be stored
 
 
-def prelu(call: Call):
+def prelu(call: WrappedCall):
     """`PReLU`, whose slopes the converter rounds by itself."""
     return call.of_keras(call.weight.as_constant())
 
 
-def average1d(call: Call):
+def average1d(call: WrappedCall):
     """`AveragePooling1D`, as an image of one row."""
     layer = call.layer
     if layer.data_format != "channels_last":
@@ -38,7 +38,7 @@ def average1d(call: Call):
     return tf.squeeze(_same(pooled), 1)
 
 
-def average2d(call: Call):
+def average2d(call: WrappedCall):
     """`AveragePooling2D`: small windows by a convolution, which rounds only once."""
     layer = call.layer
     height, width = layer.pool_size
@@ -49,7 +49,7 @@ def average2d(call: Call):
     return _mean(call.inputs, layer.pool_size, layer.strides)
 
 
-def upsample2d(call: Call):
+def upsample2d(call: WrappedCall):
     """`UpSampling2D`: if values are mixed, their range is left only after that."""
     layer = call.layer
     if layer.data_format != "channels_last" or layer.interpolation == "nearest":
@@ -57,7 +57,7 @@ def upsample2d(call: Call):
     return _same(layer(call.inputs))
 
 
-def resizing(call: Call):
+def resizing(call: WrappedCall):
     """`Resizing`, likewise."""
     layer = call.layer
     if layer.interpolation != "bilinear" or call.inputs.shape.rank != 4:
@@ -65,7 +65,7 @@ def resizing(call: Call):
     return _same(layer(call.inputs))
 
 
-def group_normalization(call: Call):
+def group_normalization(call: WrappedCall):
     """`GroupNormalization`, in an export, with no more than the four axes of TFLite."""
     layer, shape = call.layer, call.inputs.shape
     axis = layer.axis if layer.axis < 0 else layer.axis - shape.rank

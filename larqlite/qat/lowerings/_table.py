@@ -1,4 +1,4 @@
-"""Forms: how a wrapped layer computes in inference, so that TFLite's converter follows.
+"""TFLite lowerings: how wrapped layers compute in inference, so that the converter follows.
 
 The converter turns fake quantization into integer operations only in some shapes: not
 around the matrix product of a `Dense` before a normalization, not on the kernel of a
@@ -8,8 +8,8 @@ mostly a two-dimensional convolution whose kernel has one range for each output 
 In training, and with quantizers that are not larqlite's own ranges, a layer computes in
 Keras' own way.
 
-A form is a function of a `Call` that returns the outputs, or None where Keras' own way is
-fine; `TABLE` has one for each class.
+A lowering is a function of a `WrappedCall` that returns the outputs, or None where Keras'
+own way is fine; `TABLE` has one for each class.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ import tf_keras
 from larqlite.qat.lowerings import _affine, _convolutions, _dense, _others
 from larqlite.qat.lowerings._exporting import in_float, nth_use
 from larqlite.qat.lowerings._weight import Weight, has_range
-from larqlite.qat.lowerings._wrapped_call import Call
+from larqlite.qat.lowerings._wrapped_call import WrappedCall
 from larqlite.qat.quantizers.internal import calibration
 
-__all__ = ["Form", "TABLE", "is_static_inference", "outputs_of"]
+__all__ = ["Lowering", "TABLE", "is_static_inference", "outputs_of"]
 
 layers = tf_keras.layers
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
+class Lowering:
     """How a class of layers computes in inference.
 
     Attributes:
@@ -40,32 +40,32 @@ class Form:
         weight: the attribute with the weight that is quantized; None for none.
     """
 
-    compute: Callable[[Call], tf.Tensor | None]
+    compute: Callable[[WrappedCall], tf.Tensor | None]
     weight: str | None = None
 
 
-TABLE: dict[type, Form] = {
-    layers.Dense: Form(_dense.dense, "kernel"),
-    layers.Conv1D: Form(_convolutions.conv1d, "kernel"),
-    layers.Conv2D: Form(_convolutions.conv2d, "kernel"),
-    layers.DepthwiseConv1D: Form(_convolutions.depthwise1d, "depthwise_kernel"),
-    layers.DepthwiseConv2D: Form(_convolutions.depthwise2d, "depthwise_kernel"),
-    layers.Conv1DTranspose: Form(_convolutions.transpose1d, "kernel"),
-    layers.Conv2DTranspose: Form(_convolutions.transpose2d, "kernel"),
-    layers.PReLU: Form(_others.prelu, "alpha"),
-    layers.AveragePooling1D: Form(_others.average1d),
-    layers.AveragePooling2D: Form(_others.average2d),
-    layers.UpSampling2D: Form(_others.upsample2d),
-    layers.BatchNormalization: Form(_affine.normalization),
-    layers.experimental.SyncBatchNormalization: Form(_affine.normalization),
-    layers.Rescaling: Form(_affine.rescaling),
-    layers.Resizing: Form(_others.resizing),
-    layers.GroupNormalization: Form(_others.group_normalization),
+TABLE: dict[type, Lowering] = {
+    layers.Dense: Lowering(_dense.dense, "kernel"),
+    layers.Conv1D: Lowering(_convolutions.conv1d, "kernel"),
+    layers.Conv2D: Lowering(_convolutions.conv2d, "kernel"),
+    layers.DepthwiseConv1D: Lowering(_convolutions.depthwise1d, "depthwise_kernel"),
+    layers.DepthwiseConv2D: Lowering(_convolutions.depthwise2d, "depthwise_kernel"),
+    layers.Conv1DTranspose: Lowering(_convolutions.transpose1d, "kernel"),
+    layers.Conv2DTranspose: Lowering(_convolutions.transpose2d, "kernel"),
+    layers.PReLU: Lowering(_others.prelu, "alpha"),
+    layers.AveragePooling1D: Lowering(_others.average1d),
+    layers.AveragePooling2D: Lowering(_others.average2d),
+    layers.UpSampling2D: Lowering(_others.upsample2d),
+    layers.BatchNormalization: Lowering(_affine.normalization),
+    layers.experimental.SyncBatchNormalization: Lowering(_affine.normalization),
+    layers.Rescaling: Lowering(_affine.rescaling),
+    layers.Resizing: Lowering(_others.resizing),
+    layers.GroupNormalization: Lowering(_others.group_normalization),
 }
 
 
 def outputs_of(wrapper, training, inputs, has_mask: bool = False):
-    """What a wrapped layer computes by its form, or None if Keras' own way is to be used.
+    """What a wrapped layer computes by its lowering, or None if Keras' own way is to be used.
 
     Args:
         wrapper: the `QuantizeWrapperV2`.
@@ -74,26 +74,32 @@ def outputs_of(wrapper, training, inputs, has_mask: bool = False):
         has_mask: whether a mask comes with it.
     """
     layer = wrapper.layer
-    form = TABLE.get(type(layer))
-    if form is None or not is_static_inference(training) or calibration() is not None:
+    lowering = TABLE.get(type(layer))
+    if (
+        lowering is None
+        or not is_static_inference(training)
+        or calibration() is not None
+    ):
         return None
     if not tf.is_tensor(inputs) or inputs.shape.rank is None:
         return None
     if layer.activity_regularizer is not None:  # Keras applies it in its own way
         return None
     weight = None
-    if form.weight is None and wrapper.weight_slots:
+    if lowering.weight is None and wrapper.weight_slots:
         return None
-    if form.weight is not None:
+    if lowering.weight is not None:
         if len(wrapper.weight_slots) != 1 or not wrapper.only_places:
             return None
-        ((view, quantizer, ranges, slot),) = wrapper.weight_slots
-        if view is not getattr(layer, form.weight) or not has_range(quantizer):
+        ((view, quantizer, ranges, hook),) = wrapper.weight_slots
+        if view is not getattr(layer, lowering.weight) or not has_range(quantizer):
             return None
-        weight = Weight(view, quantizer, ranges, slot, nth_use(wrapper.name))
+        weight = Weight(view, quantizer, ranges, hook, nth_use(wrapper.name))
     inputs = in_float(inputs, layer.compute_dtype)
-    call = Call(wrapper.name, layer, inputs, weight, wrapper.ends_in_range, has_mask)
-    return form.compute(call)
+    call = WrappedCall(
+        wrapper.name, layer, inputs, weight, wrapper.ends_in_range, has_mask
+    )
+    return lowering.compute(call)
 
 
 def is_static_inference(training) -> bool:

@@ -70,7 +70,7 @@ class Weight:
         view: the variable that the layer holds.
         quantizer: a quantizer that `has_range`.
         ranges: its variables.
-        slot: what the view reads through.
+        hook: what the view reads through.
         use: how often the layer was called before in an export. The converter takes
             equal operations together and rounds a weight that several share once more;
             ranges that differ in the last digit keep them apart.
@@ -82,13 +82,13 @@ class Weight:
         is_per_tensor: whether one range serves all values.
     """
 
-    def __init__(self, view, quantizer, ranges, slot, use: int = 0):
+    def __init__(self, view, quantizer, ranges, hook, use: int = 0):
         latent = tf.convert_to_tensor(view.latent_variable)
         self.latent = values_to_round(quantizer, latent, ranges)
         self.shape = view.shape.as_list()
         self.dtype = view.latent_variable.dtype
         self.bits = quantizer.num_bits
-        self.slot = slot
+        self.hook = hook
         self._quantizer = quantizer
         self._ends = range_of(quantizer, ranges)
         if use:
@@ -116,7 +116,7 @@ class Weight:
         return self._rounded(self.latent, self._ends, per_axis=False)
 
     def stored(self, layer) -> tf.Tensor:
-        """Quantized values in the shape of the weight, for an export without a form.
+        """Quantized values in the shape of the weight, for an export without a lowering.
 
         Args:
             layer: that computes with them, in Keras' own way.

@@ -1,4 +1,4 @@
-"""One call of a wrapped layer, as a form sees it."""
+"""One call of a wrapped layer, as a lowering sees it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import tensorflow as tf
 from larqlite.qat import _quantized_views
 from larqlite.qat.lowerings._weight import Weight
 
-__all__ = ["Call"]
+__all__ = ["WrappedCall"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Call:
+class WrappedCall:
     """What goes into a layer, and what it computes with.
 
     Attributes:
@@ -39,7 +39,7 @@ class Call:
     def of_keras(self, values: tf.Tensor) -> tf.Tensor:
         """What the layer itself computes with these values of its weight."""
         values = tf.cast(values, self.weight.dtype)
-        with _quantized_views.reading({id(self.weight.slot): values}):
+        with _quantized_views.reading({id(self.weight.hook): values}):
             return self.layer(self.inputs)
 
     def like_inputs(self, values: tf.Tensor) -> tf.Tensor:

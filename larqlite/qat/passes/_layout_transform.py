@@ -32,7 +32,7 @@ PASSES = (
 
 
 class QuantizeLayoutTransform:
-    """Passes in their order; a pass is a function that edits a `Graph`.
+    """Passes in their order; a pass is a function that edits a `LayerGraph`.
 
     Args:
         passes: functions of a graph; those of `larqlite.qat.passes` by default.

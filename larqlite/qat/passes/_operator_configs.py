@@ -8,7 +8,7 @@ from __future__ import annotations
 from larqlite.errors import ArgumentError, QuantizerError
 from larqlite.qat import quantizers
 from larqlite.qat.config import QuantizeConfig, asked
-from larqlite.qat.graph import Entry, Graph
+from larqlite.qat.graph import LayerEntry, LayerGraph
 from larqlite.qat.wrapper import QuantizeLayer
 
 _OF_LAYERS = {
@@ -18,7 +18,7 @@ _OF_LAYERS = {
 }
 
 
-def follow_configs(graph: Graph, where: str) -> None:
+def follow_configs(graph: LayerGraph, where: str) -> None:
     """Puts `QuantizeLayer`s after operators whose config quantizes what they give out.
 
     Args:
@@ -41,8 +41,8 @@ def follow_configs(graph: Graph, where: str) -> None:
         _quantize_outputs(part)
 
 
-def _quantize_outputs(graph: Graph) -> None:
-    made: dict[int, list[Entry]] = {}
+def _quantize_outputs(graph: LayerGraph) -> None:
+    made: dict[int, list[LayerEntry]] = {}
     for use in list(graph.uses):
         entry = use.entry
         if not entry.is_operator or entry.config is None:
@@ -52,7 +52,7 @@ def _quantize_outputs(graph: Graph) -> None:
             # The last one serves the outputs that follow, as in a wrapper.
             wanted += wanted[-1:] * (len(use.outputs) - len(wanted))
             made[id(entry)] = [
-                Entry(
+                LayerEntry(
                     QuantizeLayer(quantizers.get(one), name=f"quantize_{entry.name}"),
                     is_new=True,
                 )
@@ -63,7 +63,7 @@ def _quantize_outputs(graph: Graph) -> None:
                 graph.insert_after(edge, new)
 
 
-def _what_it_has_not(entry: Entry) -> str:
+def _what_it_has_not(entry: LayerEntry) -> str:
     """What a config quantizes of a layer that an operator has not, or nothing."""
     config: QuantizeConfig = entry.config
     for method, what in _OF_LAYERS.items():
@@ -77,7 +77,7 @@ def _what_it_has_not(entry: Entry) -> str:
 
 
 def _refusal(
-    graph: Graph, refused: list[tuple[Entry, str]], where: str
+    graph: LayerGraph, refused: list[tuple[LayerEntry, str]], where: str
 ) -> ArgumentError:
     name = type(refused[0][0].config).__name__
     operators = ", ".join(f'"{entry.name}" ({asks})' for entry, asks in refused)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite.qat.config import LayerQuantizeConfig
-from larqlite.qat.graph import Graph, Use
+from larqlite.qat.graph import LayerGraph, LayerUse
 from larqlite.qat.wrapper import name_of
 
 layers = tf_keras.layers
@@ -27,7 +27,7 @@ BATCH_NORMALIZATIONS = (
 )
 
 
-def is_ours(use: Use | None) -> bool:
+def is_ours(use: LayerUse | None) -> bool:
     """Whether a scheme, not the user, says how this use's layer is quantized."""
     return (
         use is not None
@@ -36,12 +36,12 @@ def is_ours(use: Use | None) -> bool:
     )
 
 
-def is_linear(use: Use) -> bool:
+def is_linear(use: LayerUse) -> bool:
     """Whether a layer applies no activation function."""
     return name_of(getattr(use.layer, "activation", None)) == "linear"
 
 
-def is_relu(use: Use | None) -> bool:
+def is_relu(use: LayerUse | None) -> bool:
     """Whether a layer is a ReLU or ReLU6 that an integer engine fuses."""
     if use is None:
         return False
@@ -57,14 +57,16 @@ def is_relu(use: Use | None) -> bool:
     )
 
 
-def is_matchable(graph: Graph, use: Use | None, classes: tuple[type, ...]) -> bool:
+def is_matchable(
+    graph: LayerGraph, use: LayerUse | None, classes: tuple[type, ...]
+) -> bool:
     """Whether a use is ours, of one of these classes, and the only one of its layer."""
     return (
         is_ours(use) and type(use.layer) in classes and not graph.is_shared(use.entry)
     )
 
 
-def leave_to(use: Use, reader: Use) -> None:
+def leave_to(use: LayerUse, reader: LayerUse) -> None:
     """What comes out of a use is quantized only after the layer that reads it."""
     use.entry.config = use.entry.config.without(
         "activations", "outputs", reason=f"output quantized after {reader.layer.name}"

@@ -6,7 +6,7 @@ they stay apart, and only what comes out of the last of them is quantized.
 
 from __future__ import annotations
 
-from larqlite.qat.graph import Graph
+from larqlite.qat.graph import LayerGraph
 from larqlite.qat.passes._predicates import (
     BATCH_NORMALIZATIONS,
     WITH_KERNEL,
@@ -18,7 +18,7 @@ from larqlite.qat.passes._predicates import (
 )
 
 
-def run(graph: Graph) -> None:
+def run(graph: LayerGraph) -> None:
     """Normalizations right after a kernel take over the quantization of its output."""
     for use in graph.uses:
         if not is_matchable(graph, use, WITH_KERNEL) or not is_linear(use):

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import tf_keras
 
 import larqlite.layers as quant_layers
-from larqlite.qat.graph import Entry, Graph, Use
+from larqlite.qat.graph import LayerEntry, LayerGraph, LayerUse
 from larqlite.qat.wrapper import name_of
 
 log = logging.getLogger("larqlite.qat")
@@ -65,7 +65,7 @@ class QuantLayerScheme(Protocol):
     input_quantizer_of_layers: Any
 
 
-def run(graph: Graph) -> None:
+def run(graph: LayerGraph) -> None:
     """Puts Quant layers in the place of the layers of binary schemes."""
     binary = [
         use
@@ -85,7 +85,7 @@ def run(graph: Graph) -> None:
     graph.drop_unused()
 
 
-def _read_signs(graph: Graph, use: Use, binary: set[int]) -> None:
+def _read_signs(graph: LayerGraph, use: LayerUse, binary: set[int]) -> None:
     """Takes the last function that is never negative out of what a binary layer reads."""
     reader, source = use, use.inputs[0].source
     while source is not None and type(source.layer) in KEEP_VALUES:
@@ -120,7 +120,9 @@ def _function_of(layer: layers.Layer) -> str:
     return name_of(getattr(layer, "activation", None))
 
 
-def _all_binary(graph: Graph, source: Use, reader: Use, binary: set[int]) -> bool:
+def _all_binary(
+    graph: LayerGraph, source: LayerUse, reader: LayerUse, binary: set[int]
+) -> bool:
     """Whether all that read a use are binary layers, or the given one on the way."""
     return all(
         user is reader or (user is not None and id(user.entry) in binary)
@@ -129,7 +131,7 @@ def _all_binary(graph: Graph, source: Use, reader: Use, binary: set[int]) -> boo
     )
 
 
-def _become_quantized(entry: Entry, prefix: str) -> None:
+def _become_quantized(entry: LayerEntry, prefix: str) -> None:
     old, scheme = entry.layer, entry.scheme
     config = {**old.get_config(), **entry.changes}
     quant_class = QUANT_CLASS[type(old)]

@@ -10,12 +10,12 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite.graph import JOINING
-from larqlite.qat.graph import Graph, Use
+from larqlite.qat.graph import LayerGraph, LayerUse
 from larqlite.qat.passes._predicates import is_ours, leave_to
 from larqlite.qat.wrapper import BEFORE, name_of
 
 
-def run(graph: Graph) -> None:
+def run(graph: LayerGraph) -> None:
     """Leaves the quantization of what is concatenated to the concatenation."""
     without_ranges: set[int] = set()  # concatenations of nothing but what was left
     for use in graph.uses:
@@ -33,7 +33,7 @@ def run(graph: Graph) -> None:
             without_ranges.add(id(use))
 
 
-def _joins(use: Use) -> bool:
+def _joins(use: LayerUse) -> bool:
     """Whether a use puts tensors together, and a scheme quantizes what comes out."""
     if type(use.layer) is tf_keras.layers.Concatenate:
         return is_ours(use)
@@ -45,7 +45,7 @@ def _joins(use: Use) -> bool:
     )
 
 
-def _waits(graph: Graph, edge, use: Use) -> bool:
+def _waits(graph: LayerGraph, edge, use: LayerUse) -> bool:
     """Whether a layer's output, which nothing else reads, can be quantized after `use`."""
     source = edge.source
     return (

@@ -8,7 +8,7 @@ import tf_keras
 
 from larqlite.errors import UnsupportedLayerError
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph import Graph
+from larqlite.qat.graph import LayerGraph
 from larqlite.qat.passes import separable
 from larqlite.qat.wrapper import QuantizeLayer
 from larqlite.quantizers import Quantizer
@@ -16,7 +16,7 @@ from larqlite.quantizers import Quantizer
 log = logging.getLogger("larqlite.qat")
 
 
-def run(graph: Graph) -> None:
+def run(graph: LayerGraph) -> None:
     """Looks up each layer in its scheme's registry."""
     for entry in graph.entries():
         if entry.scheme is None or entry.config is not None or entry.graph is not None:

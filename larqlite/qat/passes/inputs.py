@@ -5,11 +5,11 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite.qat import quantizers
-from larqlite.qat.graph import Entry, Graph, Use
+from larqlite.qat.graph import LayerEntry, LayerGraph, LayerUse
 from larqlite.qat.wrapper import QuantizeLayer
 
 
-def run(graph: Graph) -> None:
+def run(graph: LayerGraph) -> None:
     """Puts a `QuantizeLayer` after each input of the whole model."""
     if graph.is_nested:
         return
@@ -20,10 +20,10 @@ def run(graph: Graph) -> None:
             continue
         quantizer = _widest(_wanted(quantized))
         if quantizer is not None:
-            graph.insert_after(edge, Entry(QuantizeLayer(quantizer), is_new=True))
+            graph.insert_after(edge, LayerEntry(QuantizeLayer(quantizer), is_new=True))
 
 
-def _is_quantized(use: Use) -> bool:
+def _is_quantized(use: LayerUse) -> bool:
     if type(use.layer) is tf_keras.layers.Embedding:
         return False  # it reads numbers of rows, which no rounding may change
     if use.entry.graph is not None:
@@ -31,12 +31,12 @@ def _is_quantized(use: Use) -> bool:
     return use.entry.config is not None or use.entry.scheme is not None
 
 
-def _all_entries(graph: Graph):
+def _all_entries(graph: LayerGraph):
     for part in graph.graphs():
         yield from part.entries()
 
 
-def _wanted(uses: list[Use]) -> list:
+def _wanted(uses: list[LayerUse]) -> list:
     """What the schemes of these uses want; 8 bits where a user's own config has none."""
     found = []
     for use in uses:

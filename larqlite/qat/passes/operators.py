@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from larqlite.graph import JOINING, KEEPING_VALUES
-from larqlite.qat.graph import Entry, Graph, Use
+from larqlite.qat.graph import LayerEntry, LayerGraph, LayerUse
 from larqlite.qat.passes._predicates import is_ours, is_relu
 from larqlite.qat.passes.own_inputs import reader_with_quantizer
 from larqlite.qat.wrapper import QuantizeLayer
@@ -13,7 +13,7 @@ _KNOWN_RANGE = frozenset({"softmax", "sigmoid", "tanh"})
 _FUSED_WITH_RELU = frozenset({"add", "subtract", "multiply", "sub", "mul"})
 
 
-def run(graph: Graph) -> None:
+def run(graph: LayerGraph) -> None:
     """Puts a `QuantizeLayer` after each operator that makes new values."""
     for use in list(graph.uses):
         if use.entry.scheme is None or not _computes(graph, use):
@@ -25,10 +25,12 @@ def run(graph: Graph) -> None:
             if reader_with_quantizer(graph, edge) is not None:
                 continue
             layer = QuantizeLayer(quantizer, name=f"quantize_{use.layer.name}")
-            graph.insert_after(edge, Entry(layer, scheme=use.entry.scheme, is_new=True))
+            graph.insert_after(
+                edge, LayerEntry(layer, scheme=use.entry.scheme, is_new=True)
+            )
 
 
-def _computes(graph: Graph, use: Use) -> bool:
+def _computes(graph: LayerGraph, use: LayerUse) -> bool:
     """Whether a use is an operator whose values are new."""
     symbol = getattr(use.layer, "symbol", None)
     if not isinstance(symbol, str):
@@ -42,7 +44,7 @@ def _computes(graph: Graph, use: Use) -> bool:
     return not (is_relu(reader) and is_ours(reader)) and not _is_relu_operator(reader)
 
 
-def _is_relu_operator(use: Use | None) -> bool:
+def _is_relu_operator(use: LayerUse | None) -> bool:
     """Whether a use is `tf.nn.relu` or `tf.nn.relu6`, quantized after it."""
     if use is None or use.entry.scheme is None:
         return False

@@ -6,13 +6,13 @@ A sign of a rounded value costs a rounding, and moves the sign's threshold by ha
 from __future__ import annotations
 
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph import Edge, Graph, Use
+from larqlite.qat.graph import Edge, LayerGraph, LayerUse
 from larqlite.qat.passes._predicates import is_ours, leave_to
 from larqlite.qat.passes.binary import KEEP_VALUES
 from larqlite.qat.wrapper import BEFORE, name_of
 
 
-def run(graph: Graph) -> None:
+def run(graph: LayerGraph) -> None:
     """Leaves outputs to the input quantizers of the layers that read them."""
     for use in graph.uses:
         if (
@@ -26,7 +26,7 @@ def run(graph: Graph) -> None:
                 leave_to(use, readers[0])
 
 
-def reader_with_quantizer(graph: Graph, edge: Edge) -> Use | None:
+def reader_with_quantizer(graph: LayerGraph, edge: Edge) -> LayerUse | None:
     """The first layer that reads an edge, if all quantize what they read; else None."""
     found = []
     for use in graph.consumers(edge):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.qat.graph import Graph
+from larqlite.qat.graph import LayerGraph
 from larqlite.qat.passes._predicates import (
     WITH_KERNEL,
     is_linear,
@@ -21,7 +21,7 @@ layers = tf_keras.layers
 WITH_SUMS = (*WITH_KERNEL, layers.Add, layers.Subtract, layers.Multiply)
 
 
-def run(graph: Graph) -> None:
+def run(graph: LayerGraph) -> None:
     """Leaves the quantization of sums to the ReLU that follows."""
     for use in graph.uses:
         if not is_matchable(graph, use, WITH_SUMS) or not is_linear(use):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.qat.graph import Entry, Graph
+from larqlite.qat.graph import LayerEntry, LayerGraph
 
 layers = tf_keras.layers
 
@@ -18,9 +18,9 @@ SEPARABLE = {
 }
 
 
-def run(graph: Graph) -> None:
+def run(graph: LayerGraph) -> None:
     """Splits separable convolutions."""
-    entries: dict[int, list[Entry]] = {}
+    entries: dict[int, list[LayerEntry]] = {}
     for use in list(graph.uses):
         if id(use.entry) not in entries:
             entries[id(use.entry)] = _split(use.entry) if _is_split(use.entry) else []
@@ -28,7 +28,7 @@ def run(graph: Graph) -> None:
             graph.replace(use, entries[id(use.entry)])
 
 
-def _is_split(entry: Entry) -> bool:
+def _is_split(entry: LayerEntry) -> bool:
     return (
         type(entry.layer) in SEPARABLE
         and entry.scheme is not None
@@ -37,7 +37,7 @@ def _is_split(entry: Entry) -> bool:
     )
 
 
-def _split(entry: Entry) -> list[Entry]:
+def _split(entry: LayerEntry) -> list[LayerEntry]:
     separable = entry.layer
     depthwise_class, pointwise_class = SEPARABLE[type(separable)]
     config = {**separable.get_config(), **entry.changes}
@@ -46,7 +46,7 @@ def _split(entry: Entry) -> list[Entry]:
         # A depthwise convolution knows no causal padding; zeros in front are the same.
         width = (config["kernel_size"][0] - 1) * config["dilation_rate"][0]
         layer = layers.ZeroPadding1D((width, 0), name=f"{separable.name}_padding")
-        padding = (Entry(layer, scheme=entry.scheme, is_new=True),)
+        padding = (LayerEntry(layer, scheme=entry.scheme, is_new=True),)
         config["padding"] = "valid"
     common = {key: config[key] for key in ("data_format", "dtype", "trainable")}
     depthwise = depthwise_class(
@@ -83,7 +83,7 @@ def _split(entry: Entry) -> list[Entry]:
     return [
         *padding,
         *(
-            Entry(part, scheme=entry.scheme, is_new=True, copies=copies)
+            LayerEntry(part, scheme=entry.scheme, is_new=True, copies=copies)
             for part, copies in (
                 (depthwise, (("depthwise_kernel", kernels[0]),)),
                 (pointwise, (("kernel", kernels[1]), *bias)),

@@ -14,8 +14,8 @@ from larqlite._batches import batches_of
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.qat._annotate import require_model
 from larqlite.qat.tflite._comparison import LayerComparison, TFLiteComparison
-from larqlite.qat.tflite._file_graph import File, read_file
-from larqlite.qat.tflite._interpreter import Runner
+from larqlite.qat.tflite._file_graph import TFLiteGraph, read_file
+from larqlite.qat.tflite._interpreter import TFLiteInterpreter
 from larqlite.qat.tflite._tensor_match import Candidates, Match, candidates_of, matched
 
 __all__ = ["compare_tflite", "positions_of", "step_of_output"]
@@ -61,15 +61,15 @@ def compare_tflite(
     content = _content(tflite, where)
     file = read_file(content, where)
     candidates, unmatched = candidates_of(model, file)
-    tally = _Tally(model, file, content, candidates, where)
+    differences = _Differences(model, file, content, candidates, where)
     for inputs in batches_of(model, data, batch_size, None, where):
-        tally.add(inputs)
-    if not tally.examples:
+        differences.add(inputs)
+    if not differences.examples:
         raise ArgumentError(
             f"{where}: the data has no batch.\n"
             "  Fix: pass at least one batch of inputs; a generator can be read only once."
         )
-    return tally.result(threshold, unmatched)
+    return differences.result(threshold, unmatched)
 
 
 def _content(tflite, where: str) -> bytes:
@@ -84,7 +84,7 @@ def _content(tflite, where: str) -> bytes:
     return path.read_bytes()
 
 
-class _Tally:
+class _Differences:
     """Largest differences and counts over batches."""
 
     def __init__(
@@ -92,7 +92,10 @@ class _Tally:
     ):
         self._model, self._candidates = model, candidates
         self._found: list[Match | None] = []
-        self._plain, self._whole = Runner(content), Runner(content, keeps_all=True)
+        self._plain, self._whole = (
+            TFLiteInterpreter(content),
+            TFLiteInterpreter(content, keeps_all=True),
+        )
         self._order_in = positions_of(
             self._plain.input_names, model.input_names, "inputs", where
         )
@@ -211,7 +214,7 @@ def positions_of(
     return [names.index(n) if n in names else i for i, n in enumerate(known)]
 
 
-def step_of_output(file: File, index: int) -> float | None:
+def step_of_output(file: TFLiteGraph, index: int) -> float | None:
     """The step of an output: its own, or that of the integers it is made of."""
     tensor = file.tensors[index]
     if tensor.scales:

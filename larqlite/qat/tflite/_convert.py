@@ -12,7 +12,7 @@ import tf_keras
 from larqlite.errors import ArgumentError, LarqliteError, UnsupportedModelError
 from larqlite.outputs import TFLITE, require, written_whole
 from larqlite.qat._annotate import require_model
-from larqlite.qat.graph import Graph
+from larqlite.qat.graph import LayerGraph
 from larqlite.qat.lowerings import exporting
 from larqlite.qat.tflite._convertible import require_convertible
 from larqlite.qat.tflite._file_graph import read_file
@@ -119,7 +119,7 @@ def to_tflite(
 
 def _layers(model: tf_keras.Model) -> Iterator[tf_keras.layers.Layer]:
     """The layers of a model, those of nested models among them, each once."""
-    for part in Graph.of(model).graphs():
+    for part in LayerGraph.of(model).graphs():
         for entry in part.entries():
             if entry.graph is None:
                 yield entry.layer

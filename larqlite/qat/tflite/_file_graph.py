@@ -10,14 +10,14 @@ import numpy as np
 
 from larqlite.errors import ArgumentError
 
-__all__ = ["File", "Operation", "Tensor", "read_file"]
+__all__ = ["TFLiteGraph", "TFLiteOperation", "TFLiteTensor", "read_file"]
 
 # Operations between int8 and float32, which compute nothing.
 CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
 
 
 @dataclasses.dataclass(frozen=True)
-class Tensor:
+class TFLiteTensor:
     """A tensor of the file.
 
     Attributes:
@@ -40,7 +40,7 @@ class Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class Operation:
+class TFLiteOperation:
     """An operation of the file.
 
     Attributes:
@@ -55,7 +55,7 @@ class Operation:
 
 
 @dataclasses.dataclass(frozen=True)
-class File:
+class TFLiteGraph:
     """The main graph of a TFLite file.
 
     Attributes:
@@ -65,12 +65,12 @@ class File:
         outputs: numbers of the tensors that come out.
     """
 
-    operations: tuple[Operation, ...]
-    tensors: tuple[Tensor, ...]
+    operations: tuple[TFLiteOperation, ...]
+    tensors: tuple[TFLiteTensor, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
-    def float_operations(self) -> list[Operation]:
+    def float_operations(self) -> list[TFLiteOperation]:
         """Those that compute in float32."""
         return [
             operation
@@ -81,7 +81,7 @@ class File:
             )
         ]
 
-    def inner_float_tensors(self) -> list[Tensor]:
+    def inner_float_tensors(self) -> list[TFLiteTensor]:
         """Float tensors that are neither inputs nor outputs of the file."""
         ends = {*self.inputs, *self.outputs}
         return [
@@ -91,7 +91,7 @@ class File:
         ]
 
 
-def read_file(content: bytes, where: str) -> File:
+def read_file(content: bytes, where: str) -> TFLiteGraph:
     """Reads a TFLite file.
 
     Raises:
@@ -110,9 +110,9 @@ def read_file(content: bytes, where: str) -> File:
     for i in range(model.OperatorCodesLength()):
         code = model.OperatorCodes(i)
         codes.append(operators[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())])
-    return File(
+    return TFLiteGraph(
         tuple(
-            Operation(
+            TFLiteOperation(
                 codes[o.OpcodeIndex()],
                 _numbers(o.Inputs, o.InputsLength()),
                 _numbers(o.Outputs, o.OutputsLength()),
@@ -127,14 +127,14 @@ def read_file(content: bytes, where: str) -> File:
     )
 
 
-def _tensor(model, index: int, tensor) -> Tensor:
+def _tensor(model, index: int, tensor) -> TFLiteTensor:
     quantization = tensor.Quantization()
     scales, zero_point = (), 0
     if quantization is not None and quantization.ScaleLength():
         scales = tuple(np.atleast_1d(quantization.ScaleAsNumpy()).tolist())
         if quantization.ZeroPointLength():
             zero_point = int(quantization.ZeroPoint(0))
-    return Tensor(
+    return TFLiteTensor(
         index,
         (tensor.Name() or b"").decode(),
         _names(_schema().TensorType)[tensor.Type()].lower(),

@@ -10,10 +10,10 @@ import numpy as np
 from larqlite.errors import ArgumentError
 from larqlite.qat.tflite._quiet import quiet
 
-__all__ = ["Runner", "interpreter_classes"]
+__all__ = ["TFLiteInterpreter", "interpreter_classes"]
 
 
-class Runner:
+class TFLiteInterpreter:
     """An interpreter that takes and gives float arrays in the order of the file.
 
     Args:

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 import tf_keras
 
 from larqlite.qat.tflite._barrier import FloatBarrier
-from larqlite.qat.tflite._file_graph import File, Operation
+from larqlite.qat.tflite._file_graph import TFLiteGraph, TFLiteOperation
 from larqlite.qat.tflite._traced import BARRIER
 
 __all__ = ["float_layers_of", "innermost", "layer_of"]
 
 
 def float_layers_of(
-    file: File,
+    file: TFLiteGraph,
     layers: Iterable[tf_keras.layers.Layer],
     outputs: Sequence[str] = (),
 ) -> tuple[str, ...]:
@@ -38,8 +38,8 @@ def float_layers_of(
 
 
 def layer_of(
-    file: File,
-    operation: Operation,
+    file: TFLiteGraph,
+    operation: TFLiteOperation,
     names: Iterable[str],
     outputs: Sequence[str] = (),
 ) -> str:

@@ -33,7 +33,7 @@ from larqlite.qat.tflite._kinds import (
     QUANTIZES,
     STAYS,
 )
-from larqlite.qat.tflite._traced import Edge, Traced
+from larqlite.qat.tflite._traced import Traced, TracedEdge
 
 __all__ = ["with_one_scale"]
 
@@ -89,7 +89,9 @@ class _Rule:
             elif operation.type == "Conv2DBackpropInput":
                 is_float = operation.outputs[0].dtype == tf.float32
                 if is_float and not self._is_rounded_soon(operation):
-                    self._traced.hide_constant(Edge(operation, 1), operation.inputs[2])
+                    self._traced.hide_constant(
+                        TracedEdge(operation, 1), operation.inputs[2]
+                    )
             elif operation.type in ("Relu", "Relu6"):
                 self._settle_relu(operation)
             else:
@@ -150,7 +152,7 @@ class _Rule:
         if len(found) == 1 and None not in found:
             (self._asked[tensor.name],) = found
 
-    def _asked_by(self, edge: Edge) -> tf.Operation | None:
+    def _asked_by(self, edge: TracedEdge) -> tf.Operation | None:
         reader = edge.reader
         if reader is None:
             return None
@@ -187,7 +189,7 @@ class _Rule:
                 continue  # the converter goes from its scale to the asked one
             if not self._traced.is_computed(tensor):
                 continue  # a constant, which it stores with the asked one
-            edge = Edge(operation, position)
+            edge = TracedEdge(operation, position)
             others_read_it = self._asked.get(tensor.name) is not asked
             keeps_out = others_read_it or tensor.op.type in MIXES | STAYS
             self._traced.round(edge, asked, keeps_out or self._is_coarse(tensor))
@@ -207,7 +209,7 @@ class _Rule:
         """Hides the range of what an operation reads, so that it computes in float32."""
         tensor = self._traced.root(operation.inputs[position])
         if self._own_of(tensor) is not None or tensor.name in self._fixed:
-            self._traced.keep_out(Edge(operation, position))
+            self._traced.keep_out(TracedEdge(operation, position))
 
     def _settle_fixed(self, operation: tf.Operation) -> None:
         """Keeps a softmax of floats from being rounded, where the rest has a range.
@@ -219,12 +221,12 @@ class _Rule:
         if has_own or operation.type in KNOWN:
             for position, tensor in data:
                 if tensor.name in self._fixed:
-                    self._traced.keep_out(Edge(operation, position))
+                    self._traced.keep_out(TracedEdge(operation, position))
 
     def _settle_rounding(self, quantize: tf.Operation) -> None:
         """Keeps what is rounded from being computed in the steps of a sigmoid or tanh."""
         if self._is_coarse(self._traced.root(quantize.inputs[0])):
-            self._traced.keep_out(Edge(quantize, 0))
+            self._traced.keep_out(TracedEdge(quantize, 0))
 
     def _is_coarse(self, tensor: tf.Tensor) -> bool:
         """Whether all that a tensor is made of has a range from the converter only.
@@ -280,7 +282,7 @@ class _Rule:
         if low == 0 and (
             relu.type == "Relu" or (not isinstance(high, str) and high <= 6)
         ):
-            self._traced.round(Edge(relu, 0), asked)
+            self._traced.round(TracedEdge(relu, 0), asked)
 
     def _is_rounded_soon(self, operation: tf.Operation) -> bool:
         """Whether sums are rounded after nothing but constants and a ReLU."""

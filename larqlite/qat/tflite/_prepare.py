@@ -12,7 +12,7 @@ import tf_keras
 from larqlite import quantizers as larqlite_quantizers
 from larqlite.errors import UnsupportedLayerError
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph import Builder, Entry, Graph, Use
+from larqlite.qat.graph import Builder, LayerEntry, LayerGraph, LayerUse
 from larqlite.qat.passes import BATCH_NORMALIZATIONS, WITH_KERNEL
 from larqlite.qat.quantizers.internal import fake_quant
 from larqlite.qat.tflite._barrier import FloatBarrier
@@ -41,7 +41,7 @@ class Prepared:
 
 def prepared(model: tf_keras.Model, where: str) -> Prepared:
     """A model that computes the same, as the converter can follow it."""
-    graph, notes = Graph.of(model), []
+    graph, notes = LayerGraph.of(model), []
     changed = False
     for part in graph.graphs():
         for entry in part.entries():
@@ -60,7 +60,7 @@ def prepared(model: tf_keras.Model, where: str) -> Prepared:
     return Prepared(model, alone, tuple(notes))
 
 
-def _change(entry: Entry, where: str, notes: list[str]) -> bool:
+def _change(entry: LayerEntry, where: str, notes: list[str]) -> bool:
     """Says what is different in the copy of a layer; whether anything is."""
     layer = entry.layer
     if isinstance(layer, tf_keras.layers.InputLayer) or _is_operator(layer):
@@ -181,7 +181,7 @@ def _stored_sign(inputs):
     return fake_quant(signs, tf.constant(-1.0), tf.constant(1.0), 8, True)
 
 
-def _fence(graph: Graph, use: Use, notes: list[str]) -> bool:
+def _fence(graph: LayerGraph, use: LayerUse, notes: list[str]) -> bool:
     """Puts a barrier after what shall stay float between quantized layers."""
     if not _is_float(use.layer) or len(use.outputs) != 1:
         return False
@@ -198,7 +198,9 @@ def _fence(graph: Graph, use: Use, notes: list[str]) -> bool:
     if last.outputs[0] in graph.outputs and not graph.is_nested:
         return False
     name = f"{last.layer.name}_float_barrier"
-    graph.insert_after(last.outputs[0], Entry(FloatBarrier(name=name), is_new=True))
+    graph.insert_after(
+        last.outputs[0], LayerEntry(FloatBarrier(name=name), is_new=True)
+    )
     notes.append(f'"{use.layer.name}": stays float32, as it is not quantized')
     return True
 
@@ -212,7 +214,7 @@ def _is_float(layer: Layer) -> bool:
     return isinstance(layer, WITH_KERNEL) and not isinstance(layer, QuantLayer)
 
 
-def _alone(graph: Graph):
+def _alone(graph: LayerGraph):
     """The normalizations that quantize their output and follow no open sum."""
     for use in graph.uses:
         layer = use.layer

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from larqlite.qat.graph import Graph, Use
+from larqlite.qat.graph import LayerGraph, LayerUse
 from larqlite.qat.lowerings import STORED_BITS, has_range, range_of
 from larqlite.qat.quantizers.internal import nudged
-from larqlite.qat.tflite._file_graph import File, Operation, Tensor
+from larqlite.qat.tflite._file_graph import TFLiteGraph, TFLiteOperation, TFLiteTensor
 from larqlite.qat.tflite._layer_names import layer_of
 from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
@@ -61,14 +61,14 @@ class Candidates:
     layer: str
     tensor: Any
     step: float
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[TFLiteTensor, ...]
 
 
 def candidates_of(
-    model: tf_keras.Model, file: File
+    model: tf_keras.Model, file: TFLiteGraph
 ) -> tuple[list[Candidates], list[str]]:
     """The outputs that may be found in the file, and names of layers that cannot."""
-    graph, tensors = Graph.of(model), _activations(file)
+    graph, tensors = LayerGraph.of(model), _activations(file)
     names = [use.layer.name for use in graph.uses]
     calls = Counter(id(use.entry) for use in graph.uses)
     found, missing = [], []
@@ -138,8 +138,8 @@ def matched(
 
 
 def _fitting(
-    use: Use, step: float, zero_point: int, bits: int, tensors
-) -> list[Tensor]:
+    use: LayerUse, step: float, zero_point: int, bits: int, tensors
+) -> list[TFLiteTensor]:
     """The tensors with this range and as many values, in order."""
     near = [
         (operation, tensor)
@@ -156,13 +156,15 @@ def _fitting(
     return [tensor for _, tensor in near]
 
 
-def _is_of(tensor: Tensor, step: float, zero_point: int) -> bool:
+def _is_of(tensor: TFLiteTensor, step: float, zero_point: int) -> bool:
     """Whether a tensor has a range."""
     is_near = abs(tensor.scales[0] - step) <= TOLERANCE * step
     return is_near and abs(tensor.zero_point - zero_point) <= 1
 
 
-def _named(use: Use, names: list[str], file: File, tensors) -> list[Tensor]:
+def _named(
+    use: LayerUse, names: list[str], file: TFLiteGraph, tensors
+) -> list[TFLiteTensor]:
     """The last tensor that bears the layer's name: its range is that of no layer."""
     return [
         tensor
@@ -174,9 +176,9 @@ def _named(use: Use, names: list[str], file: File, tensors) -> list[Tensor]:
     ][-1:]
 
 
-def _activations(file: File) -> list[tuple[Operation, Tensor]]:
+def _activations(file: TFLiteGraph) -> list[tuple[TFLiteOperation, TFLiteTensor]]:
     """`(operation, int8 tensor)` in order of computation, the inputs first."""
-    inputs = Operation("INPUT", (), ())
+    inputs = TFLiteOperation("INPUT", (), ())
     found = [(inputs, file.tensors[index]) for index in file.inputs]
     for operation in file.operations:
         found += [(operation, file.tensors[index]) for index in operation.outputs]
@@ -187,19 +189,19 @@ def _activations(file: File) -> list[tuple[Operation, Tensor]]:
     ]
 
 
-def _is_as_large(use: Use, tensor: Tensor) -> bool:
+def _is_as_large(use: LayerUse, tensor: TFLiteTensor) -> bool:
     size = use.outputs[0].tensor.shape[1:].num_elements()
     return size is None or _size(tensor) == size
 
 
-def _size(tensor: Tensor) -> int:
+def _size(tensor: TFLiteTensor) -> int:
     size = 1
     for length in tensor.shape[1:]:
         size *= length
     return size
 
 
-def _quantization(use: Use) -> tuple[float, int, int] | None:
+def _quantization(use: LayerUse) -> tuple[float, int, int] | None:
     """Step, zero point and bits of what comes out of a use, if a range quantizes it."""
     layer = use.layer
     if use.entry.graph is not None or len(use.outputs) != 1:

@@ -11,7 +11,7 @@ from tensorflow.python.framework.convert_to_constants import (
     convert_variables_to_constants_v2,
 )
 
-__all__ = ["BARRIER", "Edge", "Traced"]
+__all__ = ["BARRIER", "TracedEdge", "Traced"]
 
 BARRIER = (
     "larqlite_float_barrier"  # begins the names of operations that compute nothing
@@ -20,7 +20,7 @@ _ALIASES = ("Identity", "StopGradient", "PreventGradient", "EnsureShape", "Snaps
 
 
 @dataclasses.dataclass(frozen=True)
-class Edge:
+class TracedEdge:
     """What one operation reads.
 
     Attributes:
@@ -47,11 +47,11 @@ class Traced:
         self.operations: list[tf.Operation] = graph.get_operations()
         self._roots: dict[str, tf.Tensor] = {}
         self._dependent = {tensor.name for tensor in self._function.inputs}
-        self._readers: dict[str, list[Edge]] = defaultdict(list)
+        self._readers: dict[str, list[TracedEdge]] = defaultdict(list)
         for operation in self.operations:
             self._look_at(operation)
         for tensor in self._function.outputs:
-            self._readers[self.root(tensor).name].append(Edge(None, 0))
+            self._readers[self.root(tensor).name].append(TracedEdge(None, 0))
         self._edits: dict[tuple[str, int], str] = {}
         self._nodes: list[tf.compat.v1.NodeDef] = []
         self._made: dict[tuple, str] = {}
@@ -69,7 +69,7 @@ class Traced:
             self._roots.update((out.name, self.root(t)) for out, t in pairs)
         else:
             for position, tensor in enumerate(inputs):
-                edge = Edge(operation, position)
+                edge = TracedEdge(operation, position)
                 self._readers[self.root(tensor).name].append(edge)
         if any(self.is_computed(tensor) for tensor in inputs):
             self._dependent.update(out.name for out in operation.outputs)
@@ -84,7 +84,7 @@ class Traced:
         """The tensor that this one only hands on."""
         return self._roots.get(tensor.name, tensor)
 
-    def readers(self, tensor: tf.Tensor) -> list[Edge]:
+    def readers(self, tensor: tf.Tensor) -> list[TracedEdge]:
         """Who reads a tensor, itself or handed on."""
         return self._readers.get(self.root(tensor).name, [])
 
@@ -111,7 +111,7 @@ class Traced:
         return bool(self._edits or self._replaced)
 
     def round(
-        self, edge: Edge, quantize: tf.Operation | tuple, keeps_out: bool = False
+        self, edge: TracedEdge, quantize: tf.Operation | tuple, keeps_out: bool = False
     ) -> None:
         """Lets a reader read its input through a fake quantization.
 
@@ -156,12 +156,12 @@ class Traced:
         self._nodes.append(node)
         return node.name
 
-    def keep_out(self, edge: Edge) -> None:
+    def keep_out(self, edge: TracedEdge) -> None:
         """Puts an operation that TFLite only has in float32 on an edge."""
         name = self._barrier(self._source(edge))
         self._edits[edge.reader.name, edge.position] = name
 
-    def hide_constant(self, edge: Edge, beside: tf.Tensor) -> None:
+    def hide_constant(self, edge: TracedEdge, beside: tf.Tensor) -> None:
         """Adds a zero to a kernel that only a run can know.
 
         The converter stores large kernels of transposed convolutions in 8 bits by itself,
@@ -194,7 +194,7 @@ class Traced:
         self._made[made, ""] = made  # the next scope has a number of its own
         self._edits[edge.reader.name, edge.position] = made
 
-    def _source(self, edge: Edge) -> str:
+    def _source(self, edge: TracedEdge) -> str:
         known = self._edits.get((edge.reader.name, edge.position))
         return known or _plain(self.root(edge.reader.inputs[edge.position]).name)
 

@@ -9,10 +9,10 @@ import numpy as np
 import tf_keras
 
 from larqlite.errors import UnsupportedModelError
-from larqlite.qat.graph import Graph
+from larqlite.qat.graph import LayerGraph
 from larqlite.qat.lowerings import has_range, range_of
 from larqlite.qat.tflite._file_graph import read_file
-from larqlite.qat.tflite._interpreter import Runner
+from larqlite.qat.tflite._interpreter import TFLiteInterpreter
 from larqlite.qat.tflite._layer_names import layer_of
 from larqlite.qat.wrapper import QuantizeLayer
 
@@ -41,7 +41,7 @@ def require_runs(
         where: the public function, for messages.
     """
     try:
-        runner = Runner(content)
+        runner = TFLiteInterpreter(content)
         order = [
             model.input_names.index(name) if name in model.input_names else position
             for position, name in enumerate(runner.input_names)
@@ -83,7 +83,7 @@ def _batches(model: tf_keras.Model) -> Iterator[list[np.ndarray]]:
 
 def _ranges(model: tf_keras.Model) -> list[tuple[float, float] | None]:
     """The range that the model rounds each input to, or None."""
-    graph, found = Graph.of(model), []
+    graph, found = LayerGraph.of(model), []
     for _, edge in graph.inputs:
         quantizers = [
             (use.layer.quantizer, use.layer.quantizer_vars)

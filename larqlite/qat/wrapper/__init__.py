@@ -2,7 +2,7 @@
 
 from larqlite.qat.wrapper._activation import BEFORE, QuantizedActivation, name_of
 from larqlite.qat.wrapper._attached_quantizers import has_own_setter
-from larqlite.qat.wrapper._call_phase import Moment, observing, only_shapes
+from larqlite.qat.wrapper._call_phase import CallPhase, observing, only_shapes
 from larqlite.qat.wrapper._fit import fitted, values_of
 from larqlite.qat.wrapper._inner import layer_from
 from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
@@ -10,7 +10,7 @@ from larqlite.qat.wrapper._wrapper import QuantizeWrapper, QuantizeWrapperV2
 
 __all__ = [
     "BEFORE",
-    "Moment",
+    "CallPhase",
     "QuantizeLayer",
     "QuantizeWrapper",
     "QuantizeWrapperV2",

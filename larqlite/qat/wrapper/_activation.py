@@ -5,7 +5,7 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite._registration import register_object
-from larqlite.qat.wrapper._call_phase import now
+from larqlite.qat.wrapper._call_phase import current_phase
 
 # What an int8 engine fixes the output range of, or computes by a table of its input.
 BEFORE = ("softmax", "sigmoid", "tanh")
@@ -48,12 +48,12 @@ class QuantizedActivation:
         return [(role, self.quantizer, v) for role, v in places if v is not None]
 
     def __call__(self, x):
-        moment = now()
+        phase = current_phase()
         if self._before is not None:
-            x = moment.quantize(self.quantizer, x, self._before)
+            x = phase.quantize(self.quantizer, x, self._before)
         x = self.function(x)
         if self._after is not None:
-            x = moment.quantize(self.quantizer, x, self._after)
+            x = phase.quantize(self.quantizer, x, self._after)
         return x
 
     def get_config(self) -> dict:

@@ -12,10 +12,10 @@ from larqlite.qat.config import QuantizeConfig, asked
 from larqlite.qat.lowerings import Weight, has_range, is_exporting
 from larqlite.qat.quantizers.internal import of_weights
 from larqlite.qat.wrapper._activation import QuantizedActivation
-from larqlite.qat.wrapper._call_phase import Moment
+from larqlite.qat.wrapper._call_phase import CallPhase
 from larqlite.qat.wrapper._setter import values_set_by
 
-__all__ = ["Placed", "WeightSlot", "flat_shapes"]
+__all__ = ["AttachedQuantizers", "WeightSlot", "flat_shapes"]
 
 
 class WeightSlot(NamedTuple):
@@ -25,13 +25,13 @@ class WeightSlot(NamedTuple):
         weight: the view that the layer holds.
         quantizer: its quantizer.
         variables: what `quantizer.build` returned.
-        slot: what the view reads through.
+        hook: what the view reads through.
     """
 
     weight: Any
     quantizer: Any
     variables: dict
-    slot: _quantized_views.Slot
+    hook: _quantized_views.ReadHook
 
     @property
     def is_replaced(self) -> bool:
@@ -39,7 +39,7 @@ class WeightSlot(NamedTuple):
         return getattr(self.quantizer, "replaces_weight", False)
 
 
-class Placed:
+class AttachedQuantizers:
     """What a config quantizes of a layer, once the layer is built.
 
     Attributes:
@@ -95,14 +95,14 @@ class Placed:
         for (weight, identifier), name in zip(pairs, names, strict=True):
             quantizer = quantizers.get(identifier)
             variables = quantizer.build(weight.shape, name, owner) or {}
-            slot = _quantized_views.Slot(
-                lambda latent, q=quantizer, v=variables: Moment().quantize(
+            hook = _quantized_views.ReadHook(
+                lambda latent, q=quantizer, v=variables: CallPhase().quantize(
                     q, latent, v
                 ),
                 getattr(quantizer, "precision", None),
             )
-            weight.read_through(slot)
-            self.weights.append(WeightSlot(weight, quantizer, variables, slot))
+            weight.read_through(hook)
+            self.weights.append(WeightSlot(weight, quantizer, variables, hook))
 
     def capture(self) -> None:
         """Lets the quantizers that keep something of the present weights take it."""
@@ -110,30 +110,30 @@ class Placed:
             if hasattr(quantizer, "capture"):
                 quantizer.capture(weight.latent_variable, variables)
 
-    def readings(self, config: QuantizeConfig, layer, moment: Moment) -> dict:
-        """What each quantized weight reads as in one call, by the id of its slot."""
+    def readings(self, config: QuantizeConfig, layer, phase: CallPhase) -> dict:
+        """What each quantized weight reads as in one call, by the id of its hook."""
         values = []
-        for weight, quantizer, variables, slot in self.weights:
+        for weight, quantizer, variables, hook in self.weights:
             # Outside of Keras' mixed-precision cast.
             latent = tf.convert_to_tensor(weight.latent_variable)
             if is_exporting() and has_range(quantizer):
-                value = Weight(weight, quantizer, variables, slot).stored(layer)
+                value = Weight(weight, quantizer, variables, hook).stored(layer)
             else:
                 with of_weights():
-                    value = moment.quantize(quantizer, latent, variables)
-            if moment.training is not False and value.shape.rank == 2:
+                    value = phase.quantize(quantizer, latent, variables)
+            if phase.training is not False and value.shape.rank == 2:
                 # Turns the sparse gradient of an embedding into a dense one.
                 value = tf.reshape(value, tf.shape(value))
             values.append(value)
         if values and has_own_setter(config):
-            held = [placed.weight for placed in self.weights]
+            held = [slot.weight for slot in self.weights]
             values = values_set_by(config, layer, held, values)
-        slots = [placed.slot for placed in self.weights]
-        return {id(slot): value for slot, value in zip(slots, values, strict=True)}
+        hooks = [slot.hook for slot in self.weights]
+        return {id(hook): value for hook, value in zip(hooks, values, strict=True)}
 
     def all(self) -> Iterator[Any]:
         """The quantizers."""
-        yield from (placed.quantizer for placed in self.weights)
+        yield from (slot.quantizer for slot in self.weights)
         yield from (activation.quantizer for activation in self.activations)
         yield from (quantizer for quantizer, _ in (*self.inputs, *self.outputs))
 
@@ -159,7 +159,7 @@ def only_places(config: QuantizeConfig, layer, weights: Sequence[WeightSlot]) ->
     """Whether a config puts the quantized values in their places as they are."""
     if not has_own_setter(config):
         return True
-    held = [placed.weight for placed in weights]
+    held = [slot.weight for slot in weights]
     values = [tf.convert_to_tensor(weight.latent_variable) for weight in held]
     found = values_set_by(config, layer, held, values)
     return all(a is b for a, b in zip(found, values, strict=True))
@@ -170,13 +170,13 @@ def has_own_setter(config: QuantizeConfig) -> bool:
     return type(config).set_quantize_weights is not QuantizeConfig.set_quantize_weights
 
 
-def quantized(pairs: list, tensors, moment: Moment):
+def quantized(pairs: list, tensors, phase: CallPhase):
     """Each floating-point tensor of a structure through its quantizer."""
     flat = tf.nest.flatten(tensors)
     for index, tensor in enumerate(flat):
         if tensor is not None and tensor.dtype.is_floating and index < len(pairs):
             quantizer, variables = pairs[index]
-            flat[index] = moment.quantize(quantizer, tensor, variables)
+            flat[index] = phase.quantize(quantizer, tensor, variables)
     return tf.nest.pack_sequence_as(tensors, flat)
 
 

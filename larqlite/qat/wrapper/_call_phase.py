@@ -15,7 +15,7 @@ from larqlite.qat.quantizers.internal import invoke
 
 
 @dataclasses.dataclass(frozen=True)
-class Moment:
+class CallPhase:
     """One call of a quantized layer.
 
     Attributes:
@@ -27,7 +27,7 @@ class Moment:
     step: Any = None
 
     def quantize(self, quantizer, inputs, weights):
-        """The quantizer on a tensor, at this moment."""
+        """The quantizer on a tensor, in this phase."""
         if is_ours(quantizer):
             if _only_shapes.get():
                 return inputs
@@ -60,9 +60,9 @@ def as_it_is(function, *args):
     return function(*args)
 
 
-_now: contextvars.ContextVar[Moment] = contextvars.ContextVar(
-    "larqlite_qat_moment",
-    default=Moment(),  # noqa: B039  frozen
+_phase: contextvars.ContextVar[CallPhase] = contextvars.ContextVar(
+    "larqlite_qat_call_phase",
+    default=CallPhase(),  # noqa: B039  frozen
 )
 
 
@@ -105,16 +105,16 @@ def asks_only_for_shapes() -> bool:
     return _only_shapes.get()
 
 
-def now() -> Moment:
-    """The present moment; not training outside of a quantized layer."""
-    return _now.get()
+def current_phase() -> CallPhase:
+    """The present phase; not training outside of a quantized layer."""
+    return _phase.get()
 
 
 @contextlib.contextmanager
-def at(moment: Moment) -> Iterator[None]:
-    """Within the block, the present moment is this one."""
-    token = _now.set(moment)
+def in_phase(phase: CallPhase) -> Iterator[None]:
+    """Within the block, the present phase is this one."""
+    token = _phase.set(phase)
     try:
         yield
     finally:
-        _now.reset(token)
+        _phase.reset(token)

@@ -7,7 +7,7 @@ import tf_keras
 
 from larqlite._registration import deserialize_object, register_object
 from larqlite.qat import quantizers
-from larqlite.qat.wrapper._call_phase import Moment
+from larqlite.qat.wrapper._call_phase import CallPhase
 from larqlite.qat.wrapper._step_counter import counted
 
 __all__ = ["QuantizeLayer"]
@@ -67,8 +67,8 @@ class QuantizeLayer(tf_keras.layers.Layer):
         if self.quantizer is None:
             return inputs
         step = counted(self.optimizer_step, [self.quantizer], training)
-        moment = Moment(False if training is None else training, step)
-        return moment.quantize(self.quantizer, inputs, self.quantizer_vars)
+        phase = CallPhase(False if training is None else training, step)
+        return phase.quantize(self.quantizer, inputs, self.quantizer_vars)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -10,7 +10,7 @@ import tf_keras
 from larqlite.errors import QuantizerError
 
 
-class _Recorder:
+class _SetterProbe:
     """Looks like a layer; attributes that are set on it are noted down, not set."""
 
     __slots__ = ("_notes", "_target")
@@ -25,7 +25,9 @@ class _Recorder:
 
     @property
     def submodules(self):
-        return tuple(_Recorder(part, self._notes) for part in self._target.submodules)
+        return tuple(
+            _SetterProbe(part, self._notes) for part in self._target.submodules
+        )
 
     @property
     def __class__(self):
@@ -37,7 +39,7 @@ class _Recorder:
                 return value
         value = getattr(self._target, name)
         if isinstance(value, tf_keras.layers.Layer):
-            return _Recorder(value, self._notes)
+            return _SetterProbe(value, self._notes)
         return value
 
     def __setattr__(self, name, value):
@@ -59,7 +61,7 @@ def values_set_by(
         QuantizerError: the setter leaves a quantized weight out.
     """
     notes: list = []
-    config.set_quantize_weights(_Recorder(layer, notes), list(values))
+    config.set_quantize_weights(_SetterProbe(layer, notes), list(values))
     replaced = {id(getattr(owner, name, None)): value for owner, name, value in notes}
     missing = [w.name for w in weights if id(w) not in replaced]
     if missing:

@@ -14,17 +14,17 @@ from larqlite.qat import _quantized_views, lowerings
 from larqlite.qat.config import QuantizeConfig
 from larqlite.qat.wrapper._activation import BEFORE, BOTH, QuantizedActivation, name_of
 from larqlite.qat.wrapper._attached_quantizers import (
-    Placed,
+    AttachedQuantizers,
     WeightSlot,
     flat_shapes,
     only_places,
     quantized,
 )
 from larqlite.qat.wrapper._call_phase import (
-    Moment,
+    CallPhase,
     as_it_is,
     asks_only_for_shapes,
-    at,
+    in_phase,
     is_ours,
 )
 from larqlite.qat.wrapper._fit import fitted, values_of
@@ -105,7 +105,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             kwargs.setdefault("batch_input_shape", shape)
         super().__init__(layer, **kwargs)
         self.quantize_config = quantize_config
-        self._placed = Placed()
+        self._attached = AttachedQuantizers()
 
     # Building.
 
@@ -129,7 +129,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
             if not self.layer.built:
                 self.layer.build(input_shape)
                 self.layer.built = True
-        self._placed.fill(
+        self._attached.fill(
             self.quantize_config,
             self.layer,
             self,
@@ -144,7 +144,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
 
     def capture_weights(self) -> None:
         """Lets the quantizers that keep something of the present weights take it."""
-        self._placed.capture()
+        self._attached.capture()
 
     def _output_shapes(self, input_shape) -> list:
         if isinstance(self.layer, BUILT_IN_CALL):
@@ -180,20 +180,20 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     def _needs_no_autograph(self) -> bool:
         """Whether all that computes is Keras' or larqlite's, without branches on tensors."""
         parts = (self.layer, *self.layer.submodules)
-        return all(map(is_ours, (self.quantize_config, *self._placed.all()))) and all(
+        return all(map(is_ours, (self.quantize_config, *self._attached.all()))) and all(
             type(part).__module__.startswith(("tf_keras.", "larqlite."))
             for part in parts
         )
 
     def _call(self, inputs, args: tuple, kwargs: dict):
         training, mask = kwargs.pop("training", None), kwargs.pop("mask", None)
-        moment = Moment(
+        phase = CallPhase(
             False if training is None else training,
-            counted(self.optimizer_step, self._placed.all(), training),
+            counted(self.optimizer_step, self._attached.all(), training),
         )
-        if self._placed.inputs:
-            inputs = quantized(self._placed.inputs, inputs, moment)
-        with at(moment):
+        if self._attached.inputs:
+            inputs = quantized(self._attached.inputs, inputs, phase)
+        with in_phase(phase):
             outputs = None
             if not args and not kwargs and not asks_only_for_shapes():
                 outputs = lowerings.outputs_of(self, training, inputs, mask is not None)
@@ -201,26 +201,26 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
                 for name, value in (("training", training), ("mask", mask)):
                     if value is not None and name in parameters_of(type(self.layer)):
                         kwargs[name] = value
-                with _quantized_views.reading(self.readings(moment)):
+                with _quantized_views.reading(self.readings(phase)):
                     outputs = self.layer(inputs, *args, **kwargs)
-        if self._placed.outputs:
-            outputs = quantized(self._placed.outputs, outputs, moment)
+        if self._attached.outputs:
+            outputs = quantized(self._attached.outputs, outputs, phase)
         return outputs
 
     @property
     def output_precision(self) -> int | None:
         """Bits of the values that come out; None if nothing quantizes them."""
-        return self._placed.output_precision
+        return self._attached.output_precision
 
     @property
     def quantizes(self) -> bool:
         """Whether anything of the layer is quantized."""
-        return any(True for _ in self._placed.all())
+        return any(True for _ in self._attached.all())
 
     @property
     def quantized_activations(self) -> dict[str, QuantizedActivation]:
         """The activations with a quantizer, by the names of their functions."""
-        return {name_of(a.function): a for a in self._placed.activations}
+        return {name_of(a.function): a for a in self._attached.activations}
 
     @property
     def training_state(self) -> list:
@@ -228,9 +228,9 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         deployed = {id(variable) for variable in self.layer.weights}
         stand_ins = {
             id(variable)
-            for placed in self._placed.weights
-            if hasattr(placed.quantizer, "preserved")
-            for variable in placed.variables.values()
+            for slot in self._attached.weights
+            if hasattr(slot.quantizer, "preserved")
+            for variable in slot.variables.values()
         }
         return [
             v
@@ -241,23 +241,23 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     @property
     def input_quantizer(self):
         """The quantizer of the input, or None."""
-        if self._placed.inputs:
-            return self._placed.inputs[0][0]
+        if self._attached.inputs:
+            return self._attached.inputs[0][0]
         return getattr(self.layer, "input_quantizer", None)
 
     @property
     def weight_slots(self) -> list[WeightSlot]:
-        """`(weight, quantizer, its variables, slot)` of each quantized weight."""
-        return list(self._placed.weights)
+        """`(weight, quantizer, its variables, read hook)` of each quantized weight."""
+        return list(self._attached.weights)
 
-    def readings(self, moment: Moment) -> dict:
-        """What each quantized weight reads as at a moment, by the id of its slot."""
-        return self._placed.readings(self.quantize_config, self.layer, moment)
+    def readings(self, phase: CallPhase) -> dict:
+        """What each quantized weight reads as in a phase, by the id of its hook."""
+        return self._attached.readings(self.quantize_config, self.layer, phase)
 
     @property
     def value_quantizers(self) -> list:
         """`(what for, quantizer, its variables)` of all but weights, in order of use."""
-        return self._placed.of_values()
+        return self._attached.of_values()
 
     @property
     def only_places(self) -> bool:
@@ -267,7 +267,7 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     @property
     def ends_in_range(self) -> bool:
         """Whether what the layer sums up is quantized here, not by one that follows."""
-        return bool(self._placed.activations or self._placed.outputs)
+        return bool(self._attached.activations or self._attached.outputs)
 
     @property
     def sums_are_rounded(self) -> bool:
@@ -300,9 +300,9 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
     def _replaced(self) -> dict:
         """The weights that are not read, since their quantizers train others, by id."""
         return {
-            id(placed.weight): placed.weight
-            for placed in self._placed.weights
-            if placed.is_replaced
+            id(slot.weight): slot.weight
+            for slot in self._attached.weights
+            if slot.is_replaced
         }
 
     def compute_output_shape(self, input_shape):

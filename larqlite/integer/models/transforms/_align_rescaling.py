@@ -18,7 +18,7 @@ from larqlite.integer.models.transforms._surgery import (
     weights_of,
 )
 from larqlite.layers.internal import same_padding
-from larqlite.qat.graph import Graph, Use
+from larqlite.qat.graph import LayerGraph, LayerUse
 
 __all__ = ["align_rescaling"]
 
@@ -55,7 +55,7 @@ def align_rescaling(model: tf_keras.Model) -> tf_keras.Model:
     return transformed(model, "align_rescaling", [run])
 
 
-def run(graph: Graph, surgery: Surgery, of_inputs: bool = False) -> bool:
+def run(graph: LayerGraph, surgery: Surgery, of_inputs: bool = False) -> bool:
     """Aligns the first Rescaling of a graph, or those that read the model's inputs.
 
     Args:
@@ -72,7 +72,7 @@ def run(graph: Graph, surgery: Surgery, of_inputs: bool = False) -> bool:
     return is_changed
 
 
-def _align(graph: Graph, surgery: Surgery, use: Use) -> bool:
+def _align(graph: LayerGraph, surgery: Surgery, use: LayerUse) -> bool:
     scale = _plain(use.layer.scale)
     offset = _plain(use.layer.offset)
     if scale.size == 1 and scale > 0 and not offset.any():
@@ -120,7 +120,7 @@ def _for_channels(value: np.ndarray, channels: int | None, where: str) -> np.nda
     return value.reshape(-1)
 
 
-def _reader(graph: Graph, surgery: Surgery, use: Use) -> Use:
+def _reader(graph: LayerGraph, surgery: Surgery, use: LayerUse) -> LayerUse:
     """The layer that takes the offset.
 
     Raises:
@@ -148,7 +148,7 @@ def _reader(graph: Graph, surgery: Surgery, use: Use) -> Use:
     )
 
 
-def _pad_by_the_kernel(graph: Graph, surgery: Surgery, use: Use) -> None:
+def _pad_by_the_kernel(graph: LayerGraph, surgery: Surgery, use: LayerUse) -> None:
     """Lets the convolution behind a ZeroPadding2D pad, with a kernel that zeros enlarge.
 
     One row on either side of an even image is not what "same" padding adds for 3 rows and
@@ -191,7 +191,7 @@ def _pad_by_the_kernel(graph: Graph, surgery: Surgery, use: Use) -> None:
     graph.remove(padding)
 
 
-def _is_flatten(use: Use | None) -> bool:
+def _is_flatten(use: LayerUse | None) -> bool:
     return (
         use is not None
         and type(use.layer) is layers.Flatten
@@ -199,7 +199,7 @@ def _is_flatten(use: Use | None) -> bool:
     )
 
 
-def _take_over(use: Use, scale: np.ndarray | None, offset: np.ndarray) -> None:
+def _take_over(use: LayerUse, scale: np.ndarray | None, offset: np.ndarray) -> None:
     weights = weights_of(use.entry)
     kernel = np.asarray(weights["kernel"], np.float64)
     groups = setting(use.entry, "groups") or 1
@@ -216,7 +216,7 @@ def _take_over(use: Use, scale: np.ndarray | None, offset: np.ndarray) -> None:
     give(use.entry, {"use_bias": True}, kernel=split.reshape(kernel.shape), bias=bias)
 
 
-def _pad(use: Use, value: np.ndarray) -> None:
+def _pad(use: LayerUse, value: np.ndarray) -> None:
     entry = use.entry
     config = {**entry.layer.get_config(), **entry.changes, **common_config(entry)}
     layer = PaddedConv2D.from_config({**config, "padding_value": value.tolist()})

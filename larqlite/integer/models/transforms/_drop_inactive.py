@@ -12,7 +12,7 @@ from larqlite.integer.models.transforms._surgery import (
     new,
     setting,
 )
-from larqlite.qat.graph import Graph, Use
+from larqlite.qat.graph import LayerGraph, LayerUse
 from larqlite.qat.wrapper import name_of
 
 layers = tf_keras.layers
@@ -38,7 +38,7 @@ INACTIVE = (
 )
 
 
-def run(graph: Graph, surgery: Surgery) -> bool:
+def run(graph: LayerGraph, surgery: Surgery) -> bool:
     """Drops them, unless a call says `training=True`: what reads them reads their input.
 
     A cast that such a layer makes stays, as a Rescaling by 1.
@@ -60,7 +60,7 @@ def run(graph: Graph, surgery: Surgery) -> bool:
     return is_changed
 
 
-def _is_inactive(use: Use) -> bool:
+def _is_inactive(use: LayerUse) -> bool:
     layer = use.layer
     if type(layer) is layers.Activation:
         return name_of(setting(use.entry, "activation")) == "linear"
@@ -69,6 +69,6 @@ def _is_inactive(use: Use) -> bool:
     return not _trains(use)
 
 
-def _trains(use: Use) -> bool:
+def _trains(use: LayerUse) -> bool:
     training = recorded_training(use.layer, use.args, use.kwargs)
     return training is not None and training is not False

@@ -10,7 +10,7 @@ from larqlite.integer.models.transforms._surgery import (
     shape_of,
     transformed,
 )
-from larqlite.qat.graph import Graph, Use
+from larqlite.qat.graph import LayerGraph, LayerUse
 
 __all__ = ["drop_reshapes"]
 
@@ -39,7 +39,7 @@ def drop_reshapes(model: tf_keras.Model) -> tf_keras.Model:
     return transformed(model, "drop_reshapes", [run])
 
 
-def run(graph: Graph, surgery: Surgery) -> bool:
+def run(graph: LayerGraph, surgery: Surgery) -> bool:
     """Drops what is undone right after it."""
     is_changed = False
     for use in list(graph.uses):
@@ -51,7 +51,7 @@ def run(graph: Graph, surgery: Surgery) -> bool:
     return is_changed
 
 
-def _keeps_order(use: Use | None) -> bool:
+def _keeps_order(use: LayerUse | None) -> bool:
     """Whether a layer does nothing but give its numbers a shape."""
     if use is None:
         return False
@@ -60,10 +60,10 @@ def _keeps_order(use: Use | None) -> bool:
     return type(use.layer) is layers.Reshape
 
 
-def _is_undone(graph: Graph, surgery: Surgery, use: Use) -> bool:
+def _is_undone(graph: LayerGraph, surgery: Surgery, use: LayerUse) -> bool:
     return _keeps_order(surgery.reads_alone(graph, use))
 
 
-def _is_identity(use: Use) -> bool:
+def _is_identity(use: LayerUse) -> bool:
     before = shape_of(use.inputs[0])
     return None not in before[1:] and before == shape_of(use.outputs[0])

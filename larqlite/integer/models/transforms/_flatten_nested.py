@@ -9,7 +9,7 @@ import tf_keras
 
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.models.transforms._surgery import Surgery, label, transformed
-from larqlite.qat.graph import Edge, Graph, Use
+from larqlite.qat.graph import Edge, LayerGraph, LayerUse
 
 __all__ = ["flatten_nested"]
 
@@ -40,7 +40,7 @@ def flatten_nested(model: tf_keras.Model) -> tf_keras.Model:
     return transformed(model, "flatten_nested", [run])
 
 
-def run(graph: Graph, surgery: Surgery) -> bool:
+def run(graph: LayerGraph, surgery: Surgery) -> bool:
     """Unfolds the models inside the whole model, whatever their depth."""
     is_changed = False
     while graph is surgery.root and (nested := _first_nested(graph)) is not None:
@@ -50,11 +50,11 @@ def run(graph: Graph, surgery: Surgery) -> bool:
     return is_changed
 
 
-def _first_nested(graph: Graph) -> Use | None:
+def _first_nested(graph: LayerGraph) -> LayerUse | None:
     return next((use for use in graph.uses if use.entry.graph is not None), None)
 
 
-def _rename(graph: Graph, nested: Use, surgery: Surgery) -> None:
+def _rename(graph: LayerGraph, nested: LayerUse, surgery: Surgery) -> None:
     """Gives a layer of a nested model a new name where the model around it has it."""
     own = {id(entry): entry for entry in nested.entry.graph.entries()}
     taken = {layer.name for layer, _ in graph.inputs}
@@ -65,7 +65,7 @@ def _rename(graph: Graph, nested: Use, surgery: Surgery) -> None:
             entry.changes = {**entry.changes, "name": name}
 
 
-def _unfold(graph: Graph, nested: Use, surgery: Surgery) -> None:
+def _unfold(graph: LayerGraph, nested: LayerUse, surgery: Surgery) -> None:
     inner = nested.entry.graph
     training = _training(nested, surgery)
     edges = {
@@ -77,7 +77,7 @@ def _unfold(graph: Graph, nested: Use, surgery: Surgery) -> None:
         args, kwargs = tf.nest.map_structure(
             lambda leaf: edges.get(id(leaf), leaf), (use.args, use.kwargs)
         )
-        copy = Use(use.entry, args, dict(kwargs), [], use.structure)
+        copy = LayerUse(use.entry, args, dict(kwargs), [], use.structure)
         if training is not None and _takes_training(use.layer):
             copy.kwargs.setdefault("training", training)
             if copy.kwargs["training"] is None:
@@ -96,7 +96,7 @@ def _unfold(graph: Graph, nested: Use, surgery: Surgery) -> None:
         graph.redirect(old, edges[id(output)])
 
 
-def _in_order(nested: Use) -> list[Edge]:
+def _in_order(nested: LayerUse) -> list[Edge]:
     """What goes into a nested model, in the order of its inputs."""
     model, given = nested.layer, nested.args[0]
     if isinstance(given, dict) and set(given) == set(model.input_names):
@@ -104,7 +104,7 @@ def _in_order(nested: Use) -> list[Edge]:
     return nested.inputs
 
 
-def _training(nested: Use, surgery: Surgery) -> bool | None:
+def _training(nested: LayerUse, surgery: Surgery) -> bool | None:
     kwargs = {k: v for k, v in nested.kwargs.items() if v is not None}
     training = kwargs.pop("training", None)
     if kwargs or len(nested.args) != 1 or isinstance(training, Edge):

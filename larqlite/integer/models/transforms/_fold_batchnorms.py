@@ -24,7 +24,7 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
     weights_of,
 )
-from larqlite.qat.graph import Graph, Use
+from larqlite.qat.graph import LayerGraph, LayerUse
 
 __all__ = ["fold_batchnorms"]
 
@@ -66,7 +66,7 @@ def fold_batchnorms(model: tf_keras.Model) -> tf_keras.Model:
     return transformed(model, "fold_batchnorms", [run])
 
 
-def run(graph: Graph, surgery: Surgery, is_strict: bool = True) -> bool:
+def run(graph: LayerGraph, surgery: Surgery, is_strict: bool = True) -> bool:
     """Folds what can be folded; `is_strict` raises where it cannot, else leaves it."""
     is_changed = False
     for use in list(graph.uses):
@@ -83,7 +83,7 @@ def run(graph: Graph, surgery: Surgery, is_strict: bool = True) -> bool:
 
 
 def refuse(
-    surgery: Surgery, normalization: Use, what: str, fix: str, is_strict: bool
+    surgery: Surgery, normalization: LayerUse, what: str, fix: str, is_strict: bool
 ) -> None:
     """Raises, or says in the log that a normalization stays.
 
@@ -97,19 +97,19 @@ def refuse(
     log.info("%s It stays as it is.", text)
 
 
-def is_inference(use: Use) -> bool:
+def is_inference(use: LayerUse) -> bool:
     """Whether a normalization uses its moving statistics when the model is not trained."""
     return use.kwargs.get("training") in (None, False)
 
 
-def normalizes_last_axis(use: Use) -> bool:
+def normalizes_last_axis(use: LayerUse) -> bool:
     """Whether the axis of a batch normalization is the last one."""
     axes = np.ravel(setting(use.entry, "axis")).tolist()
     rank = len(shape_of(use.inputs[0]))
     return [axis % rank for axis in axes] == [rank - 1]
 
 
-def _candidate(graph: Graph, surgery: Surgery, use: Use) -> Use | None:
+def _candidate(graph: LayerGraph, surgery: Surgery, use: LayerUse) -> LayerUse | None:
     if outputs_of(use.layer) is None or not is_linear(use.entry):
         return None
     reader = surgery.reads_alone(graph, use)
@@ -118,7 +118,7 @@ def _candidate(graph: Graph, surgery: Surgery, use: Use) -> Use | None:
     return None if weights_of(use.entry) is None else reader
 
 
-def _problem(normalization: Use) -> tuple[str, str] | None:
+def _problem(normalization: LayerUse) -> tuple[str, str] | None:
     if not normalizes_last_axis(normalization):
         axis = np.ravel(setting(normalization.entry, "axis")).tolist()
         return (
@@ -136,7 +136,7 @@ def _problem(normalization: Use) -> tuple[str, str] | None:
     return None
 
 
-def _fold(use: Use, normalization: Use) -> None:
+def _fold(use: LayerUse, normalization: LayerUse) -> None:
     scale, offset = normalization_factors(normalization.layer)
     weight, axes = outputs_of(use.layer)
     weights = weights_of(use.entry)

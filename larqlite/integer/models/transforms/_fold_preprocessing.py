@@ -18,7 +18,7 @@ from larqlite.integer.models.transforms._surgery import (
     shape_of,
     weights_of,
 )
-from larqlite.qat.graph import Graph, Use
+from larqlite.qat.graph import LayerGraph, LayerUse
 
 layers = tf_keras.layers
 
@@ -57,7 +57,7 @@ class Affine:
         return first.then(self.scale, self.offset)
 
 
-def run(graph: Graph, surgery: Surgery) -> bool:
+def run(graph: LayerGraph, surgery: Surgery) -> bool:
     """Makes one Rescaling of what stands between each input and the network.
 
     These are `Rescaling` and `Normalization` layers, and functions that add and multiply
@@ -87,9 +87,9 @@ def _plain(values: np.ndarray) -> float | list[float]:
     return np.asarray(values).tolist()
 
 
-def _chain(graph: Graph, surgery: Surgery, edge) -> tuple[list[Use], Affine]:
+def _chain(graph: LayerGraph, surgery: Surgery, edge) -> tuple[list[LayerUse], Affine]:
     """The layers of one input that are affine, one after the other, and all of them."""
-    chain: list[Use] = []
+    chain: list[LayerUse] = []
     total = Affine()
     while True:
         readers = graph.consumers(edge)
@@ -105,7 +105,7 @@ def _chain(graph: Graph, surgery: Surgery, edge) -> tuple[list[Use], Affine]:
         edge = use.outputs[0]
 
 
-def _affine_of(use: Use, channels: int | None) -> Affine | None:
+def _affine_of(use: LayerUse, channels: int | None) -> Affine | None:
     layer = use.layer
     if type(layer) is layers.Rescaling:
         values = [_for_channels(v, channels) for v in (layer.scale, layer.offset)]
@@ -149,7 +149,7 @@ def _normalization(layer, channels: int | None) -> Affine | None:
     return Affine(1 / deviation, -mean / deviation)
 
 
-def _function(use: Use, channels: int | None) -> Affine | None:
+def _function(use: LayerUse, channels: int | None) -> Affine | None:
     edges = list({id(edge): edge for edge in use.inputs}.values())
     if len(edges) != 1 or len(use.outputs) != 1:
         return None
@@ -225,7 +225,7 @@ def _turns_channels(op) -> bool:
 
 
 def _with_order_in_the_kernel(
-    graph: Graph, surgery: Surgery, last: Use, affine: Affine
+    graph: LayerGraph, surgery: Surgery, last: LayerUse, affine: Affine
 ) -> Affine | None:
     """The same for channels in their places, when the kernel that reads them takes theirs.
 

@@ -13,7 +13,7 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
     weights_of,
 )
-from larqlite.qat.graph import Entry, Graph
+from larqlite.qat.graph import LayerEntry, LayerGraph
 
 __all__ = ["grouped_to_depthwise"]
 
@@ -57,9 +57,9 @@ def grouped_to_depthwise(model: tf_keras.Model) -> tf_keras.Model:
     return transformed(model, "grouped_to_depthwise", [run])
 
 
-def run(graph: Graph, surgery: Surgery) -> bool:
+def run(graph: LayerGraph, surgery: Surgery) -> bool:
     """Changes the class of layers, however often they are called."""
-    changed: dict[int, Entry] = {}
+    changed: dict[int, LayerEntry] = {}
     for use in graph.uses:
         entry = use.entry
         if id(entry) not in changed and _is_depthwise(entry):
@@ -68,7 +68,7 @@ def run(graph: Graph, surgery: Surgery) -> bool:
     return bool(changed)
 
 
-def _is_depthwise(entry: Entry) -> bool:
+def _is_depthwise(entry: LayerEntry) -> bool:
     layer = entry.layer
     return (
         type(layer) is layers.Conv2D
@@ -78,7 +78,7 @@ def _is_depthwise(entry: Entry) -> bool:
     )
 
 
-def _depthwise(entry: Entry) -> Entry:
+def _depthwise(entry: LayerEntry) -> LayerEntry:
     weights = weights_of(entry)
     kernel = np.asarray(weights.pop("kernel"))
     groups = setting(entry, "groups")

@@ -6,7 +6,7 @@ import tf_keras
 
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.integer.models.transforms._surgery import Surgery, built, label, new
-from larqlite.qat.graph import Edge, Graph
+from larqlite.qat.graph import Edge, LayerGraph
 
 __all__ = ["insert_layer"]
 
@@ -66,7 +66,7 @@ def insert_layer(
     return built(surgery)
 
 
-def _find(surgery: Surgery, name: str) -> tuple[Graph, list[Edge]]:
+def _find(surgery: Surgery, name: str) -> tuple[LayerGraph, list[Edge]]:
     """The graph with a layer, and the tensors it gives that someone reads."""
     for graph in surgery.root.graphs():
         for layer, edge in graph.inputs:

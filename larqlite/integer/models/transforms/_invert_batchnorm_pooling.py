@@ -17,7 +17,7 @@ from larqlite.integer.models.transforms._surgery import (
     is_linear,
     transformed,
 )
-from larqlite.qat.graph import Graph, Use
+from larqlite.qat.graph import LayerGraph, LayerUse
 
 __all__ = ["invert_batchnorm_pooling"]
 
@@ -69,7 +69,7 @@ def invert_batchnorm_pooling(model: tf_keras.Model) -> tf_keras.Model:
     return transformed(model, "invert_batchnorm_pooling", [run])
 
 
-def run(graph: Graph, surgery: Surgery, is_strict: bool = True) -> bool:
+def run(graph: LayerGraph, surgery: Surgery, is_strict: bool = True) -> bool:
     """Inverts; not strict, only where that lets the normalization be folded."""
     is_changed = False
     # From the end, so that a normalization climbs over several poolings.
@@ -101,7 +101,7 @@ def run(graph: Graph, surgery: Surgery, is_strict: bool = True) -> bool:
     return is_changed
 
 
-def _candidate(graph: Graph, surgery: Surgery, use: Use) -> Use | None:
+def _candidate(graph: LayerGraph, surgery: Surgery, use: LayerUse) -> LayerUse | None:
     if type(use.layer) not in MAXIMA + MEANS or len(use.args) != 1:
         return None
     if getattr(use.layer, "data_format", "channels_last") != "channels_last":
@@ -114,7 +114,7 @@ def _candidate(graph: Graph, surgery: Surgery, use: Use) -> Use | None:
     return reader
 
 
-def _leads_to_kernel(graph: Graph, use: Use) -> bool:
+def _leads_to_kernel(graph: LayerGraph, use: LayerUse) -> bool:
     """Whether a layer that takes a normalization stands before the poolings.
 
     Other normalizations may stand between: they are folded too.

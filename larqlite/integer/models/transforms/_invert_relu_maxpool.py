@@ -5,7 +5,7 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite.integer.models.transforms._surgery import Surgery, transformed
-from larqlite.qat.graph import Graph
+from larqlite.qat.graph import LayerGraph
 
 __all__ = ["invert_relu_maxpool"]
 
@@ -36,7 +36,7 @@ def invert_relu_maxpool(model: tf_keras.Model) -> tf_keras.Model:
     return transformed(model, "invert_relu_maxpool", [run])
 
 
-def run(graph: Graph, surgery: Surgery) -> bool:
+def run(graph: LayerGraph, surgery: Surgery) -> bool:
     """Inverts until no ReLU stands before a pooling."""
     is_changed = False
     pending = list(graph.uses)

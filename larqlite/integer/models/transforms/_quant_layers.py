@@ -22,7 +22,7 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
 )
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph import Entry, Graph, Use
+from larqlite.qat.graph import LayerEntry, LayerGraph, LayerUse
 from larqlite.qat.wrapper import name_of
 from larqlite.quantizers import Quantizer
 
@@ -76,7 +76,7 @@ def _is_ours(layer) -> bool:
     return isinstance(layer, QuantLayer)
 
 
-def _run(graph: Graph, surgery: Surgery, configs: dict) -> bool:
+def _run(graph: LayerGraph, surgery: Surgery, configs: dict) -> bool:
     is_changed = False
     for use in list(graph.uses):
         if surgery.is_shared(use.entry) or not _is_ours(use.layer):
@@ -88,7 +88,7 @@ def _run(graph: Graph, surgery: Surgery, configs: dict) -> bool:
     return is_changed
 
 
-def _chain(use: Use, surgery: Surgery, configs: dict) -> list[Entry]:
+def _chain(use: LayerUse, surgery: Surgery, configs: dict) -> list[LayerEntry]:
     layer = use.layer
     if type(layer) is tf_keras.layers.Activation:
         return [_quantizer(_activation_quantizer(layer), label(use.entry))]
@@ -118,12 +118,12 @@ def _activation_quantizer(layer) -> Quantizer | None:
     return quantizer if _has_integer_form(quantizer) else None
 
 
-def _quantizer(quantizer: Quantizer, name: str) -> Entry:
+def _quantizer(quantizer: Quantizer, name: str) -> LayerEntry:
     config = {**quantizer.get_config(), "name": name}
     return new(type(quantizer).from_config(config))
 
 
-def _without_quantizers(entry: Entry) -> Entry | None:
+def _without_quantizers(entry: LayerEntry) -> LayerEntry | None:
     """The plain layer that computes with the quantized kernel; None if there is none."""
     layer = entry.layer
     cls = next(c for c in type(layer).__mro__ if c.__module__.startswith("tf_keras."))
@@ -147,7 +147,7 @@ def _without_quantizers(entry: Entry) -> Entry | None:
     return new(cls.from_config(config), **values)
 
 
-def _low_bit_config(entry: Entry) -> dict:
+def _low_bit_config(entry: LayerEntry) -> dict:
     """The bits of the kernels that are binary or ternary, as a `quant_config`."""
     config = {}
     is_separable = isinstance(entry.layer, tf_keras.layers.SeparableConv2D)

@@ -12,7 +12,7 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
 )
 from larqlite.layers.internal import same_padding
-from larqlite.qat.graph import Graph, Use
+from larqlite.qat.graph import LayerGraph, LayerUse
 
 __all__ = ["remove_zeropadding2d"]
 
@@ -52,7 +52,7 @@ def remove_zeropadding2d(model: tf_keras.Model) -> tf_keras.Model:
     return transformed(model, "remove_zeropadding2d", [run])
 
 
-def run(graph: Graph, surgery: Surgery) -> bool:
+def run(graph: LayerGraph, surgery: Surgery) -> bool:
     """Removes paddings that the next convolution can do."""
     is_changed = False
     for use in list(graph.uses):
@@ -66,7 +66,7 @@ def run(graph: Graph, surgery: Surgery) -> bool:
     return is_changed
 
 
-def _is_same(padding: Use, convolution: Use) -> bool:
+def _is_same(padding: LayerUse, convolution: LayerUse) -> bool:
     layer = convolution.layer
     if (
         type(layer) not in CONVOLUTIONS

@@ -11,7 +11,7 @@ from larqlite.integer.models.transforms._surgery import (
     new,
     transformed,
 )
-from larqlite.qat.graph import Graph, Use
+from larqlite.qat.graph import LayerGraph, LayerUse
 from larqlite.qat.wrapper import name_of
 
 __all__ = ["replace_lambda"]
@@ -51,7 +51,7 @@ def replace_lambda(model: tf_keras.Model) -> tf_keras.Model:
     return transformed(model, "replace_lambda", [run])
 
 
-def run(graph: Graph, surgery: Surgery) -> bool:
+def run(graph: LayerGraph, surgery: Surgery) -> bool:
     """Replaces each use of a function that is recognised."""
     is_changed = False
     named: set[str] = set()
@@ -71,7 +71,7 @@ def run(graph: Graph, surgery: Surgery) -> bool:
     return is_changed
 
 
-def _layers_of(use: Use) -> _tracing.Chain | None:
+def _layers_of(use: LayerUse) -> _tracing.Chain | None:
     if type(use.layer) is layers.Activation:
         kind = name_of(use.layer.activation)
         if kind not in ("relu", "relu6"):
@@ -83,7 +83,7 @@ def _layers_of(use: Use) -> _tracing.Chain | None:
 
 
 def _replace(
-    graph: Graph, surgery: Surgery, use: Use, edges, makers, name: str
+    graph: LayerGraph, surgery: Surgery, use: LayerUse, edges, makers, name: str
 ) -> None:
     dtype = use.layer.get_config()["dtype"]
     names = [surgery.new_name(f"{name}_{i}") for i in range(len(makers) - 1)] + [name]

@@ -14,7 +14,7 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
 )
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph import Entry, Graph
+from larqlite.qat.graph import LayerEntry, LayerGraph
 from larqlite.qat.wrapper import name_of
 
 __all__ = ["split_activations"]
@@ -45,7 +45,7 @@ def split_activations(model: tf_keras.Model) -> tf_keras.Model:
     return transformed(model, "split_activations", [run])
 
 
-def run(graph: Graph, surgery: Surgery) -> bool:
+def run(graph: LayerGraph, surgery: Surgery) -> bool:
     """Splits, whatever calls a layer."""
     is_changed = False
     followers: dict[int, object] = {}
@@ -60,7 +60,7 @@ def run(graph: Graph, surgery: Surgery) -> bool:
                 continue
             followers[id(entry)] = use.layer.activation
         function = followers[id(entry)]
-        if not isinstance(function, Entry):
+        if not isinstance(function, LayerEntry):
             follower = _follower(function, entry, surgery)
             if not follower.is_new:
                 # A layer with weights stays one, however often it is called.
@@ -71,18 +71,18 @@ def run(graph: Graph, surgery: Surgery) -> bool:
     return is_changed
 
 
-def relu(maximum: float | None, **config) -> Entry:
+def relu(maximum: float | None, **config) -> LayerEntry:
     """A new ReLU layer."""
     return new(layers.ReLU(maximum, **config))
 
 
-def _has_activation(entry: Entry) -> bool:
+def _has_activation(entry: LayerEntry) -> bool:
     layer = entry.layer
     is_kernel = type(layer) in FLOAT or isinstance(layer, QuantLayer)
     return is_kernel and hasattr(layer, "activation") and not is_linear(entry)
 
 
-def _without_activation(entry: Entry) -> bool:
+def _without_activation(entry: LayerEntry) -> bool:
     """Takes the activation out; False if the weights cannot be told apart from its own."""
     activation = entry.layer.activation
     if isinstance(activation, tf_keras.layers.Layer) and activation.weights:
@@ -96,9 +96,9 @@ def _without_activation(entry: Entry) -> bool:
     return True
 
 
-def _follower(function, entry: Entry, surgery: Surgery) -> Entry:
+def _follower(function, entry: LayerEntry, surgery: Surgery) -> LayerEntry:
     if isinstance(function, tf_keras.layers.Layer):
-        return Entry(function, changes={"name": surgery.new_name(function.name)})
+        return LayerEntry(function, changes={"name": surgery.new_name(function.name)})
     kind = name_of(function)
     config = {
         "name": surgery.new_name(f"{label(entry)}_{kind}"),

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.qat.graph import Builder, Edge, Entry, Graph, Use, read
+from larqlite.qat.graph import Builder, Edge, LayerEntry, LayerGraph, LayerUse, read
 from larqlite.qat.wrapper import name_of
 
 Layer = tf_keras.layers.Layer
@@ -34,7 +34,7 @@ class Surgery:
         self.where = f"{PACKAGE}.{function}"
         self.root = read(model, self.where)
 
-    def is_shared(self, entry: Entry) -> bool:
+    def is_shared(self, entry: LayerEntry) -> bool:
         """Whether a layer is called more than once, in whatever part of the model."""
         calls = Counter(
             id(use.entry) for part in self.root.graphs() for use in part.calls()
@@ -55,7 +55,7 @@ class Surgery:
             name = f"{base}_{count}"
         return name
 
-    def reads_alone(self, graph: Graph, use: Use) -> Use | None:
+    def reads_alone(self, graph: LayerGraph, use: LayerUse) -> LayerUse | None:
         """The use that reads a layer's output, if there is one and it reads nothing else.
 
         Neither of the two layers is called anywhere else.
@@ -93,25 +93,25 @@ def built(surgery: Surgery) -> tf_keras.Model:
     return Builder("", surgery.where).model(surgery.root)
 
 
-def label(entry: Entry) -> str:
+def label(entry: LayerEntry) -> str:
     """The name that the layer of an entry will have."""
     return entry.label
 
 
-def setting(entry: Entry, key: str) -> Any:
+def setting(entry: LayerEntry, key: str) -> Any:
     """A setting of the layer as it will be: what a pass changed, or the layer's own."""
     if key in entry.changes:
         return entry.changes[key]
     return getattr(entry.layer, key, None)
 
 
-def is_linear(entry: Entry) -> bool:
+def is_linear(entry: LayerEntry) -> bool:
     """Whether the layer will apply no activation function."""
     activation = setting(entry, "activation")
     return activation == "linear" or name_of(activation) == "linear"
 
 
-def weights_of(entry: Entry) -> dict[str, Any] | None:
+def weights_of(entry: LayerEntry) -> dict[str, Any] | None:
     """The values that the layer will have, by attribute; None if not all have a name."""
     if entry.copies:
         return dict(entry.copies)
@@ -128,7 +128,7 @@ def named_weights(layer: Layer, weights: list) -> dict[str, Any] | None:
     return named if len(named) == len(weights) else None
 
 
-def give(entry: Entry, changes: dict, **values: np.ndarray) -> None:
+def give(entry: LayerEntry, changes: dict, **values: np.ndarray) -> None:
     """Changes the settings of a layer, and the values of some of its weights.
 
     The values may be in float64: they are rounded once, when the model is built.
@@ -137,9 +137,9 @@ def give(entry: Entry, changes: dict, **values: np.ndarray) -> None:
     entry.changes = {**entry.changes, **changes}
 
 
-def new(layer: Layer, **copies: Any) -> Entry:
+def new(layer: Layer, **copies: Any) -> LayerEntry:
     """The entry of a new layer, and the values for its weights."""
-    return Entry(layer, is_new=True, copies=tuple(copies.items()))
+    return LayerEntry(layer, is_new=True, copies=tuple(copies.items()))
 
 
 def shape_of(edge: Edge) -> tuple:
@@ -158,7 +158,7 @@ def dtype_of(edge: Edge) -> tf.DType:
     return tf.as_dtype(edge.source.layer.compute_dtype)
 
 
-def common_config(entry: Entry) -> dict:
+def common_config(entry: LayerEntry) -> dict:
     """What a layer that takes the place of another keeps of its configuration."""
     config = entry.layer.get_config()
     return {key: config[key] for key in ("dtype", "trainable")} | {"name": label(entry)}

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.integer.models.transforms._surgery import dtype_of, shape_of
-from larqlite.qat.graph import Edge, Use
+from larqlite.qat.graph import Edge, LayerUse
 
 layers = tf_keras.layers
 
@@ -34,7 +34,7 @@ def relu(maximum: float | None) -> Callable:
     return functools.partial(layers.ReLU, maximum)
 
 
-def recognised(use: Use) -> Chain | None:
+def recognised(use: LayerUse) -> Chain | None:
     """The layers that compute the same as one use of a function, or None."""
     edges = list({id(edge): edge for edge in use.inputs}.values())
     if not edges or len(use.outputs) != 1:
@@ -48,7 +48,7 @@ def recognised(use: Use) -> Chain | None:
         return None
 
 
-def traced(use: Use, edges: list[Edge]):
+def traced(use: LayerUse, edges: list[Edge]):
     """The trace of one use of a function, whose inputs are those of `edges`.
 
     Raises:
