@@ -1,7 +1,8 @@
-"""One learned number for each channel: how many there are, and how they meet a tensor."""
+"""One number for each channel: learned ones, and those of a batch normalization."""
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 from larqlite.errors import ArgumentError
@@ -46,3 +47,22 @@ def along_channels(values: tf.Tensor, x: tf.Tensor, axis: int) -> tf.Tensor:
     shape = [1] * x.shape.rank
     shape[axis] = -1
     return tf.reshape(values, shape)
+
+
+def normalization_factors(layer) -> tuple[np.ndarray, np.ndarray]:
+    """What a batch normalization multiplies by and adds, in float64.
+
+    `scale = gamma / sqrt(variance + epsilon)` and `offset = beta - mean * scale`, each
+    of the shape of the moving variance.
+    """
+    mean, variance = (
+        np.asarray(moving, np.float64)
+        for moving in (layer.moving_mean, layer.moving_variance)
+    )
+    scale = 1 / np.sqrt(variance + layer.epsilon)
+    if layer.gamma is not None:
+        scale = scale * np.asarray(layer.gamma, np.float64)
+    offset = -mean * scale
+    if layer.beta is not None:
+        offset = offset + np.asarray(layer.beta, np.float64)
+    return scale, offset

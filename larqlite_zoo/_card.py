@@ -131,3 +131,23 @@ class Card:
     weights: tuple[WeightFile, ...] = ()
     recipe: str | None = None
     notes: tuple[str, ...] = ()
+
+
+# Whom the figures and the files of models that Larq Zoo published are from.
+LARQ_ZOO = "Larq Zoo 2.4.0"
+
+_RELEASES = "https://github.com/larq/zoo/releases/download"
+
+
+def larq_zoo_file(
+    release: str, name: str, sha256: str, *, include_top: bool = True
+) -> WeightFile:
+    """A weight file of Larq Zoo, trained on ImageNet.
+
+    Args:
+        release: the tag it is attached to, such as "birealnet-v0.3.0".
+        name: of the file.
+        sha256: of the file, as Larq Zoo's source gives it.
+        include_top: whether it holds the classifier.
+    """
+    return WeightFile(name, f"{_RELEASES}/{release}/{name}", sha256, include_top)

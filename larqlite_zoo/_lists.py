@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from larqlite.errors import ArgumentError, near_matches
-from larqlite_zoo import _plain_tables, _registered_models
+from larqlite_zoo import _registered_models
 from larqlite_zoo._figures import card
-from larqlite_zoo._show import _console
+from larqlite_zoo._show import console_of_tables, table
 
 
 def model_rows(pattern: str = "*") -> list[dict[str, Any]]:
@@ -82,9 +82,9 @@ def print_recipes(rows: list[dict[str, Any]], console: Console | None = None) ->
         "Batch",
         "Optimizer, learning rate",
     )
-    table = _plain_tables.text(header, cells, right=("Epochs", "Batch"))
-    console = console or _console()
-    console.print(table, soft_wrap=True, markup=False, highlight=False)
+    printed = table(header, cells, right=("Epochs", "Batch"))
+    console = console or console_of_tables()
+    console.print(printed, soft_wrap=True, markup=False, highlight=False)
     noted: dict[str, list[str]] = {}
     for row in rows:
         if row["notes"]:
@@ -95,7 +95,7 @@ def print_recipes(rows: list[dict[str, Any]], console: Console | None = None) ->
 
 def print_datasets(rows: list[dict[str, Any]], console: Console | None = None) -> None:
     """Prints a line for each dataset."""
-    console = console or _console()
+    console = console or console_of_tables()
     for row in rows:
         console.print(f"{row['name']:<24}{row['description']}", highlight=False)
 

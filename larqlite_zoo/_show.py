@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Collection, Iterable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.utils import memory_as_readable_str
-from larqlite_zoo import _plain_tables
+from larqlite_runtime import tables
 from larqlite_zoo._card import Accuracy, Card, Measurement
 from larqlite_zoo._figures import card
 from larqlite_zoo._registered_models import list_models
@@ -37,10 +38,10 @@ def print_models(pattern: str = "*", console: Console | None = None) -> None:
         )
     numbers = ("Input", "Parameters", "Size", "MACs", "1-bit MACs")
     header = ("Model", *numbers, "Top-1 accuracy (%)")
-    table = _plain_tables.text(header, [_row(card(name)) for name in names], numbers)
-    console = console or _console()
+    printed = table(header, [_row(card(name)) for name in names], numbers)
+    console = console or console_of_tables()
     for text in (
-        table,
+        printed,
         "Size: of the weights as deployed, packed at their bit widths. MACs: of one image "
         "of the input size given.",
         "Accuracy: as published by others, or measured by this repository. Sources and "
@@ -56,7 +57,7 @@ def print_card(card: Card, console: Console | None = None) -> None:
         card: from `larqlite_zoo.card`.
         console: to print on; the standard output by default.
     """
-    console = console or _console()
+    console = console or console_of_tables()
     console.print(f"[bold]{card.function}[/] ({card.name}): {escape(card.summary)}")
     facts = _grid()
     facts.add_row(
@@ -140,12 +141,6 @@ def _print_rows(console: Console, lines: Iterable[str], otherwise: str) -> None:
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _console() -> Console:
-    """The standard output; wide enough for the tables where it is no terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
-
-
 def _grid() -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, style="dim")
@@ -162,3 +157,41 @@ def _count(number: int) -> str:
         if number >= unit:
             return f"{number / unit:.3g} {letter}"
     return str(number)
+
+
+def console_of_tables() -> Console:
+    """The standard output; wide enough for the tables where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
+
+
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()
+) -> str:
+    """A table as wide as its content; where a terminal is narrower, in parts.
+
+    Args:
+        header: titles of the columns.
+        rows: the cells; one with line breaks takes several lines.
+        right: titles of the columns whose cells stand to the right.
+
+    >>> print(table(("name", "count"), [("a", "7"), ("b\\nc", "1,000")], right=["count"]))
+    +--------------+
+    | name   count |
+    +--------------+
+    | a          7 |
+    | b      1,000 |
+    | c            |
+    +--------------+
+    """
+    lines: list[tuple[str, ...]] = []
+    for row in rows:
+        cells = [cell.split("\n") for cell in row]
+        lines += itertools.zip_longest(*cells, fillvalue="")
+    columns = []
+    for title, *cells in zip(header, *lines, strict=True):
+        width = max(map(len, (title, *cells)))
+        cells = [title, *cells]
+        columns.append([c.rjust(width) if title in right else c for c in cells])
+    first, *others = zip(*columns, strict=True)
+    return tables.text(first, others)

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from larqlite.models._call import FLOAT_BITS, TensorInfo, count
+from larqlite.models._call import FLOAT_BITS, TensorProfile, count
 from larqlite.models._profile import WeightProfile
 from larqlite.quantizers import Quantizer
 
@@ -41,8 +41,8 @@ def weight_note(variable: Any) -> str:
 
 
 def input_of(
-    layer: tf_keras.layers.Layer, inputs: Sequence[TensorInfo]
-) -> TensorInfo | None:
+    layer: tf_keras.layers.Layer, inputs: Sequence[TensorProfile]
+) -> TensorProfile | None:
     """What a layer computes on: its first tensor, as its input quantizer leaves it.
 
     Layers with several quantized inputs count with the widest of them.
@@ -57,10 +57,10 @@ def input_of(
 
 def output_of(
     layer: tf_keras.layers.Layer,
-    inputs: Sequence[TensorInfo],
-    outputs: Sequence[TensorInfo],
+    inputs: Sequence[TensorProfile],
+    outputs: Sequence[TensorProfile],
     keeps_values: bool,
-) -> tuple[TensorInfo, ...]:
+) -> tuple[TensorProfile, ...]:
     """The values that come out, with the precision that a quantizer gave them.
 
     Args:
@@ -73,7 +73,7 @@ def output_of(
         return tuple(_quantized(value, "the quantizer", layer) for value in outputs)
     bits = getattr(layer, "output_precision", None)
     if bits is not None:
-        return tuple(TensorInfo(value.shape, value.dtype, bits) for value in outputs)
+        return tuple(TensorProfile(value.shape, value.dtype, bits) for value in outputs)
     activation = getattr(layer, "activation", None)
     recurrent = isinstance(layer, tf_keras.layers.RNN)
     if not recurrent and (
@@ -86,7 +86,7 @@ def output_of(
         source = _widest(inputs)
         if source is not None and source.bits is not None:
             return tuple(
-                TensorInfo(value.shape, value.dtype, source.bits, source.note)
+                TensorProfile(value.shape, value.dtype, source.bits, source.note)
                 for value in outputs
             )
     return tuple(outputs)
@@ -158,15 +158,15 @@ def _input_quantizer(layer: tf_keras.layers.Layer) -> Any:
     return quantizer
 
 
-def _quantized(value: TensorInfo, role: str, quantizer: Any) -> TensorInfo:
+def _quantized(value: TensorProfile, role: str, quantizer: Any) -> TensorProfile:
     precision = declared_precision(quantizer)
     if precision is not None:
-        return TensorInfo(value.shape, value.dtype, precision)
+        return TensorProfile(value.shape, value.dtype, precision)
     note = _without_precision(role, quantizer, FLOAT_BITS)
-    return TensorInfo(value.shape, value.dtype, FLOAT_BITS, note)
+    return TensorProfile(value.shape, value.dtype, FLOAT_BITS, note)
 
 
-def _widest(values: Sequence[TensorInfo]) -> TensorInfo | None:
+def _widest(values: Sequence[TensorProfile]) -> TensorProfile | None:
     """The value with the most bits; one that nothing quantizes beats all."""
     return max(
         values, key=lambda v: float("inf") if v.bits is None else v.bits, default=None

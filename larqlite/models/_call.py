@@ -20,7 +20,7 @@ class UnknownCost(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class TensorInfo:
+class TensorProfile:
     """What is known of a tensor without its numbers.
 
     Attributes:
@@ -35,7 +35,7 @@ class TensorInfo:
     bits: int | None = None
     note: str = ""
 
-    def with_shape(self, shape: Shape | None) -> TensorInfo:
+    def with_shape(self, shape: Shape | None) -> TensorProfile:
         return dataclasses.replace(self, shape=shape)
 
 
@@ -45,7 +45,7 @@ class Call:
 
     Attributes:
         layer: the tf_keras layer.
-        args: positional arguments, a `TensorInfo` in place of each tensor.
+        args: positional arguments, a `TensorProfile` in place of each tensor.
         kwargs: keyword arguments, likewise.
         outputs: the values that come out.
         input_bits: precision of the (quantized) input, 32 if nothing quantizes it.
@@ -54,11 +54,11 @@ class Call:
     layer: tf_keras.layers.Layer
     args: tuple
     kwargs: dict[str, Any]
-    outputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorProfile, ...]
     input_bits: int = FLOAT_BITS
 
     @property
-    def inputs(self) -> tuple[TensorInfo, ...]:
+    def inputs(self) -> tuple[TensorProfile, ...]:
         """Every tensor that goes in."""
         return tuple(values_in((self.args, self.kwargs)))
 
@@ -91,9 +91,11 @@ class Call:
         return dataclasses.replace(self, layer=layer, **changes)
 
 
-def values_in(structure: Any) -> Iterable[TensorInfo]:
-    """The `TensorInfo`s in nested lists, tuples and dictionaries."""
-    return (leaf for leaf in tf.nest.flatten(structure) if isinstance(leaf, TensorInfo))
+def values_in(structure: Any) -> Iterable[TensorProfile]:
+    """The `TensorProfile`s in nested lists, tuples and dictionaries."""
+    return (
+        leaf for leaf in tf.nest.flatten(structure) if isinstance(leaf, TensorProfile)
+    )
 
 
 def size(shape: Iterable[int | None]) -> int:
@@ -122,12 +124,12 @@ def static_shape(shape: Any) -> Shape | None:
     return None if shape.rank is None else tuple(shape.as_list())
 
 
-def value_of(tensor: Any) -> TensorInfo:
-    """The `TensorInfo` of a tensor or KerasTensor, not quantized as far as it tells."""
-    return TensorInfo(static_shape(tensor.shape), tf.as_dtype(tensor.dtype).name)
+def value_of(tensor: Any) -> TensorProfile:
+    """The `TensorProfile` of a tensor or KerasTensor, not quantized as far as it tells."""
+    return TensorProfile(static_shape(tensor.shape), tf.as_dtype(tensor.dtype).name)
 
 
-def _rank_known(values: tuple[TensorInfo, ...], side: str) -> Shape:
+def _rank_known(values: tuple[TensorProfile, ...], side: str) -> Shape:
     if not values or values[0].shape is None:
         raise UnknownCost(f"the shape of its {side} is unknown")
     return values[0].shape

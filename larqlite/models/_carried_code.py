@@ -56,7 +56,7 @@ def carried_code(config, known: Mapping[str, object]) -> list[Finding]:
     Returns:
         Nothing where the file holds only configurations of known classes.
     """
-    return list(dict.fromkeys(_walk(config, known, _Place())))
+    return list(dict.fromkeys(_walk(config, known, _ConfigPath())))
 
 
 def is_byte_code(node) -> bool:
@@ -77,19 +77,19 @@ def is_byte_code(node) -> bool:
     )
 
 
-class _Place:
+class _ConfigPath:
     """Where in the model the walk is: the names of the layers, and the last class."""
 
     def __init__(self, names: tuple[str, ...] = (), kind: str = "", key: str = ""):
         self.names, self.kind, self.key = names, kind, key
 
-    def inside(self, kind: str, name) -> _Place:
+    def inside(self, kind: str, name) -> _ConfigPath:
         if not isinstance(name, str):
-            return _Place(self.names, self.kind, self.key)
-        return _Place((*self.names, name), kind, "")
+            return _ConfigPath(self.names, self.kind, self.key)
+        return _ConfigPath((*self.names, name), kind, "")
 
-    def under(self, key: str) -> _Place:
-        return _Place(self.names, self.kind, key if key != "config" else self.key)
+    def under(self, key: str) -> _ConfigPath:
+        return _ConfigPath(self.names, self.kind, key if key != "config" else self.key)
 
     def __str__(self) -> str:
         if not self.names:
@@ -99,7 +99,7 @@ class _Place:
         return f"the {self.key} of {owner}" if self.key else owner
 
 
-def _walk(node, known, place: _Place) -> Iterator[Finding]:
+def _walk(node, known, place: _ConfigPath) -> Iterator[Finding]:
     if isinstance(node, (list, tuple)):
         for item in node:
             yield from _walk(item, known, place)
@@ -124,7 +124,7 @@ def _walk(node, known, place: _Place) -> Iterator[Finding]:
         yield from _walk(value, known, place.under(str(key)))
 
 
-def _of_object(node: dict, name: str, known, place: _Place) -> Iterator[Finding]:
+def _of_object(node: dict, name: str, known, place: _ConfigPath) -> Iterator[Finding]:
     """What is to be said of one object's own entry, without what is nested in it."""
     inner = node.get("config")
     if name in _READS_ANOTHER_MODEL:
@@ -159,7 +159,7 @@ def _op_of(definition) -> str:
     return text.partition('op: "')[2].partition('"')[0] or "of an unknown name"
 
 
-def _of_module(node: dict, module: str, known, place: _Place) -> Iterator[Finding]:
+def _of_module(node: dict, module: str, known, place: _ConfigPath) -> Iterator[Finding]:
     """What is to be said of an object that is named by its module."""
     is_function = node["class_name"] == "function"
     name = str(

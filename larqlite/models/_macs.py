@@ -17,7 +17,7 @@ from larqlite.models._call import (
     FLOAT_BITS,
     Call,
     Shape,
-    TensorInfo,
+    TensorProfile,
     UnknownCost,
     count,
     size,
@@ -128,7 +128,7 @@ def attention(call: Call) -> Iterator[Product]:
     query, value, *rest = call.inputs[:3]
     key = rest[0] if rest else value
     pairs = size(query.shape[1:-1]) * size([value.shape[-2]])
-    scores = TensorInfo(None)
+    scores = TensorProfile(None)
     yield _of_activations(pairs * size([query.shape[-1]]), query, key)
     yield _of_activations(pairs * size([value.shape[-1]]), scores, value)
 
@@ -204,7 +204,7 @@ def _used(
     return times * count(kernel), weight_bits(kernel), bits
 
 
-def _of_activations(macs: int, *operands: TensorInfo) -> Product:
+def _of_activations(macs: int, *operands: TensorProfile) -> Product:
     """Products of two activations: each side has its own precision."""
     left, right = (FLOAT_BITS if v.bits is None else v.bits for v in operands)
     return macs, right, left

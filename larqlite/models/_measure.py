@@ -15,17 +15,17 @@ from larqlite.graph import is_functional
 from larqlite.models import _bits, _notes
 from larqlite.models._call import (
     Shape,
-    TensorInfo,
+    TensorProfile,
     UnknownCost,
     count,
     size,
     static_shape,
     value_of,
 )
-from larqlite.models._graph import Use, Walk, is_leaf, leaves
 from larqlite.models._kinds import formula_for, kind_of
 from larqlite.models._macs import no_macs
 from larqlite.models._profile import LayerProfile, MacsByBits, ModelProfile
+from larqlite.models._walk import RepeatedCall, Walk, is_leaf, leaves
 
 Layer = tf_keras.layers.Layer
 
@@ -148,7 +148,7 @@ def _row(
 
 
 def _macs(
-    layer: Layer, uses: Sequence[Use], lost: str
+    layer: Layer, uses: Sequence[RepeatedCall], lost: str
 ) -> tuple[MacsByBits | None, str]:
     """Multiply-accumulates over all uses, or None and the reason."""
     kind = kind_of(layer)
@@ -172,13 +172,13 @@ def _macs(
     return {bits: macs for bits, macs in sorted(sums.items()) if macs}, ""
 
 
-def _widest_precision(sources: Sequence[TensorInfo | None]) -> int | None:
+def _widest_precision(sources: Sequence[TensorProfile | None]) -> int | None:
     """Precision of a layer's input; None if in one of its uses nothing quantizes it."""
     bits = [source.bits if source else None for source in sources]
     return None if not bits or None in bits else max(bits)
 
 
-def _shapes(values: Sequence[TensorInfo]) -> Any:
+def _shapes(values: Sequence[TensorProfile]) -> Any:
     shapes = tuple(value.shape for value in values)
     return shapes[0] if len(shapes) == 1 else shapes
 
@@ -191,7 +191,9 @@ def _inputs(model: tf_keras.Model, given: Any, where: str) -> tuple[tuple, dict]
             values = _sized(model, values, given, where)
         return (values,), {}
     if given is not None:
-        given = _map_shapes(lambda s: TensorInfo(s, model.compute_dtype), given, where)
+        given = _map_shapes(
+            lambda s: TensorProfile(s, model.compute_dtype), given, where
+        )
         return (given,), {}
     spec = model.save_spec()
     if spec is not None:
@@ -201,13 +203,13 @@ def _inputs(model: tf_keras.Model, given: Any, where: str) -> tuple[tuple, dict]
     if shape is None:
         return None
     return (
-        _map_shapes(lambda s: TensorInfo(s, model.compute_dtype), shape, where),
+        _map_shapes(lambda s: TensorProfile(s, model.compute_dtype), shape, where),
     ), {}
 
 
 def _sized(
-    model: tf_keras.Model, values: Sequence[TensorInfo], given: Any, where: str
-) -> list[TensorInfo]:
+    model: tf_keras.Model, values: Sequence[TensorProfile], given: Any, where: str
+) -> list[TensorProfile]:
     """The values of a functional model's inputs with the given sizes."""
     if isinstance(given, dict) and set(given) == set(model.input_names):
         given = [given[name] for name in model.input_names]

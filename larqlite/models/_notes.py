@@ -8,9 +8,9 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.models._bits import weight_note
-from larqlite.models._call import TensorInfo
-from larqlite.models._graph import Use
+from larqlite.models._call import TensorProfile
 from larqlite.models._profile import Note
+from larqlite.models._walk import RepeatedCall
 
 _LOCALLY_CONNECTED = (
     tf_keras.layers.LocallyConnected1D,
@@ -20,7 +20,7 @@ _LOCALLY_CONNECTED = (
 
 def of_layer(
     layer: tf_keras.layers.Layer,
-    uses: Sequence[Use],
+    uses: Sequence[RepeatedCall],
     weights: Iterable[tf.Variable],
     holders: Iterable[str],
     lost: str,
@@ -46,7 +46,7 @@ def of_layer(
         )
 
 
-def of_input(sources: Sequence[TensorInfo | None]) -> Iterator[Note]:
+def of_input(sources: Sequence[TensorProfile | None]) -> Iterator[Note]:
     """Why its input has that precision, where this is not plain."""
     for text in dict.fromkeys(source.note for source in sources if source):
         if text:
@@ -61,7 +61,7 @@ def of_input(sources: Sequence[TensorInfo | None]) -> Iterator[Note]:
         )
 
 
-def of_shape(uses: Sequence[Use], lost: str) -> Iterator[Note]:
+def of_shape(uses: Sequence[RepeatedCall], lost: str) -> Iterator[Note]:
     """Why a size of its output is unknown, and how outputs differ between uses."""
     if lost:
         yield Note("shape", f"unknown: {lost}")

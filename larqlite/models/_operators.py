@@ -17,7 +17,7 @@ from larqlite.models._call import (
     FLOAT_BITS,
     Call,
     Shape,
-    TensorInfo,
+    TensorProfile,
     UnknownCost,
     size,
     static_shape,
@@ -78,12 +78,12 @@ def formula_of(symbol: str) -> Formula | None:
 def _shape(operand: Any) -> Shape:
     return (
         operand.shape
-        if isinstance(operand, TensorInfo)
+        if isinstance(operand, TensorProfile)
         else static_shape(operand.shape)
     )
 
 
 def _bits(operand: Any) -> int:
-    if isinstance(operand, TensorInfo):
+    if isinstance(operand, TensorProfile):
         return FLOAT_BITS if operand.bits is None else operand.bits
     return weight_bits(operand) if isinstance(operand, tf.Variable) else FLOAT_BITS

@@ -14,7 +14,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from larqlite.models._call import TensorInfo, static_shape, value_of, values_in
+from larqlite.models._call import TensorProfile, static_shape, value_of, values_in
 from larqlite.utils import patch_object
 
 _COUNTING_OPS = (
@@ -55,7 +55,7 @@ class Trace:
             and accumulate.
     """
 
-    inputs: list[tuple[tf.Tensor, TensorInfo]]
+    inputs: list[tuple[tf.Tensor, TensorProfile]]
     events: list[Event]
     outputs: Any
     own_ops: tuple[str, ...]
@@ -65,8 +65,8 @@ def output_values(
     layer: tf_keras.layers.Layer,
     args: tuple,
     kwargs: dict,
-    template: Sequence[TensorInfo],
-) -> tuple[TensorInfo, ...]:
+    template: Sequence[TensorProfile],
+) -> tuple[TensorProfile, ...]:
     """What a layer returns for inputs of other sizes than it was first called with.
 
     Args:
@@ -111,9 +111,11 @@ def trace(
     def call(*tensors):
         result.inputs = list(zip(tensors, values, strict=True))
         left = iter(tensors)
-        filled = [next(left) if isinstance(leaf, TensorInfo) else leaf for leaf in flat]
+        filled = [
+            next(left) if isinstance(leaf, TensorProfile) else leaf for leaf in flat
+        ]
         new_args, new_kwargs = tf.nest.pack_sequence_as((args, kwargs), filled)
-        recorder = _Recorder(result.events)
+        recorder = _CallRecorder(result.events)
         with recorder.watching(watched):
             result.outputs = layer(*new_args, **new_kwargs)
         result.own_ops = recorder.ops_elsewhere()
@@ -123,7 +125,7 @@ def trace(
     return result
 
 
-class _Recorder:
+class _CallRecorder:
     """Hears of the calls of layers and of the graph operations they create."""
 
     def __init__(self, events: list[Event]):
@@ -194,10 +196,10 @@ def _ops_so_far() -> int:
 
 
 def _all_values(structure: Any) -> bool:
-    return all(isinstance(leaf, TensorInfo) for leaf in tf.nest.flatten(structure))
+    return all(isinstance(leaf, TensorProfile) for leaf in tf.nest.flatten(structure))
 
 
-def values_of_tensors(structure: Any, known: dict[int, TensorInfo]) -> Any:
+def values_of_tensors(structure: Any, known: dict[int, TensorProfile]) -> Any:
     """The structure with a value in place of each tensor: the known one, or a new."""
 
     def value(leaf):

@@ -21,7 +21,7 @@ class BinaryDenseNet(tf_keras.Model):
 
 
 @dataclass(frozen=True)
-class Plan:
+class DenseNetVariant:
     """What tells the four networks apart.
 
     Attributes:
@@ -41,12 +41,17 @@ class Plan:
 
 
 def build(
-    plan: Plan, input_shape, input_tensor, weights, include_top: bool, num_classes: int
+    variant: DenseNetVariant,
+    input_shape,
+    input_tensor,
+    weights,
+    include_top: bool,
+    num_classes: int,
 ) -> BinaryDenseNet:
-    """The network of a plan; the other arguments are those of `BinaryDenseNet28`."""
-    halvings = plan.dilations[1:].count(1)
+    """The network of a variant; the other arguments are those of `BinaryDenseNet28`."""
+    halvings = variant.dilations[1:].count(1)
     image = image_input(
-        plan.function,
+        variant.function,
         input_shape=input_shape,
         input_tensor=input_tensor,
         weights=weights,
@@ -55,14 +60,14 @@ def build(
         minimum_size=2**halvings,
     )
     if not _is_low(image):
-        _check_sides(plan.function, image.shape[1:], 4 * 2**halvings - 3)
+        _check_sides(variant.function, image.shape[1:], 4 * 2**halvings - 3)
     x = _stem(image)
-    for section, count in enumerate(plan.layers):
+    for section, count in enumerate(variant.layers):
         if section > 0:
-            dilated = plan.dilations[section] > 1
-            x = _transition(x, plan.reductions[section - 1], pool=not dilated)
+            dilated = variant.dilations[section] > 1
+            x = _transition(x, variant.reductions[section - 1], pool=not dilated)
         for _ in range(count):
-            x = _dense_layer(x, plan.dilations[section])
+            x = _dense_layer(x, variant.dilations[section])
     x = tf_keras.layers.Activation("relu")(_normalized(x))
     if include_top:
         x = global_pool(x)
@@ -71,7 +76,7 @@ def build(
     return finish(
         image,
         x,
-        plan.keras_name,
+        variant.keras_name,
         weights=weights,
         include_top=include_top,
         model_class=BinaryDenseNet,

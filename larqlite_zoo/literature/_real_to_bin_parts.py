@@ -18,7 +18,7 @@ layers = tf_keras.layers
 
 
 @dataclass(frozen=True)
-class Stage:
+class RealToBinaryStage:
     """How far a network of the family is binarized.
 
     Attributes:
@@ -41,7 +41,13 @@ class Stage:
 Scaling = Callable[..., object]
 
 
-def build(image, stage: Stage, scaling: Scaling, include_top: bool, num_classes: int):
+def build(
+    image,
+    stage: RealToBinaryStage,
+    scaling: Scaling,
+    include_top: bool,
+    num_classes: int,
+):
     """The output of a binary network of the family.
 
     Args:
@@ -96,7 +102,7 @@ def head(x, name: str, num_classes: int):
     return layers.Softmax(dtype="float32", name=f"{name}_probs")(x)
 
 
-def _half_block(x, stage: Stage, scaling: Scaling, name: str, halves: bool):
+def _half_block(x, stage: RealToBinaryStage, scaling: Scaling, name: str, halves: bool):
     """Normalize, convolve, scale, PReLU, add the shortcut; half of Figure 1 (left)."""
     filters = x.shape[-1] * (2 if halves else 1)
     beside = shortcut(x, name, filters, stage.regularizer())

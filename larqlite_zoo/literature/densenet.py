@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from larqlite_zoo._card import Accuracy, Paper
-from larqlite_zoo._larq_zoo import LARQ_ZOO, larq_zoo_file
+from larqlite_zoo._card import LARQ_ZOO, Accuracy, Paper, larq_zoo_file
 from larqlite_zoo._registered_models import register_model
-from larqlite_zoo.literature._densenet_parts import BinaryDenseNet, Plan, build
+from larqlite_zoo.literature._densenet_parts import (
+    BinaryDenseNet,
+    DenseNetVariant,
+    build,
+)
 
 PAPER = Paper(
     "Back to Simplicity: How to Train Accurate BNNs from Scratch?",
@@ -79,8 +82,10 @@ def BinaryDenseNet28(
     References:
         Back to Simplicity, https://arxiv.org/abs/1906.08637
     """
-    plan = Plan("BinaryDenseNet28", "binary_densenet28", (6, 6, 6, 5), (2.7, 2.7, 2.2))
-    return build(plan, input_shape, input_tensor, weights, include_top, num_classes)
+    variant = DenseNetVariant(
+        "BinaryDenseNet28", "binary_densenet28", (6, 6, 6, 5), (2.7, 2.7, 2.2)
+    )
+    return build(variant, input_shape, input_tensor, weights, include_top, num_classes)
 
 
 @register_model(
@@ -113,8 +118,10 @@ def BinaryDenseNet37(
         >>> BinaryDenseNet37(weights=None, include_top=False).output_shape
         (None, None, None, 640)
     """
-    plan = Plan("BinaryDenseNet37", "binary_densenet37", (6, 8, 12, 6), (3.3, 3.3, 4))
-    return build(plan, input_shape, input_tensor, weights, include_top, num_classes)
+    variant = DenseNetVariant(
+        "BinaryDenseNet37", "binary_densenet37", (6, 8, 12, 6), (3.3, 3.3, 4)
+    )
+    return build(variant, input_shape, input_tensor, weights, include_top, num_classes)
 
 
 @register_model(
@@ -151,14 +158,14 @@ def BinaryDenseNet37Dilated(
         >>> model.output_shape
         (None, 8, 8, 640)
     """
-    plan = Plan(
+    variant = DenseNetVariant(
         "BinaryDenseNet37Dilated",
         "binary_densenet37_dilated",
         (6, 8, 12, 6),
         (3.3, 3.3, 4),
         (1, 1, 2, 4),
     )
-    return build(plan, input_shape, input_tensor, weights, include_top, num_classes)
+    return build(variant, input_shape, input_tensor, weights, include_top, num_classes)
 
 
 @register_model(
@@ -191,5 +198,7 @@ def BinaryDenseNet45(
         >>> BinaryDenseNet45(weights=None, include_top=False).output_shape
         (None, None, None, 800)
     """
-    plan = Plan("BinaryDenseNet45", "binary_densenet45", (6, 12, 14, 8), (2.7, 3.3, 4))
-    return build(plan, input_shape, input_tensor, weights, include_top, num_classes)
+    variant = DenseNetVariant(
+        "BinaryDenseNet45", "binary_densenet45", (6, 12, 14, 8), (2.7, 3.3, 4)
+    )
+    return build(variant, input_shape, input_tensor, weights, include_top, num_classes)

@@ -8,8 +8,7 @@ import tf_keras
 import larqlite as lq
 from larqlite.internal import register_object
 from larqlite_zoo._build import finish, image_input
-from larqlite_zoo._card import Accuracy, Paper
-from larqlite_zoo._larq_zoo import LARQ_ZOO, larq_zoo_file
+from larqlite_zoo._card import LARQ_ZOO, Accuracy, Paper, larq_zoo_file
 from larqlite_zoo._registered_models import register_model
 
 

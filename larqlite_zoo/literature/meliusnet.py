@@ -9,8 +9,7 @@ import tf_keras
 import larqlite as lq
 from larqlite.errors import ArgumentError
 from larqlite_zoo._build import finish, global_pool, image_input
-from larqlite_zoo._card import Accuracy, Paper
-from larqlite_zoo._larq_zoo import LARQ_ZOO, larq_zoo_file
+from larqlite_zoo._card import LARQ_ZOO, Accuracy, Paper, larq_zoo_file
 from larqlite_zoo._registered_models import register_model
 
 layers = tf_keras.layers

@@ -5,10 +5,9 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite_zoo._build import finish, global_pool, image_input
-from larqlite_zoo._card import Accuracy, Paper
-from larqlite_zoo._larq_zoo import LARQ_ZOO, larq_zoo_file
+from larqlite_zoo._card import LARQ_ZOO, Accuracy, Paper, larq_zoo_file
 from larqlite_zoo._registered_models import register_model
-from larqlite_zoo.literature._real_to_bin_parts import Stage, build
+from larqlite_zoo.literature._real_to_bin_parts import RealToBinaryStage, build
 
 layers = tf_keras.layers
 
@@ -32,9 +31,9 @@ WEIGHTS = (
 )
 PUBLISHED = (Accuracy("imagenet", 65.01, 85.72, LARQ_ZOO),)
 
-FP = Stage("r2b_fp", "tanh", binary_kernels=False, decay=1e-5)
-BAN = Stage("r2b_ban", "ste_sign", binary_kernels=False, decay=1e-5)
-BNN = Stage("r2b_bnn", "ste_sign", binary_kernels=True)
+FP = RealToBinaryStage("r2b_fp", "tanh", binary_kernels=False, decay=1e-5)
+BAN = RealToBinaryStage("r2b_ban", "ste_sign", binary_kernels=False, decay=1e-5)
+BNN = RealToBinaryStage("r2b_bnn", "ste_sign", binary_kernels=True)
 
 
 @register_model(
@@ -204,7 +203,7 @@ def RealToBinNetBNN(
 
 
 def _network(
-    function: str, stage: Stage, input_shape, input_tensor, weights, include_top,
+    function: str, stage: RealToBinaryStage, input_shape, input_tensor, weights, include_top,
     num_classes,
 ) -> tf_keras.Model:  # fmt: skip
     image = image_input(
@@ -220,7 +219,7 @@ def _network(
     return finish(image, x, stage.name, weights=weights, include_top=include_top)
 
 
-def _gate(stage: Stage, inputs, outputs, name: str):
+def _gate(stage: RealToBinaryStage, inputs, outputs, name: str):
     """Multiplies each channel by a number in (0, 1) that depends on the inputs."""
     channels, filters = inputs.shape[-1], outputs.shape[-1]
     x = global_pool(inputs, name=f"{name}_scaling_pool")

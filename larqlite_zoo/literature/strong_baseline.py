@@ -9,11 +9,11 @@ import larqlite as lq
 from larqlite.errors import ArgumentError
 from larqlite_zoo._build import finish, image_input
 from larqlite_zoo._registered_models import register_model
-from larqlite_zoo.literature._real_to_bin_parts import Stage, build
+from larqlite_zoo.literature._real_to_bin_parts import RealToBinaryStage, build
 from larqlite_zoo.literature.real_to_bin import PAPER
 
-BAN = Stage("baseline_ban", "ste_sign", binary_kernels=False, decay=1e-5)
-BNN = Stage("baseline_bnn", "ste_sign", binary_kernels=True)
+BAN = RealToBinaryStage("baseline_ban", "ste_sign", binary_kernels=False, decay=1e-5)
+BNN = RealToBinaryStage("baseline_bnn", "ste_sign", binary_kernels=True)
 
 
 @tf_keras.saving.register_keras_serializable(package="larqlite_zoo")
@@ -185,7 +185,7 @@ def StrongBaselineNetBNN(
 
 
 def _network(
-    function: str, stage: Stage, input_shape, input_tensor, weights, include_top,
+    function: str, stage: RealToBinaryStage, input_shape, input_tensor, weights, include_top,
     num_classes,
 ) -> tf_keras.Model:  # fmt: skip
     if input_shape is None and input_tensor is None:
@@ -209,5 +209,5 @@ def _network(
     return finish(image, x, stage.name, weights=weights, include_top=include_top)
 
 
-def _rescale(stage: Stage, inputs, outputs, name: str):
+def _rescale(stage: RealToBinaryStage, inputs, outputs, name: str):
     return LearnedRescale(stage.regularizer(), name=f"{name}_rescale")(outputs)

@@ -25,8 +25,8 @@ from larqlite.outputs import record_of
 from larqlite_zoo.training._files import write, write_json, write_text
 from larqlite_zoo.training._images import by_class
 from larqlite_zoo.training._longer import fix_for, goes_on
-from larqlite_zoo.training._plain import as_dict
 from larqlite_zoo.training._progress import counted, say
+from larqlite_zoo.training._recipe import as_dict
 
 CONFIG, FINISHED = "config.json", "finished.json"
 OWN_FILES = (

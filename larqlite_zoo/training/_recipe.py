@@ -6,6 +6,7 @@ its outcome: that is in `_options.py`.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
@@ -288,3 +289,18 @@ def recipe_notes(name: str) -> str:
 
 def _fold(name: str) -> str:
     return str(name).lower().replace("_", "").replace("-", "")
+
+
+def as_dict(recipe) -> dict:
+    """A recipe or options as plain data, with the classes of their parts."""
+
+    def convert(value):
+        if dataclasses.is_dataclass(value):
+            fields = {
+                field.name: convert(getattr(value, field.name))
+                for field in dataclasses.fields(value)
+            }
+            return {"class": type(value).__name__, **fields}
+        return [convert(item) for item in value] if isinstance(value, tuple) else value
+
+    return convert(recipe)

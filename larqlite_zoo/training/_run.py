@@ -23,12 +23,12 @@ from larqlite_zoo.training import (
     _files as files,
     _outputs as outputs,
 )
+from larqlite_zoo.training._determinism import random_state
 from larqlite_zoo.training._images import chosen, images_of
 from larqlite_zoo.training._model import Trained, build
 from larqlite_zoo.training._options import Options
 from larqlite_zoo.training._outputs import Result
 from larqlite_zoo.training._progress import progress_bar, say
-from larqlite_zoo.training._random import random_state
 from larqlite_zoo.training._recipe import Recipe
 from larqlite_zoo.training._saving import Progress
 from larqlite_zoo.training._state import Checkpoints, History

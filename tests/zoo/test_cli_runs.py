@@ -12,7 +12,7 @@ import tf_keras
 import larqlite as lq
 import larqlite_zoo
 from larqlite_zoo import _registered_models, cli, datasets, training
-from larqlite_zoo.datasets._chosen import stratified
+from larqlite_zoo.datasets._source import stratified
 
 MODULE = """
 import tf_keras

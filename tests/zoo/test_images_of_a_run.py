@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from larqlite.errors import ArgumentError
 from larqlite_zoo import _registered_models, cli, datasets, training
-from larqlite_zoo.datasets._chosen import stratified
+from larqlite_zoo.datasets._source import stratified
 from larqlite_zoo.datasets.internal import training_batches, validation_batches
 from larqlite_zoo.training._images import by_class, images_of
 from tests.zoo.test_cli_runs import MODULE

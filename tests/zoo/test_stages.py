@@ -36,7 +36,7 @@ from larqlite_zoo.training import (
     _run,
     recipe,
 )
-from larqlite_zoo.training._plain import as_dict
+from larqlite_zoo.training._recipe import as_dict
 from tests.zoo.toys import data, registered
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,8 +21,8 @@ from rich.console import Console
 
 from larqlite.errors import ArgumentError
 from larqlite_zoo import training
+from larqlite_zoo.training._determinism import random_state
 from larqlite_zoo.training._files import OutputError, locked
-from larqlite_zoo.training._random import random_state
 from larqlite_zoo.training._state import Checkpoints, History
 from tests.zoo import run_files, tiny_models, training_process
 

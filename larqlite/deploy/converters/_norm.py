@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tf_keras
 
-from larqlite._normalization import normalization_factors
+from larqlite._channels import normalization_factors
 from larqlite.deploy._converter_tables import converter
 from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy.converters._identity import without_mask

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import tf_keras
 
-from larqlite._normalization import normalization_factors
+from larqlite._channels import normalization_factors
 from larqlite.errors import UnsupportedLayerError
 from larqlite.integer.models.transforms._kernels import (
     is_normalization,

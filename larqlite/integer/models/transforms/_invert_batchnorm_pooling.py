@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tf_keras
 
-from larqlite._normalization import normalization_factors
+from larqlite._channels import normalization_factors
 from larqlite.integer.models.transforms._fold_batchnorms import (
     is_inference,
     normalizes_last_axis,

@@ -16,14 +16,14 @@ import tf_keras
 
 from larqlite.graph import inner_layers, is_functional, is_restored, nodes_of
 from larqlite.models import _bits, _trace
-from larqlite.models._call import FLOAT_BITS, Call, TensorInfo, value_of, values_in
+from larqlite.models._call import FLOAT_BITS, Call, TensorProfile, value_of, values_in
 from larqlite.models._kinds import kind_of
 
 Layer = tf_keras.layers.Layer
 
 
 @dataclasses.dataclass(frozen=True)
-class Use:
+class RepeatedCall:
     """A call of a layer, and how often it is repeated because a model around it runs
     once per time step (None: unknown)."""
 
@@ -41,7 +41,7 @@ class Walk:
     """
 
     def __init__(self):
-        self.uses: dict[int, list[Use]] = defaultdict(list)
+        self.uses: dict[int, list[RepeatedCall]] = defaultdict(list)
         self.unknown: dict[int, str] = {}
         self.notes: list[str] = []
         self._repeats: int | None = 1
@@ -51,8 +51,8 @@ class Walk:
         layer: Layer,
         args: tuple,
         kwargs: dict,
-        outputs: Sequence[TensorInfo] | None,
-    ) -> tuple[TensorInfo, ...]:
+        outputs: Sequence[TensorProfile] | None,
+    ) -> tuple[TensorProfile, ...]:
         """Follows one use of a layer.
 
         Args:
@@ -73,7 +73,7 @@ class Walk:
         else:
             values = self._follow_trace(layer, args, kwargs, outputs or ())
         self.uses[id(layer)].append(
-            Use(Call(layer, args, kwargs, values), self._repeats)
+            RepeatedCall(Call(layer, args, kwargs, values), self._repeats)
         )
         return values
 
@@ -82,7 +82,7 @@ class Walk:
         for leaf, _ in leaves(layer):
             self.unknown[id(leaf)] = reason
 
-    def _use(self, layer, args, kwargs, outputs) -> tuple[TensorInfo, ...]:
+    def _use(self, layer, args, kwargs, outputs) -> tuple[TensorProfile, ...]:
         inputs = tuple(values_in((args, kwargs)))
         kind = kind_of(layer)
         keeps_values = kind is not None and kind.keeps_values(layer)
@@ -90,13 +90,13 @@ class Walk:
         source = _bits.input_of(layer, inputs)
         bits = source.bits if source and source.bits is not None else FLOAT_BITS
         call = Call(layer, args, kwargs, outputs, bits)
-        self.uses[id(layer)].append(Use(call, self._repeats))
+        self.uses[id(layer)].append(RepeatedCall(call, self._repeats))
         return outputs
 
     def _follow_nodes(
-        self, model, inputs: Sequence[TensorInfo]
-    ) -> tuple[TensorInfo, ...]:
-        known: dict[int, TensorInfo] = {}
+        self, model, inputs: Sequence[TensorProfile]
+    ) -> tuple[TensorProfile, ...]:
+        known: dict[int, TensorProfile] = {}
         for tensor, value in zip(model.inputs, inputs, strict=True):
             known[id(tensor)] = value
             if isinstance(tensor.node.layer, tf_keras.layers.InputLayer):
@@ -114,7 +114,7 @@ class Walk:
             known.update(zip(map(id, tensors), values, strict=True))
         return tuple(known[id(tensor)] for tensor in model.outputs)
 
-    def _resized(self, layer, args, kwargs, outputs) -> tuple[TensorInfo, ...]:
+    def _resized(self, layer, args, kwargs, outputs) -> tuple[TensorProfile, ...]:
         if is_functional(layer):
             return outputs
         try:
@@ -126,7 +126,7 @@ class Walk:
             )
             return tuple(value.with_shape(None) for value in outputs)
 
-    def _repeat(self, layer, args, outputs) -> tuple[TensorInfo, ...]:
+    def _repeat(self, layer, args, outputs) -> tuple[TensorProfile, ...]:
         (sequence,) = values_in(args[:1])
         steps = sequence.shape[1] if sequence.shape else None
         outer = self._repeats
@@ -137,11 +137,11 @@ class Walk:
         finally:
             self._repeats = outer
         return tuple(
-            TensorInfo(output.shape, output.dtype, value.bits, value.note)
+            TensorProfile(output.shape, output.dtype, value.bits, value.note)
             for output, value in zip(outputs, values, strict=True)
         )
 
-    def _follow_trace(self, layer, args, kwargs, outputs) -> tuple[TensorInfo, ...]:
+    def _follow_trace(self, layer, args, kwargs, outputs) -> tuple[TensorProfile, ...]:
         try:
             traced = _trace.trace(layer, args, kwargs, watched=units(layer))
         except Exception as error:
@@ -209,12 +209,12 @@ def units(layer: Layer) -> Iterator[Layer]:
             yield from units(part)
 
 
-def _one_step(sequence: TensorInfo) -> TensorInfo:
+def _one_step(sequence: TensorProfile) -> TensorProfile:
     shape = sequence.shape
     return sequence.with_shape(shape and (shape[0], *shape[2:]))
 
 
-def _in_order(model: tf_keras.Model, args: tuple) -> tuple[TensorInfo, ...]:
+def _in_order(model: tf_keras.Model, args: tuple) -> tuple[TensorProfile, ...]:
     """The values for a functional model's inputs, in their order."""
     given = args[0]
     if isinstance(given, dict) and set(given) == set(model.input_names):
