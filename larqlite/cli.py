@@ -25,7 +25,13 @@ from larqlite._commands.qat import Qat
 from larqlite._demo_options import DemoOptions
 from larqlite.command_line import Imports, Json, Model, Unsafe, import_modules, parsed
 from larqlite.outputs import renamed
-from larqlite_runtime.commands import PARSERS, BenchmarkOptions, RunOptions, run_lq
+from larqlite_runtime.commands import (
+    PARSERS,
+    BenchmarkOptions,
+    ExplainOptions,
+    RunOptions,
+    run_lq,
+)
 
 PROBES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
@@ -181,6 +187,7 @@ Command = (
     | Demo
     | RunOptions
     | BenchmarkOptions
+    | ExplainOptions
 )
 
 
@@ -222,6 +229,7 @@ def print_completion(shell: Sequence[str]) -> None:
     kinds = COMMANDS | {
         "run": _described(RunOptions),
         "benchmark": _described(BenchmarkOptions),
+        "explain": _described(ExplainOptions),
     }
     each = [Annotated[kind, subcommand(name)] for name, kind in kinds.items()]
     parsed(Union[tuple(each)], "lq", ["--tyro-print-completion", *shell])  # noqa: UP007

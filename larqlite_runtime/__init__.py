@@ -18,6 +18,11 @@ from larqlite_runtime._errors import (  # noqa: E402
     NativeError,
     RuntimeModelError,
 )
+from larqlite_runtime._explain import (  # noqa: E402
+    ExplainedBuffer,
+    ExplainedStep,
+    Explanation,
+)
 from larqlite_runtime._float_layers import float_layers  # noqa: E402
 from larqlite_runtime._load import load  # noqa: E402
 from larqlite_runtime._model import Model, TensorInfo  # noqa: E402
@@ -32,6 +37,9 @@ __all__ = [
     "TensorInfo",
     "Profile",
     "StepTime",
+    "Explanation",
+    "ExplainedStep",
+    "ExplainedBuffer",
     "RuntimeModelError",
     "ModelFileError",
     "MissingModelFileError",

@@ -13,6 +13,7 @@ import numpy as np
 from larqlite_runtime._batches import batches_of
 from larqlite_runtime._counts import whole_number
 from larqlite_runtime._errors import InputError
+from larqlite_runtime._explain import Explanation, explanation
 from larqlite_runtime._float_layers import reasons
 from larqlite_runtime._graph import CheckedGraph, Shape
 from larqlite_runtime._indices import check_indices, tables
@@ -227,6 +228,23 @@ class Model:
                 yield StepTime(
                     step.label, kind, PATHS[engine.isa], next(left), products
                 )
+
+    def explain(self) -> Explanation:
+        """Tells how the model runs: steps, what is fused into them, where tensors lie.
+
+        Returns:
+            Steps and buffers as data; `str()` of it is a text.
+
+        Example:
+            >>> layer = lq.layers.QuantDense(
+            ...     3, input_quantizer="ste_sign", kernel_quantizer="ste_sign", input_shape=[8]
+            ... )
+            >>> path = getfixture("tmp_path") / "model.onnx"
+            >>> _ = lq.deploy.export(tf_keras.Sequential([layer]), path)
+            >>> [step.kind for step in lq.runtime.load(path).explain().steps]
+            ['load', 'conv']
+        """
+        return explanation(self._runner.engine(), self.float_layers)
 
     def memory(self, batch: int = 1) -> dict[str, int]:
         """Bytes that the model takes.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+
+from larqlite_runtime.tables import aligned, shortened
 
 PATHS = {
     "amx": "AMX",
@@ -74,7 +77,7 @@ class Profile:
     def __str__(self) -> str:
         rows = [
             (
-                _shortened(step.layer),
+                shortened(step.layer),
                 step.kind,
                 step.path,
                 f"{step.seconds * 1e6:.1f}",
@@ -83,14 +86,7 @@ class Profile:
             for step in self.steps
         ]
         head = ("layers", "kind", "path", "us", "GMAC/s")
-        widths = [max(len(row[column]) for row in [head, *rows]) for column in range(5)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if column < 3 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in [head, *rows]
-        ]
+        lines = [aligned(head, rows, right=(3, 4))]
         parts = [
             f"{path} {seconds * 1e6:.0f} us" for path, seconds in self.by_path().items()
         ]
@@ -98,15 +94,12 @@ class Profile:
             f"{self.seconds * 1e6:.0f} us a call of {self.batch} on {self.threads} "
             f"thread{'s' * (self.threads != 1)}: {', '.join(parts)}"
         )
-        by_reason: dict[str, list[str]] = {}
-        for layer, why in self.float_layers.items():
-            by_reason.setdefault(why, []).append(layer)
-        lines += [
-            f"in float: {', '.join(layers)} ({why})"
-            for why, layers in by_reason.items()
-        ]
-        return "\n".join(lines)
+        return "\n".join([*lines, *in_float(self.float_layers)])
 
 
-def _shortened(text: str, limit: int = 48) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+def in_float(float_layers: Mapping[str, str]) -> list[str]:
+    """Lines that name what multiplies in float, and why."""
+    by_reason: dict[str, list[str]] = {}
+    for layer, why in float_layers.items():
+        by_reason.setdefault(why, []).append(layer)
+    return [f"in float: {', '.join(names)} ({why})" for why, names in by_reason.items()]

@@ -104,7 +104,7 @@ class KernelStep:
     Attributes:
         size: depth, height and width of what comes out.
         tap: elements from one tap of the window to the next, for the three axes.
-        label: names of the nodes that it stands for.
+        nodes: names of the nodes that it stands for.
         products: one-bit products (or multiplications) of one image, for speeds.
 
     The other fields are those of `lq_step`.
@@ -133,8 +133,13 @@ class KernelStep:
     row_class: int = NOWHERE
     column_class: int = NOWHERE
     column_classes: int = 1
-    label: str = ""
+    nodes: tuple[str, ...] = ()
     products: int = 0
+
+    @property
+    def label(self) -> str:
+        """Names of the nodes, for people."""
+        return ", ".join(self.nodes)
 
     @property
     def taps(self) -> int:
@@ -152,6 +157,9 @@ class Buffer:
         constant: the data, or None for memory of a workspace.
         initial: what every image holds before the first run and steps leave alone
             (borders); None if nothing.
+        holds: what lies there, for people.
+        layout: of that: "NCHW" or "NHWC", with "padded" before it where there are
+            borders, or "bits".
         external: whether the caller hands the memory in at every run.
         offset: bytes from the start of the arena, for one image; times the number
             of images where a buffer lies.
@@ -163,6 +171,8 @@ class Buffer:
     initial: np.ndarray | None = None
     external: bool = False
     offset: int = 0
+    holds: str = ""
+    layout: str = ""
 
     @property
     def bytes(self) -> int:

@@ -61,6 +61,32 @@ def text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
+def aligned(
+    header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()
+) -> str:
+    """A table without a frame, its columns to the left but for those of numbers.
+
+    >>> print(aligned(("engine", "ms"), [("larqlite", "1.5"), ("other", "20")], right=[1]))
+    engine     ms
+    larqlite  1.5
+    other      20
+    """
+    cells = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    )
+
+
+def shortened(text: str, limit: int = 48) -> str:
+    """A text of at most so many characters."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
 def _limit() -> int | None:
     width = width_of_the_terminal()
     return None if width is None else width - 1

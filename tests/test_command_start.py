@@ -49,7 +49,8 @@ def on_the_device(device):
         "lq run net.onnx --data data.npz", "lq run --help", "lq benchmark --help",
         "lq benchmark net.onnx --seconds 0.02 --threads 1", "lq benchmark",
         "lq benchmark net.onnx --model net.keras", "lq benchmark net.onnx -o bars.png",
-        "lq run net.onnx --dta data.npz", "lqz", "lqz --help", "lqz --version", "lqz lst",
+        "lq run net.onnx --dta data.npz", "lq explain net.onnx",
+        "lqz", "lqz --help", "lqz --version", "lqz lst",
         *(f"lq {name}" for name in cli.COMMANDS if name not in ("run", "benchmark")),
         *(f"lqz {name} x" for name in cli.ZOO_COMMANDS),
         "lq --tyro-print-completion bash",
@@ -107,6 +108,8 @@ def test_what_needs_no_tensorflow_works_there(on_the_device):
     )
     line = "lq benchmark net.onnx --seconds 0.02 --threads 1"
     assert re.search(r"\| onnxruntime +\d", on_the_device[line][1])
+    explained = on_the_device["lq explain net.onnx"][1]
+    assert "stage 1: a segment, onnxruntime" in explained
     assert on_the_device["lq --version"][1] == f"larqlite {on_the_device['version']}\n"
     for name, text in cli.COMMANDS.items():
         assert re.search(

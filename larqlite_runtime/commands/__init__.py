@@ -1,9 +1,10 @@
-"""The commands `lq run` and `lq benchmark`, which need no TensorFlow, and the way to the others."""
+"""The commands that need no TensorFlow, `lq run` and its like, and the way to the others."""
 
 from larqlite_runtime.commands._arguments import PARSERS
 from larqlite_runtime.commands._benchmark import BenchmarkOptions
 from larqlite_runtime.commands._data import read
 from larqlite_runtime.commands._dispatch import COMMANDS, ZOO_COMMANDS, run_lq, run_lqz
+from larqlite_runtime.commands._explain import ExplainOptions
 from larqlite_runtime.commands._run import HELP, RunOptions
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "PARSERS",
     "ZOO_COMMANDS",
     "BenchmarkOptions",
+    "ExplainOptions",
     "RunOptions",
     "run_lq",
     "run_lqz",

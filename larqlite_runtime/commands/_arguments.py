@@ -1,4 +1,4 @@
-"""The words after `lq run` and `lq benchmark`, read without any package of others."""
+"""The words after `lq run`, `lq benchmark` and `lq explain`, read without any package of others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from larqlite_runtime._errors import InputError
 from larqlite_runtime.commands import _benchmark as benchmark, _run as run
+from larqlite_runtime.commands._explain import ExplainOptions
 from larqlite_runtime.commands._run import HELP
 from larqlite_runtime.names import near_matches
 
@@ -84,7 +85,19 @@ def _benchmark(words: Sequence[str]) -> benchmark.BenchmarkOptions:
     return benchmark.BenchmarkOptions(**vars(parser.parse_args(words)))
 
 
+def _explain(words: Sequence[str]) -> ExplainOptions:
+    parser = Parser(
+        prog="lq explain",
+        description="Show how a deployed file runs: steps, what is fused into them, where "
+        "tensors lie, what is computed in float and why. Needs no TensorFlow.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help=HELP["file"])
+    parser.add_argument("--json", action="store_true", help=HELP["json"])
+    return ExplainOptions(**vars(parser.parse_args(words)))
+
+
 PARSERS: dict[str, Callable[[Sequence[str]], Any]] = {
     "run": _run,
     "benchmark": _benchmark,
+    "explain": _explain,
 }

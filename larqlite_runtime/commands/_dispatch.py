@@ -1,7 +1,7 @@
 """Which command the first words of `lq` and `lqz` name, and what help without TensorFlow says.
 
-`lq run` and `lq benchmark` are done here; the words of the others are handed to a module
-that the caller gives, `larqlite.cli` or `larqlite_zoo.cli`.
+`lq run`, `lq benchmark` and `lq explain` are done here; the words of the others are handed
+to a module that the caller gives, `larqlite.cli` or `larqlite_zoo.cli`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ COMMANDS = {
     "verify": "Compare a deployed file with its model, layer by layer.",
     "run": "Run a deployed model on data in a file. Needs no TensorFlow.",
     "benchmark": "Measure how fast a deployed file runs. Needs no TensorFlow.",
+    "explain": "Show how a deployed file runs, and where its tensors lie. No TensorFlow.",
     "demo": "Train a small binary network on 8,000 real images, deploy it, measure it.",
 }
 ZOO_COMMANDS = {
@@ -163,5 +164,5 @@ def _require(what: str) -> None:
     if said is None:
         return
     if what.startswith("lq "):
-        said += "\n  Without it there are lq run and lq benchmark."
+        said += "\n  Without it there are lq run, lq benchmark and lq explain."
     raise InputError(said)

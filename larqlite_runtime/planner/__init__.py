@@ -1,5 +1,10 @@
 """From a `CheckedGraph` to an `ExecutionPlan`; what other packages need of it."""
 
+from larqlite_runtime.planner._accesses import (
+    live_ranges_of,
+    lower_bound,
+    points_of,
+)
 from larqlite_runtime.planner._check import BrokenPlanError, check
 from larqlite_runtime.planner._execution_plan import (
     ExecutionPlan,
@@ -22,8 +27,11 @@ __all__ = [
     "Port",
     "Subgraph",
     "check",
+    "live_ranges_of",
+    "lower_bound",
     "memory_shape",
     "partition_nodes",
     "per_channel",
     "plan",
+    "points_of",
 ]

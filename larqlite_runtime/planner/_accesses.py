@@ -159,7 +159,7 @@ def points_of(
 def live_ranges_of(
     program: Program, stages: Iterable[ExecutionStage], outputs: Iterable[int]
 ) -> dict[int, tuple[int, int]]:
-    """The first and the last point at which each buffer of the arena is in use.
+    """The first and the last point at which each buffer that is no constant is in use.
 
     Args:
         program, stages: of a plan.
@@ -174,12 +174,7 @@ def live_ranges_of(
     for buffer in outputs:
         first, _ = found.get(buffer, (point + 1, point + 1))
         found[buffer] = first, point + 1
-    return {
-        number: found[number]
-        for number in sorted(found)
-        if program.buffers[number].constant is None
-        and not program.buffers[number].external
-    }
+    return dict(sorted(found.items()))
 
 
 def lower_bound(
@@ -194,6 +189,9 @@ def lower_bound(
     live all the time; those of one content count as often as they are in use together.
     """
     buffers = program.buffers
+    live = {
+        number: span for number, span in live.items() if not buffers[number].external
+    }
     pinned: dict[tuple, list[int]] = {}
     for number in live:
         if buffers[number].initial is not None:

@@ -36,6 +36,8 @@ class LiveRanges:
         initial: np.ndarray | None = None,
         external: bool = False,
         like: Hashable = None,
+        holds: str = "",
+        layout: str = "",
     ) -> int:
         """A buffer that is no constant.
 
@@ -45,9 +47,17 @@ class LiveRanges:
             initial: what it holds before the first run.
             external: whether callers hand it in.
             like: as in the attributes.
+            holds, layout: for people, as in `Buffer`.
         """
         number = self.program.add(
-            Buffer(np.dtype(dtype), count, initial=initial, external=external)
+            Buffer(
+                np.dtype(dtype),
+                count,
+                initial=initial,
+                external=external,
+                holds=holds,
+                layout=layout,
+            )
         )
         self.like[number] = like
         return number

@@ -8,7 +8,13 @@ from larqlite_runtime._graph import Shape
 from larqlite_runtime._program import Program, TensorView
 from larqlite_runtime.planner._arena import LiveRanges
 from larqlite_runtime.planner._buffers import BufferAssignment
-from larqlite_runtime.planner._layouts import NCHW, StoredTensor, image_of, key_of
+from larqlite_runtime.planner._layouts import (
+    LAYOUTS,
+    NCHW,
+    StoredTensor,
+    image_of,
+    key_of,
+)
 from larqlite_runtime.planner._subgraph import Subgraph
 
 
@@ -45,6 +51,8 @@ class BufferTable:
                 self.assignment.elements(root),
                 initial=np.zeros((), np.float32) if zeros else None,
                 external=is_fed and root.layout == NCHW,
+                holds=root.tensor,
+                layout=LAYOUTS[root.layout],
             )
         return self.live.use(self._of_root[root])
 

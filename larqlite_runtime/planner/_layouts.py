@@ -14,6 +14,7 @@ import numpy as np
 from larqlite_runtime._graph import Shape
 
 NCHW, NHWC = False, True
+LAYOUTS = {NCHW: "NCHW", NHWC: "NHWC"}
 
 
 class StoredTensor(NamedTuple):

@@ -134,6 +134,8 @@ class GroupLowering:
                     padded.elements,
                     initial=np.zeros((), np.float32),
                     like=padded,
+                    holds=group.tensors[position][0],
+                    layout="padded NHWC",
                 )
                 padded_tensors[position, padded] = self._live.use(buffer)
                 found[position].append(padded.image_view(buffer))
@@ -154,6 +156,8 @@ class GroupLowering:
                     bits.padded.elements,
                     initial=bits.initial_words(),
                     like=bits,
+                    holds=group.tensors[position][0],
+                    layout="bits",
                 )
                 self._live.use(buffer)
                 found.append(_Packing(position, bits, buffer))

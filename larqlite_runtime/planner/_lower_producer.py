@@ -49,7 +49,7 @@ def producer_step(
         "size": size,
         "channels": channels,
         "ops": ops,
-        "label": ", ".join(group.nodes),
+        "nodes": tuple(group.nodes),
     }
     if group.packed is not None:
         return _sums_of_bits(buffers, group, group_input, made)
