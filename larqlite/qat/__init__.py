@@ -5,7 +5,6 @@ stand in a `QuantizeConfig`.
 """
 
 from larqlite.qat import (
-    _cost,  # noqa: F401  teaches the summary what these layers cost
     collab_opts,
     default_8bit,
     experimental,

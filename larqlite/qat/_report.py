@@ -1,4 +1,7 @@
-"""`report(model)`: what of a quantization-aware model is quantized, and why the rest is not."""
+"""`report(model)`: what of a quantization-aware model is quantized, and why the rest is not.
+
+And what such layers cost, for the summary: the layer inside, at the bits it computes with.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,17 @@ import tf_keras
 from larqlite._tables import show
 from larqlite.graph import JOINING, KEEPING_VALUES
 from larqlite.layers import QuantLayer
-from larqlite.models.internal import declared_precision, weight_bits
+from larqlite.models import Call
+from larqlite.models.internal import (
+    KINDS,
+    Kind,
+    Product,
+    declared_precision,
+    formula_for,
+    kind_of,
+    no_macs,
+    weight_bits,
+)
 from larqlite.qat._annotate import QuantizeAnnotate, require_model
 from larqlite.qat.graph import LayerGraph, LayerUse
 from larqlite.qat.schemes import rule_for
@@ -318,3 +331,18 @@ def _warnings(layers: tuple[LayerReport, ...]) -> Iterator[str]:
                 f"{layer.path}: the bias is quantized to {_bits(narrow)} bits. Fewer than "
                 "32 usually harm accuracy, since a bias is added to sums of many products."
             )
+
+
+def _of_layer_inside(call: Call) -> Iterator[Product]:
+    inside = call.of(call.layer.layer)
+    return formula_for(inside)(inside)
+
+
+def _keeps_values(wrapper) -> bool:
+    kind = kind_of(wrapper.layer)
+    return kind is not None and kind.keeps_values(wrapper.layer)
+
+
+KINDS[QuantizeLayer] = Kind(no_macs)
+KINDS[QuantizeWrapperV2] = Kind(_of_layer_inside, _keeps_values)
+KINDS[QuantizeAnnotate] = Kind(_of_layer_inside, _keeps_values)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tf_keras
 
-from larqlite.qat.lowerings import _affine, _convolutions, _dense, _others
+from larqlite.qat.lowerings import _convolutions, _others
 from larqlite.qat.lowerings._exporting import in_float, nth_use
 from larqlite.qat.lowerings._weight import Weight, has_range
 from larqlite.qat.lowerings._wrapped_call import WrappedCall
@@ -45,7 +45,7 @@ class Lowering:
 
 
 TABLE: dict[type, Lowering] = {
-    layers.Dense: Lowering(_dense.dense, "kernel"),
+    layers.Dense: Lowering(_convolutions.dense, "kernel"),
     layers.Conv1D: Lowering(_convolutions.conv1d, "kernel"),
     layers.Conv2D: Lowering(_convolutions.conv2d, "kernel"),
     layers.DepthwiseConv1D: Lowering(_convolutions.depthwise1d, "depthwise_kernel"),
@@ -56,9 +56,9 @@ TABLE: dict[type, Lowering] = {
     layers.AveragePooling1D: Lowering(_others.average1d),
     layers.AveragePooling2D: Lowering(_others.average2d),
     layers.UpSampling2D: Lowering(_others.upsample2d),
-    layers.BatchNormalization: Lowering(_affine.normalization),
-    layers.experimental.SyncBatchNormalization: Lowering(_affine.normalization),
-    layers.Rescaling: Lowering(_affine.rescaling),
+    layers.BatchNormalization: Lowering(_convolutions.normalization),
+    layers.experimental.SyncBatchNormalization: Lowering(_convolutions.normalization),
+    layers.Rescaling: Lowering(_convolutions.rescaling),
     layers.Resizing: Lowering(_others.resizing),
     layers.GroupNormalization: Lowering(_others.group_normalization),
 }

@@ -6,9 +6,8 @@ import tensorflow as tf
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
-from larqlite.qat.quantizers import _arguments
 from larqlite.qat.quantizers._fake_quant import fake_quant
-from larqlite.qat.quantizers._interface import Quantizer
+from larqlite.qat.quantizers._interface import Quantizer, bits, boolean, number
 
 __all__ = ["FixedQuantizer"]
 
@@ -46,10 +45,10 @@ class FixedQuantizer(Quantizer):
         narrow_range: bool = False,
     ):
         where = type(self).__name__
-        self.num_bits = _arguments.bits(where, num_bits)
-        self.init_min = _arguments.number(where, "init_min", init_min)
-        self.init_max = _arguments.number(where, "init_max", init_max)
-        self.narrow_range = _arguments.boolean(where, "narrow_range", narrow_range)
+        self.num_bits = bits(where, num_bits)
+        self.init_min = number(where, "init_min", init_min)
+        self.init_max = number(where, "init_max", init_max)
+        self.narrow_range = boolean(where, "narrow_range", narrow_range)
         if not self.init_min <= 0 <= self.init_max or self.init_min == self.init_max:
             raise ArgumentError(
                 f"{where}: the range from init_min={init_min!r} to init_max={init_max!r} "

@@ -8,7 +8,6 @@ import tf_keras
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
 from larqlite.math import as_floating
-from larqlite.qat.quantizers import _arguments
 from larqlite.qat.quantizers._along_axis import centred_along_axis
 from larqlite.qat.quantizers._calibration import calibration, is_weight
 from larqlite.qat.quantizers._fake_quant import (
@@ -16,7 +15,7 @@ from larqlite.qat.quantizers._fake_quant import (
     fake_quant,
     ranges_of_samples,
 )
-from larqlite.qat.quantizers._interface import Quantizer
+from larqlite.qat.quantizers._interface import Quantizer, bits, boolean
 
 __all__ = [
     "AllValuesQuantizer",
@@ -42,10 +41,10 @@ class _RangeQuantizer(Quantizer):
         narrow_range: bool = False,
     ):
         where = type(self).__name__
-        self.num_bits = _arguments.bits(where, num_bits)
-        self.per_axis = _arguments.boolean(where, "per_axis", per_axis)
-        self.symmetric = _arguments.boolean(where, "symmetric", symmetric)
-        self.narrow_range = _arguments.boolean(where, "narrow_range", narrow_range)
+        self.num_bits = bits(where, num_bits)
+        self.per_axis = boolean(where, "per_axis", per_axis)
+        self.symmetric = boolean(where, "symmetric", symmetric)
+        self.narrow_range = boolean(where, "narrow_range", narrow_range)
 
     @property
     def precision(self) -> int:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import tf_keras
 
-from larqlite.qat.tflite._barrier import FloatBarrier
 from larqlite.qat.tflite._file_graph import TFLiteGraph, TFLiteOperation
+from larqlite.qat.tflite._prepare import FloatBarrier
 from larqlite.qat.tflite._traced import BARRIER
 
 __all__ = ["float_layers_of", "innermost", "layer_of"]

@@ -10,18 +10,31 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import quantizers as larqlite_quantizers
+from larqlite._registration import register_object
 from larqlite.errors import UnsupportedLayerError
 from larqlite.layers import QuantLayer
 from larqlite.qat.graph import Builder, LayerEntry, LayerGraph, LayerUse
 from larqlite.qat.passes import BATCH_NORMALIZATIONS, WITH_KERNEL
 from larqlite.qat.quantizers.internal import fake_quant
-from larqlite.qat.tflite._barrier import FloatBarrier
 from larqlite.qat.wrapper import QuantizeWrapperV2
 
-__all__ = ["Prepared", "prepared"]
+__all__ = ["FloatBarrier", "Prepared", "prepared"]
 
 Layer = tf_keras.layers.Layer
 RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN")
+
+
+@register_object(bare=False)
+class FloatBarrier(tf_keras.layers.Layer):
+    """Gives out what comes in, by an operation that TFLite only has in float32.
+
+    $x = elu(\\max(x, 0)) - elu(\\max(-x, 0))$, since elu(x) = x for x >= 0. Without it,
+    the converter makes a float layer between quantized ones int8, by ranges of its own.
+    """
+
+    def call(self, inputs):
+        positive, negative = tf.nn.relu(inputs), tf.nn.relu(-inputs)
+        return tf.nn.elu(positive) - tf.nn.elu(negative)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,8 @@ from larqlite.qat.wrapper._activation import BEFORE, QuantizedActivation, name_o
 from larqlite.qat.wrapper._attached_quantizers import has_own_setter
 from larqlite.qat.wrapper._call_phase import CallPhase, observing, only_shapes
 from larqlite.qat.wrapper._fit import fitted, values_of
-from larqlite.qat.wrapper._inner import layer_from
 from larqlite.qat.wrapper._quantize_layer import QuantizeLayer
-from larqlite.qat.wrapper._wrapper import QuantizeWrapper, QuantizeWrapperV2
+from larqlite.qat.wrapper._wrapper import QuantizeWrapper, QuantizeWrapperV2, layer_from
 
 __all__ = [
     "BEFORE",

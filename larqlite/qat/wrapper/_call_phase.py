@@ -1,11 +1,12 @@
-"""Whether the layer around a quantizer is training now, and at which step."""
+"""The phase of a call: whether the layer around a quantizer is training, at which step."""
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
 import dataclasses
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -118,3 +119,18 @@ def in_phase(phase: CallPhase) -> Iterator[None]:
         yield
     finally:
         _phase.reset(token)
+
+
+def counted(step: tf.Variable, quantizers: Iterable, training) -> tf.Variable:
+    """`step`, one higher if the layer is training and one of its quantizers reads it.
+
+    Args:
+        step: integer variable that starts at -1.
+        quantizers: those of the layer.
+        training: bool, boolean tensor or None.
+    """
+    if training is None or training is False:
+        return step
+    if any("step" in inspect.signature(q).parameters for q in quantizers):
+        step.assign_add(tf.cast(training, step.dtype))
+    return step

@@ -7,8 +7,7 @@ import tf_keras
 
 from larqlite._registration import deserialize_object, register_object
 from larqlite.qat import quantizers
-from larqlite.qat.wrapper._call_phase import CallPhase
-from larqlite.qat.wrapper._step_counter import counted
+from larqlite.qat.wrapper._call_phase import CallPhase, counted
 
 __all__ = ["QuantizeLayer"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 
 import tensorflow as tf
 import tf_keras
@@ -24,20 +25,16 @@ from larqlite.qat.wrapper._call_phase import (
     CallPhase,
     as_it_is,
     asks_only_for_shapes,
+    counted,
     in_phase,
     is_ours,
 )
 from larqlite.qat.wrapper._fit import fitted, values_of
-from larqlite.qat.wrapper._inner import (
-    BUILT_IN_CALL,
-    layer_from,
-    parameters_of,
-    positional_of,
-    remembered_shapes,
-)
-from larqlite.qat.wrapper._step_counter import counted
 
-__all__ = ["QuantizeWrapper", "QuantizeWrapperV2"]
+__all__ = ["QuantizeWrapper", "QuantizeWrapperV2", "layer_from"]
+
+# Layers that make their weights when they are first called, not when they are built.
+BUILT_IN_CALL = (tf_keras.layers.MultiHeadAttention,)
 
 
 @register_object(bare=False)
@@ -361,6 +358,40 @@ def _is_new(weight) -> bool:
 
 def _is_view(weight) -> bool:
     return hasattr(weight, "read_through")
+
+
+@functools.cache
+def parameters_of(cls: type) -> list[str]:
+    """Names of the parameters of a layer class' call, `self` first."""
+    return list(inspect.signature(cls.call).parameters)
+
+
+@functools.cache
+def positional_of(cls: type) -> list[str]:
+    """Names of what a layer class' call takes after its input, as far as it takes names.
+
+    Those that go into `*args` have none.
+    """
+    parameters = list(inspect.signature(cls.call).parameters.values())[2:]
+    if any(each.kind is each.POSITIONAL_ONLY for each in parameters):
+        return []
+    return [each.name for each in parameters if each.kind is each.POSITIONAL_OR_KEYWORD]
+
+
+def remembered_shapes(layer) -> dict | None:
+    """The input shapes of an attention layer that was read from a file or cloned."""
+    config = layer.get_config()
+    shapes = {name: config[f"{name}_shape"] for name in ("query", "value", "key")}
+    return None if None in shapes.values() else shapes
+
+
+def layer_from(config: dict, custom_objects: dict | None) -> tf_keras.layers.Layer:
+    """The layer of a configuration in the format of `.keras` files or of `.h5` files."""
+    return tf_keras.layers.deserialize(
+        config,
+        custom_objects=custom_objects,
+        use_legacy_format="module" not in config,
+    )
 
 
 QuantizeWrapper = QuantizeWrapperV2
