@@ -14,7 +14,7 @@ from larqlite.onnx_graph import WHERE, StoredRounding
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerEntry:
+class DeployedLayer:
     """What the file says of one use of a packed layer.
 
     Attributes:
@@ -111,12 +111,12 @@ class DeployedFile:
             for item in json.loads(texts.get("larqlite.roundings", "[]"))
         ]
 
-    def _entry(self, item: dict) -> LayerEntry:
+    def _entry(self, item: dict) -> DeployedLayer:
         first, node = (self._nodes[item["nodes"][index]] for index in (0, -1))
         steps = next((a.f for a in first.attribute if a.name == "input_steps"), 1.0)
         output, accumulator = item["output"], item["accumulator"]
         is_folded = output is None and accumulator is not None
-        return LayerEntry(
+        return DeployedLayer(
             path=item["layer"],
             class_name=item["class"],
             operation=node.op_type if accumulator else "float",

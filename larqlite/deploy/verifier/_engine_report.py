@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from larqlite.deploy.verifier._counter import Counter, Labels
-from larqlite.deploy.verifier._deployed_file import Cut, DeployedFile, LayerEntry
+from larqlite.deploy.verifier._deployed_file import Cut, DeployedFile, DeployedLayer
 from larqlite.deploy.verifier._downstream import DownstreamCheck
 from larqlite.deploy.verifier._engine import Parts, RuntimeEngine, StockEngine
 from larqlite.deploy.verifier._expected import Expected
@@ -97,7 +97,7 @@ class EngineReport:
             stock=stock,
         )
 
-    def _row(self, entry: LayerEntry, row: dict[str, Counter]) -> LayerVerification:
+    def _row(self, entry: DeployedLayer, row: dict[str, Counter]) -> LayerVerification:
         counts = {role: counter.counted() for role, counter in row.items()}
         is_unknown = entry.accumulator is not None and counts["accumulators"] is None
         return LayerVerification(
@@ -118,7 +118,7 @@ class EngineReport:
         )
 
 
-def _own(file: DeployedFile, entry: LayerEntry) -> Cut:
+def _own(file: DeployedFile, entry: DeployedLayer) -> Cut:
     """A packed layer alone."""
     wanted = (entry.quantized, entry.accumulator, entry.output)
     return file.cut(filter(None, wanted), [entry.input])

@@ -12,10 +12,14 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import layers
-from larqlite.deploy.verifier._deployed_file import DeployedFile, LayerEntry
+from larqlite.deploy.verifier._deployed_file import DeployedFile, DeployedLayer
 from larqlite.deploy.verifier._floors import TINY, floors_of, largest_magnitude
 from larqlite.deploy.verifier._integer_twin import IntegerTwin, has_twin
-from larqlite.deploy.verifier._reference import LayerUse, Quantized, run as in_keras
+from larqlite.deploy.verifier._reference import (
+    Quantized,
+    QuantizedCall,
+    run as in_keras,
+)
 from larqlite.errors import ArgumentError
 from larqlite.graph import call_in_inference
 from larqlite.onnx_graph import WHERE, StoredRounding
@@ -177,7 +181,9 @@ class Reference:
         given = dict(zip(self._file.inputs, inputs, strict=True))
         return Expected(len(inputs[0]), given, known, ends, tensors)
 
-    def run(self, inputs: list[np.ndarray]) -> tuple[list[LayerUse], list[np.ndarray]]:
+    def run(
+        self, inputs: list[np.ndarray]
+    ) -> tuple[list[QuantizedCall], list[np.ndarray]]:
         """The uses of packed layers and the outputs."""
         uses, _, outputs = self._run(inputs)
         return uses, outputs
@@ -236,9 +242,9 @@ class Reference:
             places.append((("rounding", number), rounding, at.pop(0)))
         return places
 
-    def _matched(self, uses: list[LayerUse]) -> list[LayerUse]:
+    def _matched(self, uses: list[QuantizedCall]) -> list[QuantizedCall]:
         """The use that each packed layer of the file stands for."""
-        by_path: dict[str, list[LayerUse]] = defaultdict(list)
+        by_path: dict[str, list[QuantizedCall]] = defaultdict(list)
         for use in uses:
             by_path[use.path].append(use)
         matched = []
@@ -252,7 +258,7 @@ class Reference:
         return matched
 
     def _of_layer(
-        self, number: int, entry: LayerEntry, use: LayerUse, stored: _Stored
+        self, number: int, entry: DeployedLayer, use: QuantizedCall, stored: _Stored
     ) -> dict[str, Wanted]:
         found = {}
         quantized = _quantized(use)
@@ -302,20 +308,20 @@ class Reference:
         by = self._slack(self._tolerance, key, name, source)
         return _moved(function, source, by)
 
-    def _twin(self, entry: LayerEntry, use: LayerUse) -> IntegerTwin:
+    def _twin(self, entry: DeployedLayer, use: QuantizedCall) -> IntegerTwin:
         key = id(use.layer), entry.steps  # a shared layer may sum other levels
         if key not in self._twins:
             self._twins[key] = IntegerTwin(use.layer, entry.path, entry.steps)
         return self._twins[key]
 
 
-def _quantized(use: LayerUse) -> tf.Tensor:
+def _quantized(use: QuantizedCall) -> tf.Tensor:
     """The input of a layer behind its input quantizer."""
     quantizer = use.layer.input_quantizer
     return use.input if quantizer is None else call_in_inference(quantizer, [use.input])
 
 
-def _activated(use: LayerUse) -> tf.Tensor | None:
+def _activated(use: QuantizedCall) -> tf.Tensor | None:
     """What the activation of a layer is given; None if it has none."""
     if use.layer.activation in (None, tf_keras.activations.linear):
         return None
@@ -342,7 +348,9 @@ def _exact(array: np.ndarray, factor: float = 1.0, **band: np.ndarray) -> Wanted
 class _Stored:
     """Puts tensors of a layer into the order that the file has them in."""
 
-    def __init__(self, use: LayerUse, entry: LayerEntry, file: DeployedFile) -> None:
+    def __init__(
+        self, use: QuantizedCall, entry: DeployedLayer, file: DeployedFile
+    ) -> None:
         data_format = getattr(use.layer, "data_format", "channels_last")
         is_dense = isinstance(use.layer, layers.QuantDense)
         self._is_moved = data_format == "channels_last" and not is_dense

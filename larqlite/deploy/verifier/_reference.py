@@ -29,7 +29,7 @@ _MOVING = (
 
 
 @dataclasses.dataclass
-class LayerUse:
+class QuantizedCall:
     """One call of a quantized layer.
 
     Attributes:
@@ -82,7 +82,7 @@ class Quantized:
 
 def run(
     model: tf_keras.Model, inputs: list[Any]
-) -> tuple[list[LayerUse], list[Quantized], list[np.ndarray]]:
+) -> tuple[list[QuantizedCall], list[Quantized], list[np.ndarray]]:
     """Every use of a quantized layer and what quantization-aware layers quantize in
     inference, in the order of the file, and the outputs.
 
@@ -103,9 +103,9 @@ def _as_stored(output: np.ndarray) -> np.ndarray:
 
 class _Walk:
     def __init__(self, model: tf_keras.Model) -> None:
-        self.uses: list[LayerUse] = []
+        self.uses: list[QuantizedCall] = []
         self.quantized: list[Quantized] = []
-        self._by_output: dict[int, LayerUse] = {}
+        self._by_output: dict[int, QuantizedCall] = {}
         self._quantized: dict[int, tuple[Callable, tf.Tensor]] = {}
         self._paths: dict[int, str] = {}
         for layer, path in leaves(model):
@@ -154,7 +154,7 @@ class _Walk:
         self.quantized += found
         layer = inference.layer_inside(layer)
         if isinstance(layer, QuantLayer):
-            use = LayerUse(layer, path, source, result)
+            use = QuantizedCall(layer, path, source, result)
             use.quantizer, use.unquantized = layer.input_quantizer, source
             if use.quantizer is None:
                 behind = self._quantized.get(id(source), (None, None))
