@@ -26,7 +26,8 @@ def main(part: str, tree: str, to: str) -> None:
         sys.exit(f"guard: larqlite_runtime comes from {larqlite_runtime.__file__}.")
     texts.take_out(tree, "<tree>")
     texts.take_out(os.getcwd(), "<here>")
-    texts.take_out(larqlite_runtime.__version__, "<version>")
+    # Commits of long ago have it in larqlite only; that is no reason not to freeze them.
+    texts.take_out(getattr(larqlite_runtime, "__version__", "0.1.0"), "<version>")
     texts.take_out(sys.executable, "<python>")
     texts.take_out(sys.prefix, "<prefix>")
     reset = (lambda: None) if part in PLAIN else _determined()
