@@ -163,8 +163,10 @@ def _run(program: str, commands: list[str], before=None):
 
 def _said(program: str, words: str) -> str:
     from larqlite_runtime import cli
+    from larqlite_zoo import cli as zoo_cli
 
-    main = {"lq": cli.main, "lqz": cli.zoo}[program]
+    # `zoo` came with the commands that start without TensorFlow.
+    main = cli.main if program == "lq" else getattr(cli, "zoo", zoo_cli.main)
     out, err = io.StringIO(), io.StringIO()
     code = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -73,7 +73,7 @@ def _converted(quantized, samples, inputs: str = "float32"):
     yield from tflite_text.fields(content, samples, f"tflite {inputs} ")
     if len(samples) == 1:
         compared = lq.qat.compare_tflite(quantized, content, samples[0])
-        yield f"tflite {inputs} compared", str(compared)
+        yield f"tflite {inputs} compared", texts.printed(compared.print)
 
 
 def _conversions():
