@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+GLOSSARY = ROOT / "docs" / "glossary.md"
 MAPS = [
     ROOT / "docs" / "architecture.md",
+    GLOSSARY,
     *(
         path
         for name in ("larqlite", "larqlite_runtime", "larqlite_zoo", "native", "tests")
@@ -41,6 +43,15 @@ def test_what_a_map_names_is_there(page):
         elif "/" in name and (ROOT / name).is_file():
             before = name
     assert missing == []
+
+
+def test_the_classes_of_the_glossary_are_in_the_file_that_stands_before_them():
+    rows = re.findall(r"`([\w/]+\.py)`((?:, `\w+`)+)", GLOSSARY.read_text("utf-8"))
+    assert len(rows) > 20
+    for path, names in rows:
+        text = (ROOT / path).read_text(encoding="utf-8")
+        for name in re.findall(r"\w+", names):
+            assert f"class {name}" in text, (path, name)
 
 
 def test_a_file_that_moved_is_missed(tmp_path):
