@@ -1,4 +1,4 @@
-"""The commands that deploy: `lq export` and `lq verify`."""
+"""What the words after `lq export` and `lq verify` mean, and what they do."""
 
 from __future__ import annotations
 
