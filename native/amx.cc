@@ -189,6 +189,7 @@ int32_t over_pieces(const Block& block, Value* values, int deep, Multiply multip
   return after.count;
 }
 
+// i8_conv_32x32__amx: two tiles of 16 pixels by two of 16 channels.
 int32_t conv_bytes(const Block& block, Value* values) {
   const lq_step& s = *block.step;
   const Bases bases = bases_of(block);

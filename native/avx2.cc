@@ -85,7 +85,7 @@ inline void finish_eight(const Tile& tile, int32_t p, int32_t at, __m256i sums) 
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(tile.out + p * tile.out_stride + at), v);
 }
 
-// P pixels, 16 channels. Bytes take 31 words before they are added up.
+// b1_conv_Px16__avx2: P pixels, 16 channels. Bytes take 31 words before they are added up.
 template <int P>
 void conv_core(const Tile& tile, int32_t first) {
   constexpr int kMost = 31;
@@ -171,7 +171,7 @@ void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
   }
 }
 
-// P pixels, 16 channels.
+// f32_conv_Px16__avx2: P pixels, 16 channels.
 template <int P>
 void float_core(const Tile& tile) {
   const int64_t pixel = tile.step->input.pixel;

@@ -43,7 +43,7 @@ void float_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 
 namespace {
 
-// P pixels, 16 channels. Bytes take 31 words before they are added up.
+// b1_conv_Px16__neon: P pixels, 16 channels. Bytes take 31 words before they are added up.
 template <int P>
 void conv_core(const Tile& tile, int32_t first) {
   constexpr int kMost = 31;

@@ -37,6 +37,7 @@ void float_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 
 namespace {
 
+// b1_conv_1x16__portable: one pixel after another, 16 channels.
 void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
   const lq_step& s = *tile.step;
   const int64_t taps = tile.tap_count;
