@@ -1,10 +1,15 @@
-"""The errors of the runtime: each says what happened, where, and how to fix it.
+"""The errors of the runtime, and how their messages write names and shapes.
 
-Every class derives from `RuntimeModelError` and from the built-in class that a
-caller would expect for the case, so both kinds of `except` clause work.
+Each says what happened, where, and how to fix it. Every class derives from
+`RuntimeModelError` and from the built-in class that a caller would expect for the case, so
+both kinds of `except` clause work.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+
+LONGEST = 80  # characters of a name
 
 
 class RuntimeModelError(Exception):
@@ -33,3 +38,27 @@ class InputTypeError(InputError, TypeError):
 
 class NativeError(RuntimeModelError, RuntimeError):
     """Native kernels that are asked for and missing, or that refused a program."""
+
+
+def quoted(name: object, mark: str = '"', longest: int = LONGEST) -> str:
+    """A name in quotation marks, at most `longest` characters of it, on one line.
+
+    >>> quoted("conv")
+    '"conv"'
+    """
+    text = str(name)
+    if len(text) > longest:
+        text = text[: longest - 3] + "..."
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return f"{mark}{text}{mark}"
+
+
+def shape_text(shape: Sequence[int | None]) -> str:
+    """Sizes as a reader knows them.
+
+    >>> shape_text((None, 3, 4))
+    '(batch, 3, 4)'
+    """
+    sizes = ["batch" if length is None else quoted(length, "") for length in shape[:8]]
+    sizes += ["..."] * (len(shape) > 8)
+    return f"({', '.join(sizes)}{',' * (len(sizes) == 1)})"

@@ -1,14 +1,19 @@
-"""What a caller feeds, as float32 arrays of the shapes that the model takes."""
+"""What a caller feeds: float32 arrays of the right shapes, indices in range, batches."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._errors import InputError, InputTypeError
+from larqlite_runtime._errors import InputError, InputTypeError, quoted, shape_text
 from larqlite_runtime._graph import CheckedGraph, Shape
-from larqlite_runtime._text import quoted, shape_text
+from larqlite_runtime.planner import Subgraph
+
+# All values that go into one of these come out of it.
+_KEEPING = ("Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+_KEEPING += ("Transpose", "Expand", "Tile")
 
 
 def check_inputs(graph: CheckedGraph, x) -> dict[str, np.ndarray]:
@@ -130,3 +135,122 @@ def _moved(shape: tuple) -> tuple:
 
 def _names(names) -> str:
     return ", ".join(quoted(name) for name in names)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows that an input chooses from."""
+
+    node: str
+    rows: int
+
+
+def tables(subgraph: Subgraph) -> dict[str, Table]:
+    """For each input that holds indices, the smallest table that they are for."""
+    found: dict[str, Table] = {}
+    for node in subgraph.nodes:
+        if node.domain or node.op != "Gather" or node.inputs[1] in subgraph.constants:
+            continue
+        name = node.inputs[1]
+        while name in subgraph.producer:
+            maker = subgraph.nodes[subgraph.producer[name]]
+            if maker.domain or maker.op not in _KEEPING:
+                break
+            name = maker.inputs[0]
+        if name not in subgraph.inputs:
+            continue
+        shape = subgraph.shapes[node.inputs[0]]
+        table = Table(node.name, shape[node.attributes["axis"]])
+        if name not in found or table.rows < found[name].rows:
+            found[name] = table
+    return found
+
+
+def check_indices(found: Mapping[str, Table], inputs: Mapping[str, np.ndarray]) -> None:
+    """Refuses an index that its table does not have, as Keras does.
+
+    Raises:
+        InputError: a negative index, one from the number of rows up, or NaN.
+    """
+    for name, table in found.items():
+        low, high = inputs[name].min(), inputs[name].max()
+        # A cast to integers cuts off what is behind the point.
+        if low > -1 and high < table.rows:
+            continue
+        wrong = low if not low > -1 else high
+        raise InputError(
+            f"the input {quoted(name)} holds the index {wrong:.9g}, but "
+            f"{quoted(table.node)} has {table.rows} rows, 0 to {table.rows - 1}.\n"
+            "  Fix: give indices of that range; words that are unknown need a row of "
+            "their own."
+        )
+
+
+def batches_of(
+    given, batch_size: int, inputs: Mapping[str, Shape]
+) -> tuple[Iterable, int | None]:
+    """The batches, and how many there are if that is known.
+
+    Args:
+        given: an array or a dictionary of arrays, which are cut into batches, or an
+            iterable of batches, or of tuples of batches and labels.
+        batch_size: samples of a batch that is cut.
+        inputs: shapes of the inputs by name.
+
+    Raises:
+        InputError: an array of a wrong shape, or what is neither.
+    """
+    if not isinstance(given, Mapping) and hasattr(given, "__array__"):
+        given = np.asarray(given)  # a tensor of any library
+    if isinstance(given, (np.ndarray, Mapping)):
+        return _cut(given, batch_size, inputs)
+    if not isinstance(given, Iterable) or isinstance(given, (str, bytes)):
+        raise InputTypeError(
+            f"predict: {type(given).__name__} is neither an array nor an iterable of "
+            "batches.\n  Fix: give an array of samples, a list of batches, or a dataset."
+        )
+    try:
+        total = len(given)
+    except TypeError:
+        total = None  # a generator, or a dataset that does not know its length
+    return (without_labels(batch, inputs) for batch in given), total
+
+
+def _cut(given, batch_size: int, inputs: Mapping[str, Shape]) -> tuple[Iterator, int]:
+    if isinstance(given, np.ndarray):
+        arrays = {"": given}
+    else:
+        arrays = {name: np.asarray(array) for name, array in given.items()}
+
+    def part(begin: int, end: int):
+        parts = {name: array[begin:end] for name, array in arrays.items()}
+        return parts[""] if isinstance(given, np.ndarray) else parts
+
+    check_inputs(CheckedGraph(inputs=dict(inputs)), part(0, 1))
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError(
+            f"predict: the arrays have different numbers of samples, {lengths}.\n  Fix: "
+            "give each input as many samples."
+        )
+    length = next(iter(lengths.values()))
+    starts = range(0, length, batch_size)
+    return (part(at, at + batch_size) for at in starts), len(starts)
+
+
+def without_labels(batch, inputs: Mapping[str, Shape]):
+    """The inputs of what may be `(inputs, labels)` or `(inputs, labels, weights)`.
+
+    A tuple of as many arrays as the model has inputs is all inputs, and so is one of
+    samples.
+    """
+    if not isinstance(batch, tuple) or not 1 <= len(batch) <= 3:
+        return batch
+    first = batch[0]
+    if len(inputs) > 1:
+        is_whole = isinstance(first, (Mapping, list, tuple))
+        return first if is_whole else batch
+    if isinstance(first, Mapping):
+        return first
+    (shape,) = inputs.values()
+    return first if np.ndim(first) == len(shape) else batch

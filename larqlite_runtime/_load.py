@@ -6,8 +6,7 @@ import ctypes
 import os
 from collections.abc import Sequence
 
-from larqlite_runtime._counts import tensor_names, whole_number
-from larqlite_runtime._cpu import physical_cores
+from larqlite_runtime._arguments import physical_cores, tensor_names, whole_number
 from larqlite_runtime._model import Model, reload  # noqa: F401 (pickles of earlier versions)
 from larqlite_runtime._runner import LoadOptions
 from larqlite_runtime.reader import DEFAULT_BUDGET, ModelSource

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._batches import batches_of
-from larqlite_runtime._counts import whole_number
+from larqlite_runtime._arguments import whole_number
 from larqlite_runtime._errors import InputError
 from larqlite_runtime._explain import Explanation, explanation
 from larqlite_runtime._float_layers import reasons
 from larqlite_runtime._graph import CheckedGraph, Shape
-from larqlite_runtime._indices import check_indices, tables
-from larqlite_runtime._input import check_inputs
+from larqlite_runtime._input import batches_of, check_indices, check_inputs, tables
 from larqlite_runtime._profile import PATHS, SEGMENT, Profile, StepTime
 from larqlite_runtime._program import POPCOUNTS, StepKind
 from larqlite_runtime._runner import LoadOptions, ModelRunner

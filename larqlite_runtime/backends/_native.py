@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from larqlite_runtime._errors import NativeError
+from larqlite_runtime._errors import NativeError, quoted
 from larqlite_runtime._program import KernelStep
-from larqlite_runtime._text import quoted
 from larqlite_runtime.backends._c_structures import ABI, CBuffer, CStep, c_steps
 
 logger = logging.getLogger("larqlite_runtime")

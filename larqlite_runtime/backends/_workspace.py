@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from larqlite_runtime._errors import InputError
+from larqlite_runtime._errors import InputError, quoted
 from larqlite_runtime._program import ALIGNMENT
-from larqlite_runtime._text import quoted
 from larqlite_runtime.backends import numpy as numpy_kernels
 from larqlite_runtime.backends._c_structures import CBuffer
 from larqlite_runtime.backends._engine import Engine

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from larqlite_runtime import outputs, start
-from larqlite_runtime._cpu import physical_cores
+from larqlite_runtime._arguments import physical_cores
 from larqlite_runtime._errors import InputError, MissingModelFileError
 from larqlite_runtime.commands._run import require_counts
 

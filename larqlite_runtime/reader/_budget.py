@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from larqlite_runtime._errors import ModelFileError
+from larqlite_runtime._errors import ModelFileError, quoted, shape_text
 from larqlite_runtime._graph import CheckedGraph
-from larqlite_runtime._text import quoted, shape_text
 from larqlite_runtime.reader._shapes import Cost
 from larqlite_runtime.reader.operators import size
 

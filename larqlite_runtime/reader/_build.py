@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite_runtime._errors import ModelFileError
+from larqlite_runtime._errors import ModelFileError, quoted, shape_text
 from larqlite_runtime._graph import CheckedGraph, GraphNode, Shape
-from larqlite_runtime._text import quoted, shape_text
 from larqlite_runtime.reader._budget import MAX_NODES
 from larqlite_runtime.reader._order import in_order, require_name
 from larqlite_runtime.reader._tensors import MAX_RANK, dtype_of, to_array

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Container, Sequence
 
-from larqlite_runtime._errors import ModelFileError
+from larqlite_runtime._errors import ModelFileError, quoted
 from larqlite_runtime._graph import GraphNode
-from larqlite_runtime._text import quoted
 from larqlite_runtime.reader._wire import DAMAGED
 
 LONGEST_NAME = 1000

@@ -8,9 +8,8 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from larqlite_runtime._errors import ModelFileError
+from larqlite_runtime._errors import ModelFileError, quoted, shape_text
 from larqlite_runtime._graph import PACKED, CheckedGraph, GraphNode
-from larqlite_runtime._text import quoted, shape_text
 from larqlite_runtime.reader._tensors import MAX_RANK
 from larqlite_runtime.reader.operators import (
     OPERATORS,

@@ -66,6 +66,24 @@ def test_several_models_live_in_one_process(images):
                 np.testing.assert_array_equal(model.run(x)[name], array)
 
 
+def test_a_pickle_that_an_earlier_version_wrote_loads(proto, images):
+    """It knew `reload` in the module of `load`, and the options by another name."""
+    model = load(proto, threads=1, outputs=["sums2"])
+    data = pickle.dumps(model, protocol=2)
+    for now, then in (
+        (b"larqlite_runtime._model\nreload\n", b"larqlite_runtime._load\nreload\n"),
+        (
+            b"larqlite_runtime._runner\nLoadOptions\n",
+            b"larqlite_runtime._runner\nOptions\n",
+        ),
+    ):
+        assert data.count(now) == 1
+        data = data.replace(now, then)
+    copy = pickle.loads(data)
+    np.testing.assert_array_equal(copy(images), model(images))
+    assert copy.threads == 1
+
+
 def test_a_pickled_model_is_the_same_model(proto, images, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(proto.SerializeToString())

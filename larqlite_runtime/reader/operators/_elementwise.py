@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from larqlite_runtime._text import shape_text
+from larqlite_runtime._errors import shape_text
 from larqlite_runtime.reader._tensors import DTYPES
 from larqlite_runtime.reader.operators._attributes import axis, integer, number, only
 from larqlite_runtime.reader.operators._node_call import NodeCall, Operator, Results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from larqlite_runtime._text import shape_text
+from larqlite_runtime._errors import shape_text
 from larqlite_runtime.reader.operators._attributes import (
     MAX_WINDOW,
     REQUIRED,

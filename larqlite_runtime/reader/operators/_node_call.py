@@ -9,9 +9,8 @@ from typing import NoReturn
 
 import numpy as np
 
-from larqlite_runtime._errors import ModelFileError
+from larqlite_runtime._errors import ModelFileError, quoted, shape_text
 from larqlite_runtime._graph import CheckedGraph, GraphNode, Shape
-from larqlite_runtime._text import quoted, shape_text
 from larqlite_runtime.reader._tensors import MAX_RANK
 from larqlite_runtime.reader.operators._attributes import Attribute
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from larqlite_runtime._errors import shape_text
 from larqlite_runtime._graph import Shape
-from larqlite_runtime._text import shape_text
 from larqlite_runtime.reader.operators._attributes import (
     REQUIRED,
     Attribute,

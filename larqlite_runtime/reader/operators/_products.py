@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from larqlite_runtime._errors import shape_text
 from larqlite_runtime._graph import Shape
-from larqlite_runtime._text import shape_text
 from larqlite_runtime.reader.operators._attributes import (
     MAX_WINDOW,
     flag,
