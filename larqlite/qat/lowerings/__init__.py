@@ -1,7 +1,7 @@
 """How wrapped layers compute in inference, so that TFLite's converter follows."""
 
 from larqlite.qat.lowerings._exporting import exporting, is_exporting, stored
-from larqlite.qat.lowerings._table import TABLE, outputs_of
+from larqlite.qat.lowerings._table import TABLE, Lowering, outputs_of
 from larqlite.qat.lowerings._weight import (
     STORED_BITS,
     Weight,
@@ -9,11 +9,14 @@ from larqlite.qat.lowerings._weight import (
     is_symmetric,
     range_of,
 )
+from larqlite.qat.lowerings._wrapped_call import WrappedCall
 
 __all__ = [
     "STORED_BITS",
     "TABLE",
+    "Lowering",
     "Weight",
+    "WrappedCall",
     "exporting",
     "has_range",
     "is_exporting",

@@ -17,6 +17,9 @@ MAX_BITS = 16
 class Quantizer:
     """Base class: how one tensor of a layer is quantized, and with which variables.
 
+    `lq.quantizers.Quantizer` is a layer, by itself a function of a tensor with a
+    pseudo-gradient; `NamedQuantizer` makes one of these of it.
+
     Write `__call__`; `build` if variables are needed, `get_config` if `__init__` takes
     arguments. Two quantizers are equal if their class and configuration are.
 
