@@ -24,7 +24,7 @@ class Workspace:
     def __init__(self, engine: Engine, batch: int) -> None:
         self.batch = batch
         self.engine = engine
-        plan = engine.plan
+        self._plan = plan = engine.plan
         self._memory = _aligned(plan.program.arena * batch)
         self.arrays = [
             self._array(number) for number in range(len(plan.program.buffers))
@@ -33,6 +33,7 @@ class Workspace:
             *(CBuffer(array.ctypes.data, array.nbytes) for array in self.arrays)
         )
         self._nothing = np.zeros(0, np.float32)
+        self._bound_late = [port for port in plan.inputs if self._is_bound_late(port)]
         self._fed: dict[int, list[tuple[object, str, Port]]] = {}
         self.stages = [
             self._segment(number, stage)
@@ -55,7 +56,7 @@ class Workspace:
         Returns:
             The outputs in the order of the plan, in memory of their own.
         """
-        for port in self.engine.plan.inputs:
+        for port in self._plan.inputs:
             self._feed(port, inputs[port.tensor])
         if seconds is None:
             for stage in self.stages:
@@ -63,20 +64,19 @@ class Workspace:
         else:
             for stage, times in zip(self.stages, seconds, strict=True):
                 stage(times)
-        results = [self._result(name) for name in self.engine.plan.subgraph.outputs]
-        for port in self.engine.plan.inputs:
-            if self._is_bound_late(port):
-                self.arrays[port.buffer] = self._nothing
+        results = [self._result(name) for name in self._plan.subgraph.outputs]
+        for port in self._bound_late:
+            self.arrays[port.buffer] = self._nothing
         return results
 
     def _is_bound_late(self, port: Port) -> bool:
         """Whether a tensor is read where the caller holds it."""
-        buffer = self.engine.plan.program.buffers[port.buffer]
+        buffer = self._plan.program.buffers[port.buffer]
         return buffer.external and buffer.bytes * self.batch > COPIED
 
     def _array(self, number: int) -> np.ndarray:
         """The memory of a buffer as a flat array."""
-        buffer = self.engine.plan.program.buffers[number]
+        buffer = self._plan.program.buffers[number]
         if buffer.constant is not None:
             return buffer.constant.reshape(-1)
         if buffer.external:
@@ -102,9 +102,7 @@ class Workspace:
         bind(name, "cpu", 0, array.dtype.type, self._shape(port), array.ctypes.data)
 
     def _shape(self, port: Port) -> tuple[int, ...]:
-        shape = memory_shape(
-            self.engine.plan.subgraph.shapes[port.tensor], port.key.layout
-        )
+        shape = memory_shape(self._plan.subgraph.shapes[port.tensor], port.key.layout)
         return tuple(self.batch if size is None else size for size in shape)
 
     def _part(self, number: int) -> Callable[[np.ndarray | None], None]:
@@ -155,9 +153,9 @@ class Workspace:
         return call
 
     def _result(self, name: str) -> np.ndarray:
-        output = self.engine.plan.outputs.get(name)
+        output = self._plan.outputs.get(name)
         if output is None:
-            return self.engine.plan.subgraph.constants[name].copy()
+            return self._plan.subgraph.constants[name].copy()
         port, part, shape = output.port, output.slice, self._shape(output.port)
         memory = self.arrays[port.buffer]
         if part.is_contiguous:
