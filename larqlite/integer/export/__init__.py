@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from larqlite.integer.export._comparison import Comparison, LayerComparison
+from larqlite.integer.export._comparison import (
+    Comparison,
+    IntegerLayerComparison,
+    LayerComparison,
+)
 from larqlite.integer.export._public import compare, to_onnx, to_qdq, to_tflite
 
-__all__ = ["Comparison", "LayerComparison", "compare", "to_onnx", "to_qdq", "to_tflite"]
+__all__ = [
+    "Comparison",
+    "IntegerLayerComparison",
+    "LayerComparison",
+    "compare",
+    "to_onnx",
+    "to_qdq",
+    "to_tflite",
+]

@@ -14,7 +14,7 @@ from larqlite.deploy.converters import check_model
 from larqlite.errors import ArgumentError
 from larqlite.graph import call_in_inference, is_functional, nodes_of
 from larqlite.integer.export._check import require_integers
-from larqlite.integer.export._comparison import Comparison, LayerComparison
+from larqlite.integer.export._comparison import Comparison, IntegerLayerComparison
 from larqlite.integer.export._input_kinds import numbers_of, require_held
 from larqlite.integer.export._run import OnnxFile, TFLiteFile, opened
 from larqlite.integer.tensors import QTensor
@@ -128,7 +128,8 @@ class _OutputDifferences:
             largest_units=self._units,
             equal_share=self._equal / max(self._values, 1),
             layers=tuple(
-                LayerComparison(path, *counts) for path, counts in self._layers.items()
+                IntegerLayerComparison(path, *counts)
+                for path, counts in self._layers.items()
             ),
         )
 

@@ -6,11 +6,11 @@ import dataclasses
 
 from larqlite._tables import show
 
-__all__ = ["Comparison", "LayerComparison"]
+__all__ = ["Comparison", "IntegerLayerComparison", "LayerComparison"]
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerComparison:
+class IntegerLayerComparison:
     """One layer whose integers the file has too.
 
     Attributes:
@@ -29,6 +29,10 @@ class LayerComparison:
     def is_equal(self) -> bool:
         """Whether all integers are equal."""
         return not self.different
+
+
+# What it was called first.
+LayerComparison = IntegerLayerComparison
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Comparison:
     largest_difference: float
     largest_units: float
     equal_share: float
-    layers: tuple[LayerComparison, ...] = ()
+    layers: tuple[IntegerLayerComparison, ...] = ()
 
     @property
     def first_diverging(self) -> str | None:

@@ -59,7 +59,7 @@ from larqlite.integer.layers._quantized_tokens import (
     QuantizedExtractToken,
 )
 from larqlite.integer.layers._quantized_upsampling import QuantizedUpSampling2D
-from larqlite.integer.layers._quantizer import Quantizer
+from larqlite.integer.layers._quantizer import IntegerQuantizer, Quantizer
 from larqlite.integer.layers._recording import (
     FixedPointRecorder,
     NonTrackFixedPointVariable,
@@ -85,6 +85,7 @@ __all__ = [
     "Dequantizer",
     "ExtractToken",
     "FixedPointRecorder",
+    "IntegerQuantizer",
     "LayerMadNormalization",
     "NonTrackFixedPointVariable",
     "NonTrackVariable",

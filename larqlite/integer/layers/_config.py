@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.integer._quantization_params import get_quantization_params
 from larqlite.integer.layers._output_quantizer import OutputQuantizer
-from larqlite.integer.layers._quantizer import Quantizer
+from larqlite.integer.layers._quantizer import IntegerQuantizer
 from larqlite.integer.layers._weight_quantizer import (
     AlignedWeightQuantizer,
     WeightQuantizer,
@@ -40,7 +40,7 @@ class QuantizerSlot:
         forced: arguments that the layer's computation demands.
     """
 
-    quantizer: type[Quantizer]
+    quantizer: type[IntegerQuantizer]
     optional: bool = False
     of_weights: bool = False
     defaults: Mapping = dataclasses.field(default_factory=dict)

@@ -23,12 +23,17 @@ PACKAGE = "larqlite.integer"
 QUANTIZED: dict[type, type] = Registry()
 
 
-def register_layer(cls: type) -> type:
+def register_layer(cls: type, name: str | None = None) -> type:
     """Decorator: a class that Keras files name `larqlite.integer>ClassName`.
 
     No bare name is registered: "Add" and "Attention" are Keras' own.
+
+    Args:
+        cls: the class.
+        name: what files call it, if that is not its name.
     """
-    return tf_keras.saving.register_keras_serializable(PACKAGE, cls.__name__)(cls)
+    register = tf_keras.saving.register_keras_serializable
+    return register(PACKAGE, name or cls.__name__)(cls)
 
 
 class NamedWeights:

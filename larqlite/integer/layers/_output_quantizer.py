@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from larqlite.errors import ArgumentError, QuantizedTypeError, near_matches
 from larqlite.integer.layers._layer_classes import register_layer
-from larqlite.integer.layers._quantizer import Quantizer
+from larqlite.integer.layers._quantizer import IntegerQuantizer
 from larqlite.integer.layers._recording import FixedPointRecorder, TensorRecorder
 from larqlite.integer.layers._requantize import requantized
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
@@ -50,7 +50,7 @@ def shape_of_ranges(axis: str, input_shape, where: str) -> tuple[int, ...]:
 
 
 @register_layer
-class OutputQuantizer(Quantizer):
+class OutputQuantizer(IntegerQuantizer):
     r"""An accumulator as few bits, with the most fractional bits its range allows.
 
     $f = \min(v - \lceil \log_2 r \rceil, v)$ for $v$ value bits and the calibrated range

@@ -1,7 +1,8 @@
-"""The base of all quantizers: a bitwidth, a sign, and the checks on both."""
+"""The base of the quantizers of integer layers: a bitwidth, a sign, the checks on both."""
 
 from __future__ import annotations
 
+import functools
 import numbers
 
 import tf_keras
@@ -9,12 +10,12 @@ import tf_keras
 from larqlite.errors import ArgumentError
 from larqlite.integer.layers._layer_classes import register_layer
 
-__all__ = ["Quantizer"]
+__all__ = ["IntegerQuantizer", "Quantizer"]
 
 
-@register_layer
-class Quantizer(tf_keras.layers.Layer):
-    """The base class of all quantizers: `bitwidth` bits, one of them the sign's if signed.
+@functools.partial(register_layer, name="Quantizer")
+class IntegerQuantizer(tf_keras.layers.Layer):
+    """The base of integer layers' quantizers: `bitwidth` bits, the sign's among them.
 
     Signed codes lie in $[-2^{b-1}, 2^{b-1} - 1]$, unsigned ones reach $2^b - 1$.
 
@@ -25,9 +26,9 @@ class Quantizer(tf_keras.layers.Layer):
     Raises:
         ArgumentError: `bitwidth` is not a whole number, or below 2 (signed) or 1.
 
-    >>> lq.integer.layers.Quantizer(8).value_bits
+    >>> lq.integer.layers.IntegerQuantizer(8).value_bits
     7
-    >>> lq.integer.layers.Quantizer(8, signed=False).value_bits
+    >>> lq.integer.layers.IntegerQuantizer(8, signed=False).value_bits
     8
     """
 
@@ -62,3 +63,7 @@ class Quantizer(tf_keras.layers.Layer):
         """The arguments of the constructor."""
         own = {key: getattr(self, key) for key in self.config_keys}
         return {**super().get_config(), **own}
+
+
+# What it was called first, and is in files.
+Quantizer = IntegerQuantizer

@@ -7,7 +7,7 @@ from tf_keras.src.engine.keras_tensor import KerasTensor
 
 from larqlite.errors import ArgumentError, QuantizedTypeError
 from larqlite.integer.layers._layer_classes import register_layer
-from larqlite.integer.layers._quantizer import Quantizer
+from larqlite.integer.layers._quantizer import IntegerQuantizer
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 from larqlite.integer.tensors.internal import (
@@ -31,7 +31,7 @@ class _WeightRecorder(TensorRecorder):
     records = (FixedPoint, QFloat)
 
 
-class _OfWeights(Quantizer):
+class _OfWeights(IntegerQuantizer):
     def __call__(self, inputs, *args, **kwargs):
         """As in Keras, which is left out for tensors: it would make them inputs of the
         graph, of which nothing is known, where they are constants."""
@@ -257,7 +257,7 @@ def aligned(fixed: FixedPoint, shift: tf.Tensor, target: FixedPoint) -> FixedPoi
     return shifted_left(fixed, shift, target.frac_bits, target.value_bits)
 
 
-def float_weights(quantizer: Quantizer, inputs) -> tf.Tensor:
+def float_weights(quantizer: IntegerQuantizer, inputs) -> tf.Tensor:
     """`inputs` as a float tensor.
 
     Raises:

@@ -15,11 +15,17 @@ from larqlite.integer.models._load import (
     record_quantization_variables,
 )
 from larqlite.integer.models._quantize import quantize
-from larqlite.integer.models._report import DataReport, LayerReport, data_report
+from larqlite.integer.models._report import (
+    DataReport,
+    IntegerLayerReport,
+    LayerReport,
+    data_report,
+)
 from larqlite.integer.models._weights import apply_weights_to_model
 
 __all__ = [
     "DataReport",
+    "IntegerLayerReport",
     "LayerReport",
     "QuantizationParams",
     "apply_weights_to_model",

@@ -20,7 +20,7 @@ from larqlite.integer.models._model_graph import require_model
 from larqlite.integer.tensors import QTensor
 from larqlite.integer.tensors.internal import counting
 
-__all__ = ["DataReport", "LayerReport", "data_report"]
+__all__ = ["DataReport", "IntegerLayerReport", "LayerReport", "data_report"]
 
 _HEADER = (
     "layer",
@@ -37,7 +37,7 @@ _HEADER = (
 
 
 @dataclasses.dataclass
-class LayerReport:
+class IntegerLayerReport:
     """What a layer does with its integers.
 
     Attributes:
@@ -84,13 +84,17 @@ class LayerReport:
         return self.needed_bits <= self.buffer_bits
 
 
+# What it was called first.
+LayerReport = IntegerLayerReport
+
+
 @dataclasses.dataclass
 class DataReport:
-    """The layers of a quantized model in order, see `LayerReport`; `str` is a table."""
+    """The layers of a quantized model in order, see `IntegerLayerReport`; `str` is a table."""
 
-    layers: list[LayerReport]
+    layers: list[IntegerLayerReport]
 
-    def __getitem__(self, name: str) -> LayerReport:
+    def __getitem__(self, name: str) -> IntegerLayerReport:
         """The report of the layer of that name."""
         return {layer.name: layer for layer in self.layers}[name]
 
@@ -136,14 +140,14 @@ def data_report(
     require_model(model, "lq.integer.data_report")
     if samples is None:
         samples = _samples.random_samples(model, num_samples)
-    found: dict[str, LayerReport] = {}
+    found: dict[str, IntegerLayerReport] = {}
     for batch, _ in _samples.batches(model, samples, num_samples, batch_size):
         with recording(True):
             _walk(model, batch, found)
     return DataReport(list(found.values()))
 
 
-def _walk(model, batch, found: dict[str, LayerReport]) -> None:
+def _walk(model, batch, found: dict[str, IntegerLayerReport]) -> None:
     """Calls the layers one by one, eagerly."""
     known = dict(zip(map(id, model.inputs), tf.nest.flatten(batch), strict=True))
     for node in nodes_of(model):
@@ -179,12 +183,14 @@ def _fixed(x):
     return getattr(x, "fp", x)
 
 
-def _described(layer: QuantizedLayer, inputs: list, outputs: list) -> LayerReport:
+def _described(
+    layer: QuantizedLayer, inputs: list, outputs: list
+) -> IntegerLayerReport:
     quantized = [_fixed(layer.gated(x)) for x in inputs if _is_input(x)]
     quantizer = layer.out_quantizer
     shift = quantizer.shift.value if quantizer is not None else None
     config = layer.quant_config
-    return LayerReport(
+    return IntegerLayerReport(
         name=layer.name,
         kind=type(layer).__name__,
         input_bits=max((_bits(x.limit) for x in quantized), default=None),
@@ -216,7 +222,7 @@ def _needed_bits(layer, inputs: list, outputs: list) -> int | None:
     return None
 
 
-def _cells(layer: LayerReport) -> list[str]:
+def _cells(layer: IntegerLayerReport) -> list[str]:
     def text(value) -> str:
         return "-" if value is None else str(value)
 

@@ -1,5 +1,6 @@
 """Checks and reports: what accumulators need, against the worst input; what saturates."""
 
+import importlib
 import pickle
 
 import numpy as np
@@ -199,3 +200,25 @@ def test_parameters_that_an_earlier_version_pickled_load():
     # Where the class was then.
     earlier = data.replace(module, "larqlite.integer.models._params")
     assert pickle.loads(earlier.encode()) == params
+
+
+@pytest.mark.parametrize(
+    ("new", "old"),
+    [
+        (models.IntegerLayerReport, models.LayerReport),
+        (lq.integer.export.IntegerLayerComparison, lq.integer.export.LayerComparison),
+        (lq.integer.layers.IntegerQuantizer, lq.integer.layers.Quantizer),
+    ],
+)
+def test_classes_are_still_found_under_their_first_name(new, old):
+    assert new is old
+    # Pickles name the module and the class.
+    module = importlib.import_module(new.__module__)
+    assert getattr(module, new.__name__.removeprefix("Integer")) is new
+
+
+def test_files_call_the_base_of_quantizers_what_they_always_did():
+    data = tf_keras.saving.serialize_keras_object(lq.integer.layers.IntegerQuantizer(5))
+    assert data["registered_name"] == "larqlite.integer>Quantizer"
+    earlier = {**data, "class_name": "Quantizer"}
+    assert tf_keras.saving.deserialize_keras_object(earlier).bitwidth == 5
