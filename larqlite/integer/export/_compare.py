@@ -31,12 +31,12 @@ def compare(
     try:
         check_model(model)
         require_integers(model)
-        tally = _OutputDifferences(model, opened(file, model))
+        differences = _OutputDifferences(model, opened(file, model))
         for batch in batches_of(model, samples, batch_size, where=WHERE.get()):
             arrays = [np.asarray(array) for array in numbers_of(model, batch)]
             require_held(model, arrays)
-            tally.add(arrays)
-        return tally.result()
+            differences.add(arrays)
+        return differences.result()
     finally:
         WHERE.reset(token)
 

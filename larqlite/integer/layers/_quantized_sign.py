@@ -40,9 +40,9 @@ class _QuantizedQuantizer(QuantizedLayer):
         @tf.custom_gradient
         def coded(values):
             def gradient(upstream):
-                unit = exp2(-fp.frac_bits) * scales
-                x = tf.cast(values, tf.float32) * unit
-                return tf.cast(self.pull_back(x, upstream) * unit, values.dtype)
+                scale = exp2(-fp.frac_bits) * scales
+                x = tf.cast(values, tf.float32) * scale
+                return tf.cast(self.pull_back(x, upstream) * scale, values.dtype)
 
             return self.codes_of(fp, scales, values), gradient
 

@@ -34,8 +34,8 @@ def make_exact(model: tf_keras.Model) -> None:
     for layer in model.layers:
         if _has_integer_sums(layer) and _only_signs_read(layer, consumers):
             scales = np.asarray(layer.quantized_kernel().scales, np.float64)
-            units = np.floor(layer.bias.numpy().astype(np.float64) / scales)
-            layer.bias.assign(units * scales)
+            steps = np.floor(layer.bias.numpy().astype(np.float64) / scales)
+            layer.bias.assign(steps * scales)
 
 
 def _has_integer_sums(layer) -> bool:

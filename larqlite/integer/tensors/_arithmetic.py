@@ -172,8 +172,8 @@ def _numbers(x) -> tf.Tensor | None:
     if hasattr(x, "scales"):
         return _numbers(x.fp) * tf.cast(x.scales, tf.float64)
     if hasattr(x, "frac_bits"):
-        unit = _rounding.exp2(-x.frac_bits, tf.float64)
-        return tf.cast(x.values, tf.float64) * unit
+        scale = _rounding.exp2(-x.frac_bits, tf.float64)
+        return tf.cast(x.values, tf.float64) * scale
     return _checks.real_numbers(x, tf.float64)
 
 

@@ -164,8 +164,8 @@ class QFloat(QTensor):
         frac_bits = self.fp.frac_bits
         # One product, which no graph optimizer can put into another order.
         with folded(frac_bits, self.scales):
-            unit = self.scales * _rounding.exp2(-frac_bits, tf.float32)
-        return tf.cast(self.fp.values, tf.float32) * unit
+            step = self.scales * _rounding.exp2(-frac_bits, tf.float32)
+        return tf.cast(self.fp.values, tf.float32) * step
 
     def promote(self, bits: int) -> QFloat:
         """The same numbers with more value bits; see `FixedPoint.promote`."""

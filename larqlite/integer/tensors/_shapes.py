@@ -89,17 +89,23 @@ def pad(tensor, paddings, mode="CONSTANT", constant_values=0, name=None):
     A FixedPoint of one value per channel pads every channel with its own.
     """
     fp = getattr(tensor, "fp", tensor)
-    fill = getattr(constant_values, "fp", constant_values)
-    if not hasattr(fill, "frac_bits"):
-        limit = max(fp.limit, abs(int(fill)))
-        return _padded(tensor, lambda v: tf.pad(v, paddings, mode, int(fill)), limit)
-    checks = _checks.aligned(fp.frac_bits, fill.frac_bits, "pad", "fractional bits")
-    limit = max(fp.limit, fill.limit)
+    pad_value = getattr(constant_values, "fp", constant_values)
+    if not hasattr(pad_value, "frac_bits"):
+        limit = max(fp.limit, abs(int(pad_value)))
+        return _padded(
+            tensor, lambda v: tf.pad(v, paddings, mode, int(pad_value)), limit
+        )
+    checks = _checks.aligned(
+        fp.frac_bits, pad_value.frac_bits, "pad", "fractional bits"
+    )
+    limit = max(fp.limit, pad_value.limit)
     dtype = dtype_for(limit)
 
     def operation(values):
         outside = tf.pad(tf.zeros_like(values), paddings, constant_values=1)
-        return tf.pad(values, paddings) + outside * tf.cast(fill.values, values.dtype)
+        return tf.pad(values, paddings) + outside * tf.cast(
+            pad_value.values, values.dtype
+        )
 
     with tf.control_dependencies(checks):
         return _padded(tensor, lambda v: operation(tf.cast(v, dtype)), limit)

@@ -7,8 +7,10 @@ from larqlite.integer.models.transforms._fold_batchnorms import fold_batchnorms
 from larqlite.integer.models.transforms._grouped_to_depthwise import (
     grouped_to_depthwise,
 )
-from larqlite.integer.models.transforms._insert_layer import insert_layer
-from larqlite.integer.models.transforms._insert_rescaling import insert_rescaling
+from larqlite.integer.models.transforms._insert_layers import (
+    insert_layer,
+    insert_rescaling,
+)
 from larqlite.integer.models.transforms._invert_batchnorm_pooling import (
     invert_batchnorm_pooling,
 )

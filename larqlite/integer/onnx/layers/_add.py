@@ -80,9 +80,12 @@ class QuantizedAdd(OnnxLayer):
         wanted = np.minimum(finest, coarsest + _MOST_ALIGNMENT)
         if self._is_scaled:
             wanted = np.log2(output_scale(out_tensor_range, True)).astype(np.int64)
-        unit = np.maximum(finest, wanted)
-        alignments = [unit - exponent for exponent in exponents]
-        if max(shift.max() for shift in [*alignments, unit - wanted]) > MOST_SHIFT - 8:
+        aligned = np.maximum(finest, wanted)
+        alignments = [aligned - exponent for exponent in exponents]
+        if (
+            max(shift.max() for shift in [*alignments, aligned - wanted])
+            > MOST_SHIFT - 8
+        ):
             raise UnsupportedModelError(
                 f"{self._where}: its inputs and output differ by more than "
                 f"2^{MOST_SHIFT - 8} in scale.\n"
@@ -91,7 +94,7 @@ class QuantizedAdd(OnnxLayer):
         weights = {
             "x1_shift": alignments[0],
             "x2_shift": alignments[1],
-            "S_out": unit - wanted,
+            "S_out": aligned - wanted,
         }
         channels = np.broadcast_shapes(*(shift.shape for shift in weights.values()))
         for key, shift in weights.items():
