@@ -71,6 +71,50 @@ def test_operators_that_join_tensors_round_to_one_range(join):
     assert content.float_layers == ()
 
 
+COMPARISONS = {
+    "greater": lambda a, b: tf.where(a > 0.1, a, b),
+    "not less": lambda a, b: tf.where(a >= 0.1, a, b),
+    "less": lambda a, b: tf.where(a < 0.1, b, a),
+    "not greater": lambda a, b: tf.where(a <= 0.1, b, a),
+    "as a factor": lambda a, b: a * tf.cast(a > 0.1, "float32") + b,
+    "of two": lambda a, b: tf.where(a > b, a, b - 3.0),
+    "by channel": lambda a, b: tf.where(a > [0.03, 0.1, 0.17, 0.33], a, b),
+    "with 0": lambda a, b: tf.where(a > 0.0, a, b),
+}
+COMPARED_IN_SHORT = ("greater", "of two", "with 0")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=() if n in COMPARED_IN_SHORT else pytest.mark.slow)
+        for n in COMPARISONS
+    ],
+)
+def test_a_comparison_falls_where_it_does_in_keras(name):
+    """A threshold between two levels is not moved to one of them.
+
+    The outputs jump there, so a value that comes out on the other side is far off.
+    """
+    data = np.random.default_rng(0).normal(size=(32, 8, 8, 3)).astype("float32")
+    source = tf_keras.Input((8, 8, 3))
+    one, other = (
+        L.Conv2D(
+            *(4, 3),
+            activation="relu",
+            kernel_initializer=tf_keras.initializers.RandomNormal(
+                stddev=0.1 * k, seed=k
+            ),
+        )(source)
+        for k in (1, 8)
+    )
+    model = tf_keras.Model(source, COMPARISONS[name](one, other))
+    found, content = compared(model, data)
+    assert found.largest_steps < 2.01
+    if name == "with 0":  # integers are exact there
+        assert content.float_layers == ()
+
+
 def words(count: int = 32, steps: int = 2) -> np.ndarray:
     """Numbers of words, with padding in front of some and behind others."""
     found = np.random.default_rng(0).integers(1, 20, (count, steps)).astype("int32")

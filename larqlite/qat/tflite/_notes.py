@@ -15,6 +15,7 @@ from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 __all__ = ["notes_on"]
 
 _DIVISIONS = ("divide", "divide_no_nan", "div_no_nan", "truediv")
+_COMPARISONS = ("equal", "greater", "greater_equal", "less", "less_equal", "not_equal")
 
 
 def notes_on(
@@ -65,6 +66,10 @@ def _why_float(layer: tf_keras.layers.Layer | None) -> str:
     symbol = str(getattr(layer, "symbol", ""))
     if symbol.rpartition(".")[2] in _DIVISIONS:
         return "as TFLite's division of integers stops at 0"
+    if symbol.rpartition(".")[2] in _COMPARISONS:
+        return (
+            "as TFLite's comparison of integers rounds one side to the other's levels"
+        )
     inner = layer.layer if isinstance(layer, QuantizeWrapperV2) else layer
     if isinstance(inner, (tf_keras.layers.RNN, tf_keras.layers.Bidirectional)):
         return "as what is inside of its steps has no range"

@@ -17,6 +17,10 @@ Another choice is left to it where a sigmoid or a tanh of float values, as of th
 an LSTM, goes into an operation that is rounded. It would compute this one in integers, in
 the steps of 1/256 or 1/128 that these functions have there, however narrow the range
 behind is. A barrier before the rounding keeps it in float32.
+
+Comparisons of integers are exact where both sides have one range, or one of them is 0;
+what has another range, or is a constant between two levels, is rounded to a level first, so
+that a value on this level comes out on the other side. They are computed in float32.
 """
 
 from __future__ import annotations
@@ -57,6 +61,8 @@ KNOWN = {
 }
 # The kernel of integers stops at a divisor of 0, and rounds the quotient of two codes.
 DIVIDES = _words("Div DivNoNan RealDiv")
+# The kernels of integers compare codes, for which they round what has another scale.
+COMPARES = _words("Equal Greater GreaterEqual Less LessEqual NotEqual")
 # What the converter joins with a convolution before.
 JOINED = _words("Add AddV2 BiasAdd FusedBatchNormV3 Mul Relu Relu6 Sub")
 QUANTIZES = "FakeQuantWithMinMaxVars"
@@ -108,6 +114,8 @@ class _Rule:
                 self._settle_rounding(operation)
             elif operation.type in DIVIDES:
                 self._keep_float(operation, 1)
+            elif operation.type in COMPARES:
+                self._settle_comparison(operation)
             elif operation.type == "Square":
                 self._settle_length(operation)
             elif operation.type == "Conv2DBackpropInput":
@@ -228,6 +236,13 @@ class _Rule:
             return
         if self._asked.get(tensor.name) is not asked:
             self._traced.round_for_all(tensor, self._givers.get(own, own))
+
+    def _settle_comparison(self, operation: tf.Operation) -> None:
+        data = self._traced.data_of(operation)
+        is_zero = any(self._is_zero(tensor) for _, tensor in data)
+        if not is_zero and self._common(operation) is None:
+            for position, _ in data:
+                self._keep_float(operation, position)
 
     def _keep_float(self, operation: tf.Operation, position: int) -> None:
         """Hides the range of what an operation reads, so that it computes in float32."""
