@@ -15,7 +15,11 @@ from collections.abc import Iterator
 __all__ = ["quiet"]
 
 _at_work = threading.RLock()
-_NO_NEWS = ("with ops with unsaved custom gradients", "Assets written to")
+_NO_NEWS = (
+    "with ops with unsaved custom gradients",
+    "Assets written to",
+    "Issue encountered when serializing",  # of tables that the process has made
+)
 # Lines of TensorFlow's C++ code: information and warnings, by their first letter.
 _CHATTER = re.compile(
     rb"([IW]\d{4} [\d:. ]+|\d{4}-\d\d-\d\d [\d:.]+: [IW] |INFO: |"
