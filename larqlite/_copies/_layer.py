@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from larqlite._copies._parts import parts
 from larqlite.errors import LarqliteError, UnsupportedModelError
 
 Layer = tf_keras.layers.Layer
@@ -43,6 +44,10 @@ def layer_like(layer: Layer, where: str, changes: Mapping | None = None) -> Laye
             "objects in it that Keras does not know go into "
             "`with lq.qat.quantize_scope({'MyObject': MyObject}):` around the call."
         ) from error
+    for old, new in zip(parts(layer), parts(made), strict=False):
+        if isinstance(old, tf_keras.layers.Discretization) and type(new) is type(old):
+            # How many there are is the length of a one-hot output, before weights come.
+            new.bin_boundaries = list(old.bin_boundaries)
     # Every layer takes one, and few write it into their configuration.
     penalty = changes.get("activity_regularizer", layer.activity_regularizer)
     if penalty is not None and made.activity_regularizer is None:

@@ -146,6 +146,12 @@ def nested(depth):
     return model, x
 
 
+def bins_one_hot():
+    layer = L.Discretization(num_bins=4, output_mode="one_hot")
+    layer.adapt(NUMBERS[:, :1])
+    return _chain(layer, L.Dense(2), of=NUMBERS[:, :1])
+
+
 def in_a_sequential():
     layer = L.Normalization()
     layer.adapt(NUMBERS)
@@ -167,6 +173,7 @@ MODELS = {
     "normalization_inverse": lambda: normalization(invert=True),
     "normalization_with_weights": normalization_with_weights,
     "discretization": lambda: adapted(L.Discretization(num_bins=4), NUMBERS),
+    "discretization_one_hot": bins_one_hot,
     "integer_lookup": lambda: adapted(L.IntegerLookup(), CODES),
     "string_lookup": lambda: adapted(L.StringLookup(), WORDS),
     "text": lambda: words(L.TextVectorization(output_sequence_length=4)),

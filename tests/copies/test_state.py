@@ -30,6 +30,7 @@ def outputs_of(model, x):
 FILES_IN_SHORT = [("in_a_sequential", ".h5"), ("discretization", ".keras")]
 IN_SHORT = (
     *("normalization", "discretization", "string_lookup", "text_counts", "in_time"),
+    "discretization_one_hot",
     *("own_attributes", "own_random_numbers", "frozen_part", "nested_in_nested"),
 )
 
