@@ -45,7 +45,8 @@ def batches_of(
         data = _called(data, where)
     data = _without_labels(model, data)
     if _are_arrays(model, data):
-        _require_numbers(data, where)
+        if not any(tensor.dtype == tf.string for tensor in model.inputs):
+            _require_numbers(data, where)
         data = tf.data.Dataset.from_tensor_slices(
             tuple(data) if isinstance(data, list) else data
         ).batch(batch_size)
@@ -150,10 +151,12 @@ def _as(value: Any, tensor: Any, where: str) -> tf.Tensor:
     """
     value = np.asarray(value) if not tf.is_tensor(value) else value
     name = f'"{tensor.node.layer.name}"'
+    if tf.as_dtype(value.dtype) == tensor.dtype == tf.string:
+        return tf.convert_to_tensor(value)
     if tf.as_dtype(value.dtype) in (tf.string, tf.resource, tf.variant):
         raise ArgumentError(
             f"{where}: the input {name} is {tf.as_dtype(value.dtype).name}, but the model "
-            f"takes {tensor.dtype.name}.\n  Fix: numbers."
+            f"takes {tensor.dtype.name}.\n  Fix: data of that kind."
         )
     cast = tf.cast(value, tensor.dtype)
     if not tensor.dtype.is_integer or value.dtype == tensor.dtype:

@@ -18,7 +18,13 @@ from larqlite._copies._model import (
     same_class,
     sequential_like,
 )
-from larqlite._copies._parts import children, is_functional, parts, variables_of
+from larqlite._copies._parts import (
+    children,
+    is_functional,
+    is_table,
+    parts,
+    variables_of,
+)
 
 __all__ = [
     "add_end",
@@ -29,6 +35,7 @@ __all__ = [
     "copy_of",
     "is_end",
     "is_functional",
+    "is_table",
     "layer_like",
     "model_around",
     "parts",

@@ -13,7 +13,13 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._copies._layer import layer_like
-from larqlite._copies._parts import children, is_functional, parts, variables_of
+from larqlite._copies._parts import (
+    children,
+    is_functional,
+    is_table,
+    parts,
+    variables_of,
+)
 from larqlite._copies._state import bookkeeping, carry_attributes, carry_generators
 from larqlite.errors import UnsupportedModelError
 
@@ -163,7 +169,7 @@ def _are_alike(pair: tuple) -> bool:
 
 def _assigned(variable: Any, taking: Any, read: Callable) -> bool:
     """Gives a weight the value of another one; whether it has the shape for it."""
-    if hasattr(variable, "get_tensors"):  # a table
+    if is_table(variable):
         tensors = variable.get_tensors()
         if all(len(tensor) for tensor in tensors):
             taking.set_weights(tensors)

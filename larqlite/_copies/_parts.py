@@ -54,6 +54,14 @@ def variables_of(layer: Layer) -> list:
     return [variable for variable in layer.weights if id(variable) not in below]
 
 
+def is_table(weight) -> bool:
+    """Whether one of `layer.weights` stands for a table, as an adapted vocabulary.
+
+    It is no variable: it has no shape and no `trainable`.
+    """
+    return hasattr(weight, "get_tensors")
+
+
 def is_functional(layer: tf_keras.layers.Layer) -> bool:
     """Whether a layer is a model whose nodes say what it computes.
 

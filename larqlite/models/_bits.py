@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from larqlite._copies import is_table
 from larqlite.models._call import FLOAT_BITS, TensorProfile, count
 from larqlite.models._profile import WeightProfile
 from larqlite.quantizers import Quantizer
@@ -122,9 +123,9 @@ def deployed_weights(
 
 
 def trained_weights(layer: tf_keras.layers.Layer) -> list[tf.Variable]:
-    """The weights that Keras trains or keeps, each once; no state of metrics."""
+    """The weights that Keras trains or keeps, each once; no state of metrics, no tables."""
     of_metrics = {id(v) for metric in layer.metrics for v in metric.variables}
-    unique = {id(weight): weight for weight in layer.weights}
+    unique = {id(weight): weight for weight in layer.weights if not is_table(weight)}
     return [weight for key, weight in unique.items() if key not in of_metrics]
 
 

@@ -12,6 +12,7 @@ import h5py
 import tf_keras
 
 from larqlite import context, quantizers
+from larqlite._copies import is_table, variables_of
 from larqlite._registration import PACKAGE
 from larqlite.errors import (
     ArgumentError,
@@ -80,6 +81,7 @@ def save_for_larq(model: tf_keras.Model, path) -> None:
     """
     path = Path(path)
     _check(model)
+    _require_no_tables(model)
     require(path, (".h5",), _WHERE)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         copy = Path(folder, path.name)
@@ -118,6 +120,19 @@ def _check(model) -> None:
             "own, which no .h5 file holds.\n"
             "  Fix: build it with tf_keras.Sequential or tf_keras.Model(inputs, outputs)."
         )
+
+
+def _require_no_tables(model) -> None:
+    for layer in model.submodules:
+        if isinstance(layer, tf_keras.layers.Layer) and any(
+            map(is_table, variables_of(layer))
+        ):
+            raise UnsupportedModelError(
+                f'{_WHERE}: the vocabulary of "{layer.name}" ({type(layer).__name__}) was '
+                "found by adapt, and no .h5 file holds it.\n"
+                "  Fix: give the words to the layer, vocabulary=layer.get_vocabulary("
+                "include_special_tokens=False), or look them up outside of the model."
+            )
 
 
 def _own_classes(model) -> Iterator[str]:

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._batches import batches_of
+from larqlite._copies import is_table
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.layers import QuantLayer
 from larqlite.qat._annotate import require_model
@@ -78,7 +79,8 @@ def calibrate(
             "ranges to set.\n  Fix: make it so first, with lq.qat.quantize_model(model)."
         )
     batches = batches_of(model, data, batch_size, steps, where)
-    kept = [(v, v.numpy()) for v in model.variables if not v.trainable]
+    variables = [v for v in model.variables if not is_table(v)]
+    kept = [(v, v.numpy()) for v in variables if not v.trainable]
     try:
         _observe_all(model, batches, calibration, where)
     except BaseException:  # Ctrl-C leaves no half-set ranges either

@@ -11,6 +11,7 @@ from typing import Any
 
 import tf_keras
 
+from larqlite._copies import is_table
 from larqlite._tables import show
 from larqlite.graph import JOINING, KEEPING_VALUES
 from larqlite.layers import QuantLayer
@@ -293,6 +294,8 @@ def _weights(layer: Layer) -> tuple[dict[str, int], dict[str, int]]:
     found: tuple[dict, dict] = ({}, {})
     left = {id(variable) for variable in getattr(layer, "training_state", ())}
     for variable in layer.weights:
+        if is_table(variable):
+            continue
         if not variable.dtype.is_floating or id(variable) in left:
             continue
         parts = variable.name.partition(":")[0].split("/")

@@ -208,6 +208,23 @@ def test_what_larq_lacks_is_refused_by_name_and_nothing_is_written(what, tmp_pat
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_vocabulary_that_no_h5_file_holds_is_refused_with_a_fix_that_works(tmp_path):
+    def model(**words):
+        lookup = L.StringLookup(output_mode="one_hot", name="words", **words)
+        if not words:
+            lookup.adapt(np.array([["a"], ["b"]]))
+        inputs = tf_keras.Input((1,), dtype="string")
+        return tf_keras.Model(inputs, L.Dense(2)(lookup(inputs)))
+
+    path = tmp_path / "model.h5"
+    with pytest.raises(lq.errors.UnsupportedModelError, match='vocabulary of "words"'):
+        lq.models.save_for_larq(model(), path)
+    assert not path.exists()
+    found = model().get_layer("words").get_vocabulary(include_special_tokens=False)
+    lq.models.save_for_larq(model(vocabulary=found), path)
+    assert path.exists()
+
+
 def test_what_is_no_model_or_no_h5_is_refused(tmp_path):
     model = of(Q.QuantDense(2, **BINARY), shape=(3,))
     with pytest.raises(lq.errors.ArgumentError, match=r"\.h5"):

@@ -151,6 +151,15 @@ def test_the_state_of_metrics_is_no_weight():
     assert lq.models.profile(model).trained_params == 12
 
 
+def test_a_vocabulary_is_no_weight():
+    lookup = layers.StringLookup(output_mode="one_hot")
+    lookup.adapt(tf.constant([["a"], ["b"]]))
+    inputs = tf_keras.Input((1,), dtype="string")
+    model = tf_keras.Model(inputs, layers.Dense(2)(lookup(inputs)))
+    assert lq.models.profile(model).trained_params == 3 * 2 + 2
+    lq.models.summary(model, print_fn=lambda text: None)
+
+
 def test_the_trained_weights_of_a_quantizer_are_weights():
     class Scaled(lq.quantizers.Quantizer):
         precision = 1

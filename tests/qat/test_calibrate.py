@@ -217,6 +217,52 @@ def test_data_in_every_form_gives_the_same_ranges(form):
         np.testing.assert_array_equal(a, b)
 
 
+def looks_up(layer, x):
+    """A model that looks up what it is given; what `adapt` finds is no variable."""
+    layer.adapt(x)
+    inputs = tf_keras.Input(
+        x.shape[1:], dtype="string" if x.dtype.kind == "U" else "int64"
+    )
+    outputs = tf_keras.layers.Dense(2, name="last")(layer(inputs))
+    return tf_keras.Model(inputs, outputs)
+
+
+@pytest.mark.parametrize(
+    ("cls", "values"),
+    [
+        (tf_keras.layers.StringLookup, ["a", "b", "c"]),
+        (tf_keras.layers.TextVectorization, ["a b", "b", "c a"]),
+        (tf_keras.layers.IntegerLookup, [3, 5, 9]),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_words_and_codes_are_data_of_models_that_look_them_up(cls, values):
+    x = np.array(values * 8)[:, None]
+    model = looks_up(cls(output_mode="count", name="words"), x)
+    scheme = {"words": "float", "*": "int8"}
+    batches = tf.data.Dataset.from_tensor_slices(x).batch(5)
+    one, other = (
+        qat.quantize_apply(model, scheme, calibrate=given) for given in (x, batches)
+    )
+    found, expected = one.predict(x, verbose=0), model.predict(x, verbose=0)
+    np.testing.assert_array_equal(found, other.predict(x, verbose=0))
+    np.testing.assert_allclose(found, expected, atol=0.02 * np.ptp(expected))
+    # What the tables hold is counted nowhere among the weights.
+    assert (
+        lq.models.profile(one).trained_params == lq.models.profile(other).trained_params
+    )
+    assert qat.report(one, verbose=False).layer("quant_last").weights == {"kernel": 8}
+
+
+def test_words_are_no_data_of_models_that_take_numbers():
+    model = qat.quantize_model(linear_model())
+    with pytest.raises(lq.errors.ArgumentError, match="numbers"):
+        qat.calibrate(model, np.array([["a", "b"]]))
+    batches = tf.data.Dataset.from_tensor_slices(np.full((4, 4), "a")).batch(2)
+    with pytest.raises(lq.errors.ArgumentError, match=r"is string, .* takes float32"):
+        qat.calibrate(model, batches)
+
+
 def test_a_function_that_needs_arguments_is_refused():
     model = qat.quantize_model(linear_model())
     with pytest.raises(

@@ -102,10 +102,14 @@ def input_values(graph: Writer, model: tf_keras.Model) -> dict[str, Value]:
     for name, tensor in zip(model.input_names, model.inputs, strict=True):
         shape = tuple(tensor.shape.as_list())
         if tensor.dtype.name != "float32":
+            fix = f'tf_keras.Input({shape[1:]}, dtype="float32", name="{name}")'
+            if tensor.dtype.name == "string":
+                fix = (
+                    "look words up before the model, and export what takes the numbers"
+                )
             raise UnsupportedModelError(
                 f'{WHERE.get()}: the input "{name}" of "{model.name}" is {tensor.dtype.name}, '
-                "and a file takes float32.\n"
-                f'  Fix: tf_keras.Input({shape[1:]}, dtype="float32", name="{name}").'
+                f"and a file takes float32.\n  Fix: {fix}."
             )
         if None in shape[1:]:
             example = tuple(32 if size is None else size for size in shape[1:])

@@ -6,6 +6,7 @@ import numpy as np
 import tf_keras
 
 from larqlite import context
+from larqlite._copies import is_table
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.layers import QuantLayer
 from larqlite.qat.inference import require_range
@@ -46,6 +47,8 @@ def require_convertible(model: tf_keras.Model, layers: list[Layer], where: str) 
 def _require_finite(model: tf_keras.Model, where: str) -> None:
     with context.quantized_scope(False):
         for variable in model.weights:
+            if is_table(variable):
+                continue
             if variable.dtype.is_floating and not np.isfinite(variable.numpy()).all():
                 raise ArgumentError(
                     f'{where}: the weight "{variable.name}" of "{model.name}" has '
