@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tools.guard import compare, texts
+from tools.guard import compare, texts, trees
 
 MODEL = {
     "nodes": ["Conv(x) -> y", "Relu(y) -> z"],
@@ -81,3 +81,13 @@ def test_arrays_that_differ_in_the_last_bit_shape_or_type_are_other_texts():
     assert len({texts.array(x), *map(texts.array, others)}) == 5
     assert texts.array(x) == texts.array(x[::-1][::-1])
     assert texts.array(np.float32(0)) != texts.array(np.float32(-0.0))
+
+
+def test_two_guards_at_once_keep_one_folder_of_kernels(tmp_path):
+    library = tmp_path / "_kernels.so"
+    library.write_bytes(b"machine code")
+    kept = tmp_path / "cache" / "state"
+    for _ in range(2):
+        trees.keep([library], kept)
+    assert [path.name for path in kept.parent.iterdir()] == ["state"]
+    assert [path.read_bytes() for path in kept.iterdir()] == [b"machine code"]

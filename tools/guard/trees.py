@@ -9,7 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGES = ("larqlite", "larqlite_runtime", "larqlite_zoo")
@@ -92,11 +92,25 @@ def _compile(source: pathlib.Path, folder: pathlib.Path, kept: pathlib.Path) -> 
     )
     if done.returncode:
         sys.exit(f"guard: the kernels of {source} do not compile.\n{done.stderr}")
+    keep((folder / "larqlite_runtime").glob("_kernels*"), kept)
+
+
+def keep(files: Iterable[pathlib.Path], kept: pathlib.Path) -> None:
+    """Copies files into a folder that is there as a whole or not at all.
+
+    Another guard may have made the same one meanwhile: that stays.
+    """
     kept.parent.mkdir(parents=True, exist_ok=True)
-    (folder / "kept").mkdir()
-    for library in (folder / "larqlite_runtime").glob("_kernels*"):
-        shutil.copy2(library, folder / "kept")
-    shutil.move(str(folder / "kept"), kept)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as beside:
+        whole = pathlib.Path(beside) / kept.name
+        whole.mkdir()
+        for file in files:
+            shutil.copy2(file, whole)
+        try:
+            whole.rename(kept)
+        except OSError:
+            if not kept.is_dir():
+                raise
 
 
 def _git(*words: str, where: pathlib.Path = ROOT) -> str:
