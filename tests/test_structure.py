@@ -14,12 +14,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The most that may be found of each. A figure that has become smaller is entered here.
 LIMITS = {
-    "files under 60 lines": 50,
+    "files under 60 lines": 49,
     "files over 500 lines": 0,
     "private names imported across packages": 0,
     "imports past the doors": 0,
     "files in circles": 0,
-    "names of several classes": 11,
+    "names of several classes": 9,  # public names of two packages each
 }
 
 
