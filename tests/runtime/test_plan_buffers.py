@@ -1,4 +1,4 @@
-"""Where tensors lie: borders, parts, concatenations, orders of memory."""
+"""Where tensors lie: borders, parts, concatenations, layouts."""
 
 from __future__ import annotations
 
