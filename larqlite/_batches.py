@@ -128,7 +128,12 @@ def _cast(model: tf_keras.Model, batch: Any, where: str) -> Any:
     tensors = model.inputs
     if isinstance(batch, dict) and not isinstance(model.input, dict):
         by_name = dict(zip(model.input_names, model.inputs, strict=True))
-        tensors = [by_name[name] for name in sorted(batch) if name in by_name]
+        if set(batch) != set(by_name):
+            raise ArgumentError(
+                f"{where} is a dictionary of {list(batch)}.\n"
+                f'  Fix: the names of the inputs of "{model.name}": {list(by_name)}.'
+            )
+        tensors = [by_name[name] for name in sorted(batch)]
     flat = tf.nest.flatten(batch)
     shapes = [getattr(value, "shape", ()) for value in flat]
     if len(flat) != len(tensors) or not all(map(_fits, tensors, shapes)):

@@ -292,6 +292,13 @@ def test_several_inputs_are_told_apart_by_name():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("names", [["other"], ["x", "more"], []])
+def test_a_dictionary_of_other_names_is_refused_by_the_names(names):
+    model = qat.quantize_model(linear_model())
+    with pytest.raises(lq.errors.ArgumentError, match=r"names of the inputs .*\['x'\]"):
+        qat.calibrate(model, [dict.fromkeys(names, data(4, 4))])
+
+
 def test_weights_statistics_and_steps_are_not_touched():
     model = tf_keras.Sequential(
         [

@@ -91,9 +91,16 @@ def operand_number(x, other, symbol: str) -> tf.Tensor | None:
     """A number, or one for each channel of `x`, as float32; None for anything else.
 
     Raises:
-        QuantizedTypeError: numbers of another shape.
+        QuantizedTypeError: numbers of another shape, or neither a number nor quantized.
+        QuantizedTensorError: NaN or an infinity, which no scale can be.
     """
     number = None if isinstance(other, bool) else real_numbers(other, tf.float32)
+    if number is None and not isinstance(other, QTensor):
+        raise QuantizedTypeError(
+            f"{x.name} {symbol} {type(other).__name__}: the other operand must be a "
+            "quantized tensor, a number, or an array or tensor of one number for each "
+            "channel.\n  Fix: np.asarray(other), if these are numbers."
+        )
     if number is None:
         return None
     shape = number.shape
@@ -103,6 +110,16 @@ def operand_number(x, other, symbol: str) -> tf.Tensor | None:
             f"each channel of {x.shape}.\n"
             "  Fix: quantize the other side: `FixedPoint.quantize(other, value_bits)`."
         )
+    checks = holds(
+        tf.math.is_finite(number),
+        lambda: (
+            f"{x.name} {symbol} {other}: the scales would not be finite.\n"
+            "  Fix: a finite number."
+        ),
+    )
+    if checks:
+        with tf.control_dependencies(checks):
+            return tf.identity(number)
     return number
 
 

@@ -219,7 +219,13 @@ class _NoLayers(QuantizeRegistry):
 
 
 def _unsupported(layer: Any, why: str, fix: str) -> ArgumentError:
-    name = getattr(layer, "name", None) or repr(layer)
+    if not isinstance(layer, Layer):
+        call = f"{layer.__name__}(...)" if isinstance(layer, type) else "Dense(...)"
+        return ArgumentError(
+            f"larqlite.qat: get_quantize_config: {layer!r} is no layer.\n"
+            f"  Fix: the layer itself, such as {call}."
+        )
+    name = layer.name
     return ArgumentError(
         f'larqlite.qat: get_quantize_config: the layer "{name}" of class '
         f"{type(layer).__name__} {why}.\n  Fix: {fix}."

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from larqlite.errors import QuantizedTypeError
+from larqlite.errors import QuantizedTensorError, QuantizedTypeError
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 
 FIXED = FixedPoint([1, 3, -5, 8], 7, 1)
@@ -153,3 +153,30 @@ def test_the_scale_takes_a_division_that_the_integers_would_cut():
         assert np.array_equal(quotient.fp.values, x.fp.values)
     with pytest.raises(ValueError, match=r"by zero.*\n.*Fix: "):
         x / 0.0
+
+
+@pytest.mark.parametrize("symbol", [operator.mul, operator.truediv])
+@pytest.mark.parametrize(
+    "value", [np.nan, np.inf, -np.inf, np.array([1.0, np.nan, 2.0])]
+)
+def test_a_number_that_is_not_finite_is_no_scale(symbol, value):
+    x = QFloat(FixedPoint([1, 3, -5], 7, 0), 0.75)
+    with pytest.raises(QuantizedTensorError, match="not be finite"):
+        symbol(x, value)
+    compiled = tf.function(lambda number: symbol(x, number).to_float())
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not be finite"):
+        compiled(tf.constant(value, tf.float32))
+    np.testing.assert_array_equal(compiled(tf.constant(2.0)), symbol(x, 2.0).to_float())
+
+
+@pytest.mark.parametrize("other", [[1, 2, 4], True, "2", 1j, None])
+@pytest.mark.parametrize("symbol", [operator.mul, operator.truediv])
+def test_what_is_no_operand_is_refused_with_what_is_one(symbol, other):
+    x = QFloat(FixedPoint([1, 3, -5], 7, 0), 0.75)
+    with pytest.raises(
+        QuantizedTypeError,
+        match=rf"^QFloat . {type(other).__name__}: .*number",
+    ):
+        symbol(x, other)
+    if isinstance(other, list):  # the fix works
+        assert symbol(x, np.asarray(other)).shape == (3,)
