@@ -12,6 +12,8 @@ PYTHON_OLDEST ?= python3.10
 OLDEST := .venv-oldest
 PINS := setup.cfg setup.py pyproject.toml constraints.txt $(wildcard native/*.cc native/*.h native/*.inc)
 OLDEST_TESTS := tests/deploy tests/runtime tests/test_cli_deploy.py tests/test_import.py
+# Compiled once: tests start processes, and rewrite their modules.
+unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
@@ -24,7 +26,8 @@ demo: $(VENV)/.run-ready ## train a small binary network on real images (under 3
 	$(BIN)/lq demo $(ARGS)
 
 test: $(VENV)/.dev-ready ## run the tests, the examples in docstrings and the notebooks
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m "not slow" --nbmake $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder \
+	  -m "not slow" --nbmake $(ARGS)
 
 test-all: $(VENV)/.dev-ready ## the same with the slow tests
 	$(BIN)/python -m pytest --nbmake $(ARGS)

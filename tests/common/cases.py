@@ -154,10 +154,15 @@ def activation_model(name: str) -> tf_keras.Model:
 def all_models() -> dict[str, tf_keras.Model]:
     """A model for every layer, every quantizer and every activation layer."""
     return {
-        **{name: model(name) for name in LAYERS},
-        **{name: quantizer_model(name) for name in QUANTIZERS},
-        **{name: activation_model(name) for name in ACTIVATION_LAYERS},
+        name: any_model(name) for name in (*LAYERS, *QUANTIZERS, *ACTIVATION_LAYERS)
     }
+
+
+def any_model(name: str) -> tf_keras.Model:
+    """The model for one of them."""
+    if name in LAYERS:
+        return model(name)
+    return quantizer_model(name) if name in QUANTIZERS else activation_model(name)
 
 
 def model_inputs(name: str, batch: int = 4) -> np.ndarray:

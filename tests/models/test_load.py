@@ -38,7 +38,7 @@ def test_a_model_saved_by_larq_predicts_the_same(name, tmp_path):
     model = lq.models.load(fixture(name, tmp_path))
     model_name = Path(name).stem.removesuffix("_savedmodel")
     x = arrays(model_name, "x")
-    outputs = model.predict(x[0] if len(x) == 1 else x, verbose=0)
+    outputs = model(x[0] if len(x) == 1 else x, training=False)
     outputs = outputs if isinstance(outputs, list) else [outputs]
     expected = arrays(model_name, "y")
     tolerance = 1e-2 if model_name == "mixed_precision" else 1e-6

@@ -11,6 +11,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite import qat
+from tests.common.eager import quantize_apply, quantize_model
 
 layers = tf_keras.layers
 FORMATS = {"keras": ".keras", "h5": ".h5", "saved_model": ""}
@@ -105,8 +106,8 @@ def targets(model):
 def compiled(name):
     """A quantization-aware model, and its inputs."""
     model, x, scheme = MODELS[name]()
-    quantized = qat.quantize_model(model, scheme=scheme, calibrate=x)
-    quantized.compile(tf_keras.optimizers.Adam(0.01), "mse")
+    quantized = quantize_model(model, scheme=scheme, calibrate=x)
+    quantized.compile(tf_keras.optimizers.Adam(0.01), "mse", run_eagerly=True)
     if name in TRAINED_ON:
         quantized.fit(x, targets(quantized), batch_size=8, verbose=0)
     return quantized, x
@@ -127,6 +128,7 @@ LOAD_ALL = """
         if not np.array_equal(model(x, training=False), before):
             differing.append(name + " predicts otherwise")
         if after:
+            model.run_eagerly = True  # as before; a traced step may round otherwise
             model.fit(x, targets, batch_size=8, shuffle=False, verbose=0)
             for key, value in {{w.name: w.numpy() for w in model.weights}}.items():
                 if not np.array_equal(value, after[{ending!r}][key]):
@@ -166,7 +168,7 @@ def _save(names, folder):
             resumed = {w.name: w.numpy() for w in model.weights}
             # Keras does not load the state of an optimizer from a SavedModel.
             model.set_weights(kept)
-            model.compile(tf_keras.optimizers.Adam(0.01), "mse")
+            model.compile(tf_keras.optimizers.Adam(0.01), "mse", run_eagerly=True)
             model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
             afresh = {w.name: w.numpy() for w in model.weights}
             after = {".keras": resumed, ".h5": resumed, "": afresh}
@@ -189,8 +191,8 @@ def test_all_load_in_a_fresh_process_without_a_scope_and_train_on_as_if_never_sa
 @pytest.mark.parametrize("name", ["mixed", "attention", "named"])
 def test_weight_files_hold_kernels_and_ranges(name, ending, tmp_path):
     float_model, x, scheme = MODELS[name]()
-    model = qat.quantize_model(float_model, scheme=scheme, calibrate=x)
-    twin = qat.quantize_model(MODELS[name]()[0], scheme=scheme)
+    model = quantize_model(float_model, scheme=scheme, calibrate=x)
+    twin = quantize_model(MODELS[name]()[0], scheme=scheme)
     model.save_weights(tmp_path / f"weights{ending}")
     status = twin.load_weights(tmp_path / f"weights{ending}")
     if status is not None:
@@ -201,7 +203,7 @@ def test_weight_files_hold_kernels_and_ranges(name, ending, tmp_path):
 @pytest.mark.parametrize("kind", FORMATS)
 def test_untrained_and_uncompiled_models_load_too(kind, tmp_path):
     model, x, _ = nested()
-    quantized = qat.quantize_model(model, calibrate=x)
+    quantized = quantize_model(model, calibrate=x)
     quantized.save(tmp_path / f"model{FORMATS[kind]}")
     loaded = tf_keras.models.load_model(tmp_path / f"model{FORMATS[kind]}")
     np.testing.assert_array_equal(loaded(x), quantized(x))
@@ -256,7 +258,7 @@ def own_classes():
 @pytest.mark.parametrize("kind", FORMATS)
 def test_classes_of_ones_own_load_inside_of_the_scope(kind, tmp_path):
     x = rows(8, 6)
-    quantized = qat.quantize_apply(own_classes(), calibrate=x)
+    quantized = quantize_apply(own_classes(), calibrate=x)
     path = tmp_path / f"model{FORMATS[kind]}"
     quantized.save(path)
     with qat.quantize_scope({"HalfBits": HalfBits, "Scaled": Scaled}):
@@ -276,15 +278,15 @@ def test_annotated_models_can_be_saved_and_quantized_later(kind, tmp_path):
     x = rows(8, 6)
     with qat.quantize_scope({"HalfBits": HalfBits, "Scaled": Scaled}):
         loaded = tf_keras.models.load_model(path)
-        later = qat.quantize_apply(loaded, calibrate=x)
-    now = qat.quantize_apply(annotated, calibrate=x)
+        later = quantize_apply(loaded, calibrate=x)
+    now = quantize_apply(annotated, calibrate=x)
     np.testing.assert_array_equal(later(x), now(x))
 
 
 @pytest.mark.parametrize("name", ["mixed", "named", "nested", "attention"])
 def test_clone_model_gives_the_same_layers_with_weights_of_their_own(name):
     model, x, scheme = MODELS[name]()
-    quantized = qat.quantize_model(model, scheme=scheme, calibrate=x)
+    quantized = quantize_model(model, scheme=scheme, calibrate=x)
     clone = tf_keras.models.clone_model(quantized)
     assert [layer.name for layer in clone.layers] == [
         layer.name for layer in quantized.layers
@@ -301,7 +303,7 @@ def test_clone_model_gives_the_same_layers_with_weights_of_their_own(name):
 @pytest.mark.parametrize("name", ["mixed", "named"])
 def test_a_deep_copy_of_a_layer_has_weights_and_ranges_of_its_own(name, index):
     model, x, scheme = MODELS[name]()
-    quantized = qat.quantize_model(model, scheme=scheme, calibrate=x)
+    quantized = quantize_model(model, scheme=scheme, calibrate=x)
     layer = quantized.layers[index]
     inputs = rows(8, *layer.input_shape[1:])
     copied = copy.deepcopy(layer)
@@ -315,11 +317,11 @@ def test_a_deep_copy_of_a_layer_has_weights_and_ranges_of_its_own(name, index):
 
 def test_a_deep_copy_of_a_model_trains_by_itself():
     model, x, scheme = mixed()
-    quantized = qat.quantize_model(model, scheme=scheme, calibrate=x)
+    quantized = quantize_model(model, scheme=scheme, calibrate=x)
     copied = copy.deepcopy(quantized)
     before = quantized.get_weights()
     np.testing.assert_array_equal(copied(x), quantized(x))
-    copied.compile("sgd", "mse")
+    copied.compile("sgd", "mse", run_eagerly=True)
     copied.fit(x, targets(copied), verbose=0)
     for a, b in zip(before, quantized.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -329,7 +331,7 @@ def test_a_deep_copy_of_a_model_trains_by_itself():
 @pytest.mark.slow
 def test_a_loaded_model_can_be_saved_in_another_format(tmp_path):
     model, x, _ = attention()
-    model = qat.quantize_model(model, calibrate=x)
+    model = quantize_model(model, calibrate=x)
     expected = model(x)
     for number, ending in enumerate([".h5", "", ".keras", "", ".h5"]):
         path = tmp_path / f"model_{number}{ending}"
@@ -340,7 +342,7 @@ def test_a_loaded_model_can_be_saved_in_another_format(tmp_path):
 
 def test_a_bare_saved_function_computes_the_quantized_outputs(tmp_path):
     model, x, scheme = mixed()
-    model = qat.quantize_model(model, scheme=scheme, calibrate=x)
+    model = quantize_model(model, scheme=scheme, calibrate=x)
     model.save(tmp_path / "saved")
     saved = tf.saved_model.load(str(tmp_path / "saved"))
     outputs = saved.signatures["serving_default"](tf.constant(x))["quant_last"]
@@ -359,7 +361,7 @@ def test_sequential_models_inside_of_sequential_models_are_read(ending, tmp_path
         ]
     )
     x = rows(4, 8, 8, 3)
-    quantized = qat.quantize_model(model, calibrate=x)
+    quantized = quantize_model(model, calibrate=x)
     path = tmp_path / f"model{ending}"
     quantized.save(path)
     with qat.quantize_scope():

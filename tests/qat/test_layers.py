@@ -8,6 +8,7 @@ import tf_keras
 import larqlite as lq
 from larqlite import qat
 from larqlite.qat.schemes import RULES
+from tests.common.eager import eagerly, quantize_model
 from tests.common.samples import sampled
 from tests.qat.layer_cases import CASES, arrays, data_for, one, two
 
@@ -57,9 +58,8 @@ def quantized_weights(model) -> list:
 @pytest.fixture
 def eager():
     """Tracing a calibration takes longer than doing it; other tests trace."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with eagerly():
+        yield
 
 
 @pytest.mark.usefixtures("eager")
@@ -139,7 +139,7 @@ def test_in_mixed_precision_variables_stay_float32_and_training_moves_them(
         model = CASES[name]()
         inner = model.layers[-1]
         x = data_for(model)
-        quantized = qat.quantize_model(model, calibrate=x)
+        quantized = quantize_model(model, calibrate=x)
         outputs = quantized(x if len(x) > 1 else x[0])
         assert outputs.dtype == inner.compute_dtype == policy.removeprefix("mixed_")
         floating = [w for w in quantized.weights if w.dtype.is_floating]
@@ -232,6 +232,7 @@ def test_regularizers_see_latent_weights_and_constraints_hold_them():
     assert norms.max() <= 0.3 + 1e-6
 
 
+@pytest.mark.usefixtures("eager")
 def test_masks_pass_from_an_embedding_to_a_recurrent_layer():
     model = tf_keras.Sequential(
         [
@@ -250,6 +251,7 @@ def test_masks_pass_from_an_embedding_to_a_recurrent_layer():
     np.testing.assert_allclose(quantized(x), shorter, atol=1e-6)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_mask_of_attention_is_obeyed():
     query, mask = tf_keras.Input((4, 6)), tf_keras.Input((4, 4), dtype="bool")
     outputs = layers.MultiHeadAttention(2, 3)(query, query, attention_mask=mask)
@@ -300,6 +302,7 @@ def test_a_shared_layer_has_one_kernel_and_one_range():
     assert 0 < difference < 10 * extent / 255
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("depth", [1, 2])
 def test_nested_models_are_quantized_within_and_shared_ones_once(depth):
     inner = tf_keras.Sequential(
@@ -323,6 +326,7 @@ def test_nested_models_are_quantized_within_and_shared_ones_once(depth):
     assert 0 < difference < 8 * extent / 255
 
 
+@pytest.mark.usefixtures("eager")
 def test_states_go_from_one_recurrent_layer_into_another():
     inputs = tf_keras.Input((5, 3))
     _, h, c = layers.LSTM(4, return_state=True)(inputs)

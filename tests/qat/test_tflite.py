@@ -9,6 +9,7 @@ import tf_keras
 import larqlite as lq
 from larqlite import qat
 from larqlite.qat.tflite.internal import read_file
+from tests.common.eager import quantize_apply, quantize_model
 from tests.common.samples import sampled
 from tests.qat.tflite_models import (
     ALONE,
@@ -32,12 +33,12 @@ plain = pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
 def calibrated(network, scheme="int8"):
     model = network()
     data = data_for(model)
-    return qat.quantize_model(model, scheme=scheme, calibrate=data), data
+    return quantize_model(model, scheme=scheme, calibrate=data), data
 
 
 def assert_equal_but_for_rounding(model, content, data, steps=2.0):
     outputs, _ = run(content, data)
-    expected = model.predict(data, verbose=0)
+    expected = model(data, training=False).numpy()
     assert np.abs(outputs - expected).max() <= (steps + 0.01) * step_of(content)
 
 
@@ -88,7 +89,7 @@ def test_with_int8_inputs_no_tensor_is_float(name):
     content = qat.to_tflite(model, inputs="int8")
     assert float_count(content) == 0
     outputs, step = run(content, data)
-    expected = model.predict(data, verbose=0)
+    expected = model(data, training=False).numpy()
     assert np.abs(outputs - expected).max() <= 2.01 * step
 
 
@@ -158,7 +159,7 @@ def test_levels_of_one_bit_are_two():
     model, data = calibrated(ALONE["Dense"], "int1")
     outputs, _ = run(qat.to_tflite(model), data)
     assert len(np.unique(outputs)) == 2
-    np.testing.assert_allclose(outputs, model.predict(data, verbose=0), rtol=1e-5)
+    np.testing.assert_allclose(outputs, model(data, training=False).numpy(), rtol=1e-5)
 
 
 def test_a_layer_that_is_called_twice_keeps_its_kernel_in_both():
@@ -166,7 +167,7 @@ def test_a_layer_that_is_called_twice_keeps_its_kernel_in_both():
     shared = L.Dense(6)
     float_model = tf_keras.Model(inputs, shared(shared(inputs)))
     data = data_for(float_model, 200)
-    model = qat.quantize_model(float_model, calibrate=data)
+    model = quantize_model(float_model, calibrate=data)
     content = qat.to_tflite(model)
     assert qat.compare_tflite(model, content, data).share_off < 0.01
 
@@ -182,9 +183,7 @@ def test_a_float_layer_between_quantized_ones_stays_float():
         L.Dense(5),
     )
     data = data_for(float_model)
-    model = qat.quantize_apply(
-        float_model, {"kept": "float", "*": "int8"}, calibrate=data
-    )
+    model = quantize_apply(float_model, {"kept": "float", "*": "int8"}, calibrate=data)
     content = qat.to_tflite(model)
     assert content.float_layers == ("kept",)
     assert any("kept" in note for note in content.notes)
@@ -205,7 +204,7 @@ def test_binary_layers_inside_of_integers_compute_the_same():
         L.Dense(5),
     )
     data = data_for(float_model)
-    model = qat.quantize_apply(
+    model = quantize_apply(
         float_model, {"inner": "binary", "*": "int8"}, calibrate=data
     )
     assert isinstance(model.get_layer("quant_inner"), lq.layers.QuantConv2D)
@@ -220,7 +219,7 @@ def test_a_model_of_mixed_precision_is_converted_in_float32():
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
     data = data_for(float_model)
-    model = qat.quantize_model(float_model, calibrate=data)
+    model = quantize_model(float_model, calibrate=data)
     content = qat.to_tflite(model)
     assert any("float32, not float16" in note for note in content.notes)
     assert float_count(content) == 2
@@ -231,7 +230,7 @@ def test_a_model_of_mixed_precision_is_converted_in_float32():
 def test_a_recurrent_layer_is_unrolled():
     float_model = net((5, 3), L.LSTM(4), L.Dense(2))
     data = data_for(float_model)
-    model = qat.quantize_model(float_model, calibrate=data)
+    model = quantize_model(float_model, calibrate=data)
     content = qat.to_tflite(model)
     assert any("5 steps are unrolled" in note for note in content.notes)
     assert content.float_layers == ("quant_lstm",)
@@ -243,7 +242,7 @@ def test_a_normalization_on_its_own_is_integer():
         (8, 8, 3), L.Conv2D(4, 3, activation="relu"), L.BatchNormalization()
     )
     data = data_for(float_model)
-    model = qat.quantize_model(float_model, calibrate=data)
+    model = quantize_model(float_model, calibrate=data)
     content = qat.to_tflite(model)
     assert float_count(content) == 2
     assert_equal_but_for_rounding(model, content, data)
@@ -251,10 +250,13 @@ def test_a_normalization_on_its_own_is_integer():
 
 def test_the_model_handed_in_and_its_outputs_stay_as_they_are(tmp_path):
     model, data = calibrated(PATTERNS["separable 2D, normalization, ReLU"])
-    before = [w.copy() for w in model.get_weights()], model.predict(data, verbose=0)
+    before = (
+        [w.copy() for w in model.get_weights()],
+        model(data, training=False).numpy(),
+    )
     content = qat.to_tflite(model, tmp_path / "model.tflite")
     assert (tmp_path / "model.tflite").read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == ["model.tflite"]
     for old, new in zip(before[0], model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
-    np.testing.assert_array_equal(before[1], model.predict(data, verbose=0))
+    np.testing.assert_array_equal(before[1], model(data, training=False).numpy())

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from larqlite import qat
 from larqlite.qat.lowerings import _table, exporting
+from tests.common.eager import quantize_model
 from tests.qat.tflite_models import ALONE, PATTERNS, L, data_for, net
 
 NETWORKS = {
@@ -28,7 +28,7 @@ NETWORKS = {
 def test_a_form_computes_what_keras_computes(name, scheme, monkeypatch):
     float_model = NETWORKS[name]()
     data = data_for(float_model, 16)
-    model = qat.quantize_model(float_model, scheme=scheme, calibrate=data)
+    model = quantize_model(float_model, scheme=scheme, calibrate=data)
     by_form = model(data, training=False).numpy()
     with exporting():
         exported = model(data, training=False).numpy()
@@ -45,7 +45,7 @@ def test_a_form_computes_what_keras_computes(name, scheme, monkeypatch):
 def test_a_dense_layer_takes_sequences_of_any_length(steps):
     float_model = net((steps, 4), L.Dense(3), L.BatchNormalization())
     data = np.random.default_rng(0).normal(size=(5, 6, 4)).astype("float32")
-    model = qat.quantize_model(float_model, calibrate=data)
+    model = quantize_model(float_model, calibrate=data)
     assert model(data, training=False).shape == (5, 6, 3)
     assert model.output_shape == (None, steps, 3)
 
@@ -53,7 +53,7 @@ def test_a_dense_layer_takes_sequences_of_any_length(steps):
 def test_training_does_not_use_forms(monkeypatch):
     float_model = PATTERNS["Dense, normalization, ReLU"]()
     data = data_for(float_model)
-    model = qat.quantize_model(float_model, calibrate=data)
+    model = quantize_model(float_model, calibrate=data)
 
     def refuse(call):
         raise AssertionError("a lowering in training")
@@ -73,7 +73,7 @@ def test_training_does_not_use_forms(monkeypatch):
 def test_gradients_pass_through_forms_as_through_keras(name, monkeypatch):
     float_model = NETWORKS[name]()
     data = data_for(float_model, 4)
-    model = qat.quantize_model(float_model, calibrate=data)
+    model = quantize_model(float_model, calibrate=data)
 
     def gradients():
         inputs = tf.constant(data)

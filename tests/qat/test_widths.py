@@ -5,6 +5,7 @@ import pytest
 import tf_keras
 
 import larqlite as lq
+from tests.common.eager import quantize_model
 
 WIDTHS = range(1, 9)
 
@@ -20,7 +21,7 @@ def dense(inputs, scheme):
     model = tf_keras.Sequential(
         [tf_keras.layers.Dense(64, kernel_initializer=even, input_shape=(64,))]
     )
-    return lq.qat.quantize_model(model, scheme=scheme, calibrate=inputs)
+    return quantize_model(model, scheme=scheme, calibrate=inputs)
 
 
 @pytest.mark.parametrize("bits", WIDTHS)
@@ -43,7 +44,7 @@ def test_weights_have_the_levels_of_their_width(inputs, bits):
 @pytest.mark.parametrize("bits", WIDTHS)
 def test_activations_have_the_levels_of_their_width(inputs, bits):
     model = dense(inputs, f"int{bits}")
-    levels = np.unique(model.predict(inputs, verbose=0))
+    levels = np.unique(model(inputs, training=False))
     if bits == 1:
         assert len(levels) == 2
         assert levels[0] == -levels[1]
@@ -60,7 +61,7 @@ def test_activations_have_the_levels_of_their_width(inputs, bits):
 def test_inputs_have_the_levels_of_their_width(inputs, bits):
     model = dense(inputs, f"int{bits}")
     quantized = tf_keras.Model(model.inputs, model.layers[0].output)
-    levels = np.unique(quantized.predict(inputs, verbose=0))
+    levels = np.unique(quantized(inputs, training=False))
     assert len(levels) == 2**bits
 
 
@@ -69,7 +70,7 @@ def test_weights_and_activations_may_have_different_widths(inputs):
     model = dense(inputs, scheme)
     with lq.context.quantized_scope(True):
         assert len(np.unique(model.layers[-1].layer.kernel.numpy())) == 7
-    assert len(np.unique(model.predict(inputs, verbose=0))) == 32
+    assert len(np.unique(model(inputs, training=False))) == 32
 
 
 @pytest.mark.parametrize("bits", [0, 17, 2.5, "8"])

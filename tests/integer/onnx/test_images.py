@@ -38,7 +38,7 @@ def network(ends_flat):
 def data():
     (x, y), (x_test, y_test) = lq.datasets.load_fashion_mnist()
     to_float = lq.datasets.to_float_images
-    return (to_float(x), y), (to_float(x_test), y_test)
+    return (to_float(x[:4000]), y[:4000]), (to_float(x_test[:1000]), y_test[:1000])
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_trained_network_keeps_its_accuracy_in_integers(data, tmp_path, ends_f
     model = network(ends_flat)
     loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(tf_keras.optimizers.Adam(3e-3), loss)
-    model.fit(x, y, batch_size=64, epochs=2, verbose=0)
+    model.fit(x, y, batch_size=32, epochs=2, verbose=0)
     lq.deploy.export(model, tmp_path / "float.onnx")
     exported = onnx.load(tmp_path / "float.onnx")
     float_logits = run(exported, x_test)[0]
