@@ -29,6 +29,8 @@ def layer_like(layer: Layer, where: str, changes: Mapping | None = None) -> Laye
         UnsupportedModelError: the class cannot be made from its configuration.
     """
     changes = dict(changes or {})
+    if isinstance(layer, tf_keras.layers.InputLayer):
+        changes.setdefault("batch_input_shape", _known_shape(layer))
     try:
         with tf_keras.saving.custom_object_scope(dict(_functions_of(layer))):
             made = _made(layer, {**config_of(layer), **changes})
@@ -53,6 +55,20 @@ def layer_like(layer: Layer, where: str, changes: Mapping | None = None) -> Laye
     if penalty is not None and made.activity_regularizer is None:
         made.activity_regularizer = penalty
     return made
+
+
+def _known_shape(source: tf_keras.layers.InputLayer) -> tuple:
+    """The shape of an input, with what a normalization that reads it knows of it.
+
+    `adapt` tells Keras the number of axes only, from which nothing can be built anew.
+    """
+    shape = list(source.get_config()["batch_input_shape"])
+    for node in source.outbound_nodes:
+        reader = node.layer
+        if isinstance(reader, tf_keras.layers.Normalization) and reader.built:
+            for axis in reader.axis:
+                shape[axis] = shape[axis] or reader.mean.shape[axis]
+    return tuple(shape)
 
 
 def config_of(layer: Layer) -> dict:

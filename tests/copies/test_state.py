@@ -182,3 +182,24 @@ def test_a_weight_that_was_added_later_is_refused_by_name():
     layer.add_weight("late", (2,))
     with pytest.raises(lq.errors.UnsupportedModelError, match=r'"mine" \(Growing\)'):
         qat.quantize_apply(model, {"dense*": "int8"})
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_an_adapted_normalization_says_how_long_the_input_is(is_nested, tmp_path):
+    """A Sequential model that begins with one; Keras itself cannot clone or load it."""
+    layer, last = L.Normalization(), L.Dense(2, name="last")
+    layer.adapt(NUMBERS)
+    model = tf_keras.Sequential([layer, last])
+    said = tf_keras.Sequential([tf_keras.Input(NUMBERS.shape[1:]), layer, last])
+    assert model.input_shape == (None, None)
+    if is_nested:
+        inputs = tf_keras.Input(NUMBERS.shape[1:])
+        model, said = (tf_keras.Model(inputs, each(inputs)) for each in (model, said))
+    quantized = qat.quantize_model(model, calibrate=NUMBERS)
+    expected = qat.quantize_model(said, calibrate=NUMBERS)
+    found = quantized.predict(NUMBERS, verbose=0)
+    np.testing.assert_array_equal(found, expected.predict(NUMBERS, verbose=0))
+    assert quantized.input_shape == (None, NUMBERS.shape[1])
+    quantized.save(tmp_path / "model.keras")
+    loaded = lq.models.load(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(NUMBERS, verbose=0), found)
