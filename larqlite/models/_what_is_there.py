@@ -9,7 +9,7 @@ import h5py
 
 _MODELS = (".keras", ".h5", ".hdf5")
 _DEPLOYED = {
-    ".onnx": "a deployed model, for lq run, lq verify and lq benchmark",
+    ".onnx": "a deployed model, for lq run FILE, lq benchmark FILE and lq verify MODEL FILE",
     ".tflite": "a TFLite file, for a TFLite interpreter",
 }
 _CHECKPOINT = (
