@@ -12,7 +12,7 @@ PYTHON_OLDEST ?= python3.10
 OLDEST := .venv-oldest
 PINS := setup.cfg setup.py pyproject.toml constraints.txt $(wildcard native/*.cc native/*.h native/*.inc)
 OLDEST_TESTS := tests/deploy tests/runtime tests/test_cli_deploy.py tests/test_import.py
-# Compiled once: tests start processes, and rewrite their modules.
+# Where it is set, each run rewrites all modules of tests anew.
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
@@ -30,7 +30,7 @@ test: $(VENV)/.dev-ready ## run the tests, the examples in docstrings and the no
 	  -m "not slow" --nbmake $(ARGS)
 
 test-all: $(VENV)/.dev-ready ## the same with the slow tests
-	$(BIN)/python -m pytest --nbmake $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --nbmake $(ARGS)
 
 test-oldest: $(OLDEST)/.ready ## test deployment with the lowest versions of setup.cfg
 	$(OLDEST)/bin/python -m pytest -p no:cacheprovider -n $(PROCESSES) --dist loadfile \
