@@ -14,10 +14,10 @@ from larqlite.quantizers._identifiers import (
     get_kernel_quantizer,
     serialize,
 )
-from larqlite.quantizers._learned import RSign
+from larqlite.quantizers._learned_thresholds import RSign
 from larqlite.quantizers._multibit import DoReFa, NoOp
 from larqlite.quantizers._registered import entries, names, register
-from larqlite.quantizers._scaled import AdaBinActivations, AdaBinWeights
+from larqlite.quantizers._scaled_levels import AdaBinActivations, AdaBinWeights
 from larqlite.quantizers._ternary import SteTern
 
 DoReFaQuantizer = DoReFa
