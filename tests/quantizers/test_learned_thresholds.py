@@ -1,6 +1,7 @@
-"""RSign and AdaBin's activations: values and gradients by hand, and as part of a layer."""
+"""RSign: values and gradients by hand; and what is learned of quantizers, in a layer."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -8,6 +9,11 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
+from tests.quantizers.gradients import (
+    built,
+    slope_by_finite_difference,
+    value_and_gradients,
+)
 
 RNG = np.random.default_rng(20260301)
 
@@ -19,25 +25,6 @@ def quadratic(v):
         -1.0,
         np.where(v < 0, 2 * v + v * v, np.where(v < 1, 2 * v - v * v, 1.0)),
     )
-
-
-def built(quantizer, channels, *values):
-    quantizer.build((None, channels))
-    quantizer.set_weights([np.asarray(value, "float32") for value in values])
-    return quantizer
-
-
-def value_and_gradients(quantizer, x, upstream):
-    x = tf.constant(x)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        q = quantizer(x)
-        loss = tf.reduce_sum(q * tf.constant(upstream, q.dtype))
-    return q.numpy(), *tape.gradient(loss, [x, *quantizer.trainable_variables])
-
-
-def slope_by_finite_difference(function, step=1e-6):
-    return (function(step) - function(-step)) / (2 * step)
 
 
 class TestRSign:
@@ -102,54 +89,14 @@ class TestRSign:
             lq.quantizers.RSign(axis=4).build((None, 3))
 
 
-class TestAdaBinActivations:
-    def test_the_levels_are_the_centre_plus_and_minus_the_distance(self):
-        levels = built(lq.quantizers.AdaBinActivations(), 1, 0.25, -0.5)
-        x = np.array([[-9.0], [-0.51], [-0.5], [3.0]], "float32")
-        expected = [[-0.75], [-0.75], [-0.25], [-0.25]]
-        np.testing.assert_array_equal(levels(x), expected)
-        np.testing.assert_array_equal(levels.codes(levels(x)), [[-1], [-1], [1], [1]])
-
-    @pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.0), (0.5, 0.75), (2.0, -1.0)])
-    def test_gradients_follow_the_chain_rule(self, alpha, beta):
-        x, upstream = RNG.uniform(-4, 4, (60, 2)), RNG.normal(size=(60, 2))
-        levels = built(lq.quantizers.AdaBinActivations(), 2, alpha, beta)
-        q, of_x, of_alpha, of_beta = value_and_gradients(levels, x, upstream)
-        u = (x - beta) / alpha
-        sign, h = np.where(u < 0, -1, 1), np.maximum(2 - 2 * abs(u), 0)
-        np.testing.assert_allclose(q, alpha * sign + beta, rtol=1e-6)
-        np.testing.assert_allclose(of_x, upstream * h, rtol=1e-6)
-        np.testing.assert_allclose(
-            of_alpha, np.sum(upstream * (sign - u * h)), rtol=1e-5
-        )
-        np.testing.assert_allclose(of_beta, np.sum(upstream * (1 - h)), rtol=1e-5)
-
-    def test_far_from_the_step_gradients_are_true_derivatives(self):
-        x = np.array([[-4.0], [-2.5], [3.0], [5.0]])
-        upstream = np.array([[1.0], [-2.0], [0.5], [3.0]])
-        _, _, of_alpha, of_beta = value_and_gradients(
-            built(lq.quantizers.AdaBinActivations(), 1, 0.5, 0.25), x, upstream
-        )
-
-        def loss(alpha, beta):
-            levels = alpha * np.where(x < beta, -1, 1) + beta
-            return np.sum(upstream * levels)
-
-        step = slope_by_finite_difference
-        np.testing.assert_allclose(
-            of_alpha, step(lambda e: loss(0.5 + e, 0.25)), rtol=1e-5
-        )
-        np.testing.assert_allclose(
-            of_beta, step(lambda e: loss(0.5, 0.25 + e)), rtol=1e-5
-        )
-
-    def test_a_distance_that_reached_zero_can_grow_again(self):
-        levels = built(lq.quantizers.AdaBinActivations(), 1, 0.0, 0.5)
-        x = np.array([[-1.0], [2.0]], "float32")
-        q, _, of_alpha, of_beta = value_and_gradients(levels, x, [[1.0], [1.0]])
-        assert q.ravel().tolist() == [0.5, 0.5]
-        # u = 0 / 0 counts as the constant 0, whose sign is +1.
-        assert (of_alpha.numpy(), of_beta.numpy()) == (2, 2)
+def test_pickles_of_earlier_versions_find_the_classes_where_they_were():
+    for module, name in (
+        ("_learned", "RSign"),
+        ("_scaled", "AdaBinActivations"),
+        ("_scaled", "AdaBinWeights"),
+    ):
+        pickled = f"clarqlite.quantizers.{module}\n{name}\n.".encode()
+        assert pickle.loads(pickled) is getattr(lq.quantizers, name)
 
 
 class TestInALayer:

@@ -1,10 +1,15 @@
-"""AdaBin's weights: levels and gradients by hand and by finite differences."""
+"""AdaBin's weights and activations: levels and gradients by hand and by finite differences."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import larqlite as lq
+from tests.quantizers.gradients import (
+    built,
+    slope_by_finite_difference,
+    value_and_gradients,
+)
 
 RNG = np.random.default_rng(20260302)
 KERNEL = RNG.normal(0.1, 0.5, (3, 3, 4, 5))
@@ -103,3 +108,53 @@ def test_a_kernel_without_a_constraint_is_not_warned_of(caplog):
 @pytest.mark.parametrize("name", ["adabin_weights", "AdaBinWeights"])
 def test_the_string_names_it(name):
     assert isinstance(lq.quantizers.get(name), lq.quantizers.AdaBinWeights)
+
+
+class TestAdaBinActivations:
+    def test_the_levels_are_the_centre_plus_and_minus_the_distance(self):
+        levels = built(lq.quantizers.AdaBinActivations(), 1, 0.25, -0.5)
+        x = np.array([[-9.0], [-0.51], [-0.5], [3.0]], "float32")
+        expected = [[-0.75], [-0.75], [-0.25], [-0.25]]
+        np.testing.assert_array_equal(levels(x), expected)
+        np.testing.assert_array_equal(levels.codes(levels(x)), [[-1], [-1], [1], [1]])
+
+    @pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.0), (0.5, 0.75), (2.0, -1.0)])
+    def test_gradients_follow_the_chain_rule(self, alpha, beta):
+        x, upstream = RNG.uniform(-4, 4, (60, 2)), RNG.normal(size=(60, 2))
+        levels = built(lq.quantizers.AdaBinActivations(), 2, alpha, beta)
+        q, of_x, of_alpha, of_beta = value_and_gradients(levels, x, upstream)
+        u = (x - beta) / alpha
+        sign, h = np.where(u < 0, -1, 1), np.maximum(2 - 2 * abs(u), 0)
+        np.testing.assert_allclose(q, alpha * sign + beta, rtol=1e-6)
+        np.testing.assert_allclose(of_x, upstream * h, rtol=1e-6)
+        np.testing.assert_allclose(
+            of_alpha, np.sum(upstream * (sign - u * h)), rtol=1e-5
+        )
+        np.testing.assert_allclose(of_beta, np.sum(upstream * (1 - h)), rtol=1e-5)
+
+    def test_far_from_the_step_gradients_are_true_derivatives(self):
+        x = np.array([[-4.0], [-2.5], [3.0], [5.0]])
+        upstream = np.array([[1.0], [-2.0], [0.5], [3.0]])
+        _, _, of_alpha, of_beta = value_and_gradients(
+            built(lq.quantizers.AdaBinActivations(), 1, 0.5, 0.25), x, upstream
+        )
+
+        def loss(alpha, beta):
+            levels = alpha * np.where(x < beta, -1, 1) + beta
+            return np.sum(upstream * levels)
+
+        step = slope_by_finite_difference
+        np.testing.assert_allclose(
+            of_alpha, step(lambda e: loss(0.5 + e, 0.25)), rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            of_beta, step(lambda e: loss(0.5, 0.25 + e)), rtol=1e-5
+        )
+
+    def test_a_distance_that_reached_zero_can_grow_again(self):
+        levels = built(lq.quantizers.AdaBinActivations(), 1, 0.0, 0.5)
+        x = np.array([[-1.0], [2.0]], "float32")
+        q, _, of_alpha, of_beta = value_and_gradients(levels, x, [[1.0], [1.0]])
+        assert q.ravel().tolist() == [0.5, 0.5]
+        # u = 0 / 0 counts as the constant 0, whose sign is +1.
+        assert (of_alpha.numpy(), of_beta.numpy()) == (2, 2)
