@@ -13,12 +13,8 @@ from rich.text import Text
 
 from larqlite._tables import FRAME, widths_of, write
 from larqlite.models._measure import measure
-from larqlite.models._profile import (
-    ModelProfile,
-    StatsTable,
-    stats_table,
-    totals_table,
-)
+from larqlite.models._profile import ModelProfile
+from larqlite.models._profile_tables import StatsTable, stats_table, totals_table
 
 
 def summary(

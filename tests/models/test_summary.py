@@ -11,7 +11,7 @@ import pytest
 import tf_keras
 
 import larqlite as lq
-from larqlite.models._profile import readable
+from larqlite.models._profile_tables import readable
 from tests.models.larq_networks import NETWORKS
 
 GOLDEN = json.loads(
