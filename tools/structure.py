@@ -47,12 +47,14 @@ class Structure:
         imports: wherever they stand: in functions and under `TYPE_CHECKING` as well.
         classes: the modules that define a class of a name.
         lines: how many a module has.
+        leading: modules that have nothing of their own, only names of others.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
     imports: list[Import] = field(default_factory=list)
     classes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     lines: dict[str, int] = field(default_factory=dict)
+    leading: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, root: Path) -> Structure:
@@ -67,6 +69,8 @@ class Structure:
             tree = ast.parse(text)
             found.lines[name] = text.count("\n")
             found.imports += found._imports_of(name, tree)
+            if all(_only_leads(node) for node in tree.body):
+                found.leading.add(name)
             for node in tree.body:
                 if isinstance(node, ast.ClassDef):
                     found.classes[node.name].append(name)
@@ -156,7 +160,9 @@ class Structure:
         return [
             name
             for name, count in self.lines.items()
-            if count < SHORT and self.files[name].name not in SMALL
+            if count < SHORT
+            and self.files[name].name not in SMALL
+            and name not in self.leading
         ]
 
     def long(self) -> list[str]:
@@ -177,6 +183,15 @@ class Structure:
             "files in circles": sum(map(len, self.circles())),
             "names of several classes": len(self.homonyms()),
         }
+
+
+def _only_leads(node: ast.stmt) -> bool:
+    """Whether a statement is a docstring, an import, or the list of public names."""
+    if isinstance(node, ast.Assign):
+        return [ast.unparse(target) for target in node.targets] == ["__all__"]
+    return isinstance(node, ast.Import | ast.ImportFrom) or (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    )
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
