@@ -263,3 +263,21 @@ def test_sums_that_float32_cannot_hold_are_not_called_integers(tmp_path):
     assert report.packed[0].operation == "float"
     assert "larger than the integers" in report.in_float[0].why
     np.testing.assert_allclose(found["layer"], model(x), rtol=1e-5)
+
+
+def test_sums_that_the_kernel_itself_keeps_small_are_integers(tmp_path):
+    """8 bits times 8 bits: the largest codes everywhere would be too much, these are not."""
+    model, x = built(
+        lq.layers.QuantConv2D,
+        {
+            "filters": 4,
+            "kernel_size": 3,
+            "input_quantizer": lq.quantizers.DoReFa(8),
+            "kernel_quantizer": lq.quantizers.DoReFa(8, mode="weights"),
+        },
+        (6, 6, 33),
+    )
+    assert 255 * 255 * 9 * 33 > 2**24
+    report, found, _ = in_file(model, x, tmp_path)
+    assert report.packed[0].operation == "QConv2D"
+    np.testing.assert_allclose(found["layer"], model(x), rtol=1e-4, atol=1e-5)

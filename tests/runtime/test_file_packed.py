@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import pytest
 
@@ -74,8 +75,8 @@ def test_code_3_of_ternary_weights_is_refused():
 
 def kbit(bits=3, **changes) -> onnx.ModelProto:
     given = {"bits": bits, "step": 2.0, "offset": -7.0, "input_steps": 3.0}
-    stored = codes(288, min(bits, 8) if bits > 0 else 1)
-    return binary(stored=stored, op="QConv2D", **{**given, **changes})
+    given["stored"] = codes(288, min(bits, 8) if bits > 0 else 1)
+    return binary(op="QConv2D", **{**given, **changes})
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,25 @@ def kbit(bits=3, **changes) -> onnx.ModelProto:
 def test_k_bit_convolutions(changes, word):
     read(kbit().SerializeToString())
     refused(kbit(**changes), 'QConv2D "node/y"', word)
+
+
+@pytest.mark.parametrize(("largest", "fits"), [(3, True), (4, False)])
+def test_sums_are_bounded_by_the_codes_that_there_are(largest, fits):
+    """`largest` of the 36 weights of a row are 16640, the others 0; inputs reach 255."""
+    each, rows = 3 * 3 * 4, 8
+    kernel = np.zeros((rows, each), np.uint8)
+    kernel[:, :largest] = 255
+    offset, steps = -16000.0, 255.0
+    kernel[:, largest:] = 125
+    file = kbit(
+        bits=8, step=128.0, offset=offset, input_steps=steps, stored=kernel.reshape(-1)
+    )
+    sums = np.abs(kernel.astype(int) * 128 + int(offset)).sum(1) * 255
+    assert (sums < 2**24).all() == fits
+    if fits:
+        read(file.SerializeToString())
+    else:
+        refused(file, f"may reach {sums.max()}, beyond 2^24")
 
 
 def test_integer_inputs_have_no_known_bound():

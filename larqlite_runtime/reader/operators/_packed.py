@@ -8,6 +8,7 @@ import numpy as np
 
 from larqlite_runtime._errors import shape_text
 from larqlite_runtime._graph import Shape
+from larqlite_runtime.format import unpacked_codes
 from larqlite_runtime.reader.operators._attributes import (
     REQUIRED,
     Attribute,
@@ -68,22 +69,43 @@ def _unpack(call: NodeCall) -> Results:
 
 
 def _require_exact(call: NodeCall, shape: Shape, bits: int) -> None:
-    """Fails if a sum of integers could leave the range in which float32 is exact."""
-    largest = 1.0
+    """Fails if a sum of integers could leave the range in which float32 is exact.
+
+    What the attributes allow is looked at first. Weights of few bits rarely have the
+    largest code everywhere, so where that is too much, the codes themselves decide.
+    """
+    largest = steps = 1
     if call.node.op.startswith("Q"):
         step, offset = call.attribute("step"), call.attribute("offset")
         call.require(
             step == int(step) and offset == int(offset),
             f"step {step} and offset {offset} must be integers",
         )
-        largest = max(abs(offset), abs(offset + step * ((1 << bits) - 1)))
-        largest *= call.attribute("input_steps")
-    bound = int(largest) * math.prod(shape[1:])
-    if call.attribute("input") != "integer" and bound >= EXACT:
+        largest = int(max(abs(offset), abs(offset + step * ((1 << bits) - 1))))
+        steps = int(call.attribute("input_steps"))
+    count = math.prod(shape[1:])
+    if call.attribute("input") == "integer" or largest * steps * count < EXACT:
+        return
+    bound = largest * steps * count
+    if largest < EXACT and call.node.op.startswith("Q"):
+        often = call.fact(
+            1,
+            f"codes of {shape[0]} rows, {bits} bits",
+            lambda stored: _occurrences(stored, shape[0], count, bits),
+        )
+        values = np.abs(np.arange(1 << bits) * int(step) + int(offset))
+        bound = steps * int((often @ values).max(initial=0))
+    if bound >= EXACT:
         call.fail(
             f"its sums may reach {bound}, beyond 2^24 = {EXACT}, where float32 is no "
             "longer exact"
         )
+
+
+def _occurrences(stored: np.ndarray, rows: int, count: int, bits: int) -> np.ndarray:
+    """How often each code occurs in each row of `count` codes."""
+    codes = unpacked_codes(stored, rows * count, bits).reshape(rows, count)
+    return np.stack([np.bincount(row, minlength=1 << bits) for row in codes])
 
 
 def _input_fits(call: NodeCall) -> None:
