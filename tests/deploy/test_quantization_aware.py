@@ -86,6 +86,26 @@ def test_a_binarized_model_is_trained_and_exported_with_defaults(tmp_path):
     assert report.notes == ()
 
 
+def test_a_normalization_that_rounds_takes_the_scale_of_a_layer_without_a_bias(
+    tmp_path,
+):
+    """The packed layer has no output of its own then: what is known is before rounding."""
+    tf_keras.utils.set_random_seed(1)
+    parts = []
+    for name in ("first", "inner"):
+        parts += [layers.Conv2D(8, 3, use_bias=False, name=name), normalization()]
+        parts.append(layers.ReLU())
+    end = [layers.GlobalAveragePooling2D(), layers.Dense(4, name="last")]
+    float_model = tf_keras.Sequential([tf_keras.Input((10, 10, 3)), *parts, *end])
+    model = qat.binarize(float_model, calibrate=IMAGES)
+    exported(model, tmp_path / "model.onnx")
+    found = lq.deploy.verify(model, tmp_path / "model.onnx", IMAGES)
+    (row,) = found.layers
+    assert found.exact
+    assert row.output_of == "normalization"
+    assert row.output.values == 48 * 6 * 6 * 8  # compared, and not left out
+
+
 def test_nothing_is_rounded_right_before_a_sign(tmp_path):
     model = qat.binarize(network(), calibrate=IMAGES)
     lq.deploy.export(model, tmp_path / "model.onnx", verify=False)

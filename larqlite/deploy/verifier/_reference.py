@@ -166,11 +166,17 @@ class _Walk:
         elif isinstance(layer, _MOVING) and id(args[0]) in self._quantized:
             quantizer, source = self._quantized[id(args[0])]
             self._quantized[id(results[0])] = _behind(quantizer, layer), source
-        elif isinstance(layer, tf_keras.layers.BatchNormalization):
+        elif isinstance(_unwrapped(layer), tf_keras.layers.BatchNormalization):
             use = self._by_output.get(id(args[0]))
             if use is not None:
-                use.normalized = results[0]
+                # The file has it before a quantization-aware one rounds it.
+                before = [one.before for one in found if one.role == "output"]
+                use.normalized = before[0] if before else results[0]
         return results
+
+
+def _unwrapped(layer: K.Layer) -> K.Layer:
+    return layer.layer if isinstance(layer, K.Wrapper) else layer
 
 
 def _behind(quantizer: Callable, layer: K.Layer) -> Callable:
