@@ -10,6 +10,7 @@ import tf_keras
 
 from larqlite import qat
 from larqlite.errors import ArgumentError, MissingFileError
+from tests.common.eager import quantize_model
 from tests.qat.tflite_models import L, data_for, net, run
 
 
@@ -23,7 +24,7 @@ def converted():
         L.Dense(4, name="last"),
     )
     data = data_for(float_model)
-    model = qat.quantize_model(float_model, calibrate=data)
+    model = quantize_model(float_model, calibrate=data)
     return model, qat.to_tflite(model), data
 
 
@@ -91,7 +92,7 @@ def test_several_inputs_and_outputs_are_matched_by_name():
     ]
     rng = np.random.default_rng(0)
     data = [(s * rng.normal(size=(32, 4))).astype("float32") for s in (1, 5)]
-    model = qat.quantize_model(tf_keras.Model(inputs, outputs), calibrate=data)
+    model = quantize_model(tf_keras.Model(inputs, outputs), calibrate=data)
     found = qat.compare_tflite(model, qat.to_tflite(model), data)
     assert found.largest_steps < 1.01
     assert found.label_agreement == 1.0

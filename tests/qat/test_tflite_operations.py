@@ -9,6 +9,7 @@ import tf_keras
 
 from larqlite import qat
 from larqlite.errors import UnsupportedModelError
+from tests.common.eager import quantize_apply, quantize_model
 from tests.qat.tflite_models import L, all_tensors, net
 
 SHAPE = (4, 4, 4)
@@ -87,7 +88,7 @@ def test_an_operation_computes_what_keras_computes(name):
         sources = [tf_keras.Input(SHAPE) for _ in range(count)]
         model = tf_keras.Model(sources, function(*sources))
         given = data[:count] if count > 1 else data[0]
-        quantized = qat.quantize_model(model, calibrate=given)
+        quantized = quantize_model(model, calibrate=given)
         content = qat.to_tflite(quantized)
         found = qat.compare_tflite(quantized, content, given)
         step = found.step or np.ptp(quantized.predict(given, verbose=0)) / 255
@@ -114,7 +115,7 @@ def test_what_tflite_has_no_operation_for_is_refused_by_name(
     data = np.random.default_rng(0).normal(size=(8, *SHAPE)).astype("float32")
     source = tf_keras.Input(SHAPE)
     outputs = function(source)
-    model = qat.quantize_model(tf_keras.Model(source, outputs), calibrate=data)
+    model = quantize_model(tf_keras.Model(source, outputs), calibrate=data)
     layer = outputs.node.layer.name
     with pytest.raises(UnsupportedModelError) as error:
         qat.to_tflite(model)
@@ -132,9 +133,7 @@ def test_operators_that_a_relu_rounds_are_not_reported_as_float():
     added = L.ReLU(name="relu")(layers[0] + layers[1])
     taken = tf.nn.relu(layers[1] - layers[2])
     joined = tf.stack([added, taken, tf.sigmoid(layers[2])], 1)
-    model = qat.quantize_model(
-        tf_keras.Model(source, joined), calibrate=np.ones((4, 4))
-    )
+    model = quantize_model(tf_keras.Model(source, joined), calibrate=np.ones((4, 4)))
     found = {row.path: row for row in qat.report(model, verbose=False).layers}
     assert not [row for row in found.values() if "not quantized" in row.reason]
     # What the ReLU gives is rounded with the rest, after the stack.
@@ -153,7 +152,7 @@ def test_notes_say_why_layers_are_float():
     )
     schemes = {"kept": "float", "binary": "binary", "*": "int8"}
     data = np.random.default_rng(0).normal(size=(8, 4, 4, 4)).astype("float32")
-    model = qat.quantize_apply(float_model, schemes, calibrate=data)
+    model = quantize_apply(float_model, schemes, calibrate=data)
     content = qat.to_tflite(model)
     notes = [note for note in content.notes if note.startswith("computed in float32")]
     assert set(content.float_layers) == {"kept", "quant_norm", "quant_binary"}
@@ -171,7 +170,7 @@ def test_a_file_that_stops_is_refused_by_the_name_of_its_layer():
     float_model = net((6, 6, 4), L.Conv2D(4, 3), L.GroupNormalization(2, name="groups"))
     data = np.random.default_rng(0).normal(size=(8, 6, 6, 4)).astype("float32")
     schemes = {"groups": "float", "*": "int8"}
-    model = qat.quantize_apply(float_model, schemes, calibrate=data)
+    model = quantize_apply(float_model, schemes, calibrate=data)
     with pytest.raises(UnsupportedModelError, match=r'stops in the file[^$]*"groups"'):
         qat.to_tflite(model)
 
@@ -226,7 +225,7 @@ def before_a_convolution(layer, dtype):
     model = tf_keras.Model(source, L.Conv2D(4, 3, activation="relu")(layer(source)))
     low, high = (-100, 100) if dtype.startswith(("int", "float")) else (0, 256)
     data = np.random.default_rng(0).integers(low, high, (32, 4, 4, 3)).astype(dtype)
-    return qat.quantize_model(model, calibrate=data), data
+    return quantize_model(model, calibrate=data), data
 
 
 @pytest.mark.slow
@@ -259,7 +258,7 @@ def test_inputs_of_one_range_and_size_are_told_apart():
     model = tf_keras.Model(sources, L.Dense(3)(right - 2 * left))
     images = np.random.default_rng(0).uniform(0, 1, (48, 8, 8, 1)).astype("float32")
     pair = [images, np.roll(images, 7, 0)]
-    quantized = qat.quantize_model(model, calibrate=pair)
+    quantized = quantize_model(model, calibrate=pair)
     found = qat.compare_tflite(quantized, qat.to_tflite(quantized), pair)
     assert [row.largest_steps for row in found.layers[:2]] == [0.0, 0.0]
     assert found.first_departing is None
@@ -278,7 +277,7 @@ def test_parallel_layers_of_one_range_are_told_apart():
     ]
     model = tf_keras.Model(source, L.Concatenate()(sides[::-1]))
     data = np.random.default_rng(0).normal(size=(48, 6)).astype("float32")
-    quantized = qat.quantize_apply(model, calibrate=data)
+    quantized = quantize_apply(model, calibrate=data)
     found = qat.compare_tflite(quantized, qat.to_tflite(quantized), data)
     assert found.first_departing is None
     assert max(row.largest_steps for row in found.layers) < 1.01
@@ -288,5 +287,5 @@ def test_the_last_layer_has_its_name_among_the_float_ones():
     float_model = net((8,), L.Dense(4, name="one"), L.Dense(2, name="last"))
     data = np.random.default_rng(0).normal(size=(8, 8)).astype("float32")
     schemes = {"one": "int8", "*": "float"}
-    model = qat.quantize_apply(float_model, schemes, calibrate=data)
+    model = quantize_apply(float_model, schemes, calibrate=data)
     assert qat.to_tflite(model).float_layers == ("last",)
