@@ -18,11 +18,6 @@ from larqlite_runtime._errors import (  # noqa: E402
     NativeError,
     RuntimeModelError,
 )
-from larqlite_runtime._explain import (  # noqa: E402
-    ExplainedBuffer,
-    ExplainedStep,
-    Explanation,
-)
 from larqlite_runtime._float_layers import float_layers  # noqa: E402
 from larqlite_runtime._load import load  # noqa: E402
 from larqlite_runtime._model import Model, TensorInfo  # noqa: E402
@@ -48,3 +43,14 @@ __all__ = [
     "InputTypeError",
     "NativeError",
 ]
+
+# What `Model.explain` returns; a device that only runs models does not load it.
+_EXPLAINED = ("ExplainedBuffer", "ExplainedStep", "Explanation")
+
+
+def __getattr__(name: str):
+    if name in _EXPLAINED:
+        from larqlite_runtime import _explain
+
+        return getattr(_explain, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from larqlite_runtime._arguments import whole_number
 from larqlite_runtime._errors import InputError
-from larqlite_runtime._explain import Explanation, explanation
 from larqlite_runtime._float_layers import reasons
 from larqlite_runtime._graph import CheckedGraph, Shape
 from larqlite_runtime._input import batches_of, check_indices, check_inputs, tables
@@ -22,6 +22,9 @@ from larqlite_runtime._runner import LoadOptions, ModelRunner
 from larqlite_runtime.backends import Engine, Workspace
 from larqlite_runtime.planner import Subgraph
 from larqlite_runtime.reader import DEFAULT_BUDGET, ModelSource
+
+if TYPE_CHECKING:
+    from larqlite_runtime._explain import Explanation
 
 
 @dataclass(frozen=True)
@@ -242,6 +245,8 @@ class Model:
             >>> [step.kind for step in lq.runtime.load(path).explain().steps]
             ['load', 'conv']
         """
+        from larqlite_runtime._explain import explanation
+
         return explanation(self._runner.engine(), self.float_layers)
 
     def memory(self, batch: int = 1) -> dict[str, int]:

@@ -1,11 +1,5 @@
 """From a `CheckedGraph` to an `ExecutionPlan`; what other packages need of it."""
 
-from larqlite_runtime.planner._accesses import (
-    live_ranges_of,
-    lower_bound,
-    points_of,
-)
-from larqlite_runtime.planner._check import BrokenPlanError, check
 from larqlite_runtime.planner._execution_plan import (
     ExecutionPlan,
     ExecutionStage,
@@ -35,3 +29,19 @@ __all__ = [
     "plan",
     "points_of",
 ]
+
+# Looking at a plan is for tests and for `Model.explain`: loading a model needs none of it.
+_CHECKS = ("BrokenPlanError", "check")
+_ACCESSES = ("live_ranges_of", "lower_bound", "points_of")
+
+
+def __getattr__(name: str):
+    if name in _CHECKS:
+        from larqlite_runtime.planner import _check
+
+        return getattr(_check, name)
+    if name in _ACCESSES:
+        from larqlite_runtime.planner import _accesses
+
+        return getattr(_accesses, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from larqlite_runtime._graph import CheckedGraph
 from larqlite_runtime.planner._arena import arrange
 from larqlite_runtime.planner._buffers import assign_buffers
-from larqlite_runtime.planner._check import check
 from larqlite_runtime.planner._execution_plan import ExecutionPlan
 from larqlite_runtime.planner._fuse import fuse
-from larqlite_runtime.planner._lower import lower
+from larqlite_runtime.planner._lower import LoweredPlan, lower
 from larqlite_runtime.planner._partition import partition_nodes
 from larqlite_runtime.planner._schedule import schedule
 from larqlite_runtime.planner._subgraph import Subgraph
@@ -44,7 +43,7 @@ def plan(
     scheduled = schedule(groups, assignment)
     lowered = lower(scheduled, groups, assignment)
     if checked:
-        check(lowered)
+        _check(lowered)
     arrange(lowered.live)
     planned = ExecutionPlan(
         subgraph,
@@ -55,6 +54,12 @@ def plan(
         partition.why_float_by_name(subgraph),
     )
     if checked:
-        check(planned)
+        _check(planned)
     groups.dissolve()
     return planned
+
+
+def _check(planned: LoweredPlan | ExecutionPlan) -> None:
+    from larqlite_runtime.planner._check import check  # users' plans are not checked
+
+    check(planned)

@@ -326,11 +326,13 @@ def test_live_ranges_and_the_lower_bound_by_hand():
     bits, floats = 4 * 4 * 4, 4 * 4 * 32 * 4  # bytes of one tensor
     outputs = [output.port.buffer for output in found.outputs.values()]
     live = live_ranges_of(found.program, found.stages, outputs)
-    # 1: x is turned; 2: to bits; 3: to relu and its bits; 4: to y, in place of relu.
+    # 1: x is turned, out of the caller's memory; 2: to bits; 3: to relu and its bits;
+    # 4: to y, in place of relu.
     buffers = found.program.buffers
     assert sorted((buffers[number].bytes, span) for number, span in live.items()) == [
         (bits, (2, 3)),
         (bits, (3, 4)),
+        (floats, (1, 1)),
         (floats, (1, 2)),
         (floats, (3, 4)),
         (floats, (4, 5)),
