@@ -55,16 +55,42 @@ def residual():
     return tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
 
 
+def on_a_tie(model, data, expected, tolerance):
+    """Images that Keras itself rounds otherwise if weights change in their last places.
+
+    Sums before a rounding depend on the order of float32 additions in their last places;
+    a sum that lies so near to a tie goes to either level.
+    """
+    found = np.zeros(len(data), bool)
+    kept = model.get_weights()
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        change = [rng.uniform(-3e-7, 3e-7, np.shape(x)).astype("float32") for x in kept]
+        model.set_weights(
+            [
+                x * (1 + c) if x.dtype == c.dtype else x
+                for x, c in zip(kept, change, strict=True)
+            ]
+        )
+        near = model(data).numpy()
+        found |= np.abs(near - expected).max(-1) > tolerance
+    model.set_weights(kept)
+    return found
+
+
 def exported(model, path, data=IMAGES):
     """The report of a file that was exported with defaults and runs as in Keras."""
     report = lq.deploy.export(model, path)
     expected = model(data).numpy()
     tolerance = 1e-5 * np.abs(expected).max()
+    ties = on_a_tie(model, data, expected, tolerance)
+    print("TIES", ties.sum())
+    assert ties.sum() <= len(data) // 8, "too few images are compared"
     runtime = larqlite_runtime.load(path)(data)
-    np.testing.assert_allclose(runtime, expected, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(runtime[~ties], expected[~ties], rtol=0, atol=tolerance)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (stock,) = session.run(None, {session.get_inputs()[0].name: data})
-    np.testing.assert_allclose(stock, expected, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(stock[~ties], expected[~ties], rtol=0, atol=tolerance)
     return report
 
 
