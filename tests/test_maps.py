@@ -1,4 +1,4 @@
-"""The pages that lead through the code name files and folders that are there."""
+"""The pages that lead through the code name files, folders and identifiers that are there."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
 GLOSSARY = ROOT / "docs" / "glossary.md"
 MAPS = [
-    ROOT / "docs" / "architecture.md",
+    ARCHITECTURE,
     GLOSSARY,
     *(
         path
@@ -52,6 +53,51 @@ def test_the_classes_of_the_glossary_are_in_the_file_that_stands_before_them():
         text = (ROOT / path).read_text(encoding="utf-8")
         for name in re.findall(r"\w+", names):
             assert f"class {name}" in text, (path, name)
+
+
+def test_each_folder_of_the_table_has_a_readme():
+    folders = re.findall(r"^\| `([\w/]+)/` \|", ARCHITECTURE.read_text("utf-8"), re.M)
+    assert len(folders) > 10
+    assert [f for f in folders if not (ROOT / f / "README.md").is_file()] == []
+
+
+SUFFIXES = (".py", ".cc", ".h", ".inc", ".sh", ".json", ".md", ".cfg", ".onnx")
+
+
+def identifiers(text: str) -> list[str]:
+    """What stands in backquotes and is no path: each word of `lq.deploy.export` and its like."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    spans = re.findall(r"`([A-Za-z_][\w.]*)(?:\([^`]*\))?`", text)
+    # One that ends in `_` is how names begin.
+    spans = [s for s in spans if not s.endswith((*SUFFIXES, "_"))]
+    return [word for span in spans for word in span.split(".") if word]
+
+
+@pytest.fixture(scope="module")
+def words():
+    """Every word of the code, and the names of its files."""
+    found = set()
+    for folder in ("larqlite", "larqlite_runtime", "larqlite_zoo", "native", "tests"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in (".py", ".cc", ".h", ".inc") and path != Path(__file__):
+                found |= {path.stem, path.parent.name}
+                found |= set(re.findall(r"\w+", path.read_text(encoding="utf-8")))
+    return found
+
+
+@pytest.mark.parametrize("page", MAPS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_a_map_calls_by_name_is_in_the_code(page, words):
+    text = page.read_text(encoding="utf-8")
+    if page == GLOSSARY:  # the last column has the names of before
+        text = re.sub(r"^(\|(?:[^|\n]*\|){3})[^|\n]*\|$", r"\1", text, flags=re.M)
+    assert sorted(set(identifiers(text)) - words) == []
+
+
+def test_an_identifier_that_is_gone_is_missed(words):
+    text = "`find_codes`, `Sums.of(x)`\n```\n`not_this`\n```\n`_packing.py` `native/`"
+    assert identifiers(text) == ["find_codes", "Sums", "of"]
+    assert "find_codes" in words
+    assert "find" + "_meaning" not in words
 
 
 def test_a_file_that_moved_is_missed(tmp_path):
