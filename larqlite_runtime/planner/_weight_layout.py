@@ -1,7 +1,9 @@
 """Windows and weights in the layout of the kernels, whose planes weigh 1, 2, 4...
 
-Two planes that weigh the same (ternary values) are told to the kernels as a window with
-one more tap: for weights it lies at the same input, for inputs at their second plane.
+Planes that weigh the same (ternary values) are told to the kernels as more products of one
+plane. Those of weights are an axis of the window whose size was 1 and is now the number of
+planes; its taps lie at the same input. Those of inputs are more words of a pixel, or, where
+there are groups or the convolution is depthwise, such an axis too, whose taps are the planes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """An interpreter of programs in NumPy: what runs without a compiler, and the reference.
 
-It follows `native/larqlite.h` to the bit, on whole images instead of rows.
+It follows `native/larqlite.h` on whole images instead of rows: to the bit, but for the order in
+which a float convolution sums its products.
 """
 
 from __future__ import annotations
