@@ -42,7 +42,7 @@ enum {
   LQ_PRELU = 15,           // v <- v < 0 ? v * a[c] : v
   LQ_CLIP = 16,            // v <- min(max(v, x), y)
   LQ_STORE = 17,           // view <- v (float)
-  LQ_SIGN = 18,            // v <- v >= 0 ? 1 : -1
+  LQ_SIGN = 18,            // v <- v < 0 ? -1 : 1
   // Floats to bits, v is kept. `planes` bit planes per pixel, plane p at word
   // p * words of the pixel:
   LQ_PACK_SIGN = 30,       // 1 plane: bit = v < 0
