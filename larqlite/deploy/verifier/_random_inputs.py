@@ -205,5 +205,19 @@ def _of_layer(layer: Any, arguments: tuple) -> Draw | None:
 def _around(mean: np.ndarray, variance: np.ndarray) -> Draw | None:
     if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
         return None
-    deviation = np.sqrt(np.maximum(variance, 0))
-    return lambda rng, shape: rng.normal(size=shape) * deviation + mean
+    variance = np.maximum(variance, 0)
+
+    def draw(rng: np.random.Generator, shape: tuple) -> np.ndarray:
+        moments = mean, variance
+        if not _fits(mean.shape, shape):
+            # A layer between has moved or joined axes: all channels as one.
+            moments = mean.mean(), variance.mean() + mean.var()
+        return rng.normal(size=shape) * np.sqrt(moments[1]) + moments[0]
+
+    return draw
+
+
+def _fits(channels: tuple, shape: tuple) -> bool:
+    """Whether what there is for each channel meets arrays of a shape axis by axis."""
+    pairs = zip(reversed(channels), reversed(shape), strict=False)
+    return len(channels) <= len(shape) and all(n in (1, size) for n, size in pairs)

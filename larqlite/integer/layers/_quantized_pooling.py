@@ -14,6 +14,7 @@ from larqlite.integer.layers._config import OUTPUT
 from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 from larqlite.integer.tensors.internal import (
+    convolved,
     depthwise_convolution,
     max_pool,
     reduce_sum,
@@ -157,7 +158,7 @@ class QuantizedAveragePooling2D(QuantizedLayer, tf_keras.layers.AveragePooling2D
         size = tf.shape(values)
         images = tf.transpose(values, (0, 3, 1, 2))
         images = tf.reshape(images, (-1, size[1], size[2], 1))
-        sums = tf.nn.conv2d(images, ones[:, :, :1], (1, down, across, 1), padding)
+        sums = convolved(images, ones[:, :, :1], (down, across), padding)
         height, width = tf.shape(sums)[1], tf.shape(sums)[2]
         sums = tf.reshape(sums, (-1, channels, height, width))
         return tf.transpose(sums, (0, 2, 3, 1))

@@ -30,20 +30,13 @@ def convolution(x, w, strides=1, padding="VALID", dilations=1):
 
     def product(left, right):
         if groups == 1:
-            return tf.nn.convolution(
-                left, right, strides=strides, padding=padding, dilations=dilations
-            )
+            return convolved(left, right, strides, padding, dilations)
         pairs = zip(
             tf.split(left, groups, axis=-1),
             tf.split(right, groups, axis=-1),
             strict=True,
         )
-        parts = [
-            tf.nn.convolution(
-                a, b, strides=strides, padding=padding, dilations=dilations
-            )
-            for a, b in pairs
-        ]
+        parts = [convolved(a, b, strides, padding, dilations) for a, b in pairs]
         return tf.concat(parts, axis=-1)
 
     return _of(
@@ -55,6 +48,26 @@ def convolution(x, w, strides=1, padding="VALID", dilations=1):
         on_weights=lambda shift: _for_groups(shift, groups, w.shape[-1]),
         channels=w.shape.rank - 2 if groups == 1 else None,
     )
+
+
+def convolved(left, right, strides, padding, dilations=1):
+    """`tf.nn.convolution` of float tensors, right for unequal strides too.
+
+    TensorFlow 2.16 to 2.21 with oneDNN skips rows of a float32 image of one channel where
+    the columns' stride is larger than that of the rows and one column comes out. In
+    float64 it does not.
+    """
+    each = tf.nest.flatten(strides)
+    is_skipped = left.shape[-1] == 1 and left.shape.rank > 3 and len(set(each)) > 1
+    dtype = tf.float64 if is_skipped else left.dtype
+    found = tf.nn.convolution(
+        tf.cast(left, dtype),
+        tf.cast(right, dtype),
+        strides=strides,
+        padding=padding,
+        dilations=dilations,
+    )
+    return tf.cast(found, left.dtype)
 
 
 def depthwise_convolution(

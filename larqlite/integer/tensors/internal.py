@@ -16,6 +16,7 @@ from larqlite.integer.tensors._constants import (
 from larqlite.integer.tensors._products import (
     convolution,
     convolution_transpose,
+    convolved,
     depthwise_convolution,
     matmul,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "concat",
     "convolution",
     "convolution_transpose",
+    "convolved",
     "depthwise_convolution",
     "gather",
     "limited",

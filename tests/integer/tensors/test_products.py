@@ -1,5 +1,7 @@
 """Matrix products and convolutions against Python integers and NumPy's int64."""
 
+import itertools
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -209,3 +211,34 @@ def test_convolutions_of_one_and_three_dimensions(rank):
         FixedPoint(x, 40, 0), FixedPoint(w, 7, 0), strides=2, padding="SAME"
     )
     check(found, expected, 40, 0)
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_an_image_of_one_channel_has_all_its_rows(rank):
+    """Strides that differ, and one column of outputs: sums of windows by hand."""
+    rng = np.random.default_rng(0)
+    for window, strides, size in itertools.product(
+        [(1, 2), (2, 2), (1, 3)], [(1, 2), (1, 3), (2, 1), (2, 2)], [(3, 3), (4, 5)]
+    ):
+        left = rng.integers(-4, 5, (2, *size, 1))
+        right = rng.integers(-4, 5, (*window, 1, 2))
+        rows, columns = (
+            range(0, n - k + 1, s)
+            for n, k, s in zip(size, window, strides, strict=True)
+        )
+        by_hand = np.array(
+            [
+                [
+                    np.tensordot(
+                        left[:, i : i + window[0], j : j + window[1]], right, 3
+                    )
+                    for j in columns
+                ]
+                for i in rows
+            ]
+        ).transpose(2, 0, 1, 3)
+        if rank == 3:
+            left, right, by_hand = left[:, None], right[None], by_hand[:, None]
+        x, w = FixedPoint(left, 7, 0), FixedPoint(right, 7, 0)
+        found = _products.convolution(x, w, (1,) * (rank - 2) + strides)
+        np.testing.assert_array_equal(found.values, by_hand, f"{window} {strides}")
