@@ -11,3 +11,14 @@ def sampled(values: Iterable, every: int) -> list:
         pytest.param(value, marks=[pytest.mark.slow] * (number % every > 0))
         for number, value in enumerate(values)
     ]
+
+
+def in_turn(names: Iterable, others: list) -> list:
+    """Pairs of each name with each of `others`; only one of a name is fast, in turn."""
+    return [
+        pytest.param(
+            name, other, marks=[pytest.mark.slow] * (place != number % len(others))
+        )
+        for number, name in enumerate(names)
+        for place, other in enumerate(others)
+    ]

@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 import larqlite as lq
 from larqlite.errors import UnsupportedLayerError
+from tests.common.samples import in_turn
 from tests.deploy.keras_and_file import (
     assert_same,
     export,
@@ -61,15 +62,17 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("order", ["as in Keras", "channels first"])
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(
+    ("name", "order"), in_turn(FUNCTIONS, ["as in Keras", "channels first"])
+)
 def test_a_function(name, order):
     before = stored_channels_first(IMAGE) if order == "channels first" else []
     assert_same(sequential(IMAGE, *before, layers.Activation(name)))
 
 
-@pytest.mark.parametrize("order", ["as in Keras", "channels first"])
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    ("name", "order"), in_turn(LAYERS, ["as in Keras", "channels first"])
+)
 def test_a_layer(name, order):
     before = stored_channels_first(IMAGE) if order == "channels first" else []
     assert_same(sequential(IMAGE, *before, LAYERS[name]()))

@@ -6,6 +6,7 @@ import tf_keras
 
 from larqlite.deploy.converters._norm import normalization_factors
 from larqlite.errors import UnsupportedLayerError
+from tests.common.samples import in_turn
 from tests.deploy.keras_and_file import (
     assert_same,
     export,
@@ -126,8 +127,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("order", ["as in Keras", "channels first"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "order"), in_turn(CASES, ["as in Keras", "channels first"])
+)
 def test_a_layer_is_the_same_however_its_input_is_stored(name, order):
     shape, make = CASES[name]
     before = stored_channels_first(shape) if order == "channels first" else []

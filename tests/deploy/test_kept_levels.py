@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
+from tests.common.samples import in_turn
 from tests.deploy.keras_and_file import assert_same, export, with_random_weights
 
 layers = tf_keras.layers
@@ -49,8 +50,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("quantizer", ["ste_sign", "ste_heaviside", "dorefa_quantizer"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "quantizer"),
+    in_turn(CASES, ["ste_sign", "ste_heaviside", "dorefa_quantizer"]),
+)
 def test_a_packed_layer_knows_which_values_reach_it(name, quantizer, tmp_path):
     between, expected = CASES[name]
     kind = {"ste_sign": 0, "ste_heaviside": 1, "dorefa_quantizer": 2}[quantizer]

@@ -8,6 +8,7 @@ import tf_keras
 from larqlite.deploy import converters  # noqa: F401  (fills the table)
 from larqlite.deploy._converter_tables import OPERATORS
 from larqlite.errors import UnsupportedLayerError
+from tests.common.samples import in_turn
 from tests.deploy.keras_and_file import assert_same, export
 
 MATRIX = np.linspace(-1, 1, 18).reshape(6, 3).astype(np.float32)
@@ -155,8 +156,9 @@ EXPRESSIONS = {
 }
 
 
-@pytest.mark.parametrize("order", ["as in Keras", "channels first"])
-@pytest.mark.parametrize("name", EXPRESSIONS)
+@pytest.mark.parametrize(
+    ("name", "order"), in_turn(EXPRESSIONS, ["as in Keras", "channels first"])
+)
 def test_an_expression_is_the_same_however_its_tensors_are_stored(name, order):
     assert_same(_model(EXPRESSIONS[name], order))
 

@@ -14,6 +14,7 @@ from larqlite.integer.layers import internal
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models import QuantizationParams, quantization
 from larqlite.integer.tensors import QTensor
+from tests.common.samples import in_turn
 
 rng = np.random.default_rng(3)
 
@@ -132,8 +133,7 @@ def test_bits_that_are_not_given_are_those_of_the_parameters(cls):
     assert layer.out_quantizer is None
 
 
-@every_kernel_layer
-@pytest.mark.parametrize("bits", [1, 2, 8])
+@pytest.mark.parametrize(("cls", "bits"), in_turn(KERNEL_LAYERS, [1, 2, 8]))
 def test_gradients_reach_every_float_weight(cls, bits):
     config = {key: {"bitwidth": bits} for key in cls.weight_quantizers}
     model, x = model_of(cls, {**OUTPUT, **config})
