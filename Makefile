@@ -25,8 +25,9 @@ help: ## list these targets
 demo: $(VENV)/.run-ready ## train a small binary network on real images (under 3 minutes)
 	$(BIN)/lq demo $(ARGS)
 
+# Each process has one processor, so TensorFlow needs one thread for an operation.
 test: $(VENV)/.dev-ready ## run the tests, the examples in docstrings and the notebooks
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder \
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder \
 	  -m "not slow" --nbmake $(ARGS)
 
 test-all: $(VENV)/.dev-ready ## the same with the slow tests

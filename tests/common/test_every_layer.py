@@ -138,7 +138,7 @@ def test_the_config_makes_an_equal_layer(name):
     json.dumps(config)
 
 
-@pytest.mark.parametrize("name", sampled(cases.LAYERS, 2))
+@pytest.mark.parametrize("name", sampled(cases.LAYERS, 3))
 @pytest.mark.parametrize("copied", [copy.deepcopy, tf_keras.models.clone_model])
 def test_a_copied_model_is_still_quantized_and_independent(name, copied):
     model = cases.model(name)
@@ -230,7 +230,7 @@ def test_compiled_by_xla_it_gives_the_same(name):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", sampled(cases.LAYERS, 2))
+@pytest.mark.parametrize("name", sampled(cases.LAYERS, 3))
 def test_fit_and_a_hand_written_loop_take_equal_steps(name):
     x, y = cases.inputs(name), np.ones((4, 2), "float32")
     model = cases.model(name)

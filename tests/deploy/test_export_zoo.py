@@ -23,7 +23,8 @@ SIDES = {
     "xnornet": 217,
 }
 SLOW = (
-    "xnornet", "real_to_binary_net", "binary_alexnet", "binary_resnet_e18", "dorefanet"
+    "xnornet", "real_to_binary_net", "binary_alexnet", "binary_resnet_e18", "dorefanet",
+    "meliusnet22",
 )  # fmt: skip
 # All sums of AdaBin are float, so a network with random weights flips early, and those of
 # Keras are further from float64 than those of the file.

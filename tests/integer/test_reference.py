@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tf_keras
 
+from tests.common.samples import sampled
 from tests.integer import reference_cases, reference_networks
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
@@ -105,7 +106,7 @@ def test_layers(case):
         check(found, name)
 
 
-@pytest.mark.parametrize("case", TOLD)
+@pytest.mark.parametrize("case", sampled(TOLD, 2))
 def test_what_calibration_sets_and_what_the_network_answers(case):
     found, _ = our_network(case)
     wanted = names(case + "/")

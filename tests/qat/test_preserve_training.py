@@ -188,7 +188,9 @@ def test_a_clustered_network_has_no_more_clusters_and_is_as_good_after_training(
 @pytest.mark.parametrize(
     "plainly", sampled([False, True], 2), ids=["to_tflite", "plain"]
 )
-@pytest.mark.parametrize("made", [pruned, grouped], ids=["pruned", "grouped"])
+@pytest.mark.parametrize(
+    "made", sampled([pruned, grouped], 2), ids=["pruned", "grouped"]
+)
 def test_the_file_for_tflite_has_the_zeros_and_clusters(made, plainly):
     model, copy = made()
     content = converted(copy, plainly)

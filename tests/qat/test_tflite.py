@@ -42,7 +42,7 @@ def assert_equal_but_for_rounding(model, content, data, steps=2.0):
     assert np.abs(outputs - expected).max() <= (steps + 0.01) * step_of(content)
 
 
-@pytest.mark.parametrize("name", sampled(NETWORKS, 2))
+@pytest.mark.parametrize("name", sampled(NETWORKS, 3))
 def test_only_the_ends_of_a_file_are_float(name):
     model, data = calibrated(NETWORKS[name])
     content = qat.to_tflite(model)

@@ -18,6 +18,7 @@ from larqlite_runtime.reader._build import build
 from larqlite_runtime.reader._shapes import infer
 from larqlite_runtime.reader._wire import decode
 from larqlite_runtime.reader.operators import OPERATORS
+from tests.common.samples import sampled
 from tests.runtime import nodes_layout, nodes_packed  # noqa: F401  (they register)
 from tests.runtime.nodes import STRATEGIES, Case, case_of
 
@@ -117,7 +118,7 @@ def operations() -> list[str]:
     return sorted({*OPERATORS[""], *OPERATORS[PACKED]} - {"Unpack"})
 
 
-@pytest.mark.parametrize("op", operations())
+@pytest.mark.parametrize("op", sampled(operations(), 2))
 def test_onnxruntime_runs_what_the_reader_takes_and_gives_the_same_shapes(op):
     taken = []
 

@@ -9,6 +9,7 @@ import larqlite as lq
 from larqlite.errors import ArgumentError, UnsupportedLayerError
 from larqlite.integer.export import compare, to_onnx, to_qdq, to_tflite
 from larqlite.qat.tflite.internal import read_file
+from tests.common.samples import sampled
 from tests.integer import networks
 
 layers = tf_keras.layers
@@ -50,7 +51,13 @@ def residual():
 
 
 @pytest.mark.parametrize(
-    "bits", [{}, {"weight_bits": 4, "activation_bits": 4}, {"weight_bits": 1}], ids=str
+    "bits",
+    [
+        {},
+        {"weight_bits": 1},
+        pytest.param({"weight_bits": 4, "activation_bits": 4}, marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
 def test_qdq_of_a_network_differs_by_ties_only(cnn, bits):
     model = quantized(cnn, **bits)
@@ -91,7 +98,7 @@ def test_scales_in_the_file_are_those_of_the_integer_model(cnn):
     )
 
 
-@pytest.mark.parametrize("bits", [{}, {"weight_bits": 4}], ids=str)
+@pytest.mark.parametrize("bits", sampled([{}, {"weight_bits": 4}], 2), ids=str)
 def test_tflite_of_a_network_is_a_step_off_at_most(cnn, bits):
     model = quantized(cnn, per_tensor_activations=True, **bits)
     content = to_tflite(model, samples=IMAGES)
@@ -120,7 +127,7 @@ def test_kernels_in_the_tflite_file_are_the_integers_of_the_model(cnn):
     assert np.array_equal(held[0], codes.transpose(3, 0, 1, 2))
 
 
-@pytest.mark.parametrize("per_tensor", [True, False])
+@pytest.mark.parametrize("per_tensor", sampled([True, False], 2))
 def test_a_residual_depthwise_network_with_pooling_and_softmax(residual, per_tensor):
     model = quantized(residual, per_tensor_activations=per_tensor)
     result = compare(model, to_qdq(model), IMAGES)

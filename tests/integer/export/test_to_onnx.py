@@ -9,6 +9,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.integer.export import compare, to_onnx
+from tests.common.samples import in_turn
 from tests.deploy.inside_a_file import folded_as_some_runtimes_do
 from tests.integer import networks
 
@@ -57,7 +58,7 @@ def cnn():
     "bits",
     [
         {},
-        {"weight_bits": 4, "activation_bits": 4},
+        pytest.param({"weight_bits": 4, "activation_bits": 4}, marks=pytest.mark.slow),
         {"weight_bits": 1},
         {"weight_bits": 2, "per_tensor_activations": True},
     ],
@@ -130,8 +131,7 @@ def test_the_file_is_written_and_read_back(cnn, tmp_path):
     assert np.array_equal(run(onnx.load(path), IMAGES), np.asarray(model(IMAGES)))
 
 
-@pytest.mark.parametrize("bits", [8, 4])
-@pytest.mark.parametrize("is_turned", [False, True])
+@pytest.mark.parametrize(("bits", "is_turned"), in_turn([8, 4], [False, True]))
 def test_zeros_around_integers_stay_zeros_in_front_of_a_pooling(bits, is_turned):
     """All values are negative, and some optimizers make the zeros pads of the pooling."""
     start = tf_keras.initializers.Constant(-9.0)
