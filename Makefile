@@ -25,9 +25,8 @@ help: ## list these targets
 demo: $(VENV)/.run-ready ## train a small binary network on real images (under 3 minutes)
 	$(BIN)/lq demo $(ARGS)
 
-# Each process has one processor, so TensorFlow needs one thread for an operation.
 test: $(VENV)/.dev-ready ## run the tests, the examples in docstrings and the notebooks
-	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder \
 	  -m "not slow" --nbmake $(ARGS)
 
 test-all: $(VENV)/.dev-ready ## the same with the slow tests
