@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tools.doors import DOORS
-from tools.structure import Structure
+from tools.structure import Structure, of_commit
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -125,3 +125,8 @@ def test_a_short_file_is_one_that_has_something_of_its_own(small, tmp_path):
 
 def test_classes_of_one_name_are_found(small):
     assert small.homonyms() == {"Same": ["larqlite.a._inside", "larqlite.b"]}
+
+
+def test_a_commit_that_is_none_is_named():
+    with pytest.raises(SystemExit, match=r"knows no commit 'nosuch'.*Fix:"):
+        of_commit("nosuch", Path(__file__).resolve().parent.parent)

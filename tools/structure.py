@@ -216,7 +216,13 @@ def _is_private(item: Import, structure: Structure) -> bool:
 def of_commit(commit: str, root: Path) -> Structure:
     """The structure that a commit had."""
     command = ["git", "archive", "--format=tar", commit, *PACKAGES]
-    data = subprocess.run(command, cwd=root, check=True, capture_output=True).stdout
+    archived = subprocess.run(command, cwd=root, capture_output=True)
+    if archived.returncode:
+        raise SystemExit(
+            f"structure: git knows no commit {commit!r} with these packages. "
+            "Fix: one of `git log --oneline`."
+        )
+    data = archived.stdout
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             archive.extractall(folder)
