@@ -13,6 +13,8 @@ from larqlite_runtime.reader import DEFAULT_BUDGET, ModelSource
 
 MOST_THREADS = 1024
 MOST_BYTES = 1 << 62
+# Bytes of a file: going through all free memory of a process takes milliseconds.
+WORTH_GIVING_BACK = 1 << 20
 
 
 def load(
@@ -67,8 +69,10 @@ def load(
     budget = whole_number("load: budget", budget, 1, MOST_BYTES, fix)
     chosen = tensor_names("inputs", inputs), tensor_names("outputs", outputs)
     source = ModelSource(path_or_bytes, budget)
-    model = Model(source, source(), LoadOptions(threads, isa, *chosen))
-    _give_back_memory()
+    data = source()
+    model = Model(source, data, LoadOptions(threads, isa, *chosen))
+    if len(data) >= WORTH_GIVING_BACK:
+        _give_back_memory()
     return model
 
 
