@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import numbers
+
 import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import register_object
+from larqlite.errors import ArgumentError
 
 __all__ = ["WeightClip", "weight_clip"]
 
@@ -21,6 +25,9 @@ class WeightClip(tf_keras.constraints.Constraint):
     Args:
         clip_value: bound of the magnitude of the weights, > 0.
 
+    Raises:
+        ArgumentError: `clip_value` is no number above 0.
+
     Example:
         >>> lq.constraints.WeightClip(2)(tf.constant([-3.0, 0.5])).numpy().tolist()
         [-2.0, 0.5]
@@ -30,6 +37,15 @@ class WeightClip(tf_keras.constraints.Constraint):
     """
 
     def __init__(self, clip_value: float = 1):
+        if isinstance(clip_value, bool) or not (
+            tf.is_tensor(clip_value)
+            or (isinstance(clip_value, numbers.Real) and 0 < clip_value < math.inf)
+        ):
+            raise ArgumentError(
+                f"WeightClip: clip_value={clip_value!r} is no number above 0.\n"
+                "  Fix: e.g. clip_value=1, beyond which most straight-through gradients "
+                "are zero."
+            )
         self.clip_value = clip_value
 
     def __call__(self, w) -> tf.Tensor:

@@ -50,7 +50,7 @@ class QuantConv1D(PaddedPlainConv, tf_keras.layers.Conv1D):
     Raises:
         UnknownQuantizerError: a quantizer name that is not registered.
         KerasVersionError: called on a Keras 3 tensor.
-        ArgumentError: padding="causal" together with `pad_values`.
+        ArgumentError: `pad_values` are no number, or padding="causal" together with them.
 
     Example:
         >>> layer = lq.layers.QuantConv1D(4, 3, padding="same",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -9,6 +10,11 @@ from larqlite.errors import ArgumentError
 from larqlite.layers._base import QuantLayer
 
 __all__ = ["PaddedConv", "as_2d", "same_padding"]
+
+
+def _is_finite_number(value) -> bool:
+    number = np.asarray(value)
+    return number.ndim == 0 and number.dtype.kind in "iuf" and bool(np.isfinite(number))
 
 
 class PaddedConv(QuantLayer):
@@ -20,6 +26,12 @@ class PaddedConv(QuantLayer):
 
     def __init__(self, *args, pad_values=0.0, **kwargs) -> None:
         super().__init__(*args, **kwargs)
+        if not tf.is_tensor(pad_values) and not _is_finite_number(pad_values):
+            raise ArgumentError(
+                f'{type(self).__name__} "{self.name}": pad_values={pad_values!r} is no '
+                "number.\n  Fix: pad_values=1.0 or -1.0, which stay binary, or leave it "
+                "out for zeros."
+            )
         self.pad_values = pad_values
         if self.padding == "causal" and self._pads_with_other_values():
             raise ArgumentError(

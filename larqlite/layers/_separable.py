@@ -45,7 +45,7 @@ class QuantSeparableConv1D(PaddedSeparableConv, tf_keras.layers.SeparableConv1D)
     Raises:
         UnknownQuantizerError: a quantizer name that is not registered.
         KerasVersionError: called on a Keras 3 tensor.
-        ArgumentError: padding="causal" together with `pad_values`.
+        ArgumentError: `pad_values` are no number, or padding="causal" together with them.
 
     Example:
         >>> layer = lq.layers.QuantSeparableConv1D(4, 3, padding="same",

@@ -142,6 +142,12 @@ def test_a_clipped_weight_keeps_its_dtype_and_nan(dtype):
     )
 
 
+@pytest.mark.parametrize("value", [-1, 0, "one", None, float("inf"), True])
+def test_a_bound_that_is_no_number_above_zero_is_refused(value):
+    with pytest.raises(lq.errors.ArgumentError, match=r"clip_value=.*\n.*Fix"):
+        lq.constraints.WeightClip(value)
+
+
 @pytest.mark.parametrize("activation", ["hard_tanh", "leaky_tanh"])
 def test_activations_resolve_and_reload_in_every_format(activation, tmp_path):
     x = np.linspace(-3, 3, 12, dtype="float32").reshape(4, 3)

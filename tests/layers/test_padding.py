@@ -109,6 +109,18 @@ def test_a_tensor_is_allowed_and_stored_as_its_number():
     assert layer.get_config()["pad_values"] == 1.0
 
 
+@pytest.mark.parametrize("value", ["one", None, [1.0, -1.0], np.nan])
+def test_a_value_that_is_no_number_is_refused_when_the_layer_is_made(value):
+    with pytest.raises(lq.errors.ArgumentError, match=r"pad_values=.*\n.*Fix"):
+        lq.layers.QuantConv2D(2, 3, padding="same", pad_values=value)
+
+
+@pytest.mark.parametrize("value", [1, np.float32(1), np.array(1.0)])
+def test_numbers_of_numpy_are_values(value):
+    layer = lq.layers.QuantConv2D(2, 3, padding="same", pad_values=value)
+    assert layer.get_config()["pad_values"] == 1.0
+
+
 @pytest.mark.parametrize(
     "layer", [lq.layers.QuantConv1D, lq.layers.QuantSeparableConv1D]
 )

@@ -9,6 +9,7 @@ import tf_keras
 
 from larqlite.errors import ArgumentError
 from larqlite.integer.layers._layer_classes import register_layer
+from larqlite.integer.tensors.internal import MAX_VALUE_BITS
 
 __all__ = ["IntegerQuantizer", "Quantizer"]
 
@@ -24,7 +25,8 @@ class IntegerQuantizer(tf_keras.layers.Layer):
         signed: whether the values have a sign.
 
     Raises:
-        ArgumentError: `bitwidth` is not a whole number, or below 2 (signed) or 1.
+        ArgumentError: `bitwidth` is not a whole number from 2 (signed) or 1 to 53
+            (signed) or 52.
 
     >>> lq.integer.layers.IntegerQuantizer(8).value_bits
     7
@@ -44,12 +46,13 @@ class IntegerQuantizer(tf_keras.layers.Layer):
         whole = isinstance(bitwidth, numbers.Integral) and not isinstance(
             bitwidth, bool
         )
-        if not whole or bitwidth < smallest:
+        largest = MAX_VALUE_BITS + bool(signed)
+        if not whole or not smallest <= bitwidth <= largest:
             sign = "signed" if signed else "unsigned"
             raise ArgumentError(
                 f"{where}: bitwidth={bitwidth!r} with signed={signed}, but a {sign} "
-                f"bitwidth is a whole number from {smallest} on.\n"
-                f"  Fix: bitwidth={smallest}, or more; 8 is usual."
+                f"bitwidth is a whole number from {smallest} to {largest}.\n"
+                f"  Fix: bitwidth=8, which is usual."
             )
         self.bitwidth = int(bitwidth)
         self.signed = bool(signed)

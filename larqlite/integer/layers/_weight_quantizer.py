@@ -62,8 +62,8 @@ class WeightQuantizer(_OfWeights):
         fp_quantizer: True for a `FixedPoint`, False for a `QFloat`.
 
     Raises:
-        ArgumentError: a bitwidth that is not a whole number from 1 on, or an axis that
-            is neither None nor a whole number.
+        ArgumentError: a bitwidth that is not a whole number from 1 to 53 (52
+            without a sign), or an axis that is neither None nor a whole number.
 
     >>> quantizer = lq.integer.layers.WeightQuantizer(bitwidth=4)
     >>> w = quantizer(tf.constant([[0.7, 0.2], [-0.3, 0.1]]))
@@ -193,7 +193,8 @@ class AlignedWeightQuantizer(_OfWeights):
         signed: whether the weights have a sign.
 
     Raises:
-        ArgumentError: a bitwidth below 2 (signed) or 1, or not a whole number.
+        ArgumentError: a bitwidth that is no whole number from 2 to 53 (signed), or from
+            1 to 52.
 
     >>> other = lq.integer.tensors.QFloat.quantize([[0.5, 2.0]], 27, scales=[0.1, 0.01])
     >>> bias = lq.integer.layers.AlignedWeightQuantizer()([0.3, 3.0], other)

@@ -29,7 +29,10 @@ def output_quantizer(x, range_max, rate=1.0, **config):
     return quantizer
 
 
-@pytest.mark.parametrize(("bitwidth", "signed"), [(1, True), (0, False), (2.5, True)])
+@pytest.mark.parametrize(
+    ("bitwidth", "signed"),
+    [(1, True), (0, False), (2.5, True), (54, True), (53, False)],
+)
 def test_a_bitwidth_without_levels_is_refused(bitwidth, signed):
     with pytest.raises(ValueError, match=rf"bitwidth={bitwidth}.*\n.*Fix"):
         Quantizer(bitwidth, signed)
