@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 import tf_keras
+from tf_keras.src.engine.keras_tensor import KerasTensor
 
 from larqlite.errors import (
     ArgumentError,
@@ -18,7 +19,7 @@ from larqlite.integer.layers._config import QuantizerSlot, build_quantizers, com
 from larqlite.integer.layers._layer_classes import NamedWeights
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
-from larqlite.integer.tensors.internal import moved
+from larqlite.integer.tensors.internal import moved, only_signature
 
 __all__ = ["QuantizedLayer"]
 
@@ -151,8 +152,12 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
     # Calls.
 
     def __call__(self, inputs, *args, **kwargs):
-        for tensor in tf.nest.flatten(inputs):
+        tensors = tf.nest.flatten(inputs)
+        for tensor in tensors:
             require_tf_keras(tensor, self.where)
+        if any(isinstance(tensor, KerasTensor) for tensor in tensors):
+            with only_signature():
+                return super().__call__(inputs, *args, **kwargs)
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs):

@@ -14,6 +14,7 @@ from larqlite.integer.tensors.internal import (
     folded,
     is_counting,
     is_frozen,
+    is_only_signature_of,
     known,
     rounding_dtype_for,
 )
@@ -55,6 +56,9 @@ def requantized(
     Returns:
         FixedPoint, and the int32 shift $s$, negative to the right.
     """
+    if is_only_signature_of(fp.values):
+        result = FixedPoint(fp.values, value_bits, frac_bits, limit=2**value_bits)
+        return result, frac_bits
     limit = fp.limit * (1 if scales is None else scales.limit)
     dtype = rounding_dtype_for(limit)
     weights = [] if scales is None else [scales.values, scales.frac_bits]

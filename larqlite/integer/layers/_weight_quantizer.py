@@ -13,7 +13,9 @@ from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 from larqlite.integer.tensors.internal import (
     as_tensor,
     ceil_log2,
+    dtype_for,
     folded,
+    is_only_signature_of,
     not_counting,
     round_half_even,
     shifted_left,
@@ -239,6 +241,10 @@ class AlignedWeightQuantizer(_OfWeights):
             return self.qweights(QFloat(fixed, *scales) if scales else fixed)
 
     def _with_scales(self, inputs, scales: list, target: FixedPoint) -> FixedPoint:
+        if is_only_signature_of(inputs):
+            limit = 2**target.value_bits
+            bits = target.value_bits, target.frac_bits
+            return FixedPoint(tf.cast(inputs, dtype_for(limit)), *bits, limit=limit)
         ranges = tf.reduce_max(tf.abs(inputs))
         for s in scales:
             inputs, ranges = inputs / s, ranges / s

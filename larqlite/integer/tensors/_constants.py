@@ -28,6 +28,28 @@ def folded(*tensors):
     return tf.init_scope() if are_known(*tensors) else contextlib.nullcontext()
 
 
+_only_signature = contextvars.ContextVar("larqlite_integer_signature", default=False)
+
+
+@contextlib.contextmanager
+def only_signature() -> Iterator[None]:
+    """Scope of a call that asks for types, shapes and bounds of its results alone.
+
+    Keras calls each layer once when a model is put together, and keeps nothing of the
+    computation.
+    """
+    token = _only_signature.set(True)
+    try:
+        yield
+    finally:
+        _only_signature.reset(token)
+
+
+def is_only_signature_of(tensor) -> bool:
+    """Whether nothing is computed with the values of a tensor, which are not known."""
+    return _only_signature.get() and tf.is_symbolic_tensor(tensor)
+
+
 _frozen = contextvars.ContextVar("larqlite_integer_frozen", default=False)
 
 

@@ -20,7 +20,12 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from larqlite.integer.tensors import _rounding
-from larqlite.integer.tensors._constants import embedded, folded, value_of
+from larqlite.integer.tensors._constants import (
+    embedded,
+    folded,
+    is_only_signature_of,
+    value_of,
+)
 from larqlite.integer.tensors._parts import in_parts
 from larqlite.integer.tensors._storage import (
     FLOAT32_LIMIT,
@@ -86,6 +91,8 @@ def _by_the_weights(left, right, product, terms, summed, shift, on_weights, chan
     def in_float32():
         return tf.cast(product(_as(left, tf.float32), weights), tf.float64)
 
+    if is_only_signature_of(largest):
+        return in_float32(), limit
     bits = _lower_bits(left.limit * terms)
 
     def in_two_parts():
@@ -96,18 +103,21 @@ def _by_the_weights(left, right, product, terms, summed, shift, on_weights, chan
         values = saturated(high * 2.0**bits + low, left.value_bits, UNKNOWN_LIMIT)[0]
         return tf.cast(values, tf.float64)
 
-    def in_parts_or_float64():
-        if bits < 1:
-            return tf.cast(in_float64(), tf.float64)
-        rounded_up = largest * 2.0**-bits + terms / 2
-        fits = rounded_up * left.limit <= FLOAT32_LIMIT // 2
-        if shift is not None:
-            room = left.value_bits - left.limit.bit_length()
-            fits = tf.logical_and(fits, tf.reduce_max(shift) <= room)
-        return tf.cond(fits, in_two_parts, lambda: tf.cast(in_float64(), tf.float64))
+    def in_float64_always():
+        return tf.cast(in_float64(), tf.float64)
 
     fits = largest * left.limit <= most
-    return tf.cond(fits, in_float32, in_parts_or_float64), limit
+    if bits < 1:
+        return tf.cond(fits, in_float32, in_float64_always), limit
+    rounded_up = largest * 2.0**-bits + terms / 2
+    fits_in_parts = rounded_up * left.limit <= FLOAT32_LIMIT // 2
+    if shift is not None:
+        room = left.value_bits - left.limit.bit_length()
+        fits_in_parts = tf.logical_and(fits_in_parts, tf.reduce_max(shift) <= room)
+    # One choice of three: a choice inside of another is traced twice.
+    first = tf.where(fits, 0, tf.where(fits_in_parts, 1, 2))
+    ways = [in_float32, in_two_parts, in_float64_always]
+    return tf.switch_case(first, ways), limit
 
 
 def _lower_bits(reach: int) -> int:

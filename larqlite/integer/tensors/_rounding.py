@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from larqlite.integer.tensors._constants import is_only_signature_of
+
 FRAC_BITS_LIMIT = 60
 """Fractional bits are kept within plus and minus this number: the sum of two of them
 is still the exponent of a float32 power of two."""
@@ -25,27 +27,32 @@ def straight_through(operation):
     def rounded(x):
         return operation(x), lambda upstream: upstream
 
-    return rounded
+    def of_tensor(x):
+        return x if is_only_signature_of(x) else rounded(x)
+
+    return of_tensor
 
 
 round_half_even = straight_through(tf.round)
 floor = straight_through(tf.floor)
 ceil = straight_through(tf.math.ceil)
+round_half_up = straight_through(lambda x: tf.floor(x + tf.constant(0.5, x.dtype)))
+"""`floor(x + 0.5)`: to the nearest integer, ties toward positive infinity."""
 truncate = straight_through(lambda x: tf.sign(x) * tf.floor(tf.abs(x)))
 sign = straight_through(tf.sign)
 
 
-@tf.custom_gradient
-def round_half_up(x):
-    """`floor(x + 0.5)`: to the nearest integer, ties toward positive infinity."""
-    return tf.floor(x + tf.constant(0.5, x.dtype)), lambda upstream: upstream
-
-
-@tf.custom_gradient
-def clip(x, low, high):
+def clip(x: tf.Tensor, low: int, high: int) -> tf.Tensor:
     """`x` limited to `[low, high]`; the gradient passes outside of it too."""
-    result = tf.maximum(tf.minimum(x, tf.cast(high, x.dtype)), tf.cast(low, x.dtype))
-    return result, lambda upstream: (upstream, None, None)
+    if is_only_signature_of(x):
+        return x
+
+    # The limits are no arguments, which TensorFlow would make tensors and copy.
+    @tf.custom_gradient
+    def clipped(x):
+        return tf.maximum(tf.minimum(x, high), low), lambda upstream: upstream
+
+    return clipped(x)
 
 
 def exp2(exponent: tf.Tensor, dtype=tf.float32) -> tf.Tensor:
@@ -60,6 +67,8 @@ def exp2(exponent: tf.Tensor, dtype=tf.float32) -> tf.Tensor:
         Tensor of `dtype`, shape of `exponent`; built from the bits of the format
         (IEEE 754), so without any rounding.
     """
+    if is_only_signature_of(exponent):
+        return tf.cast(exponent, dtype)
     integer, mantissa_bits, bias = _FLOAT_FORMATS[tf.as_dtype(dtype)]
     biased = tf.cast(exponent, integer) + bias
     return tf.bitcast(tf.bitwise.left_shift(biased, mantissa_bits), dtype)
@@ -74,6 +83,8 @@ def ceil_log2(x: tf.Tensor) -> tf.Tensor:
     Returns:
         int32 tensor. 0 gives the format's smallest exponent, -127 or -1023.
     """
+    if is_only_signature_of(x):
+        return tf.cast(x, tf.int32)
     x = x if x.dtype in _FLOAT_FORMATS else tf.cast(x, tf.float32)
     integer, mantissa_bits, bias = _FLOAT_FORMATS[x.dtype]
     rounded_up = tf.bitcast(x, integer) + (2**mantissa_bits - 1)

@@ -6,7 +6,11 @@ import tensorflow as tf
 
 from larqlite.errors import QuantizedTensorError, QuantizedTypeError
 from larqlite.integer.tensors import _checks, _rounding
-from larqlite.integer.tensors._constants import folded, tight_limit
+from larqlite.integer.tensors._constants import (
+    folded,
+    is_only_signature_of,
+    tight_limit,
+)
 from larqlite.integer.tensors._storage import (
     UNKNOWN_LIMIT,
     dtype_for,
@@ -30,6 +34,8 @@ def max_frac_bits(value_bits: int, ranges, clamp: bool) -> tf.Tensor:
     """See `FixedPoint.max_frac_bits`."""
     ranges = _checks.numbers(ranges)
     with folded(ranges):
+        if is_only_signature_of(ranges):
+            return tf.cast(ranges, tf.int32)
         ranges = tf.abs(ranges)
         if ranges.dtype.is_integer:
             ranges = tf.cast(ranges, tf.float64)

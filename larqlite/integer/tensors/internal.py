@@ -11,7 +11,9 @@ from larqlite.integer.tensors._constants import (
     folded,
     frozen,
     is_frozen,
+    is_only_signature_of,
     known,
+    only_signature,
 )
 from larqlite.integer.tensors._products import (
     convolution,
@@ -71,7 +73,9 @@ __all__ = [
     "folded",
     "frozen",
     "is_frozen",
+    "is_only_signature_of",
     "known",
+    "only_signature",
     # Reports of saturation.
     "count_saturated",
     "counting",

@@ -55,6 +55,18 @@ def model_of(cls, quant_config=OUTPUT):
     return model, x
 
 
+def require_told_types(model, x):
+    """The types, shapes and bounds that Keras was told of each layer are those it has."""
+    layers = model.layers[1:]
+    outputs = tf_keras.Model(model.input, [layer.output for layer in layers])(x)
+    for layer, found in zip(layers, outputs, strict=True):
+        for told, value in zip(
+            tf.nest.flatten(layer.output), tf.nest.flatten(found), strict=True
+        ):
+            spec = tf.type_spec_from_value(value)
+            assert told.type_spec.is_compatible_with(spec), (layer.name, told, spec)
+
+
 every_kernel_layer = pytest.mark.parametrize("cls", KERNEL_LAYERS)
 every_quantized_class = pytest.mark.parametrize(
     "cls", sorted(set(internal.QUANTIZED.values()), key=lambda cls: cls.__name__)
@@ -91,6 +103,7 @@ def test_a_model_computes_the_same_in_every_way(cls, tmp_path):
     assert len(np.unique(expected)) > 4
     np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
     np.testing.assert_array_equal(model(x, training=True), expected)
+    require_told_types(model, x)
     for name in ("model.keras", "model.h5"):
         model.save(tmp_path / name)
         loaded = tf_keras.models.load_model(tmp_path / name)

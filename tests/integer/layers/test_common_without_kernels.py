@@ -12,7 +12,7 @@ from larqlite.integer import layers
 from larqlite.integer.layers import internal
 from larqlite.integer.layers.internal import QuantizedLayer
 from tests.common.samples import sampled
-from tests.integer.layers.test_common import KERNEL_LAYERS
+from tests.integer.layers.test_common import KERNEL_LAYERS, require_told_types
 
 rng = np.random.default_rng(19)
 
@@ -97,6 +97,7 @@ def test_a_model_computes_the_same_in_every_way_and_trains(cls, tmp_path):
         assert np.any(gradient), weight.name
     np.testing.assert_array_equal(model.predict(x, verbose=0), expected)
     np.testing.assert_array_equal(model(x, training=True), expected)
+    require_told_types(model, x)
     for name in ("model.keras", "model.h5"):
         model.save(tmp_path / name)
         loaded = tf_keras.models.load_model(tmp_path / name)
