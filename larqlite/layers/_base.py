@@ -15,6 +15,7 @@ from larqlite.errors import (
     UnknownQuantizerError,
     require_tf_keras,
 )
+from larqlite.layers._autograph import runs_a_users_code, without_autograph
 from larqlite.layers._misspelt import raise_with_a_guess, refuse_names
 from larqlite.quantizers import Quantizer
 from larqlite.quantizers.internal import adopt
@@ -210,6 +211,12 @@ class QuantLayer(tf_keras.layers.Layer):
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs, training=None):
+        roles = ("input_quantizer", *self.quantized_weights.values())
+        if runs_a_users_code(self, roles):
+            return self._call(inputs, training)
+        return without_autograph(self._call, inputs, training)
+
+    def _call(self, inputs, training):
         if self.input_quantizer is not None:
             inputs = self.input_quantizer(inputs)
         with context.quantized_scope(True):

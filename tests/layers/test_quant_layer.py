@@ -249,3 +249,40 @@ def test_kernels_can_be_pruned_with_a_word_for_those_of_one_bit(caplog):
     assert 'kernel_quantizer="ste_tern"' in caplog.text
     for layer in (lq.quantizers.SteSign(), lq.layers.RPReLU()):
         assert layer.get_prunable_weights() == []
+
+
+def _negative_if_large(x):
+    if tf.reduce_max(x) > 1:  # a branch on a tensor, which only autograph can read
+        return -x
+    return x
+
+
+class _Branching(lq.quantizers.Quantizer):
+    precision = 1
+
+    def forward(self, x):
+        return _negative_if_large(lq.math.sign(x) * 2)
+
+    def derivative(self, x):
+        return tf.abs(x) <= 1
+
+
+class _BranchingLayer(lq.layers.QuantDense):
+    def call_on_quantized(self, inputs):
+        return _negative_if_large(super().call_on_quantized(inputs))
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments"),
+    [
+        (lq.layers.QuantDense, {"input_quantizer": _negative_if_large}),
+        (lq.layers.QuantDense, {"kernel_quantizer": _Branching()}),
+        (_BranchingLayer, {}),
+    ],
+)
+def test_functions_of_ones_own_may_branch_on_tensors(cls, arguments):
+    layer = cls(1, use_bias=False, **arguments)
+    model = tf_keras.Sequential([tf_keras.Input((3,)), layer])
+    layer.kernel.assign([[2.0]] * 3)
+    found = model.predict(np.full((2, 3), 5.0, "float32"), verbose=0)
+    np.testing.assert_array_equal(found, np.full((2, 1), -30.0))
