@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -86,6 +87,7 @@ class IntegerTwin:
                     role: None,
                     f"{prefix}_regularizer": None,
                     f"{prefix}_constraint": None,
+                    f"{prefix}_initializer": "zeros",  # drawn for nothing else
                 }
             )
         kernels = {
@@ -96,9 +98,10 @@ class IntegerTwin:
         if "pad_values" in config:
             pads = {"pad_values": float(layer.pad_values * steps)}
             no_pads = {"pad_values": 0.0}
-        self._sums = _with_kernels(cls.from_config(config | pads), kernels)
+        self._sums = _with_kernels(cls, config | pads, kernels)
         self._changes = _with_kernels(
-            cls.from_config(config | no_pads),
+            cls,
+            config | no_pads,
             {name: np.abs(kernel) for name, kernel in kernels.items()},
         )
 
@@ -113,10 +116,15 @@ class IntegerTwin:
         return self._changes(np.rint((high - low) * self._steps))
 
 
-def _with_kernels(layer: Any, kernels: dict[str, np.ndarray]) -> Callable:
+def _with_kernels(cls: type, config: dict, kernels: dict[str, np.ndarray]) -> Callable:
     """A function that calls a new layer with these kernels."""
 
+    @functools.cache
+    def made() -> Any:
+        return cls.from_config(config)
+
     def call(integers: np.ndarray) -> np.ndarray:
+        layer = made()
         if not layer.built:
             layer.build(integers.shape)
             for name, kernel in kernels.items():
