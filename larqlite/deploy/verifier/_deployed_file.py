@@ -147,6 +147,10 @@ class DeployedFile:
         tensors |= {entry.output for entry in self.entries if entry.output}
         return sum(self._sizes[name] for name in tensors)
 
+    def is_all(self, inputs: Sequence[str], outputs: Sequence[str]) -> bool:
+        """Whether that is the file itself, in its order."""
+        return list(inputs) == self.inputs and list(outputs) == self.outputs
+
     def cut(self, outputs: Iterable[str], stops: Iterable[str]) -> Cut:
         """The part that computes tensors from others.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -30,6 +31,8 @@ class RuntimeEngine:
 
     def part(self, inputs: Sequence[str], outputs: Sequence[str]) -> Run:
         """A function of arrays by name that computes tensors from others."""
+        if self._file.is_all(inputs, outputs):
+            return self.whole()
         isa = None if self._model.isa == "numpy" else self._model.isa
         part = larqlite_runtime.load(
             self._file.content,
@@ -65,15 +68,20 @@ class StockEngine:
         # Older extractors begin at no tensor that the model gives out.
         model.graph.value_info.extend(model.graph.output)
         self._extractor = onnx.utils.Extractor(model)
+        self._whole = functools.cache(
+            lambda: _session(self._file.content, self._file.outputs)
+        )
 
     def part(self, inputs: Sequence[str], outputs: Sequence[str]) -> Run:
         """A function of arrays by name that computes tensors from others."""
+        if self._file.is_all(inputs, outputs):
+            return self.whole()
         part = self._extractor.extract_model(list(inputs), list(outputs))
         return _session(part.SerializeToString(), list(outputs))
 
     def whole(self) -> Run:
         """A function that runs the whole file."""
-        return _session(self._file.content, self._file.outputs)
+        return self._whole()
 
     def paths(self, inputs: Arrays) -> dict[str, str]:
         """What runs each node, by its name."""
@@ -86,6 +94,7 @@ def _session(content: bytes, outputs: list[str]) -> Run:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.enable_cpu_mem_arena = False  # there may be a session for every layer
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(
         content, options, providers=["CPUExecutionProvider"]
     )
