@@ -25,8 +25,10 @@ def tensors(path: Path, inputs: dict | np.ndarray, names=()) -> dict[str, np.nda
     outputs = {output.name for output in model.graph.output}
     infos = {info.name: info for info in model.graph.value_info}
     model.graph.output.extend(infos[name] for name in names if name not in outputs)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     if not isinstance(inputs, dict):
         inputs = {session.get_inputs()[0].name: inputs}

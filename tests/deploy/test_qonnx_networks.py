@@ -15,6 +15,7 @@ import larqlite as lq
 if sys.version_info < (3, 11):
     pytest.skip("qonnx asks for an older onnx there", allow_module_level=True)
 
+from larqlite_zoo.literature.dorefanet import MagnitudeAwareSignUnclipped
 from tests.deploy.qonnx_files import (
     assert_same,
     batch_for,
@@ -70,13 +71,10 @@ def test_accumulators_and_signs_of_a_network_are_keras_bit_for_bit(tmp_path):
     np.testing.assert_allclose(tensors[file.graph.output[0].name], expected, atol=1e-6)
 
 
-ZOO = {
-    "BiRealNet": ("literature", 64),
-    "BinaryResNetE18": ("literature", 64),
-    "QuickNetSmall": ("sota", 64),
-    "DoReFaNet": ("literature", 67),
-}
+ZOO = {"BiRealNet": ("literature", 32), "QuickNetSmall": ("sota", 32)}
 SLOW_ZOO = {
+    "BinaryResNetE18": ("literature", 64),
+    "DoReFaNet": ("literature", 67),
     "BinaryAlexNet": ("literature", 67),
     "XNORNet": ("literature", 227),
     "RealToBinaryNet": ("literature", 64),
@@ -97,6 +95,28 @@ def test_a_zoo_model_computes_what_keras_does(name, tmp_path):
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
             randomized_statistics(layer)
+    assert_same(model, tmp_path / "m.onnx", tolerance=1e-5)
+
+
+def test_a_network_of_more_bits_computes_what_keras_does(tmp_path):
+    """The kinds of layers of a DoReFaNet, in their order."""
+    x = inputs = layers.Input((14, 14, 3))
+    x = layers.Conv2D(8, 3, padding="same", use_bias=False)(x)
+    bits = {
+        "input_quantizer": lq.quantizers.DoReFa(2),
+        "kernel_quantizer": MagnitudeAwareSignUnclipped(),
+    }
+    for filters, padding in ((12, "valid"), (16, "same")):
+        x = lq.layers.QuantConv2D(filters, 3, padding=padding, use_bias=False, **bits)(
+            x
+        )
+        x = layers.BatchNormalization(scale=False)(x)
+        x = layers.MaxPooling2D(2)(x)
+    x = layers.Flatten()(layers.ReLU(1.0)(x))
+    x = lq.layers.QuantDense(20, use_bias=False, **bits)(x)
+    x = layers.BatchNormalization(scale=False)(x)
+    x = layers.Dense(5)(layers.ReLU(1.0)(x))
+    model = randomized(tf_keras.Model(inputs, layers.Softmax()(x)))
     assert_same(model, tmp_path / "m.onnx", tolerance=1e-5)
 
 

@@ -15,14 +15,16 @@ from tests.deploy.keras_and_file import export, with_random_weights
 from tests.deploy.verified_network import BINARY, network
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model():
+    """Read only."""
     return network()
 
 
-@pytest.fixture
-def file(model, tmp_path):
-    path = tmp_path / "net.onnx"
+@pytest.fixture(scope="module")
+def file(model, tmp_path_factory):
+    """Read only."""
+    path = tmp_path_factory.mktemp("verified") / "net.onnx"
     export(model, path)
     return path
 

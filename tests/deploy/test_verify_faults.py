@@ -12,14 +12,16 @@ from tests.deploy.keras_and_file import export, with_random_weights
 from tests.deploy.verified_network import BINARY, network
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model():
+    """Read only."""
     return network()
 
 
-@pytest.fixture
-def file(model, tmp_path):
-    path = tmp_path / "net.onnx"
+@pytest.fixture(scope="module")
+def file(model, tmp_path_factory):
+    """Read only."""
+    path = tmp_path_factory.mktemp("verified") / "net.onnx"
     export(model, path)
     return path
 
@@ -62,25 +64,25 @@ def test_one_flipped_bit_of_a_kernel_is_found_in_its_layer(model, file, layer):
 
 
 @pytest.mark.parametrize("quantizer", ["ste_sign", "magnitude_aware_sign"])
-@pytest.mark.parametrize("what", ["scale", "offset"])
-def test_a_changed_normalization_is_found_behind_its_layer(quantizer, what, tmp_path):
+def test_a_changed_normalization_is_found_behind_its_layer(quantizer, tmp_path):
     model = network(kernel_quantizer=quantizer)
     export(model, tmp_path / "net.onnx")
+    for what in ("scale", "offset"):
 
-    def change(graph):
-        stored, values = array_of(graph, f"second_bn/{what}")
-        values.flat[5] = 1.01 * values.flat[5] + 0.1
-        put(stored, values)
+        def change(graph, what=what):
+            stored, values = array_of(graph, f"second_bn/{what}")
+            values.flat[5] = 1.01 * values.flat[5] + 0.1
+            put(stored, values)
 
-    result = lq.deploy.verify(model, changed(tmp_path / "net.onnx", change))
-    assert result.wrong == result.stock.wrong == ("second",)
-    row = result.layers[1]
-    assert row.bit_exact
-    # The scales of a kernel are part of the normalization, so it is what is compared.
-    is_folded = quantizer == "magnitude_aware_sign"
-    assert row.output_of == ("normalization" if is_folded else "layer")
-    assert bool(row.output.unexplained) == is_folded
-    assert bool(row.next_values.unexplained) != is_folded
+        result = lq.deploy.verify(model, changed(tmp_path / "net.onnx", change))
+        assert result.wrong == result.stock.wrong == ("second",)
+        row = result.layers[1]
+        assert row.bit_exact
+        # The scales of a kernel are part of the normalization, so it is compared.
+        is_folded = quantizer == "magnitude_aware_sign"
+        assert row.output_of == ("normalization" if is_folded else "layer")
+        assert bool(row.output.unexplained) == is_folded
+        assert bool(row.next_values.unexplained) != is_folded
 
 
 def test_a_changed_scale_of_a_kernel_is_found_in_its_layer(tmp_path):

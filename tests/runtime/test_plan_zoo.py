@@ -21,12 +21,16 @@ def birealnet(tmp_path_factory):
     return read(path)
 
 
+@pytest.fixture(scope="module")
+def found(birealnet):
+    return plan(birealnet, checked=True)
+
+
 def steps_of(found):
     return [step for part in found.program.parts for step in part]
 
 
-def test_birealnet_leaves_the_kernels_for_the_classifier_only(birealnet):
-    found = plan(birealnet, checked=True)
+def test_birealnet_leaves_the_kernels_for_the_classifier_only(found):
     assert [stage.part for stage in found.stages] == [0, None]
     assert [node.op for node in found.stages[1].nodes] == ["Gemm", "Softmax"]
 
@@ -38,8 +42,8 @@ def test_birealnet_with_floats_in_onnxruntime_has_five_segments(birealnet):
     assert convolutions == [1, 1, 1, 1, 0]  # stem, three shortcuts, classifier
 
 
-def test_birealnet_packs_and_adds_where_sums_are_made(birealnet):
-    steps = steps_of(plan(birealnet, checked=True))
+def test_birealnet_packs_and_adds_where_sums_are_made(found):
+    steps = steps_of(found)
     kinds = Counter(step.kind for step in steps)
     # The image gets its border; every other tensor is made by a layer.
     assert kinds == {
