@@ -27,3 +27,15 @@ def quantize_apply(*args, **kwargs):
     """`qat.quantize_apply`, whose calibration is not traced."""
     with eagerly():
         return qat.quantize_apply(*args, **kwargs)
+
+
+def binarize(*args, **kwargs):
+    """`qat.binarize`, whose calibration is not traced."""
+    with eagerly():
+        return qat.binarize(*args, **kwargs)
+
+
+def calibrate(*args, **kwargs):
+    """`qat.calibrate`, not traced."""
+    with eagerly():
+        return qat.calibrate(*args, **kwargs)

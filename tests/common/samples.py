@@ -13,6 +13,11 @@ def sampled(values: Iterable, every: int) -> list:
     ]
 
 
+def few_or_more(few: int, more: int) -> list:
+    """Numbers of Hypothesis examples as parameters of a test; the larger is a slow one."""
+    return [few, pytest.param(more, marks=pytest.mark.slow)]
+
+
 def in_turn(names: Iterable, others: list) -> list:
     """Pairs of each name with each of `others`; only one of a name is fast, in turn."""
     return [

@@ -7,6 +7,7 @@ import tf_keras
 from hypothesis import assume, given, reject, settings, strategies as st
 
 import larqlite as lq
+from tests.common.samples import few_or_more
 from tests.deploy.geometries import built, convolutions
 from tests.deploy.inside_a_file import channels_last, metadata, tensors
 from tests.deploy.keras_and_file import export
@@ -41,12 +42,13 @@ def in_file(model, x, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["Conv", "Depthwise", "Separable", "Transpose"])
+@pytest.mark.parametrize("examples", few_or_more(7, 40))
 def test_sums_of_small_integers_equal_those_of_keras_bit_for_bit(
-    kind, tmp_path_factory
+    kind, examples, tmp_path_factory
 ):
     folder = tmp_path_factory.mktemp(kind)
 
-    @settings(max_examples=20, deadline=None, derandomize=True)
+    @settings(max_examples=examples, deadline=None, derandomize=True)
     @given(
         convolution=convolutions(kind),
         input_quantizer=st.sampled_from(INPUTS),
@@ -79,7 +81,7 @@ def pads_with_minus(arguments: dict) -> bool:
     return arguments.get("pad_values") == -1
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(
     sizes=st.lists(st.integers(1, 4), max_size=3),
     channels=st.sampled_from([1, 2, 7, 8, 9, 33]),
@@ -125,12 +127,13 @@ def test_a_dense_layer_sums_over_the_last_axis_of_any_rank(
     ],
     ids=["magnitude_aware_sign", "dorefa1", "dorefa3", "dorefa8"],
 )
+@pytest.mark.parametrize("examples", few_or_more(2, 10))
 def test_accumulators_are_the_integer_sums_that_keras_finds_in_float64(
-    kind, quantizer, to_integers, tmp_path_factory
+    kind, quantizer, to_integers, examples, tmp_path_factory
 ):
     folder = tmp_path_factory.mktemp(kind)
 
-    @settings(max_examples=6, deadline=None, derandomize=True)
+    @settings(max_examples=examples, deadline=None, derandomize=True)
     @given(
         convolution=convolutions(kind, pad_values=(0.0,)),
         bits=st.sampled_from([1, 2, 4]),

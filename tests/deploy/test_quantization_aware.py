@@ -14,6 +14,7 @@ import larqlite_runtime
 from larqlite import qat
 from larqlite.qat import quantizers
 from larqlite.qat.inference import rounding_of
+from tests.common.eager import binarize, calibrate, quantize_apply
 
 layers = tf_keras.layers
 IMAGES = np.random.default_rng(0).normal(size=(48, 10, 10, 3)).astype("float32")
@@ -123,7 +124,7 @@ def test_a_normalization_that_rounds_takes_the_scale_of_a_layer_without_a_bias(
         parts.append(layers.ReLU())
     end = [layers.GlobalAveragePooling2D(), layers.Dense(4, name="last")]
     float_model = tf_keras.Sequential([tf_keras.Input((10, 10, 3)), *parts, *end])
-    model = qat.binarize(float_model, calibrate=IMAGES)
+    model = binarize(float_model, calibrate=IMAGES)
     exported(model, tmp_path / "model.onnx")
     found = lq.deploy.verify(model, tmp_path / "model.onnx", IMAGES)
     (row,) = found.layers
@@ -133,7 +134,7 @@ def test_a_normalization_that_rounds_takes_the_scale_of_a_layer_without_a_bias(
 
 
 def test_nothing_is_rounded_right_before_a_sign(tmp_path):
-    model = qat.binarize(network(), calibrate=IMAGES)
+    model = binarize(network(), calibrate=IMAGES)
     lq.deploy.export(model, tmp_path / "model.onnx", verify=False)
     texts = {p.key: p.value for p in onnx.load(tmp_path / "model.onnx").metadata_props}
     roundings = json.loads(texts["larqlite.roundings"])
@@ -152,7 +153,7 @@ def slow(*values):
 
 @pytest.mark.parametrize("ends", ["int4", *slow("int1", "int2", "int12", "float")])
 def test_ends_of_every_width(ends, tmp_path):
-    model = qat.binarize(network(), ends=ends, calibrate=IMAGES)
+    model = binarize(network(), ends=ends, calibrate=IMAGES)
     report = exported(model, tmp_path / "model.onnx")
     is_wide = ends == "int12"
     assert any("stored in float32" in note for note in report.notes) == is_wide
@@ -162,7 +163,7 @@ def test_ends_of_every_width(ends, tmp_path):
 
 @pytest.mark.slow
 def test_a_residual_network(tmp_path):
-    exported(qat.binarize(residual(), calibrate=IMAGES), tmp_path / "model.onnx")
+    exported(binarize(residual(), calibrate=IMAGES), tmp_path / "model.onnx")
 
 
 CASES = {
@@ -176,9 +177,7 @@ CASES = {
 @pytest.mark.parametrize("scheme", CASES.values(), ids=CASES)
 def test_schemes(scheme, tmp_path):
     model = network(layers.SeparableConv2D(6, 3, padding="same", activation="relu"))
-    model = qat.quantize_apply(
-        qat.quantize_annotate_model(model), scheme, calibrate=IMAGES
-    )
+    model = quantize_apply(qat.quantize_annotate_model(model), scheme, calibrate=IMAGES)
     exported(model, tmp_path / "model.onnx")
 
 
@@ -218,7 +217,7 @@ def test_configs_of_ones_own(name, tmp_path):
         return layer
 
     model = tf_keras.models.clone_model(network(), clone_function=annotate)
-    model = qat.quantize_apply(model, calibrate=IMAGES)
+    model = quantize_apply(model, calibrate=IMAGES)
     report = exported(model, tmp_path / "model.onnx")
     assert [row.operation for row in report.packed] == [operation] * bool(operation)
     assert report.weight_bytes == lq.models.profile(model).deployed_bytes
@@ -234,13 +233,13 @@ class Halving(quantizers.Quantizer):
 def test_an_unknown_quantizer_is_refused_with_a_fix_that_works(tmp_path):
     config = qat.LayerQuantizeConfig(outputs=Halving())
     model = network(last=layers.Dense(4, name="last"))
-    quantized = qat.quantize_apply(model, {"last": config}, calibrate=IMAGES)
+    quantized = quantize_apply(model, {"last": config}, calibrate=IMAGES)
     with pytest.raises(lq.errors.UnsupportedLayerError, match="by a Halving") as caught:
         lq.deploy.export(quantized, tmp_path / "model.onnx")
     assert '"quant_last"' in str(caught.value)
     assert '"float"' in str(caught.value)
-    fixed = qat.quantize_apply(model, {"last": "float", "first": "int8"})
-    qat.calibrate(fixed, IMAGES)
+    fixed = quantize_apply(model, {"last": "float", "first": "int8"})
+    calibrate(fixed, IMAGES)
     exported(fixed, tmp_path / "model.onnx")
 
 
@@ -249,20 +248,20 @@ def test_an_annotated_model_is_refused_with_a_fix_that_works(tmp_path):
     with pytest.raises(lq.errors.UnsupportedModelError, match="annotated") as caught:
         lq.deploy.export(model, tmp_path / "model.onnx")
     assert "lq.qat.quantize_apply(model, calibrate=data)" in str(caught.value)
-    exported(qat.quantize_apply(model, calibrate=IMAGES), tmp_path / "model.onnx")
+    exported(quantize_apply(model, calibrate=IMAGES), tmp_path / "model.onnx")
 
 
 def test_ranges_that_nothing_has_set_are_refused_with_a_fix_that_works(tmp_path):
-    model = qat.binarize(network())
+    model = binarize(network())
     with pytest.raises(lq.errors.ArgumentError, match="is not set yet") as caught:
         lq.deploy.export(model, tmp_path / "model.onnx")
     assert "lq.qat.calibrate(model, data)" in str(caught.value)
-    qat.calibrate(model, IMAGES)
+    calibrate(model, IMAGES)
     lq.deploy.export(model, tmp_path / "model.onnx", verify=False)
 
 
 def test_a_range_that_is_not_the_one_of_the_file_is_found(tmp_path):
-    model = qat.binarize(network(), calibrate=IMAGES)
+    model = binarize(network(), calibrate=IMAGES)
     lq.deploy.export(model, tmp_path / "model.onnx")
     ranges = [v for v in model.layers[0].variables if v.name.endswith("max:0")]
     ranges[0].assign(ranges[0] * 0.9)
