@@ -153,9 +153,9 @@ def _converted(model, alone, inputs: str, where: str) -> bytes:
 
 
 def _converter(model, function, inputs: str) -> tf.lite.TFLiteConverter:
-    # Holds the variables, without all that Keras would save with a model.
+    # Holds the variables it reads, without all that Keras would save with a model.
     holder = tf.Module()
-    holder.variables_of_model = list(model.variables)
+    holder.variables_of_function = list(function.graph.variables)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
     # Without any range, this would round kernels that stand for float values.
     if any(getattr(layer, "output_precision", None) for layer in _layers(model)):

@@ -43,6 +43,7 @@ class Traced:
 
     def __init__(self, function):
         self._function = convert_variables_to_constants_v2(function)
+        self._count = len(function.inputs) - len(function.captured_inputs)
         graph = self._function.graph
         self.operations: list[tf.Operation] = graph.get_operations()
         self._roots: dict[str, tf.Tensor] = {}
@@ -105,6 +106,11 @@ class Traced:
         return tf.get_static_value(self.root(tensor))
 
     # Changes.
+
+    @property
+    def reads_tables(self) -> bool:
+        """Whether more goes in than the inputs: what is no variable stays outside."""
+        return len(self._function.inputs) > self._count
 
     @property
     def is_changed(self) -> bool:

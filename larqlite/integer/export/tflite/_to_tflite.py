@@ -285,8 +285,9 @@ def _converted(model, network: _Network, ranges: list[float]) -> bytes:
         return dict(zip(model.output_names, network(values, ranges), strict=True))
 
     function = tf.function(compute, autograph=False).get_concrete_function(*specs)
+    # Holds the variables it reads; what else the model has would be saved and loaded too.
     holder = tf.Module()
-    holder.variables_of_model = list(model.variables)
+    holder.variables_of_function = list(function.graph.variables)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], holder)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     try:
