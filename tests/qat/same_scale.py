@@ -8,6 +8,7 @@ import tf_keras
 
 from larqlite import qat
 from larqlite.qat.quantizers.internal import nudged
+from tests.common.eager import quantize_apply
 
 L = tf_keras.layers
 SHAPE = (4, 4, 4)
@@ -110,7 +111,7 @@ def largest_difference(seed: int) -> float:
     schemes = {"*": "int8"}
     if any(layer.name.startswith("float_") for layer in model.layers):
         schemes = {"float_*": "float", **schemes}
-    quantized = qat.quantize_apply(model, schemes, calibrate=data)
+    quantized = quantize_apply(model, schemes, calibrate=data)
     found = qat.compare_tflite(quantized, qat.to_tflite(quantized), data, batch_size=16)
     return found.largest_difference / widest_step(quantized)
 

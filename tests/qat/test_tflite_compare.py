@@ -14,8 +14,10 @@ from tests.common.eager import quantize_model
 from tests.qat.tflite_models import L, data_for, net, run
 
 
-@pytest.fixture
-def converted():
+@pytest.fixture(scope="module")
+def converted_once():
+    tf_keras.backend.reset_uids()
+    tf_keras.utils.set_random_seed(20260101)
     float_model = net(
         (8, 8, 3),
         L.Conv2D(6, 3, padding="same", activation="relu", name="first"),
@@ -28,11 +30,19 @@ def converted():
     return model, qat.to_tflite(model), data
 
 
+@pytest.fixture
+def converted(converted_once):
+    """The model, its file and data; what a test changes of the model is taken back."""
+    kept = converted_once[0].get_weights()
+    yield converted_once
+    converted_once[0].set_weights(kept)
+
+
 def test_its_figures_are_those_of_the_interpreter(converted):
     model, content, data = converted
     found = qat.compare_tflite(model, content, data, batch_size=24)
     outputs, _ = run(content, data)
-    expected = model.predict(data, verbose=0)
+    expected = model(data, training=False).numpy()
     assert found.examples == 64
     assert found.label_agreement == np.mean(outputs.argmax(-1) == expected.argmax(-1))
     largest = np.abs(outputs - expected).max()

@@ -7,6 +7,7 @@ import pytest
 
 from larqlite import qat
 from larqlite.errors import ArgumentError, UnsupportedLayerError, UnsupportedModelError
+from tests.common.eager import quantize_apply, quantize_model
 from tests.qat.tflite_models import L, data_for, net
 
 
@@ -16,7 +17,7 @@ def dense():
 
 def quantized(**kwargs):
     model = dense()
-    return qat.quantize_model(model, calibrate=data_for(model), **kwargs)
+    return quantize_model(model, calibrate=data_for(model), **kwargs)
 
 
 def test_a_float_model():
@@ -31,7 +32,7 @@ def test_what_is_no_model(model):
 
 
 def test_ranges_that_are_not_set():
-    model = qat.quantize_model(dense())
+    model = quantize_model(dense())
     with pytest.raises(
         ArgumentError, match=r'"quantize_layer" is not set[^$]*calibrate'
     ):
@@ -65,7 +66,7 @@ class Asymmetric(qat.QuantizeConfig):
 
 def test_an_asymmetric_kernel_of_a_convolution():
     model = net((8, 8, 3), L.Conv2D(4, 3, name="conv"))
-    model = qat.quantize_apply(model, {"*": Asymmetric()}, calibrate=data_for(model))
+    model = quantize_apply(model, {"*": Asymmetric()}, calibrate=data_for(model))
     with pytest.raises(ArgumentError, match=r'"quant_conv"[^$]*symmetric=True'):
         qat.to_tflite(model)
 
@@ -85,7 +86,7 @@ def test_int8_inputs_of_a_model_with_a_float_layer():
 def test_a_recurrent_layer_over_any_number_of_steps():
     model = net((None, 3), L.GRU(4, name="loop"))
     data = np.random.default_rng(0).normal(size=(8, 5, 3)).astype("float32")
-    model = qat.quantize_model(model, calibrate=data)
+    model = quantize_model(model, calibrate=data)
     with pytest.raises(
         UnsupportedLayerError, match=r'"quant_loop"[^$]*number of steps'
     ):

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import qat
+from tests.common.eager import quantize_model
 from tests.qat.same_scale import largest_difference
 from tests.qat.tflite_models import L
 
@@ -29,7 +30,7 @@ def test_many_random_graphs_compute_what_keras_computes(first):
 
 
 def compared(model, data):
-    quantized = qat.quantize_model(model, calibrate=data)
+    quantized = quantize_model(model, calibrate=data)
     content = qat.to_tflite(quantized)
     return qat.compare_tflite(quantized, content, data), content
 

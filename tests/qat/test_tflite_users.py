@@ -7,6 +7,7 @@ import pytest
 import tf_keras
 
 from larqlite import qat
+from tests.common.eager import quantize_apply
 from tests.qat.tflite_models import L, randomized, run, tensors
 
 IMAGE, ROW = (8, 8, 3), (9, 3)
@@ -98,12 +99,12 @@ def converted(name, bits, per_axis, **kwargs):
     outputs = qat.quantize_annotate_layer(make(), config)(source)
     model = randomized(tf_keras.Model(source, L.Flatten()(outputs)))
     data = np.random.default_rng(0).normal(size=(24, *shape)).astype("float32")
-    quantized = qat.quantize_apply(model, calibrate=data)
+    quantized = quantize_apply(model, calibrate=data)
     content = qat.to_tflite(quantized)
     found = qat.compare_tflite(quantized, content, data)
     # Not by the comparison alone: the interpreter, and Keras.
     outputs, _ = run(content, data)
-    largest = np.abs(outputs - quantized.predict(data, verbose=0)).max()
+    largest = np.abs(outputs - quantized(data, training=False)).max()
     np.testing.assert_allclose(found.largest_difference, largest, atol=1e-5)
     return found, content
 
