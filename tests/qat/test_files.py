@@ -1,6 +1,7 @@
 """Quantization-aware models through every file format, in this and in a fresh process."""
 
 import copy
+import functools
 import json
 import pickle
 
@@ -103,6 +104,21 @@ def targets(model):
     return np.random.default_rng(1).normal(size=(8, *model.output_shape[1:]))
 
 
+@functools.cache
+def quantized_once(name):
+    """A quantization-aware model that nothing changes, and its inputs."""
+    tf_keras.utils.set_random_seed(1)
+    model, x, scheme = MODELS[name]()
+    return quantize_model(model, scheme=scheme, calibrate=x), x
+
+
+@functools.cache
+def uncalibrated_once(name):
+    """One that is filled by each test: its values are those of another one."""
+    model, _, scheme = MODELS[name]()
+    return quantize_model(model, scheme=scheme)
+
+
 def compiled(name):
     """A quantization-aware model, and its inputs."""
     model, x, scheme = MODELS[name]()
@@ -121,19 +137,21 @@ LOAD_ALL = """
     import tf_keras
     folder = Path({folder!r})
     expected = pickle.loads((folder / "expected.pickle").read_bytes())
-    differing = []
+    found = []
     for name, (x, targets, before, after) in expected.items():
-        path = folder / (name + {ending!r})
-        model = tf_keras.models.load_model(path)
-        if not np.array_equal(model(x, training=False), before):
-            differing.append(name + " predicts otherwise")
-        if after:
+        for ending in {endings!r}:
+            file = name + ending
+            model = tf_keras.models.load_model(folder / file)
+            is_equal = np.array_equal(model(x, training=False), before)
+            found.append((file, "predicts as before" if is_equal else "otherwise"))
+            if not after:
+                continue
             model.run_eagerly = True  # as before; a traced step may round otherwise
             model.fit(x, targets, batch_size=8, shuffle=False, verbose=0)
             for key, value in {{w.name: w.numpy() for w in model.weights}}.items():
-                if not np.array_equal(value, after[{ending!r}][key]):
-                    differing.append((name + " trains otherwise", key))
-    print(json.dumps(differing))
+                if not np.array_equal(value, after[ending][key]):
+                    found.append((file, "trains otherwise: " + key))
+    print(json.dumps(found))
 """
 
 
@@ -142,24 +160,24 @@ QUICK, LARGE = ("mixed", "named"), ("nested", "attention", "recurrent")
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """Folders with models in all formats, and what they do before and after a step."""
+    """Folders with models as files, and what they do before and after a step."""
     folders = {}
 
-    def folder_of(names):
-        if names not in folders:
-            folders[names] = tmp_path_factory.mktemp("saved")
-            _save(names, folders[names])
-        return folders[names]
+    def folder_of(names, endings):
+        if (names, endings) not in folders:
+            folders[names, endings] = tmp_path_factory.mktemp("saved")
+            _save(names, endings, folders[names, endings])
+        return folders[names, endings]
 
     return folder_of
 
 
-def _save(names, folder):
+def _save(names, endings, folder):
     expected = {}
     for name in names:
         tf_keras.backend.clear_session()
         model, x = compiled(name)
-        for ending in FORMATS.values():
+        for ending in endings:
             model.save(folder / f"{name}{ending}")
         before, y, after = model(x, training=False).numpy(), targets(model), None
         if name in TRAINED_ON:
@@ -177,22 +195,26 @@ def _save(names, folder):
 
 
 @pytest.mark.parametrize(
-    "kind", ["keras", "h5", pytest.param("saved_model", marks=pytest.mark.slow)]
+    "endings", [(".keras", ".h5"), pytest.param(("",), marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize("names", [QUICK, pytest.param(LARGE, marks=pytest.mark.slow)])
 def test_all_load_in_a_fresh_process_without_a_scope_and_train_on_as_if_never_saved(
-    names, kind, saved, run_fork
+    names, endings, saved, run_fork
 ):
-    printed = run_fork(LOAD_ALL.format(folder=str(saved(names)), ending=FORMATS[kind]))
-    assert json.loads(printed.strip().splitlines()[-1]) == []
+    folder = str(saved(names, endings))
+    printed = run_fork(LOAD_ALL.format(folder=folder, endings=endings))
+    assert json.loads(printed.strip().splitlines()[-1]) == [
+        [name + ending, "predicts as before"] for name in names for ending in endings
+    ]
 
 
 @pytest.mark.parametrize("ending", [".weights.h5", ".h5", ".tf"])
 @pytest.mark.parametrize("name", ["mixed", "attention", "named"])
 def test_weight_files_hold_kernels_and_ranges(name, ending, tmp_path):
-    float_model, x, scheme = MODELS[name]()
-    model = quantize_model(float_model, scheme=scheme, calibrate=x)
-    twin = quantize_model(MODELS[name]()[0], scheme=scheme)
+    model, x = quantized_once(name)
+    twin = uncalibrated_once(name)
+    twin.set_weights([np.zeros_like(w) for w in twin.get_weights()])
+    assert np.any(twin(x) != model(x))
     model.save_weights(tmp_path / f"weights{ending}")
     status = twin.load_weights(tmp_path / f"weights{ending}")
     if status is not None:
@@ -202,7 +224,10 @@ def test_weight_files_hold_kernels_and_ranges(name, ending, tmp_path):
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_untrained_and_uncompiled_models_load_too(kind, tmp_path):
-    model, x, _ = nested()
+    x = rows(8, 4)
+    inner = tf_keras.Sequential([layers.Dense(4, input_shape=(4,)), layers.ReLU()])
+    inputs = tf_keras.Input((4,))
+    model = tf_keras.Model(inputs, inner(inputs) + 2.0 * inputs)
     quantized = quantize_model(model, calibrate=x)
     quantized.save(tmp_path / f"model{FORMATS[kind]}")
     loaded = tf_keras.models.load_model(tmp_path / f"model{FORMATS[kind]}")
@@ -285,8 +310,7 @@ def test_annotated_models_can_be_saved_and_quantized_later(kind, tmp_path):
 
 @pytest.mark.parametrize("name", ["mixed", "named", "nested", "attention"])
 def test_clone_model_gives_the_same_layers_with_weights_of_their_own(name):
-    model, x, scheme = MODELS[name]()
-    quantized = quantize_model(model, scheme=scheme, calibrate=x)
+    quantized, x = quantized_once(name)
     clone = tf_keras.models.clone_model(quantized)
     assert [layer.name for layer in clone.layers] == [
         layer.name for layer in quantized.layers
@@ -302,9 +326,7 @@ def test_clone_model_gives_the_same_layers_with_weights_of_their_own(name):
 @pytest.mark.parametrize("index", [1, 2, 3])
 @pytest.mark.parametrize("name", ["mixed", "named"])
 def test_a_deep_copy_of_a_layer_has_weights_and_ranges_of_its_own(name, index):
-    model, x, scheme = MODELS[name]()
-    quantized = quantize_model(model, scheme=scheme, calibrate=x)
-    layer = quantized.layers[index]
+    layer = quantized_once(name)[0].layers[index]
     inputs = rows(8, *layer.input_shape[1:])
     copied = copy.deepcopy(layer)
     before = layer(inputs).numpy()
@@ -316,8 +338,7 @@ def test_a_deep_copy_of_a_layer_has_weights_and_ranges_of_its_own(name, index):
 
 
 def test_a_deep_copy_of_a_model_trains_by_itself():
-    model, x, scheme = mixed()
-    quantized = quantize_model(model, scheme=scheme, calibrate=x)
+    quantized, x = quantized_once("mixed")
     copied = copy.deepcopy(quantized)
     before = quantized.get_weights()
     np.testing.assert_array_equal(copied(x), quantized(x))
@@ -341,8 +362,7 @@ def test_a_loaded_model_can_be_saved_in_another_format(tmp_path):
 
 
 def test_a_bare_saved_function_computes_the_quantized_outputs(tmp_path):
-    model, x, scheme = mixed()
-    model = quantize_model(model, scheme=scheme, calibrate=x)
+    model, x = quantized_once("mixed")
     model.save(tmp_path / "saved")
     saved = tf.saved_model.load(str(tmp_path / "saved"))
     outputs = saved.signatures["serving_default"](tf.constant(x))["quant_last"]
