@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from larqlite.optimizers import Bop
 
-SIZE = 12
+SIZE = 16
 compiled = pytest.mark.parametrize("jit_compile", [True, False], ids=["xla", "plain"])
 
 
@@ -44,7 +44,7 @@ def floats(width=32, bound=100.0):
     return st.floats(-bound, bound, width=width, allow_subnormal=False)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_three_steps_equal_those_by_hand_where_all_numbers_are_exact(trained, data):
     # Multiples of 1/8 and steps of a power of two have no rounding, so ties are ties.
@@ -64,7 +64,7 @@ def test_three_steps_equal_those_by_hand_where_all_numbers_are_exact(trained, da
         np.testing.assert_array_equal(bop.variables[1].numpy(), averages)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_a_step_equals_that_by_hand_for_any_numbers_away_from_ties(trained, data):
     bop, variable = trained
@@ -87,7 +87,7 @@ def test_a_step_equals_that_by_hand_for_any_numbers_away_from_ties(trained, data
     assert set(np.abs(result)) == {1.0}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(data=st.data())
 def test_a_sparse_gradient_gives_the_same_as_the_dense_one(trained, data):
     bop, variable = trained

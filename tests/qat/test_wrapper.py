@@ -9,6 +9,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite import qat
+from tests.common.eager import quantize_model
 
 layers = tf_keras.layers
 
@@ -24,7 +25,7 @@ def dense_model(scheme=None, x=None):
             layers.Dense(3, name="last"),
         ]
     )
-    return qat.quantize_model(model, scheme=scheme, calibrate=data(32, 6))
+    return quantize_model(model, scheme=scheme, calibrate=data(32, 6))
 
 
 def test_kernels_read_as_quantized_in_the_scope_only():
@@ -124,12 +125,15 @@ def test_steps_are_counted_in_training_and_only_for_those_who_ask():
     assert asking.numpy() == 7
 
 
-def test_fit_equals_a_loop_written_by_hand():
-    fitted, looped = dense_model(), dense_model()
-    looped.set_weights(fitted.get_weights())
+def test_fit_equals_a_loop_written_by_hand_and_run_eagerly():
+    fitted, eager, looped = dense_model(), dense_model(), dense_model()
     x, y = data(24, 6), data(24, 3, seed=1)
-    fitted.compile(tf_keras.optimizers.SGD(0.1), "mse")
-    fitted.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    for model in (eager, looped):
+        model.set_weights(fitted.get_weights())
+    for model in (fitted, eager):
+        is_eager = model is eager
+        model.compile(tf_keras.optimizers.SGD(0.1), "mse", run_eagerly=is_eager)
+        model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
     optimizer = tf_keras.optimizers.SGD(0.1)
     for i in range(0, 24, 8):
         with tf.GradientTape() as tape:
@@ -137,8 +141,9 @@ def test_fit_equals_a_loop_written_by_hand():
             loss = tf.reduce_mean((outputs - y[i : i + 8]) ** 2)
         gradients = tape.gradient(loss, looped.trainable_weights)
         optimizer.apply_gradients(zip(gradients, looped.trainable_weights, strict=True))
-    for a, b in zip(fitted.weights, looped.weights, strict=True):
-        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-5, atol=1e-6)
+    for other in (eager, looped):
+        for a, b in zip(fitted.weights, other.weights, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-5, atol=1e-6)
 
 
 def test_one_step_is_that_of_numpy():
@@ -178,20 +183,8 @@ def test_a_dense_model_compiles_with_xla():
         for a, b in zip(plain.get_weights(), compiled.get_weights(), strict=True)
     ]
     assert np.concatenate(equal).mean() > 0.9
-    outputs = [model.predict(x, verbose=0) for model in (plain, compiled)]
+    outputs = [plain(x).numpy(), compiled.predict(x, verbose=0)]
     np.testing.assert_allclose(*outputs, atol=5 * np.ptp(outputs[0]) / 255)
-
-
-def test_run_eagerly_trains_as_in_a_graph():
-    eager, graph = dense_model(), dense_model()
-    eager.set_weights(graph.get_weights())
-    x, y = data(16, 6), data(16, 3, seed=1)
-    eager.compile(tf_keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
-    graph.compile(tf_keras.optimizers.SGD(0.1), "mse")
-    for model in (eager, graph):
-        model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
-    for a, b in zip(eager.weights, graph.weights, strict=True):
-        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=2e-5, atol=1e-6)
 
 
 def test_training_may_be_a_tensor():
@@ -214,10 +207,10 @@ def test_training_may_be_a_tensor():
 def test_two_models_of_one_float_model_do_not_touch_each_other():
     source = tf_keras.Sequential([layers.Dense(2, input_shape=(3,))])
     x = data(8, 3)
-    first = qat.quantize_model(source, calibrate=x)
-    second = qat.quantize_model(source, calibrate=x)
+    first = quantize_model(source, calibrate=x)
+    second = quantize_model(source, calibrate=x)
     kept = second.get_weights()
-    first.compile("sgd", "mse")
+    first.compile("sgd", "mse", run_eagerly=True)
     first.fit(x, np.ones((8, 2)), verbose=0)
     for a, b in zip(kept, second.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -251,6 +244,7 @@ ON_REPLICAS = """
     import numpy as np
     import tensorflow as tf
     from larqlite import qat
+from tests.common.eager import quantize_model
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * 2
