@@ -13,6 +13,7 @@ from larqlite.errors import UnsupportedLayerError
 from larqlite.qat import passes
 from larqlite.qat.schemes import _rules
 from larqlite.qat.wrapper import name_of
+from tests.common.eager import quantize_model
 from tests.qat.reference_models import MODELS, chain, normalization, relu
 from tests.qat.structures import structure
 
@@ -165,7 +166,7 @@ def test_layers_that_are_not_annotated_stop_a_pass():
 def test_each_operator_is_quantized_once_after_it():
     inputs = tf_keras.Input((8,))
     model = tf_keras.Model(inputs, tf.nn.relu(inputs * 2.0 + 1.0)[:, 1:])
-    quantized = qat.quantize_model(model, calibrate=np.ones((1, 8), "float32"))
+    quantized = quantize_model(model, calibrate=np.ones((1, 8), "float32"))
     # The sum and its ReLU are one operation; a slice makes no new values.
     assert [layer.name for layer in quantized.layers[1:]] == [
         "quantize_layer",
@@ -175,9 +176,7 @@ def test_each_operator_is_quantized_once_after_it():
     ]
     values = np.linspace(0, 1, 8, dtype="float32")[None]
     expected = np.maximum(2 * values + 1, 0)[:, 1:]
-    np.testing.assert_allclose(
-        quantized.predict(values, verbose=0), expected, atol=3 * 3 / 255
-    )
+    np.testing.assert_allclose(quantized(values), expected, atol=3 * 3 / 255)
 
 
 @pytest.mark.parametrize("padding", ["valid", "same", "causal"])
@@ -189,10 +188,8 @@ def test_a_separable_convolution_computes_the_same_in_two_parts(padding):
         shape=(9, 3),
     )
     x = np.random.default_rng(0).normal(size=(4, 9, 3)).astype("float32")
-    quantized = qat.quantize_model(model, scheme="int16", calibrate=x)
-    np.testing.assert_allclose(
-        quantized.predict(x, verbose=0), model.predict(x, verbose=0), atol=3e-4
-    )
+    quantized = quantize_model(model, scheme="int16", calibrate=x)
+    np.testing.assert_allclose(quantized(x), model(x), atol=3e-4)
     sources = [tuple(w.shape) for w in model.trainable_weights]
     parts = [w.shape for w in quantized.trainable_weights]
     # (3, 3, 2) and (1, 6, 4), as (3, 3, 2) and (1, 6, 4), and a bias.
@@ -223,7 +220,7 @@ def test_a_pass_that_needs_another_one_says_which_and_where_it_goes():
         raised.value
     )
     runs = passes.separable.run, passes.configs.run
-    quantized = qat.quantize_model(model, scheme=Alone(*runs), calibrate=x)
+    quantized = quantize_model(model, scheme=Alone(*runs), calibrate=x)
     names = [layer.name for layer in quantized.layers]
     assert names == ["image", "quant_conv_depthwise", "quant_conv"]
     expected = model(x).numpy()
@@ -254,7 +251,7 @@ def test_a_rule_for_separable_convolutions_holds_alone_and_over_time(monkeypatch
     qat.add_rule(layers.SeparableConv2D, qat.Rule(kernels, ("activation",)))
     for model in (separable(), over_time):
         x = np.random.default_rng(0).normal(size=(4, *model.input_shape[1:]))
-        quantized = qat.quantize_model(model, calibrate=x)
+        quantized = quantize_model(model, calibrate=x)
         assert len(quantized.layers) == 3  # with the quantized input
         slots = quantized.layers[-1].weight_slots
         assert [slot[1].per_axis for slot in slots] == [False, True]

@@ -10,6 +10,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 import larqlite as lq
 from larqlite.qat.collab_opts import Default8BitClusterPreserveQuantizeScheme
+from tests.common.eager import quantize_model
 from tests.common.samples import sampled
 
 layers = tf_keras.layers
@@ -38,15 +39,18 @@ def network() -> tf_keras.Model:
     )
 
 
-def fit(model, epochs: int, rate: float = 2e-3):
+def fit(model, epochs: int, rate: float = 2e-3, eager_steps: int | None = None):
+    """Trains; with `eager_steps` no more than that, for which no graph is traced."""
     model.compile(
         tf_keras.optimizers.Adam(rate),
         tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         "accuracy",
+        run_eagerly=eager_steps is not None,
     )
     tf_keras.utils.set_random_seed(0)
     x, y, _, _ = clothes()
-    model.fit(x, y, batch_size=64, epochs=epochs, verbose=0)
+    count = None if eager_steps is None else 64 * eager_steps
+    model.fit(x[:count], y[:count], batch_size=64, epochs=epochs, verbose=0)
     return model
 
 
@@ -56,16 +60,17 @@ def accuracy(model) -> float:
 
 
 @functools.cache
-def trained() -> tf_keras.Model:
+def trained(epochs: int = 3) -> tf_keras.Model:
     tf_keras.utils.set_random_seed(0)
-    return fit(network(), 3)
+    return fit(network(), epochs)
 
 
-def changed(change) -> tf_keras.Model:
+def changed(change, epochs: int) -> tf_keras.Model:
     """A copy of the trained network with its kernels changed."""
-    model = tf_keras.models.clone_model(trained())
-    model.set_weights(trained().get_weights())
-    model.compile(trained().optimizer, trained().loss, "accuracy")
+    source = trained(epochs)
+    model = tf_keras.models.clone_model(source)
+    model.set_weights(source.get_weights())
+    model.compile(source.optimizer, source.loss, "accuracy")
     for variable in model.trainable_variables:
         if variable.shape.rank > 1:
             variable.assign(change(variable.numpy()))
@@ -126,22 +131,31 @@ def labels(content: bytes, x: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def pruned() -> tuple[tf_keras.Model, tf_keras.Model]:
+def pruned(is_quick: bool = False) -> tuple[tf_keras.Model, tf_keras.Model]:
     """The pruned network, and its quantization-aware copy after training."""
-    model = changed(without_the_smallest)
-    copy = lq.qat.quantize_model(
-        model, scheme="prune_preserve", calibrate=clothes()[0][:500]
-    )
-    return model, fit(copy, 2, 1e-3)
+    model = changed(without_the_smallest, 1 if is_quick else 3)
+    return model, tuned(model, "prune_preserve", is_quick)
 
 
 @functools.cache
-def grouped() -> tuple[tf_keras.Model, tf_keras.Model]:
+def clustered_network(is_quick: bool = False) -> tf_keras.Model:
+    return changed(
+        lambda kernel: clustered(without_the_smallest(kernel)), 1 if is_quick else 3
+    )
+
+
+@functools.cache
+def grouped(is_quick: bool = False) -> tuple[tf_keras.Model, tf_keras.Model]:
     """The pruned and clustered network, and its copy after training."""
-    model = changed(lambda kernel: clustered(without_the_smallest(kernel)))
-    scheme = Default8BitClusterPreserveQuantizeScheme()
-    copy = lq.qat.quantize_model(model, scheme=scheme, calibrate=clothes()[0][:500])
-    return model, fit(copy, 2, 1e-3)
+    model = clustered_network(is_quick)
+    return model, tuned(model, Default8BitClusterPreserveQuantizeScheme(), is_quick)
+
+
+def tuned(model, scheme, is_quick: bool) -> tf_keras.Model:
+    """A quantization-aware copy, trained for two epochs or, quickly, for five steps."""
+    quantize = quantize_model if is_quick else lq.qat.quantize_model
+    copy = quantize(model, scheme=scheme, calibrate=clothes()[0][:500])
+    return fit(copy, 1, 1e-3, 5) if is_quick else fit(copy, 2, 1e-3)
 
 
 def converted(model, plainly: bool) -> bytes:
@@ -192,7 +206,7 @@ def test_a_clustered_network_has_no_more_clusters_and_is_as_good_after_training(
     "made", sampled([pruned, grouped], 2), ids=["pruned", "grouped"]
 )
 def test_the_file_for_tflite_has_the_zeros_and_clusters(made, plainly):
-    model, copy = made()
+    model, copy = made(is_quick=True)
     content = converted(copy, plainly)
     float_kernels = {
         f"quant_{layer.name}": layer.kernel.numpy()
@@ -201,6 +215,9 @@ def test_the_file_for_tflite_has_the_zeros_and_clusters(made, plainly):
     }
     stored = codes(content, float_kernels)
     assert set(stored) == set(float_kernels)
+    for old, new in zip(model.layers, copy.layers[1:], strict=True):
+        if hasattr(old, "kernel"):
+            assert np.mean(old.kernel.numpy() != new.layer.kernel.numpy()) > 0.1
     if made is pruned:
         trained_kernels = kernels(copy)
     for name, kernel in float_kernels.items():
@@ -216,7 +233,7 @@ def test_the_file_for_tflite_has_the_zeros_and_clusters(made, plainly):
         if made is grouped and kernel.ndim == 2:  # one scale for all channels
             assert len(np.unique(found)) <= CLUSTERS + 1
     x = clothes()[2][:500]
-    agree = labels(content, x) == copy.predict(x, verbose=0).argmax(-1)
+    agree = labels(content, x) == copy(x, training=False).numpy().argmax(-1)
     assert agree.mean() > 0.99
 
 
@@ -267,19 +284,22 @@ def test_mixed_precision_keeps_them_too(scheme):
         model = network()
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
-    model.set_weights(grouped()[0].get_weights())
+    model.set_weights(clustered_network(is_quick=True).get_weights())
     x, y, x_test, _ = clothes()
-    copy = lq.qat.quantize_model(model, scheme=scheme, calibrate=x[:200])
+    copy = quantize_model(model, scheme=scheme, calibrate=x[:200])
     optimizer = tf_keras.mixed_precision.LossScaleOptimizer(
         tf_keras.optimizers.Adam(1e-3)
     )
     copy.compile(
-        optimizer, tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        optimizer,
+        tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        run_eagerly=True,
     )
-    copy.fit(x[:640], y[:640], verbose=0)
+    copy.fit(x[:160], y[:160], verbose=0)
     for old, new in zip(model.layers, copy.layers[1:], strict=True):
         if hasattr(old, "kernel"):
             zeros = old.kernel.numpy() == 0
+            assert (old.kernel.numpy() != new.layer.kernel.numpy()).any()
             read = kernels(copy)[new.name]
             assert read.dtype == np.float32
             np.testing.assert_array_equal(read[zeros], 0)
@@ -287,7 +307,7 @@ def test_mixed_precision_keeps_them_too(scheme):
                 assert new.weight_slots[0][2]["centroids"].dtype == tf.float32
                 for c in range(read.shape[-1]):
                     assert len(np.unique(read[..., c])) <= CLUSTERS + 1
-    assert copy.predict(x_test[:10], verbose=0).dtype == np.float16
+    assert copy(x_test[:10], training=False).dtype == tf.float16
 
 
 @pytest.mark.slow

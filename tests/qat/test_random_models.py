@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from larqlite import qat
+from tests.common.eager import quantize_model
 
 layers = tf_keras.layers
 
@@ -80,7 +80,7 @@ def check(recipe):
     expected = [np.asarray(t) for t in tf.nest.flatten(model(x))]
     errors = {}
     for scheme in ("int8", "int12"):
-        quantized = qat.quantize_model(model, scheme=scheme, calibrate=x)
+        quantized = quantize_model(model, scheme=scheme, calibrate=x)
         found = [np.asarray(t) for t in tf.nest.flatten(quantized(x, training=False))]
         errors[scheme] = max(
             np.abs(a - b).mean() / (np.ptp(np.append(a, 0)) + 1e-9)
