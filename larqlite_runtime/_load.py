@@ -69,9 +69,8 @@ def load(
     budget = whole_number("load: budget", budget, 1, MOST_BYTES, fix)
     chosen = tensor_names("inputs", inputs), tensor_names("outputs", outputs)
     source = ModelSource(path_or_bytes, budget)
-    data = source()
-    model = Model(source, data, LoadOptions(threads, isa, *chosen))
-    if len(data) >= WORTH_GIVING_BACK:
+    model = Model(source, source(), LoadOptions(threads, isa, *chosen))
+    if source.size >= WORTH_GIVING_BACK:
         _give_back_memory()
     return model
 

@@ -231,6 +231,13 @@ class ModelSource:
             self._given, self._seen = self._path, self._state()
         return graph
 
+    @property
+    def size(self) -> int:
+        """Bytes of the file, as it was read; 0 if it has gone since."""
+        if self._path is None:
+            return len(self._given)
+        return 0 if self._seen is None else self._seen[0]
+
     def data(self) -> bytes:
         """The bytes of the file."""
         if self._path is None:
