@@ -10,6 +10,7 @@ import tf_keras
 
 import larqlite as lq
 from tests.common import cases
+from tests.common.samples import in_turn
 
 
 def binary_kernel(variable):
@@ -91,8 +92,9 @@ def test_fit_and_a_hand_written_loop_take_equal_steps(name):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    ("policy", "jit"), in_turn(["mixed_float16", "mixed_bfloat16"], [False, True])
+)
 def test_the_case_optimizer_trains_in_mixed_precision_and_compiled(policy, jit):
     tf_keras.mixed_precision.set_global_policy(policy)
     try:
@@ -163,8 +165,10 @@ def test_activations_resolve_and_reload_in_every_format(activation, tmp_path):
         np.testing.assert_allclose(again(x), by_hand, rtol=1e-6)
 
 
-@pytest.mark.parametrize("ending", [".keras", ".h5"])
-@pytest.mark.parametrize("default", ["Lion", "Adafactor", "legacy.Adam"])
+@pytest.mark.parametrize(
+    ("default", "ending"),
+    in_turn(["Lion", "Adafactor", "legacy.Adam"], [".keras", ".h5"]),
+)
 def test_any_optimizer_of_keras_reloads_inside_of_a_case_optimizer(
     default, ending, tmp_path
 ):
@@ -176,11 +180,12 @@ def test_any_optimizer_of_keras_reloads_inside_of_a_case_optimizer(
         (lq.optimizers.Bop.is_binary_variable, lq.optimizers.Bop()),
         default_optimizer=make(0.01),
     )
-    model.compile(optimizer, "mse")
+    model.compile(optimizer, "mse", run_eagerly=True)
     model.fit(DATA, LABELS, verbose=0)
     model.save(tmp_path / f"model{ending}")
     again = tf_keras.models.load_model(tmp_path / f"model{ending}")
     assert type(again.optimizer.optimizers[-1]) is make
+    again.run_eagerly = True
     for either in (model, again):
         either.fit(DATA, LABELS, shuffle=False, verbose=0)
     for a, b in zip(model.get_weights(), again.get_weights(), strict=True):
