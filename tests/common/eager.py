@@ -4,7 +4,7 @@ import contextlib
 
 import tensorflow as tf
 
-from larqlite import qat
+from larqlite import integer, qat
 
 
 @contextlib.contextmanager
@@ -39,3 +39,9 @@ def calibrate(*args, **kwargs):
     """`qat.calibrate`, not traced."""
     with eagerly():
         return qat.calibrate(*args, **kwargs)
+
+
+def quantize(*args, **kwargs):
+    """`integer.models.quantize`, whose calibration is not traced."""
+    with eagerly():
+        return integer.models.quantize(*args, **kwargs)

@@ -9,6 +9,7 @@ import larqlite as lq
 from larqlite.errors import ArgumentError, UnsupportedLayerError
 from larqlite.integer.export import compare, to_onnx, to_qdq, to_tflite
 from larqlite.qat.tflite.internal import read_file
+from tests.common.eager import quantize
 from tests.common.samples import sampled
 from tests.integer import networks
 
@@ -16,23 +17,15 @@ layers = tf_keras.layers
 IMAGES = networks.images()[1][0][:64]
 
 
-def trained(model, count=1024):
-    train, labels = networks.images()[0]
-    networks.compiled(model, 8e-3).fit(train[:count], labels[:count], 64, 1, verbose=0)
-    return model
-
-
 def quantized(model, **bits):
     params = lq.integer.models.QuantizationParams(**bits)
-    return lq.integer.models.quantize(
-        model, qparams=params, samples=IMAGES, batch_size=64
-    )
+    return quantize(model, qparams=params, samples=IMAGES, batch_size=64)
 
 
 @pytest.fixture(scope="module")
-def cnn():
-    tf_keras.utils.set_random_seed(3)
-    return trained(networks.float_cnn())
+def tflite_file(integer_cnn):
+    """What TFLite runs of the network of 8 bits."""
+    return to_tflite(integer_cnn(per_tensor_activations=True), samples=IMAGES)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +39,9 @@ def residual():
     x = layers.ReLU()(layers.Add()([x, y]))
     x = layers.GlobalAveragePooling2D()(x)
     logits = layers.Dense(10)(x)
-    trained(tf_keras.Model(inputs, logits), count=6144)
+    model = networks.compiled(tf_keras.Model(inputs, logits), 8e-3)
+    images, labels = networks.images()[0]
+    model.fit(images[:6144], labels[:6144], 64, 1, verbose=0)
     return tf_keras.Model(inputs, layers.Softmax()(logits))
 
 
@@ -59,8 +54,8 @@ def residual():
     ],
     ids=str,
 )
-def test_qdq_of_a_network_differs_by_ties_only(cnn, bits):
-    model = quantized(cnn, **bits)
+def test_qdq_of_a_network_differs_by_ties_only(integer_cnn, bits):
+    model = integer_cnn(**bits)
     proto = to_qdq(model)
     onnx.checker.check_model(proto, full_check=True)
     assert {node.domain for node in proto.graph.node} == {""}
@@ -70,15 +65,15 @@ def test_qdq_of_a_network_differs_by_ties_only(cnn, bits):
     assert result.equal_share > 0.8
 
 
-def test_qdq_of_per_tensor_activations_differs_by_ties_only(cnn):
-    model = quantized(cnn, per_tensor_activations=True)
+def test_qdq_of_per_tensor_activations_differs_by_ties_only(integer_cnn):
+    model = integer_cnn(per_tensor_activations=True)
     result = compare(model, to_qdq(model), IMAGES)
     assert result.equal_share > 0.9
     assert result.label_agreement == 1
 
 
-def test_scales_in_the_file_are_those_of_the_integer_model(cnn):
-    model = quantized(cnn, per_tensor_activations=True)
+def test_scales_in_the_file_are_those_of_the_integer_model(integer_cnn):
+    model = integer_cnn(per_tensor_activations=True)
     proto = to_qdq(model)
     held = {i.name: onnx.numpy_helper.to_array(i) for i in proto.graph.initializer}
     steps = [n for n in proto.graph.node if n.op_type == "QuantizeLinear"]
@@ -99,9 +94,9 @@ def test_scales_in_the_file_are_those_of_the_integer_model(cnn):
 
 
 @pytest.mark.parametrize("bits", sampled([{}, {"weight_bits": 4}], 2), ids=str)
-def test_tflite_of_a_network_is_a_step_off_at_most(cnn, bits):
-    model = quantized(cnn, per_tensor_activations=True, **bits)
-    content = to_tflite(model, samples=IMAGES)
+def test_tflite_of_a_network_is_a_step_off_at_most(integer_cnn, tflite_file, bits):
+    model = integer_cnn(per_tensor_activations=True, **bits)
+    content = to_tflite(model, samples=IMAGES) if bits else tflite_file
     assert not read_file(content, "").float_operations()
     result = compare(model, content, IMAGES)
     assert (result.form, result.samples) == ("tflite", 64)
@@ -110,11 +105,13 @@ def test_tflite_of_a_network_is_a_step_off_at_most(cnn, bits):
     assert result.label_agreement > 0.95
 
 
-def test_kernels_in_the_tflite_file_are_the_integers_of_the_model(cnn):
+def test_kernels_in_the_tflite_file_are_the_integers_of_the_model(
+    integer_cnn, tflite_file
+):
     from ai_edge_litert.interpreter import Interpreter
 
-    model = quantized(cnn, per_tensor_activations=True)
-    interpreter = Interpreter(model_content=to_tflite(model, samples=IMAGES))
+    model = integer_cnn(per_tensor_activations=True)
+    interpreter = Interpreter(model_content=tflite_file)
     interpreter.allocate_tensors()
     layer = model.get_layer("conv2d_1")
     codes = layer.weight_quantizer(layer.kernel).fp.values.numpy()
@@ -139,7 +136,7 @@ def test_a_residual_depthwise_network_with_pooling_and_softmax(residual, per_ten
         assert result.label_agreement > 0.9
 
 
-def test_what_8_bits_do_not_hold_is_refused_by_name(cnn, tmp_path):
+def test_what_8_bits_do_not_hold_is_refused_by_name(cnn, integer_cnn, tmp_path):
     model = quantized(cnn)
     layer = model.get_layer("re_lu")
     ranges = layer.out_quantizer.range_max.numpy()
@@ -147,7 +144,7 @@ def test_what_8_bits_do_not_hold_is_refused_by_name(cnn, tmp_path):
     with pytest.raises(UnsupportedLayerError, match=r'"conv2d_\d".*(\n.*)*per_tensor'):
         to_tflite(model, tmp_path / "model.tflite", samples=IMAGES)
     assert not list(tmp_path.iterdir())
-    model = quantized(cnn, per_tensor_activations=True)
+    model = integer_cnn(per_tensor_activations=True)
     with pytest.raises(ArgumentError, match=r"dense.*\n.*samples=samples"):
         to_tflite(model)
 
@@ -171,7 +168,7 @@ def branched():
 def test_branches_one_dimension_and_moves_are_written(per_tensor):
     images = networks.random_images(16, (12, 12, 3))
     params = lq.integer.models.QuantizationParams(per_tensor_activations=per_tensor)
-    model = lq.integer.models.quantize(branched(), qparams=params, samples=images)
+    model = quantize(branched(), qparams=params, samples=images)
     assert compare(model, to_onnx(model), images).is_exact
     result = compare(model, to_qdq(model), images)
     assert result.label_agreement > 0.98
@@ -186,5 +183,5 @@ def test_a_saturated_head_is_no_other_network():
     model = tf_keras.Model(inputs, head(layers.Dense(8, activation="relu")(inputs)))
     head.set_weights([1e-3 * head.kernel.numpy(), np.full(1, -25, np.float32)])
     x = np.random.default_rng(0).integers(-128, 128, (64, 16)).astype(np.float32)
-    integers = lq.integer.models.quantize(model, samples=x)
+    integers = quantize(model, samples=x)
     assert compare(integers, to_qdq(integers), x).largest_difference < 1e-6

@@ -12,6 +12,7 @@ from onnx import numpy_helper
 import larqlite as lq
 from larqlite.errors import UnsupportedLayerError, UnsupportedModelError
 from larqlite.integer.export import compare, to_onnx, to_qdq, to_tflite
+from tests.common.eager import quantize
 from tests.integer.export import random_networks
 from tests.integer.export.qdq_layers import require_same_but_for_ties
 
@@ -23,7 +24,7 @@ def integers(model, samples, **bits):
     with warnings.catch_warnings():
         # What stays float is meant to.
         warnings.filterwarnings("ignore", message=r"(?s).*stays float")
-        return lq.integer.models.quantize(model, qparams=params, samples=samples)
+        return quantize(model, qparams=params, samples=samples)
 
 
 def require_equal(model, samples, tflite=True):
@@ -33,7 +34,7 @@ def require_equal(model, samples, tflite=True):
     integers is a tie, 18.5, of which the file makes 18 and the model 19, a step of 1/64;
     `x / 2 + tanh(x)` makes up to 1.5/64 of it, here 0.022, which is 1.5% of the span.
     """
-    outputs = tf.nest.flatten(model.predict(samples, verbose=0))
+    outputs = tf.nest.flatten(model(samples))
     span = max(np.ptp(output) for output in outputs)
     assert span > 0
     result = compare(model, to_onnx(model), samples)
@@ -59,7 +60,7 @@ def a_random_network_is_the_same_in_all_files(seed):
         content = to_tflite(model, samples=samples)
     except UnsupportedLayerError:
         return
-    outputs = tf.nest.flatten(model.predict(samples, verbose=0))
+    outputs = tf.nest.flatten(model(samples))
     span = max(np.ptp(output) for output in outputs)
     assert compare(model, content, samples).largest_difference <= 0.05 * span
 
@@ -87,6 +88,17 @@ def changed(proto, name, index, change):
     return copy
 
 
+@pytest.fixture(scope="module")
+def tied():
+    """A network in integers and its file, which differ by ties only; and samples."""
+    samples = random_networks.images(8)
+    model = integers(random_networks.network(8), samples)
+    proto = to_qdq(model)
+    integers_, ties = require_same_but_for_ties(model, samples, proto)
+    assert 0 < ties < 0.01 * integers_
+    return model, proto, samples
+
+
 @pytest.mark.parametrize(
     ("constant", "change"),
     [
@@ -97,12 +109,8 @@ def changed(proto, name, index, change):
         ("zero_point", lambda code: code + 1),
     ],
 )
-def test_a_fault_of_any_layer_is_seen_layer_by_layer(constant, change):
-    samples = random_networks.images(8)
-    model = integers(random_networks.network(8), samples)
-    proto = to_qdq(model)
-    integers_, ties = require_same_but_for_ties(model, samples, proto)
-    assert 0 < ties < 0.01 * integers_
+def test_a_fault_of_any_layer_is_seen_layer_by_layer(tied, constant, change):
+    model, proto, samples = tied
     names = [
         i.name
         for i in proto.graph.initializer

@@ -9,6 +9,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.integer.export import compare, to_onnx
+from tests.common.eager import quantize
 from tests.common.samples import in_turn
 from tests.deploy.inside_a_file import folded_as_some_runtimes_do
 from tests.integer import networks
@@ -27,7 +28,7 @@ def run(proto, x):
 
 def quantized(model, samples=IMAGES, **bits):
     params = models.QuantizationParams(**bits)
-    return models.quantize(model, qparams=params, samples=samples, batch_size=48)
+    return quantize(model, qparams=params, samples=samples, batch_size=48)
 
 
 def scrambled(model, seed=0):
@@ -45,15 +46,6 @@ def scrambled(model, seed=0):
     return model
 
 
-@pytest.fixture(scope="module")
-def cnn():
-    tf_keras.utils.set_random_seed(3)
-    model = networks.compiled(networks.float_cnn(), 4e-3)
-    train, labels = networks.images()[0]
-    model.fit(train[:2048], labels[:2048], 64, 1, verbose=0)
-    return model
-
-
 @pytest.mark.parametrize(
     "bits",
     [
@@ -64,8 +56,8 @@ def cnn():
     ],
     ids=str,
 )
-def test_a_trained_network_gives_the_same_bits(cnn, bits):
-    model = quantized(cnn, **bits)
+def test_a_trained_network_gives_the_same_bits(integer_cnn, bits):
+    model = integer_cnn(**bits)
     proto = to_onnx(model, input_dtype="uint8")
     onnx.checker.check_model(proto, full_check=True)
     assert np.array_equal(run(proto, IMAGES), np.asarray(model(IMAGES)))
@@ -75,8 +67,8 @@ def test_a_trained_network_gives_the_same_bits(cnn, bits):
     assert (result.largest_units, result.equal_share) == (0, 1)
 
 
-def test_activations_are_8_bits_and_accumulators_32(cnn):
-    model = quantized(cnn)
+def test_activations_are_8_bits_and_accumulators_32(integer_cnn):
+    model = integer_cnn()
     kinds = {i.name: i.type.tensor_type.elem_type for i in _infos(to_onnx(model))}
     found = {onnx.TensorProto.DataType.Name(kind) for kind in kinds.values()}
     assert {"INT32"} < found <= {"INT8", "UINT8", "INT32", "FLOAT"}
@@ -112,8 +104,8 @@ def test_float_layers_behind_the_integers_are_written_too(cnn):
     assert np.allclose(run(proto, IMAGES), model(IMAGES), atol=1e-6)
 
 
-def test_every_type_of_input_gives_the_same_bits(cnn):
-    model = quantized(cnn)
+def test_every_type_of_input_gives_the_same_bits(integer_cnn):
+    model = integer_cnn()
     wanted = np.asarray(model(IMAGES))
     for dtype in ("uint8", "int32", "float32"):
         proto = to_onnx(model, input_dtype=dtype)
@@ -123,8 +115,8 @@ def test_every_type_of_input_gives_the_same_bits(cnn):
     assert np.array_equal(found, np.asarray(model(signed)))
 
 
-def test_the_file_is_written_and_read_back(cnn, tmp_path):
-    model = quantized(cnn)
+def test_the_file_is_written_and_read_back(integer_cnn, tmp_path):
+    model = integer_cnn()
     path = tmp_path / "model.onnx"
     proto = to_onnx(model, path, input_dtype="uint8")
     assert onnx.load(path) == proto

@@ -8,6 +8,7 @@ import tf_keras
 from larqlite.errors import ArgumentError
 from larqlite.integer import models
 from larqlite.integer.export import compare, to_onnx, to_qdq, to_tflite
+from tests.common.eager import quantize
 
 layers = tf_keras.layers
 PARAMS = models.QuantizationParams(per_tensor_activations=True)
@@ -57,7 +58,7 @@ def test_samples_that_integers_do_not_hold_are_warned_of_and_the_fix_works(name,
         "batches": [(samples[:32], np.zeros(32)), (samples[32:], np.zeros(32))],
     }[kind]
     with pytest.warns(UserWarning, match=r"(?s)\"sensor\".*Fix: scale = ") as seen:
-        integers = models.quantize(model, samples=given)
+        integers = quantize(model, samples=given)
     (issue,) = models.check_quantization(integers)
     assert "sensor" in issue
     (first, *_) = models.data_report(integers, given).layers
@@ -68,10 +69,10 @@ def test_samples_that_integers_do_not_hold_are_warned_of_and_the_fix_works(name,
     scale = float(words.split("scale = ")[1].split(";")[0])
     scaled = models.transforms.insert_rescaling(model, scale, 0.0)
     samples = np.round(samples / scale)
-    integers = models.quantize(scaled, samples=samples)
+    integers = quantize(scaled, samples=samples)
     assert models.check_quantization(integers) == []
-    wanted = model.predict(samples * scale, verbose=0)
-    found = integers.predict(samples, verbose=0)
+    wanted = model(samples * scale).numpy()
+    found = integers(samples).numpy()
     assert np.corrcoef(wanted.ravel(), found.ravel())[0, 1] > 0.99
 
 
@@ -81,11 +82,9 @@ def test_a_rescaling_in_front_of_a_rescaling_is_one():
     outputs = layers.Dense(3)(layers.Rescaling(2.0)(inputs))
     model = tf_keras.Model(inputs, outputs)
     scaled = models.transforms.insert_rescaling(model, 1 / 255, 0.0)
-    integers = models.quantize(
-        scaled, samples=np.round(samples * 255), on_unsupported="raise"
-    )
-    wanted = model.predict(samples, verbose=0)
-    found = integers.predict(np.round(samples * 255), verbose=0)
+    integers = quantize(scaled, samples=np.round(samples * 255), on_unsupported="raise")
+    wanted = model(samples).numpy()
+    found = integers(np.round(samples * 255)).numpy()
     assert np.abs(wanted - found).max() < 0.02 * np.ptp(wanted)
 
 
@@ -95,7 +94,7 @@ def test_a_rescaling_in_front_of_a_rescaling_is_one():
 )
 def test_samples_that_integers_hold_are_taken_without_a_word(low, high, dtype):
     samples = numbers(low, high, dtype=dtype)
-    integers = models.quantize(network(dtype), samples=samples)
+    integers = quantize(network(dtype), samples=samples)
     assert models.check_quantization(integers) == []
     rows = models.data_report(integers, samples).layers
     assert sum(row.cut for row in rows) == 0
@@ -103,13 +102,13 @@ def test_samples_that_integers_hold_are_taken_without_a_word(low, high, dtype):
 
 def test_samples_of_one_number_are_warned_of():
     with pytest.warns(UserWarning, match=r'"sensor" are 7.*\n.*Fix: '):
-        models.quantize(network(), samples=np.full((8, 6), 7))
+        quantize(network(), samples=np.full((8, 6), 7))
 
 
 def test_a_model_without_ranges_looks_at_its_samples_too():
     model = tf_keras.Sequential([layers.Dense(2, input_shape=(6,))])
     with pytest.warns(UserWarning, match="no whole numbers"):
-        integers = models.quantize(model, samples=FRACTIONS)
+        integers = quantize(model, samples=FRACTIONS)
     assert models.check_quantization(integers)
 
 
@@ -126,19 +125,19 @@ def test_a_model_without_ranges_looks_at_its_samples_too():
 )
 def test_samples_that_are_no_numbers_are_refused(samples, message):
     with pytest.raises(ArgumentError, match=rf"(?s){message}.*Fix: "):
-        models.quantize(network(), samples=samples)
+        quantize(network(), samples=samples)
 
 
 @pytest.mark.parametrize("samples", [FRACTIONS, numbers(-3, 3), numbers(0, 300)])
 def test_an_input_of_bytes_takes_bytes_only(samples):
     with pytest.raises(ArgumentError, match=r"(?s)uint8 has not.*Fix: .*0 to 255"):
-        models.quantize(network("uint8"), samples=samples)
+        quantize(network("uint8"), samples=samples)
 
 
 @pytest.mark.slow
 def test_random_samples_say_which_inputs_they_stand_for(tmp_path):
     with pytest.warns(UserWarning, match="random samples"):
-        integers = models.quantize(
+        integers = quantize(
             tf_keras.Sequential(
                 [
                     layers.Conv2D(4, 3, input_shape=(8, 8, 3)),
@@ -160,7 +159,7 @@ SIGNED = numbers(-100, 100)
 
 @pytest.fixture(scope="module")
 def signed():
-    return models.quantize(network(), qparams=PARAMS, samples=SIGNED)
+    return quantize(network(), qparams=PARAMS, samples=SIGNED)
 
 
 def test_signed_inputs_are_int8_in_files_by_themselves(signed):
@@ -178,9 +177,7 @@ def test_each_of_two_inputs_has_a_type_of_its_own():
     one, other = (tf_keras.Input((6,), name=name) for name in ("one", "other"))
     x = layers.Add()([layers.Dense(4)(one), layers.Dense(4)(other)])
     samples = [numbers(0, 255), numbers(-128, 127)]
-    model = models.quantize(
-        tf_keras.Model([one, other], x), qparams=PARAMS, samples=samples
-    )
+    model = quantize(tf_keras.Model([one, other], x), qparams=PARAMS, samples=samples)
     for content in (to_qdq(model), to_tflite(model, samples=samples)):
         found = compare(model, content, samples)
         assert found.largest_units < 3
@@ -189,7 +186,7 @@ def test_each_of_two_inputs_has_a_type_of_its_own():
 
 def test_inputs_of_more_than_8_bits_are_refused_by_the_files_of_8_bits():
     samples = numbers(-200, 250)
-    model = models.quantize(network(), qparams=PARAMS, samples=samples)
+    model = quantize(network(), qparams=PARAMS, samples=samples)
     for export in (to_qdq, to_tflite):
         with pytest.raises(ArgumentError, match=r"(?s)-199 to 249.*Fix: .*to_onnx"):
             export(model)
@@ -209,7 +206,7 @@ def test_a_check_names_what_computes_in_float_nested_or_not():
     inputs = tf_keras.Input((6,))
     hidden = layers.Dense(8, name="first")(inputs)
     model = tf_keras.Model(inputs, inner(hidden))
-    integers = models.quantize(model, samples=SIGNED)
+    integers = quantize(model, samples=SIGNED)
     (issue,) = models.check_quantization(integers)
     assert issue.startswith("2 layers compute in float: elu")
     assert "1 layers in integers" in issue
@@ -220,4 +217,4 @@ def test_a_check_names_what_computes_in_float_nested_or_not():
 def test_probabilities_at_the_very_end_are_no_issue():
     start = network()
     model = tf_keras.Model(start.inputs, layers.Softmax()(start.output))
-    assert models.check_quantization(models.quantize(model, samples=SIGNED)) == []
+    assert models.check_quantization(quantize(model, samples=SIGNED)) == []

@@ -15,6 +15,7 @@ from larqlite.errors import (
     UnsupportedLayerError,
     UnsupportedModelError,
 )
+from tests.common.eager import eagerly
 from tests.integer import networks
 
 layers = tf_keras.layers
@@ -34,7 +35,8 @@ def small(*more, shape=(12, 12, 3)):
 
 
 def quantized(model, **arguments):
-    return models.quantize(model, samples=IMAGES, num_samples=48, **arguments)
+    with eagerly():
+        return models.quantize(model, samples=IMAGES, num_samples=48, **arguments)
 
 
 def kinds(model):
@@ -106,8 +108,8 @@ def test_an_add_of_three_branches_is_quantized():
     integers = models.quantize(model, samples=images)
     assert kinds(integers)["sum"] == "QuantizedAdd"
     assert kinds(integers)["cat"] == "QuantizedConcatenate"
-    of_float = model.predict(images.astype("f"), verbose=0)
-    error = np.abs(integers.predict(images, verbose=0) - of_float).max()
+    of_float = model(images.astype("f"))
+    error = np.abs(integers(images) - of_float).max()
     assert error < 0.05 * np.abs(of_float).max()
 
 
@@ -132,8 +134,8 @@ def test_what_follows_an_unknown_layer_stays_float_and_is_named_once():
     assert len([w for w in seen if "stays float" in str(w.message)]) == 1
     assert kinds(integers)["conv"] == "QuantizedConv2D"
     assert kinds(integers)["fc"] == "Dense"
-    of_float = model.predict(IMAGES, verbose=0)
-    error = np.abs(integers.predict(IMAGES, verbose=0) - of_float).max()
+    of_float = model(IMAGES)
+    error = np.abs(integers(IMAGES) - of_float).max()
     assert error < 0.05 * np.abs(of_float).max()
 
 
@@ -153,7 +155,7 @@ def test_a_final_softmax_stays_float_silently():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         integers = quantized(model)
-    sums = integers.predict(IMAGES, verbose=0).sum(-1)
+    sums = integers(IMAGES).numpy().sum(-1)
     np.testing.assert_allclose(sums, 1, atol=1e-5)
 
 
@@ -188,9 +190,7 @@ def test_a_quantized_model_takes_another_configuration():
     again = quantized(integers, q_config=config)
     assert models.dump_config(again) == config
     direct = quantized(model, q_config=config)
-    np.testing.assert_allclose(
-        again.predict(IMAGES, verbose=0), direct.predict(IMAGES, verbose=0), atol=0.02
-    )
+    np.testing.assert_allclose(again(IMAGES), direct(IMAGES), atol=0.02)
 
 
 def test_something_that_is_no_model_is_refused():
@@ -238,8 +238,8 @@ def test_networks_may_begin_with_any_of_these(first):
         [layers.InputLayer((12, 12, 3)), *first, layers.Conv2D(3, 3), layers.Flatten()]
     )
     integers = quantized(model)
-    of_float = model.predict(IMAGES, verbose=0)
-    error = np.abs(integers.predict(IMAGES, verbose=0) - of_float).max()
+    of_float = model(IMAGES)
+    error = np.abs(integers(IMAGES) - of_float).max()
     assert error < 0.05 * np.abs(of_float).max()
     assert set(kinds(integers).values()) & {"Conv2D", "DepthwiseConv2D"} == set()
 
