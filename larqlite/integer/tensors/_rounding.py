@@ -6,6 +6,8 @@ integers stays trainable.
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 from larqlite.integer.tensors._constants import is_only_signature_of
@@ -44,15 +46,17 @@ sign = straight_through(tf.sign)
 
 def clip(x: tf.Tensor, low: int, high: int) -> tf.Tensor:
     """`x` limited to `[low, high]`; the gradient passes outside of it too."""
-    if is_only_signature_of(x):
-        return x
+    return x if is_only_signature_of(x) else _clipper(low, high)(x)
 
+
+@functools.cache
+def _clipper(low: int, high: int):
     # The limits are no arguments, which TensorFlow would make tensors and copy.
     @tf.custom_gradient
     def clipped(x):
         return tf.maximum(tf.minimum(x, high), low), lambda upstream: upstream
 
-    return clipped(x)
+    return clipped
 
 
 def exp2(exponent: tf.Tensor, dtype=tf.float32) -> tf.Tensor:

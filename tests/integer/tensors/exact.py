@@ -86,11 +86,13 @@ def check(fp, values, value_bits: int, frac_bits) -> None:
 def integers_around(draw, bits: int, count: int, nonzero: bool = False):
     """Integers of a width, its ends and what is just outside of it among them."""
     top = 2**bits
-    special = [0, 1, -1, top - 1, top, top + 1, -top, 1 - top, -top - 1, top // 2]
-    value = st.one_of(st.sampled_from(special), st.integers(-2 * top, 2 * top))
-    if nonzero:
-        value = value.filter(bool)
-    return objects(draw(st.lists(value, min_size=count, max_size=count)))
+    special = [1, -1, top - 1, top, top + 1, -top, 1 - top, -top - 1, top // 2, 0]
+    # NumPy draws a hundred times faster, and nothing is shrunk.
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    ends = random.choice(special[: -1 if nonzero else None], count)
+    values = random.integers(-2 * top, 2 * top, count, endpoint=True)
+    is_end = random.random(count) < 0.5
+    return objects(np.where(is_end | (nonzero & (values == 0)), ends, values))
 
 
 @st.composite
