@@ -49,7 +49,8 @@ def quoted(name: object, mark: str = '"', longest: int = LONGEST) -> str:
     text = str(name)
     if len(text) > longest:
         text = text[: longest - 3] + "..."
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return f"{mark}{text}{mark}"
 
 

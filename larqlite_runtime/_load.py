@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from larqlite_runtime._arguments import physical_cores, tensor_names, whole_number
 from larqlite_runtime._model import Model, reload  # noqa: F401 (pickles of earlier versions)
@@ -73,6 +74,29 @@ def load(
     if source.size >= WORTH_GIVING_BACK:
         _give_back_memory()
     return model
+
+
+def part_loader(
+    content: bytes, model: Model
+) -> Callable[[Sequence[str], Sequence[str]], Model]:
+    """A function that loads parts of a file, which is read once, at the first of them.
+
+    Args:
+        content: of the file.
+        model: the same, loaded; parts have its instruction set, threads and budget.
+
+    Returns:
+        A function of the names of inputs and outputs; see `load`.
+    """
+    source = ModelSource(content, model.budget)
+    read = functools.cache(source)
+    isa = None if model.isa == "numpy" else model.isa
+
+    def load_part(inputs: Sequence[str], outputs: Sequence[str]) -> Model:
+        chosen = tensor_names("inputs", inputs), tensor_names("outputs", outputs)
+        return Model(source, read(), LoadOptions(model.threads, isa, *chosen))
+
+    return load_part
 
 
 def _give_back_memory() -> None:

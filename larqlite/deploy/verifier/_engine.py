@@ -10,6 +10,7 @@ import onnx
 
 import larqlite_runtime
 from larqlite.deploy.verifier._deployed_file import Cut, DeployedFile, together
+from larqlite_runtime.internal import part_loader
 
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[Arrays], dict[str, np.ndarray]]
@@ -28,21 +29,13 @@ class RuntimeEngine:
     def __init__(self, file: DeployedFile, model: larqlite_runtime.Model) -> None:
         self._file = file
         self._model = model
+        self._load_part = part_loader(file.content, model)
 
     def part(self, inputs: Sequence[str], outputs: Sequence[str]) -> Run:
         """A function of arrays by name that computes tensors from others."""
         if self._file.is_all(inputs, outputs):
             return self.whole()
-        isa = None if self._model.isa == "numpy" else self._model.isa
-        part = larqlite_runtime.load(
-            self._file.content,
-            self._model.threads,
-            isa=isa,
-            inputs=inputs,
-            outputs=outputs,
-            budget=self._model.budget,
-        )
-        return part.run
+        return self._load_part(inputs, outputs).run
 
     def whole(self) -> Run:
         """A function that runs the whole file."""
