@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
-from larqlite import qat
+from tests.common.eager import quantize_model
 from tests.copies.networks import L, with_weights
 
 POLICIES = ("float16", "mixed_float16", "mixed_bfloat16", "bfloat16", "float64")
@@ -54,7 +54,7 @@ def test_layers_of_any_float_are_copied_and_quantized(dtype):
     step = STEPS[dtype.removeprefix("mixed_")]
     sane = lq.integer.models.transforms.sanitize(model)
     assert largest_difference(model(x), sane(x)) < step
-    quantized = qat.quantize_model(model, calibrate=x)
+    quantized = quantize_model(model, calibrate=x)
     assert largest_difference(model(x), quantized(x)) < 0.1 + step
 
 
@@ -78,7 +78,7 @@ def test_under_a_policy_of_all_layers(policy):
         integers = lq.integer.models.quantize(model, samples=x)
         assert largest_difference(expected, integers(x)) < 0.1
         assert largest_difference(expected, lq.models.freeze(model)(x)) == 0
-        quantized = qat.quantize_model(model, scheme="int8", calibrate=x)
+        quantized = quantize_model(model, scheme="int8", calibrate=x)
         assert largest_difference(expected, quantized(x)) < 0.15
         # A float tail computes as it was trained.
         inputs = tf_keras.Input((6,))

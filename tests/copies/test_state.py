@@ -7,6 +7,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite import qat
+from tests.common.eager import quantize_apply, quantize_model
 from tests.copies.stateful import MODELS, NUMBERS, L, normalization
 
 T = lq.integer.models.transforms
@@ -63,10 +64,11 @@ def test_a_wrapper_made_by_hand_takes_the_state_of_its_layer():
 def test_an_annotated_model_computes_the_same():
     model, x = MODELS["nested_in_nested"]()
     marked = qat.quantize_annotate_model(model)
-    np.testing.assert_array_equal(marked.predict_on_batch(x), model.predict_on_batch(x))
-    quantized = qat.quantize_apply(marked, "int16", calibrate=x)
-    a, b = model.predict_on_batch(x), quantized.predict_on_batch(x)
-    assert np.abs(a - b).max() < 1e-2 * np.abs(a).max()
+    expected = outputs_of(model, x)
+    np.testing.assert_array_equal(outputs_of(marked, x), expected)
+    quantized = quantize_apply(marked, "int16", calibrate=x)
+    off = np.abs(outputs_of(quantized, x) - expected).max()
+    assert off < 1e-2 * np.abs(expected).max()
 
 
 def test_the_state_is_there_after_the_transforms_and_in_the_float_tail():
@@ -75,14 +77,14 @@ def test_the_state_is_there_after_the_transforms_and_in_the_float_tail():
     hidden = L.Dense(3)(inputs)
     norm = L.Normalization()
     model = tf_keras.Model(inputs, L.Dense(2)(L.Activation("relu")(norm(hidden))))
-    norm.adapt(tf_keras.Model(inputs, hidden).predict_on_batch(x))
-    expected = model.predict_on_batch(x)
+    norm.adapt(outputs_of(tf_keras.Model(inputs, hidden), x))
+    expected = outputs_of(model, x)
     sane = T.sanitize(model)
     assert sane is not model
-    np.testing.assert_allclose(sane.predict_on_batch(x), expected, atol=1e-5)
+    np.testing.assert_allclose(outputs_of(sane, x), expected, atol=1e-5)
     with pytest.warns(UserWarning, match="stays float"):
         integers = lq.integer.models.quantize(model, samples=x)
-    found = integers.predict_on_batch(x)
+    found = outputs_of(integers, x)
     assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.999
 
 
@@ -101,15 +103,13 @@ def test_a_copy_is_the_same_in_every_format(name, ending, tmp_path):
         scheme = "int8"
     marked = qat.quantize_annotate_model(model) if scheme == "int8" else model
     for copied in (
-        qat.quantize_apply(marked, scheme, calibrate=x),
+        quantize_apply(marked, scheme, calibrate=x),
         lq.models.freeze(model),
     ):
         copied.compile()
         copied.save(tmp_path / f"copy{ending}")
         again = lq.models.load(tmp_path / f"copy{ending}")
-        np.testing.assert_array_equal(
-            again.predict_on_batch(x), copied.predict_on_batch(x)
-        )
+        np.testing.assert_array_equal(outputs_of(again, x), outputs_of(copied, x))
 
 
 def test_a_stateful_sequence_goes_on_where_it_was():
@@ -139,7 +139,7 @@ def test_settings_that_few_configurations_hold_are_kept():
     model = tf_keras.Sequential([tf_keras.Input((3,)), L.Dense(3), relu, L.Dense(1)])
     for copied in (
         lq.models.freeze(model),
-        qat.quantize_apply(model, {"r": "float", "*": "int8"}, calibrate=NUMBERS),
+        quantize_apply(model, {"r": "float", "*": "int8"}, calibrate=NUMBERS),
     ):
         kept = copied.get_layer("r")
         assert kept.activity_regularizer is relu.activity_regularizer
@@ -195,11 +195,11 @@ def test_an_adapted_normalization_says_how_long_the_input_is(is_nested, tmp_path
     if is_nested:
         inputs = tf_keras.Input(NUMBERS.shape[1:])
         model, said = (tf_keras.Model(inputs, each(inputs)) for each in (model, said))
-    quantized = qat.quantize_model(model, calibrate=NUMBERS)
-    expected = qat.quantize_model(said, calibrate=NUMBERS)
-    found = quantized.predict(NUMBERS, verbose=0)
-    np.testing.assert_array_equal(found, expected.predict(NUMBERS, verbose=0))
+    quantized = quantize_model(model, calibrate=NUMBERS)
+    expected = quantize_model(said, calibrate=NUMBERS)
+    found = outputs_of(quantized, NUMBERS)
+    np.testing.assert_array_equal(found, outputs_of(expected, NUMBERS))
     assert quantized.input_shape == (None, NUMBERS.shape[1])
     quantized.save(tmp_path / "model.keras")
     loaded = lq.models.load(tmp_path / "model.keras")
-    np.testing.assert_array_equal(loaded.predict(NUMBERS, verbose=0), found)
+    np.testing.assert_array_equal(outputs_of(loaded, NUMBERS), found)

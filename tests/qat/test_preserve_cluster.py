@@ -126,10 +126,18 @@ def test_a_step_moves_each_centroid_by_the_summed_gradient_of_the_loss():
     np.testing.assert_allclose(variables["centroids"].numpy(), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("train_lookup", [False, True], ids=["fixed", "trained"])
-@pytest.mark.parametrize("preserve_sparsity", [False, True], ids=["dense", "sparse"])
+NAMES = ("dense_8", "dense_8_pruned", "conv_by_channel_pruned", "conv_unequal")
+# Neighbours differ in one of `preserve_sparsity` and `train_lookup`.
+WAYS = ((False, False), (False, True), (True, True), (True, False))
+
+
 @pytest.mark.parametrize(
-    "name", ["dense_8", "dense_8_pruned", "conv_by_channel_pruned", "conv_unequal"]
+    ("name", "preserve_sparsity", "train_lookup"),
+    [
+        pytest.param(name, *way, marks=[pytest.mark.slow] * ((number + place) % 2))
+        for number, name in enumerate(NAMES)
+        for place, way in enumerate(WAYS)
+    ],
 )
 def test_a_kernel_or_its_channels_never_have_more_values(
     name, preserve_sparsity, train_lookup

@@ -12,6 +12,7 @@ from larqlite.qat.quantizers import (
     MovingAverageQuantizer,
 )
 from larqlite.qat.quantizers.internal import batch_range, fake_quant
+from tests.common.samples import in_turn
 from tests.qat.closed_forms import (
     FORMS,
     RANGES,
@@ -23,8 +24,7 @@ from tests.qat.closed_forms import (
 )
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("cls", RANGES)
+@pytest.mark.parametrize(("form", "cls"), in_turn(FORMS, list(RANGES)))
 def test_graphs_and_xla_do_as_eager_calls(cls, form):
     x = np.random.default_rng(3).normal(size=(2, 3, 5)).astype("float32")
     results = []

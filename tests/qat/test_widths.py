@@ -1,5 +1,7 @@
 """The bits of a scheme are the bits that are computed with: levels are counted."""
 
+import functools
+
 import numpy as np
 import pytest
 import tf_keras
@@ -10,23 +12,24 @@ from tests.common.eager import quantize_model
 WIDTHS = range(1, 9)
 
 
-@pytest.fixture(scope="module")
+@functools.cache
 def inputs():
     return np.random.default_rng(0).uniform(-1, 1, (256, 64)).astype("float32")
 
 
-def dense(inputs, scheme):
+@functools.cache
+def dense(scheme):
     """A dense layer with evenly spread weights, quantized and calibrated."""
     even = tf_keras.initializers.RandomUniform(-1, 1, seed=1)
     model = tf_keras.Sequential(
         [tf_keras.layers.Dense(64, kernel_initializer=even, input_shape=(64,))]
     )
-    return quantize_model(model, scheme=scheme, calibrate=inputs)
+    return quantize_model(model, scheme=scheme, calibrate=inputs())
 
 
 @pytest.mark.parametrize("bits", WIDTHS)
-def test_weights_have_the_levels_of_their_width(inputs, bits):
-    layer = dense(inputs, f"int{bits}").layers[-1].layer
+def test_weights_have_the_levels_of_their_width(bits):
+    layer = dense(f"int{bits}").layers[-1].layer
     with lq.context.quantized_scope(True):
         kernel = layer.kernel.numpy()
     levels = np.unique(kernel)
@@ -42,9 +45,9 @@ def test_weights_have_the_levels_of_their_width(inputs, bits):
 
 
 @pytest.mark.parametrize("bits", WIDTHS)
-def test_activations_have_the_levels_of_their_width(inputs, bits):
-    model = dense(inputs, f"int{bits}")
-    levels = np.unique(model(inputs, training=False))
+def test_activations_have_the_levels_of_their_width(bits):
+    model = dense(f"int{bits}")
+    levels = np.unique(model(inputs(), training=False))
     if bits == 1:
         assert len(levels) == 2
         assert levels[0] == -levels[1]
@@ -58,19 +61,19 @@ def test_activations_have_the_levels_of_their_width(inputs, bits):
 
 
 @pytest.mark.parametrize("bits", WIDTHS)
-def test_inputs_have_the_levels_of_their_width(inputs, bits):
-    model = dense(inputs, f"int{bits}")
+def test_inputs_have_the_levels_of_their_width(bits):
+    model = dense(f"int{bits}")
     quantized = tf_keras.Model(model.inputs, model.layers[0].output)
-    levels = np.unique(quantized(inputs, training=False))
+    levels = np.unique(quantized(inputs(), training=False))
     assert len(levels) == 2**bits
 
 
-def test_weights_and_activations_may_have_different_widths(inputs):
+def test_weights_and_activations_may_have_different_widths():
     scheme = lq.qat.DefaultNBitQuantizeScheme(num_bits_weight=3, num_bits_activation=5)
-    model = dense(inputs, scheme)
+    model = dense(scheme)
     with lq.context.quantized_scope(True):
         assert len(np.unique(model.layers[-1].layer.kernel.numpy())) == 7
-    assert len(np.unique(model(inputs, training=False))) == 32
+    assert len(np.unique(model(inputs(), training=False))) == 32
 
 
 @pytest.mark.parametrize("bits", [0, 17, 2.5, "8"])
