@@ -23,7 +23,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def trained(images):
-    """A small float network after four epochs."""
+    """A small float network after three epochs."""
     tf_keras.utils.set_random_seed(1)
     x_train, y_train, *_ = images
     inputs = tf_keras.Input((28, 28, 1))
@@ -34,18 +34,20 @@ def trained(images):
         x = layers.ReLU()(x)
     x = layers.GlobalAveragePooling2D()(x)
     model = tf_keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
-    compiled(model, tf_keras.optimizers.schedules.CosineDecay(4e-3, 500))
-    model.fit(x_train, y_train, batch_size=64, epochs=4, verbose=0)
+    compiled(model, tf_keras.optimizers.schedules.CosineDecay(4e-3, 375))
+    model.fit(x_train, y_train, batch_size=64, epochs=3, verbose=0)
     return model
 
 
 @pytest.fixture(scope="module")
 def tuned(trained, images):
     """The network with 8 bits after one epoch more, and its accuracy before."""
+    tf_keras.utils.set_random_seed(1)
     x_train, y_train, *_ = images
     quantized = lq.qat.quantize_model(trained, calibrate=x_train[:512])
     before = accuracy(quantized, images)
-    compiled(quantized, 5e-4).fit(x_train, y_train, batch_size=64, verbose=0)
+    schedule = tf_keras.optimizers.schedules.CosineDecay(5e-4, 125)
+    compiled(quantized, schedule).fit(x_train, y_train, batch_size=64, verbose=0)
     return quantized, before
 
 
