@@ -1,5 +1,6 @@
 """The command `lq integer`: from saved float models to integer ones, checked and exported."""
 
+import contextlib
 import json
 import re
 import subprocess
@@ -15,6 +16,7 @@ from onnx import numpy_helper
 import larqlite as lq
 from larqlite import cli
 from larqlite.integer import models
+from tests.common.eager import eagerly, quantize
 
 layers = tf_keras.layers
 TEXT = """
@@ -70,7 +72,7 @@ def files(tmp_path_factory):
     model = network()
     model.save(folder / "net.keras")
     model.save(folder / "net.h5")
-    models.quantize(model, samples=images).save(folder / "integer.keras")
+    quantize(model, samples=images).save(folder / "integer.keras")
     two_inputs().save(folder / "pair.keras")
     onnx.save(float_onnx(), folder / "net.onnx")
     onnx.save(float_onnx("Sin"), folder / "sin.onnx")
@@ -106,13 +108,14 @@ def here(files, tmp_path, monkeypatch):
 def command(here, capfd):
     """Runs `lq integer ARGUMENTS` in this process; gives back what it printed."""
 
-    def run(*arguments, code=None):
-        if code is None:
-            cli.main(["integer", *arguments])
-        else:
-            with pytest.raises(SystemExit) as exit_:
+    def run(*arguments, code=0, traced=False):
+        with contextlib.nullcontext() if traced else eagerly():
+            if not code:
                 cli.main(["integer", *arguments])
-            assert exit_.value.code == code
+            else:
+                with pytest.raises(SystemExit) as exit_:
+                    cli.main(["integer", *arguments])
+                assert exit_.value.code == code
         return capfd.readouterr().out
 
     return run
@@ -146,7 +149,9 @@ def codes_of(path, layer="conv"):
 def test_quantize_writes_the_model_that_python_makes_and_shows_its_integers(
     command, here
 ):
-    printed = command("quantize", "-m", "net.keras", "--samples", "images.npz")
+    printed = command(
+        "quantize", "-m", "net.keras", "--samples", "images.npz", traced=True
+    )
     row = re.search(r"\| conv +QuantizedConv2D .*", printed)
     assert row
     assert re.search(r" 9 +8 +\d+ +28 ", row[0])
@@ -157,9 +162,7 @@ def test_quantize_writes_the_model_that_python_makes_and_shows_its_integers(
     images = np.load("images.npy")
     wanted = models.quantize(lq.models.load("net.keras"), samples=images)
     found = lq.models.load(path)
-    np.testing.assert_array_equal(
-        found.predict(images, verbose=0), wanted.predict(images, verbose=0)
-    )
+    np.testing.assert_array_equal(found(images), wanted(images))
 
 
 def test_the_format_and_the_bits_are_those_asked_for(command, here):
@@ -197,11 +200,9 @@ def test_several_inputs_take_arrays_by_name(command):
     command(*arguments, "-s", "out.keras")
     with np.load("pair.npz") as data:
         samples = [data["left"], data["right"]]
-    wanted = models.quantize(lq.models.load("pair.keras"), samples=samples)
+    wanted = quantize(lq.models.load("pair.keras"), samples=samples)
     found = lq.models.load("out.keras")
-    np.testing.assert_array_equal(
-        found.predict(samples, verbose=0), wanted.predict(samples, verbose=0)
-    )
+    np.testing.assert_array_equal(found(samples), wanted(samples))
 
 
 def test_an_onnx_model_becomes_one_of_integer_operations(command, here):
@@ -260,7 +261,7 @@ def test_a_rescaling_is_put_in_front(command):
     command("insert-rescaling", "-m", "bare.keras", "-d", "scaled.h5", *factors)
     x = np.arange(12, dtype="float32").reshape(1, 2, 2, 3)
     wanted = (x * [0.5, 2, 4] - 1).reshape(1, 12)
-    np.testing.assert_array_equal(lq.models.load("scaled.h5").predict(x), wanted)
+    np.testing.assert_array_equal(lq.models.load("scaled.h5")(x), wanted)
 
 
 def test_an_export_gives_the_same_bits_in_onnx_runtime(command):
@@ -270,7 +271,7 @@ def test_an_export_gives_the_same_bits_in_onnx_runtime(command):
     session = onnxruntime.InferenceSession("net_out.onnx")
     images = np.load("images.npy").astype("float32")
     (found,) = session.run(None, {session.get_inputs()[0].name: images})
-    wanted = lq.models.load("integer.keras").predict(images, verbose=0)
+    wanted = lq.models.load("integer.keras")(images)
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 

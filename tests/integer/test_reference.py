@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tf_keras
 
+from tests.common.eager import eagerly
 from tests.common.samples import sampled
 from tests.integer import reference_cases, reference_networks
 
@@ -39,7 +40,8 @@ def ours(part: str) -> dict:
 @functools.cache
 def our_network(case: str) -> tuple[dict, dict]:
     """Our arrays, and what we tell."""
-    return reference_networks.network(library(), case)
+    with eagerly():
+        return reference_networks.network(library(), case)
 
 
 def names(prefix: str) -> list[str]:

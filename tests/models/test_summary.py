@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import re
@@ -18,6 +19,12 @@ GOLDEN = json.loads(
     (Path(__file__).parent.parent / "golden" / "larq_summaries.json").read_text()
 )["summaries"]
 LARQ_COUNTS_BATCH_NORMALIZATION_AS_FROZEN = ("Trainable params", "Non-trainable params")
+
+
+@functools.cache
+def printed_network(network) -> tuple[str, str]:
+    """Of one of Larq's networks."""
+    return printed(network(lq, tf_keras))
 
 
 def printed(model, **options) -> tuple[str, str]:
@@ -67,7 +74,7 @@ def small_model() -> tf_keras.Model:
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.__name__)
 def test_every_row_shows_the_figures_that_larq_prints(network):
     golden = GOLDEN[network.__name__]
-    rows = stats_rows(printed(network(lq, tf_keras))[0])
+    rows = stats_rows(printed_network(network)[0])
     assert len(rows) == len(golden["rows"])
     for ours, larqs in zip(rows, golden["rows"], strict=True):
         assert list(ours) == list(larqs)
@@ -85,7 +92,7 @@ def _without_number(name: str) -> str:
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda n: n.__name__)
 def test_the_totals_are_those_that_larq_prints(network):
     golden = GOLDEN[network.__name__]
-    stats, totals = printed(network(lq, tf_keras))
+    stats, totals = printed_network(network)
     assert cells(stats)[-1] == golden["total"]
     ours = dict(cells(totals))
     for name, value in golden["totals"].items():
@@ -97,7 +104,7 @@ def test_scale_and_offset_of_a_batch_normalization_are_trainable_unlike_in_larq(
     # vgg: 8 + 16 + 24 channels, two numbers each; gamma missing in the first two.
     larqs = GOLDEN["vgg"]["totals"]
     assert larqs["Non-trainable params"] == str(2 * (8 + 16 + 24))
-    ours = dict(cells(printed(NETWORKS[0](lq, tf_keras))[1]))
+    ours = dict(cells(printed_network(NETWORKS[0])[1]))
     assert ours["Non-trainable params"] == str(8 + 16)
 
 
@@ -192,14 +199,17 @@ def test_sizes_given_to_the_summary_resolve_the_question_marks():
     assert dict(cells(totals))["Number of MACs"] == readable(108 * 80)
 
 
-def test_a_pipe_gets_every_column_in_full(run_python):
+def test_a_pipe_gets_every_column_in_full(run_fork):
     code = """
+        import os, sys
+        os.environ["COLUMNS"] = "40"
+        sys.stdout.reconfigure(encoding="ascii", errors="strict")
         import tf_keras, larqlite as lq
         name = "a_name_that_is_much_longer_than_what_a_narrow_terminal_can_hold" * 2
         layers = [tf_keras.layers.Dense(3, input_shape=(4,), name=name)]
         lq.models.summary(tf_keras.Sequential(layers, name="piped"))
     """
-    output = run_python(code, COLUMNS="40", PYTHONIOENCODING="ascii")
+    output = run_fork(code)
     lines = output.splitlines()
     frame = [line for line in lines if line.startswith("|")]
     assert any("can_hold" in line and line.rstrip().endswith("12 |") for line in frame)

@@ -6,6 +6,7 @@ import tf_keras
 
 import larqlite as lq
 from tests.common import cases
+from tests.common.eager import quantize_model
 from tests.common.samples import sampled
 
 
@@ -77,7 +78,7 @@ def test_a_frozen_model_is_the_same_in_every_format(ending, tmp_path):
     frozen.compile()
     frozen.save(tmp_path / f"frozen{ending}")
     again = lq.models.load(tmp_path / f"frozen{ending}")
-    for a, b in zip(listed(again.predict(x)), listed(model.predict(x)), strict=True):
+    for a, b in zip(listed(again(x)), listed(model(x)), strict=True):
         np.testing.assert_array_equal(a, b)
     weights = again.get_layer("block").get_layer("shared").get_weights()[0]
     assert set(np.unique(weights)) <= {-1.0, 0.0, 1.0}
@@ -214,7 +215,7 @@ def test_weights_of_quantization_aware_layers_are_there_too():
         [tf_keras.layers.Conv2D(4, 3, input_shape=(8, 8, 2), name="conv")]
     )
     data = np.random.default_rng(0).normal(size=(4, 8, 8, 2)).astype("float32")
-    quantized = lq.qat.quantize_model(model, scheme="int3", calibrate=data)
+    quantized = quantize_model(model, scheme="int3", calibrate=data)
     (path, weight), *others = lq.models.quantized_weights(quantized).items()
     assert (path, others, weight.precision) == ("quant_conv/kernel", [], 3)
     latent = model.layers[0].kernel.numpy()

@@ -10,6 +10,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.errors import ArgumentError, MissingFileError
+from tests.common.eager import quantize
 from tests.integer import networks
 
 layers = tf_keras.layers
@@ -19,7 +20,7 @@ RNG = np.random.default_rng(3)
 
 def dense(inputs, outputs=3, **config):
     layer = layers.Dense(outputs, input_shape=(inputs,), name="fc")
-    return models.quantize(
+    return quantize(
         tf_keras.Sequential([layer]),
         q_config={"fc": config} if config else None,
         samples=RNG.integers(0, 255, (8, inputs)),
@@ -61,7 +62,7 @@ def test_outputs_beyond_the_calibrated_range_are_counted_as_clipped():
         [layers.Dense(1, input_shape=(1,), name="a", use_bias=False), layers.Dense(1)]
     )
     model.layers[0].kernel.assign([[1.0]])
-    integers = models.quantize(model, samples=np.array([[10], [9], [-10], [3]]))
+    integers = quantize(model, samples=np.array([[10], [9], [-10], [3]]))
     row = models.data_report(integers, np.array([[1], [9], [100], [200]]))["a"]
     assert row.clipped == 2
 
@@ -76,7 +77,7 @@ def test_a_model_without_calibration_is_reported():
     model = tf_keras.Sequential(
         [layers.Dense(2, input_shape=(3,), name="a"), layers.Dense(2)]
     )
-    integers = models.quantize(model, samples=np.arange(12).reshape(4, 3))
+    integers = quantize(model, samples=np.arange(12).reshape(4, 3))
     assert models.check_quantization(integers) == []
     integers.get_layer("a").out_quantizer.reset()
     assert models.check_quantization(integers) == [
@@ -88,7 +89,7 @@ def test_an_output_that_needs_the_highest_bits_of_the_buffer_is_reported():
     model = tf_keras.Sequential(
         [layers.Dense(2, input_shape=(3,), name="a"), layers.Dense(2)]
     )
-    integers = models.quantize(model, samples=np.arange(12).reshape(4, 3))
+    integers = quantize(model, samples=np.arange(12).reshape(4, 3))
     integers.get_layer("a").out_quantizer.calibrate(1e5)
     (issue,) = models.check_quantization(integers)
     assert issue.startswith("Possible saturation detected in a")
@@ -99,7 +100,7 @@ def test_coarse_scales_are_reported():
     first = layers.Dense(2, input_shape=(3,), name="a")
     model = tf_keras.Sequential([first, layers.Dense(2)])
     first.kernel.assign(RNG.normal(size=(3, 2)) * [1.0, 1.4])
-    integers = models.quantize(
+    integers = quantize(
         model,
         q_config={"a": {"output_quantizer": quantizer}},
         samples=np.arange(12).reshape(4, 3),
@@ -145,13 +146,11 @@ def test_files_bring_the_same_integers(tmp_path, suffix):
             layers.Dense(2),
         ]
     )
-    integers = models.quantize(model, samples=images)
+    integers = quantize(model, samples=images)
     path = tmp_path / f"model.{suffix}"
     integers.save(path)
     loaded = models.load_model(path, compile_model=False)
-    np.testing.assert_array_equal(
-        loaded.predict(images, verbose=0), integers.predict(images, verbose=0)
-    )
+    np.testing.assert_array_equal(loaded(images), integers(images))
     assert not models.calibration_required(loaded)
 
 
@@ -180,7 +179,7 @@ def test_gradients_reach_every_trainable_weight():
             layers.Dense(2),
         ]
     )
-    integers = models.quantize(model, samples=images)
+    integers = quantize(model, samples=images)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(integers(images, training=True) ** 2)
     for variable, gradient in zip(

@@ -12,6 +12,7 @@ from larqlite.integer.models.transforms import (
     invert_batchnorm_pooling,
     sanitize,
 )
+from tests.common.samples import in_turn
 from tests.integer.transforms.helpers import kinds, layers, randomized, transformed
 
 IMAGE = (6, 6, 3)
@@ -50,8 +51,7 @@ def sequential(shape, *parts):
     return randomized(tf_keras.Sequential([tf_keras.Input(shape), *parts]))
 
 
-@pytest.mark.parametrize("use_bias", [True, False])
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize(("kernel", "use_bias"), in_turn(KERNELS, [True, False]))
 def test_a_normalization_becomes_part_of_the_kernel_before_it(kernel, use_bias):
     make, shape = KERNELS[kernel]
     first = make(use_bias=use_bias, name="first")

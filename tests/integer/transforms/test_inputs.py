@@ -8,6 +8,7 @@ import tf_keras
 import larqlite as lq
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.integer.models.transforms import sanitize
+from tests.common.eager import quantize
 
 layers, applications = tf_keras.layers, tf_keras.applications
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3))
@@ -87,9 +88,9 @@ def test_arithmetic_on_the_input_becomes_one_rescaling(name, padding):
     assert rescaling.scale > 0
     assert not rescaling.offset
     inputs = IMAGES.astype("float32")
-    wanted = model.predict(inputs, verbose=0)
+    wanted = model(inputs, training=False)
     np.testing.assert_allclose(
-        sane.predict(inputs, verbose=0), wanted, atol=1e-5 * np.ptp(wanted)
+        sane(inputs, training=False), wanted, atol=1e-5 * np.ptp(wanted)
     )
 
 
@@ -104,10 +105,8 @@ def test_a_network_with_preprocessing_is_integers_from_bytes_on(name):
     start = PREPROCESSING[name]
     model = classifier(lambda x: start(tf.cast(x, tf.float32)), "uint8", "zeros")
     images = IMAGES.astype("uint8")
-    quantized = lq.integer.models.quantize(
-        model, samples=images, on_unsupported="raise"
-    )
-    wanted, found = (m.predict(images, verbose=0) for m in (model, quantized))
+    quantized = quantize(model, samples=images, on_unsupported="raise")
+    wanted, found = (m(images).numpy() for m in (model, quantized))
     assert np.corrcoef(wanted.ravel(), found.ravel())[0, 1] > 0.999
 
 
@@ -119,8 +118,8 @@ def test_preprocessing_of_two_inputs_becomes_a_rescaling_of_each():
     sane = sanitize(model)
     assert classes_of(sane).count("Rescaling") == 2
     inputs = [IMAGES.astype("float32"), IMAGES[::-1].astype("float32")]
-    wanted = model.predict(inputs, verbose=0)
-    found = sane.predict(inputs, verbose=0)
+    wanted = [y.numpy() for y in tf.nest.flatten(model(inputs))]
+    found = [y.numpy() for y in tf.nest.flatten(sane(inputs))]
     np.testing.assert_allclose(found, wanted, atol=1e-4 * np.ptp(wanted))
 
 
@@ -129,7 +128,7 @@ def test_a_rescaling_behind_the_network_is_no_preprocessing():
     x = layers.Conv2D(3, 3, activation="tanh")(layers.Rescaling(1 / 255)(inputs))
     model = tf_keras.Model(inputs, layers.Rescaling(127.5, 127.5)(x))
     with pytest.warns(UserWarning, match="stays float"):
-        quantized = lq.integer.models.quantize(model, samples=IMAGES)
+        quantized = quantize(model, samples=IMAGES)
     assert "QuantizedConv2D" in classes_of(quantized)
 
 
@@ -145,7 +144,7 @@ def test_a_rescaling_behind_the_network_is_no_preprocessing():
 )
 def test_other_preprocessing_is_refused_with_the_way_out(start, error):
     with pytest.raises(error, match=r"(?s)Fix: .*Conv2D or Dense"):
-        lq.integer.models.quantize(classifier(start), samples=IMAGES)
+        quantize(classifier(start), samples=IMAGES)
 
 
 INACTIVE = [
@@ -193,9 +192,7 @@ def test_integers_go_on_behind_a_layer_that_does_nothing_in_inference(layer, is_
     sane = sanitize(model)
     assert classes_of(sane)[1:] == ["Rescaling", "Conv2D", "GlobalAveragePooling2D"]
     images = IMAGES.astype("float32")
-    assert np.array_equal(
-        sane.predict(images, verbose=0), model.predict(images, verbose=0)
-    )
+    assert np.array_equal(sane(images, training=False), model(images, training=False))
 
 
 def test_augmentation_of_bytes_keeps_its_cast_and_the_network_its_integers():
@@ -203,9 +200,7 @@ def test_augmentation_of_bytes_keeps_its_cast_and_the_network_its_integers():
     x = layers.Conv2D(2, 3)(layers.RandomFlip()(inputs))
     x = layers.SpatialDropout2D(0.5)(layers.ReLU()(x))
     model = tf_keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
-    quantized = lq.integer.models.quantize(
-        model, samples=IMAGES.astype("uint8"), on_unsupported="raise"
-    )
+    quantized = quantize(model, samples=IMAGES.astype("uint8"), on_unsupported="raise")
     assert not lq.integer.models.check_quantization(quantized)
 
 
@@ -213,7 +208,5 @@ def test_a_dropout_that_is_called_in_training_mode_stays_float():
     inputs = tf_keras.Input((8, 8, 3))
     x = layers.Dropout(0.5)(layers.Conv2D(2, 3)(inputs), training=True)
     with pytest.warns(UserWarning, match="called with training=True"):
-        quantized = lq.integer.models.quantize(
-            tf_keras.Model(inputs, x), samples=IMAGES
-        )
+        quantized = quantize(tf_keras.Model(inputs, x), samples=IMAGES)
     assert "Dropout" in classes_of(quantized)
