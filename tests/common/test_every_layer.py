@@ -12,7 +12,7 @@ import tf_keras
 
 import larqlite as lq
 from tests.common import cases
-from tests.common.samples import sampled
+from tests.common.samples import in_turn, sampled
 
 PUBLIC_API = json.loads(
     (Path(__file__).parents[1] / "golden" / "public_api.json").read_text()
@@ -164,8 +164,9 @@ def test_a_deep_copied_layer_keeps_weights_and_quantization(name):
     assert twin.weights[0] is not layer.weights[0]
 
 
-@every_layer
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize(
+    ("name", "dtype"), in_turn(cases.LAYERS, ["float16", "bfloat16", "float64"])
+)
 def test_it_computes_in_any_float_dtype(name, dtype):
     layer = cases.layer(name, dtype=dtype)
     x = tf.cast(cases.inputs(name), dtype)
@@ -236,7 +237,7 @@ def test_compiled_by_xla_it_gives_the_same(name):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", sampled(cases.LAYERS, 3))
+@pytest.mark.parametrize("name", sampled(cases.LAYERS, 5))
 def test_fit_and_a_hand_written_loop_take_equal_steps(name):
     x, y = cases.inputs(name), np.ones((4, 2), "float32")
     model = cases.model(name)

@@ -12,9 +12,11 @@ from hypothesis.extra import numpy as hnp
 
 import larqlite as lq
 from tests.common import cases
+from tests.common.samples import in_turn
 
 every_quantizer = pytest.mark.parametrize("name", cases.QUANTIZERS)
 every_string = pytest.mark.parametrize("string", lq.quantizers.names())
+SHAPES = [(), (1,), (0, 3), (3, 0), (2, 1, 1, 1, 2)]
 WITH_WEIGHTS = {"rsign", "adabin_activations"}
 tensors = hnp.arrays(
     "float32",
@@ -41,9 +43,11 @@ def test_a_deep_copy_quantizes_the_same(name):
     np.testing.assert_array_equal(copy.deepcopy(quantizer)(x), quantizer(x))
 
 
-@every_quantizer
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    in_turn(cases.QUANTIZERS, ["float32", "mixed_float16", "mixed_bfloat16"]),
+)
 def test_it_runs_in_the_dtype_of_its_input_whatever_the_policy(name, dtype, policy):
     tf_keras.mixed_precision.set_global_policy(policy)
     try:
@@ -61,10 +65,15 @@ def test_it_runs_in_the_dtype_of_its_input_whatever_the_policy(name, dtype, poli
 
 
 @every_quantizer
-@pytest.mark.parametrize("shape", [(), (1,), (0, 3), (3, 0), (2, 1, 1, 1, 2)])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_tensors_of_any_shape_are_quantized(name, shape):
     x = tf.ones(shape)
     assert cases.quantizer(name)(x).shape == x.shape
+
+
+@pytest.mark.parametrize(("name", "shape"), in_turn(cases.QUANTIZERS, SHAPES))
+def test_tensors_of_open_shapes_are_quantized_in_a_graph(name, shape):
+    x = tf.ones(shape)
     open_shape = [None] * len(shape)
     if name == "RSign":  # one threshold a channel: their number has to be known
         open_shape[-1:] = shape[-1:]

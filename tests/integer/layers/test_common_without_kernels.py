@@ -11,7 +11,7 @@ from larqlite.errors import LarqliteError
 from larqlite.integer import layers
 from larqlite.integer.layers import internal
 from larqlite.integer.layers.internal import QuantizedLayer
-from tests.common.samples import sampled
+from tests.common.samples import in_turn
 from tests.integer.layers.test_common import (
     KERNEL_LAYERS,
     require_equal_in_a_graph,
@@ -85,8 +85,19 @@ def test_every_layer_is_checked_here_or_with_the_kernels():
     assert known == {*LAYERS, *KERNEL_LAYERS}
 
 
-@pytest.mark.parametrize("cls", sampled(LAYERS, 2))
-def test_a_model_computes_the_same_in_every_way_and_trains(cls, tmp_path):
+# Half of them with make test, in one format of files; all in both with make test-all.
+IN_FILES = [
+    *in_turn(list(LAYERS)[::2], [".keras", ".h5"]),
+    *(
+        pytest.param(cls, ending, marks=pytest.mark.slow)
+        for cls in list(LAYERS)[1::2]
+        for ending in (".keras", ".h5")
+    ),
+]
+
+
+@pytest.mark.parametrize(("cls", "ending"), IN_FILES)
+def test_a_model_computes_the_same_in_every_way_and_trains(cls, ending, tmp_path):
     model, x = model_of(cls)
     with tf.GradientTape() as tape:
         outputs = model(x)
@@ -102,12 +113,11 @@ def test_a_model_computes_the_same_in_every_way_and_trains(cls, tmp_path):
     require_equal_in_a_graph(model, x)
     np.testing.assert_array_equal(model(x, training=True), expected)
     require_told_types(model, x)
-    for name in ("model.keras", "model.h5"):
-        model.save(tmp_path / name)
-        loaded = tf_keras.models.load_model(tmp_path / name)
-        np.testing.assert_array_equal(loaded(x), expected)
-        layer = loaded.get_layer("layer")
-        assert layer.quant_config == model.get_layer("layer").quant_config
+    model.save(tmp_path / f"model{ending}")
+    loaded = tf_keras.models.load_model(tmp_path / f"model{ending}")
+    np.testing.assert_array_equal(loaded(x), expected)
+    layer = loaded.get_layer("layer")
+    assert layer.quant_config == model.get_layer("layer").quant_config
     clone = tf_keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
     np.testing.assert_array_equal(clone(x), expected)

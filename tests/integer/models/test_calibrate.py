@@ -26,12 +26,23 @@ def chain():
     )
 
 
-def uncalibrated(model, per_axis=False):
-    integers = quantize(model, samples=ROWS)
+@pytest.fixture(scope="module")
+def pair():
+    """A float model, and it in integers, calibrated."""
+    model = chain()
+    return model, quantize(model, samples=ROWS, num_samples=64, batch_size=16)
+
+
+@pytest.fixture
+def uncalibrated(pair):
+    """The same pair, the integers without ranges."""
+    model, integers = pair
+    kept = integers.get_weights()
     for quantizer in (layer.out_quantizer for layer in integers.layers[:-1]):
         if quantizer is not None:
             quantizer.reset()
-    return integers
+    yield model, integers
+    integers.set_weights(kept)
 
 
 def test_a_range_is_the_moving_mean_of_the_batches():
@@ -50,9 +61,8 @@ def test_a_range_is_the_moving_mean_of_the_batches():
     assert rate == pytest.approx(ideal / expected, rel=1e-5)
 
 
-def test_the_next_kernel_takes_back_what_equalization_changes():
-    model = chain()
-    integers = quantize(model, samples=ROWS)
+def test_the_next_kernel_takes_back_what_equalization_changes(pair):
+    model, integers = pair
     rate = integers.get_layer("r").out_quantizer.rescaling_rate.numpy()
     np.testing.assert_allclose(
         integers.get_layer("b").kernel.numpy() * rate,
@@ -69,16 +79,15 @@ def test_an_ideal_range_is_just_below_a_power_of_two(value, ideal):
     assert _equalize.ideal_range(np.float32(value), 8) == pytest.approx(ideal)
 
 
-def test_a_range_of_exactly_1_counts_as_calibrated_once_it_was_set():
-    integers = uncalibrated(chain())
+def test_a_range_of_exactly_1_counts_as_calibrated_once_it_was_set(uncalibrated):
+    _, integers = uncalibrated
     assert models.calibration_required(integers)
     integers.get_layer("r").out_quantizer.calibrate(1.0)
     assert not models.calibration_required(integers)
 
 
-def test_a_second_calibration_changes_nothing():
-    model = chain()
-    integers = quantize(model, samples=ROWS)
+def test_a_second_calibration_changes_nothing(pair):
+    model, integers = pair
     before = integers.get_weights()
     with eagerly():
         models.calibrate(model, integers, samples=ROWS * 100)
@@ -100,10 +109,9 @@ def generator():
     ],
     ids=["dataset", "labelled dataset without end", "generator", "list of batches"],
 )
-def test_datasets_and_generators_give_what_the_array_gives(samples):
+def test_datasets_and_generators_give_what_the_array_gives(pair, samples):
     samples = samples() if callable(samples) else samples
-    model = chain()
-    expected = quantize(model, samples=ROWS, num_samples=64, batch_size=16)
+    model, expected = pair
     found = quantize(model, samples=samples, num_samples=64)
     for a, b in zip(expected.get_weights(), found.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -138,9 +146,8 @@ def test_num_samples_limits_how_many_are_used():
         "number",
     ],
 )
-def test_bad_samples_are_refused_and_nothing_is_changed(samples, message):
-    model = chain()
-    integers = uncalibrated(model)
+def test_bad_samples_are_refused_and_nothing_is_changed(uncalibrated, samples, message):
+    model, integers = uncalibrated
     before = integers.get_weights()
     with pytest.raises(ArgumentError, match=message):
         models.calibrate(model, integers, samples=samples)
@@ -156,9 +163,9 @@ def test_counts_below_1_are_refused(name):
         quantize(model, samples=ROWS, **{name: 0})
 
 
-def test_models_that_do_not_belong_together_are_refused():
+def test_models_that_do_not_belong_together_are_refused(uncalibrated):
+    _, integers = uncalibrated
     other = tf_keras.Sequential([layers.Dense(4, input_shape=(6,), name="a")])
-    integers = uncalibrated(chain())
     with pytest.raises(ArgumentError, match='no layer "r"'):
         models.calibrate(other, integers, samples=ROWS)
 
