@@ -24,7 +24,7 @@ SIDES = {
 }
 SLOW = (
     "xnornet", "real_to_binary_net", "binary_alexnet", "binary_resnet_e18", "dorefanet",
-    "meliusnet22",
+    "meliusnet22", "quicknet",
 )  # fmt: skip
 # All sums of AdaBin are float, so a network with random weights flips early, and those of
 # Keras are further from float64 than those of the file.

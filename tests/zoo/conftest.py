@@ -1,8 +1,23 @@
-"""What the tests of the command `lqz` share."""
+"""What tests of the zoo share: the command `lqz`, and what they need not wait for."""
 
 import pytest
 
 from larqlite_zoo import cli
+from tests.zoo import training_process
+from tests.zoo.toys import zero_kernels
+
+
+@pytest.fixture(autouse=True)
+def _curves_are_not_drawn(monkeypatch):
+    """Of the run that `test_cli_runs.py` begins with they are."""
+    training_process.draw_no_curves(monkeypatch.setattr)
+
+
+@pytest.fixture
+def kernels_of_zeros():
+    """For tests that look at shapes or load all weights."""
+    with zero_kernels():
+        yield
 
 
 @pytest.fixture

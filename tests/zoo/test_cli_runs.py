@@ -1,6 +1,8 @@
 """`lqz train` and `lqz evaluate` on a tiny network of a user's own."""
 
+import contextlib
 import csv
+import io
 import json
 import sys
 
@@ -67,10 +69,20 @@ def test_a_run_leaves_an_honest_record_of_its_flags(folder):
     with (folder / "results" / "fashion_mnist_subset.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["command"] == f"lqz {IN_PROCESS}"
+    picture = tf.io.read_file(str(folder / "run" / "curves.png"))
+    assert tf.math.reduce_std(tf.cast(tf.io.decode_png(picture), "float32")) > 0
 
 
-def test_evaluate_agrees_with_numpy_on_the_saved_model(lqz, folder):
-    found = json.loads(lqz("evaluate run --json"))
+@pytest.fixture(scope="module")
+def evaluated(folder):
+    """What `lqz evaluate run --json` prints."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        cli.main(["evaluate", "run", "--json"])
+    return json.loads(printed.getvalue())
+
+
+def test_evaluate_agrees_with_numpy_on_the_saved_model(evaluated, folder):
+    found = evaluated
     model = tf_keras.models.load_model(folder / "run" / "cli_tiny.keras")
     source = datasets.load("fashion_mnist_subset").validation
     chosen = stratified(source.labels, 40, seed=0)
@@ -93,21 +105,24 @@ def test_evaluate_agrees_with_numpy_on_the_saved_model(lqz, folder):
         "run/cli_tiny.keras",
     ],
 )
-def test_evaluate_takes_weights_and_saved_models_alike(lqz, folder, arguments):
+def test_evaluate_takes_weights_and_saved_models_alike(
+    lqz, folder, evaluated, arguments
+):
     asked = f"evaluate {arguments} --dataset fashion_mnist_subset --images 40"
-    result, run = (
-        json.loads(lqz(f"{asked} --json")),
-        json.loads(lqz("evaluate run --json")),
-    )
+    result = json.loads(lqz(f"{asked} --json"))
     for name in ("images", "top1", "top5", "loss"):
-        assert result[name] == pytest.approx(run[name]), name
-    assert f"top-1 {run['top1']:.2f} %" in lqz("evaluate run")
+        assert result[name] == pytest.approx(evaluated[name]), name
 
 
-def test_a_registered_model_takes_the_weights_and_the_dataset_of_a_run(lqz, folder):
+def test_evaluate_prints_a_line_for_readers(lqz, folder, evaluated):
+    assert f"top-1 {evaluated['top1']:.2f} %" in lqz("evaluate run")
+
+
+def test_a_registered_model_takes_the_weights_and_the_dataset_of_a_run(
+    lqz, folder, evaluated
+):
     found = json.loads(lqz("evaluate cli_tiny --weights run --json"))
-    run = json.loads(lqz("evaluate run --json"))
-    assert (found["top1"], found["images"]) == (run["top1"], run["images"])
+    assert (found["top1"], found["images"]) == (evaluated["top1"], evaluated["images"])
 
 
 def test_evaluate_refuses_a_dataset_that_does_not_fit(folder):

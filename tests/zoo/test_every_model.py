@@ -118,9 +118,7 @@ def test_a_saved_model_gives_equal_outputs(trained, ending, tmp_path):
     loaded = tf_keras.models.load_model(tmp_path / f"model{ending}")
     assert not any(isinstance(x, tf_keras.layers.Lambda) for x in loaded.layers)
     assert type(loaded) is type(model)
-    np.testing.assert_array_equal(
-        loaded.predict(batch, verbose=0), model.predict(batch, verbose=0)
-    )
+    np.testing.assert_array_equal(loaded(batch), model(batch))
 
 
 def test_the_summary_knows_every_layer(trained):
@@ -146,12 +144,12 @@ def test_the_trunk_gives_what_enters_the_head_of_the_whole(trained):
     assert not any(isinstance(x, lq.layers.QuantConv2D) and x.strides != (1, 1)
                    for x in head)  # fmt: skip
     within = tf_keras.Model(model.input, enters_the_head.output)
-    features = trunk.predict(batch, verbose=0)
-    np.testing.assert_array_equal(features, within.predict(batch, verbose=0))
+    features = trunk(batch)
+    np.testing.assert_array_equal(features, within(batch))
     x = tf.constant(features)
     for layer in head:
         x = layer(x)
-    np.testing.assert_allclose(x, model.predict(batch, verbose=0), atol=1e-6)
+    np.testing.assert_allclose(x, model(batch), atol=1e-6)
 
 
 def test_it_starts_from_a_tensor_inside_of_another_graph(trained):
@@ -163,8 +161,8 @@ def test_it_starts_from_a_tensor_inside_of_another_graph(trained):
     assert any(layer.output is halved for layer in inside.layers)
     inside.set_weights(model.get_weights())
     np.testing.assert_allclose(
-        inside.predict(batch, verbose=0),
-        model.predict(0.5 * batch, verbose=0),
+        inside(batch),
+        model(0.5 * batch),
         atol=1e-6,
     )
     alone = build(name, input_tensor=tf_keras.layers.Input(model.input_shape[1:]))

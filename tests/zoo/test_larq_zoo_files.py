@@ -60,6 +60,10 @@ PAGES = {
 }
 
 
+# All weights are loaded, or only counted.
+pytestmark = pytest.mark.usefixtures("kernels_of_zeros")
+
+
 @pytest.fixture(autouse=True)
 def _memory_is_given_back():
     yield

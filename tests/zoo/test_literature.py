@@ -83,7 +83,7 @@ def test_smaller_images_are_refused_with_the_smallest_size(name):
         getattr(literature, name)(input_shape=(300, side - 1, 3), weights=None)
 
 
-def test_a_high_narrow_image_needs_more_columns():
+def test_a_high_narrow_image_needs_more_columns(kernels_of_zeros):
     arguments = {"weights": None, "include_top": False}
     model = literature.BinaryDenseNet28(input_shape=(64, 29, 3), **arguments)
     assert model.output_shape == (None, 2, 1, 576)
@@ -107,7 +107,7 @@ def test_a_network_starts_from_a_tensor_inside_another(name):
 @pytest.mark.parametrize(
     "name", ["BinaryResNetE18", pytest.param("BiRealNet", marks=pytest.mark.slow)]
 )
-def test_sides_may_be_odd_and_unequal(name):
+def test_sides_may_be_odd_and_unequal(name, kernels_of_zeros):
     model = getattr(literature, name)(
         input_shape=(75, 101, 3), weights=None, include_top=False
     )
@@ -115,7 +115,7 @@ def test_sides_may_be_odd_and_unequal(name):
 
 
 @pytest.mark.parametrize("side", [49, pytest.param(50, marks=pytest.mark.slow)])
-def test_low_images_enter_by_a_small_stem(side):
+def test_low_images_enter_by_a_small_stem(side, kernels_of_zeros):
     model = literature.BinaryResNetE18(
         input_shape=(side, side, 3), weights=None, num_classes=10
     )
@@ -127,7 +127,7 @@ def test_low_images_enter_by_a_small_stem(side):
     "num_layers",
     [34, *(pytest.param(n, marks=pytest.mark.slow) for n in (50, 101, 152))],
 )
-def test_resnet_e_of_other_depths(num_layers):
+def test_resnet_e_of_other_depths(num_layers, kernels_of_zeros):
     # Counted by hand: binary convolutions alone, two in each block.
     blocks, filters = SECTIONS[num_layers]
     binary, channels = 0, 64

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
+import tensorflow as tf
 import tf_keras
 
 from larqlite_zoo import _registered_models
@@ -54,6 +56,18 @@ def registered(*names: str, **more: dict) -> Iterator[None]:
     finally:
         _registered_models._entries.clear()
         _registered_models._entries.update(before)
+
+
+@contextlib.contextmanager
+def zero_kernels() -> Iterator[None]:
+    """Kernels of layers that are built here are not drawn, but zeros."""
+
+    def zeros(self, shape, dtype=None, **kwargs):
+        return tf.zeros(shape, dtype or "float32")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tf_keras.initializers.VarianceScaling, "__call__", zeros)
+        yield
 
 
 def images(count: int) -> np.ndarray:
