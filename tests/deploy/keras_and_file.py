@@ -24,7 +24,19 @@ def assert_same(
     inputs: Sequence[np.ndarray] | None = None,
     expected: Sequence[np.ndarray] | None = None,
     tolerance: float = TOLERANCE,
+    path: Path | None = None,
 ) -> list[str]:
+    """The operations of a file, in their order, after all checks of `checked`."""
+    return checked(model, inputs, expected, tolerance, path)[0]
+
+
+def checked(
+    model: tf_keras.Model,
+    inputs: Sequence[np.ndarray] | None = None,
+    expected: Sequence[np.ndarray] | None = None,
+    tolerance: float = TOLERANCE,
+    path: Path | None = None,
+) -> tuple[list[str], lq.deploy.Report]:
     """Asserts that a file computes what Keras does, and holds what the summary counts.
 
     The way of a user: exported with the check of `export` itself, then run by
@@ -35,15 +47,16 @@ def assert_same(
         inputs: one array for each input; random ones for two samples by default.
         expected: the outputs; those of the model by default.
         tolerance: of the largest difference, relative to the largest output.
+        path: where the file is left; nowhere by default.
 
     Returns:
-        The operations in the file, in their order.
+        The operations in the file, in their order, and the report of the export.
     """
     inputs = random_inputs(model) if inputs is None else inputs
     if expected is None:
         given = inputs if len(inputs) > 1 else inputs[0]
         expected = tf.nest.flatten(model(given, training=False))
-    content, report = exported(model)
+    content, report = exported(model, path)
     for found in (on_stock(content, inputs), on_runtime(content, inputs)):
         for output, keras in zip(found, expected, strict=True):
             keras = np.asarray(keras)
@@ -54,11 +67,16 @@ def assert_same(
     assert report.weight_bytes == lq.models.profile(model).deployed_bytes
     file = onnx.load_model_from_string(content)
     assert not folded_as_some_runtimes_do(file)
-    return [node.op_type for node in file.graph.node]
+    return [node.op_type for node in file.graph.node], report
 
 
-def exported(model: tf_keras.Model) -> tuple[bytes, lq.deploy.Report]:
+def exported(
+    model: tf_keras.Model, path: Path | None = None
+) -> tuple[bytes, lq.deploy.Report]:
     """The bytes of a model's file, written with all defaults, and the report."""
+    if path is not None:
+        report = export(model, path)
+        return path.read_bytes(), report
     with tempfile.TemporaryDirectory() as folder:
         report = export(model, Path(folder) / "model.onnx")
         return report.path.read_bytes(), report

@@ -17,8 +17,9 @@ from tests.deploy.keras_and_file import export, sequential
 K = tf_keras.layers
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model():
+    """Read only."""
     arguments = {"kernel_size": 3, "padding": "same", "input_quantizer": "ste_sign"}
     return sequential(
         (9, 9, 3),
@@ -40,9 +41,14 @@ def model():
     )
 
 
-def test_the_file_is_valid_and_states_the_sizes_of_every_tensor(model, tmp_path):
-    path = tmp_path / "model.onnx"
-    export(model, path)
+@pytest.fixture(scope="module")
+def report(model, tmp_path_factory):
+    """Of the file `report.path`, which is read only."""
+    return export(model, tmp_path_factory.mktemp("exported") / "model.onnx")
+
+
+def test_the_file_is_valid_and_states_the_sizes_of_every_tensor(model, report):
+    path = report.path
     onnx.checker.check_model(path, full_check=True)
     file = onnx.load(path)
     assert file.ir_version == 9
@@ -64,9 +70,8 @@ def test_the_file_is_valid_and_states_the_sizes_of_every_tensor(model, tmp_path)
     assert {layer.name for layer in model.layers if "quant" in layer.name} <= set(names)
 
 
-def test_weights_take_the_bytes_that_the_summary_says_each(model, tmp_path):
-    path = tmp_path / "model.onnx"
-    report = export(model, path)
+def test_weights_take_the_bytes_that_the_summary_says_each(model, report):
+    path = report.path
     file = onnx.load(path)
     stored = metadata(path)
     arrays = {t.name: onnx.numpy_helper.to_array(t) for t in file.graph.initializer}
@@ -90,10 +95,8 @@ def test_weights_take_the_bytes_that_the_summary_says_each(model, tmp_path):
     assert report.bytes == path.stat().st_size
 
 
-def test_the_metadata_carries_the_version_and_the_summary(model, tmp_path):
-    path = tmp_path / "model.onnx"
-    export(model, path)
-    texts = metadata(path)
+def test_the_metadata_carries_the_version_and_the_summary(model, report):
+    texts = metadata(report.path)
     costs = lq.models.profile(model)
     assert texts["larqlite.version"] == lq.__version__
     summary = texts["larqlite.summary"]
@@ -115,10 +118,9 @@ def test_the_metadata_carries_the_version_and_the_summary(model, tmp_path):
     }
 
 
-def test_two_exports_are_equal_byte_for_byte(model, tmp_path):
-    for name in ("a.onnx", "b.onnx"):
-        export(model, tmp_path / name)
-    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+def test_two_exports_are_equal_byte_for_byte(model, report, tmp_path):
+    again = export(model, tmp_path / "model.onnx")
+    assert again.path.read_bytes() == report.path.read_bytes()
 
 
 def test_export_leaves_the_model_as_it_was(model, tmp_path):
@@ -165,11 +167,9 @@ def test_weights_that_no_onnx_file_holds_are_refused(model, tmp_path, monkeypatc
     assert "Fix: quantize" in str(error.value)
 
 
-def test_the_report_prints_as_a_table(model, tmp_path):
-    path = tmp_path / "model.onnx"
-    report = export(model, path)
+def test_the_report_prints_as_a_table(report):
     text = str(report)
-    assert text.startswith(f"{path} ({report.bytes:,} bytes)")
+    assert text.startswith(f"{report.path} ({report.bytes:,} bytes)")
     for row in report.packed:
         assert f"{row.layer} " in text
         assert row.operation in text
@@ -179,22 +179,18 @@ def test_the_report_prints_as_a_table(model, tmp_path):
     assert "float layers: conv2d" in text
 
 
-def test_an_operation_takes_the_output_of_the_one_before(model, tmp_path):
-    path = tmp_path / "model.onnx"
-    export(model, path)
+def test_an_operation_takes_the_output_of_the_one_before(model, report):
     known = {"", model.input_names[0]}
-    file = onnx.load(path)
+    file = onnx.load(report.path)
     known |= {tensor.name for tensor in file.graph.initializer}
     for node in file.graph.node:
         assert set(node.input) <= known
         known |= set(node.output)
 
 
-def test_the_files_permissions_are_those_of_a_new_file(model, tmp_path):
-    path = tmp_path / "model.onnx"
-    export(model, path)
+def test_the_files_permissions_are_those_of_a_new_file(report, tmp_path):
     (tmp_path / "plain").write_bytes(b"")
-    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert report.path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_importing_larqlite_does_not_import_onnx(run_fork):

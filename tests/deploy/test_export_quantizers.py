@@ -8,7 +8,7 @@ import tf_keras
 import larqlite as lq
 from larqlite.errors import UnsupportedLayerError
 from tests.deploy.inside_a_file import metadata, tensors
-from tests.deploy.keras_and_file import assert_same, export, sequential
+from tests.deploy.keras_and_file import assert_same, checked, export, sequential
 
 Q = lq.quantizers
 
@@ -33,11 +33,10 @@ def dense(**arguments):
 @pytest.mark.parametrize("name", LEVELS)
 def test_an_input_quantizer_gives_its_levels_and_an_integer_sum(name, tmp_path):
     model = sequential((6,), dense(input_quantizer=name))
-    operations = assert_same(model)
+    path = tmp_path / "model.onnx"
+    operations = assert_same(model, path=path)
     assert OPERATIONS.get(name, "Sign") in operations
     assert operations[-1 if name != "dorefa" else -2] in ("BDense", "QDense")
-    path = tmp_path / "model.onnx"
-    export(model, path)
     (entry,) = metadata(path)["larqlite.layers"]
     x = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
     quantized = tensors(path, x, [entry["quantized"]])[entry["quantized"]]
@@ -83,16 +82,14 @@ def test_zeros_around_signs_make_ternary_values(tmp_path):
         tf_keras.layers.ZeroPadding2D(1),
         lq.layers.QuantConv2D(4, 3, kernel_quantizer="ste_sign"),
     )
-    assert "BConv2D" in assert_same(model)
-    levels = input_of_the_packed_node(model, tmp_path)
-    assert levels == b"ternary"
+    path = tmp_path / "model.onnx"
+    assert "BConv2D" in assert_same(model, path=path)
+    assert input_of_the_packed_node(path) == b"ternary"
 
 
-def input_of_the_packed_node(model, tmp_path) -> bytes:
+def input_of_the_packed_node(path) -> bytes:
     import onnx
 
-    path = tmp_path / "model.onnx"
-    export(model, path)
     (node,) = (n for n in onnx.load(path).graph.node if "Conv" in n.op_type)
     return next(a.s for a in node.attribute if a.name == "input")
 
@@ -204,8 +201,7 @@ def test_a_frozen_kernel_is_exported_like_the_quantizer_it_came_from(
     files = []
     for name, network in (("model", model), ("frozen", frozen)):
         path = tmp_path / f"{name}.onnx"
-        operations = assert_same(network)
-        report = export(network, path)
+        operations, report = checked(network, path=path)
         files.append((operations, report.weight_bytes, report.packed[0].operation))
     assert files[0] == files[1]
     x = np.random.default_rng(0).normal(size=(2, 6, 6, 3)).astype(np.float32)
@@ -218,19 +214,11 @@ def test_a_frozen_kernel_is_exported_like_the_quantizer_it_came_from(
 
 def test_a_kernel_quantizer_without_precision_gives_a_float_kernel():
     model = sequential((6,), dense(kernel_quantizer=lambda w: tf.sign(w)))
-    assert assert_same(model) == ["MatMul"]
-    report = export_report(model)
+    operations, report = checked(model)
+    assert operations == ["MatMul"]
     assert report.packed == ()
     assert report.float_layers == (model.layers[0].name,)
     assert report.weight_bytes == 4 * 30
-
-
-def export_report(model):
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory() as folder:
-        return export(model, Path(folder) / "model.onnx")
 
 
 def test_a_layer_without_quantizers_is_a_float_layer():

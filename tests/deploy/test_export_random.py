@@ -1,25 +1,35 @@
 """Random networks: Keras, a stock ONNX Runtime and ours agree, layer by layer."""
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 import larqlite as lq
 import larqlite_runtime
+from tests.common.samples import few_or_more
 from tests.deploy.inside_a_file import metadata, tensors
 from tests.deploy.keras_and_file import export, with_random_weights
 from tests.deploy.random_networks import networks
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-@given(network=networks())
+@pytest.mark.parametrize("examples", few_or_more(10, 60))
 def test_each_packed_layer_gives_what_keras_gives_for_the_same_input(
-    network, tmp_path_factory
+    examples, tmp_path_factory
 ):
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(network=networks())
+    def check(network):
+        check_network(network, tmp_path_factory)
+
+    check()
+
+
+def check_network(network, tmp_path_factory) -> None:
     model = with_random_weights(network)
     path = tmp_path_factory.mktemp("random") / "model.onnx"
     report = export(model, path)

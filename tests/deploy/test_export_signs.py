@@ -78,7 +78,7 @@ def codes_of_all_accumulators(model, path, quantizer):
     return keras, quantizer(tf.constant(values)).numpy(), arrays["norm/offset"]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     quantizer=st.sampled_from(["ste_sign", "ste_heaviside"]),

@@ -7,7 +7,7 @@ import tf_keras
 
 import larqlite as lq
 from tests.common.samples import in_turn
-from tests.deploy.keras_and_file import assert_same, export, with_random_weights
+from tests.deploy.keras_and_file import assert_same, with_random_weights
 
 layers = tf_keras.layers
 
@@ -64,8 +64,7 @@ def test_a_packed_layer_knows_which_values_reach_it(name, quantizer, tmp_path):
         3, 1, kernel_quantizer="ste_sign", kernel_constraint="weight_clip"
     )(x)
     model = with_random_weights(tf_keras.Model(image, x))
-    ops = assert_same(model)
-    export(model, tmp_path / "model.onnx")
+    ops = assert_same(model, path=tmp_path / "model.onnx")
     nodes = onnx.load(tmp_path / "model.onnx").graph.node
     inputs = [
         onnx.helper.get_node_attr_value(node, "input").decode()
