@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -32,6 +33,17 @@ def tiny_run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_run, "SECONDS_TO_MEASURE", 0.05)
         return output, *run(output=output)
+
+
+@pytest.fixture
+def untrained(tiny_run, monkeypatch):
+    """A demo that leaves its network as it is built; its curves are those of `tiny_run`."""
+
+    def copy_curves(_model, _options, _console, log):
+        if log is not None:
+            shutil.copy(tiny_run[0] / "history.csv", log)
+
+    monkeypatch.setattr(_run, "_train", copy_curves)
 
 
 @pytest.fixture
@@ -118,7 +130,7 @@ def test_the_written_file_runs_without_keras_on_the_written_images(tiny_run):
 
 
 def test_a_network_that_cannot_be_deployed_is_told_and_the_demo_goes_on(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, untrained
 ):
     from larqlite.errors import UnsupportedLayerError
 
@@ -126,7 +138,7 @@ def test_a_network_that_cannot_be_deployed_is_told_and_the_demo_goes_on(
         raise UnsupportedLayerError("no converter for it")
 
     monkeypatch.setattr(lq.deploy, "export", refuse)
-    result, printed = run(output=tmp_path / "out", epochs=1, train_images=100)
+    result, printed = run(output=tmp_path / "out")
     assert result.deployed is None
     assert "Not deployed: no converter for it" in printed
     assert "lq run" not in printed
@@ -197,7 +209,7 @@ def test_the_float_twin_differs_in_nothing_but_the_quantizers():
 def test_measuring_the_float_twin_writes_its_record_and_nothing_else(tmp_path):
     output = tmp_path / "out"
     stored = _run.FLOAT_TWIN_FILE.read_bytes()
-    result, _ = run(output=output, float_twin=True, epochs=1)
+    result, _ = run(output=output, float_twin=True, epochs=1, train_images=100)
     record = json.loads((output / "float_twin.json").read_text())
     assert result.files == (output / "float_twin.json",)
     assert record["test_accuracy"] == pytest.approx(result.test_accuracy, abs=1e-4)
@@ -206,7 +218,12 @@ def test_measuring_the_float_twin_writes_its_record_and_nothing_else(tmp_path):
     assert datetime.date.fromisoformat(record["date"]) == datetime.date.today()
     assert set(output.iterdir()) == set(result.files)
     assert _run.FLOAT_TWIN_FILE.read_bytes() == stored
-    run(output=output, float_twin=True, epochs=1)  # once more: it is one of a demo
+
+
+def test_a_record_of_a_float_twin_is_replaced_by_the_next(tmp_path, untrained):
+    for _ in range(2):
+        result, _ = run(output=tmp_path, float_twin=True)
+        assert set(tmp_path.iterdir()) == set(result.files)
 
 
 def test_the_stored_float_twin_was_trained_like_the_demo():
