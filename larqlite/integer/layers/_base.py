@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 import tf_keras
-from tf_keras.src.engine.keras_tensor import KerasTensor
 
 from larqlite.errors import (
     ArgumentError,
@@ -16,15 +15,15 @@ from larqlite.errors import (
     require_tf_keras,
 )
 from larqlite.integer.layers._config import QuantizerSlot, build_quantizers, completed
-from larqlite.integer.layers._layer_classes import NamedWeights
+from larqlite.integer.layers._layer_classes import NamedWeights, ToldTypes
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
-from larqlite.integer.tensors.internal import moved, only_signature
+from larqlite.integer.tensors.internal import moved
 
 __all__ = ["QuantizedLayer"]
 
 
-class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
+class QuantizedLayer(NamedWeights, ToldTypes, tf_keras.layers.Layer):
     """Mixin for a Keras layer that computes on quantized tensors.
 
     A concrete layer derives from this class and from the float layer, says in a few
@@ -152,12 +151,8 @@ class QuantizedLayer(NamedWeights, tf_keras.layers.Layer):
     # Calls.
 
     def __call__(self, inputs, *args, **kwargs):
-        tensors = tf.nest.flatten(inputs)
-        for tensor in tensors:
+        for tensor in tf.nest.flatten(inputs):
             require_tf_keras(tensor, self.where)
-        if any(isinstance(tensor, KerasTensor) for tensor in tensors):
-            with only_signature():
-                return super().__call__(inputs, *args, **kwargs)
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs):

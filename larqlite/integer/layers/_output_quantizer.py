@@ -17,6 +17,7 @@ from larqlite.integer.tensors.internal import (
     MAX_VALUE_BITS,
     as_tensor,
     folded,
+    is_only_signature_of,
     not_counting,
 )
 
@@ -202,7 +203,7 @@ class OutputQuantizer(IntegerQuantizer):
         frac_bits = FixedPoint.max_frac_bits(self.value_bits, range_max)
         scales = buffer_bits = None
         self.applies_rate = isinstance(inputs, QFloat)
-        if self.applies_rate:
+        if self.applies_rate and not is_only_signature_of(fp.values):
             rate = as_tensor(self.rescaling_rate)
             with folded(inputs.scales, rate), not_counting():
                 scales = QFloat.quantize_scales(inputs.scales * rate, self.scale_bits)

@@ -8,14 +8,14 @@ import numbers
 import tf_keras
 
 from larqlite.errors import ArgumentError
-from larqlite.integer.layers._layer_classes import register_layer
+from larqlite.integer.layers._layer_classes import ToldTypes, register_layer
 from larqlite.integer.tensors.internal import MAX_VALUE_BITS
 
 __all__ = ["IntegerQuantizer", "Quantizer"]
 
 
 @functools.partial(register_layer, name="Quantizer")
-class IntegerQuantizer(tf_keras.layers.Layer):
+class IntegerQuantizer(ToldTypes, tf_keras.layers.Layer):
     """The base of integer layers' quantizers: `bitwidth` bits, the sign's among them.
 
     Signed codes lie in $[-2^{b-1}, 2^{b-1} - 1]$, unsigned ones reach $2^b - 1$.
