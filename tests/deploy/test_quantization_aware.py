@@ -96,8 +96,9 @@ def exported(model, path, data=IMAGES):
 
 
 def test_a_binarized_model_is_trained_and_exported_with_defaults(tmp_path):
-    model = qat.binarize(network(), calibrate=IMAGES)
-    model.compile("adam", tf_keras.losses.SparseCategoricalCrossentropy(True))
+    model = binarize(network(), calibrate=IMAGES)
+    loss = tf_keras.losses.SparseCategoricalCrossentropy(True)
+    model.compile("adam", loss, run_eagerly=True)
     model.fit(IMAGES, np.arange(48) % 4, epochs=1, verbose=0)
     report = exported(model, tmp_path / "model.onnx")
     assert lq.deploy.verify(model, tmp_path / "model.onnx", IMAGES).exact

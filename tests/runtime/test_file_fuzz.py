@@ -22,13 +22,13 @@ SCRIPT = Path(fuzz.__file__)
 
 
 def test_damaged_files_are_refused_or_run_and_nothing_else(tmp_path):
-    command = [sys.executable, "-X", "importtime", str(SCRIPT), "--count", "400"]
+    command = [sys.executable, "-X", "importtime", str(SCRIPT), "--count", "200"]
     command += ["--megabytes", "600", "--keep", str(tmp_path / "current.onnx")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "0 kinds of findings" in done.stdout
     ran = int(re.search(r"(\d+)  ran", done.stdout)[1])
-    assert 80 < ran < 300  # neither all refused nor all sound
+    assert 40 < ran < 150  # neither all refused nor all sound
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert "onnxruntime" in imported
     assert not {"tensorflow", "tf_keras", "larqlite"} & imported

@@ -23,7 +23,7 @@ from larqlite_runtime.backends.numpy import _kernels
 from larqlite_runtime.format import pack
 from tests.runtime.steps import random_case
 
-CASES = 60
+CASES = 30
 
 
 def bit(words, index):
@@ -316,7 +316,7 @@ def test_the_table_of_numpy_1_counts_as_bitwise_count():
 def test_native_steps_leave_the_memory_that_numpy_leaves(isa, threads):
     if not _native.library().lq_supports(_native.INSTRUCTION_SETS[isa]):
         pytest.skip(f"this CPU has no {isa}")
-    for seed in range(3 * CASES):
+    for seed in range(6 * CASES):
         case = random_case(seed)
         wanted = [buffer.copy() for buffer in case.buffers]
         _kernels.run([case.step], wanted, case.batch)

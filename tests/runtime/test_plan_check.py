@@ -11,6 +11,7 @@ from larqlite_runtime._program import NOWHERE, EpilogueKind, EpilogueOp, StepKin
 from larqlite_runtime.planner import BrokenPlanError, check, plan
 from larqlite_runtime.planner._accesses import live_ranges_of, lower_bound
 from larqlite_runtime.reader import read
+from tests.common.samples import few_or_more
 from tests.runtime import files
 from tests.runtime.plans import block, network, planned
 from tests.runtime.random_networks import random_network
@@ -81,8 +82,9 @@ def caught(found, match):
 
 
 @pytest.mark.parametrize("float_kernels", [True, False])
-def test_plans_of_random_networks_are_sound_after_every_pass(float_kernels):
-    for seed in range(60):
+@pytest.mark.parametrize("networks", few_or_more(25, 200))
+def test_plans_of_random_networks_are_sound_after_every_pass(float_kernels, networks):
+    for seed in range(networks):
         model, accumulators = random_network(seed)
         graph = read(model.SerializeToString())
         plan(graph, float_kernels=float_kernels, checked=True)

@@ -387,6 +387,7 @@ def test_a_teacher_learns_from_the_loss_that_may_change_it(flag):
     both, _ = taught(by_both(**{flag: True}))
     teacher, _ = parts(both)
     names = {v.name: v.numpy() for v in teacher.trainable_weights}
+    both.run_eagerly = True
     both.fit(images(6), labels(6), verbose=0)
     changed = {
         v.name for v in teacher.trainable_weights if np.any(v.numpy() != names[v.name])

@@ -11,6 +11,7 @@ from PIL import Image
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite_zoo import training
 from larqlite_zoo.datasets import load, preprocessing
+from tests.zoo.toys import registered
 
 PHOTO = Path(__file__).parent / "photos" / "palace.jpg"
 
@@ -154,7 +155,7 @@ def test_training_stops_at_an_unreadable_file_and_names_it(damaged, tmp_path):
         data = load("folder", folder=damaged, on_broken="later")
     recipe = training.Recipe(
         name="Pets",
-        model="binary_vgg_small",
+        model="toy",
         epochs=1,
         batch_size=data.train.size,
         image_size=16,
@@ -163,7 +164,10 @@ def test_training_stops_at_an_unreadable_file_and_names_it(damaged, tmp_path):
     options = training.Options(
         output=tmp_path / "run", results=tmp_path, tensorboard=False, progress=False
     )
-    with pytest.raises(ArgumentError, match=r"cut\.jpg: cannot be decoded"):
+    with (
+        registered("toy"),
+        pytest.raises(ArgumentError, match=r"cut\.jpg: cannot be decoded"),
+    ):
         training.train(recipe, options, data=data)
 
 

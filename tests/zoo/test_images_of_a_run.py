@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -52,21 +53,30 @@ def distinct_stages(preprocessing):
     return found.values()
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
-    ("kind", "preprocessing"),
+    ("kinds", "preprocessing"),
     [
-        ("folder", None),
-        ("fashion_mnist_subset", None),
-        pytest.param("folder", "small", marks=pytest.mark.slow),
-        pytest.param("folder", "none", marks=pytest.mark.slow),
-        pytest.param("fashion_mnist_subset", "imagenet", marks=pytest.mark.slow),
+        (("folder", "fashion_mnist_subset"), None),  # in turn
+        slow(("folder",), None),
+        slow(("fashion_mnist_subset",), None),
+        slow(("folder",), "small"),
+        slow(("folder",), "none"),
+        slow(("fashion_mnist_subset",), "imagenet"),
     ],
 )
 def test_training_and_validation_see_one_size_in_every_recipe(
-    kind, preprocessing, folder
+    kinds, preprocessing, folder
 ):
-    data = datasets.load(kind, folder=folder if kind == "folder" else None)
-    for recipe in distinct_stages(preprocessing):
+    loaded = [
+        datasets.load(kind, folder=folder if kind == "folder" else None)
+        for kind in kinds
+    ]
+    pairs = zip(distinct_stages(preprocessing), itertools.cycle(loaded), strict=False)
+    for recipe, data in pairs:
         shape, prepare = images_of(recipe, data)
         train = training_batches(data.train, prepare, batch_size=8, seed=1)
         validation = validation_batches(data.validation, prepare, batch_size=8)
