@@ -16,6 +16,7 @@ import larqlite as lq
 from larqlite import cli
 from larqlite_runtime import cli as runtime_cli
 from larqlite_runtime.benchmark_result import Benchmark, Timing
+from tests.common.samples import in_turn
 from tests.deploy.keras_and_file import export
 from tests.deploy.verified_network import network
 
@@ -402,35 +403,32 @@ def test_inputs_that_are_no_numbers_are_told(here, capfd):
     assert "12 samples in" in captured.out
 
 
-@pytest.mark.parametrize(
-    ("words", "flag"),
-    [
-        ("run net.onnx --data {}", "--data"),
-        ("verify net.keras net.onnx --data {}", "--data"),
-        ("qat net.keras --data {}", "--data"),
-        ("integer quantize -m net.keras --samples {}", "--samples"),
-    ],
-)
-def test_a_file_without_arrays_is_told_without_bad_advice(command, here, words, flag):
-    contents = {
-        "text.npz": b"no archive",
-        "empty.npz": b"",
-        "objects.npy": None,
-        "half.npz": (here / "data.npz").read_bytes()[:5000],
-        "damaged.npz": (here / "data.npz").read_bytes()[:200]
-        + b"?" * 900
-        + (here / "data.npz").read_bytes()[1100:],
-    }
-    for name, content in contents.items():
-        if content is None:
-            np.save(name, np.array([{}, 1], dtype=object))
-        else:
-            (here / name).write_bytes(content)
-    for name in contents:
-        said = command(words.format(name), code=2)
-        assert f"{flag} {name}: NumPy cannot read it" in said
-        assert "pickle" not in said
-        assert "Fix: write it with np.savez" in said
+WITHOUT_ARRAYS = {
+    "text.npz": lambda data: b"no archive",
+    "empty.npz": lambda data: b"",
+    "objects.npy": lambda data: None,
+    "half.npz": lambda data: data[:5000],
+    "damaged.npz": lambda data: data[:200] + b"?" * 900 + data[1100:],
+}
+READERS = [
+    "run net.onnx --data {}",
+    "verify net.keras net.onnx --data {}",
+    "qat net.keras --data {}",
+    "integer quantize -m net.keras --samples {}",
+]
+
+
+@pytest.mark.parametrize(("name", "words"), in_turn(WITHOUT_ARRAYS, READERS))
+def test_a_file_without_arrays_is_told_without_bad_advice(command, here, name, words):
+    content = WITHOUT_ARRAYS[name]((here / "data.npz").read_bytes())
+    if content is None:
+        np.save(name, np.array([{}, 1], dtype=object))
+    else:
+        (here / name).write_bytes(content)
+    said = command(words.format(name), code=2)
+    assert f"{words.split()[-2]} {name}: NumPy cannot read it" in said
+    assert "pickle" not in said
+    assert "Fix: write it with np.savez" in said
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "999999"])
