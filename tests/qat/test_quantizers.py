@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 from hypothesis.extra import numpy as arrays
 
 from larqlite.qat.quantizers import (
@@ -13,6 +13,7 @@ from larqlite.qat.quantizers import (
     MovingAverageQuantizer,
 )
 from larqlite.qat.quantizers.internal import calibrating, of_weights
+from tests.common.samples import in_turn
 from tests.qat.closed_forms import (
     FORMS,
     RANGES,
@@ -38,6 +39,7 @@ floats = st.floats(-100, 100, width=32, allow_subnormal=False)
     form=st.sampled_from(FORMS),
     training=st.booleans(),
 )
+@example(np.float32([1.1754944e-38]), 2, (False, False, False), True)
 def test_any_array_is_rounded_to_the_nearest_level_of_its_range(
     x, bits, form, training
 ):
@@ -61,10 +63,17 @@ def test_any_array_is_rounded_to_the_nearest_level_of_its_range(
     np.testing.assert_array_equal(dx[sure], passes[sure])
 
 
-@pytest.mark.parametrize("per_axis", [False, True])
-@pytest.mark.parametrize("cls", RANGES)
-@pytest.mark.parametrize("bits", range(1, 9))
-def test_a_width_has_its_number_of_levels(bits, cls, per_axis):
+@pytest.mark.parametrize(
+    ("width", "per_axis"),
+    in_turn([(cls, bits) for bits in range(1, 9) for cls in RANGES], [False, True]),
+    ids=lambda value: (
+        str(value)
+        if isinstance(value, bool)
+        else "-".join((value[0].__name__, str(value[1])))
+    ),
+)
+def test_a_width_has_its_number_of_levels(width, per_axis):
+    cls, bits = width
     for narrow in (False, True):
         # The wide symmetric range has one level more below 0 than above.
         top = 1.0 if narrow else 1 - 2 / 2**bits

@@ -132,7 +132,7 @@ def batch_range(
     $$ [\min(\min x, \max x / r), \max(\max x, r \min x)] $$
 
     With one bit $[-s, s]$, $s$ the mean of $|x|$, which makes the squared error of two
-    levels the least.
+    levels the least. A range of less than 1e-30, whose steps float32 has not, is [0, 0].
 
     Args:
         x: floating-point tensor; an empty one has the range [0, 0].
@@ -169,18 +169,25 @@ def batch_range(
         return -largest, largest
     largest = tf.cast(tf.reduce_max(x, axes), tf.float32)
     if never_negative and not symmetric:
-        return tf.zeros_like(largest), tf.maximum(largest, 0.0)
+        return _with_steps(tf.zeros_like(largest), tf.maximum(largest, 0.0))
     smallest = tf.cast(tf.reduce_min(x, axes), tf.float32)
     if not symmetric:
-        return tf.minimum(smallest, 0.0), tf.maximum(largest, 0.0)
+        return _with_steps(tf.minimum(smallest, 0.0), tf.maximum(largest, 0.0))
     if narrow:
         minimum = tf.minimum(tf.minimum(smallest, -largest), 0.0)
-        return minimum, -minimum
+        return _with_steps(minimum, -minimum)
     ratio = -(2**bits - 2) / 2**bits
-    return (
+    return _with_steps(
         tf.minimum(tf.minimum(smallest, largest / ratio), 0.0),
         tf.maximum(tf.maximum(largest, smallest * ratio), 0.0),
     )
+
+
+def _with_steps(minimum, maximum) -> tuple[tf.Tensor, tf.Tensor]:
+    """The ends, or [0, 0] where float32 has no steps between them, which would be NaN."""
+    has_none = maximum - minimum < SMALLEST_RANGE
+    zero = tf.zeros_like(maximum)
+    return tf.where(has_none, zero, minimum), tf.where(has_none, zero, maximum)
 
 
 def ranges_of_samples(
