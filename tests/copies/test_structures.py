@@ -15,6 +15,7 @@ from larqlite.qat import passes
 from larqlite.qat.graph import Builder, read
 from larqlite.qat.schemes import get_schemes
 from tests.common.eager import quantize_model
+from tests.common.samples import in_turn
 from tests.copies.networks import (
     FAMILY,
     family_member,
@@ -132,9 +133,8 @@ def check_rounding(case, bits):
     assert rounding / 8 < error < 2 * rounding
 
 
-@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
-@pytest.mark.parametrize("case", LITTLE_SIGNAL, ids=lambda case: case[1])
-def test_what_a_mean_leaves_of_little_signal_is_off_by_rounding_alone(case, bits):
+@pytest.mark.parametrize(("bits", "case"), in_turn([8, 10, 12, 14, 16], LITTLE_SIGNAL))
+def test_what_a_mean_leaves_of_little_signal_is_off_by_rounding_alone(bits, case):
     check_rounding(case, bits)
 
 

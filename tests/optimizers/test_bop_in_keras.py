@@ -59,10 +59,11 @@ def test_it_finds_the_binary_weights_that_made_the_data():
 def test_training_goes_on_after_a_reload(tmp_path, suffix):
     schedule = tf_keras.optimizers.schedules.ExponentialDecay(0.1, 2, 0.9)
     model = binary_model()
-    model.compile(Bop(threshold=1e-3, gamma=schedule), "mse")
+    model.compile(Bop(threshold=1e-3, gamma=schedule), "mse", run_eagerly=True)
     fit(model)
     model.save(tmp_path / f"model.{suffix}")
     restored = tf_keras.models.load_model(tmp_path / f"model.{suffix}")
+    restored.run_eagerly = True
     assert restored.optimizer.get_config() == model.optimizer.get_config()
     for ours, theirs in zip(
         fit(model).get_weights(), fit(restored).get_weights(), strict=True
@@ -90,7 +91,7 @@ def test_a_loss_scale_changes_nothing():
     ):
         tf_keras.utils.set_random_seed(3)
         model = binary_model()
-        model.compile(wrap(Bop(threshold=1e-3, gamma=0.1)), "mse")
+        model.compile(wrap(Bop(threshold=1e-3, gamma=0.1)), "mse", run_eagerly=True)
         results.append(fit(model).get_weights())
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -152,10 +152,11 @@ def test_what_it_says_of_keras_own_files_holds_for_adam_alone(tmp_path):
 
 def test_a_saved_model_loads_and_trains_afresh(tmp_path):
     model = small_model()
-    model.compile(bop_and(Adam()), "mse")
+    model.compile(bop_and(Adam()), "mse", run_eagerly=True)
     fit(model)
     model.save(tmp_path / "saved_model", save_format="tf")
     restored = tf_keras.models.load_model(tmp_path / "saved_model")
+    restored.run_eagerly = True
     before = restored.get_weights()
     fit(restored)
     assert int(restored.optimizer.iterations) == 2

@@ -10,6 +10,7 @@ import tf_keras
 import larqlite as lq
 from larqlite import errors, qat
 from larqlite.errors import ArgumentError, LarqliteError
+from tests.common.eager import quantize_model
 from tests.qat.error_cases import BAD_ROW, CASES, X, dense, sequential
 
 layers = tf_keras.layers
@@ -38,7 +39,7 @@ def test_it_is_said_what_is_wrong_where_and_how_to_mend_it(name):
 
 
 def test_after_an_error_the_ranges_are_those_from_before():
-    model = qat.quantize_model(sequential(dense()), calibrate=X)
+    model = quantize_model(sequential(dense()), calibrate=X)
     before = model.get_weights()
     with pytest.raises(ArgumentError, match="batch 1"):
         qat.calibrate(model, [3 * X, BAD_ROW])
@@ -57,7 +58,7 @@ def test_what_a_quantization_aware_model_has_learnt_goes_back_to_the_float_one()
         [layers.Dense(4, activation="relu", input_shape=(3,)), layers.Dense(2)]
     )
     x = np.random.default_rng(0).integers(0, 100, (32, 3)).astype("float32")
-    quantized = qat.quantize_model(model, calibrate=x)
+    quantized = quantize_model(model, calibrate=x)
     quantized.layers[1].layer.kernel.assign_add(tf.ones((3, 4)))
     with pytest.raises(errors.UnsupportedModelError) as caught:
         lq.integer.models.quantize(quantized, samples=x)

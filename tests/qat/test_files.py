@@ -13,6 +13,7 @@ import tf_keras
 import larqlite as lq
 from larqlite import qat
 from tests.common.eager import quantize_apply, quantize_model
+from tests.common.samples import in_turn
 
 layers = tf_keras.layers
 FORMATS = {"keras": ".keras", "h5": ".h5", "saved_model": ""}
@@ -208,8 +209,10 @@ def test_all_load_in_a_fresh_process_without_a_scope_and_train_on_as_if_never_sa
     ]
 
 
-@pytest.mark.parametrize("ending", [".weights.h5", ".h5", ".tf"])
-@pytest.mark.parametrize("name", ["mixed", "attention", "named"])
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    in_turn(["mixed", "attention", "named"], [".weights.h5", ".h5", ".tf"]),
+)
 def test_weight_files_hold_kernels_and_ranges(name, ending, tmp_path):
     model, x = quantized_once(name)
     twin = uncalibrated_once(name)
@@ -222,17 +225,31 @@ def test_weight_files_hold_kernels_and_ranges(name, ending, tmp_path):
     np.testing.assert_array_equal(twin(x), model(x))
 
 
+def every_width():
+    """A nested model, an operator, and convolutions of eight, four and one bit."""
+    conv = layers.Conv2D(2, 3, padding="same", input_shape=(6, 6, 2))
+    inner = tf_keras.Sequential([conv, layers.ReLU()])
+    inputs = tf_keras.Input((6, 6, 2))
+    x = inner(inputs) + 2.0 * inputs
+    for name in ("four", "binary"):
+        x = layers.Conv2D(2, 3, bias_initializer="random_normal", name=name)(x)
+    outputs = layers.Dense(3, activation="softmax", name="last")(layers.Flatten()(x))
+    scheme = {"four": "int4", "binary": "binary", "*": "int8"}
+    return tf_keras.Model(inputs, outputs), rows(8, 6, 6, 2), scheme
+
+
 @pytest.mark.parametrize("kind", FORMATS)
-def test_untrained_and_uncompiled_models_load_too(kind, tmp_path):
-    x = rows(8, 4)
-    inner = tf_keras.Sequential([layers.Dense(4, input_shape=(4,)), layers.ReLU()])
-    inputs = tf_keras.Input((4,))
-    model = tf_keras.Model(inputs, inner(inputs) + 2.0 * inputs)
-    quantized = quantize_model(model, calibrate=x)
+def test_untrained_and_uncompiled_models_load_too_as_bare_functions(kind, tmp_path):
+    model, x, scheme = every_width()
+    quantized = quantize_model(model, scheme=scheme, calibrate=x)
     quantized.save(tmp_path / f"model{FORMATS[kind]}")
     loaded = tf_keras.models.load_model(tmp_path / f"model{FORMATS[kind]}")
     np.testing.assert_array_equal(loaded(x), quantized(x))
     assert loaded.optimizer is None
+    if kind == "saved_model":
+        bare = tf.saved_model.load(str(tmp_path / "model"))
+        outputs = bare.signatures["serving_default"](tf.constant(x))["quant_last"]
+        np.testing.assert_allclose(outputs, quantized(x), atol=1e-6)
 
 
 class HalfBits(qat.QuantizeConfig):
@@ -359,14 +376,6 @@ def test_a_loaded_model_can_be_saved_in_another_format(tmp_path):
         model.save(path)
         model = tf_keras.models.load_model(path, compile=False)
         np.testing.assert_array_equal(model(x), expected)
-
-
-def test_a_bare_saved_function_computes_the_quantized_outputs(tmp_path):
-    model, x = quantized_once("mixed")
-    model.save(tmp_path / "saved")
-    saved = tf.saved_model.load(str(tmp_path / "saved"))
-    outputs = saved.signatures["serving_default"](tf.constant(x))["quant_last"]
-    np.testing.assert_allclose(outputs, model(x), atol=1e-6)
 
 
 @pytest.mark.parametrize("ending", [".h5", ".keras"])

@@ -9,7 +9,7 @@ import larqlite as lq
 from larqlite import qat
 from larqlite.qat.schemes import RULES
 from tests.common.eager import eagerly, quantize_model
-from tests.common.samples import sampled
+from tests.common.samples import in_turn, sampled
 from tests.qat.layer_cases import CASES, arrays, data_for, one, two
 
 layers = tf_keras.layers
@@ -126,12 +126,15 @@ def test_weights_have_255_levels_at_most_and_are_trained_to_the_last(name):
 FITTED_IN_A_GRAPH = [("Dense", "mixed_bfloat16"), ("Conv2D", "mixed_float16")]
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize(
-    "name",
+    ("name", "policy"),
     [
-        *("Conv2D", "Dense", "MultiHeadAttention", "Add", "BatchNormalization"),
-        pytest.param("LSTM", marks=pytest.mark.slow),
+        *in_turn(
+            ["Conv2D", "Dense", "MultiHeadAttention", "Add", "BatchNormalization"],
+            ["mixed_float16", "mixed_bfloat16"],
+        ),
+        pytest.param("LSTM", "mixed_float16", marks=pytest.mark.slow),
+        pytest.param("LSTM", "mixed_bfloat16", marks=pytest.mark.slow),
     ],
 )
 def test_in_mixed_precision_variables_stay_float32_and_training_moves_them(

@@ -11,6 +11,7 @@ import larqlite as lq
 from larqlite.qat import quantizers
 from larqlite.qat.quantizers import NamedQuantizer, Quantizer
 from larqlite.qat.quantizers.internal import invoke
+from tests.common.samples import in_turn
 
 RANGES = ("LastValueQuantizer", "MovingAverageQuantizer", "AllValuesQuantizer")
 
@@ -85,9 +86,11 @@ def test_one_instance_for_two_tensors_gets_two_states():
     np.testing.assert_array_equal(shared(tf.ones((1, 3)), False, second), [[1, 1, 1]])
 
 
-@pytest.mark.parametrize("file_format", ["keras", "h5"])
 @pytest.mark.parametrize(
-    "quantizer", [*RANGES, "rsign", lq.quantizers.AdaBinActivations, "ste_sign"]
+    ("quantizer", "file_format"),
+    in_turn(
+        [*RANGES, "rsign", lq.quantizers.AdaBinActivations, "ste_sign"], ["keras", "h5"]
+    ),
 )
 def test_state_trains_and_survives_a_file(quantizer, file_format, tmp_path):
     if quantizer is lq.quantizers.AdaBinActivations:
