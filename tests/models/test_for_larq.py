@@ -98,7 +98,7 @@ def test_a_file_of_larqs_own_is_written_again_as_larq_wrote_it(name, tmp_path):
 def test_the_file_is_read_here_too_and_holds_latent_weights(build, tmp_path):
     model = randomized(build())
     x = inputs_of(model)
-    expected = model.predict(x, verbose=0)
+    expected = model(x)
     with lq.context.quantized_scope(True):
         lq.models.save_for_larq(model, tmp_path / "for_larq.h5")
     text = json.dumps(configuration(tmp_path / "for_larq.h5"))
@@ -106,7 +106,7 @@ def test_the_file_is_read_here_too_and_holds_latent_weights(build, tmp_path):
     loaded = lq.models.load(tmp_path / "for_larq.h5")
     for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)
+    np.testing.assert_array_equal(loaded(x), expected)
 
 
 READ = """

@@ -9,9 +9,15 @@ import tf_keras
 
 from larqlite.integer import layers
 from larqlite.integer.tensors import FixedPoint, QFloat
+from tests.common.samples import in_turn
 from tests.integer.layers import numpy_layers
 
 rng = np.random.default_rng(11)
+
+
+@pytest.fixture(autouse=True)
+def _numbers_do_not_depend_on_the_tests_before():
+    rng.bit_generator.state = np.random.default_rng(11).bit_generator.state
 
 
 def integers(*shape, bits=7):
@@ -48,11 +54,9 @@ GEOMETRIES = [
 ]
 
 
-@pytest.mark.parametrize(("strides", "padding", "dilations", "groups"), GEOMETRIES)
-@pytest.mark.parametrize("bits", [1, 2, 4, 8])
-def test_a_2d_convolution_is_the_sum_of_its_products(
-    strides, padding, dilations, groups, bits
-):
+@pytest.mark.parametrize(("geometry", "bits"), in_turn(GEOMETRIES, [1, 2, 4, 8]))
+def test_a_2d_convolution_is_the_sum_of_its_products(geometry, bits):
+    strides, padding, dilations, groups = geometry
     layer = layers.QuantizedConv2D(
         6,
         (3, 2),
@@ -230,7 +234,7 @@ def test_a_transposed_depthwise_convolution_keeps_channels_apart(
 def test_an_output_quantizer_gives_the_integers_of_the_accumulator(axis, bits):
     config = {"output_quantizer": {"bitwidth": bits, "axis": axis}}
     layer = layers.QuantizedConv2D(3, 3, quant_config=config)
-    x = integers(2, 6, 6, 4)
+    x = integers(4, 9, 9, 4)
     layer(FixedPoint(x, 7, 4))
     kernel_of(layer)
     ranges = np.float32([1.0, 30.0, 77.5] if axis == "per-axis" else 30.0)

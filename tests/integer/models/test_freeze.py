@@ -1,5 +1,7 @@
 """`freeze`: the same integers, from constants."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -25,6 +27,15 @@ def network(separable=False):
     return tf_keras.Model(x, layers.Dense(4)(layers.GlobalAveragePooling2D()(y)))
 
 
+@functools.cache
+def pair(bits, separable):
+    """A network in integers, and frozen."""
+    tf_keras.utils.set_random_seed(bits)
+    params = models.QuantizationParams(weight_bits=bits)
+    model = quantize(network(separable), qparams=params, samples=IMAGES)
+    return model, models.freeze(model)
+
+
 @pytest.mark.parametrize(
     ("bits", "separable"),
     [
@@ -37,10 +48,7 @@ def network(separable=False):
     ],
 )
 def test_a_frozen_model_gives_the_same_outputs_bit_for_bit(bits, separable):
-    tf_keras.utils.set_random_seed(bits)
-    params = models.QuantizationParams(weight_bits=bits)
-    model = quantize(network(separable), qparams=params, samples=IMAGES)
-    frozen = models.freeze(model)
+    model, frozen = pair(bits, separable)
     expected = model(IMAGES)
     np.testing.assert_array_equal(frozen.predict(IMAGES, verbose=0), expected)
     np.testing.assert_array_equal(frozen(IMAGES[:1]), expected[:1])
@@ -66,9 +74,8 @@ def test_a_frozen_model_is_a_copy_without_weights():
 
 
 def test_weights_are_constants_and_no_bound_is_left_to_the_run():
-    model = quantize(network(), samples=IMAGES)
-    frozen = models.freeze(model)
-    graph = frozen._graph.get_concrete_function(tf.constant(IMAGES)).graph
+    _, frozen = pair(8, False)
+    graph = frozen._graph.get_concrete_function(tf.constant(IMAGES[:1])).graph
     kinds = [op.type for op in graph.get_operations()]
     assert "ReadVariableOp" not in kinds
     assert not {"If", "StatelessIf", "Case", "StatelessCase"} & set(kinds)

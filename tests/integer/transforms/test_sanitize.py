@@ -221,7 +221,7 @@ QUIET = {
 }
 
 
-@settings(max_examples=8, **QUIET)
+@settings(max_examples=5, **QUIET)
 @given(recipes())
 def test_a_random_model_computes_the_same_after_it(recipe):
     check(recipe)
