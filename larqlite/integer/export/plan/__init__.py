@@ -5,7 +5,17 @@ from larqlite.integer.export.plan._steps import (
     ExportPlan,
     ExportStep,
     ExportTensor,
+    StepForms,
+    StepOp,
     kernel_scales,
 )
 
-__all__ = ["ExportPlan", "ExportStep", "ExportTensor", "kernel_scales", "plan_of"]
+__all__ = [
+    "ExportPlan",
+    "ExportStep",
+    "ExportTensor",
+    "StepForms",
+    "StepOp",
+    "kernel_scales",
+    "plan_of",
+]

@@ -9,7 +9,12 @@ import tf_keras
 from larqlite.integer.export._check import one_of
 from larqlite.integer.export._input_kinds import input_kinds, require_sizes
 from larqlite.integer.export.plan._layers import Planner, with_input
-from larqlite.integer.export.plan._steps import ExportPlan, ExportStep, ExportTensor
+from larqlite.integer.export.plan._steps import (
+    ExportPlan,
+    ExportStep,
+    ExportTensor,
+    StepOp,
+)
 
 INPUT_DTYPES = ("uint8", "int8")
 
@@ -55,12 +60,12 @@ def _drop_same(plan: ExportPlan) -> None:
 
     for step in list(plan.steps):
         step.inputs = [real(x) for x in step.inputs]
-        if step.op == "same":
+        if step.op == StepOp.SAME:
             (x,) = step.inputs
             x.uses += step.output.uses - 1
             stands_for[id(step.output)] = x
             plan.steps.remove(step)
-        if step.op == "float":
+        if step.op == StepOp.FLOAT:
             for key in ("args", "kwargs"):
                 step.data[key] = tf.nest.map_structure(real, step.data[key])
     plan.outputs = {name: real(tensor) for name, tensor in plan.outputs.items()}
@@ -78,9 +83,9 @@ def _quantize_before_max_pool(plan: ExportPlan) -> None:
         for i, step in enumerate(plan.steps):
             source = step.inputs[0].step if len(step.inputs) == 1 else None
             if (
-                step.op in ("relu", "quantize")
+                step.op in (StepOp.RELU, StepOp.QUANTIZE)
                 and source is not None
-                and source.op == "max_pool"
+                and source.op == StepOp.MAX_POOL
                 and step.inputs[0].uses == 1
             ):
                 _exchange(plan.steps, source, step, i)
@@ -93,11 +98,11 @@ def _exchange(
     """`pool` then `step` as `step` then `pool`; the tensor after both stays the same."""
     before, between, after = pool.inputs[0], pool.output, step.output
     between.shape = before.shape
-    between.scale = after.scale if step.op == "quantize" else between.scale
+    between.scale = after.scale if step.op == StepOp.QUANTIZE else between.scale
     step.inputs, step.output = [before], between
     pool.inputs, pool.output = [between], after
     between.step, after.step = step, pool
-    if step.op == "relu" or step.data.get("is_positive"):
+    if step.op == StepOp.RELU or step.data.get("is_positive"):
         pool.data["is_positive"] = True
     steps.remove(pool)
     steps.insert(steps.index(step) + 1, pool)

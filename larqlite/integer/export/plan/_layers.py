@@ -23,6 +23,7 @@ from larqlite.integer.export.plan._steps import (
     ExportPlan,
     ExportStep,
     ExportTensor,
+    StepOp,
     asked_for,
 )
 from larqlite.integer.layers.internal import QuantizedLayer
@@ -135,7 +136,7 @@ class Planner(ConverterWalk):
                 x = self.scaled(layer, x, ratio, wanted)
         is_positive = _is_positive(x)
         low = 0 if is_positive else -(2**bits)
-        step = ExportStep("quantize", self.path, layer, [x])
+        step = ExportStep(StepOp.QUANTIZE, self.path, layer, [x])
         step.data = {"low": low, "high": 2**bits - 1, "is_positive": is_positive}
         y = self.plan.add(step, x.shape, scale)
         y.real = real
@@ -146,7 +147,7 @@ class Planner(ConverterWalk):
 
     def scaled(self, layer, x: ExportTensor, factors, scale) -> ExportTensor:
         """`x` times a factor for each channel; its integers are of `scale` then."""
-        step = ExportStep("scale", self.path, layer, [x])
+        step = ExportStep(StepOp.SCALE, self.path, layer, [x])
         step.data = {"factors": factors, "is_positive": _is_positive(x)}
         y = self.plan.add(step, x.shape, scale)
         y.integers, y.real = x.integers, x.real
@@ -164,7 +165,7 @@ class Planner(ConverterWalk):
         given = [
             x for x in tf.nest.flatten((args, kwargs)) if isinstance(x, ExportTensor)
         ]
-        step = ExportStep("float", self.path, layer, given)
+        step = ExportStep(StepOp.FLOAT, self.path, layer, given)
         step.data = {"args": args, "kwargs": kwargs}
         first, *others = self._shapes
         scale = np.asarray(0.0)
@@ -174,7 +175,7 @@ class Planner(ConverterWalk):
         return [self.plan.add(step, first, scale), *step.data["others"]]
 
     def step(
-        self, op: str, layer, inputs: list[ExportTensor], shape, scale, **data
+        self, op: StepOp, layer, inputs: list[ExportTensor], shape, scale, **data
     ) -> ExportTensor:
         """Adds a step of the layer."""
         made = ExportStep(op, self.path, layer, inputs, data=data)
@@ -188,21 +189,21 @@ class Planner(ConverterWalk):
 
 
 _POSITIVE = (
-    "same",
-    "max_pool",
-    "mean",
-    "average_pool",
-    "reshape",
-    "upsample",
-    "concat",
-    "add",
+    StepOp.SAME,
+    StepOp.MAX_POOL,
+    StepOp.MEAN,
+    StepOp.AVERAGE_POOL,
+    StepOp.RESHAPE,
+    StepOp.UPSAMPLE,
+    StepOp.CONCAT,
+    StepOp.ADD,
 )
 
 
 def _is_positive(x: ExportTensor) -> bool:
     step = x.step
     return step is not None and (
-        step.op == "relu" or bool(step.data.get("is_positive"))
+        step.op == StepOp.RELU or bool(step.data.get("is_positive"))
     )
 
 
@@ -221,7 +222,7 @@ def with_input(plan: ExportPlan, name: str, shape, low: int, high: int) -> Expor
     """An input of the model as integers from `low` to `high`."""
     source = ExportTensor(tuple(shape), np.float64(1))
     plan.inputs[name] = source
-    step = ExportStep("quantize", name, None, [source])
+    step = ExportStep(StepOp.QUANTIZE, name, None, [source])
     step.data = {"low": low, "high": high, "is_positive": low >= 0}
     x = plan.add(step, shape, 1.0)
     x.integers = _described(x, of_plain(8))
@@ -231,7 +232,7 @@ def with_input(plan: ExportPlan, name: str, shape, low: int, high: int) -> Expor
 @builds(layers.QuantizedRescaling, layers.QuantizedDropout)
 def _identity(planner: Planner, layer, inputs, computed) -> ExportTensor:
     # A tensor of its own: its integers mean something else than those of the input.
-    return planner.step("same", layer, inputs, computed.shape, inputs[0].scale)
+    return planner.step(StepOp.SAME, layer, inputs, computed.shape, inputs[0].scale)
 
 
 @builds(layers.QuantizedConv1D, layers.QuantizedConv2D)
@@ -242,25 +243,25 @@ def _conv(planner: Planner, layer, inputs, computed) -> ExportTensor:
             "its padding_value has no form in a file of quantized floats",
             "lq.integer.export.to_onnx(model), or a convolution that pads with zeros",
         )
-    return _with_kernel(planner, layer, inputs, computed, "conv")
+    return _with_kernel(planner, layer, inputs, computed, StepOp.CONV)
 
 
 @builds(layers.QuantizedDepthwiseConv2D)
 def _depthwise(planner: Planner, layer, inputs, computed) -> ExportTensor:
-    return _with_kernel(planner, layer, inputs, computed, "depthwise")
+    return _with_kernel(planner, layer, inputs, computed, StepOp.DEPTHWISE)
 
 
 @builds(layers.QuantizedConv2DTranspose)
 def _transposed(planner: Planner, layer, inputs, computed) -> ExportTensor:
-    return _with_kernel(planner, layer, inputs, computed, "transposed")
+    return _with_kernel(planner, layer, inputs, computed, StepOp.TRANSPOSED)
 
 
 @builds(layers.QuantizedDense)
 def _dense(planner: Planner, layer, inputs, computed) -> ExportTensor:
-    return _with_kernel(planner, layer, inputs, computed, "dense")
+    return _with_kernel(planner, layer, inputs, computed, StepOp.DENSE)
 
 
-def _with_kernel(planner: Planner, layer, inputs, computed, op: str) -> ExportTensor:
+def _with_kernel(planner: Planner, layer, inputs, computed, op: StepOp) -> ExportTensor:
     (x,) = inputs
     probe = layer.in_buffer(x.integers.probe())
     kernel = integers_of(layer.quantized_kernel())
@@ -270,7 +271,7 @@ def _with_kernel(planner: Planner, layer, inputs, computed, op: str) -> ExportTe
         bias = bias_of(layer.bias_quantizer, layer.bias, product).astype(np.int64)
     frac_bits = x.integers.qparams.frac_bits
     shift = np.max(frac_bits) - frac_bits
-    if op != "depthwise" and np.any(shift) and not np.ndim(x.scale):
+    if op != StepOp.DEPTHWISE and np.any(shift) and not np.ndim(x.scale):
         moved = kernel << _along_inputs(shift, op, layer, kernel.shape[-1])
         if np.max(np.abs(moved)) <= 127:
             kernel = moved
@@ -287,9 +288,9 @@ def _with_kernel(planner: Planner, layer, inputs, computed, op: str) -> ExportTe
     )
 
 
-def _along_inputs(shift: np.ndarray, op: str, layer, filters: int) -> np.ndarray:
+def _along_inputs(shift: np.ndarray, op: StepOp, layer, filters: int) -> np.ndarray:
     """Shifts of the input channels in a shape that broadcasts with the kernel."""
-    if op == "transposed":
+    if op == StepOp.TRANSPOSED:
         return shift
     groups = getattr(layer, "groups", 1)
     by_group = shift.reshape(groups, -1).T
@@ -305,19 +306,19 @@ def _relu(planner: Planner, layer, inputs, computed) -> ExportTensor:
             x.integers.probe(), layer.quant_config["buffer_bitwidth"]
         )
         largest = integers_of(layer.max_value_quantizer(layer.max_value, probe))
-    return planner.step("relu", layer, inputs, x.shape, x.scale, largest=largest)
+    return planner.step(StepOp.RELU, layer, inputs, x.shape, x.scale, largest=largest)
 
 
 @builds(layers.QuantizedMaxPool2D)
 def _max_pool(planner: Planner, layer, inputs, computed) -> ExportTensor:
-    return planner.step("max_pool", layer, inputs, computed.shape, inputs[0].scale)
+    return planner.step(StepOp.MAX_POOL, layer, inputs, computed.shape, inputs[0].scale)
 
 
 @builds(layers.QuantizedGlobalAveragePooling2D)
 def _mean(planner: Planner, layer, inputs, computed) -> ExportTensor:
     count = inputs[0].shape[1] * inputs[0].shape[2]
     scale = inputs[0].scale / count
-    return planner.step("mean", layer, inputs, computed.shape, scale, count=count)
+    return planner.step(StepOp.MEAN, layer, inputs, computed.shape, scale, count=count)
 
 
 @builds(layers.QuantizedAveragePooling2D)
@@ -325,7 +326,7 @@ def _average_pool(planner: Planner, layer, inputs, computed) -> ExportTensor:
     _, count = layer._factors(inputs[0].shape)
     scale = inputs[0].scale / count
     return planner.step(
-        "average_pool", layer, inputs, computed.shape, scale, count=count
+        StepOp.AVERAGE_POOL, layer, inputs, computed.shape, scale, count=count
     )
 
 
@@ -333,9 +334,9 @@ def _average_pool(planner: Planner, layer, inputs, computed) -> ExportTensor:
 def _merge(planner: Planner, layer, inputs, computed) -> ExportTensor:
     inputs = [planner.as_real(layer, x) for x in inputs]
     op = {
-        layers.QuantizedAdd: "add",
-        layers.QuantizedMultiply: "multiply",
-        layers.QuantizedConcatenate: "concat",
+        layers.QuantizedAdd: StepOp.ADD,
+        layers.QuantizedMultiply: StepOp.MULTIPLY,
+        layers.QuantizedConcatenate: StepOp.CONCAT,
     }[type(layer)]
     scale = scale_of(TensorQParams.of(computed))
     return planner.step(op, layer, inputs, computed.shape, scale)
@@ -347,14 +348,14 @@ def _reshape(planner: Planner, layer, inputs, computed) -> ExportTensor:
     scale, last = np.asarray(x.scale), computed.shape[-1]
     if scale.ndim and last != x.shape[-1]:
         scale = np.tile(scale, last // x.shape[-1])
-    return planner.step("reshape", layer, inputs, computed.shape, scale)
+    return planner.step(StepOp.RESHAPE, layer, inputs, computed.shape, scale)
 
 
 @builds(layers.QuantizedPermute)
 def _permute(planner: Planner, layer, inputs, computed) -> ExportTensor:
-    return planner.step("permute", layer, inputs, computed.shape, inputs[0].scale)
+    return planner.step(StepOp.PERMUTE, layer, inputs, computed.shape, inputs[0].scale)
 
 
 @builds(layers.QuantizedUpSampling2D)
 def _upsample(planner: Planner, layer, inputs, computed) -> ExportTensor:
-    return planner.step("upsample", layer, inputs, computed.shape, inputs[0].scale)
+    return planner.step(StepOp.UPSAMPLE, layer, inputs, computed.shape, inputs[0].scale)

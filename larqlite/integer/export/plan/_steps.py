@@ -9,14 +9,40 @@ their own share one scale.
 from __future__ import annotations
 
 import dataclasses
+import enum
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 
 from larqlite.integer.export._integers import Integers
 
+
+class StepOp(enum.Enum):
+    """What a step computes."""
+
+    CONV = "conv"
+    DEPTHWISE = "depthwise"
+    TRANSPOSED = "transposed"
+    DENSE = "dense"
+    RELU = "relu"
+    MAX_POOL = "max_pool"
+    MEAN = "mean"
+    AVERAGE_POOL = "average_pool"
+    ADD = "add"
+    MULTIPLY = "multiply"
+    CONCAT = "concat"
+    RESHAPE = "reshape"
+    PERMUTE = "permute"
+    UPSAMPLE = "upsample"
+    QUANTIZE = "quantize"
+    SCALE = "scale"  # times a vector
+    SAME = "same"  # nothing; there until the plan is complete
+    FLOAT = "float"  # a Keras layer
+
+
 # Steps that a scale passes backward, and what it is multiplied with there.
-_PASSING = ("same", "relu", "max_pool", "mean", "average_pool")
+_PASSING = (StepOp.SAME, StepOp.RELU, StepOp.MAX_POOL, StepOp.MEAN, StepOp.AVERAGE_POOL)
 
 
 @dataclasses.dataclass(eq=False)
@@ -47,22 +73,59 @@ class ExportStep:
     """One operation.
 
     Attributes:
-        op: "conv", "depthwise", "transposed", "dense", "relu", "max_pool", "mean",
-            "average_pool", "add", "multiply", "concat", "reshape", "permute",
-            "upsample", "quantize", "scale" (times a vector), "same" (nothing; there until
-            the plan is complete) or "float" (a Keras layer).
+        op: what it computes.
         path: of the layer.
         layer: the Keras layer.
         inputs: what it takes.
         data: kernel, bias, bounds and the like.
     """
 
-    op: str
+    op: StepOp
     path: str
     layer: Any
     inputs: list[ExportTensor]
     output: ExportTensor | None = None
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+class StepForms:
+    """The functions that write each operation of complete plans in one kind of file.
+
+    Args:
+        name: of the kind of file, for the message.
+        refused: operations of which no plan for such a file has one.
+    """
+
+    def __init__(self, name: str, refused: Collection[StepOp] = ()):
+        self.name = name
+        self._wanted = set(StepOp) - {StepOp.SAME, *refused}
+        self._functions: dict[StepOp, Callable] = {}
+
+    def of(self, op: StepOp) -> Callable:
+        """Decorator: the function writes steps of this operation."""
+
+        def decorator(function: Callable) -> Callable:
+            self._functions[op] = function
+            return function
+
+        return decorator
+
+    def require_complete(self) -> None:
+        """Asserts, where the last function is defined, that every operation has one.
+
+        Raises:
+            LookupError: which has none.
+        """
+        missing = self._wanted - set(self._functions)
+        if missing:
+            names = ", ".join(sorted(op.name for op in missing))
+            raise LookupError(
+                f"{self.name}: no function writes the steps {names}.\n"
+                "  Fix: one with the decorator `of`, or name them in `refused`."
+            )
+
+    def __getitem__(self, op: StepOp) -> Callable:
+        return self._functions[op]
 
 
 @dataclasses.dataclass
@@ -108,11 +171,11 @@ def asked_for(tensor: ExportTensor, scale: np.ndarray) -> bool:
         step = tensor.step
         if step is None or tensor.uses > 1 or tensor.readers > 1:
             return False
-        if step.op in ("conv", "depthwise", "transposed", "dense"):
+        if step.op in (StepOp.CONV, StepOp.DEPTHWISE, StepOp.TRANSPOSED, StepOp.DENSE):
             break
         if step.op not in _PASSING:
             return False
-        if step.op in ("mean", "average_pool"):
+        if step.op in (StepOp.MEAN, StepOp.AVERAGE_POOL):
             scale = scale * step.data["count"]
         tensor = step.inputs[0]
     for tensor, scale in chain:
@@ -127,7 +190,7 @@ def kernel_scales(step: ExportStep) -> np.ndarray:
     so the scale of the kernel is the quotient of both.
     """
     source = np.asarray(step.inputs[0].scale)
-    if step.op == "depthwise" and source.ndim:
+    if step.op == StepOp.DEPTHWISE and source.ndim:
         source = np.repeat(source, step.data["kernel"].shape[-1])
     elif source.ndim:
         # The integers were shifted to the finest of these scales.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from larqlite.integer.export._writer import IntegerWriter
-from larqlite.integer.export.plan import ExportStep
+from larqlite.integer.export.plan import ExportStep, StepForms, StepOp
 from larqlite.onnx_graph import Value, spatial_shape, window_pads
+
+FORMS = StepForms("QDQ files")
 
 
 class UnweightedSteps:
@@ -20,9 +22,11 @@ class UnweightedSteps:
     graph: IntegerWriter
     values: dict[int, Value]
 
+    @FORMS.of(StepOp.MAX_POOL)
     def _max_pool(self, step: ExportStep) -> Value:
         return self._pooled(step, "MaxPool")
 
+    @FORMS.of(StepOp.AVERAGE_POOL)
     def _average_pool(self, step: ExportStep) -> Value:
         return self._pooled(step, "AveragePool")
 
@@ -41,6 +45,7 @@ class UnweightedSteps:
         )
         return self.graph.value(name, step.output.shape, is_moved=True)
 
+    @FORMS.of(StepOp.MEAN)
     def _mean(self, step: ExportStep) -> Value:
         x = self.graph.channels_first(self._input(step))
         keepdims = bool(step.layer.keepdims)
@@ -48,6 +53,7 @@ class UnweightedSteps:
         name = self.graph.node("ReduceMean", [x.name, axes], keepdims=int(keepdims))
         return self.graph.value(name, step.output.shape, is_moved=keepdims)
 
+    @FORMS.of(StepOp.ADD)
     def _add(self, step: ExportStep) -> Value:
         x = self._of_several(step, "Add")
         if getattr(step.layer, "average", False):
@@ -56,6 +62,7 @@ class UnweightedSteps:
             x = self.graph.value(name, x.shape, like=x)
         return x
 
+    @FORMS.of(StepOp.MULTIPLY)
     def _multiply(self, step: ExportStep) -> Value:
         return self._of_several(step, "Mul")
 
@@ -66,23 +73,27 @@ class UnweightedSteps:
             name = self.graph.node(op, [name, other.name])
         return self.graph.value(name, step.output.shape, like=first)
 
+    @FORMS.of(StepOp.CONCAT)
     def _concat(self, step: ExportStep) -> Value:
         values = self._inputs(step)
         axis = values[0].stored_axis(step.layer.axis)
         name = self.graph.node("Concat", [x.name for x in values], axis=axis)
         return self.graph.value(name, step.output.shape, like=values[0])
 
+    @FORMS.of(StepOp.RESHAPE)
     def _reshape(self, step: ExportStep) -> Value:
         x = self.graph.channels_last(self._input(step))
         sizes = self.graph.constant([-1, *step.output.shape[1:]])
         name = self.graph.node("Reshape", [x.name, sizes])
         return self.graph.value(name, step.output.shape)
 
+    @FORMS.of(StepOp.PERMUTE)
     def _permute(self, step: ExportStep) -> Value:
         x = self.graph.channels_last(self._input(step))
         name = self.graph.node("Transpose", [x.name], perm=[0, *step.layer.dims])
         return self.graph.value(name, step.output.shape)
 
+    @FORMS.of(StepOp.UPSAMPLE)
     def _upsample(self, step: ExportStep) -> Value:
         x = self.graph.channels_first(self._input(step))
         sizes = np.array([1, 1, *step.layer.size], np.float32)

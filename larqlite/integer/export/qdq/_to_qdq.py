@@ -30,10 +30,11 @@ from larqlite.integer.export.plan import (
     ExportPlan,
     ExportStep,
     ExportTensor,
+    StepOp,
     kernel_scales,
     plan_of,
 )
-from larqlite.integer.export.qdq._steps import UnweightedSteps
+from larqlite.integer.export.qdq._steps import FORMS, UnweightedSteps
 from larqlite.onnx_graph import (
     WHERE,
     Value,
@@ -96,7 +97,7 @@ class _QdqWriter(UnweightedSteps):
         names = [graph.tensor_name(name) for name in self.plan.outputs]
         for step in self.plan.steps:
             graph.path, graph.layer = step.path, step.layer
-            self.values[id(step.output)] = getattr(self, f"_{step.op}")(step)
+            self.values[id(step.output)] = FORMS[step.op](self, step)
         for name, tensor in zip(names, self.plan.outputs.values(), strict=True):
             value = graph.channels_last(self.values[id(tensor)])
             if value.name in {v.name for v in outputs.values()}:
@@ -112,6 +113,7 @@ class _QdqWriter(UnweightedSteps):
         helper.set_model_props(proto, properties)
         return proto
 
+    @FORMS.of(StepOp.QUANTIZE)
     def _quantize(self, step: ExportStep) -> Value:
         x = self._input(step)
         low, high = step.data["low"], step.data["high"]
@@ -139,22 +141,26 @@ class _QdqWriter(UnweightedSteps):
             return vector.reshape(-1, *[1] * (x.rank - 2))
         return vector
 
+    @FORMS.of(StepOp.SCALE)
     def _scale(self, step: ExportStep) -> Value:
         x = self._input(step)
         factors = self._beside(x, np.asarray(step.data["factors"], np.float32))
         name = self.graph.node("Mul", [x.name, self.graph.stored(factors, "factors")])
         return self.graph.value(name, x.shape, like=x)
 
+    @FORMS.of(StepOp.CONV)
     def _conv(self, step: ExportStep) -> Value:
         x = self.graph.channels_first(self._input(step))
         kernel = conv_kernel(step.data["kernel"])
         return self._convolved(step, x, "Conv", kernel, 0, step.layer.groups, conv_pads)
 
+    @FORMS.of(StepOp.DEPTHWISE)
     def _depthwise(self, step: ExportStep) -> Value:
         x = self.graph.channels_first(self._input(step))
         kernel = depthwise_kernel(step.data["kernel"])
         return self._convolved(step, x, "Conv", kernel, 0, x.shape[-1], conv_pads)
 
+    @FORMS.of(StepOp.TRANSPOSED)
     def _transposed(self, step: ExportStep) -> Value:
         x = self.graph.channels_first(self._input(step))
         kernel = transposed_kernel(step.data["kernel"])
@@ -185,6 +191,7 @@ class _QdqWriter(UnweightedSteps):
         name = self.graph.node(op, names, **{**settings, **changes})
         return self.graph.value(name, step.output.shape, is_moved=True)
 
+    @FORMS.of(StepOp.DENSE)
     def _dense(self, step: ExportStep) -> Value:
         """`Gemm` with a transposed kernel, which no runtime takes for one to round."""
         x = self.graph.channels_last(self._input(step))
@@ -229,6 +236,7 @@ class _QdqWriter(UnweightedSteps):
         ]
         return [self.graph.node("DequantizeLinear", names, axis=0)]
 
+    @FORMS.of(StepOp.RELU)
     def _relu(self, step: ExportStep) -> Value:
         x = self._input(step)
         name = self.graph.node("Relu", [x.name])
@@ -238,6 +246,7 @@ class _QdqWriter(UnweightedSteps):
             name = self.graph.node("Min", [name, self.graph.stored(end, "largest")])
         return self.graph.value(name, x.shape, like=x)
 
+    @FORMS.of(StepOp.FLOAT)
     def _float(self, step: ExportStep) -> Value:
         args, kwargs = tf.nest.map_structure(
             lambda x: self.values[id(x)] if isinstance(x, ExportTensor) else x,
@@ -249,6 +258,9 @@ class _QdqWriter(UnweightedSteps):
         )
         self.values.update(zip(map(id, step.data["others"]), others, strict=True))
         return first
+
+
+FORMS.require_complete()
 
 
 def _kind(graph: IntegerWriter, low: int, high: int) -> str:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.integer.export.plan import ExportPlan, ExportStep, ExportTensor
+from larqlite.integer.export.plan import (
+    ExportPlan,
+    ExportStep,
+    ExportTensor,
+    StepOp,
+)
 from larqlite.onnx_graph import refuse
 
 
@@ -16,14 +21,14 @@ def open_tensors(plan: ExportPlan) -> list[ExportTensor]:
     takers = _takers(plan)
     found = []
     for step in plan.steps:
-        if step.op in ("quantize", "float", "reshape", "max_pool"):
+        if step.op in (StepOp.QUANTIZE, StepOp.FLOAT, StepOp.RESHAPE, StepOp.MAX_POOL):
             continue
         if _is_for_floats(step, takers):
             continue
         followers = takers.get(id(step.output), [])
         is_inner = (
             len(followers) == 1
-            and followers[0].op in ("relu", "quantize")
+            and followers[0].op in (StepOp.RELU, StepOp.QUANTIZE)
             and step.output.uses == 1
         )
         if not is_inner and not _is_on_grid(step):
@@ -42,13 +47,20 @@ def _takers(plan: ExportPlan) -> dict[int, list[ExportStep]]:
 def _is_for_floats(step: ExportStep, takers: dict[int, list[ExportStep]]) -> bool:
     """Whether a step scales what only float layers and outputs take: it is float too."""
     readers = takers.get(id(step.output), [])
-    return step.op == "scale" and all(reader.op == "float" for reader in readers)
+    return step.op == StepOp.SCALE and all(
+        reader.op == StepOp.FLOAT for reader in readers
+    )
 
 
 def _is_on_grid(step: ExportStep) -> bool:
     """Whether a step only moves codes of 8 bits."""
-    return step.op in ("permute", "upsample", "reshape", "max_pool") and all(
-        x.step is not None and (x.step.op == "quantize" or _is_on_grid(x.step))
+    return step.op in (
+        StepOp.PERMUTE,
+        StepOp.UPSAMPLE,
+        StepOp.RESHAPE,
+        StepOp.MAX_POOL,
+    ) and all(
+        x.step is not None and (x.step.op == StepOp.QUANTIZE or _is_on_grid(x.step))
         for x in step.inputs
     )
 
@@ -61,7 +73,7 @@ def require_8_bits(plan: ExportPlan) -> None:
     """
     takers = _takers(plan)
     for step in plan.steps:
-        if step.op == "scale" and not _is_for_floats(step, takers):
+        if step.op == StepOp.SCALE and not _is_for_floats(step, takers):
             raise refuse(
                 step.layer,
                 step.path,
@@ -78,7 +90,7 @@ def require_8_bits(plan: ExportPlan) -> None:
                 "its kernel has more than 8 bits",
                 "weight_bits of 8 or fewer",
             )
-        if step.op == "transposed" or getattr(step.layer, "groups", 1) > 1:
+        if step.op == StepOp.TRANSPOSED or getattr(step.layer, "groups", 1) > 1:
             raise refuse(
                 step.layer,
                 step.path,

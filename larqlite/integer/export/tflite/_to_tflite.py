@@ -20,6 +20,8 @@ from larqlite.integer.export.plan import (
     ExportPlan,
     ExportStep,
     ExportTensor,
+    StepForms,
+    StepOp,
     kernel_scales,
     plan_of,
 )
@@ -28,6 +30,9 @@ from larqlite.integer.models.internal import known_ends
 from larqlite.onnx_graph import WHERE
 from larqlite.outputs import written_whole
 from larqlite.qat.tflite.internal import first_line, quiet
+
+# `require_8_bits` refuses the others.
+FORMS = StepForms("TFLite files", refused=[StepOp.TRANSPOSED])
 
 
 def write_tflite(
@@ -72,8 +77,8 @@ class _Network:
         known = dict(zip(map(id, self.plan.inputs.values()), values, strict=True))
         for step in self.plan.steps:
             inputs = [known[id(x)] for x in step.inputs]
-            y = getattr(self, f"_{step.op}")(step, *inputs)
-            if step.op == "float":
+            y = FORMS[step.op](self, step, *inputs)
+            if step.op == StepOp.FLOAT:
                 y, *others = tf.nest.flatten(y)
                 known.update(zip(map(id, step.data["others"]), others, strict=True))
             if step.output in self.open:
@@ -85,6 +90,7 @@ class _Network:
             known[id(step.output)] = y
         return [known[id(x)] for x in self.plan.outputs.values()]
 
+    @FORMS.of(StepOp.QUANTIZE)
     def _quantize(self, step: ExportStep, x):
         low, high = step.data["low"], step.data["high"]
         scale = float(step.output.scale)
@@ -97,6 +103,7 @@ class _Network:
         x = tf.clip_by_value(x, low * scale, high * scale)
         return _rounded(x, scale, first)
 
+    @FORMS.of(StepOp.CONV)
     def _conv(self, step: ExportStep, x):
         layer = step.layer
         kernel = _kernel(step)
@@ -112,6 +119,7 @@ class _Network:
         y = _with_bias(step, y)
         return y if len(step.output.shape) == 4 else y[:, 0]
 
+    @FORMS.of(StepOp.DEPTHWISE)
     def _depthwise(self, step: ExportStep, x):
         layer = step.layer
         strides = [1, *layer.strides, 1]
@@ -124,6 +132,7 @@ class _Network:
         )
         return _with_bias(step, y)
 
+    @FORMS.of(StepOp.DENSE)
     def _dense(self, step: ExportStep, x):
         rows = int(np.prod(step.inputs[0].shape[1:-1]))
         image = tf.reshape(x, [-1, 1, rows, step.inputs[0].shape[-1]])
@@ -131,6 +140,7 @@ class _Network:
         y = _with_bias(step, y)
         return tf.reshape(y, [-1, *step.output.shape[1:]])
 
+    @FORMS.of(StepOp.RELU)
     def _relu(self, step: ExportStep, x):
         y = tf.nn.relu(x)
         if step.data["largest"] is None:
@@ -138,48 +148,59 @@ class _Network:
         largest = step.data["largest"] * step.output.scale
         return tf.minimum(y, tf.constant(largest, tf.float32))
 
+    @FORMS.of(StepOp.MAX_POOL)
     def _max_pool(self, step: ExportStep, x):
         layer = step.layer
         return tf.nn.max_pool2d(
             x, layer.pool_size, layer.strides, layer.padding.upper()
         )
 
+    @FORMS.of(StepOp.AVERAGE_POOL)
     def _average_pool(self, step: ExportStep, x):
         layer = step.layer
         return tf.nn.avg_pool2d(
             x, layer.pool_size, layer.strides, layer.padding.upper()
         )
 
+    @FORMS.of(StepOp.MEAN)
     def _mean(self, step: ExportStep, x):
         return tf.reduce_mean(x, [1, 2], keepdims=step.layer.keepdims)
 
+    @FORMS.of(StepOp.ADD)
     def _add(self, step: ExportStep, *values):
         total = tf.add_n(list(values)) if len(values) > 2 else values[0] + values[1]
         if getattr(step.layer, "average", False):
             total *= 1 / len(values)
         return total
 
+    @FORMS.of(StepOp.MULTIPLY)
     def _multiply(self, step: ExportStep, first, *others):
         for other in others:
             first = first * other
         return first
 
+    @FORMS.of(StepOp.CONCAT)
     def _concat(self, step: ExportStep, *values):
         return tf.concat(values, step.layer.axis)
 
+    @FORMS.of(StepOp.RESHAPE)
     def _reshape(self, step: ExportStep, x):
         return tf.reshape(x, [-1, *step.output.shape[1:]])
 
+    @FORMS.of(StepOp.PERMUTE)
     def _permute(self, step: ExportStep, x):
         return tf.transpose(x, [0, *step.layer.dims])
 
+    @FORMS.of(StepOp.UPSAMPLE)
     def _upsample(self, step: ExportStep, x):
         height, width = step.output.shape[1:3]
         return tf.image.resize(x, (height, width), "nearest")
 
+    @FORMS.of(StepOp.SCALE)
     def _scale(self, step: ExportStep, x):
         return x * tf.constant(step.data["factors"], tf.float32)
 
+    @FORMS.of(StepOp.FLOAT)
     def _float(self, step: ExportStep, *values):
         flat = iter(values)
         args, kwargs = tf.nest.map_structure(
@@ -187,6 +208,9 @@ class _Network:
             (step.data["args"], step.data["kwargs"]),
         )
         return call_in_inference(step.layer, args, kwargs)
+
+
+FORMS.require_complete()
 
 
 def _rounded(x, scale: float, first: int = -128):
@@ -203,14 +227,14 @@ def _kernel(step: ExportStep) -> tf.Tensor:
     """
     kernel, scales = step.data["kernel"], kernel_scales(step)
     shape = (*[1] * (4 - kernel.ndim), *kernel.shape)
-    if step.op == "depthwise":
+    if step.op == StepOp.DEPTHWISE:
         shape = (*kernel.shape[:2], 1, -1)
     values = (kernel.reshape(shape) * scales).astype(np.float32)
     ends = (127 * scales).astype(np.float32)
     rounded = tf.quantization.fake_quant_with_min_max_vars_per_channel(
         values, -ends, ends, narrow_range=True
     )
-    return tf.reshape(rounded, kernel.shape) if step.op == "depthwise" else rounded
+    return tf.reshape(rounded, kernel.shape) if step.op == StepOp.DEPTHWISE else rounded
 
 
 def _with_bias(step: ExportStep, y):
@@ -263,7 +287,7 @@ def _require_same(model, network, ranges, content: bytes, samples: Any) -> None:
         count = model.inputs[0].shape[0] or SAMPLES
         arrays = [array[:count] for array in arrays]
     file = TFLiteFile(content, model)
-    layers = {step.path for step in network.plan.steps if step.op == "float"}
+    layers = {step.path for step in network.plan.steps if step.op == StepOp.FLOAT}
     without = f" without {', '.join(sorted(layers)[:5])}" if layers else ""
     require_same(
         model.name,
