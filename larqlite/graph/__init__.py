@@ -11,6 +11,7 @@ from larqlite.graph._inference import (
 )
 from larqlite.graph._nodes import ends_of, inner_layers, is_restored, nodes_of
 from larqlite.graph._operators import JOINING, KEEPING_VALUES, names
+from larqlite.graph._require_model import require_model
 
 __all__ = [
     "JOINING",
@@ -23,5 +24,6 @@ __all__ = [
     "names",
     "nodes_of",
     "recorded_training",
+    "require_model",
     "without_training",
 ]

@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from larqlite.errors import ArgumentError, UnbuiltModelError, require_model_of_tf_keras
-from larqlite.graph import is_functional
+from larqlite.errors import ArgumentError
+from larqlite.graph import is_functional, require_model
 from larqlite.models import _bits, _notes
 from larqlite.models._call import (
     Shape,
@@ -78,7 +78,7 @@ def profile(model: tf_keras.Model, input_shape: Any = None) -> ModelProfile:
 
 def measure(model: tf_keras.Model, input_shape: Any, where: str) -> ModelProfile:
     """`profile` on behalf of the function named `where`."""
-    _check(model, where)
+    require_model(model, where, subclassed=True)
     walk = Walk()
     inputs = _inputs(model, input_shape, where)
     if inputs is None:
@@ -252,22 +252,3 @@ def _map_shapes(function: Any, given: Any, where: str) -> Any:
         "  Fix: pass a tuple with the batch first, e.g. (None, 32, 32, 3), or a list or "
         "dictionary of such tuples for several inputs."
     )
-
-
-def _check(model: Any, where: str) -> None:
-    """Refuses what has no weights or is no tf_keras model."""
-    require_model_of_tf_keras(model, where)
-    if not isinstance(model, tf_keras.Model):
-        raise ArgumentError(
-            f"{where}: got {type(model).__name__} {str(model)[:60]!r}, which is no tf_keras "
-            "model.\n"
-            "  Fix: pass the model object; load a file with lq.models.load(path), put a "
-            "single layer into tf_keras.Sequential([layer])."
-        )
-    if not model.built:
-        raise UnbuiltModelError(
-            f'{where}: "{model.name}" has no weights yet, because it does not know the '
-            "size of its input.\n"
-            "  Fix: give the first layer an `input_shape`, call "
-            "`model.build((None, 32, 32, 3))` with your sizes, or call it on data once."
-        )

@@ -13,13 +13,10 @@ import tf_keras
 from larqlite import context, quantizers
 from larqlite._copies import carry, children, layer_like, same_class
 from larqlite.errors import (
-    ArgumentError,
     LarqliteError,
-    UnbuiltModelError,
     UnsupportedModelError,
-    require_model_of_tf_keras,
 )
-from larqlite.graph import is_functional
+from larqlite.graph import is_functional, require_model
 from larqlite.layers import QuantLayer
 
 __all__ = ["QuantizedWeight", "freeze", "quantized_weights"]
@@ -65,7 +62,12 @@ def quantized_weights(model: tf_keras.Model) -> dict[str, QuantizedWeight]:
         >>> np.unique(abs(weights["d/kernel"].quantized)).tolist()
         [1.0]
     """
-    _require_built(model, "lq.models.quantized_weights")
+    require_model(
+        model,
+        "lq.models.quantized_weights",
+        kind=tf_keras.layers.Layer,
+        subclassed=True,
+    )
     found = {}
     for path, layer in _paths(model, ""):
         for name, view, quantizer in _views(layer):
@@ -119,7 +121,7 @@ def freeze(model: tf_keras.Model) -> tf_keras.Model:
         >>> np.unique(abs(lq.models.freeze(model).get_weights()[0])).tolist()
         [1.0]
     """
-    _require_built(model, _FREEZE)
+    require_model(model, _FREEZE, kind=tf_keras.layers.Layer, subclassed=True)
     try:
         frozen = _frozen_copy(model)
         carry(model, frozen, _FREEZE, read=_quantized, below=_children)
@@ -179,18 +181,6 @@ def _with_no_op_kernels(config):
             no_op = _no_op(quantizers.get(config["config"][role]))
             rewritten["config"][role] = no_op and quantizers.serialize(no_op)
     return rewritten
-
-
-def _require_built(model, where: str) -> None:
-    require_model_of_tf_keras(model, where)
-    if not isinstance(model, tf_keras.layers.Layer):
-        raise ArgumentError(f"{where}: expected a tf_keras model, got {model!r}.")
-    if not model.built:
-        raise UnbuiltModelError(
-            f'{where}: the model "{model.name}" has no weights yet.\n'
-            "  Fix: give it an input shape (tf_keras.Input), call it on data, or call "
-            "model.build(input_shape)."
-        )
 
 
 def _paths(model, path: str):

@@ -9,7 +9,6 @@ from larqlite._copies import (
     add_end,
     carry_model,
     config_of,
-    is_functional,
     layer_like,
     model_around,
     sequential_like,
@@ -17,11 +16,9 @@ from larqlite._copies import (
 from larqlite._registration import deserialize_object, register_object
 from larqlite.errors import (
     ArgumentError,
-    UnsupportedModelError,
-    require_model_of_tf_keras,
     require_tf_keras,
 )
-from larqlite.graph import ends_of, nodes_of
+from larqlite.graph import ends_of, nodes_of, require_model
 from larqlite.qat.config import QuantizeConfig
 from larqlite.qat.wrapper import layer_from
 
@@ -144,7 +141,7 @@ def quantize_annotate_model(to_annotate: tf_keras.Model) -> tf_keras.Model:
         [True, True]
     """
     where = "lq.qat.quantize_annotate_model"
-    require_model(to_annotate, where)
+    require_model(to_annotate, where, unbuilt=True)
 
     def annotate(layer):
         operator = isinstance(getattr(layer, "symbol", None), str)
@@ -189,21 +186,3 @@ def _functional(model: tf_keras.Model, annotate, where: str) -> tf_keras.Model:
     for end, tensor in ends:
         add_end(annotated, end, known[id(tensor)])
     return annotated
-
-
-def require_model(model, where: str) -> None:
-    """Raises unless a model is a Sequential or functional one of tf_keras."""
-    require_model_of_tf_keras(model, where)
-    if not isinstance(model, tf_keras.Model):
-        raise ArgumentError(
-            f"{where}: expected a tf_keras Sequential or functional model, got {model!r}."
-        )
-    if isinstance(model, tf_keras.Sequential) or is_functional(model):
-        return
-    raise UnsupportedModelError(
-        f'{where}: "{model.name}" is a subclassed model ({type(model).__name__}): what its '
-        "call() computes between layers cannot be seen or changed.\n"
-        "  Fix: build it as a functional model, once, around the same layers:\n"
-        "      inputs = tf_keras.Input(shape)\n"
-        f"      model = tf_keras.Model(inputs, my_model.call(inputs))  # {type(model).__name__}"
-    )

@@ -11,8 +11,8 @@ import tf_keras
 from larqlite._batches import batches_of
 from larqlite._copies import is_table
 from larqlite.errors import ArgumentError, near_matches
+from larqlite.graph import require_model
 from larqlite.layers import QuantLayer
-from larqlite.qat._annotate import require_model
 from larqlite.qat.quantizers.internal import METHODS, calibrating
 from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
@@ -72,7 +72,7 @@ def calibrate(
     """
     where = "lq.qat.calibrate"
     require_method(calibration, where)
-    require_model(model, where)
+    require_model(model, where, unbuilt=True)
     if not any(isinstance(part, _QUANTIZED) for part in model.submodules):
         raise ArgumentError(
             f'{where}: no layer of "{model.name}" is quantization-aware, so there are no '

@@ -6,7 +6,7 @@ import tf_keras
 
 from larqlite._registration import deserialize_object, register_object
 from larqlite.errors import UnsupportedModelError
-from larqlite.qat._annotate import require_model
+from larqlite.graph import require_model
 from larqlite.qat.config import LayerQuantizeConfig, QuantizeConfig
 from larqlite.qat.graph import Builder, LayerEntry, LayerGraph
 from larqlite.qat.quantizers import FixedQuantizer
@@ -139,7 +139,7 @@ def remove_input_range(model: tf_keras.Model) -> tf_keras.Model:
 
 
 def _read(model: tf_keras.Model, where: str) -> LayerGraph:
-    require_model(model, where)
+    require_model(model, where, unbuilt=True)
     graph = LayerGraph.of(model)
     if not any(isinstance(entry.layer, QuantizeLayer) for entry in graph.entries()):
         raise UnsupportedModelError(

@@ -13,7 +13,7 @@ import tf_keras
 
 from larqlite._copies import is_table
 from larqlite._tables import show
-from larqlite.graph import JOINING, KEEPING_VALUES
+from larqlite.graph import JOINING, KEEPING_VALUES, require_model
 from larqlite.layers import QuantLayer
 from larqlite.models import Call
 from larqlite.models.internal import (
@@ -26,7 +26,7 @@ from larqlite.models.internal import (
     no_macs,
     weight_bits,
 )
-from larqlite.qat._annotate import QuantizeAnnotate, require_model
+from larqlite.qat._annotate import QuantizeAnnotate
 from larqlite.qat.graph import LayerGraph, LayerUse
 from larqlite.qat.schemes import rule_for
 from larqlite.qat.wrapper import BEFORE, QuantizeLayer, QuantizeWrapperV2, name_of
@@ -164,7 +164,7 @@ def report(
         >>> found
         <ModelReport "net": 3 quantized, 0 fused, 0 skipped>
     """
-    require_model(model, "lq.qat.report")
+    require_model(model, "lq.qat.report", unbuilt=True)
     layers = tuple(_layers(LayerGraph.of(model), "", set()))
     found = ModelReport(model.name, layers, tuple(_warnings(layers)))
     if verbose:

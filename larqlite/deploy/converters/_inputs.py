@@ -9,11 +9,9 @@ import tf_keras
 
 from larqlite.errors import (
     ArgumentError,
-    UnbuiltModelError,
     UnsupportedModelError,
-    require_model_of_tf_keras,
 )
-from larqlite.graph import inner_layers, is_functional
+from larqlite.graph import inner_layers, require_model
 from larqlite.onnx_graph import WHERE, Value, Writer
 
 
@@ -24,27 +22,8 @@ def check_model(model: Any) -> None:
         KerasVersionError, ArgumentError, UnbuiltModelError, UnsupportedModelError: as
             `export` says.
     """
-    require_model_of_tf_keras(model, WHERE.get())
-    if not isinstance(model, tf_keras.Model):
-        raise ArgumentError(
-            f"{WHERE.get()}: got {type(model).__name__} {str(model)[:60]!r}, which is no tf_keras "
-            "model.\n"
-            "  Fix: pass the model object; load a file with lq.models.load(path), put a "
-            "single layer into tf_keras.Sequential([tf_keras.Input(shape), layer])."
-        )
-    if not model.built:
-        raise UnbuiltModelError(
-            f'{WHERE.get()}: "{model.name}" has no weights yet, because it does not know the '
-            "size of its input.\n"
-            "  Fix: begin it with tf_keras.Input((32, 32, 3)), with your sizes."
-        )
+    require_model(model, WHERE.get())
     _refuse_annotated(model)
-    if not is_functional(model):
-        raise UnsupportedModelError(
-            f'{WHERE.get()}: "{model.name}" is a {type(model).__name__} that computes with a '
-            "`call` of its own, which no file can tell.\n"
-            "  Fix: build it with tf_keras.Sequential or tf_keras.Model(inputs, outputs)."
-        )
 
 
 def require_count(name: str, value: Any) -> None:

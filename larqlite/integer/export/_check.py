@@ -13,7 +13,6 @@ from larqlite.errors import (
     ArgumentError,
     UnsupportedModelError,
     near_matches,
-    require_model_of_tf_keras,
 )
 from larqlite.integer.layers import OutputQuantizer
 from larqlite.integer.layers.internal import QuantizedLayer
@@ -28,7 +27,6 @@ def check(model: Any, path: str | os.PathLike | None, suffix: str) -> Path | Non
         KerasVersionError, ArgumentError, UnbuiltModelError, UnsupportedModelError,
         MissingFileError: by name.
     """
-    require_model_of_tf_keras(model, WHERE.get())
     check_model(model)
     require_integers(model)
     if path is None:

@@ -9,10 +9,11 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._progress import progress
-from larqlite.errors import ArgumentError, near_matches
+from larqlite.errors import ArgumentError, QuantizedTypeError, near_matches
+from larqlite.graph import require_model
 from larqlite.integer.layers import OutputObserver
 from larqlite.integer.models import _calibrated_inputs, _equalize, _samples
-from larqlite.integer.models._model_graph import output_quantizers_of, require_model
+from larqlite.integer.models._model_graph import output_quantizers_of
 from larqlite.integer.models.transforms.internal import prepared
 
 __all__ = ["calibrate", "calibration_required"]
@@ -78,8 +79,8 @@ def calibrate(
         Equalization across layers: Nagel et al., https://arxiv.org/abs/1906.04721
     """
     where = _samples.FUNCTION
-    require_model(model, where)
-    require_model(qmodel, where)
+    require_model(model, where, refused=QuantizedTypeError)
+    require_model(qmodel, where, refused=QuantizedTypeError)
     for name, value in (("num_samples", num_samples), ("epochs", epochs)):
         if not isinstance(value, int) or value < 1:
             raise ArgumentError(

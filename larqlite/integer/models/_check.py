@@ -6,12 +6,13 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.graph import is_functional, nodes_of
+from larqlite.errors import QuantizedTypeError
+from larqlite.graph import is_functional, nodes_of, require_model
 from larqlite.integer.layers import Dequantizer, OutputQuantizer, WeightQuantizer
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models._calibrated_inputs import readers_of
 from larqlite.integer.models._load import record_quantization_variables
-from larqlite.integer.models._model_graph import output_quantizers_of, require_model
+from larqlite.integer.models._model_graph import output_quantizers_of
 
 __all__ = ["check_quantization"]
 
@@ -46,7 +47,7 @@ def check_quantization(model: tf_keras.Model) -> list[str]:
         >>> lq.integer.models.check_quantization(model)
         []
     """
-    require_model(model, "lq.integer.check_quantization")
+    require_model(model, "lq.integer.check_quantization", refused=QuantizedTypeError)
     issues = [*_float_layers(model), *_cut_inputs(model)]
     if not any(isinstance(layer, QuantizedLayer) for layer in model.submodules):
         return issues

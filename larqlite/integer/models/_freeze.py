@@ -6,10 +6,10 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._copies import copy_of
-from larqlite.errors import ArgumentError
+from larqlite.errors import ArgumentError, QuantizedTypeError
+from larqlite.graph import require_model
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models._calibrate import calibration_required
-from larqlite.integer.models._model_graph import require_model
 from larqlite.integer.tensors.internal import frozen
 
 __all__ = ["freeze"]
@@ -69,7 +69,7 @@ def freeze(model: tf_keras.Model) -> tf_keras.Model:
         True
     """
     where = "lq.integer.freeze"
-    require_model(model, where)
+    require_model(model, where, refused=QuantizedTypeError)
     if not any(isinstance(layer, QuantizedLayer) for layer in model.layers):
         raise ArgumentError(
             f'{where}: "{model.name}" has no quantized layers.\n'

@@ -8,11 +8,11 @@ import os
 import tf_keras
 
 from larqlite import models
-from larqlite.errors import MissingFileError
+from larqlite.errors import MissingFileError, QuantizedTypeError
+from larqlite.graph import require_model
 from larqlite.integer.layers import recording
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models import _samples
-from larqlite.integer.models._model_graph import require_model
 
 __all__ = ["dump_config", "load_model", "record_quantization_variables"]
 
@@ -90,6 +90,6 @@ def record_quantization_variables(model: tf_keras.Model) -> None:
     Args:
         model: a quantized model.
     """
-    require_model(model, "record_quantization_variables")
+    require_model(model, "record_quantization_variables", refused=QuantizedTypeError)
     with recording(True):
         model(_samples.one_batch(model), training=False)

@@ -14,11 +14,11 @@ from larqlite.errors import (
     UnsupportedLayerError,
     UnsupportedModelError,
 )
+from larqlite.graph import require_model
 from larqlite.integer._quantization_params import QuantizationParams
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models import _calibrate, _convert, _samples
 from larqlite.integer.models._float_model import float_model_of
-from larqlite.integer.models._model_graph import require_model
 from larqlite.integer.models.transforms.internal import prepared
 
 __all__ = ["quantize"]
@@ -111,7 +111,7 @@ def quantize(
             on_unsupported=on_unsupported,
             **vars(qparams),
         )
-    require_model(model, _WHERE)
+    require_model(model, _WHERE, refused=QuantizedTypeError)
     q_config = _checked_config(model, q_config)
     original, low_bit = (model, {}) if _is_quantized(model) else prepared(model)
     conversion = _convert.conversion_of(original)

@@ -10,13 +10,13 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._tables import show
-from larqlite.graph import call_in_inference, nodes_of
+from larqlite.errors import QuantizedTypeError
+from larqlite.graph import call_in_inference, nodes_of, require_model
 from larqlite.integer.layers import recording
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models import _samples
 from larqlite.integer.models._bounds import accumulator_limit
 from larqlite.integer.models._calibrated_inputs import cut
-from larqlite.integer.models._model_graph import require_model
 from larqlite.integer.tensors import QTensor
 from larqlite.integer.tensors.internal import counting
 
@@ -137,7 +137,7 @@ def data_report(
         >>> report["fc"].buffer_bits, report["fc"].fits, report["fc"].saturated
         (28, True, 0)
     """
-    require_model(model, "lq.integer.data_report")
+    require_model(model, "lq.integer.data_report", refused=QuantizedTypeError)
     if samples is None:
         samples = _samples.random_samples(model, num_samples)
     found: dict[str, IntegerLayerReport] = {}

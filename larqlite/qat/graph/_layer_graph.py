@@ -16,8 +16,8 @@ import tf_keras
 
 from larqlite._copies import is_functional
 from larqlite.errors import UnbuiltModelError, UnsupportedModelError
-from larqlite.graph import ends_of, nodes_of
-from larqlite.qat._annotate import QuantizeAnnotate, require_model
+from larqlite.graph import ends_of, nodes_of, require_model
+from larqlite.qat._annotate import QuantizeAnnotate
 from larqlite.qat.config import QuantizeConfig
 from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
@@ -353,7 +353,7 @@ def read(model: tf_keras.Model, where: str) -> LayerGraph:
     Raises:
         ArgumentError, UnbuiltModelError, UnsupportedModelError: it cannot be quantized.
     """
-    require_model(model, where)
+    require_model(model, where, unbuilt=True)
     if not model.built or not model.inputs:
         raise UnbuiltModelError(
             f'{where}: the model "{model.name}" is not built: its input shape is not '

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras
 
-from larqlite.qat._annotate import require_model
+from larqlite.graph import require_model
 from larqlite.qat.wrapper import QuantizeWrapperV2
 
 __all__ = ["update_latent_weights"]
@@ -42,7 +42,7 @@ def update_latent_weights(model: tf_keras.Model) -> tf_keras.Model:
         >>> wrapped.layer.kernel.numpy().tolist()
         [[5.0, 6.0], [6.0, 5.0]]
     """
-    require_model(model, "lq.qat.collab_opts.update_latent_weights")
+    require_model(model, "lq.qat.collab_opts.update_latent_weights", unbuilt=True)
     for part in model.submodules:
         if not isinstance(part, QuantizeWrapperV2):
             continue

@@ -12,7 +12,7 @@ import tf_keras
 
 from larqlite._batches import batches_of
 from larqlite.errors import ArgumentError, MissingFileError
-from larqlite.qat._annotate import require_model
+from larqlite.graph import require_model
 from larqlite.qat.tflite._comparison import LayerComparison, TFLiteComparison
 from larqlite.qat.tflite._file_graph import TFLiteGraph, read_file
 from larqlite.qat.tflite._interpreter import TFLiteInterpreter
@@ -57,7 +57,7 @@ def compare_tflite(
         https://arxiv.org/abs/1712.05877, section 2.
     """
     where = "lq.qat.compare_tflite"
-    require_model(model, where)
+    require_model(model, where, unbuilt=True)
     content = _content(tflite, where)
     file = read_file(content, where)
     candidates, unmatched = candidates_of(model, file)

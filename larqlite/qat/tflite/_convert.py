@@ -10,8 +10,8 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError, LarqliteError, UnsupportedModelError
+from larqlite.graph import require_model
 from larqlite.outputs import TFLITE, require, written_whole
-from larqlite.qat._annotate import require_model
 from larqlite.qat.graph import LayerGraph
 from larqlite.qat.lowerings import exporting
 from larqlite.qat.tflite._convertible import require_convertible
@@ -89,7 +89,7 @@ def to_tflite(
         https://arxiv.org/abs/1712.05877, section 2.
     """
     where = "lq.qat.to_tflite"
-    require_model(model, where)
+    require_model(model, where, unbuilt=True)
     if inputs not in INPUTS:
         raise ArgumentError(
             f"{where}: inputs={inputs!r} is not known.\n"

@@ -194,7 +194,7 @@ def test_a_quantized_model_takes_another_configuration():
 
 
 def test_something_that_is_no_model_is_refused():
-    with pytest.raises(QuantizedTypeError, match="not a model"):
+    with pytest.raises(QuantizedTypeError, match="no tf_keras model"):
         models.quantize("model.h5")
 
 
