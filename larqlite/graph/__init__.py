@@ -1,4 +1,4 @@
-"""A Keras model as a graph: how it is followed, and how its layers are called in it.
+"""A Keras model as a graph: how it is followed, what its layers are, how they are called.
 
 It is for the other packages of larqlite, and may change without notice.
 """
@@ -9,15 +9,33 @@ from larqlite.graph._inference import (
     recorded_training,
     without_training,
 )
+from larqlite.graph._known_layers import FACTS
+from larqlite.graph._layer_facts import (
+    KernelAxes,
+    LayerFacts,
+    add_layer_facts,
+    class_with_facts,
+    classes_where,
+    facts_of,
+    first_override,
+)
 from larqlite.graph._nodes import ends_of, inner_layers, is_restored, nodes_of
 from larqlite.graph._operators import JOINING, KEEPING_VALUES, names
 from larqlite.graph._require_model import require_model
 
 __all__ = [
+    "FACTS",
     "JOINING",
     "KEEPING_VALUES",
+    "KernelAxes",
+    "LayerFacts",
+    "add_layer_facts",
     "call_in_inference",
+    "class_with_facts",
+    "classes_where",
     "ends_of",
+    "facts_of",
+    "first_override",
     "inner_layers",
     "is_functional",
     "is_restored",

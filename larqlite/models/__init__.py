@@ -1,5 +1,6 @@
 """What a model costs, where its quantized weights are, and how it is loaded."""
 
+from larqlite.graph import KernelAxes, LayerFacts, add_layer_facts
 from larqlite.models._call import Call
 from larqlite.models._for_larq import save_for_larq
 from larqlite.models._kinds import mac_formula
@@ -18,6 +19,9 @@ __all__ = [
     "Note",
     "Call",
     "mac_formula",
+    "KernelAxes",
+    "LayerFacts",
+    "add_layer_facts",
     "QuantizedWeight",
     "freeze",
     "load",

@@ -11,14 +11,10 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._copies import is_table
+from larqlite.graph import facts_of
 from larqlite.models._call import FLOAT_BITS, TensorProfile, count
 from larqlite.models._profile import WeightProfile
 from larqlite.quantizers import Quantizer
-
-_BATCH_NORMALIZATIONS = (
-    tf_keras.layers.BatchNormalization,
-    tf_keras.layers.experimental.SyncBatchNormalization,
-)
 
 
 def declared_precision(quantizer: Any) -> int | None:
@@ -107,7 +103,7 @@ def deployed_weights(
     normalization = layer
     if isinstance(layer, tf_keras.layers.Wrapper) and hasattr(layer, "training_state"):
         normalization = layer.layer
-    if isinstance(normalization, _BATCH_NORMALIZATIONS):
+    if facts_of(normalization).is_batch_normalization:
         yield from _fused(normalization) if weights else ()
         return
     trainable = {id(weight) for weight in layer.trainable_weights}

@@ -1,4 +1,4 @@
-"""The table of layer kinds: which formula counts a layer, and what keeps its values.
+"""The table of formulas: which one counts the multiply-accumulates of a layer.
 
 A layer is looked up along the bases of its class, so a subclass of `Conv2D`
 counts as a convolution, whatever its name.
@@ -13,8 +13,7 @@ import tf_keras
 
 from larqlite._registration import Registry
 from larqlite.errors import ArgumentError
-from larqlite.graph import KEEPING_VALUES, names
-from larqlite.layers import RPReLU, TwoSlopeReLU
+from larqlite.graph import FACTS, LayerFacts, add_layer_facts, facts_of
 from larqlite.models import _macs
 from larqlite.models._call import Call, UnknownCost, size
 from larqlite.models._macs import Formula, Product, no_macs
@@ -24,47 +23,21 @@ from larqlite.quantizers import Quantizer
 layers = tf_keras.layers
 
 
-def _always(layer: layers.Layer) -> bool:
-    return True
+def known_formula(layer: layers.Layer) -> Formula | None:
+    """The formula that counts a layer, or None if the cost model does not know it.
 
-
-def _never(layer: layers.Layer) -> bool:
-    return False
-
-
-def _is_linear(layer: layers.Layer) -> bool:
-    return layer.activation is tf_keras.activations.linear
-
-
-def _takes_nearest(layer: layers.Layer) -> bool:
-    return layer.interpolation == "nearest"
-
-
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """What the cost model knows of a kind of layer.
-
-    Attributes:
-        formula: its multiply-accumulates.
-        keeps_values: tells for a layer whether all that comes out went in, so that
-            a quantized input stays quantized (reshaping, maxima; not sums, padding).
+    A layer that only has facts counts nothing where these say that it gives out what
+    went in, normalizes, or applies a function.
     """
-
-    formula: Formula
-    keeps_values: Callable[[layers.Layer], bool] = _never
-
-
-def kind_of(layer: layers.Layer) -> Kind | None:
-    """The kind of a layer, or None if the cost model does not know it."""
     for cls in type(layer).__mro__:
         if cls in KINDS:
             return KINDS[cls]
     symbol = getattr(layer, "symbol", None)
-    formula = formula_of(symbol) if isinstance(symbol, str) else None
-    if formula is None:
-        return None
-    keeps = symbol.rpartition(".")[2] in KEEPING_VALUES
-    return Kind(formula, _always if keeps else _never)
+    if isinstance(symbol, str):
+        return formula_of(symbol)
+    facts = facts_of(layer)
+    is_free = facts.keeps_range or facts.is_batch_normalization or facts.activation
+    return no_macs if is_free else None
 
 
 def mac_formula(cls: type[layers.Layer], keeps_values: bool = False) -> Callable:
@@ -103,7 +76,9 @@ def mac_formula(cls: type[layers.Layer], keeps_values: bool = False) -> Callable
         )
 
     def decorator(formula: Formula) -> Formula:
-        KINDS[cls] = Kind(formula, _always if keeps_values else _never)
+        KINDS[cls] = formula
+        if keeps_values:
+            add_layer_facts(cls, LayerFacts(values="picked"))
         return formula
 
     return decorator
@@ -140,10 +115,10 @@ def formula_for(call: Call) -> Formula:
     Raises:
         UnknownCost: the layer is of no known kind.
     """
-    kind = kind_of(call.layer)
-    if kind is None:
+    formula = known_formula(call.layer)
+    if formula is None:
         raise UnknownCost(_no_formula(call.layer))
-    return kind.formula
+    return formula
 
 
 def _no_formula(layer: layers.Layer) -> str:
@@ -160,59 +135,39 @@ def _no_formula(layer: layers.Layer) -> str:
     )
 
 
-_KEEPING = names(
-    "InputLayer Flatten Reshape Permute RepeatVector Identity "
-    "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout "
-    "GaussianDropout GaussianNoise ActivityRegularization Concatenate Maximum Minimum "
-    "MaxPooling1D MaxPooling2D MaxPooling3D "
-    "GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D "
-    "Cropping1D Cropping2D Cropping3D RandomFlip UpSampling1D UpSampling3D"
-)
-_FREE = names(
-    "ReLU LeakyReLU PReLU ELU ThresholdedReLU Softmax Masking Embedding "
-    "AveragePooling1D AveragePooling2D AveragePooling3D "
-    "GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D "
-    "BatchNormalization LayerNormalization GroupNormalization UnitNormalization "
-    "Normalization Rescaling Add Subtract Multiply Average "
-    "ZeroPadding1D ZeroPadding2D ZeroPadding3D CenterCrop Resizing RandomCrop "
-    "RandomBrightness RandomContrast RandomHeight RandomRotation RandomTranslation "
-    "RandomWidth RandomZoom CategoryEncoding Discretization Hashing HashedCrossing "
-    "IntegerLookup StringLookup TextVectorization"
-)
-
-_OF_KERAS: dict[type, Kind] = {
-    **{getattr(layers, name): Kind(no_macs, _always) for name in _KEEPING},
-    **{getattr(layers, name): Kind(no_macs) for name in _FREE},
-    layers.Activation: Kind(no_macs, _is_linear),
-    layers.UpSampling2D: Kind(no_macs, _takes_nearest),
-    layers.experimental.SyncBatchNormalization: Kind(no_macs),
-    Quantizer: Kind(no_macs),
-    RPReLU: Kind(no_macs),
-    TwoSlopeReLU: Kind(no_macs),
-    layers.Dense: Kind(_macs.dense),
-    layers.EinsumDense: Kind(_macs.einsum_dense),
-    layers.Conv1D: Kind(_macs.convolution),
-    layers.Conv2D: Kind(_macs.convolution),
-    layers.Conv3D: Kind(_macs.convolution),
-    layers.DepthwiseConv1D: Kind(_macs.depthwise_convolution),
-    layers.DepthwiseConv2D: Kind(_macs.depthwise_convolution),
-    layers.SeparableConv1D: Kind(_macs.separable_convolution),
-    layers.SeparableConv2D: Kind(_macs.separable_convolution),
-    layers.Conv1DTranspose: Kind(_macs.transposed_convolution),
-    layers.Conv2DTranspose: Kind(_macs.transposed_convolution),
-    layers.Conv3DTranspose: Kind(_macs.transposed_convolution),
-    layers.LocallyConnected1D: Kind(_macs.locally_connected),
-    layers.LocallyConnected2D: Kind(_macs.locally_connected),
-    layers.RNN: Kind(_macs.recurrent),
-    layers.ConvLSTM1D: Kind(_macs.convolutional_recurrent),
-    layers.ConvLSTM2D: Kind(_macs.convolutional_recurrent),
-    layers.ConvLSTM3D: Kind(_macs.convolutional_recurrent),
-    layers.Dot: Kind(_macs.dot),
-    layers.Attention: Kind(_macs.attention),
-    layers.AdditiveAttention: Kind(_macs.attention),
-    layers.MultiHeadAttention: Kind(_macs.multi_head_attention),
-    layers.TimeDistributed: Kind(_time_distributed),
-    layers.Bidirectional: Kind(_bidirectional),
+_WITH_PRODUCTS: dict[type, Formula] = {
+    layers.Dense: _macs.dense,
+    layers.EinsumDense: _macs.einsum_dense,
+    layers.Conv1D: _macs.convolution,
+    layers.Conv2D: _macs.convolution,
+    layers.Conv3D: _macs.convolution,
+    layers.DepthwiseConv1D: _macs.depthwise_convolution,
+    layers.DepthwiseConv2D: _macs.depthwise_convolution,
+    layers.SeparableConv1D: _macs.separable_convolution,
+    layers.SeparableConv2D: _macs.separable_convolution,
+    layers.Conv1DTranspose: _macs.transposed_convolution,
+    layers.Conv2DTranspose: _macs.transposed_convolution,
+    layers.Conv3DTranspose: _macs.transposed_convolution,
+    layers.LocallyConnected1D: _macs.locally_connected,
+    layers.LocallyConnected2D: _macs.locally_connected,
+    layers.RNN: _macs.recurrent,
+    layers.ConvLSTM1D: _macs.convolutional_recurrent,
+    layers.ConvLSTM2D: _macs.convolutional_recurrent,
+    layers.ConvLSTM3D: _macs.convolutional_recurrent,
+    layers.Dot: _macs.dot,
+    layers.Attention: _macs.attention,
+    layers.AdditiveAttention: _macs.attention,
+    layers.MultiHeadAttention: _macs.multi_head_attention,
+    layers.TimeDistributed: _time_distributed,
+    layers.Bidirectional: _bidirectional,
 }
 
-KINDS: dict[type, Kind] = Registry(_OF_KERAS)
+
+# All other layers that are known: what they compute counts nothing.
+_FREE = [
+    cls for cls in FACTS if not any(base in _WITH_PRODUCTS for base in cls.__mro__)
+]
+
+KINDS: dict[type, Formula] = Registry(
+    {**dict.fromkeys([Quantizer, *_FREE], no_macs), **_WITH_PRODUCTS}
+)

@@ -9,19 +9,13 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.graph import is_functional
+from larqlite.graph import facts_of, is_functional
 
 K = tf_keras.layers
 # Losses for one class out of several; of the rest, none makes labels of outputs.
 _OF_ONE_CLASS = ("categorical", "kl_divergence", "kldivergence")
 _SOFT = {"softmax", "softmax_v2", "log_softmax", "log_softmax_v2"}
 _LINEAR = {"linear", "no_op"}
-# Layers that give out what they are given, or that moved, scaled or shifted.
-_PASSING = (
-    *(K.Dropout, K.Identity, K.ActivityRegularization, K.Rescaling),
-    *(K.Flatten, K.Reshape),
-)
-_BENDING = (K.ReLU, K.LeakyReLU, K.PReLU, K.ELU, K.ThresholdedReLU)
 _BENDING_OPERATORS = frozenset(
     ("sigmoid", "tanh", "relu", "relu6", "elu", "selu", "silu", "swish", "gelu", "sqrt")
 ) | {"softplus", "exp", "abs", "square", "clip_by_value", "sign", "maximum", "minimum"}
@@ -88,19 +82,17 @@ def _made_by(tensor: Any) -> tuple[str, int | None]:
             return kind, axis
         if len(node.keras_inputs) != 1:
             return "linear", None
-        is_moved |= isinstance(layer, (K.Flatten, K.Reshape))
+        facts = facts_of(_inside(layer))
+        is_moved |= facts.moves_values and not facts.does_nothing_in_inference
         tensor = node.keras_inputs[0]
 
 
 def _of_layer(layer: Any, kwargs: dict, rank: int) -> tuple[str | None, int | None]:
     """What a layer makes of values; None if it passes them on."""
-    while isinstance(layer, K.Wrapper):
-        layer = layer.layer
+    layer = _inside(layer)
     if isinstance(layer, K.Softmax):
         axis = layer.axis
         return ("softmax", int(axis)) if np.ndim(axis) == 0 else ("bent", None)
-    if isinstance(layer, _BENDING):
-        return "bent", None
     symbol = getattr(layer, "symbol", None)
     if isinstance(symbol, str):
         name = symbol.rpartition(".")[2]
@@ -118,7 +110,20 @@ def _of_layer(layer: Any, kwargs: dict, rank: int) -> tuple[str | None, int | No
             return "bent", None
         is_only_that = isinstance(layer, K.Activation)
         return (None, None) if is_only_that else ("linear", None)
-    return (None, None) if isinstance(layer, _PASSING) else ("linear", None)
+    facts = facts_of(layer)
+    if facts.activation:
+        return "bent", None
+    # What is only moved, or scaled and shifted, is what another layer made.
+    is_passing = facts.moves_values and not facts.merge
+    is_passing = is_passing or isinstance(layer, K.Rescaling)
+    return (None, None) if is_passing else ("linear", None)
+
+
+def _inside(layer: Any) -> Any:
+    """The layer in its wrappers."""
+    while isinstance(layer, K.Wrapper):
+        layer = layer.layer
+    return layer
 
 
 def _losses(model: tf_keras.Model) -> list[str | None]:

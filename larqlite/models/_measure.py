@@ -22,7 +22,7 @@ from larqlite.models._call import (
     static_shape,
     value_of,
 )
-from larqlite.models._kinds import formula_for, kind_of
+from larqlite.models._kinds import formula_for, known_formula
 from larqlite.models._macs import no_macs
 from larqlite.models._profile import LayerProfile, MacsByBits, ModelProfile
 from larqlite.models._walk import RepeatedCall, Walk, is_leaf, leaves
@@ -151,8 +151,7 @@ def _macs(
     layer: Layer, uses: Sequence[RepeatedCall], lost: str
 ) -> tuple[MacsByBits | None, str]:
     """Multiply-accumulates over all uses, or None and the reason."""
-    kind = kind_of(layer)
-    if kind is not None and kind.formula is no_macs:
+    if known_formula(layer) is no_macs:
         return {}, ""
     if lost:
         return None, lost

@@ -12,11 +12,6 @@ from larqlite.models._call import TensorProfile
 from larqlite.models._profile import Note
 from larqlite.models._walk import RepeatedCall
 
-_LOCALLY_CONNECTED = (
-    tf_keras.layers.LocallyConnected1D,
-    tf_keras.layers.LocallyConnected2D,
-)
-
 
 def of_layer(
     layer: tf_keras.layers.Layer,
@@ -39,7 +34,7 @@ def of_layer(
         )
     for text in dict.fromkeys(filter(None, map(weight_note, weights))):
         yield Note("layer", text)
-    if isinstance(layer, _LOCALLY_CONNECTED) and layer.implementation == 2:
+    if getattr(layer, "kernel_mask", None) is not None:
         yield Note(
             "layer",
             "implementation=2 keeps a dense kernel, most of it unused; 1 and 3 do not",

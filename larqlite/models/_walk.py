@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 import tf_keras
 
-from larqlite.graph import inner_layers, is_functional, is_restored, nodes_of
+from larqlite.graph import facts_of, inner_layers, is_functional, is_restored, nodes_of
 from larqlite.models import _bits, _trace
 from larqlite.models._call import FLOAT_BITS, Call, TensorProfile, value_of, values_in
-from larqlite.models._kinds import kind_of
+from larqlite.models._kinds import known_formula
 
 Layer = tf_keras.layers.Layer
 
@@ -84,8 +84,7 @@ class Walk:
 
     def _use(self, layer, args, kwargs, outputs) -> tuple[TensorProfile, ...]:
         inputs = tuple(values_in((args, kwargs)))
-        kind = kind_of(layer)
-        keeps_values = kind is not None and kind.keeps_values(layer)
+        keeps_values = facts_of(layer).keeps_values
         outputs = _bits.output_of(layer, inputs, outputs, keeps_values)
         source = _bits.input_of(layer, inputs)
         bits = source.bits if source and source.bits is not None else FLOAT_BITS
@@ -178,7 +177,7 @@ def is_leaf(layer: Layer) -> bool:
     """Whether a layer is a row of its own: of known kind, or without layers inside."""
     if isinstance(layer, tf_keras.layers.TimeDistributed):
         return is_leaf(layer.layer)
-    return kind_of(layer) is not None or not inner_layers(layer)
+    return known_formula(layer) is not None or not inner_layers(layer)
 
 
 def leaves(layer: Layer, path: str = "") -> Iterator[tuple[Layer, str]]:

@@ -13,16 +13,21 @@ import tf_keras
 
 from larqlite._copies import is_table
 from larqlite._tables import show
-from larqlite.graph import JOINING, KEEPING_VALUES, require_model
+from larqlite.graph import (
+    JOINING,
+    KEEPING_VALUES,
+    LayerFacts,
+    add_layer_facts,
+    facts_of,
+    require_model,
+)
 from larqlite.layers import QuantLayer
 from larqlite.models import Call
 from larqlite.models.internal import (
     KINDS,
-    Kind,
     Product,
     declared_precision,
     formula_for,
-    kind_of,
     no_macs,
     weight_bits,
 )
@@ -341,11 +346,11 @@ def _of_layer_inside(call: Call) -> Iterator[Product]:
     return formula_for(inside)(inside)
 
 
-def _keeps_values(wrapper) -> bool:
-    kind = kind_of(wrapper.layer)
-    return kind is not None and kind.keeps_values(wrapper.layer)
+def _facts_of_layer_inside(wrapper) -> LayerFacts:
+    return LayerFacts(values=facts_of(wrapper.layer).values)
 
 
-KINDS[QuantizeLayer] = Kind(no_macs)
-KINDS[QuantizeWrapperV2] = Kind(_of_layer_inside, _keeps_values)
-KINDS[QuantizeAnnotate] = Kind(_of_layer_inside, _keeps_values)
+KINDS[QuantizeLayer] = no_macs
+for _cls in (QuantizeWrapperV2, QuantizeAnnotate):
+    KINDS[_cls] = _of_layer_inside
+    add_layer_facts(_cls, _facts_of_layer_inside)
