@@ -1,4 +1,4 @@
-"""Operations of segments: standard ones for ours, and those that take any layout."""
+"""Operations of segments: standard ones for ours."""
 
 from __future__ import annotations
 
@@ -13,22 +13,6 @@ from larqlite_runtime.format import float_weights
 Add = Callable[..., str]
 # Adds a constant to a segment: array -> name.
 Constant = Callable[[np.ndarray], str]
-
-# Operations on each value by itself: any layout will do.
-EACH = frozenset(
-    (
-        *("Abs", "Add", "And", "Cast", "Ceil"),
-        *("Celu", "Clip", "Cos", "Div", "Elu"),
-        *("Equal", "Erf", "Exp", "Floor", "Greater"),
-        *("GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu"),
-        *("Less", "LessOrEqual", "Log", "Max", "Mean"),
-        *("Min", "Mish", "Mul", "Neg", "Not"),
-        *("Or", "PRelu", "Pow", "Reciprocal", "Relu"),
-        *("Round", "Selu", "Sigmoid", "Sign", "Sin"),
-        *("Softplus", "Softsign", "Sqrt", "Sub", "Sum"),
-        *("Tanh", "ThresholdedRelu", "Where", "Xor"),
-    )
-)
 
 _FLOAT = 1  # TensorProto.FLOAT
 

@@ -14,7 +14,7 @@ from larqlite_runtime.backends.onnxruntime._encode import (
     tensor,
     value,
 )
-from larqlite_runtime.backends.onnxruntime._nodes import EACH, QUANTIZERS, float_layer
+from larqlite_runtime.backends.onnxruntime._nodes import QUANTIZERS, float_layer
 from larqlite_runtime.planner import (
     NCHW,
     NHWC,
@@ -24,6 +24,7 @@ from larqlite_runtime.planner import (
     memory_shape,
     per_channel,
 )
+from larqlite_runtime.reader.operators import OPERATORS
 
 LARGE = 1 << 12  # bytes of a constant that is not copied into a model's bytes
 
@@ -251,9 +252,9 @@ class _Builder:
     def _in_nhwc(self, node: GraphNode) -> bool:
         """An operation on each value, in whose inputs the channels come last."""
         data = self.subgraph.data_inputs(node)
-        if node.op not in EACH or not any(map(self._only_nhwc, data)):
+        if not OPERATORS[""][node.op].is_elementwise or len(node.outputs) != 1:
             return False
-        if len(node.outputs) != 1:
+        if not any(map(self._only_nhwc, data)):
             return False
         shape = self.subgraph.shapes[node.outputs[0]]
         inputs = []

@@ -12,6 +12,7 @@ from larqlite_runtime.reader.operators import (
     _resize,
 )
 from larqlite_runtime.reader.operators._attributes import REQUIRED, Attribute
+from larqlite_runtime.reader.operators._elementwise import unary
 from larqlite_runtime.reader.operators._node_call import (
     NodeCall,
     Operator,
@@ -42,4 +43,5 @@ __all__ = [
     "Operator",
     "Results",
     "size",
+    "unary",
 ]

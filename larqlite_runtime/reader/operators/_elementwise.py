@@ -33,17 +33,17 @@ def elementwise(
 
 def unary(kinds: str = "f", **attributes) -> Operator:
     """An operation on one tensor."""
-    return Operator(elementwise(kinds), (1, 1), attributes)
+    return Operator(elementwise(kinds), (1, 1), attributes, is_elementwise=True)
 
 
 def binary(kinds: str, result: np.dtype | None = None) -> Operator:
     """An operation on two tensors."""
-    return Operator(elementwise(kinds, result), (2, 2))
+    return Operator(elementwise(kinds, result), (2, 2), is_elementwise=True)
 
 
 def several() -> Operator:
     """An operation on any number of tensors."""
-    return Operator(elementwise("f"), (1, 64))
+    return Operator(elementwise("f"), (1, 64), is_elementwise=True)
 
 
 def _prelu(call: NodeCall) -> Results:
@@ -126,10 +126,10 @@ TABLE: dict[str, Operator] = {
     },
     "Equal": binary("fib", _BOOL),
     **{name: several() for name in ("Max", "Min", "Sum", "Mean")},
-    "PRelu": Operator(_prelu, (2, 2)),
-    "Clip": Operator(_clip, (1, 3)),
-    "Where": Operator(_where, (3, 3)),
-    "Cast": Operator(_cast, (1, 1), {"to": integer(0, 255)}),
+    "PRelu": Operator(_prelu, (2, 2), is_elementwise=True),
+    "Clip": Operator(_clip, (1, 3), is_elementwise=True),
+    "Where": Operator(_where, (3, 3), is_elementwise=True),
+    "Cast": Operator(_cast, (1, 1), {"to": integer(0, 255)}, is_elementwise=True),
     "Softmax": Operator(_softmax, (1, 1), {"axis": axis(-1)}),
     "LogSoftmax": Operator(_softmax, (1, 1), {"axis": axis(-1)}),
     "LayerNormalization": Operator(

@@ -34,12 +34,15 @@ class Operator:
             also be absent.
         attributes: all that are allowed.
         outputs: the least and the largest number of them.
+        is_elementwise: whether it works on each value by itself, so that any layout of
+            its inputs will do.
     """
 
     rule: Callable[[NodeCall], Results]
     inputs: tuple[int, int] = (1, 1)
     attributes: dict[str, Attribute] = field(default_factory=dict)
     outputs: tuple[int, int] = (1, 1)
+    is_elementwise: bool = False
 
 
 @dataclass
