@@ -9,7 +9,15 @@ follow `configs` do nothing without it.
 
 from larqlite.qat.passes._layout_transform import PASSES, QuantizeLayoutTransform
 from larqlite.qat.passes._operator_configs import follow_configs
-from larqlite.qat.passes._predicates import BATCH_NORMALIZATIONS, WITH_KERNEL
+from larqlite.qat.passes._predicates import (
+    BATCH_NORMALIZATIONS,
+    WITH_KERNEL,
+    is_linear,
+    is_matchable,
+    is_ours,
+    is_relu,
+    leave_to,
+)
 from larqlite.qat.passes.binary import QUANT_CLASS
 
 __all__ = [
@@ -19,4 +27,9 @@ __all__ = [
     "WITH_KERNEL",
     "QuantizeLayoutTransform",
     "follow_configs",
+    "is_linear",
+    "is_matchable",
+    "is_ours",
+    "is_relu",
+    "leave_to",
 ]
