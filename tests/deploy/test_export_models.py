@@ -1,7 +1,5 @@
 """Models of every shape: nested, shared, with several inputs and outputs, made of operators."""
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
@@ -15,7 +13,6 @@ from larqlite.errors import (
     UnsupportedLayerError,
     UnsupportedModelError,
 )
-from larqlite.onnx_graph import along
 from tests.deploy.inside_a_file import metadata, tensors
 from tests.deploy.keras_and_file import (
     assert_same,
@@ -300,24 +297,6 @@ def test_a_layer_of_ones_own_can_be_taught():
 
     model = sequential((6, 6, 4), Doubling(), K.ReLU())
     refused(model, UnsupportedModelError, "not valid ONNX", "graph.value()")
-
-
-class Gain(K.Layer):
-    """`x * gain`, which the README of `larqlite/deploy` writes a converter for."""
-
-    def build(self, input_shape):
-        self.gain = self.add_weight(name="gain", shape=input_shape[-1:])
-
-    def call(self, inputs):
-        return inputs * self.gain
-
-
-def test_the_converter_of_the_readme_writes_its_layer_in_both_orders():
-    text = (Path(lq.deploy.__file__).parent / "README.md").read_text(encoding="utf-8")
-    code = text.split("```python\n")[1].split("```")[0]
-    exec(code, {"lq": lq, "along": along, "Gain": Gain})
-    model = sequential((6, 6, 4), Gain(), K.Conv2D(3, 3), Gain(), K.Flatten(), Gain())
-    assert_same(with_random_weights(model))
 
 
 def test_only_layers_and_functions_can_be_taught():
