@@ -11,6 +11,7 @@ from larqlite.graph._inference import (
 )
 from larqlite.graph._known_layers import FACTS
 from larqlite.graph._layer_facts import (
+    METHODS,
     KernelAxes,
     LayerFacts,
     add_layer_facts,
@@ -28,6 +29,7 @@ __all__ = [
     "JOINING",
     "KEEPING_VALUES",
     "KernelAxes",
+    "METHODS",
     "LayerFacts",
     "add_layer_facts",
     "call_in_inference",

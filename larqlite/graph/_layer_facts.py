@@ -208,28 +208,32 @@ def add_layer_facts(
     FACTS[cls] = facts
 
 
-def facts_of(layer: Layer) -> LayerFacts:
+def facts_of(layer: Layer, methods: tuple[str, ...] = METHODS) -> LayerFacts:
     """The record of a layer; one that claims nothing for a class that is not known.
 
     A subclass has the record of its base, unless it overrides what that one computes.
     A TensorFlow function used as a layer has one by its name.
+
+    Args:
+        layer: the layer.
+        methods: those that compute what the fact is about.
     """
     symbol = getattr(layer, "symbol", None)
     if isinstance(symbol, str):
         is_keeping = symbol.rpartition(".")[2] in KEEPING_VALUES
         return LayerFacts(values="picked") if is_keeping else UNKNOWN
-    known = class_with_facts(type(layer))
+    known = class_with_facts(type(layer), methods)
     if known is None:
         return UNKNOWN
     facts = FACTS[known]
     return facts if isinstance(facts, LayerFacts) else facts(layer)
 
 
-def class_with_facts(cls: type) -> type | None:
+def class_with_facts(cls: type, methods: tuple[str, ...] = METHODS) -> type | None:
     """The class whose record holds for a class, or None."""
     for known in cls.__mro__:
         if known in FACTS:
-            return known if first_override(cls, known, METHODS) is None else None
+            return known if first_override(cls, known, methods) is None else None
     return None
 
 

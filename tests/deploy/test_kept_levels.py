@@ -1,11 +1,13 @@
 """Layers between a quantizer and a packed layer: what they leave of the few values."""
 
+import numpy as np
 import onnx
 import pytest
 import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
+from larqlite.deploy.verifier._reference import run
 from tests.common.samples import in_turn
 from tests.deploy.keras_and_file import assert_same, with_random_weights
 
@@ -73,6 +75,43 @@ def test_a_packed_layer_knows_which_values_reach_it(name, quantizer, tmp_path):
     ]
     assert inputs == ([] if expected[kind] is None else [expected[kind]])
     assert ("Conv" in ops) == (expected[kind] is None)
+
+
+KEPT = [
+    name for name in CASES if CASES[name][1] is not COMPUTING and "Conc" not in name
+]
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in KEPT if name not in ("Maximum", "split", "mirrored")]
+)
+def test_verify_knows_the_quantizer_before_layers_that_keep_its_values(name):
+    """Else it could not say how far the sums of the packed layer may be off."""
+    image = tf_keras.Input((6, 6, 4))
+    x = CASES[name][0](lq.quantizers.SteSign()(image))
+    layer = lq.layers.QuantConv2D(3, 1, kernel_quantizer="ste_sign")
+    model = tf_keras.Model(image, layer(x))
+    array = np.random.default_rng(0).normal(size=(2, 6, 6, 4)).astype(np.float32)
+    ((use,), _, _) = run(model, [array])
+    np.testing.assert_array_equal(use.quantizer(use.unquantized), use.input)
+
+
+def test_a_layer_of_a_user_that_does_nothing_in_inference_is_exported(tmp_path):
+    class Shaky(layers.Layer):
+        def call(self, x, training=None):
+            return x + tf.random.normal(tf.shape(x)) if training else x
+
+    lq.models.add_layer_facts(
+        Shaky, lq.models.LayerFacts(does_nothing_in_inference=True)
+    )
+    stack = [
+        lq.quantizers.SteSign(input_shape=(6, 6, 4)),
+        Shaky(),
+        lq.layers.QuantConv2D(3, 1, kernel_quantizer="ste_sign"),
+    ]
+    model = with_random_weights(tf_keras.Sequential(stack))
+    ops = assert_same(model, path=tmp_path / "model.onnx")
+    assert "Conv" not in ops
 
 
 def test_a_comparison_gives_bits():

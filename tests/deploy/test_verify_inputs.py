@@ -54,6 +54,9 @@ PIXELS = {
     "rescaling": K.Rescaling(1 / 255),
     "rescaling to -1 and 1": K.Rescaling(1 / 127.5, offset=-1),
     "in a nested model": tf_keras.Sequential([K.RandomFlip(), K.Rescaling(1 / 255)]),
+    "behind a pooling": tf_keras.Sequential(
+        [K.AveragePooling2D(), K.Resizing(3, 3), K.Rescaling(1 / 255)]
+    ),
     "division": lambda x: x / 127.5 - 1,
     "product": lambda x: x * (1 / 255),
     "difference": lambda x: x - [103.9, 116.8, 123.7],

@@ -57,6 +57,8 @@ AUGMENTING = {
     "contrast": lambda: K.RandomContrast(0.5),
     "translation": lambda: K.RandomTranslation(0.3, 0.3),
     "brightness": lambda: K.RandomBrightness(0.5),
+    "height": lambda: K.RandomHeight(0.5),
+    "width": lambda: K.RandomWidth(0.5),
     "nested": lambda: tf_keras.Sequential([K.RandomFlip(), K.RandomContrast(0.5)]),
     "own": TrainedByDefault,
     "inside of an own layer": Around,

@@ -34,7 +34,7 @@ from larqlite.deploy.converters._conv import (
     depthwise_kernel,
     transposed_kernel,
 )
-from larqlite.deploy.converters._dispatch import converter_of, first_override
+from larqlite.deploy.converters._dispatch import converter_of
 from larqlite.deploy.converters._inputs import (
     check_model,
     input_values,
@@ -58,7 +58,6 @@ __all__ = [
     "conv_kernel",
     "converter_of",
     "depthwise_kernel",
-    "first_override",
     "in_inference",
     "input_values",
     "kernel_of",

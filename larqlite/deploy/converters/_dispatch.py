@@ -15,7 +15,9 @@ from larqlite.deploy._converter_tables import (
     OPERATORS,
     REFUSALS,
 )
+from larqlite.deploy.converters._identity import convert_identity
 from larqlite.errors import UnsupportedLayerError
+from larqlite.graph import METHODS, facts_of, first_override
 from larqlite.onnx_graph import refuse
 from larqlite.quantizers import Quantizer
 from larqlite.quantizers.internal import find
@@ -23,16 +25,8 @@ from larqlite.quantizers.internal import find
 if TYPE_CHECKING:
     from larqlite.onnx_graph import Value, Writer
 
-# What a layer or quantizer computes is in these methods: a subclass that has one of its
-# own computes something else.
-_LAYER_METHODS = (
-    "call",
-    "call_on_quantized",
-    "convolution_op",
-    "padded",
-    "finished",
-    "__call__",
-)
+# What a quantizer computes is in these methods, as a layer in `METHODS`: a subclass that
+# has one of its own computes something else.
 _QUANTIZER_METHODS = ("call", "forward", "quantize", "threshold", "__call__")
 
 
@@ -83,13 +77,15 @@ def converter_of(layer: tf_keras.layers.Layer, path: str) -> Callable:
         return _operator_of(layer, symbol, path)
     if isinstance(layer, Quantizer) or type(layer) in ACTIVATIONS:
         return lambda graph, quantizer, value: quantize(graph, value, quantizer, path)
+    if type(layer) not in CONVERTERS and facts_of(layer).does_nothing_in_inference:
+        return convert_identity
     own = f"teach it with @lq.deploy.converter({type(layer).__name__})"
     for cls in type(layer).__mro__:
         if cls in REFUSALS:
             raise refuse(layer, path, *REFUSALS[cls])
         if cls not in CONVERTERS:
             continue
-        overridden = first_override(type(layer), cls, _LAYER_METHODS)
+        overridden = first_override(type(layer), cls, METHODS)
         if overridden is None:
             return CONVERTERS[cls]
         raise refuse(
@@ -191,14 +187,6 @@ def _unknown(quantizer: Any, where: str) -> Exception:
 
 def _name_of(quantizer: Any) -> str:
     return getattr(quantizer, "__name__", None) or type(quantizer).__name__
-
-
-def first_override(cls: type, known: type, methods: tuple[str, ...]) -> str | None:
-    """The first of those methods that a class has not in common with a base class."""
-    for name in methods:
-        if getattr(cls, name, None) is not getattr(known, name, None):
-            return name
-    return None
 
 
 def _is_hashable(fn: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import tf_keras
 
 from larqlite.deploy._converter_tables import converter, refused
+from larqlite.graph import classes_where
 from larqlite.onnx_graph import refuse
 
 if TYPE_CHECKING:
@@ -26,23 +27,7 @@ def without_mask(graph: Writer, layer, mask: Any) -> None:
         )
 
 
-@converter(
-    layers.Identity,
-    layers.ActivityRegularization,
-    layers.Dropout,
-    layers.SpatialDropout1D,
-    layers.SpatialDropout2D,
-    layers.SpatialDropout3D,
-    layers.AlphaDropout,
-    layers.GaussianDropout,
-    layers.GaussianNoise,
-    layers.RandomBrightness,
-    layers.RandomContrast,
-    layers.RandomFlip,
-    layers.RandomRotation,
-    layers.RandomTranslation,
-    layers.RandomZoom,
-)
+@converter(*classes_where(lambda facts: facts.does_nothing_in_inference))
 def convert_identity(graph: Writer, layer, value: Value) -> Value:
     """The value itself."""
     return value

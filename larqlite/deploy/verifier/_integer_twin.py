@@ -8,50 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from larqlite import layers
 from larqlite.deploy.converters import (
     channels_out_first,
-    first_override,
     kernel_of,
     one_group_a_channel,
     transposed_channels_out_first,
 )
 from larqlite.deploy.verifier._result import VerificationError
+from larqlite.graph import KernelAxes, class_with_facts, facts_of
 from larqlite.onnx_graph import GRID_TOLERANCE, shaped_along
 
 Arranged = Callable[[np.ndarray], np.ndarray]
 
-# How the file arranges the kernels of each class, and where it takes channels out from.
-_ARRANGED: dict[type, dict[str, tuple[Arranged, int]]] = {
-    cls: kernels
-    for classes, kernels in (
-        ((layers.QuantDense,), {"kernel": (np.transpose, -1)}),
-        (
-            (layers.QuantConv1D, layers.QuantConv2D, layers.QuantConv3D),
-            {"kernel": (channels_out_first, -1)},
-        ),
-        (
-            (layers.QuantDepthwiseConv1D, layers.QuantDepthwiseConv2D),
-            {"depthwise_kernel": (one_group_a_channel, -1)},
-        ),
-        (
-            (layers.QuantSeparableConv1D, layers.QuantSeparableConv2D),
-            {
-                "depthwise_kernel": (one_group_a_channel, -1),
-                "pointwise_kernel": (channels_out_first, -1),
-            },
-        ),
-        (
-            (
-                layers.QuantConv1DTranspose,
-                layers.QuantConv2DTranspose,
-                layers.QuantConv3DTranspose,
-            ),
-            {"kernel": (transposed_channels_out_first, -2)},
-        ),
-    )
-    for cls in classes
-}
 _COMPUTED = ("call", "call_on_quantized", "convolution_op")
 # What a layer does beside its sums.
 _LEFT_OUT = (
@@ -77,7 +45,7 @@ class IntegerTwin:
 
     def __init__(self, layer: Any, path: str, steps: float) -> None:
         self._steps = np.float32(steps)
-        cls = next(cls for cls in type(layer).__mro__ if cls in _ARRANGED)
+        cls = class_with_facts(type(layer), _COMPUTED)
         config = cls.get_config(layer)
         config.update(dict.fromkeys(_LEFT_OUT), use_bias=False)
         for weight, role in cls.quantized_weights.items():
@@ -91,8 +59,8 @@ class IntegerTwin:
                 }
             )
         kernels = {
-            name: _integers(layer, path, name, *arrangement)
-            for name, arrangement in _ARRANGED[cls].items()
+            axes.name: _integers(layer, path, axes.name, *_arrangement(axes))
+            for axes in facts_of(layer, _COMPUTED).kernels
         }
         pads, no_pads = {}, {}
         if "pad_values" in config:
@@ -136,10 +104,17 @@ def _with_kernels(cls: type, config: dict, kernels: dict[str, np.ndarray]) -> Ca
 
 def has_twin(layer: Any) -> bool:
     """Whether what a layer sums is known from its class."""
-    for cls in type(layer).__mro__:
-        if cls in _ARRANGED:
-            return first_override(type(layer), cls, _COMPUTED) is None
-    return False
+    kernels = facts_of(layer, _COMPUTED).kernels
+    return bool(kernels) and all(axes.channels_out for axes in kernels)
+
+
+def _arrangement(axes: KernelAxes) -> tuple[Arranged, int]:
+    """How the file arranges a kernel, and where it takes channels out from."""
+    if len(axes.channels_out) > 1:
+        return one_group_a_channel, -1
+    if axes.is_transposed:
+        return transposed_channels_out_first, -2
+    return channels_out_first, -1
 
 
 def _integers(

@@ -10,21 +10,14 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.graph import is_functional, nodes_of
+from larqlite.graph import facts_of, is_functional, nodes_of
 
 K = tf_keras.layers
 Batch = list[np.ndarray]
 # Makes an array of a shape.
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
-# Layers and operators behind which the numbers are those of the input.
-_PASSING = (
-    *(K.InputLayer, K.Flatten, K.Reshape, K.Permute, K.Dropout, K.Identity),
-    *(K.ZeroPadding1D, K.ZeroPadding2D, K.ZeroPadding3D, K.RepeatVector),
-    *(K.Cropping1D, K.Cropping2D, K.Cropping3D, K.Concatenate, K.GaussianNoise),
-    *(K.RandomFlip, K.RandomRotation, K.RandomTranslation, K.RandomZoom),
-    *(K.RandomContrast, K.RandomBrightness, K.UpSampling2D, K.MaxPooling2D),
-)
+# Operators behind which the numbers are those of the input.
 _PASSING_OPERATORS = frozenset(
     ("cast", "reshape", "transpose", "expand_dims", "squeeze", "concat", "identity")
 ) | {"getitem", "pad", "stack", "split", "unstack"}
@@ -165,7 +158,9 @@ def _passes(layer: Any) -> bool:
     symbol = getattr(layer, "symbol", None)
     if isinstance(symbol, str):
         return symbol.rpartition(".")[2].strip("_") in _PASSING_OPERATORS
-    return isinstance(layer, _PASSING) or "SlicingOp" in type(layer).__name__
+    facts = facts_of(layer)
+    is_passing = facts.keeps_range and facts.merge in ("", "concatenate")
+    return is_passing or "SlicingOp" in type(layer).__name__
 
 
 def _of_layer(layer: Any, arguments: tuple) -> Draw | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,21 +12,13 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.deploy.converters import in_inference
-from larqlite.graph import call_in_inference, is_functional, nodes_of
+from larqlite.graph import call_in_inference, facts_of, is_functional, nodes_of
 from larqlite.layers import QuantLayer
 from larqlite.models.internal import leaves
 from larqlite.qat import inference
 from larqlite.quantizers import Quantizer
 
 K = tf_keras.layers
-# Layers that move values, repeat them, or take the largest.
-_MOVING = (
-    *(K.Flatten, K.Reshape, K.Permute),
-    *(K.MaxPooling1D, K.MaxPooling2D, K.MaxPooling3D),
-    *(K.GlobalMaxPooling1D, K.GlobalMaxPooling2D, K.GlobalMaxPooling3D),
-    *(K.ZeroPadding1D, K.ZeroPadding2D, K.ZeroPadding3D),
-    *(K.Cropping1D, K.Cropping2D, K.Cropping3D),
-)
 
 
 @dataclasses.dataclass
@@ -163,10 +156,12 @@ class _Walk:
             self._by_output[id(result)] = use
         elif isinstance(layer, (Quantizer, tf_keras.layers.Activation)):
             self._quantized[id(results[0])] = layer, args[0]
-        elif isinstance(layer, _MOVING) and id(args[0]) in self._quantized:
+        elif id(args[0]) in self._quantized and _keeps_levels(layer):
             quantizer, source = self._quantized[id(args[0])]
-            self._quantized[id(results[0])] = _behind(quantizer, layer), source
-        elif isinstance(_unwrapped(layer), tf_keras.layers.BatchNormalization):
+            further = functools.partial(call_in_inference, layer, kwargs=kwargs)
+            behind = _behind(quantizer, further, args[1:])
+            self._quantized[id(results[0])] = behind, source
+        elif facts_of(_unwrapped(layer)).is_batch_normalization:
             use = self._by_output.get(id(args[0]))
             if use is not None:
                 # The file has it before a quantization-aware one rounds it.
@@ -179,5 +174,11 @@ def _unwrapped(layer: K.Layer) -> K.Layer:
     return layer.layer if isinstance(layer, K.Wrapper) else layer
 
 
-def _behind(quantizer: Callable, layer: K.Layer) -> Callable:
-    return lambda x: layer(call_in_inference(quantizer, [x]))
+def _keeps_levels(layer: K.Layer) -> bool:
+    """Whether what comes out are values that went in, and zeros at most."""
+    facts = facts_of(layer)
+    return facts.keeps_values or facts.pads_zeros
+
+
+def _behind(quantizer: Callable, further: Callable, others: tuple) -> Callable:
+    return lambda x: further((call_in_inference(quantizer, [x]), *others))
