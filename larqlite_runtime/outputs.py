@@ -154,13 +154,18 @@ def require_picture(path: Any, where: str, **options: Any) -> Path:
 
 
 @contextlib.contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, name: str | None = None) -> Iterator[Path]:
     """A name to write to; afterwards the file is at `path`, or what was there before.
 
     The name has the ending of `path` and lies beside it. A link is written through.
+
+    Args:
+        path: of the file.
+        name: the name, where one process writes at a time: what it leaves when it is
+            killed is written over the next time. By default no process has had it.
     """
     target = Path(os.path.realpath(path))
-    temporary = _new_file(target)
+    temporary = target.with_name(name) if name else _new_file(target)
     try:
         yield temporary
         with temporary.open("rb") as file:

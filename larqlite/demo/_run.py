@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from larqlite import context, datasets, models, plot
 from larqlite._demo_options import BATCH, DemoOptions
+from larqlite._io import save_model
 from larqlite.demo._deploy import Deployed, deploy_and_measure, paragraph
 from larqlite.demo._network import build_network
 from larqlite.errors import ArgumentError
@@ -97,7 +98,7 @@ def run(options: Options, console: Console | None = None) -> Result:
     options.output.mkdir(parents=True, exist_ok=True)
     _write_record(options.output / RECORD, {"command": "lq demo", **_settings(options)})
     _train(model, options, console, paths["history.csv"])
-    model.save(paths["model.keras"])
+    save_model(model, paths["model.keras"])
     plot.history(paths["history.csv"], path=paths["curves.png"])
     plot.quantizer(options.input_quantizer, path=paths["quantizer.png"])
 

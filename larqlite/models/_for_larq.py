@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from larqlite.errors import (
     require_tf_keras,
 )
 from larqlite.graph import is_functional
-from larqlite.outputs import require
+from larqlite.outputs import require, written_whole
 
 __all__ = ["save_for_larq"]
 
@@ -83,8 +81,7 @@ def save_for_larq(model: tf_keras.Model, path) -> None:
     _check(model)
     _require_no_tables(model)
     require(path, (".h5",), _WHERE)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        copy = Path(folder, path.name)
+    with written_whole(path) as copy:
         with context.quantized_scope(False):  # latent weights, whatever is outside
             model.save(copy, include_optimizer=False, save_format="h5")
         with h5py.File(copy, "r+") as file:
@@ -99,7 +96,6 @@ def save_for_larq(model: tf_keras.Model, path) -> None:
                     "with model.save(path) for larqlite."
                 )
             file.attrs["model_config"] = json.dumps(_in_larqs_names(config)).encode()
-        os.replace(copy, path)
 
 
 def _check(model) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from larqlite._batches import batches_of
 from larqlite._copies import is_table
+from larqlite._io import batches_of
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.graph import require_model
 from larqlite.layers import QuantLayer

@@ -1,8 +1,8 @@
 """The commands that need no TensorFlow, `lq run` and its like, and the way to the others."""
 
+from larqlite_runtime.arrays import read
 from larqlite_runtime.commands._arguments import PARSERS
 from larqlite_runtime.commands._benchmark import BenchmarkOptions
-from larqlite_runtime.commands._data import read
 from larqlite_runtime.commands._dispatch import COMMANDS, ZOO_COMMANDS, run_lq, run_lqz
 from larqlite_runtime.commands._explain import ExplainOptions
 from larqlite_runtime.commands._run import HELP, RunOptions

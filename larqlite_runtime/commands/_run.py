@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from larqlite_runtime._errors import InputError, RuntimeModelError
-from larqlite_runtime.arrays import what_is_not_finite
-from larqlite_runtime.commands._accuracy import accuracies
-from larqlite_runtime.commands._data import (
+from larqlite_runtime.arrays import (
     LabeledArrays,
-    check_output,
     read,
-    write,
+    require_output,
+    what_is_not_finite,
+    write_arrays,
 )
+from larqlite_runtime.commands._accuracy import accuracies
 
 COMMAND = "lq run"
 # Labels that are printed.
@@ -66,14 +66,14 @@ class RunOptions:
         require_counts(COMMAND, threads=self.threads, batch=self.batch)
         model = load(self.file, self.threads)
         read_too = (self.file, self.data)
-        check_output(
+        require_output(
             self.output, [item.name for item in model.outputs], COMMAND, read_too
         )
         data = read(self.data, [item.name for item in model.inputs], COMMAND)
         tell_what_is_not_finite(data, f"{COMMAND}: --data {self.data}")
         seconds, outputs = self._outputs(model, data)
         if self.output is not None:
-            write(self.output, outputs)
+            write_arrays(self.output, outputs)
         if self.json:
             print(json.dumps(self._as_data(model, data, seconds, outputs), indent=2))
             return

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from larqlite.errors import LarqliteError
+from larqlite.outputs import written_whole
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NOT_WRITABLE = (
@@ -48,16 +49,10 @@ def write(path: Path, writer: Callable[[Path], object]) -> None:
     Raises:
         OutputError: there is no space, or no right to write.
     """
-    temporary = path.with_name(f".part.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with written_whole(path, f".part.{path.name}") as temporary:
             writer(temporary)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
     except Exception as error:  # h5py raises RuntimeError for a full disk
         raise_if_full(path, error)
         raise

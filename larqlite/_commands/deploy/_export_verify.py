@@ -20,7 +20,7 @@ from larqlite.command_line import (
 )
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.outputs import ONNX, require
-from larqlite_runtime.commands import HELP, read
+from larqlite_runtime.commands import HELP
 
 File = Positional[Annotated[Path, arg(metavar="FILE", help=HELP["file"])]]
 Imports = Annotated[tuple[str, ...], import_flag("quantizers, layers and converters")]
@@ -76,6 +76,7 @@ class ExportOptions:
             )
         model = _load(self)
         from larqlite import deploy
+        from larqlite._io import read
         from larqlite.deploy.verifier import MOST_GIVEN
 
         if self.qonnx:
@@ -144,6 +145,7 @@ class VerifyOptions:
         _require_file(self.file, "lq verify")
         model = _load(self)
         from larqlite import deploy
+        from larqlite._io import read
 
         data = None
         if self.data is not None:

@@ -139,7 +139,7 @@ def _export(options: ExportInteger) -> tuple[dict[str, Any], int]:
 
 def _samples(model, path: Path | None, where: str):
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    return files.samples_of(path, model.input_names, shapes, where)
+    return files.samples_of(path, model.input_names, shapes, where, part="test")
 
 
 def _first(samples, count: int):

@@ -20,10 +20,11 @@ from larqlite._commands.qat._labels import (
     lesson,
 )
 from larqlite._commands.qat._options import QatOptions, scheme_of
+from larqlite._io import save_model
 from larqlite.command_line import tell
 from larqlite.errors import ArgumentError
 from larqlite.layers import QuantLayer
-from larqlite.outputs import KERAS, ONNX, TFLITE, renamed, require, written_whole
+from larqlite.outputs import KERAS, ONNX, TFLITE, renamed, require
 
 # Inputs that a packed file is verified on, layer by layer.
 VERIFIED = 200
@@ -50,9 +51,7 @@ def _run(options: QatOptions) -> dict[str, Any]:
         _train(model, found, data, options)
     report = qat.report(model)
     if options.save is not None:
-        with written_whole(options.save) as temporary:
-            is_h5 = options.save.suffix == ".h5"
-            model.save(temporary, save_format="h5" if is_h5 else None)
+        save_model(model, options.save)
         print(f"wrote {options.save}")
     accuracies = _accuracies(float_model, model, data, is_trained=found is not None)
     if output.suffix.lower() in ONNX:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite._batches import batches_of
+from larqlite._io import batches_of
 from larqlite.deploy.verifier._random_inputs import random_inputs
 from larqlite.errors import ArgumentError
 from larqlite.onnx_graph import WHERE

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite._batches import batches_of
+from larqlite._io import batches_of
 from larqlite.deploy.converters import check_model
 from larqlite.errors import ArgumentError
 from larqlite.graph import call_in_inference, is_functional, nodes_of

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite._batches import batches_of
+from larqlite._io import batches_of
 from larqlite.errors import ArgumentError
 
 FUNCTION = "lq.integer.calibrate"

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite._batches import batches_of
+from larqlite._io import batches_of
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.graph import require_model
 from larqlite.qat.tflite._comparison import LayerComparison, TFLiteComparison

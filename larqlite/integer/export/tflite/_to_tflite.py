@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite._batches import batches_of
+from larqlite._io import batches_of
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.graph import call_in_inference
 from larqlite.integer.export._check import check

@@ -1,0 +1,62 @@
+"""Data that users name on the command line: a file, or the images that come with larqlite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from larqlite.datasets import load_fashion_mnist, to_float_images
+from larqlite.errors import ArgumentError, MissingFileError
+from larqlite_runtime import arrays as data_files
+from larqlite_runtime.arrays import LabeledArrays, Shape
+
+EMBEDDED = "fashion_mnist"
+
+
+def arrays_of(data: str | Path, where: str) -> np.ndarray | dict[str, np.ndarray]:
+    """The arrays that a file holds; "fashion_mnist" stands for those in the package.
+
+    Args:
+        data: a path, or the word.
+        where: the command, for messages.
+
+    Raises:
+        MissingFileError: there is no such file.
+        ArgumentError: it holds no arrays of numbers.
+    """
+    if str(data) == EMBEDDED:
+        (x, y), (x_test, y_test) = load_fashion_mnist()
+        x, x_test = to_float_images(x), to_float_images(x_test)
+        return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
+    where = f"{where}: --data {data}"
+    path = Path(data)
+    how = f'{data_files.HOW}; or name "{EMBEDDED}", which is in the package'
+    return data_files.load_arrays(path, where, how, ArgumentError, MissingFileError)
+
+
+def read(
+    data: str | Path,
+    names: Sequence[str],
+    where: str,
+    part: Literal["train", "test"] = "test",
+    *,
+    shapes: Sequence[Shape] | None = None,
+    joined: bool = False,
+) -> LabeledArrays:
+    """Inputs of a model, and labels; see `larqlite_runtime.arrays.inputs_of`.
+
+    Raises:
+        MissingFileError, ArgumentError: as `arrays_of`; or no arrays fit the model.
+    """
+    return data_files.inputs_of(
+        arrays_of(data, where),
+        names,
+        f"{where}: --data {data}",
+        part,
+        shapes=shapes,
+        joined=joined,
+        refused=ArgumentError,
+    )
