@@ -8,6 +8,7 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, arg
 
+from larqlite.command_line import output_flag
 from larqlite.errors import ArgumentError
 
 BATCH = 100
@@ -25,7 +26,7 @@ class DemoOptions:
     epochs: Annotated[int, arg(help="How often to go through the training images.")] = (
         16
     )
-    output: Annotated[Path, arg(metavar="FOLDER", help="Where to write.")] = Path(
+    output: Annotated[Path, output_flag("Where to write.", metavar="FOLDER")] = Path(
         "runs/demo"
     )
     input_quantizer: Annotated[

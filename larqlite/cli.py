@@ -23,7 +23,15 @@ from larqlite._commands.deploy import ExportOptions as Export, VerifyOptions as 
 from larqlite._commands.integer import Integer
 from larqlite._commands.qat import Qat
 from larqlite._demo_options import DemoOptions
-from larqlite.command_line import Imports, Json, Model, Unsafe, import_modules, parsed
+from larqlite.command_line import (
+    Imports,
+    Json,
+    Model,
+    Unsafe,
+    import_modules,
+    output_flag,
+    parsed,
+)
 from larqlite.outputs import renamed
 from larqlite_runtime.commands import (
     PARSERS,
@@ -37,10 +45,9 @@ PROBES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 Output = Annotated[
     Path | None,
-    arg(
-        metavar="FILE",
-        help="Where to write the picture (.png, .svg or .pdf).",
-        help_behavior_hint="(default: a .png named after what is drawn)",
+    output_flag(
+        "Where to write the picture (.png, .svg or .pdf).",
+        "a .png named after what is drawn",
     ),
 ]
 
@@ -242,10 +249,12 @@ def _described(kind: type) -> type:
         for name, hint in typing.get_type_hints(kind).items()
     }
     hints["file"] = Positional[Path]
+    names = {"batch": "batch_size"}  # the flag, where the attribute is older
     if "imports" in hints:
         hints["imports"] = Imports
     fields = [
-        (field.name, hints[field.name], field) for field in dataclasses.fields(kind)
+        (names.get(field.name, field.name), hints[field.name], field)
+        for field in dataclasses.fields(kind)
     ]
     return dataclasses.make_dataclass(kind.__name__, fields)
 

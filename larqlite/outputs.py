@@ -20,6 +20,7 @@ __all__ = [
     "record_of",
     "renamed",
     "require",
+    "save_model",
     "written_whole",
 ]
 
@@ -54,6 +55,12 @@ def require(
         refused=ArgumentError,
         missing=MissingFileError,
     )
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Saves a Keras model to `.keras` or `.h5`; what was there stays if that fails."""
+    with written_whole(path) as temporary:
+        model.save(temporary, save_format="h5" if path.suffix == ".h5" else None)
 
 
 def record_of(path: Path) -> dict[str, Any]:

@@ -51,6 +51,11 @@ class LabeledArrays:
             name: array[start : start + size] for name, array in self.inputs.items()
         }
 
+    def first(self, count: int) -> LabeledArrays:
+        """The first samples, with their labels."""
+        labels = None if self.labels is None else self.labels[:count]
+        return LabeledArrays(self.batch(0, count), labels, self.names)
+
 
 def read(
     path: Path,

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import (
     FlagCreatePairsOff,
@@ -18,8 +18,9 @@ from tyro.conf import (
     subcommand,
 )
 
-from larqlite.command_line import Json, Unsafe, parsed
+from larqlite.command_line import BatchSize, Json, Unsafe, parsed
 from larqlite_runtime.commands import run_lqz
+from larqlite_runtime.former_flags import FormerFlag
 from larqlite_runtime.start import command_of
 from larqlite_zoo._imports import Imports, import_modules
 
@@ -99,6 +100,8 @@ class Train:
 class Evaluate:
     """Measure a model on the validation images of a dataset."""
 
+    FORMER_FLAGS: ClassVar = (FormerFlag("--images", "--samples"),)
+
     model: Positional[
         Annotated[
             str,
@@ -130,9 +133,13 @@ class Evaluate:
         str | None, arg(help="How images become numbers; None for the dataset's own.")
     ] = None
     images: Annotated[
-        int | None, arg(help="Use only so many, of each class its part; None for all.")
+        int | None,
+        arg(
+            name="samples",
+            help="Use only so many images, of each class its part; None for all.",
+        ),
     ] = None
-    batch_size: Annotated[int, arg(help="Images of one step.")] = 128
+    batch_size: BatchSize = 128
     precision: Annotated[
         Literal["float32", "mixed_bfloat16", "mixed_float16"],
         arg(help="The dtype policy of a registered model."),

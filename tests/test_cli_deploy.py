@@ -180,9 +180,52 @@ def test_run_counts_one_hot_labels_and_says_why_not(command, here):
     assert "classes 0 to 9" in data["outputs"]["last_bn"]["why_no_accuracy"]
 
 
+@pytest.mark.parametrize("words", ["run net.onnx --data x.npy", "benchmark net.onnx"])
+def test_the_former_name_of_the_batch_size_is_taken_with_a_notice(here, capfd, words):
+    short = ["--seconds", "0.05", "--against", "onnxruntime"] * ("bench" in words)
+    for given in (["--batch", "3"], ["--batch=3"]):
+        cli.main([*words.split(), *short, *given])
+        printed = capfd.readouterr()
+        assert "batches of 3" in printed.out
+        assert "--batch 3 is --batch-size 3 now.\n" in printed.err
+    cli.main([*words.split(), *short, "--batch-size", "3"])
+    assert " now." not in capfd.readouterr().err
+
+
+def test_the_output_of_an_export_is_a_word_or_a_flag_and_never_both(command, here):
+    for words in ("export net.keras one.onnx", "export net.keras -o two.onnx"):
+        assert "wrote" in command(words)
+    assert (here / "one.onnx").read_bytes() == (here / "two.onnx").read_bytes()
+    both = command("export net.keras three.onnx -o four.onnx", code=2)
+    assert "two words say where to write" in both
+
+
+def test_data_of_any_name_and_a_count_of_samples(command, here):
+    whole = command("run net.onnx --data data.npz --json")
+    part = json.loads(command("run net.onnx --data mine.npz --samples 5 --json"))
+    labels = json.loads(whole)["outputs"]["last_bn"]["labels"]
+    assert part["samples"] == 5
+    assert part["outputs"]["last_bn"]["labels"] == labels[:5]
+    assert "--samples 0 is out of range" in command(
+        "run net.onnx --data x.npy --samples 0", code=2
+    )
+
+
+def test_the_images_of_the_package_are_data_of_every_command_that_has_them(
+    command, here
+):
+    layers = [tf_keras.Input((28, 28, 1)), tf_keras.layers.Flatten()]
+    tf_keras.Sequential([*layers, tf_keras.layers.Dense(10)]).save("clothes.keras")
+    command("export clothes.keras clothes.onnx --data fashion_mnist")
+    printed = command(
+        "verify clothes.keras clothes.onnx --data fashion_mnist --samples 7"
+    )
+    assert "Keras against the file (7 samples)" in printed
+
+
 @pytest.mark.parametrize("main", [cli.main, runtime_cli.main])
 def test_run_prints_labels_accuracy_and_times_and_writes_outputs(command, here, main):
-    printed = command("run net.onnx --data data.npz -o y.npz --batch 5", main=main)
+    printed = command("run net.onnx --data data.npz -o y.npz --batch-size 5", main=main)
     labels = np.load("data.npz")["y"]
     assert re.search(
         r"12 samples in [\d.e-]+ s \([\d,]+ us each, in batches of 5\)", printed
@@ -247,7 +290,7 @@ def test_the_installed_command_leads_to_every_other_command(run_fork):
 def test_benchmark_prints_times_the_verdict_and_the_steps_and_draws_them(command, here):
     printed = command(
         "benchmark net.onnx --model net.keras --against onnxruntime,tensorflow tflite "
-        "--threads 1 --batch 2 --seconds 0.05 --output bars.png"
+        "--threads 1 --batch-size 2 --seconds 0.05 --output bars.png"
     )
     for engine in ("larqlite", "onnxruntime", "tensorflow", "tflite"):
         assert re.search(rf"^\| {engine} +\d[\d.,]* ", printed, re.MULTILINE)
@@ -338,7 +381,7 @@ def test_benchmark_as_data_has_the_same_outputs_of_every_engine(command):
         ("benchmark nothing.onnx", r"nothing\.onnx"),
         ("benchmark text.onnx", r"text\.onnx: [\s\S]*Fix:"),
         ("benchmark net.onnx --output bars.docx", r"\.docx"),
-        ("benchmark net.onnx --batch 0", "--batch 0 is out of range"),
+        ("benchmark net.onnx --batch-size 0", "--batch-size 0 is out of range"),
         ("benchmark net.onnx --seconds 0", "--seconds 0 is out of range"),
     ],
 )
@@ -415,7 +458,7 @@ READERS = [
     "run net.onnx --data {}",
     "verify net.keras net.onnx --data {}",
     "qat net.keras --data {}",
-    "integer quantize -m net.keras --samples {}",
+    "integer quantize -m net.keras --data {}",
 ]
 
 

@@ -24,7 +24,35 @@ def import_flag(what: str) -> Any:
     )
 
 
+def data_flag(use: str, default: str = "") -> Any:
+    """The flag `--data FILE` of a command.
+
+    Args:
+        use: what the data are for, as a sentence goes on behind "Inputs".
+        default: what is taken without it.
+    """
+    return arg(
+        metavar="FILE",
+        help=f"Inputs {use}: a .npz with x (or an array for each input, by its name) and "
+        "perhaps y, or x_train, y_train, x_test, y_test; a .npy; or fashion_mnist.",
+        help_behavior_hint=f"(default: {default})" if default else "",
+    )
+
+
+def output_flag(what: str, default: str = "", metavar: str = "FILE") -> Any:
+    """The flag `-o FILE`, `--output FILE` of a command.
+
+    Args:
+        what: is said of it.
+        default: where it goes without it.
+        metavar: FILE or FOLDER.
+    """
+    hint = {"help_behavior_hint": f"(default: {default})"} if default else {}
+    return arg(aliases=("-o",), metavar=metavar, help=what, **hint)
+
+
 Imports = Annotated[tuple[str, ...], import_flag("quantizers and layers")]
+BatchSize = Annotated[int, arg(metavar="COUNT", help="Samples at once.")]
 Json = FlagCreatePairsOff[
     Annotated[bool, arg(help="Print JSON, for a program to read.")]
 ]

@@ -16,13 +16,14 @@ import tyro
 
 from larqlite.command_line._choices import followed, require_choices
 from larqlite.errors import ArgumentError, near_matches
+from larqlite_runtime.former_flags import in_present_flags
 
 
 def parsed(kind: Any, program: str, words: Sequence[str], **options: Any) -> Any:
     """A dataclass with what the words say.
 
     Args:
-        kind: the class.
+        kind: the class. A command whose flags were called otherwise has `FORMER_FLAGS`.
         program: what messages name.
         words: flags and their values.
         options: of `tyro.cli`.
@@ -31,6 +32,9 @@ def parsed(kind: Any, program: str, words: Sequence[str], **options: Any) -> Any
         ArgumentError: an option has a value that is none of its fixed list.
         SystemExit: with code 2 after another mistake, with 0 after `--help`.
     """
+    command, path, _ = followed(kind, words)
+    former = getattr(command, "FORMER_FLAGS", ())
+    words = in_present_flags(" ".join([program, *path]), words, former)
     require_choices(kind, program, words)
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
     settings = {"prog": program, "config": config} | options

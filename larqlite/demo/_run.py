@@ -16,11 +16,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from larqlite import context, datasets, models, plot
 from larqlite._demo_options import BATCH, DemoOptions
-from larqlite._io import save_model
 from larqlite.demo._deploy import Deployed, deploy_and_measure, paragraph
 from larqlite.demo._network import build_network
 from larqlite.errors import ArgumentError
-from larqlite.outputs import JSON, record_of, require, written_whole
+from larqlite.outputs import JSON, record_of, require, save_model, written_whole
 
 RECORD, TWIN = "demo.json", "float_twin.json"
 FLOAT_TWIN_FILE = Path(__file__).with_name(TWIN)

@@ -15,7 +15,7 @@ __all__ = [
     "BenchmarkOptions",
     "ExplainOptions",
     "RunOptions",
+    "read",
     "run_lq",
     "run_lqz",
-    "read",
 ]

@@ -11,7 +11,10 @@ from larqlite_runtime._errors import InputError
 from larqlite_runtime.commands import _benchmark as benchmark, _run as run
 from larqlite_runtime.commands._explain import ExplainOptions
 from larqlite_runtime.commands._run import HELP
+from larqlite_runtime.former_flags import FormerFlag, in_present_flags
 from larqlite_runtime.names import near_matches
+
+_FORMER = (FormerFlag("--batch", "--batch-size"),)
 
 
 class Parser(argparse.ArgumentParser):
@@ -19,8 +22,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args=None, namespace=None):
         """As in argparse; the words are kept for the message of a mistake."""
-        self.words = list(args or ())
-        return super().parse_args(args, namespace)
+        self.words = in_present_flags(self.prog, args or (), _FORMER)
+        return super().parse_args(self.words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raises, with the flag that was probably meant."""
@@ -45,8 +48,14 @@ def _run(words: Sequence[str]) -> run.RunOptions:
     )
     parser.add_argument("--threads", type=int, metavar="COUNT", help=HELP["threads"])
     parser.add_argument(
-        "--batch", type=int, metavar="COUNT", default=32, help=HELP["batch"]
+        "--batch-size",
+        dest="batch",
+        type=int,
+        metavar="COUNT",
+        default=32,
+        help=HELP["batch"],
     )
+    parser.add_argument("--samples", type=int, metavar="COUNT", help=HELP["samples"])
     parser.add_argument("--profile", action="store_true", help=HELP["profile"])
     parser.add_argument("--json", action="store_true", help=HELP["json"])
     return run.RunOptions(**vars(parser.parse_args(words)))
@@ -66,7 +75,12 @@ def _benchmark(words: Sequence[str]) -> benchmark.BenchmarkOptions:
     )
     parser.add_argument("--threads", type=int, metavar="COUNT", help=text["threads"])
     parser.add_argument(
-        "--batch", type=int, metavar="COUNT", default=1, help=text["batch"]
+        "--batch-size",
+        dest="batch",
+        type=int,
+        metavar="COUNT",
+        default=1,
+        help=text["batch"],
     )
     parser.add_argument("--seconds", type=float, default=1.0, help=text["seconds"])
     parser.add_argument(

@@ -44,7 +44,7 @@ class BenchmarkOptions:
     unsafe: bool = False
 
     def __post_init__(self) -> None:
-        require_counts(COMMAND, threads=self.threads, batch=self.batch)
+        require_counts(COMMAND, threads=self.threads, batch_size=self.batch)
         if not (math.isfinite(self.seconds) and 0 < self.seconds <= 600):
             raise InputError(
                 f"{COMMAND}: --seconds {self.seconds:g} is out of range.\n"

@@ -33,11 +33,12 @@ MOST_THREADS = 1024
 
 HELP = {
     "file": "An .onnx file of `lq export`.",
-    "data": "A .npy with inputs; or a .npz with x (or an array for each input, by name) "
-    "and, to measure accuracy, y.",
+    "data": "A .npz with x (or an array for each input, by its name) and, to measure "
+    "accuracy, y; x_test and y_test come first; or a .npy with inputs.",
     "output": "Where to write the outputs (.npz, or .npy for one).",
     "threads": "That work on one call (default: all physical cores).",
     "batch": "Samples of a call.",
+    "samples": "How many of the samples (default: all).",
     "profile": "Show where the time of a call goes, step by step.",
     "json": "Print JSON, for a program to read.",
 }
@@ -54,6 +55,7 @@ class RunOptions:
     batch: int = 32
     profile: bool = False
     json: bool = False
+    samples: int | None = None
 
     def run(self) -> None:
         """Runs the model, and prints labels and times.
@@ -63,13 +65,20 @@ class RunOptions:
         """
         from larqlite_runtime import load
 
-        require_counts(COMMAND, threads=self.threads, batch=self.batch)
+        require_counts(
+            COMMAND,
+            threads=self.threads,
+            batch_size=self.batch,
+            samples=self.samples,
+        )
         model = load(self.file, self.threads)
         read_too = (self.file, self.data)
         require_output(
             self.output, [item.name for item in model.outputs], COMMAND, read_too
         )
         data = read(self.data, [item.name for item in model.inputs], COMMAND)
+        if self.samples is not None:
+            data = data.first(self.samples)
         tell_what_is_not_finite(data, f"{COMMAND}: --data {self.data}")
         seconds, outputs = self._outputs(model, data)
         if self.output is not None:
@@ -201,7 +210,8 @@ def require_counts(where: str, **values: int | None) -> None:
         if value is not None and not 1 <= value <= most:
             upto = f"from 1 to {most}" if name == "threads" else "from 1 up"
             raise InputError(
-                f"{where}: --{name} {value} is out of range.\n  Fix: a number {upto}."
+                f"{where}: --{name.replace('_', '-')} {value} is out of range.\n"
+                f"  Fix: a number {upto}."
             )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import arg
 
+from larqlite.command_line import output_flag
 from larqlite.errors import ArgumentError
 
 StrategyName = Literal["none", "mirrored", "multi_worker"]
@@ -23,7 +24,7 @@ class Options:
 
     output: Annotated[
         Path | None,
-        arg(metavar="FOLDER", help="Where to write; None for runs/RECIPE."),
+        output_flag("Where to write; None for runs/RECIPE.", metavar="FOLDER"),
     ] = None
     folder: Annotated[
         Path | None,

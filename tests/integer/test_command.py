@@ -88,6 +88,7 @@ def files(tmp_path_factory):
     (folder / "broken.keras").write_bytes(b"nothing of the kind")
     (folder / "broken.onnx").write_bytes(b"nothing of the kind")
     (folder / "broken.npz").write_bytes(b"nothing of the kind")
+    (folder / "broken.npy").write_bytes(b"nothing of the kind")
     (folder / "broken.json").write_text("{")
     (folder / "list.json").write_text("[1]")
     (folder / "unknown.json").write_text('{"cnov": {}}')
@@ -150,7 +151,7 @@ def test_quantize_writes_the_model_that_python_makes_and_shows_its_integers(
     command, here
 ):
     printed = command(
-        "quantize", "-m", "net.keras", "--samples", "images.npz", traced=True
+        "quantize", "-m", "net.keras", "--data", "images.npz", traced=True
     )
     row = re.search(r"\| conv +QuantizedConv2D .*", printed)
     assert row
@@ -167,7 +168,7 @@ def test_quantize_writes_the_model_that_python_makes_and_shows_its_integers(
 
 def test_the_format_and_the_bits_are_those_asked_for(command, here):
     bits = ("-w", "4", "-i", "1", "-a", "6", "--per-tensor-activations", "-b", "30")
-    command("quantize", "-m", "net.h5", *bits, "--samples", "labelled.npz")
+    command("quantize", "-m", "net.h5", *bits, "--data", "labelled.npz")
     path = here / "net_i1_w4_a6.h5"
     assert path.read_bytes()[1:4] == b"HDF"
     assert set(np.unique(codes_of(path))) == {-1, 1}
@@ -195,9 +196,49 @@ def test_a_configuration_goes_out_and_comes_back(command, here):
     assert np.abs(codes_of("net_four.keras")).max() == 7
 
 
+# As they are, and as they were; words of which each says where it goes now.
+FORMER = {
+    "quantize -m net.keras --data images.npy --samples 16 -o a.keras --output-bits 6": (
+        "quantize -m net.keras --samples images.npy --num-samples 16 -s b.keras -o 6",
+        "--samples images.npy is --data images.npy now",
+        "--num-samples 16 is --samples 16 now",
+        "-s b.keras is --output b.keras now",
+        "-o 6 is --output-bits 6 now",
+    ),
+    "insert-rescaling -m net.keras -o a.keras --scale 0.5 --offset -1 0 1": (
+        "insert-rescaling -m net.keras -d b.keras --scale 0.5 -o -1 0 1",
+        "-d b.keras is --output b.keras now",
+        "-o -1 is --offset -1 now",
+    ),
+}
+
+
+@pytest.mark.parametrize("words", FORMER)
+def test_former_flags_do_what_they_did_and_say_what_they_are_called(here, capfd, words):
+    former, *notices = FORMER[words]
+    with eagerly():
+        cli.main(["integer", *words.split()])
+        assert " now." not in capfd.readouterr().err
+        cli.main(["integer", *former.split()])
+    said = capfd.readouterr().err
+    for notice in notices:
+        assert f"lq integer {words.split()[0]}: {notice}.\n" in said
+    one, other = (lq.models.load(f"{name}.keras") for name in "ab")
+    x = np.load("images.npy")[:4]
+    np.testing.assert_array_equal(one(x), other(x))
+
+
+def test_samples_in_a_npy_file_are_read_as_those_in_a_npz_file(command):
+    for name in ("images.npy", "images.npz"):
+        command("quantize", "-m", "net.keras", "--data", name, "-o", f"{name}.keras")
+    one, other = (lq.models.load(f"images.{kind}.keras") for kind in ("npy", "npz"))
+    x = np.load("images.npy")
+    np.testing.assert_array_equal(one(x), other(x))
+
+
 def test_several_inputs_take_arrays_by_name(command):
-    arguments = ("quantize", "-m", "pair.keras", "--samples", "pair.npz")
-    command(*arguments, "-s", "out.keras")
+    arguments = ("quantize", "-m", "pair.keras", "--data", "pair.npz")
+    command(*arguments, "-o", "out.keras")
     with np.load("pair.npz") as data:
         samples = [data["left"], data["right"]]
     wanted = quantize(lq.models.load("pair.keras"), samples=samples)
@@ -206,7 +247,7 @@ def test_several_inputs_take_arrays_by_name(command):
 
 
 def test_an_onnx_model_becomes_one_of_integer_operations(command, here):
-    samples = ("--samples", "floats.npz")
+    samples = ("--data", "floats.npz")
     printed = command("quantize", "-m", "net.onnx", *samples)
     assert re.search(r"QuantizedInputConv2DBiasedReLUScaled +8 +-\d+", printed)
     assert "float operations: none" in printed
@@ -221,7 +262,7 @@ def test_an_onnx_model_becomes_one_of_integer_operations(command, here):
 
 
 def test_what_stays_float_is_said_and_is_no_fault(here, capfd):
-    cli.main(["integer", "quantize", "-m", "sin.onnx", "--samples", "floats.npz"])
+    cli.main(["integer", "quantize", "-m", "sin.onnx", "--data", "floats.npz"])
     captured = capfd.readouterr()
     assert "float operations: Sin" in captured.out
     assert captured.err.count("These stay float: Sin") == 1
@@ -230,7 +271,7 @@ def test_what_stays_float_is_said_and_is_no_fault(here, capfd):
 def test_check_tells_a_good_model_from_one_without_ranges_by_the_exit_code(
     command, here
 ):
-    printed = command("check", "-m", "integer.keras", "--samples", "images.npz")
+    printed = command("check", "-m", "integer.keras", "--data", "images.npz")
     assert "no issues" in printed
     assert "saturated" in printed
     model = lq.models.load("integer.keras")
@@ -244,11 +285,11 @@ def test_what_is_found_is_printed_for_programs(command, here):
     found = json.loads(command("check", "-m", "integer.keras", "--json"))
     assert found["issues"] == []
     assert found["report"] is None
-    options = ("--to", "onnx", "-o", "j.onnx", "--samples", "images.npz", "--json")
+    options = ("--to", "onnx", "-o", "j.onnx", "--data", "images.npz", "--json")
     found = json.loads(command("export", "-m", "integer.keras", *options))
     assert found["comparison"]["is_exact"] is True
     assert found["bytes"] == (here / found["wrote"]).stat().st_size
-    options = ("-s", "j.keras", "-n", "16", "--json")
+    options = ("-o", "j.keras", "-n", "16", "--json")
     found = json.loads(command("quantize", "-m", "net.keras", *options))
     assert found["float_layers"] == ["labels_softmax"]
     assert "labels" in [row["name"] for row in found["report"]["layers"]]
@@ -258,14 +299,14 @@ def test_a_rescaling_is_put_in_front(command):
     bare = tf_keras.Sequential([layers.Flatten(input_shape=(2, 2, 3))])
     bare.save("bare.keras")
     factors = ("--scale", "0.5", "2", "4", "--offset", "-1")
-    command("insert-rescaling", "-m", "bare.keras", "-d", "scaled.h5", *factors)
+    command("insert-rescaling", "-m", "bare.keras", "-o", "scaled.h5", *factors)
     x = np.arange(12, dtype="float32").reshape(1, 2, 2, 3)
     wanted = (x * [0.5, 2, 4] - 1).reshape(1, 12)
     np.testing.assert_array_equal(lq.models.load("scaled.h5")(x), wanted)
 
 
 def test_an_export_gives_the_same_bits_in_onnx_runtime(command):
-    options = ("--to", "onnx", "-o", "net_out.onnx", "--samples", "images.npz")
+    options = ("--to", "onnx", "-o", "net_out.onnx", "--data", "images.npz")
     printed = command("export", "-m", "integer.keras", *options)
     assert "First layer that differs: none" in printed
     session = onnxruntime.InferenceSession("net_out.onnx")
@@ -283,31 +324,31 @@ def test_an_export_gives_the_same_bits_in_onnx_runtime(command):
         ("quantize -m broken.keras", "broken.keras"),
         ("quantize -m broken.onnx", "no ONNX model"),
         ("quantize -m net.keras -w 99", "weight_bits is 99"),
-        ("quantize -m net.keras -n 0", "--num-samples 0"),
+        ("quantize -m net.keras -n 0", "--samples 0"),
         ("quantize -m net.keras -e 0", "--epochs 0"),
-        ("quantize -m net.keras -s net.keras", "must not be written over"),
-        ("quantize -m net.keras -s net.onnx", "does not end in .keras or .h5"),
-        ("quantize -m net.onnx -s net2.keras", "does not end in .onnx"),
-        ("quantize -m net.keras -s none/net.keras", "mkdir"),
+        ("quantize -m net.keras -o net.keras", "must not be written over"),
+        ("quantize -m net.keras -o net.onnx", "does not end in .keras or .h5"),
+        ("quantize -m net.onnx -o net2.keras", "does not end in .onnx"),
+        ("quantize -m net.keras -o none/net.keras", "mkdir"),
         ("quantize -m net.keras -c none.json", "no such file"),
         ("quantize -m net.keras -c broken.json", "is not JSON"),
         ("quantize -m net.keras -c list.json", "no object of objects"),
         ("quantize -m net.keras -c unknown.json", '"conv"'),
-        ("quantize -m net.keras --samples none.npz", "no such file"),
-        ("quantize -m net.keras --samples broken.npz", "cannot read it"),
-        ("quantize -m net.keras --samples broken.npy", "cannot read it"),
-        ("quantize -m net.keras --samples wrong.npz", r"\(48, 7, 8, 3\)"),
-        ("quantize -m net.keras --samples nan.npz", "NaN"),
-        ("quantize -m pair.keras --samples images.npz", 'arrays "left", "right"'),
+        ("quantize -m net.keras --data none.npz", "no such file"),
+        ("quantize -m net.keras --data broken.npz", "cannot read it"),
+        ("quantize -m net.keras --data broken.npy", "cannot read it"),
+        ("quantize -m net.keras --data wrong.npz", r"\(48, 7, 8, 3\)"),
+        ("quantize -m net.keras --data nan.npz", "NaN"),
+        ("quantize -m pair.keras --data images.npz", 'arrays "left", "right"'),
         ("quantize -m integer.keras", "quantized already"),
         ("quantize -m net.onnx -w 4", "weight_bits"),
-        ("quantize -m net.onnx --samples images.npz", "but the model takes"),
+        ("quantize -m net.onnx --data images.npz", "but the model takes"),
         ("config -m net.keras", "is a float model"),
         ("config -m net.onnx", "does not end in"),
         ("config -m integer.keras -o out.txt", "does not end in .json"),
         ("check -m net.keras", "lq integer quantize"),
-        ("insert-rescaling -m integer.keras -d o.keras --scale 1", "integer model"),
-        ("insert-rescaling -m net.keras -d net.keras --scale 1", "written over"),
+        ("insert-rescaling -m integer.keras -o o.keras --scale 1", "integer model"),
+        ("insert-rescaling -m net.keras -o net.keras --scale 1", "written over"),
         ("export -m net.keras --to onnx -o o.onnx", "is a float model"),
         ("export -m integer.keras --to onnx -o o.tflite", "does not end in .onnx"),
         ("export -m integer.keras --to word -o o.onnx", "word"),

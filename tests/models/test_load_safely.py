@@ -460,7 +460,7 @@ def commands(kind) -> list[tuple[str, ...]]:
         ("lq", "verify", model, "any.onnx"),
         ("lq", "benchmark", "any.onnx", "--model", model),
         ("lq", "qat", model, "--data", data),
-        ("lq", "integer", "quantize", "-m", model, "--samples", data),
+        ("lq", "integer", "quantize", "-m", model, "--data", data),
         ("lq", "integer", "config", "-m", model),
         ("lq", "integer", "check", "-m", model),
         ("lq", "integer", "insert-rescaling", "-m", model, "-d", "o.keras", "-s", "2"),

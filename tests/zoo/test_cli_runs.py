@@ -108,7 +108,7 @@ def test_evaluate_agrees_with_numpy_on_the_saved_model(evaluated, folder):
 def test_evaluate_takes_weights_and_saved_models_alike(
     lqz, folder, evaluated, arguments
 ):
-    asked = f"evaluate {arguments} --dataset fashion_mnist_subset --images 40"
+    asked = f"evaluate {arguments} --dataset fashion_mnist_subset --samples 40"
     result = json.loads(lqz(f"{asked} --json"))
     for name in ("images", "top1", "top5", "loss"):
         assert result[name] == pytest.approx(evaluated[name]), name
@@ -214,7 +214,7 @@ def test_quicknet_small_trains_on_grey_images_by_its_own_recipe(
     )  # fmt: skip
     assert model.input_shape == (None, 32, 32, 1)
     found = json.loads(lqz("evaluate quicknet_small --weights run --dataset "
-                           "fashion_mnist_subset --image-size 32 --images 8 --json"))  # fmt: skip
+                           "fashion_mnist_subset --image-size 32 --samples 8 --json"))  # fmt: skip
     (row,) = json.loads((tmp_path / "run" / "history.json").read_text())
     assert found["top1"] == pytest.approx(100 * row["val_accuracy"])
     assert found["loss"] == pytest.approx(row["val_loss"], rel=1e-3)

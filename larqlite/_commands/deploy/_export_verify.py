@@ -14,8 +14,10 @@ from larqlite.command_line import (
     Json,
     Model,
     Unsafe,
+    data_flag,
     import_flag,
     import_modules,
+    output_flag,
     require_at_least,
 )
 from larqlite.errors import ArgumentError, MissingFileError
@@ -31,9 +33,19 @@ class ExportOptions:
     """Write a saved model as an ONNX file with packed weights."""
 
     model: Model
-    output: Positional[
-        Annotated[Path, arg(metavar="FILE", help="Where to write the .onnx file.")]
-    ]
+    file: Positional[
+        Annotated[
+            Path | None,
+            arg(
+                metavar="FILE",
+                help="Where to write the .onnx file, as --output.",
+                help_behavior_hint="",
+            ),
+        ]
+    ] = None
+    output: Annotated[
+        Path | None, output_flag("Where to write the .onnx file.", "FILE")
+    ] = None
     qonnx: FlagCreatePairsOff[
         Annotated[
             bool,
@@ -47,18 +59,20 @@ class ExportOptions:
             "nothing if one differs."
         ),
     ] = True
-    data: Annotated[
-        Path | None,
-        arg(
-            metavar="FILE",
-            help="A .npy with inputs to compare on, or a .npz with x (or an array for "
-            "each input).",
-            help_behavior_hint="(default: random inputs)",
-        ),
-    ] = None
+    data: Annotated[Path | None, data_flag("to compare on", "random inputs")] = None
     json: Json = False
     imports: Imports = ()
     unsafe: Unsafe = False
+
+    def __post_init__(self) -> None:
+        if (self.file is None) == (self.output is None):
+            said = "two words say" if self.file else "no word says"
+            raise ArgumentError(
+                f"lq export: {said} where to write.\n"
+                f"  Fix: lq export {self.model} FILE, or --output FILE."
+            )
+        # One attribute for both: the file is the output.
+        object.__setattr__(self, "output", self.output or self.file)
 
     def run(self) -> None:
         """Writes the file, and prints what is in it.
@@ -110,14 +124,7 @@ class VerifyOptions:
 
     model: Model
     file: File
-    data: Annotated[
-        Path | None,
-        arg(
-            metavar="FILE",
-            help="A .npy with inputs, or a .npz with x (or an array for each input).",
-            help_behavior_hint="(default: random inputs)",
-        ),
-    ] = None
+    data: Annotated[Path | None, data_flag("to compare on", "random inputs")] = None
     samples: Annotated[
         int | None,
         arg(

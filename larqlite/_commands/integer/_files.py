@@ -10,11 +10,11 @@ from typing import Any
 import tf_keras
 
 from larqlite import models
-from larqlite._io import read, save_model
+from larqlite._io import read
 from larqlite.command_line import import_modules
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from larqlite.integer.layers.internal import QuantizedLayer
-from larqlite.outputs import KERAS, renamed
+from larqlite.outputs import KERAS, renamed, save_model
 
 
 def require_input(path: Path, suffixes: Sequence[str], where: str) -> None:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from tyro.conf import FlagCreatePairsOff, arg
 
-from larqlite.command_line import Imports, Json, Unsafe, require_at_least
+from larqlite.command_line import (
+    BatchSize,
+    Imports,
+    Json,
+    Unsafe,
+    data_flag,
+    output_flag,
+    require_at_least,
+)
 from larqlite.errors import ArgumentError
+from larqlite_runtime.former_flags import FormerFlag, is_no_number, is_number
 
 Model = Annotated[
     Path,
@@ -23,20 +32,22 @@ FloatModel = Annotated[
         help="A saved float model: .keras, .h5, .onnx.",
     ),
 ]
-Samples = Annotated[
+Data = Annotated[
     Path | None,
-    arg(
-        metavar="FILE",
-        help="A .npz with real inputs: all arrays in it, one after the other (without "
-        "the labels y beside x); or an array for each input, by its name.",
-        help_behavior_hint="(default: random inputs)",
+    data_flag(
+        "as the model is fed (several arrays are taken one after the other)",
+        "random inputs",
     ),
 ]
-NumSamples = Annotated[
+Samples = Annotated[
     int,
     arg(aliases=("-n",), metavar="COUNT", help="How many samples are used, or made."),
 ]
-BatchSize = Annotated[int, arg(metavar="COUNT", help="Samples at once.")]
+# All of these commands called the data samples, and their number num-samples.
+_OF_DATA = (
+    FormerFlag("--samples", "--data", is_no_number),
+    FormerFlag("--num-samples", "--samples"),
+)
 
 
 def _bits(alias: str, text: str):
@@ -46,6 +57,13 @@ def _bits(alias: str, text: str):
 @dataclass(frozen=True)
 class Quantize:
     """Quantize a saved float model: Keras or ONNX. Prints the integers of its layers."""
+
+    FORMER_FLAGS: ClassVar = (
+        *_OF_DATA,
+        FormerFlag("-o", "--output-bits", is_number),
+        FormerFlag("--save", "--output"),
+        FormerFlag("-s", "--output"),
+    )
 
     model: FloatModel
     config: Annotated[
@@ -64,19 +82,19 @@ class Quantize:
     ] = False
     weight_bits: Annotated[int, _bits("-w", "Kernels; 1 is binary, 2 is ternary.")] = 8
     input_weight_bits: Annotated[int, _bits("-i", "The first kernel.")] = 8
-    output_bits: Annotated[int, _bits("-o", "Outputs of other layers.")] = 8
+    output_bits: Annotated[
+        int, arg(metavar="BITS", help="Outputs of other layers.")
+    ] = 8
     buffer_bits: Annotated[int, _bits("-b", "The widest accumulator.")] = 32
-    save: Annotated[
+    output: Annotated[
         Path | None,
-        arg(
-            aliases=("-s",),
-            metavar="FILE",
-            help="Where to write the integer model.",
-            help_behavior_hint="(default: beside MODEL, MODEL_i8_w8_a8 or MODEL_CONFIG)",
+        output_flag(
+            "Where to write the integer model.",
+            "beside MODEL, MODEL_i8_w8_a8 or MODEL_CONFIG",
         ),
     ] = None
-    samples: Samples = None
-    num_samples: NumSamples = 1024
+    data: Data = None
+    samples: Samples = 1024
     batch_size: BatchSize = 32
     epochs: Annotated[
         int,
@@ -87,9 +105,7 @@ class Quantize:
     unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
-        require_at_least(
-            "lq integer quantize", self, num_samples=1, batch_size=1, epochs=1
-        )
+        require_at_least("lq integer quantize", self, samples=1, batch_size=1, epochs=1)
 
 
 @dataclass(frozen=True)
@@ -97,15 +113,7 @@ class Config:
     """Write the configuration of an integer model as JSON, for `quantize --config`."""
 
     model: Model
-    output: Annotated[
-        Path | None,
-        arg(
-            aliases=("-o",),
-            metavar="FILE",
-            help="Where to write it.",
-            help_behavior_hint="(default: print it)",
-        ),
-    ] = None
+    output: Annotated[Path | None, output_flag("Where to write it.", "print it")] = None
     imports: Imports = ()
     unsafe: Unsafe = False
 
@@ -115,38 +123,39 @@ class Check:
     """Name what is wrong with an integer model, and what of it computes in float. Exit
     code 1 if there is anything."""
 
+    FORMER_FLAGS: ClassVar = _OF_DATA
+
     model: Model
-    samples: Samples = None
-    num_samples: NumSamples = 1024
+    data: Data = None
+    samples: Samples = 1024
     batch_size: BatchSize = 32
     json: Json = False
     imports: Imports = ()
     unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
-        require_at_least("lq integer check", self, num_samples=1, batch_size=1)
+        require_at_least("lq integer check", self, samples=1, batch_size=1)
 
 
 @dataclass(frozen=True)
 class InsertRescaling:
     """Put `scale * x + offset` in front of a saved float model."""
 
+    FORMER_FLAGS: ClassVar = (
+        FormerFlag("-o", "--offset", is_number),
+        FormerFlag("--destination", "--output"),
+        FormerFlag("-d", "--output"),
+    )
+
     model: Model
-    destination: Annotated[
-        Path,
-        arg(
-            aliases=("-d",),
-            metavar="FILE",
-            help="Where to write the model: .keras, .h5.",
-        ),
-    ]
+    output: Annotated[Path, output_flag("Where to write the model: .keras, .h5.")]
     scale: Annotated[
         tuple[float, ...],
         arg(aliases=("-s",), metavar="SCALE", help="One, or one for each channel."),
     ]
     offset: Annotated[
         tuple[float, ...],
-        arg(aliases=("-o",), metavar="OFFSET", help="One, or one for each channel."),
+        arg(metavar="OFFSET", help="One, or one for each channel."),
     ] = (0.0,)
     imports: Imports = ()
     unsafe: Unsafe = False
@@ -164,6 +173,8 @@ class InsertRescaling:
 class ExportInteger:
     """Write an integer model for other engines. Exit code 1 if `onnx` is not exact."""
 
+    FORMER_FLAGS: ClassVar = _OF_DATA
+
     model: Model
     to: Annotated[
         Literal["onnx", "qdq", "tflite"],
@@ -172,17 +183,8 @@ class ExportInteger:
             "DequantizeLinear; or int8 TFLite."
         ),
     ]
-    output: Annotated[
-        Path, arg(aliases=("-o",), metavar="FILE", help="Where to write it.")
-    ]
-    samples: Annotated[
-        Path | None,
-        arg(
-            metavar="FILE",
-            help="A .npz with inputs to compare on, as for `quantize`.",
-            help_behavior_hint="",
-        ),
-    ] = None
+    output: Annotated[Path, output_flag("Where to write it.")]
+    data: Annotated[Path | None, data_flag("to compare on")] = None
     input_dtype: Annotated[
         Literal["uint8", "int8", "int32", "float32"] | None,
         arg(
@@ -191,11 +193,11 @@ class ExportInteger:
             help_behavior_hint="(default: what the model was calibrated with)",
         ),
     ] = None
-    num_samples: NumSamples = 1024
+    samples: Samples = 1024
     batch_size: BatchSize = 32
     json: Json = False
     imports: Imports = ()
     unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
-        require_at_least("lq integer export", self, num_samples=1, batch_size=1)
+        require_at_least("lq integer export", self, samples=1, batch_size=1)

@@ -35,11 +35,11 @@ def quantize(options: Quantize) -> None:
 def _quantize(options: Quantize) -> dict[str, Any]:
     files.require_input(options.model, (*KERAS, *ONNX), COMMAND)
     is_onnx = options.model.suffix == ".onnx"
-    output = options.save or _default_output(options)
-    kept = (options.model, options.config, options.samples)
+    output = options.output or _default_output(options)
+    kept = (options.model, options.config, options.data)
     suffixes, default_of = (
         ONNX if is_onnx else KERAS,
-        None if options.save else "--save",
+        None if options.output else "--output",
     )
     require(output, suffixes, COMMAND, read=kept, default_of=default_of)
     params = models.QuantizationParams(
@@ -53,7 +53,7 @@ def _quantize(options: Quantize) -> dict[str, Any]:
     arguments = {
         "q_config": _config(options.config),
         "qparams": params,
-        "num_samples": options.num_samples,
+        "num_samples": options.samples,
         "batch_size": options.batch_size,
         "epochs": options.epochs,
     }
@@ -64,10 +64,10 @@ def _quantize(options: Quantize) -> dict[str, Any]:
 def _quantize_keras(options: Quantize, output: Path, arguments: dict) -> dict[str, Any]:
     model = files.keras_model(options, COMMAND)
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
-    samples = files.samples_of(options.samples, model.input_names, shapes, COMMAND)
+    samples = files.samples_of(options.data, model.input_names, shapes, COMMAND)
     with _warnings_as_lines():
         quantized = models.quantize(model, samples=samples, **arguments)
-    count = min(options.num_samples, _SHOWN)
+    count = min(options.samples, _SHOWN)
     report = models.data_report(quantized, samples, count, options.batch_size)
     print(report)
     floats = list(float_layers_of(quantized))
@@ -94,7 +94,7 @@ def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> dict[str
         for item in inputs
     ]
     names = [item.name for item in inputs]
-    samples = files.samples_of(options.samples, names, shapes, COMMAND)
+    samples = files.samples_of(options.data, names, shapes, COMMAND)
     with _warnings_as_lines():
         quantized = models.quantize(model, samples=samples, **arguments)
     floats = _show_onnx(quantized)

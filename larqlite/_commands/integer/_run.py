@@ -61,11 +61,11 @@ def check(options: Check) -> None:
 def _check(options: Check) -> tuple[dict[str, Any], int]:
     where = "lq integer check"
     model = files.integer_model(options, where)
-    samples = _samples(model, options.samples, where)
+    samples = _samples(model, options.data, where)
     issues = models.check_quantization(model)
     found = {"model": str(options.model), "issues": issues, "report": None}
     if samples is not None:
-        count = options.num_samples
+        count = options.samples
         report = models.data_report(model, samples, count, options.batch_size)
         print(report)
         found["report"] = dataclasses.asdict(report)
@@ -89,7 +89,7 @@ def insert_rescaling(options: InsertRescaling) -> None:
     """Writes the model with the layer in front."""
     where = "lq integer insert-rescaling"
     kept = (options.model,)
-    require(options.destination, KERAS, where, read=kept)
+    require(options.output, KERAS, where, read=kept)
     model = files.keras_model(options, where)
     if _is_integer(model):
         raise UnsupportedModelError(
@@ -99,7 +99,7 @@ def insert_rescaling(options: InsertRescaling) -> None:
     scaled = models.transforms.insert_rescaling(
         model, _one_or_all(options.scale), _one_or_all(options.offset)
     )
-    files.save(scaled, options.destination)
+    files.save(scaled, options.output)
 
 
 def export(options: ExportInteger) -> None:
@@ -114,12 +114,12 @@ def export(options: ExportInteger) -> None:
 def _export(options: ExportInteger) -> tuple[dict[str, Any], int]:
     where = "lq integer export"
     writer, suffix = _WRITERS[options.to]
-    kept = (options.model, options.samples)
+    kept = (options.model, options.data)
     require(options.output, (suffix,), where, read=kept)
     model = files.integer_model(options, where)
-    samples = _samples(model, options.samples, where)
+    samples = _samples(model, options.data, where)
     if samples is not None:
-        samples = _first(samples, options.num_samples)
+        samples = _first(samples, options.samples)
     with written_whole(options.output) as temporary:
         # TFLite measures the ranges of what stays wide on samples.
         more = {"samples": samples} if options.to == "tflite" else {}

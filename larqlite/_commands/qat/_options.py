@@ -5,33 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from tyro.conf import arg
 
 from larqlite.command_line import (
+    BatchSize,
     Imports,
     Json,
     Model,
     Unsafe,
+    data_flag,
+    output_flag,
     require_at_least,
 )
 from larqlite.errors import ArgumentError
+from larqlite_runtime.former_flags import FormerFlag
 
 
 @dataclass(frozen=True)
 class QatOptions:
     """Which model, data and scheme, and what is written; each field is a flag."""
 
+    FORMER_FLAGS: ClassVar = (FormerFlag("--calibration", "--samples"),)
+
     model: Model
-    data: Annotated[
-        str,
-        arg(
-            metavar="FILE",
-            help="A .npz with x (and y, or x_train, y_train, x_test, y_test), a .npy "
-            "with inputs, or fashion_mnist.",
-        ),
-    ]
+    data: Annotated[str, data_flag("to calibrate, train and compare on")]
     scheme: Annotated[
         tuple[str, ...],
         arg(
@@ -43,13 +42,10 @@ class QatOptions:
     ] = ("int8",)
     output: Annotated[
         Path | None,
-        arg(
-            aliases=("-o",),
-            metavar="FILE",
-            help="Where to write the file: .tflite for TFLite, .onnx for a packed file, "
-            "in which binary layers are small and fast.",
-            help_behavior_hint="(default: MODEL with the ending .tflite, or .onnx if a "
-            "scheme is binary)",
+        output_flag(
+            "Where to write the file: .tflite for TFLite, .onnx for a packed file, in "
+            "which binary layers are small and fast.",
+            "MODEL with the ending .tflite, or .onnx if a scheme is binary",
         ),
     ] = None
     save: Annotated[
@@ -65,8 +61,8 @@ class QatOptions:
     learning_rate: Annotated[
         float, arg(help="Of Adam, decayed to 0 along a cosine.")
     ] = 1e-4
-    batch_size: Annotated[int, arg(help="Inputs at once.")] = 32
-    calibration: Annotated[
+    batch_size: BatchSize = 32
+    samples: Annotated[
         int, arg(metavar="COUNT", help="How many inputs to set the ranges from.")
     ] = 512
     ranges: Annotated[
@@ -79,7 +75,7 @@ class QatOptions:
     unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
-        require_at_least("lq qat", self, epochs=0, batch_size=1, calibration=1)
+        require_at_least("lq qat", self, epochs=0, batch_size=1, samples=1)
 
 
 def scheme_of(words: Sequence[str]) -> Any:

@@ -20,11 +20,10 @@ from larqlite._commands.qat._labels import (
     lesson,
 )
 from larqlite._commands.qat._options import QatOptions, scheme_of
-from larqlite._io import save_model
 from larqlite.command_line import tell
 from larqlite.errors import ArgumentError
 from larqlite.layers import QuantLayer
-from larqlite.outputs import KERAS, ONNX, TFLITE, renamed, require
+from larqlite.outputs import KERAS, ONNX, TFLITE, renamed, require, save_model
 
 # Inputs that a packed file is verified on, layer by layer.
 VERIFIED = 200
@@ -139,7 +138,7 @@ def _outputs(options: QatOptions) -> Path:
 
 
 def _calibration_batches(options: QatOptions, data: Data):
-    chosen = data.x[: options.calibration]
+    chosen = data.x[: options.samples]
     batches = [
         chosen[start : start + options.batch_size]
         for start in range(0, len(chosen), options.batch_size)
