@@ -207,7 +207,11 @@ def load_arrays(
             if isinstance(loaded, np.ndarray):
                 return loaded
             with loaded:
-                return {name: loaded[name] for name in loaded.files}
+                found = {name: loaded[name] for name in loaded.files}
+            for name, array in found.items():
+                if not isinstance(array, np.ndarray):
+                    raise ValueError(f"it is an archive of other files, such as {name}")
+            return found
     except Exception as error:  # zipfile, zlib and NumPy each have errors of their own
         if isinstance(error, (MemoryError, PermissionError)):
             raise

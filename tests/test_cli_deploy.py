@@ -370,7 +370,10 @@ def test_benchmark_as_data_has_the_same_outputs_of_every_engine(command):
         ("run net.onnx", "--data"),
         ("run net.onnx --data none.npy", r"none\.npy: there is no such file"),
         ("run net.onnx --data text.onnx", "NumPy cannot read it"),
-        ("run net.onnx --data other.npz", 'holds "image_of_mine", but the model needs'),
+        (
+            "run net.onnx --data other.npz",
+            'holds "image_of_mine", "ids", but the model',
+        ),
         ("run net.onnx --data uneven.npz", "12 inputs, but 5 labels"),
         ("run net.onnx --data small.npy", r"small\.npy: [\s\S]*12 x 4 x 8 x 3|\(12, 4"),
         ("run net.onnx --data x.npy -o y.txt", r"does not end in \.npz or \.npy"),

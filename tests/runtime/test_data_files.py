@@ -1,5 +1,7 @@
 """Which arrays of a data file are inputs and which labels, the same for every command."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -97,3 +99,12 @@ def test_arrays_of_another_shape_or_kind_are_refused_where_shapes_are_known(arra
 def test_a_folder_is_no_data_file(tmp_path):
     with pytest.raises(ValueError, match=r"it is a folder[\s\S]*Fix: .*np\.savez"):
         read(tmp_path, ["image"], "lq run")
+
+
+def test_an_archive_of_other_files_is_no_data_file(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.npz", "w") as archive:
+        archive.writestr("config.json", "{}")
+    with pytest.raises(
+        ValueError, match=r"archive of other files, such as config\.json"
+    ):
+        read(tmp_path / "model.npz", ["image"], "lq run")
