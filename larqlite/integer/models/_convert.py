@@ -16,6 +16,7 @@ from larqlite.integer.models import _sign_biases, _weights
 from larqlite.integer.models._attached_quantizers import output_quantizers
 from larqlite.integer.tensors import FixedPoint, QFloat
 from larqlite.qat.graph import Builder, LayerEntry, LayerGraph, LayerUse
+from larqlite_runtime.names import unique_name
 
 Layer = tf_keras.layers.Layer
 
@@ -209,19 +210,10 @@ def _dequantize(graph: LayerGraph, classes: dict[int, type]) -> None:
             ]
             if leaving:
                 suffix = f"_{position}" if position else ""
-                name = unused(f"{use.entry.name}{suffix}_dequantizer", names)
+                name = unique_name(f"{use.entry.name}{suffix}_dequantizer", names)
                 names.add(name)
                 entry = LayerEntry(Dequantizer(name=name), is_new=True)
                 graph.insert_for(edge, entry, leaving)
-
-
-def unused(name: str, names: set[str]) -> str:
-    """The name, or with a number at its end if it is one of `names`."""
-    found, count = name, 0
-    while found in names:
-        count += 1
-        found = f"{name}_{count}"
-    return found
 
 
 def _check_names(q_config: dict, graph: LayerGraph) -> None:

@@ -20,6 +20,7 @@ from larqlite.qat import _quantized_views
 from larqlite.qat.config import resolve
 from larqlite.qat.graph._layer_graph import LayerEntry, LayerGraph
 from larqlite.qat.wrapper import QuantizeWrapperV2, fitted, only_shapes, values_of
+from larqlite_runtime.names import unique_name
 
 Layer = tf_keras.layers.Layer
 
@@ -97,11 +98,8 @@ class Builder:
             if id(entry) in self._made:
                 continue  # in another model before
             prefix = self._prefix if entry.is_wrapped else ""
-            name = base = prefix + entry.label
-            count = 0
-            while name in taken:
-                count += 1
-                name = f"{base}_{count}"
+            base = prefix + entry.label
+            name = unique_name(base, taken)
             taken.add(name)
             if entry.is_wrapped:
                 self._names[id(entry)] = name

@@ -17,6 +17,7 @@ import tf_keras
 
 from larqlite.qat.graph import Builder, Edge, LayerEntry, LayerGraph, LayerUse, read
 from larqlite.qat.wrapper import name_of
+from larqlite_runtime.names import unique_name
 
 Layer = tf_keras.layers.Layer
 PACKAGE = "lq.integer.models.transforms"
@@ -49,11 +50,7 @@ class Surgery:
 
     def new_name(self, base: str) -> str:
         """`base`, or with a number at its end if a layer is called that."""
-        names, name, count = self.names(), base, 0
-        while name in names:
-            count += 1
-            name = f"{base}_{count}"
-        return name
+        return unique_name(base, self.names())
 
     def reads_alone(self, graph: LayerGraph, use: LayerUse) -> LayerUse | None:
         """The use that reads a layer's output, if there is one and it reads nothing else.

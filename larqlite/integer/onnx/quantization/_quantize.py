@@ -29,6 +29,7 @@ from larqlite.integer.onnx.quantization._patterns import (
 )
 from larqlite.integer.onnx.quantization._prepare import FUNCTION, prepared
 from larqlite.integer.onnx.quantization._samples import batches_of
+from larqlite_runtime.names import unique_name
 
 __all__ = ["quantize_onnx"]
 
@@ -273,9 +274,6 @@ class _Names:
         self._taken = tensors
 
     def new(self, wanted: str) -> str:
-        name, number = wanted, 1
-        while name in self._taken:
-            number += 1
-            name = f"{wanted}_{number}"
+        name = unique_name(wanted, self._taken, first=2)
         self._taken.add(name)
         return name
