@@ -94,7 +94,7 @@ WRITERS = [
     ("integer quantize -m net.keras --data data.npz -o {}", "net.keras", ".keras"),
     ("integer quantize -m net.keras --data data.npz -o {}", "data.npz", ".keras"),
     ("integer config -m integer.keras -o {}", "integer.keras", ".json"),
-    ("integer insert-rescaling -m net.h5 -d {} --scale 1", "net.h5", ".h5"),
+    ("integer insert-rescaling -m net.h5 -o {} --scale 1", "net.h5", ".h5"),
     ("integer export -m integer.keras --to onnx -o {}", "integer.keras", ".onnx"),
     ("integer export -m integer.keras --to qdq -o {}", "integer.keras", ".onnx"),
     ("integer export -m integer.keras --to tflite -o {}", "integer.keras", ".tflite"),

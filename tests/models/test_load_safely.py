@@ -463,7 +463,7 @@ def commands(kind) -> list[tuple[str, ...]]:
         ("lq", "integer", "quantize", "-m", model, "--data", data),
         ("lq", "integer", "config", "-m", model),
         ("lq", "integer", "check", "-m", model),
-        ("lq", "integer", "insert-rescaling", "-m", model, "-d", "o.keras", "-s", "2"),
+        ("lq", "integer", "insert-rescaling", "-m", model, "-o", "o.keras", "-s", "2"),
         ("lq", "integer", "export", "-m", model, "--to", "onnx", "-o", "o.onnx"),
         ("lqz", "evaluate", model, "--dataset", "fashion_mnist_subset"),
     ]
