@@ -17,6 +17,7 @@ from larqlite.onnx_graph._functions import (
     function_names,
     functions_used_by,
 )
+from larqlite.onnx_graph._graph import OnnxGraph
 from larqlite.onnx_graph._layout import (
     along,
     as_in_first_use,
@@ -78,6 +79,7 @@ __all__ = [
     "MOST_BITS",
     "OPSET",
     "WHERE",
+    "OnnxGraph",
     "OnnxNode",
     "Normalization",
     "PackedKernel",

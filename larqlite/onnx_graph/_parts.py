@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import onnx
 
 Shape = tuple[int | None, ...]
 
@@ -54,16 +57,39 @@ def channels_moved(shape: Shape) -> Shape:
     return (shape[0], shape[-1], *shape[1:-1])
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
 class OnnxNode:
-    """One operation of the file; attributes as Python values."""
+    """One operation of the file. Two nodes are never equal, however alike they are.
+
+    Attributes:
+        op: its type, `"Conv"`.
+        inputs: names of the tensors that it takes, "" for one that is left out.
+        outputs: names of those that it gives out, likewise.
+        name: of the node.
+        domain: "" for the standard operations.
+        attributes: as Python values.
+        captured: names of the tensors around it that its subgraphs take.
+        source: what it was read from, if it was.
+    """
 
     op: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    name: str
-    domain: str
-    attributes: dict[str, Any]
+    name: str = ""
+    domain: str = ""
+    attributes: dict[str, Any] = dataclasses.field(default_factory=dict)
+    captured: tuple[str, ...] = ()
+    source: onnx.NodeProto | None = None
+
+    @property
+    def taken(self) -> list[str]:
+        """All tensors that it takes, in subgraphs too; one twice if it takes it twice."""
+        return [name for name in (*self.inputs, *self.captured) if name]
+
+    @property
+    def given(self) -> list[str]:
+        """All tensors that it gives out."""
+        return [name for name in self.outputs if name]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,7 +38,7 @@ class _Padding:
     pads: tuple[int, ...] | None
 
 
-def keep_zeros(graph: Writer, outputs: Sequence[str]) -> None:
+def keep_zeros(graph: Writer, outputs: Sequence[str]) -> bool:
     """Rewrites every pooling of a tensor with zeros around it.
 
     - `MaxPool`: the zeros become its own pads, and the maximum with 0 is taken of each
@@ -51,7 +50,11 @@ def keep_zeros(graph: Writer, outputs: Sequence[str]) -> None:
     Args:
         graph: the graph; changed in place.
         outputs: names of the model's outputs.
+
+    Returns:
+        Whether something was rewritten, or dropped.
     """
+    changed = False
     for pooling in [n for n in graph.nodes if n.op in _POOLINGS and not n.domain]:
         padding = _padding(graph, pooling)
         if padding is None:
@@ -60,7 +63,8 @@ def keep_zeros(graph: Writer, outputs: Sequence[str]) -> None:
         is_plain = padding.pads is not None and _is_plain(pooling)
         if not (is_plain and rewrite(graph, pooling, padding)):
             _keep_apart(graph, pooling)
-    _drop_unread(graph, outputs)
+        changed = True
+    return _drop_unread(graph, outputs) or changed
 
 
 def _padding(graph: Writer, pooling: OnnxNode) -> _Padding | None:
@@ -68,7 +72,7 @@ def _padding(graph: Writer, pooling: OnnxNode) -> _Padding | None:
     between: list[OnnxNode] = []
     tensor = pooling.inputs[0]
     while True:
-        node = _maker(graph, tensor)
+        node = graph.producer(tensor)
         if node is None or node.domain:
             return None
         if node.op == "Pad":
@@ -90,10 +94,6 @@ def _padding(graph: Writer, pooling: OnnxNode) -> _Padding | None:
         if step.op == "Transpose":
             pairs = pairs[:, step.attributes["perm"]]
     return _Padding(node, tuple(between), tuple(pairs.ravel().tolist()))
-
-
-def _maker(graph: Writer, tensor: str) -> OnnxNode | None:
-    return next((node for node in graph.nodes if tensor in node.outputs), None)
 
 
 def _is_plain(pooling: OnnxNode) -> bool:
@@ -137,8 +137,7 @@ def _as_maximum(graph: Writer, pooling: OnnxNode, padding: _Padding) -> bool:
     windows = graph.shapes[pooling.outputs[0]]
     touches = _windows_with_zeros(shape[2:], windows[2:], pooling.attributes, own, both)
     border = np.where(touches, 0, -np.inf).astype(np.float32)
-    _read_inner(graph, pooling, padding)
-    pooling.attributes["pads"] = both
+    pooling = _read_inner(graph, pooling, padding, pads=both)
     _then_maximum(graph, pooling, border[None, None], "zeros")
     return True
 
@@ -179,26 +178,30 @@ def _as_mean(graph: Writer, pooling: OnnxNode, padding: _Padding) -> bool:
         any(pads[0]) and not pooling.attributes.get("count_include_pad")
     ):
         return False
-    _read_inner(graph, pooling, padding)
-    pooling.attributes |= {"pads": pads[1], "count_include_pad": 1}
+    _read_inner(graph, pooling, padding, pads=pads[1], count_include_pad=1)
     return True
 
 
-def _read_inner(graph: Writer, pooling: OnnxNode, padding: _Padding) -> None:
-    """Lets a pooling read what the zeros are around, in the order in which it read them."""
+def _read_inner(
+    graph: Writer, pooling: OnnxNode, padding: _Padding, **attributes
+) -> OnnxNode:
+    """A pooling that reads what the zeros are around, in the order in which it read them,
+    with other attributes."""
     tensor = padding.node.inputs[0]
-    before = graph.nodes.index(pooling)
     for step in padding.between:
         if step.op != "Identity":
             name = graph.node(step.op, [tensor], name=step.name, **step.attributes)
-            graph.nodes.insert(before, graph.nodes.pop())
-            before += 1
+            graph.move(graph.producer(name), before=pooling)
             shape = graph.shapes.get(tensor)
             if shape is not None:
                 perm = step.attributes.get("perm", range(len(shape)))
                 graph.shapes[name] = tuple(shape[axis] for axis in perm)
             tensor = name
-    pooling.inputs = (tensor, *pooling.inputs[1:])
+    return graph.change(
+        pooling,
+        inputs=(tensor, *pooling.inputs[1:]),
+        attributes=pooling.attributes | attributes,
+    )
 
 
 def _then_maximum(graph: Writer, node: OnnxNode, other: np.ndarray, what: str) -> None:
@@ -207,46 +210,37 @@ def _then_maximum(graph: Writer, node: OnnxNode, other: np.ndarray, what: str) -
     inner = graph.tensor_name(f"{node.name}/without_{what}:0")
     if output in graph.shapes:
         graph.shapes[inner] = graph.shapes[output]
-    node.outputs = (inner, *node.outputs[1:])
+    node = graph.change(node, outputs=(inner, *node.outputs[1:]))
     constant = graph.constant(other, what)
-    graph.node("Max", [inner, constant], name=f"{node.name}/{what}")
-    made = graph.nodes.pop()
-    made.outputs = (output,)
-    graph.nodes.insert(graph.nodes.index(node) + 1, made)
+    made = graph.node("Max", [inner, constant], name=f"{node.name}/{what}")
+    graph.move(graph.change(graph.producer(made), outputs=(output,)), after=node)
 
 
 def _keep_apart(graph: Writer, pooling: OnnxNode) -> None:
     """Puts a maximum with -infinity in front of a pooling."""
-    before, tensor = graph.nodes.index(pooling), pooling.inputs[0]
+    tensor = pooling.inputs[0]
     lowest = graph.constant(np.float32(-np.inf), "lowest")
     kept = graph.node("Max", [tensor, lowest], name=f"{pooling.name}/kept")
-    graph.nodes.insert(before, graph.nodes.pop())
+    graph.move(graph.producer(kept), before=pooling)
     if tensor in graph.shapes:
         graph.shapes[kept] = graph.shapes[tensor]
-    pooling.inputs = (kept, *pooling.inputs[1:])
+    graph.change(pooling, inputs=(kept, *pooling.inputs[1:]))
 
 
-def _drop_unread(graph: Writer, outputs: Sequence[str]) -> None:
-    """Removes paddings, and what passes them on, that nobody reads any more."""
-    read_before: set[str] = set()
-    while True:
-        readers = Counter(name for node in graph.nodes for name in node.inputs)
-        readers.update(outputs)
-        unread = [
-            node
-            for node in graph.nodes
-            if node.op in ("Pad", *_PASSING)
-            and not node.domain
-            and not any(readers[name] for name in node.outputs)
-        ]
-        if not unread:
-            break
-        for node in unread:
-            read_before.update(node.inputs)
-            graph.nodes.remove(node)
+def _drop_unread(graph: Writer, outputs: Sequence[str]) -> bool:
+    """Removes paddings, and what passes them on, that nobody reads any more; whether
+    there were any."""
+    given_out, read_before, changed = set(outputs), set(), False
+    for node in reversed(graph.nodes):
+        is_read = any(graph.uses(t) or t in given_out for t in node.given)
+        if node.op in ("Pad", *_PASSING) and not node.domain and not is_read:
+            read_before.update(node.taken)
+            graph.remove(node)
             graph.shapes.pop(node.outputs[0], None)
+            changed = True
     graph.drop_constants(
         name
         for name in read_before
-        if not readers[name] and name not in (*graph.weights, *graph.scales)
+        if not graph.uses(name) and name not in (*graph.weights, *graph.scales)
     )
+    return changed

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from larqlite.onnx_graph._functions import DOMAIN
+from larqlite.onnx_graph._graph import OnnxGraph
 from larqlite.onnx_graph._packing import PackedKernel, codes_of, shaped_along
 from larqlite.onnx_graph._parts import (
     Normalization,
@@ -36,17 +37,14 @@ _MOVING = frozenset(
 )
 
 
-class Writer:
+class Writer(OnnxGraph):
     """Collects what an ONNX file will hold.
 
     Attributes:
         path: of the layer that is being converted, `"block/conv"`.
         wrapper: path of the quantization-aware layer around it, or "".
-        nodes: in the order in which they run.
-        constants: initializers by name.
-        weights: those of them that the summary counts.
+        weights: those of the constants that the summary counts.
         scales: names of those that were derived from weights and are not counted.
-        shapes: sizes of tensors in the file, by name, where they are known.
         normalizations: batch normalizations, for the passes over the finished graph.
         packed: packed layers, likewise.
         roundings: where quantization-aware layers round.
@@ -55,12 +53,10 @@ class Writer:
     """
 
     def __init__(self):
+        super().__init__()
         self.path = self.wrapper = ""
-        self.nodes: list[OnnxNode] = []
-        self.constants: dict[str, np.ndarray] = {}
         self.weights: dict[str, StoredWeight] = {}
         self.scales: list[str] = []
-        self.shapes: dict[str, Shape] = {}
         self.normalizations: list[Normalization] = []
         self.packed: list[Any] = []
         self.roundings: list[StoredRounding] = []
@@ -102,22 +98,14 @@ class Writer:
         name = _unique(wanted, self._node_names)
         names = [self.tensor_name(f"{name}:{i}") for i in range(outputs)]
         kept = {key: value for key, value in attributes.items() if value is not None}
-        self.nodes.append(OnnxNode(op, tuple(inputs), tuple(names), name, domain, kept))
+        self.insert(OnnxNode(op, tuple(inputs), tuple(names), name, domain, kept))
         return names[0] if outputs == 1 else names
-
-    def producer(self, tensor: str) -> OnnxNode:
-        """The node that gives out a tensor."""
-        return next(node for node in reversed(self.nodes) if tensor in node.outputs)
 
     def quantizer_of(self, tensor: str) -> str | None:
         """The quantizer that made a tensor whose levels are unknown, also where values
         were moved or pooled since; None if there is none."""
-        while tensor not in self.without_levels:
-            makers = [node for node in self.nodes if tensor in node.outputs]
-            if not makers or makers[0].op not in _MOVING:
-                return None
-            tensor = makers[0].inputs[0]
-        return self.without_levels[tensor]
+        known = (self.without_levels.get(t) for t in self.upstream(tensor, _MOVING))
+        return next(filter(None, known), None)
 
     def tensor_name(self, wanted: str) -> str:
         """A name that no tensor has yet: `wanted`, or with a number added to it."""

@@ -94,11 +94,7 @@ class _Place:
 
 def through_maxima(graph: Writer, tensor: str) -> list[str]:
     """A tensor, and those that it holds the maxima of, up to the first that is none."""
-    producers = {out: node for node in graph.nodes for out in node.outputs}
-    chain = [tensor]
-    while (node := producers.get(chain[-1])) and node.op in _KEEPING_CHANNELS:
-        chain.append(node.inputs[0])
-    return chain
+    return graph.upstream(tensor, _KEEPING_CHANNELS)
 
 
 def downstream_quantizers(graph: Writer, tensor: str) -> list[DownstreamQuantizer]:
@@ -106,15 +102,11 @@ def downstream_quantizers(graph: Writer, tensor: str) -> list[DownstreamQuantize
 
     Of several that quantize alike, only the first is given.
     """
-    readers: dict[str, list[OnnxNode]] = {}
-    for node in graph.nodes:
-        for name in dict.fromkeys(node.inputs):
-            readers.setdefault(name, []).append(node)
     found: dict[Any, DownstreamQuantizer] = {}
     pending, seen = [_Place(tensor)], {tensor}
     while pending:
         place = pending.pop()
-        for node in readers.get(place.name, ()):
+        for node in graph.consumers(place.name):
             if node.domain == DOMAIN and node.op in _CODES:
                 if not place.is_clipped or node.op in ("Sign", "Heaviside"):
                     shift = None if place.shift is None else place.shift.tobytes()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +11,7 @@ from larqlite.deploy.exporter._downstream_quantizers import through_maxima
 from larqlite.onnx_graph import Normalization, Writer
 
 
-def fold_scales(graph: Writer, outputs: Sequence[str]) -> None:
+def fold_scales(graph: Writer, outputs: Sequence[str]) -> bool:
     """Multiplies kernel scales into batch normalizations, where no one else sees them.
 
     `(accumulator * kernel_scale) * scale + offset` needs one number less for each
@@ -23,9 +22,12 @@ def fold_scales(graph: Writer, outputs: Sequence[str]) -> None:
     Args:
         graph: the graph; changed in place.
         outputs: names of the model's outputs.
+
+    Returns:
+        Whether a scale became part of a normalization.
     """
     packed_of = {packed.scaled: packed for packed in graph.packed if packed.scaled}
-    readers = _readers(graph, outputs)
+    changed, given_out = False, set(outputs)
     for index, normalization in enumerate(graph.normalizations):
         chain = through_maxima(graph, normalization.source)
         packed = packed_of.get(chain[-1])
@@ -33,7 +35,8 @@ def fold_scales(graph: Writer, outputs: Sequence[str]) -> None:
             packed is None
             or packed.scaled != packed.output
             or packed.accumulator is None
-            or any(readers[tensor] != 1 for tensor in (*chain, normalization.scale))
+            or any(graph.uses(t) != 1 for t in (*chain, normalization.scale))
+            or not given_out.isdisjoint(chain)
             or not _fits(graph, packed, normalization)
         ):
             continue
@@ -43,7 +46,9 @@ def fold_scales(graph: Writer, outputs: Sequence[str]) -> None:
                 normalization, source=packed.accumulator
             )
         packed.scaled = packed.output = None
-    _drop_unread_scales(graph, outputs)
+        changed = True
+    _drop_unread_scales(graph)
+    return changed
 
 
 def _fits(graph: Writer, packed, normalization: Normalization) -> bool:
@@ -54,26 +59,17 @@ def _fits(graph: Writer, packed, normalization: Normalization) -> bool:
 
 
 def _fold(graph: Writer, packed, normalization: Normalization) -> None:
-    producer = next(n for n in graph.nodes if packed.scaled in n.outputs)
+    producer = graph.producer(packed.scaled)
     source, kernel_scale = producer.inputs
-    graph.nodes.remove(producer)
+    graph.remove(producer)
+    graph.redirect(packed.scaled, source)
     graph.shapes.pop(packed.scaled)
     own = graph.constants[normalization.scale]
     product = own.astype(np.float64) * graph.constants[kernel_scale]
     graph.constants[normalization.scale] = product.astype(np.float32)
-    for node in graph.nodes:
-        if packed.scaled in node.inputs:
-            node.inputs = (source, *node.inputs[1:])
 
 
-def _readers(graph: Writer, outputs: Sequence[str]) -> Counter[str]:
-    readers = Counter(name for node in graph.nodes for name in node.inputs)
-    readers.update(outputs)
-    return readers
-
-
-def _drop_unread_scales(graph: Writer, outputs: Sequence[str]) -> None:
-    readers = _readers(graph, outputs)
-    for name in [name for name in graph.scales if not readers[name]]:
+def _drop_unread_scales(graph: Writer) -> None:
+    for name in [name for name in graph.scales if not graph.uses(name)]:
         graph.scales.remove(name)
         del graph.constants[name]

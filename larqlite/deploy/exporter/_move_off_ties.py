@@ -48,12 +48,16 @@ class _Affine:
         return values * self.scale
 
 
-def move_off_ties(graph: Writer) -> None:
+def move_off_ties(graph: Writer) -> bool:
     """Moves offsets so that quantizers give what they give in Keras.
 
     Args:
         graph: the graph, scales folded; its constants are changed in place.
+
+    Returns:
+        Whether an offset was moved.
     """
+    changed = False
     packed_of = {
         packed.biased or packed.scaled or packed.accumulator: packed
         for packed in graph.packed
@@ -74,7 +78,8 @@ def move_off_ties(graph: Writer) -> None:
                 "lies within rounding of a threshold may be quantized otherwise"
             )
         elif quantizers:
-            _move(graph, packed, normalization, quantizers)
+            changed |= _move(graph, packed, normalization, quantizers)
+    return changed
 
 
 def _move(
@@ -82,7 +87,9 @@ def _move(
     packed: PackedLayer,
     normalization: Normalization,
     quantizers: list[DownstreamQuantizer],
-) -> None:
+) -> bool:
+    """Moves the offset of a normalization to suit quantizers, and says whether."""
+
     def keras(accumulators: np.ndarray) -> np.ndarray:
         return _in_keras(packed, normalization, accumulators)
 
@@ -100,7 +107,7 @@ def _move(
         )
 
     if not wrong(offset).any():
-        return
+        return False
     candidates = _moved(offset)
     for quantizer, first in crossings:
         before, after = (
@@ -120,6 +127,7 @@ def _move(
             f"{normalization.layer.name}: behind {packed.path}, {left} of {offset.size} "
             "channels cross a threshold one accumulator away from Keras"
         )
+    return bool((chosen != offset).any())
 
 
 def _in_keras(

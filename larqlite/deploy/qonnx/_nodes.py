@@ -20,24 +20,25 @@ _GRIDS = {"B": (1, -2, 1), "T": (2, 1, -1)}
 _HIGHEST_TERNARY = 1
 
 
-def rewrite(graph: Writer) -> None:
-    """Replaces every node of `ai.larqlite` of a finished graph, and the packed kernels."""
+def rewrite(graph: Writer) -> bool:
+    """Replaces every node of `ai.larqlite` of a finished graph, and the packed kernels;
+    whether there were any."""
     rewriter = _Rewriter(graph)
-    for node in graph.nodes:
-        if node.domain == DOMAIN:
-            rewriter.replace(node)
-        else:
-            rewriter.nodes.append(node)
-    graph.nodes[:] = rewriter.nodes
+    packed = [node for node in graph.nodes if node.domain == DOMAIN]
+    for node in packed:
+        rewriter.replace(node)
+        graph.replace(node, *rewriter.made)
+        rewriter.made.clear()
     for name in rewriter.packed:
         graph.constants.pop(name)
+    return bool(packed)
 
 
 class _Rewriter:
-    """Collects the nodes of the new graph.
+    """Collects what one node after the other becomes.
 
     Attributes:
-        nodes: so far.
+        made: the nodes that the present one becomes, so far.
         packed: initializers that were replaced.
         integers: for a tensor of levels 0, 1/n, ... 1 the tensor of 0, 1, ... n, and n.
     """
@@ -45,7 +46,7 @@ class _Rewriter:
     def __init__(self, graph: Writer):
         self._graph = graph
         self._kernels: dict[tuple, str] = {}
-        self.nodes: list[OnnxNode] = []
+        self.made: list[OnnxNode] = []
         self.packed: dict[str, None] = {}
         self.integers: dict[str, tuple[str, float]] = {}
 
@@ -88,9 +89,7 @@ class _Rewriter:
         made = output or self._graph.tensor_name(f"{name}:0")
         if like is not None and like in self._graph.shapes:
             self._graph.shapes[made] = self._graph.shapes[like]
-        self.nodes.append(
-            OnnxNode(op, tuple(inputs), (made,), name, domain, attributes)
-        )
+        self.made.append(OnnxNode(op, tuple(inputs), (made,), name, domain, attributes))
         return made
 
     def number(self, value: float) -> str:
