@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import onnx
@@ -166,6 +166,34 @@ def _assembled(finished: FinishedGraph, is_skeleton: bool) -> onnx.ModelProto:
         producer_name="larqlite",
         producer_version=__version__,
     )
+
+
+def node_of(proto: onnx.NodeProto) -> OnnxNode:
+    """A node of a file, with its `source`; texts among its attributes are bytes."""
+    return OnnxNode(
+        proto.op_type,
+        tuple(proto.input),
+        tuple(proto.output),
+        proto.name,
+        proto.domain,
+        {
+            item.name: helper.get_attribute_value(item)
+            for item in proto.attribute
+            if item.type != onnx.AttributeProto.UNDEFINED and not item.ref_attr_name
+        },
+        tuple(_captured(proto)),
+        proto,
+    )
+
+
+def _captured(proto: onnx.NodeProto) -> Iterator[str]:
+    """Tensors that the subgraphs of a node take, those from around it among them."""
+    for attribute in proto.attribute:
+        for graph in [attribute.g, *attribute.graphs]:
+            for inner in graph.node:
+                yield from filter(None, inner.input)
+                yield from _captured(inner)
+            yield from (output.name for output in graph.output)
 
 
 def node_proto(node: OnnxNode, renamed: Mapping[str, str]) -> onnx.NodeProto:

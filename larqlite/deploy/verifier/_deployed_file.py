@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import onnx
 
 from larqlite.errors import ArgumentError
-from larqlite.onnx_graph import WHERE, StoredRounding
+from larqlite.onnx_graph import WHERE, OnnxGraph, StoredRounding, node_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +85,8 @@ class DeployedFile:
         graph = self.model.graph
         self.inputs = [item.name for item in graph.input]
         self.outputs = [item.name for item in graph.output]
-        self._nodes = {node.name: node for node in graph.node}
-        self._maker = {name: node for node in graph.node for name in node.output}
-        self._readers: dict[str, list[onnx.NodeProto]] = {}
-        for node in graph.node:
-            for name in dict.fromkeys(node.input):
-                self._readers.setdefault(name, []).append(node)
+        self._graph = OnnxGraph(map(node_of, graph.node))
+        self._named = {node.name: node for node in self._graph.nodes}
         infos = (*graph.input, *graph.output, *graph.value_info)
         self._sizes = {
             info.name: math.prod(
@@ -112,32 +108,31 @@ class DeployedFile:
         ]
 
     def _entry(self, item: dict) -> DeployedLayer:
-        first, node = (self._nodes[item["nodes"][index]] for index in (0, -1))
-        steps = next((a.f for a in first.attribute if a.name == "input_steps"), 1.0)
+        first, node = (self._named[item["nodes"][index]] for index in (0, -1))
         output, accumulator = item["output"], item["accumulator"]
         is_folded = output is None and accumulator is not None
         return DeployedLayer(
             path=item["layer"],
             class_name=item["class"],
-            operation=node.op_type if accumulator else "float",
+            operation=node.op if accumulator else "float",
             nodes=tuple(item["nodes"]),
-            sums=node.output[0],
+            sums=node.outputs[0],
             input=item["input"],
             quantized=item["quantized"],
             accumulator=accumulator,
             output=self._normalized(accumulator) if is_folded else output,
             is_folded=is_folded,
-            steps=steps,
+            steps=first.attributes.get("input_steps", 1.0),
             weight_bits=item["weight_bits"],
         )
 
     def _normalized(self, tensor: str) -> str | None:
         """The tensor behind a scale and an offset that are its only readers."""
         for operation in ("Mul", "Add"):
-            readers = self._readers.get(tensor, ())
-            if len(readers) != 1 or readers[0].op_type != operation:
+            readers = self._graph.consumers(tensor)
+            if len(readers) != 1 or readers[0].op != operation:
                 return None
-            tensor = readers[0].output[0]
+            tensor = readers[0].outputs[0]
         return tensor
 
     @property
@@ -167,10 +162,9 @@ class DeployedFile:
             name = pending.pop()
             if name in stops:
                 inputs[name] = None
-            elif name in self._maker and name not in made:
-                node = self._maker[name]
-                made.update(node.output)
-                pending.extend(filter(None, node.input))
+            elif name not in made and (node := self._graph.producer(name)):
+                made.update(node.given)
+                pending.extend(node.taken)
         return Cut(tuple(inputs), tuple(wanted), frozenset(made))
 
 
