@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 
 from larqlite.integer.onnx._windows import same_pads, window_sizes
 from larqlite.integer.onnx.layers import (
@@ -14,7 +13,8 @@ from larqlite.integer.onnx.layers import (
     QuantizedDepthwise2D,
 )
 from larqlite.integer.onnx.quantization._custom_patterns import Mismatch
-from larqlite.integer.onnx.quantization._onnx_graph import OnnxGraph, attributes_of
+from larqlite.integer.onnx.quantization._float_graph import FloatGraph
+from larqlite.onnx_graph import OnnxNode
 
 __all__ = [
     "add",
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-def convolution(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
+def convolution(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     """`QuantizedConv2D` of Conv, ReLU and pooling."""
     kinds = [graph.names_of(node) for node in nodes]
     pool = {}
@@ -41,36 +41,36 @@ def convolution(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
         pool = {"pool_type": "gap"}
     conv = nodes[0]
     layer = QuantizedConv2D(
-        strides=attributes_of(conv).get("strides", [1, 1]),
+        strides=conv.attributes.get("strides", [1, 1]),
         activation=any("Relu" in kind for kind in kinds),
         **pool,
     )
     _set_convolution(layer, conv, graph)
     if "ReduceMean" in kinds[-1]:
-        layer.set_geometry(keepdims=attributes_of(nodes[-1]).get("keepdims", 1))
+        layer.set_geometry(keepdims=nodes[-1].attributes.get("keepdims", 1))
     set_bound(layer, nodes, graph)
     return layer
 
 
-def depthwise(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
+def depthwise(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     """`QuantizedDepthwise2D` of a Conv of single channels and ReLU."""
-    strides = attributes_of(nodes[0]).get("strides", [1, 1])
+    strides = nodes[0].attributes.get("strides", [1, 1])
     layer = QuantizedDepthwise2D(strides=strides, activation=len(nodes) > 1)
     _set_convolution(layer, nodes[0], graph)
     set_bound(layer, nodes, graph)
     return layer
 
 
-def normalization(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
+def normalization(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     """`QuantizedDepthwise2D` of a BatchNormalization that no Conv could take in."""
     node = nodes[0]
-    if graph.rank(node.input[0]) != 4:
+    if graph.rank(node.inputs[0]) != 4:
         raise Mismatch("it normalizes something else than images")
-    if attributes_of(node).get("training_mode", 0):
+    if node.attributes.get("training_mode", 0):
         raise Mismatch("it is in training mode")
-    found = [_weights(graph, tensor, "its statistics") for tensor in node.input[1:5]]
+    found = [_weights(graph, tensor, "its statistics") for tensor in node.inputs[1:5]]
     gamma, beta, mean, variance = (values.astype(np.float64) for values in found)
-    factor = gamma / np.sqrt(variance + attributes_of(node).get("epsilon", 1e-5))
+    factor = gamma / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
     layer = QuantizedDepthwise2D(activation=len(nodes) > 1)
     layer.set_geometry(group=len(factor))
     layer.set_weight("kernel", factor.reshape(-1, 1, 1, 1))
@@ -79,16 +79,16 @@ def normalization(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
     return layer
 
 
-def dense(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
+def dense(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     """`QuantizedDense1D` of Transpose, Flatten, Gemm and ReLU, or some of them."""
     kinds = [graph.names_of(node) for node in nodes]
     at = next(i for i, kind in enumerate(kinds) if "Gemm" in kind)
     node = nodes[at]
-    attributes = attributes_of(node) if node.op_type == "Gemm" else {}
-    kernel = _weights(graph, node.input[1], "its kernel").astype(np.float64)
+    attributes = node.attributes if node.op == "Gemm" else {}
+    kernel = _weights(graph, node.inputs[1], "its kernel").astype(np.float64)
     if attributes.get("transA", 0):
         raise Mismatch("transA=1 takes the batch for an axis of inputs")
-    if kernel.ndim != 2 or graph.rank(node.input[0]) != 2:
+    if kernel.ndim != 2 or graph.rank(node.inputs[0]) != 2:
         raise Mismatch("it is no product of rows with one matrix")
     if not attributes.get("transB", 0):
         kernel = kernel.T
@@ -97,41 +97,41 @@ def dense(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
         kernel = _channels_first(kernel, nodes[0], graph)
     layer = QuantizedDense1D(flatten=at > 0, activation=at < len(nodes) - 1)
     layer.set_weight("kernel", kernel)
-    if len(node.input) > 2 and node.input[2]:
-        bias = _weights(graph, node.input[2], "its bias").astype(np.float64)
+    if len(node.inputs) > 2 and node.inputs[2]:
+        bias = _weights(graph, node.inputs[2], "its bias").astype(np.float64)
         if bias.size not in (1, len(kernel)) or bias.shape[:-1] not in ((), (1,)):
             raise Mismatch(f"its bias has the shape {bias.shape}")
         bias = np.broadcast_to(bias.reshape(-1), (len(kernel),))
         layer.set_weight("bias", bias * attributes.get("beta", 1.0))
     before = nodes[at - 1] if at else node
-    if before.op_type == "Flatten" and attributes_of(before).get("axis", 1) != 1:
+    if before.op == "Flatten" and before.attributes.get("axis", 1) != 1:
         raise Mismatch("Flatten with an axis other than 1 joins samples")
     set_bound(layer, nodes[at:], graph)
     return layer
 
 
-def add(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
+def add(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     """`QuantizedAdd` of two tensors."""
-    first, second = (graph.shape(tensor) for tensor in nodes[0].input)
-    if any(graph.is_constant(tensor) for tensor in nodes[0].input):
+    first, second = (graph.shape(tensor) for tensor in nodes[0].inputs)
+    if any(graph.is_constant(tensor) for tensor in nodes[0].inputs):
         raise Mismatch("one of what it adds is a constant")
     if first is None or second is None or first[1:] != second[1:]:
         raise Mismatch(f"it adds tensors of unlike shapes, {first} and {second}")
     return QuantizedAdd()
 
 
-def add_and_activation(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
+def add_and_activation(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     """`QuantizedAdd` of two tensors and ReLU."""
-    if nodes[1].op_type == "Clip" and len(nodes[1].input) > 2 and nodes[1].input[2]:
+    if nodes[1].op == "Clip" and len(nodes[1].inputs) > 2 and nodes[1].inputs[2]:
         raise Mismatch("the ReLU after it is clipped")
     layer = add(nodes, graph)
     layer.activation = True
     return layer
 
 
-def _set_convolution(layer: OnnxLayer, conv: onnx.NodeProto, graph: OnnxGraph) -> None:
-    attributes = attributes_of(conv)
-    kernel = _weights(graph, conv.input[1], "its kernel")
+def _set_convolution(layer: OnnxLayer, conv: OnnxNode, graph: FloatGraph) -> None:
+    attributes = conv.attributes
+    kernel = _weights(graph, conv.inputs[1], "its kernel")
     if kernel.ndim != 4:
         raise Mismatch(f"it is a convolution of {kernel.ndim - 2} dimensions")
     strides = attributes.get("strides", [1, 1])
@@ -141,33 +141,33 @@ def _set_convolution(layer: OnnxLayer, conv: onnx.NodeProto, graph: OnnxGraph) -
     if auto_pad == b"VALID":
         pads = [0] * 4
     elif auto_pad != b"NOTSET":
-        sizes = sizes_of(graph, conv.input[0])
+        sizes = sizes_of(graph, conv.inputs[0])
         is_upper = auto_pad == b"SAME_UPPER"
         pads = same_pads(sizes, kernel.shape[2:], strides, dilations, is_upper)
     layer.set_geometry(pads=pads, dilations=dilations, group=attributes.get("group", 1))
     layer.set_weight("kernel", kernel)
-    if len(conv.input) > 2 and conv.input[2]:
-        layer.set_weight("bias", _weights(graph, conv.input[2], "its bias"))
+    if len(conv.inputs) > 2 and conv.inputs[2]:
+        layer.set_weight("bias", _weights(graph, conv.inputs[2], "its bias"))
 
 
-def max_pool(node: onnx.NodeProto, graph: OnnxGraph) -> dict:
+def max_pool(node: OnnxNode, graph: FloatGraph) -> dict:
     """What a `MaxPool` says, with its pads as numbers."""
-    attributes = attributes_of(node)
+    attributes = node.attributes
     window = attributes["kernel_shape"]
     strides = attributes.get("strides", [1] * len(window))
     pads = list(attributes.get("pads", [0] * 2 * len(window)))
     auto_pad = attributes.get("auto_pad", b"NOTSET")
     if len(window) != 2 or set(attributes.get("dilations", [1])) != {1}:
         raise Mismatch("its window is dilated or has not two dimensions")
-    if any(node.output[1:]):
+    if any(node.outputs[1:]):
         raise Mismatch("it gives out the places of the largest values")
     if auto_pad in (b"SAME_UPPER", b"SAME_LOWER"):
-        sizes = sizes_of(graph, node.input[0])
+        sizes = sizes_of(graph, node.inputs[0])
         pads = same_pads(sizes, window, strides, [1, 1], auto_pad == b"SAME_UPPER")
     elif auto_pad == b"VALID":
         pads = [0] * 4
     if attributes.get("ceil_mode", 0):
-        pads = _ceiled(sizes_of(graph, node.input[0]), window, strides, pads)
+        pads = _ceiled(sizes_of(graph, node.inputs[0]), window, strides, pads)
     return {
         "pool_type": "max",
         "pool_size": window,
@@ -187,7 +187,7 @@ def _ceiled(sizes, window, strides, pads: list[int]) -> list[int]:
     return pads
 
 
-def sizes_of(graph: OnnxGraph, tensor: str) -> tuple[int, ...]:
+def sizes_of(graph: FloatGraph, tensor: str) -> tuple[int, ...]:
     """Height and width of an image."""
     shape = graph.shape(tensor)
     if shape is None or len(shape) != 4 or None in shape[2:]:
@@ -195,7 +195,7 @@ def sizes_of(graph: OnnxGraph, tensor: str) -> tuple[int, ...]:
     return shape[2:]
 
 
-def _weights(graph: OnnxGraph, tensor: str, what: str) -> np.ndarray:
+def _weights(graph: FloatGraph, tensor: str, what: str) -> np.ndarray:
     values = graph.constant(tensor)
     if values is None:
         raise Mismatch(f"{what} depends on the input")
@@ -204,22 +204,22 @@ def _weights(graph: OnnxGraph, tensor: str, what: str) -> np.ndarray:
     return values
 
 
-def set_bound(layer: OnnxLayer, nodes: list[onnx.NodeProto], graph: OnnxGraph) -> None:
+def set_bound(layer: OnnxLayer, nodes: list[OnnxNode], graph: FloatGraph) -> None:
     """Keeps the upper bound of a Clip that is the layer's ReLU."""
-    clip = next((node for node in nodes if node.op_type == "Clip"), None)
-    if clip is None or len(clip.input) < 3 or not clip.input[2]:
+    clip = next((node for node in nodes if node.op == "Clip"), None)
+    if clip is None or len(clip.inputs) < 3 or not clip.inputs[2]:
         return
-    bound = _weights(graph, clip.input[2], "its upper bound")
+    bound = _weights(graph, clip.inputs[2], "its upper bound")
     if float(bound.reshape(-1)[0]) < np.finfo(np.float32).max:
         layer.set_weight("max_value", np.float64(bound.reshape(-1)[0]))
 
 
 def _channels_first(
-    kernel: np.ndarray, transpose: onnx.NodeProto, graph: OnnxGraph
+    kernel: np.ndarray, transpose: OnnxNode, graph: FloatGraph
 ) -> np.ndarray:
     """The kernel of inputs that are no longer transposed before they are flattened."""
-    shape = graph.shape(transpose.input[0])
-    order = attributes_of(transpose).get("perm")
+    shape = graph.shape(transpose.inputs[0])
+    order = transpose.attributes.get("perm")
     if shape is None or order is None or order[0] != 0 or None in shape[1:]:
         raise Mismatch("the axes that are transposed are not known")
     moved = kernel.reshape(len(kernel), *(shape[axis] for axis in order[1:]))
@@ -227,7 +227,7 @@ def _channels_first(
     return moved.transpose(back).reshape(len(kernel), -1)
 
 
-def unchanged(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
+def unchanged(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     """`QuantizedDepthwise2D` of weights of one, for ReLU and poolings after it."""
     kinds = [graph.names_of(node) for node in nodes]
     layer = _of_equal_weights(nodes[0], graph, (1, 1))
@@ -237,14 +237,14 @@ def unchanged(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
     elif "GlobalAveragePool" in kinds[-1]:
         layer.set_pool("gap")
     if "ReduceMean" in kinds[-1]:
-        layer.set_geometry(keepdims=attributes_of(nodes[-1]).get("keepdims", 1))
+        layer.set_geometry(keepdims=nodes[-1].attributes.get("keepdims", 1))
     set_bound(layer, nodes, graph)
     return layer
 
 
-def average_pool(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
+def average_pool(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     """`QuantizedDepthwise2D` of weights of one over the size of the window."""
-    attributes = attributes_of(nodes[0])
+    attributes = nodes[0].attributes
     pads = attributes.get("pads", [0] * 4)
     if any(pads) and not attributes.get("count_include_pad", 0):
         raise Mismatch("windows at its border average fewer values")
@@ -257,8 +257,8 @@ def average_pool(nodes: list[onnx.NodeProto], graph: OnnxGraph) -> OnnxLayer:
     return layer
 
 
-def _of_equal_weights(node: onnx.NodeProto, graph: OnnxGraph, window) -> OnnxLayer:
-    shape = graph.shape(node.input[0])
+def _of_equal_weights(node: OnnxNode, graph: FloatGraph, window) -> OnnxLayer:
+    shape = graph.shape(node.inputs[0])
     if shape is None or len(shape) != 4 or shape[1] is None or len(window) != 2:
         raise Mismatch(f"it takes no images of known channels, {shape}")
     layer = QuantizedDepthwise2D()

@@ -9,14 +9,14 @@ import onnx
 
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers import TensorRange
-from larqlite.integer.onnx.quantization._onnx_graph import OnnxGraph
+from larqlite.integer.onnx.quantization._float_graph import FloatGraph
 from larqlite.integer.onnx.quantization._prepare import FUNCTION, session
 
 __all__ = ["ranges_of"]
 
 
 def ranges_of(
-    graph: OnnxGraph,
+    graph: FloatGraph,
     tensors: Sequence[str],
     batches: Iterable[np.ndarray],
     is_per_tensor: bool,

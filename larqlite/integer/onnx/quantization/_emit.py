@@ -9,20 +9,20 @@ from larqlite import onnx_graph
 from larqlite._version import __version__
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers import Dequantizer, OnnxLayer
-from larqlite.integer.onnx.quantization._onnx_graph import OnnxGraph, tensors_taken
+from larqlite.integer.onnx.quantization._float_graph import FloatGraph
 from larqlite.integer.onnx.quantization._patterns import OnnxPartition
 from larqlite.integer.onnx.quantization._prepare import FUNCTION
+from larqlite.onnx_graph import OnnxGraph, node_of
 
 __all__ = ["emitted"]
 
 
-class _NodeWriter:
-    """Collects nodes, weights and one function for each type of operation."""
+class _IntegerGraph(OnnxGraph):
+    """Nodes and weights of layers, and one function for each type of operation."""
 
     def __init__(self, opset: int):
+        super().__init__()
         self.opset = opset
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
         self.functions: dict[str, onnx.FunctionProto] = {}
         self.imports: dict[str, int] = {}
 
@@ -37,14 +37,13 @@ class _NodeWriter:
             )
         for item in layer.opset_imports:
             self.imports.setdefault(item.domain, item.version)
-        self.nodes.append(layer.make_node(inputs, [output], known))
+        self.insert(node_of(layer.make_node(inputs, [output], known)))
         for name, values in layer.quantized_weights.items():
-            stored = layer.weight_name(name)
-            self.weights.append(numpy_helper.from_array(values, stored))
+            self.constants[layer.weight_name(name)] = values
 
 
 def emitted(
-    graph: OnnxGraph, partition: OnnxPartition, layers: dict[str, OnnxLayer]
+    graph: FloatGraph, partition: OnnxPartition, layers: dict[str, OnnxLayer]
 ) -> onnx.ModelProto:
     """The model: moved input, quantizer, integer layers, dequantizers, the float rest.
 
@@ -52,8 +51,9 @@ def emitted(
         UnsupportedModelError: layers of one's own that make no valid model.
     """
     imports = {item.domain: item.version for item in graph.model.opset_import}
-    out = _NodeWriter(imports[""])
-    out.nodes.extend(graph.nodes[i] for i in partition.moves)
+    out = _IntegerGraph(imports[""])
+    for node in partition.moves:
+        out.insert(node)
     integers = {tensor: f"{layer.name}_integers" for tensor, layer in layers.items()}
     out.add(layers[partition.start], [partition.start], integers[partition.start])
     done = set(partition.moves)
@@ -61,8 +61,8 @@ def emitted(
         inputs = [integers[tensor] for tensor in block.inputs]
         out.add(block.layer, inputs, integers[block.output])
         done.update(block.nodes)
-    rest = [node for i, node in enumerate(graph.nodes) if i not in done]
-    needed = {tensor for node in rest for tensor in tensors_taken(node)} | graph.outputs
+    rest = [node for node in graph.nodes if node not in done]
+    needed = {tensor for node in rest for tensor in node.taken} | graph.outputs
     for tensor in [
         block.output for block in partition.blocks if block.output in needed
     ]:
@@ -70,17 +70,17 @@ def emitted(
         layer.build(layers[tensor].output)
         layer.quantize(layers[tensor], out_tensor_range=None)
         out.add(layer, [integers[tensor]], tensor)
+    for node in rest:
+        out.insert(node)
     kept = [i for i in graph.model.graph.initializer if i.name in needed]
-    return _checked(graph, out, rest, kept)
+    return _checked(graph, out, kept)
 
 
 def _checked(
-    graph: OnnxGraph,
-    out: _NodeWriter,
-    rest: list[onnx.NodeProto],
+    graph: FloatGraph,
+    out: _IntegerGraph,
     kept: list[onnx.TensorProto],
 ) -> onnx.ModelProto:
-    nodes = out.nodes + rest
     imports = {item.domain: item.version for item in graph.model.opset_import}
     imports |= {k: v for k, v in out.imports.items() if k not in imports}
     imports[onnx_graph.DOMAIN] = onnx_graph.DOMAIN_VERSION
@@ -90,11 +90,12 @@ def _checked(
     ids = [helper.make_opsetid(*item) for item in sorted(imports.items())]
     model = helper.make_model(
         helper.make_graph(
-            nodes,
+            [node.source for node in out.nodes],
             graph.model.graph.name,
             [graph.input],
             list(graph.model.graph.output),
-            kept + out.weights,
+            kept
+            + [numpy_helper.from_array(a, key) for key, a in out.constants.items()],
         ),
         opset_imports=ids,
         functions=[*onnx_graph.functions_used_by(used), *out.functions.values()],

@@ -14,7 +14,8 @@ from larqlite.integer.onnx.quantization._custom_patterns import (
     PatternError,
     custom_patterns,
 )
-from larqlite.integer.onnx.quantization._onnx_graph import OnnxGraph
+from larqlite.integer.onnx.quantization._float_graph import FloatGraph
+from larqlite.onnx_graph import OnnxNode
 
 __all__ = ["PATTERNS", "Block", "OnnxPartition", "partition_of"]
 
@@ -52,13 +53,13 @@ class Block:
     """Operations that become one integer layer.
 
     Attributes:
-        nodes: their numbers in the graph.
+        nodes: those of the graph.
         inputs: the tensors that they take, without constants.
         output: the tensor that they give out.
         layer: what they become.
     """
 
-    nodes: list[int]
+    nodes: list[OnnxNode]
     inputs: list[str]
     output: str
     layer: OnnxLayer
@@ -69,46 +70,46 @@ class OnnxPartition:
     """What is quantized of a graph.
 
     Attributes:
-        moves: numbers of the operations before the quantization of the input, which
+        moves: the operations before the quantization of the input, which
             only change the order of its axes.
         start: the tensor that is quantized first.
         blocks: in the order in which they run.
-        stop: the number of the first operation that stays float, or None.
+        stop: the first operation that stays float, or None.
         reason: why it does.
     """
 
-    moves: list[int]
+    moves: list[OnnxNode]
     start: str
     blocks: list[Block]
-    stop: int | None
+    stop: OnnxNode | None
     reason: str
 
 
-def partition_of(graph: OnnxGraph) -> OnnxPartition:
+def partition_of(graph: FloatGraph) -> OnnxPartition:
     """The blocks of a graph, up to the first operation that fits no pattern."""
     moves, start = _moves(graph)
     known, done, blocks = {start}, set(moves), []
-    for index, node in enumerate(graph.nodes):
-        if index in done or node.op_type == "Constant":
+    for node in graph.nodes:
+        if node in done or node.op == "Constant":
             continue
-        block, reason = _block_at(graph, index, known)
+        block, reason = _block_at(graph, node, known)
         if block is None:
-            return OnnxPartition(moves, start, blocks, index, reason)
+            return OnnxPartition(moves, start, blocks, node, reason)
         done.update(block.nodes)
         known.add(block.output)
         blocks.append(block)
     return OnnxPartition(moves, start, blocks, None, "")
 
 
-def _moves(graph: OnnxGraph) -> tuple[list[int], str]:
+def _moves(graph: FloatGraph) -> tuple[list[OnnxNode], str]:
     """Transposes that are all that takes the input."""
     found, tensor = [], graph.input.name
     while True:
         takers = graph.consumers(tensor)
-        if len(takers) != 1 or graph.nodes[takers[0]].op_type != "Transpose":
+        if len(takers) != 1 or takers[0].op != "Transpose":
             return found, tensor
-        output = graph.nodes[takers[0]].output[0]
-        after = [graph.nodes[i] for i in graph.consumers(output)]
+        output = takers[0].outputs[0]
+        after = graph.consumers(output)
         if any("Flatten" in graph.names_of(node) for node in after):
             return found, tensor
         found.append(takers[0])
@@ -116,13 +117,13 @@ def _moves(graph: OnnxGraph) -> tuple[list[int], str]:
 
 
 def _block_at(
-    graph: OnnxGraph, start: int, known: set[str]
+    graph: FloatGraph, start: OnnxNode, known: set[str]
 ) -> tuple[Block | None, str]:
     reasons = []
     for names, function in custom_patterns():
         block = _matched(graph, start, names, known)
         if block is not None:
-            nodes = [graph.nodes[i] for i in block.nodes]
+            nodes = [node.source for node in block.nodes]
             block.layer = _custom_layer(names, function, nodes, graph.model.graph)
             return block, ""
     for names, function in PATTERNS:
@@ -130,14 +131,14 @@ def _block_at(
         if block is None:
             continue
         try:
-            block.layer = function([graph.nodes[i] for i in block.nodes], graph)
+            block.layer = function(block.nodes, graph)
         except Mismatch as mismatch:
             reasons.append(str(mismatch))
         else:
             return block, ""
     foreign = [
         tensor
-        for tensor in graph.nodes[start].input
+        for tensor in start.inputs
         if tensor and tensor not in known and not graph.is_constant(tensor)
     ]
     if foreign:
@@ -146,30 +147,31 @@ def _block_at(
 
 
 def _matched(
-    graph: OnnxGraph, start: int, names: Sequence[str], known: set[str]
+    graph: FloatGraph, start: OnnxNode, names: Sequence[str], known: set[str]
 ) -> Block | None:
     """The block of operations of these names from a node on, if there is one."""
-    if names[0] not in graph.names_of(graph.nodes[start]):
+    if names[0] not in graph.names_of(start):
         return None
     found = [start]
     for name in names[1:]:
-        given = [tensor for i in found for tensor in graph.nodes[i].output]
-        takers = {i for tensor in given for i in graph.consumers(tensor)} - set(found)
-        fitting = [i for i in takers if name in graph.names_of(graph.nodes[i])]
+        given = [tensor for node in found for tensor in node.given]
+        takers = {node for tensor in given for node in graph.consumers(tensor)}
+        takers -= set(found)
+        fitting = [node for node in takers if name in graph.names_of(node)]
         if not fitting:
             return None
-        found.append(min(fitting))
-    inner = {tensor for i in found[:-1] for tensor in graph.nodes[i].output}
+        found.append(min(fitting, key=graph.position))
+    inner = {tensor for node in found[:-1] for tensor in node.given}
     used_outside = any(set(graph.consumers(tensor)) - set(found) for tensor in inner)
     if used_outside or inner & graph.outputs:
         return None
-    taken = dict.fromkeys(t for i in found for t in graph.nodes[i].input if t)
+    taken = dict.fromkeys(t for node in found for t in node.inputs if t)
     inputs = [t for t in taken if t not in inner and not graph.is_constant(t)]
     if names[0] == "Add":
-        inputs = list(graph.nodes[start].input)
+        inputs = list(start.inputs)
     if not inputs or not {t for t in inputs if not graph.is_constant(t)} <= known:
         return None
-    return Block(found, inputs, graph.nodes[found[-1]].output[0], OnnxLayer("Block"))
+    return Block(found, inputs, found[-1].outputs[0], OnnxLayer("Block"))
 
 
 def _custom_layer(

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 
 from larqlite import onnx_graph
 from larqlite.errors import UnsupportedModelError
-from larqlite.integer.onnx.quantization._onnx_graph import OnnxGraph, attributes_of
+from larqlite.integer.onnx.quantization._float_graph import FloatGraph
+from larqlite.onnx_graph import OnnxNode, node_of
 
 __all__ = ["FUNCTION", "prepared", "session"]
 
@@ -37,7 +38,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
         kept = [value for value in values if value.name not in constants]
         del values[:]
         values.extend(kept)
-    _fold_pads(model)
+    fold_pads(model)
     return model
 
 
@@ -171,42 +172,53 @@ def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
     return simplified
 
 
-def _fold_pads(model: onnx.ModelProto) -> None:
-    """Zeros around images become pads of the convolution that takes them."""
-    graph = OnnxGraph(model)
-    for node in graph.nodes:
-        takers = graph.consumers(node.output[0]) if node.output else []
-        pads = _image_pads(graph, node) if node.op_type == "Pad" else None
-        if pads is None or len(takers) != 1 or node.output[0] in graph.outputs:
+def fold_pads(model: onnx.ModelProto) -> bool:
+    """Zeros around images become pads of the convolution that takes them.
+
+    Args:
+        model: changed in place.
+
+    Returns:
+        Whether there were any.
+    """
+    graph = FloatGraph(model)
+    before = graph.nodes
+    for node in before:
+        takers = graph.consumers(node.outputs[0]) if node.outputs else []
+        pads = _image_pads(graph, node) if node.op == "Pad" else None
+        if pads is None or len(takers) != 1 or node.outputs[0] in graph.outputs:
             continue
-        conv = graph.nodes[takers[0]]
-        attributes = attributes_of(conv)
+        (conv,) = takers
         if (
-            conv.op_type != "Conv"
-            or conv.input[0] != node.output[0]
-            or attributes.get("auto_pad", b"NOTSET") not in _VALID
+            conv.op != "Conv"
+            or conv.inputs[0] != node.outputs[0]
+            or conv.attributes.get("auto_pad", b"NOTSET") not in _VALID
         ):
             continue
-        own = attributes.get("pads", [0] * 4)
-        if attributes.get("auto_pad") == b"VALID":
+        own = conv.attributes.get("pads", [0] * 4)
+        if conv.attributes.get("auto_pad") == b"VALID":
             own = [0] * 4
-        kept = [a for a in conv.attribute if a.name not in ("pads", "auto_pad")]
+        padded = conv.source
+        kept = [a for a in padded.attribute if a.name not in ("pads", "auto_pad")]
         total = [a + b for a, b in zip(own, pads, strict=True)]
-        del conv.attribute[:]
-        conv.attribute.extend([*kept, helper.make_attribute("pads", total)])
-        conv.input[0] = node.input[0]
-        model.graph.node.remove(node)
+        del padded.attribute[:]
+        padded.attribute.extend([*kept, helper.make_attribute("pads", total)])
+        padded.input[0] = node.inputs[0]
+        graph.replace(conv, node_of(padded))
+        graph.remove(node)
+        model.graph.node.remove(node.source)
+    return graph.nodes != before
 
 
-def _image_pads(graph: OnnxGraph, node: onnx.NodeProto) -> list[int] | None:
+def _image_pads(graph: FloatGraph, node: OnnxNode) -> list[int] | None:
     """(top, left, bottom, right) of a `Pad` with zeros; None if it is another one."""
-    inputs = [*node.input, "", "", ""][:4]
+    inputs = [*node.inputs, "", "", ""][:4]
     pads = graph.constant(inputs[1])
     value = graph.constant(inputs[2]) if inputs[2] else np.zeros(1)
     axes = graph.constant(inputs[3]) if inputs[3] else np.arange(4)
-    if graph.rank(node.input[0]) != 4 or pads is None or value is None or axes is None:
+    if graph.rank(node.inputs[0]) != 4 or pads is None or value is None or axes is None:
         return None
-    if attributes_of(node).get("mode", b"constant") != b"constant":
+    if node.attributes.get("mode", b"constant") != b"constant":
         return None
     by_axis = np.zeros((2, 4), np.int64)
     by_axis[:, [int(axis) % 4 for axis in axes]] = pads.reshape(2, -1)

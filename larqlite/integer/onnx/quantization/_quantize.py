@@ -21,7 +21,7 @@ from larqlite.integer.onnx.layers import (
 from larqlite.integer.onnx.quantization._calibrate import ranges_of
 from larqlite.integer.onnx.quantization._custom_patterns import custom_patterns
 from larqlite.integer.onnx.quantization._emit import emitted
-from larqlite.integer.onnx.quantization._onnx_graph import OnnxGraph
+from larqlite.integer.onnx.quantization._float_graph import FloatGraph
 from larqlite.integer.onnx.quantization._patterns import (
     Block,
     OnnxPartition,
@@ -114,7 +114,7 @@ def quantize_onnx(
             f"{FUNCTION}: the model is a {type(model).__name__}, not an onnx.ModelProto.\n"
             '  Fix: onnx.load("model.onnx").'
         )
-    graph = OnnxGraph(prepared(model))
+    graph = FloatGraph(prepared(model))
     partition = partition_of(graph)
     partition.reason += _hidden(model, graph)
     _require_blocks(graph, partition)
@@ -154,13 +154,9 @@ def _adds(block: Block) -> bool:
     return isinstance(block.layer, QuantizedAdd)
 
 
-def _require_blocks(graph: OnnxGraph, partition: OnnxPartition) -> None:
+def _require_blocks(graph: FloatGraph, partition: OnnxPartition) -> None:
     if not partition.blocks:
-        what = (
-            "it has no operations"
-            if partition.stop is None
-            else _stopped(graph, partition)
-        )
+        what = "it has no operations" if partition.stop is None else _stopped(partition)
         raise UnsupportedLayerError(
             f"{FUNCTION}: nothing of the model can be quantized: {what}.\n"
             "  Fix: give the operations it starts with a pattern, in a "
@@ -168,18 +164,16 @@ def _require_blocks(graph: OnnxGraph, partition: OnnxPartition) -> None:
         )
 
 
-def _stopped(graph: OnnxGraph, partition: OnnxPartition) -> str:
-    node = graph.nodes[partition.stop]
-    return (
-        f'the operation {node.op_type} "{node.name}" is not, since {partition.reason}'
-    )
+def _stopped(partition: OnnxPartition) -> str:
+    node = partition.stop
+    return f'the operation {node.op} "{node.name}" is not, since {partition.reason}'
 
 
-def _hidden(model: onnx.ModelProto, graph: OnnxGraph) -> str:
+def _hidden(model: onnx.ModelProto, graph: FloatGraph) -> str:
     """Says which operations of custom patterns the optimisation has replaced."""
     named = {name for names, _ in custom_patterns() for name in names}
     before = {node.op_type for node in model.graph.node}
-    hidden = sorted((before - {node.op_type for node in graph.nodes}) & named)
+    hidden = sorted((before - {node.op for node in graph.nodes}) & named)
     if not hidden:
         return ""
     return (
@@ -188,18 +182,18 @@ def _hidden(model: onnx.ModelProto, graph: OnnxGraph) -> str:
     )
 
 
-def _rest(graph: OnnxGraph, partition: OnnxPartition) -> str:
+def _rest(graph: FloatGraph, partition: OnnxPartition) -> str:
     """What is quantized, what is not, and why."""
-    done = {i for block in partition.blocks for i in block.nodes} | set(partition.moves)
+    done = {n for block in partition.blocks for n in block.nodes} | set(partition.moves)
     rest = [
-        f'{node.op_type} "{node.name}"'
-        for index, node in enumerate(graph.nodes)
-        if index not in done and node.op_type != "Constant"
+        f'{node.op} "{node.name}"'
+        for node in graph.nodes
+        if node not in done and node.op != "Constant"
     ]
     more = f" and {len(rest) - 5} more" if len(rest) > 5 else ""
     return (
         f"{len(done) - len(partition.moves)} operations are quantized, up to "
-        f'"{partition.blocks[-1].output}"; {_stopped(graph, partition)}. These stay float: '
+        f'"{partition.blocks[-1].output}"; {_stopped(partition)}. These stay float: '
         f"{', '.join(rest[:5])}{more}."
     )
 
@@ -212,7 +206,7 @@ def _warn(text: str) -> None:
     warnings.warn(text, UserWarning, stacklevel=level)
 
 
-def _built(graph: OnnxGraph, partition: OnnxPartition) -> dict[str, OnnxLayer]:
+def _built(graph: FloatGraph, partition: OnnxPartition) -> dict[str, OnnxLayer]:
     """The layers by the tensor that they give out, with types and sizes."""
     taken: dict[str, list[Block]] = {}
     for block in partition.blocks:
@@ -232,7 +226,7 @@ def _built(graph: OnnxGraph, partition: OnnxPartition) -> dict[str, OnnxLayer]:
         layer = block.layer
         if is_image and partition.start in block.inputs:
             layer.take_image()
-        name = layer.name or graph.nodes[block.nodes[0]].name or layer.base_name
+        name = layer.name or block.nodes[0].name or layer.base_name
         layer.name = names.new(name)
         inputs = [layers[tensor].output for tensor in block.inputs]
         layer.build(*inputs, downscale=bool(taken.get(block.output)))
@@ -241,7 +235,7 @@ def _built(graph: OnnxGraph, partition: OnnxPartition) -> dict[str, OnnxLayer]:
     return layers
 
 
-def _takes_images(block: Block, graph: OnnxGraph) -> bool:
+def _takes_images(block: Block, graph: FloatGraph) -> bool:
     """Whether a block can take uint8 images with zero points."""
     kernel = block.layer.weights.get("kernel")
     if not isinstance(block.layer, QuantizedConv2D) or kernel is None:
@@ -249,7 +243,7 @@ def _takes_images(block: Block, graph: OnnxGraph) -> bool:
     return kernel.shape[1] in (1, 3) and block.layer.attributes["group"].i == 1
 
 
-def _require_size(graph: OnnxGraph, block: Block, found: TensorShape) -> None:
+def _require_size(graph: FloatGraph, block: Block, found: TensorShape) -> None:
     wanted = graph.shape(block.output)
     fits = wanted is None or (
         len(wanted) == len(found.shape)
@@ -269,8 +263,8 @@ def _require_size(graph: OnnxGraph, block: Block, found: TensorShape) -> None:
 class _Names:
     """Names of nodes that no node has yet."""
 
-    def __init__(self, graph: OnnxGraph):
-        tensors = {t for node in graph.nodes for t in [*node.input, *node.output]}
+    def __init__(self, graph: FloatGraph):
+        tensors = {t for node in graph.nodes for t in [*node.inputs, *node.outputs]}
         self._taken = tensors
 
     def new(self, wanted: str) -> str:
