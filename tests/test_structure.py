@@ -20,6 +20,7 @@ LIMITS = {
     "imports past the doors": 0,
     "files in circles": 0,
     "names of several classes": 9,  # public names of two packages each
+    "classes of ONNX graphs": 1,
 }
 
 
@@ -46,6 +47,7 @@ def findings(structure: Structure) -> dict[str, list[str]]:
             f"{name}: {' '.join(modules)}"
             for name, modules in structure.homonyms().items()
         ],
+        "classes of ONNX graphs": structure.onnx_graphs,
     }
 
 

@@ -48,6 +48,7 @@ class Structure:
         classes: the modules that define a class of a name.
         lines: how many a module has.
         leading: modules that have nothing of their own, only names of others.
+        onnx_graphs: classes of `larqlite` that hold the nodes of an ONNX graph themselves.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class Structure:
     classes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     lines: dict[str, int] = field(default_factory=dict)
     leading: set[str] = field(default_factory=set)
+    onnx_graphs: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, root: Path) -> Structure:
@@ -74,6 +76,8 @@ class Structure:
             for node in tree.body:
                 if isinstance(node, ast.ClassDef):
                     found.classes[node.name].append(name)
+                    if _speaks_onnx(name, tree) and _holds_nodes(node):
+                        found.onnx_graphs.append(f"{name}.{node.name}")
         return found
 
     def folder(self, module: str) -> str:
@@ -182,6 +186,7 @@ class Structure:
             "circles of files": len(self.circles()),
             "files in circles": sum(map(len, self.circles())),
             "names of several classes": len(self.homonyms()),
+            "classes of ONNX graphs": len(self.onnx_graphs),
         }
 
 
@@ -192,6 +197,31 @@ def _only_leads(node: ast.stmt) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom) or (
         isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     )
+
+
+def _speaks_onnx(module: str, tree: ast.Module) -> bool:
+    """Whether a module of `larqlite` imports onnx, or the home of its graphs."""
+    names = [
+        name
+        for node in _statements(tree.body)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, "module", None), *(a.name for a in node.names)]
+    ]
+    return module.startswith("larqlite.") and any(
+        name == "onnx" or str(name).startswith(("onnx.", "larqlite.onnx_graph"))
+        for name in names
+    )
+
+
+def _holds_nodes(node: ast.ClassDef) -> bool:
+    """Whether a class fills `self.nodes` or `self._nodes`."""
+    targets = [
+        ast.unparse(target)
+        for part in ast.walk(node)
+        if isinstance(part, ast.Assign | ast.AnnAssign)
+        for target in getattr(part, "targets", None) or [part.target]
+    ]
+    return not {"self.nodes", "self._nodes"}.isdisjoint(targets)
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -257,6 +287,8 @@ def main(arguments: list[str] | None = None) -> None:
             print("circle:", " ".join(circle))
         for name, modules in structure.homonyms().items():
             print("classes:", name, " ".join(modules))
+        for name in structure.onnx_graphs:
+            print("graph:", name)
         for name in structure.short():
             print("short:", name, structure.lines[name])
         for name in structure.long():

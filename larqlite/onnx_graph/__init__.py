@@ -1,6 +1,7 @@
 """The graph of an ONNX file: what it is made of, how it is written, checked and laid out.
 
-`Writer` collects nodes, constants and weights; a `Value` is a tensor between two layers,
+An `OnnxGraph` knows who gives out and who takes each tensor; `Writer` is one that collects
+nodes, constants and weights of converters; a `Value` is a tensor between two layers,
 with its shape as in Keras and its layout in the file. `_layout` moves and broadcasts values
 in either layout, `_pads` says how layers pad, `_packing` makes bytes of a kernel's
 levels, `_functions` holds the bodies of `ai.larqlite`, `_pooled_padding` is a pass over a
