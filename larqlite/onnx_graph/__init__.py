@@ -59,6 +59,7 @@ from larqlite.onnx_graph._pads import (
     same_pads,
     transposed_dilation,
     transposed_pads,
+    window_counts,
     window_pads,
 )
 from larqlite.onnx_graph._parts import (
@@ -121,6 +122,7 @@ __all__ = [
     "transposed_dilation",
     "transposed_pads",
     "unpack",
+    "window_counts",
     "window_pads",
     "without_axes",
     "write",

@@ -1,4 +1,4 @@
-"""How much TensorFlow pads and crops around windows, in the terms of ONNX."""
+"""Windows that slide: how much is padded and cropped around them, and how many there are."""
 
 from __future__ import annotations
 
@@ -55,15 +55,46 @@ def window_pads(
     Args:
         spatial_shape: sizes of the input without batch and channels.
         kernel, strides, dilations: of the window, one number for each axis.
-        padding: "same", "valid" or "causal", in any case.
+        padding: "same", "valid" or "causal" of Keras, "same_upper" (which is "same") or
+            "same_lower" of ONNX, in any case.
     """
     padding = padding.lower()
     pairs = [(0, 0)] * len(spatial_shape)
-    if padding == "same":
+    if padding.startswith("same"):
         pairs = list(map(same_pads, spatial_shape, kernel, strides, dilations))
+        if padding == "same_lower":
+            pairs = [(after, before) for before, after in pairs]
     elif padding == "causal":
         pairs = list(map(causal_pads, kernel, dilations))
     return onnx_order(pairs)
+
+
+def window_counts(
+    sizes: Sequence[int | None],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    pads: Sequence[int],
+    dilations: Sequence[int] | None = None,
+) -> tuple[int | None, ...]:
+    """How many windows there are along each axis, None where the size is open.
+
+    Args:
+        sizes: of the input without batch and channels.
+        kernel, strides, dilations: of the window; not dilated by default.
+        pads: in ONNX' order.
+
+    >>> window_counts((224, None), (3, 3), (2, 2), (0, 0, 1, 1))
+    (112, None)
+    """
+    rank, counts = len(sizes), []
+    for axis, size in enumerate(sizes):
+        if size is None:
+            counts.append(None)
+            continue
+        padded = size + pads[axis] + pads[axis + rank]
+        extent = _extent(kernel[axis], dilations[axis] if dilations else 1)
+        counts.append((padded - extent) // strides[axis] + 1)
+    return tuple(counts)
 
 
 def transposed_pads(
@@ -72,7 +103,7 @@ def transposed_pads(
     """What a transposed Keras convolution crops, and what it adds after its sums.
 
     Args:
-        layer: a transposed convolution.
+        layer: a transposed convolution, depthwise too.
         spatial_shape: sizes of its input without batch and channels.
 
     Returns:
@@ -108,11 +139,12 @@ def transposed_length(layer: Any, axis: int, length: int) -> int:
     """What a transposed Keras convolution makes of an axis of some length."""
     kernel = _extent(layer.kernel_size[axis], transposed_dilation(layer)[axis])
     stride = layer.strides[axis]
-    if layer.output_padding is None:
+    output_padding = getattr(layer, "output_padding", None)
+    if output_padding is None:
         overlap = max(kernel - stride, 0) if layer.padding == "valid" else 0
         return length * stride + overlap
     cropped = 2 * (kernel // 2) if layer.padding == "same" else 0
-    return (length - 1) * stride + kernel - cropped + layer.output_padding[axis]
+    return (length - 1) * stride + kernel - cropped + output_padding[axis]
 
 
 def onnx_order(pairs: Sequence[tuple[int, int]]) -> list[int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import onnx
 
@@ -46,6 +48,18 @@ class Value:
         if not self.is_moved or axis == 0:
             return axis
         return 1 if axis == self.rank - 1 else axis + 1
+
+    def per_channel(self, array: Any, axis: int = -1) -> np.ndarray:
+        """A number, or one for each channel, in a shape that broadcasts in the file.
+
+        Args:
+            array: `()` or `(channels,)`.
+            axis: of the channels in Keras.
+        """
+        array = np.asarray(array)
+        if not array.ndim:
+            return array
+        return array.reshape(-1, *[1] * (self.rank - 1 - self.stored_axis(axis)))
 
     def with_levels(self, levels: str | None) -> Value:
         """The same tensor, known to hold these levels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -66,7 +67,8 @@ class Writer(OnnxGraph):
         self._node_names: set[str] = set()
         self._constant_of: dict[tuple, str] = {}
         self._weight_of: dict[Any, str] = {}
-        self._transposed: dict[str, Value] = {}
+        # Names of tensors, by that of another and whether channels were moved in it.
+        self._transposed: dict[tuple[str, bool], str] = {}
         self._codes: Mapping[int, tuple] = {}
 
     # Nodes and constants.
@@ -122,10 +124,14 @@ class Writer(OnnxGraph):
             Its name. Equal constants are stored once.
         """
         array = _as_array(array)
+        text = name or "x".join(map(str, array.ravel()[:6])) or "empty"
+        return self.stored_once(array, f"constants/{text}")
+
+    def stored_once(self, array: np.ndarray, wanted: str) -> str:
+        """An initializer as it is; an equal one that is no weight is the same."""
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constant_of:
-            text = name or "x".join(map(str, array.ravel()[:6])) or "empty"
-            stored = self.tensor_name(f"constants/{text}")
+            stored = self.tensor_name(wanted)
             self.constants[stored] = array
             self._constant_of[key] = stored
         return self._constant_of[key]
@@ -270,8 +276,11 @@ class Writer(OnnxGraph):
         """
         if is_moved is None:
             is_moved = like is not None and like.is_moved
-        value = Value(name, tuple(shape), bool(is_moved), levels)
-        self.shapes[name] = value.stored_shape
+        return self.stated(Value(name, tuple(shape), bool(is_moved), levels))
+
+    def stated(self, value: Value) -> Value:
+        """The same value, whose sizes the file will state."""
+        self.shapes[value.name] = value.stored_shape
         return value
 
     def channels_first(self, value: Value) -> Value:
@@ -297,12 +306,13 @@ class Writer(OnnxGraph):
         return self.channels_last(value)
 
     def _turned(self, value: Value, is_moved: bool, order: tuple[int, ...]) -> Value:
-        if value.name not in self._transposed:
+        turns = self._transposed
+        if (value.name, is_moved) not in turns:
             name = self.node("Transpose", [value.name], perm=list(order))
-            turned = self.value(name, value.shape, is_moved=is_moved)
-            self._transposed[value.name] = turned
-            self._transposed[name] = value
-        return self._transposed[value.name].with_levels(value.levels)
+            turns[value.name, is_moved], turns[name, not is_moved] = name, value.name
+        name = turns[value.name, is_moved]
+        turned = dataclasses.replace(value, name=name, is_moved=is_moved)
+        return self.stated(turned.with_levels(value.levels))
 
     def normalize(
         self, value: Value, layer: Any, scale: Any, offset: Any, axis: int = -1
@@ -320,10 +330,8 @@ class Writer(OnnxGraph):
             offset: likewise.
             axis: of the channels in Keras' shape.
         """
-        stored_axis = value.stored_axis(axis)
-        broadcast = (-1, *[1] * (value.rank - 1 - stored_axis))
         names = [
-            self.weight(self.path, name, _as_array(array).reshape(broadcast))
+            self.weight(self.path, name, value.per_channel(array, axis))
             for name, array in (("scale", scale), ("offset", offset))
         ]
         product = self.node("Mul", [value.name, names[0]], name=f"{self.path}/scaled")

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import helper
 
 from larqlite.integer.export._integers import Integers, smallest_kind, whole
-from larqlite.onnx_graph import DOMAIN, Writer, refuse
+from larqlite.onnx_graph import DOMAIN, Value, Writer, refuse
 
 
 class IntegerWriter(Writer):
@@ -35,22 +35,14 @@ class IntegerWriter(Writer):
 
     def stored(self, array: np.ndarray, name: str) -> str:
         """An initializer in the type that it has; equal ones are stored once."""
-        key = (array.dtype.str, array.shape, array.tobytes())
-        if key not in self._constant_of:
-            stored = self.tensor_name(f"{self.path}/{name}")
-            self.constants[stored] = np.asarray(array, order="C")
-            self._constant_of[key] = stored
-        return self._constant_of[key]
+        return self.stored_once(np.asarray(array, order="C"), f"{self.path}/{name}")
 
     def along_channels(self, values, like: Integers, name: str, kind: str) -> str:
         """An initializer of one number, or one for each channel, that broadcasts."""
         array = whole(values)
         if array.ndim and len(set(array.tolist())) == 1:
-            array = array[0]
-            array = whole(array)
-        if array.ndim and like.is_moved:
-            array = array.reshape(-1, *[1] * (like.rank - 2))
-        return self.stored(array.astype(kind), name)
+            array = whole(array[0])
+        return self.stored(like.per_channel(array).astype(kind), name)
 
     def function(self, op: str, inputs, **attributes) -> str:
         """Adds an operation of the domain `ai.larqlite`; kinds become ONNX' numbers."""
@@ -65,28 +57,19 @@ class IntegerWriter(Writer):
         """A tensor of integers, whose type and sizes the file will state."""
         low, high = whole(low), whole(high)
         value = Integers(name, tuple(shape), is_moved, kind=kind, low=low, high=high)
-        self.shapes[name] = value.stored_shape
-        self.kinds[name] = kind
-        return value
+        return self.stated(value)
+
+    def stated(self, value: Value) -> Value:
+        """The same value, whose sizes and type the file will state."""
+        if isinstance(value, Integers):
+            self.kinds[value.name] = value.kind
+        return super().stated(value)
 
     def like(self, x: Integers, name: str, **changes) -> Integers:
         """`x` with another name, and whatever else changes."""
-        value = dataclasses.replace(x, name=name, **{"qparams": None, **changes})
-        self.shapes[name] = value.stored_shape
-        self.kinds[name] = value.kind
-        return value
-
-    def first(self, x: Integers) -> Integers:
-        """`x` stored channels first."""
-        return self._moved(x, super().channels_first(x))
-
-    def last(self, x: Integers) -> Integers:
-        """`x` stored as in Keras."""
-        return self._moved(x, super().channels_last(x))
-
-    def _moved(self, x: Integers, moved) -> Integers:
-        self.kinds[moved.name] = x.kind
-        return dataclasses.replace(x, name=moved.name, is_moved=moved.is_moved)
+        return self.stated(
+            dataclasses.replace(x, name=name, **{"qparams": None, **changes})
+        )
 
     def as_kind(self, x: Integers, kind: str) -> Integers:
         """`x` stored in another type, which must hold its bounds."""

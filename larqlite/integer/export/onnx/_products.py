@@ -79,8 +79,8 @@ def with_kernel(
     for term in terms[1:]:
         total = graph.node("Add", [total, term])
     if np.any(bias):
-        column = bias.reshape(-1, *[1] * (x.rank - 2))
-        total = graph.node("Add", [total, graph.exact(column, "bias", kind)])
+        column = graph.exact(x.per_channel(bias), "bias", kind)
+        total = graph.node("Add", [total, column])
     return total, kind, lowest, highest
 
 

@@ -47,7 +47,7 @@ def written(model: tf_keras.Model, input_dtype: str | None) -> tuple:
     outputs, taken = {}, {value.name for value in inputs.values()}
     for name, value in zip(names, results, strict=True):
         is_integer = isinstance(value, Integers)
-        value = graph.last(value) if is_integer else graph.channels_last(value)
+        value = graph.channels_last(value)
         if value.name in taken:
             same = graph.node("Identity", [value.name], name=f"{name}/output")
             value = (

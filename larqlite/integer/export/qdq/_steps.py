@@ -6,7 +6,7 @@ import numpy as np
 
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.plan import ExportStep, StepForms, StepOp
-from larqlite.onnx_graph import Value, spatial_shape, window_pads
+from larqlite.onnx_graph import Value, in_one_order, spatial_shape, window_pads
 
 FORMS = StepForms("QDQ files")
 
@@ -111,7 +111,4 @@ class UnweightedSteps:
         return self.values[id(step.inputs[0])]
 
     def _inputs(self, step: ExportStep) -> list[Value]:
-        values = [self.values[id(x)] for x in step.inputs]
-        if any(x.is_moved for x in values):
-            values = [self.graph.channels_first(x) for x in values]
-        return values
+        return in_one_order(self.graph, [self.values[id(x)] for x in step.inputs])

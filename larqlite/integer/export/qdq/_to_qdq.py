@@ -136,15 +136,10 @@ class _QdqWriter(UnweightedSteps):
         name = self.graph.node("DequantizeLinear", [codes, scale, zero])
         return self.graph.value(name, x.shape, like=x)
 
-    def _beside(self, x: Value, vector: np.ndarray) -> np.ndarray:
-        if vector.ndim and x.is_moved:
-            return vector.reshape(-1, *[1] * (x.rank - 2))
-        return vector
-
     @FORMS.of(StepOp.SCALE)
     def _scale(self, step: ExportStep) -> Value:
         x = self._input(step)
-        factors = self._beside(x, np.asarray(step.data["factors"], np.float32))
+        factors = x.per_channel(np.asarray(step.data["factors"], np.float32))
         name = self.graph.node("Mul", [x.name, self.graph.stored(factors, "factors")])
         return self.graph.value(name, x.shape, like=x)
 
@@ -242,7 +237,7 @@ class _QdqWriter(UnweightedSteps):
         name = self.graph.node("Relu", [x.name])
         if step.data["largest"] is not None:
             largest = step.data["largest"] * step.output.scale
-            end = self._beside(x, np.asarray(largest, np.float32))
+            end = x.per_channel(np.asarray(largest, np.float32))
             name = self.graph.node("Min", [name, self.graph.stored(end, "largest")])
         return self.graph.value(name, x.shape, like=x)
 

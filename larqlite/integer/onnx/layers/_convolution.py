@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from larqlite.errors import ArgumentError, UnsupportedModelError
-from larqlite.integer.onnx._windows import Sizes, window_sizes
 from larqlite.integer.onnx.layers import _bodies
 from larqlite.integer.onnx.layers._base import OnnxLayer, TensorRange, TensorShape
 from larqlite.integer.onnx.layers._scales import (
@@ -13,7 +12,9 @@ from larqlite.integer.onnx.layers._scales import (
     quantize_kernel,
     requantization,
 )
+from larqlite.onnx_graph import window_counts
 
+Sizes = tuple[int | None, ...]
 POOL_TYPES = ("none", "max", "gap")
 
 
@@ -177,7 +178,7 @@ def _convolved(layer: Convolution, shape: Sizes) -> Sizes:
     kernel = layer.weights["kernel"]
     attributes = {key: list(layer.attributes[key].ints) for key in ("strides", "pads")}
     dilations = list(layer.attributes["dilations"].ints)
-    return window_sizes(shape[2:], kernel.shape[2:], **attributes, dilations=dilations)
+    return window_counts(shape[2:], kernel.shape[2:], **attributes, dilations=dilations)
 
 
 def _output_shape(layer: Convolution, shape: Sizes) -> Sizes:
@@ -185,7 +186,7 @@ def _output_shape(layer: Convolution, shape: Sizes) -> Sizes:
     sizes = _convolved(layer, shape)
     if layer.pool_type == "max":
         keys = ("pool_size", "pool_strides", "pool_pads")
-        sizes = window_sizes(sizes, *(list(layer.attributes[k].ints) for k in keys))
+        sizes = window_counts(sizes, *(list(layer.attributes[k].ints) for k in keys))
     elif layer.pool_type == "gap":
         sizes = (1, 1) if layer.attributes["keepdims"].i else ()
     return (shape[0], len(layer.weights["kernel"]), *sizes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.integer.onnx._windows import same_pads, window_sizes
 from larqlite.integer.onnx.layers import (
     OnnxLayer,
     QuantizedAdd,
@@ -14,7 +13,7 @@ from larqlite.integer.onnx.layers import (
 )
 from larqlite.integer.onnx.quantization._custom_patterns import Mismatch
 from larqlite.integer.onnx.quantization._float_graph import FloatGraph
-from larqlite.onnx_graph import OnnxNode
+from larqlite.onnx_graph import OnnxNode, window_counts, window_pads
 
 __all__ = [
     "add",
@@ -136,14 +135,7 @@ def _set_convolution(layer: OnnxLayer, conv: OnnxNode, graph: FloatGraph) -> Non
         raise Mismatch(f"it is a convolution of {kernel.ndim - 2} dimensions")
     strides = attributes.get("strides", [1, 1])
     dilations = attributes.get("dilations", [1, 1])
-    pads = attributes.get("pads", [0] * 4)
-    auto_pad = attributes.get("auto_pad", b"NOTSET")
-    if auto_pad == b"VALID":
-        pads = [0] * 4
-    elif auto_pad != b"NOTSET":
-        sizes = sizes_of(graph, conv.inputs[0])
-        is_upper = auto_pad == b"SAME_UPPER"
-        pads = same_pads(sizes, kernel.shape[2:], strides, dilations, is_upper)
+    pads = _pads(graph, conv, kernel.shape[2:], strides, dilations)
     layer.set_geometry(pads=pads, dilations=dilations, group=attributes.get("group", 1))
     layer.set_weight("kernel", kernel)
     if len(conv.inputs) > 2 and conv.inputs[2]:
@@ -155,17 +147,11 @@ def max_pool(node: OnnxNode, graph: FloatGraph) -> dict:
     attributes = node.attributes
     window = attributes["kernel_shape"]
     strides = attributes.get("strides", [1] * len(window))
-    pads = list(attributes.get("pads", [0] * 2 * len(window)))
-    auto_pad = attributes.get("auto_pad", b"NOTSET")
     if len(window) != 2 or set(attributes.get("dilations", [1])) != {1}:
         raise Mismatch("its window is dilated or has not two dimensions")
     if any(node.outputs[1:]):
         raise Mismatch("it gives out the places of the largest values")
-    if auto_pad in (b"SAME_UPPER", b"SAME_LOWER"):
-        sizes = sizes_of(graph, node.inputs[0])
-        pads = same_pads(sizes, window, strides, [1, 1], auto_pad == b"SAME_UPPER")
-    elif auto_pad == b"VALID":
-        pads = [0] * 4
+    pads = _pads(graph, node, window, strides, [1, 1])
     if attributes.get("ceil_mode", 0):
         pads = _ceiled(sizes_of(graph, node.inputs[0]), window, strides, pads)
     return {
@@ -176,9 +162,18 @@ def max_pool(node: OnnxNode, graph: FloatGraph) -> dict:
     }
 
 
+def _pads(graph: FloatGraph, node: OnnxNode, window, strides, dilations) -> list[int]:
+    """The pads around the images that a node takes, as numbers."""
+    auto_pad = node.attributes.get("auto_pad", b"NOTSET").decode()
+    if auto_pad == "NOTSET":
+        return list(node.attributes.get("pads", [0] * 4))
+    sizes = (0, 0) if auto_pad == "VALID" else sizes_of(graph, node.inputs[0])
+    return window_pads(sizes, window, strides, dilations, auto_pad)
+
+
 def _ceiled(sizes, window, strides, pads: list[int]) -> list[int]:
     """Pads with which windows that hang over the end count, if they start before it."""
-    whole = window_sizes(sizes, window, strides, pads)
+    whole = window_counts(sizes, window, strides, pads)
     for axis, size in enumerate(sizes):
         start = whole[axis] * strides[axis]
         rest = size + pads[axis] + pads[axis + 2] - window[axis]

@@ -51,7 +51,7 @@ def convert_attention(graph: IntegerWriter, layer, inputs) -> list[Integers]:
 
 def _heads(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """`(batch, tokens, hidden)` as `(batch, num_heads, tokens, dim)`."""
-    x = graph.last(x)
+    x = graph.channels_last(x)
     low, high = x.ends
     sizes = graph.constant([-1, x.shape[1], layer.num_heads, layer.dim])
     name = graph.node("Reshape", [x.name, sizes])

@@ -28,7 +28,7 @@ def convert_convolution(graph: IntegerWriter, layer, x: Integers) -> Integers:
     if getattr(layer, "padding_value", None) is not None:
         x = _padded(graph, layer, x)
         probe = layer._padded(probe)
-    x = graph.first(aligned(graph, x, layer.buffer_bits))
+    x = graph.channels_first(aligned(graph, x, layer.buffer_bits))
     return _convolved(
         graph,
         layer,
@@ -49,7 +49,7 @@ def convert_depthwise(graph: IntegerWriter, layer, x: Integers) -> Integers:
     return _convolved(
         graph,
         layer,
-        graph.first(x),
+        graph.channels_first(x),
         "IntConv",
         depthwise_kernel(kernel),
         layer.in_buffer(x.probe()),
@@ -64,7 +64,7 @@ def convert_transposed(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """`IntConvTranspose`; a dilated kernel has its zeros written out."""
     kernel = transposed_kernel(integers_of(layer.quantized_kernel()))
     probe = layer.in_buffer(x.probe())
-    x = graph.first(aligned(graph, x, layer.buffer_bits))
+    x = graph.channels_first(aligned(graph, x, layer.buffer_bits))
     pads, output_padding = transposed_pads(layer, spatial_shape(x))
     return _convolved(
         graph,
@@ -87,28 +87,21 @@ def convert_depthwise_transposed(graph: IntegerWriter, layer, x: Integers) -> In
     """`IntConvTranspose` with one group for each channel."""
     kernel = integers_of(layer.quantized_kernel())
     channels = kernel.shape[2]
-    stride = layer.strides[0]
-    pairs, added = [], []
-    for length, extent in zip(spatial_shape(x), kernel.shape[:2], strict=True):
-        wanted = length * stride
-        if layer.padding == "valid":
-            wanted += max(extent - stride, 0)
-        before = same_pads(wanted, extent, stride)[0] if layer.padding == "same" else 0
-        after = (length - 1) * stride + extent - before - wanted
-        pairs.append((before, max(after, 0)))
-        added.append(max(-after, 0))
+    probe = layer.in_buffer(x.probe())
+    x = graph.channels_first(x)
+    pads, output_padding = transposed_pads(layer, spatial_shape(x))
     return _convolved(
         graph,
         layer,
-        graph.first(x),
+        x,
         "IntConvTranspose",
         np.transpose(kernel, (2, 3, 0, 1)),
-        layer.in_buffer(x.probe()),
+        probe,
         inputs_of=lambda v: v[:, None, None, None],
         summed=(2, 3),
         dilations=[1, 1],
-        pads=onnx_order(pairs),
-        output_padding=added,
+        pads=pads,
+        output_padding=output_padding,
         group=channels,
     )
 
@@ -118,7 +111,7 @@ def convert_dense(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """`IntMatMul`, plus the bias."""
     kernel = integers_of(layer.quantized_kernel())
     probe = layer.in_buffer(x.probe())
-    x = graph.last(aligned(graph, x, layer.buffer_bits))
+    x = graph.channels_last(aligned(graph, x, layer.buffer_bits))
     wide = whole(kernel)
     low, high = (_column(v) for v in (x.low, x.high))
     up, down = np.maximum(wide, 0), np.minimum(wide, 0)
@@ -202,7 +195,7 @@ def _padded(graph: IntegerWriter, layer, x: Integers) -> Integers:
     pairs = [
         same_pads(*numbers) for numbers in zip(x.shape[1:3], *geometry, strict=True)
     ]
-    inner = plus(graph, graph.first(x), -around, "minus_padding")
+    inner = plus(graph, graph.channels_first(x), -around, "minus_padding")
     amounts = graph.constant(onnx_order([(0, 0), (0, 0), *pairs]))
     name = graph.node("Pad", [inner.name, amounts])
     low, high = np.minimum(inner.low, 0), np.maximum(inner.high, 0)

@@ -40,7 +40,7 @@ def convert_layer_normalization(graph: IntegerWriter, layer, x: Integers) -> Int
     """The sum of magnitudes by `Abs` and `ReduceSum`, then `Div` and `Mul`."""
     bits, channels = layer.buffer_bits, x.shape[-1]
     probe = x.probe()
-    x = graph.last(aligned(graph, x, bits))
+    x = graph.channels_last(aligned(graph, x, bits))
     gamma = tf.ones(channels) if layer.gamma is None else layer.gamma
     gamma = layer.gamma_quantizer(gamma)
     limit = getattr(gamma, "fp", gamma).limit

@@ -19,7 +19,7 @@ from larqlite.onnx_graph import spatial_shape, window_pads
 @converts(layers.QuantizedMaxPool2D)
 def convert_max_pool(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """`IntMaxPool`, in a type that a runtime has and that holds the integers."""
-    x = _with_zeros_kept(graph, graph.first(x))
+    x = _with_zeros_kept(graph, graph.channels_first(x))
     through = x.kind
     if x.kind in ("int32", "int64"):
         through = "float32" if np.max(x.most) <= FLOAT32_LIMIT else "float64"
@@ -51,7 +51,7 @@ def convert_global_average(graph: IntegerWriter, layer, x: Integers) -> Integers
 @converts(layers.QuantizedAveragePooling2D)
 def convert_average_pool(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """`IntConv` with ones, times a whole number at the borders."""
-    x = graph.first(x)
+    x = graph.channels_first(x)
     channels = x.shape[-1]
     name, kind, low, high = with_kernel(
         graph,
@@ -87,7 +87,7 @@ def convert_average_pool(graph: IntegerWriter, layer, x: Integers) -> Integers:
 @converts(layers.QuantizedUpSampling2D)
 def convert_upsampling(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """Copies of rows and columns, by `Expand` and `Reshape`."""
-    x = graph.first(x)
+    x = graph.channels_first(x)
     channels = x.shape[-1]
     height, width = spatial_shape(x)
     down, across = layer.size
@@ -117,10 +117,8 @@ def _with_zeros_kept(graph: IntegerWriter, x: Integers) -> Integers:
     ONNX Runtime before 1.32 does so, and pads of a pooling are no zeros. Bounds that all
     values have already keep the two apart.
     """
-    maker = {name: node for node in graph.nodes for name in node.outputs}
-    node = maker.get(x.name)
-    while node is not None and node.op in ("Identity", "Cast", "Transpose", "Reshape"):
-        node = maker.get(node.inputs[0])
+    source = graph.upstream(x.name, ("Identity", "Cast", "Transpose", "Reshape"))[-1]
+    node = graph.producer(source)
     if node is None or node.domain or node.op != "Pad":
         return x
     ends = {"lowest": np.min(x.low), "highest": np.max(x.high)}

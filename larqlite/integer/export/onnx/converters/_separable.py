@@ -32,7 +32,9 @@ def convert_separable(graph: IntegerWriter, layer, x: Integers) -> Integers:
         kernel_sums(pointwise, (0, 1, 2)),
     )
     shift = whole(frac_bits.numpy()) - whole(fp.frac_bits.numpy())
-    y = _depthwise(graph, layer, graph.first(x), integers_of(depthwise), between.shape)
+    y = _depthwise(
+        graph, layer, graph.channels_first(x), integers_of(depthwise), between.shape
+    )
     y = saturated(graph, y, fp.value_bits)
     if np.any(shift):
         y = rounded(graph, y, whole(1), shift, MAX_VALUE_BITS)

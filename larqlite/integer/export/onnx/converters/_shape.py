@@ -8,14 +8,13 @@ from larqlite.integer import layers
 from larqlite.integer.export._integers import Integers, whole
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx._integer_converters import converts
-from larqlite.integer.export.onnx.converters._simple import in_one_order
-from larqlite.onnx_graph import onnx_order
+from larqlite.onnx_graph import in_one_order, onnx_order
 
 
 @converts(layers.QuantizedFlatten, layers.QuantizedReshape)
 def convert_reshape(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """`Reshape`."""
-    x = graph.last(x)
+    x = graph.channels_last(x)
     shape = (None, *layer.compute_output_shape(x.shape)[1:])
     if isinstance(layer, layers.QuantizedFlatten):
         shape = (None, int(np.prod(x.shape[1:])))
@@ -26,7 +25,7 @@ def convert_reshape(graph: IntegerWriter, layer, x: Integers) -> Integers:
 @converts(layers.QuantizedPermute)
 def convert_permute(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """`Transpose`."""
-    x = graph.last(x)
+    x = graph.channels_last(x)
     order = [0, *layer.dims]
     name = graph.node("Transpose", [x.name], perm=order)
     shape = tuple(x.shape[axis] for axis in order)
@@ -37,7 +36,7 @@ def convert_permute(graph: IntegerWriter, layer, x: Integers) -> Integers:
 @converts(layers.QuantizedZeroPadding2D)
 def convert_zero_padding(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """`Pad`."""
-    x = graph.first(x)
+    x = graph.channels_first(x)
     amounts = graph.constant(onnx_order([(0, 0), (0, 0), *layer.padding]))
     name = graph.node("Pad", [x.name, amounts])
     shape = (None, *layer.compute_output_shape(x.shape)[1:])

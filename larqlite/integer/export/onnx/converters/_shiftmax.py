@@ -47,7 +47,9 @@ def shiftmax(
 ) -> Integers:
     """The shiftmax, along one axis or several, of integers that stand for known numbers."""
     qparams = x.qparams
-    x = graph.last(aligned(graph, x, max(buffer_bitwidth - 1, qparams.value_bits)))
+    x = graph.channels_last(
+        aligned(graph, x, max(buffer_bitwidth - 1, qparams.value_bits))
+    )
     axes = [a % x.rank for a in (axis if isinstance(axis, (list, tuple)) else [axis])]
     sizes = [x.shape[a] for a in axes]
     precision = exponent_precision(sizes, exp_bitwidth, buffer_bitwidth, layer.where)

@@ -17,7 +17,7 @@ from larqlite.integer.export.onnx._arithmetic import (
 )
 from larqlite.integer.export.onnx._integer_converters import converts
 from larqlite.integer.tensors.internal import FLOAT32_LIMIT
-from larqlite.onnx_graph import Value
+from larqlite.onnx_graph import Value, in_one_order
 
 
 @converts(layers.QuantizedRescaling, layers.QuantizedDropout)
@@ -89,24 +89,11 @@ def dequantized(graph: IntegerWriter, x: Value) -> Value:
     unit = np.exp2(-qparams.frac_bits.astype(np.float64)).astype(through)
     scale = np.float32(1) if qparams.scales is None else qparams.scales
     names = [
-        graph.stored(_beside(array, x), name)
+        graph.stored(x.per_channel(array), name)
         for array, name in ((unit, "unit"), (scale, "scale"))
     ]
     name = graph.function("IntDequantize", [x.name, *names], through=through)
     return graph.value(name, x.shape, is_moved=x.is_moved)
-
-
-def _beside(array: np.ndarray, x: Integers) -> np.ndarray:
-    if array.ndim and x.is_moved:
-        return array.reshape(-1, *[1] * (x.rank - 2))
-    return array
-
-
-def in_one_order(graph: IntegerWriter, values: list[Integers]) -> list[Integers]:
-    """The values stored channels first if one is, else as in Keras."""
-    if any(x.is_moved for x in values):
-        return [graph.first(x) for x in values]
-    return values
 
 
 def sum_of(graph: IntegerWriter, a: Integers, b: Integers) -> Integers:

@@ -20,7 +20,7 @@ def convert_class_token(graph: IntegerWriter, layer, x: Integers) -> Integers:
     token = whole(integers_of(layer.cls_quantizer(layer.cls, probe)))
     ends = np.min(token, axis=(0, 1)), np.max(token, axis=(0, 1))
     low, high = np.minimum(x.low, ends[0]), np.maximum(x.high, ends[1])
-    x = graph.last(x)
+    x = graph.channels_last(x)
     if x.ends != (int(np.min(low)), int(np.max(high))):
         x = wide(graph, x, low, high)
     batch = graph.node("Shape", [x.name], start=0, end=1)
@@ -36,7 +36,7 @@ def convert_position_embeddings(graph: IntegerWriter, layer, x: Integers) -> Int
     """`Add` of one integer for each position and channel."""
     probe = layer.in_buffer(x.probe())
     offsets = whole(integers_of(layer.pe_quantizer(layer.pe, probe)))
-    x = graph.last(aligned(graph, x, layer.buffer_bits))
+    x = graph.channels_last(aligned(graph, x, layer.buffer_bits))
     low = whole(x.low + np.min(offsets, axis=(0, 1)))
     high = whole(x.high + np.max(offsets, axis=(0, 1)))
     x = wide(
@@ -49,7 +49,7 @@ def convert_position_embeddings(graph: IntegerWriter, layer, x: Integers) -> Int
 @converts(layers.QuantizedExtractToken)
 def convert_extract_token(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """`Gather` of one index."""
-    x = graph.last(x)
+    x = graph.channels_last(x)
     axis = layer.axis % x.rank
     token = index_of(layer.token, layer.axis, x.probe())
     name = graph.node(
