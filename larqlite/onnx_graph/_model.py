@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -52,9 +52,46 @@ class FinishedGraph:
         self, name: str, shape: Shape, kind: int = TensorProto.FLOAT
     ) -> onnx.ValueInfoProto:
         """A tensor with its sizes."""
-        batch = BATCH if self.batch is None else self.batch
-        sizes = [batch if size is None else int(size) for size in shape]
-        return helper.make_tensor_value_info(name, kind, sizes)
+        return tensor_info(name, shape, kind, self.batch or BATCH)
+
+
+def tensor_info(
+    name: str, shape: Shape, kind: int = TensorProto.FLOAT, batch: int | str = BATCH
+) -> onnx.ValueInfoProto:
+    """A tensor with its type, and with its sizes, of which open ones are `batch`."""
+    sizes = [batch if size is None else int(size) for size in shape]
+    return helper.make_tensor_value_info(name, kind, sizes)
+
+
+def assembled(
+    graph: onnx.GraphProto,
+    imports: Mapping[str, int],
+    functions: Sequence[onnx.FunctionProto],
+    ir_version: int = IR_VERSION,
+) -> onnx.ModelProto:
+    """A model by larqlite, with the versions of domains that its graph uses."""
+    return helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid(*item) for item in imports.items()],
+        functions=functions,
+        ir_version=ir_version,
+        producer_name="larqlite",
+        producer_version=__version__,
+    )
+
+
+def fault_of(model: onnx.ModelProto | Path) -> Exception | None:
+    """What is wrong with a model or a file, as ONNX' checker says; None if it is valid."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        ValueError,  # bytes that are no text, or no message
+        TypeError,
+    ) as error:
+        return error
+    return None
 
 
 def onnx_model(finished: FinishedGraph, metadata: Mapping[str, str]) -> onnx.ModelProto:
@@ -69,7 +106,8 @@ def onnx_model(finished: FinishedGraph, metadata: Mapping[str, str]) -> onnx.Mod
             sizes cannot be told.
     """
     _require_size(finished)
-    model = _assembled(finished, is_skeleton=False)
+    finished.graph.sort()
+    model = _model_of(finished, is_skeleton=False)
     model.graph.value_info.extend(_sizes_of_all(finished))
     helper.set_model_props(model, dict(sorted(metadata.items())))
     return model
@@ -106,17 +144,13 @@ def write(
 
 
 def _check(path: Path) -> None:
-    try:
-        onnx.checker.check_model(path, full_check=True)
-    except (
-        onnx.checker.ValidationError,
-        onnx.shape_inference.InferenceError,
-    ) as error:
+    fault = fault_of(path)
+    if fault is not None:
         raise UnsupportedModelError(
-            f"{WHERE.get()}: the model that came out is not valid ONNX: {error}\n"
+            f"{WHERE.get()}: the model that came out is not valid ONNX: {fault}\n"
             "  Fix: see that each converter of your own (@lq.deploy.converter) gives its "
             "nodes valid inputs and attributes, and graph.value() the shape that comes out."
-        ) from error
+        ) from fault
 
 
 def _require_size(finished: FinishedGraph) -> None:
@@ -131,7 +165,7 @@ def _require_size(finished: FinishedGraph) -> None:
         )
 
 
-def _assembled(finished: FinishedGraph, is_skeleton: bool) -> onnx.ModelProto:
+def _model_of(finished: FinishedGraph, is_skeleton: bool) -> onnx.ModelProto:
     """The model without sizes; a skeleton has neither large weights nor functions."""
     graph, renamed = finished.graph, finished.renamed
     given = [
@@ -149,7 +183,7 @@ def _assembled(finished: FinishedGraph, is_skeleton: bool) -> onnx.ModelProto:
     imports = {"": _functions.OPSET, **dict.fromkeys(sorted(others), 1)}
     if operations:
         imports[_functions.DOMAIN] = _functions.DOMAIN_VERSION
-    return helper.make_model(
+    return assembled(
         helper.make_graph(
             [node_proto(node, renamed) for node in graph.nodes],
             finished.name,
@@ -160,11 +194,8 @@ def _assembled(finished: FinishedGraph, is_skeleton: bool) -> onnx.ModelProto:
             ],
             initializers,
         ),
-        opset_imports=[helper.make_opsetid(*item) for item in imports.items()],
-        functions=[] if is_skeleton else _functions.functions_used_by(operations),
-        ir_version=IR_VERSION,
-        producer_name="larqlite",
-        producer_version=__version__,
+        imports,
+        [] if is_skeleton else _functions.functions_used_by(operations),
     )
 
 
@@ -219,7 +250,7 @@ def _sizes_of_all(finished: FinishedGraph) -> list[onnx.ValueInfoProto]:
     stated = [
         finished.tensor_info(t, graph.shapes[t]) for t in inner if t in graph.shapes
     ]
-    skeleton = _assembled(finished, is_skeleton=True)
+    skeleton = _model_of(finished, is_skeleton=True)
     skeleton.graph.value_info.extend(stated)
     _begin_behind_packed(skeleton, finished)
     inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)

@@ -6,7 +6,7 @@ import tf_keras
 from hypothesis import given, settings, strategies as st
 
 from larqlite.errors import UnsupportedLayerError
-from larqlite.onnx_graph import same_pads
+from larqlite.onnx_graph import same_pads, window_counts, window_pads
 from tests.deploy.keras_and_file import (
     assert_same,
     export,
@@ -264,3 +264,30 @@ def test_an_input_with_more_axes_than_an_image_is_refused():
     model = tf_keras.Sequential([tf_keras.Input((3, 8, 8, 2)), layers.Conv2D(4, 3)])
     with pytest.raises(UnsupportedLayerError, match=r"5 axes.*\n.*reshape it to 4"):
         export(model)
+
+
+@pytest.mark.parametrize("side", ["same_upper", "same_lower"])
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 30),
+    st.integers(1, 6),
+    st.integers(1, 4),
+    st.integers(1, 3),
+    st.data(),
+)
+def test_windows_are_counted_as_numpy_counts_them(
+    side, length, kernel, stride, dilation, data
+):
+    extent = (kernel - 1) * dilation + 1
+    geometry = ([length] * 2, [kernel] * 2, [stride] * 2)
+    pads = window_pads(*geometry, [dilation] * 2, side)
+    begin, end = pads[0], pads[2]
+    # Even windows have one more behind or before.
+    assert (end - begin if side == "same_upper" else begin - end) in (0, 1)
+    assert window_counts(*geometry, pads, [dilation] * 2) == (-(-length // stride),) * 2
+    pads = [data.draw(st.integers(0, 5)) for _ in range(4)]
+    for axis, found in enumerate(window_counts(*geometry, pads, [dilation] * 2)):
+        padded = np.zeros(length + pads[axis] + pads[axis + 2])
+        if padded.size >= extent:
+            windows = np.lib.stride_tricks.sliding_window_view(padded, extent)
+            assert found == len(windows[::stride])

@@ -162,6 +162,17 @@ def test_the_factors_of_a_batch_normalization_are_those_of_the_closed_form():
     np.testing.assert_allclose(offset, beta - mean * scale, rtol=1e-12)
 
 
+def test_a_tensor_that_is_seen_in_two_layouts_is_turned_for_each():
+    """A column of pixels is a pixel of channels in memory; each has its own transpose."""
+    x = tf_keras.Input((4, 1, 1))
+    convolved = tf_keras.layers.Conv2D(2, (2, 1))(x)
+    reshaped = tf_keras.layers.Reshape((1, 1, 4))(x)
+    ops = assert_same(tf_keras.Model(x, [convolved, reshaped]))
+    assert (
+        ops.count("Transpose") == 3
+    )  # to the convolution, behind it, and to the output
+
+
 def test_a_pixel_and_a_channel_are_reshaped_without_a_transpose():
     for shape, target in (((12,), (1, 1, 12)), ((12,), (3, 4, 1)), ((3, 4, 1), (12,))):
         ops = assert_same(sequential(shape, layers.Reshape(target), layers.ReLU()))

@@ -2,11 +2,12 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from larqlite.errors import ArgumentError
-from larqlite.onnx_graph import OnnxGraph, OnnxNode
+from larqlite.onnx_graph import OnnxGraph, OnnxNode, Value, Writer, keep_zeros
 
 TENSORS = [f"t{number}" for number in range(12)]
 
@@ -156,3 +157,33 @@ def test_upstream_ends_at_another_operation():
     assert graph.upstream("b", ("Cast",)) == ["b", "a"]
     assert graph.upstream("d", ("Cast",)) == ["d", "c"]
     assert graph.upstream("b", ("Cast", "Relu")) == ["b", "a", "x"]
+
+
+def test_a_pass_says_whether_it_changed_something():
+    """And the graph answers rightly after it."""
+    graph = Writer()
+    graph.shapes["x"] = (None, 2, 8, 8)
+    pads = graph.constant(np.array([0, 0, 1, 1, 0, 0, 1, 1]))
+    padded = graph.node("Pad", ["x", pads])
+    pooled = graph.node("MaxPool", [padded], kernel_shape=[2, 2])
+    graph.shapes[pooled] = (None, 2, 9, 9)
+    assert keep_zeros(graph, [pooled])
+    assert [node.op for node in graph.nodes] == ["MaxPool", "Max"]
+    assert graph.producer(pooled) is graph.nodes[1]
+    require_right(graph)
+    assert not keep_zeros(graph, [pooled])
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_a_number_for_each_channel_broadcasts_in_either_layout(axis):
+    numbers, tensor = np.arange(3.0), np.zeros((2, 3, 5, 3))
+    shape = [1, 1, 1, 1]
+    shape[axis] = 3
+    wanted = tensor + numbers.reshape(shape)
+    for is_moved in (False, True):
+        value = Value("x", (None, *tensor.shape[1:]), is_moved)
+        stored = np.moveaxis(tensor, -1, 1) if is_moved else tensor
+        found = stored + value.per_channel(numbers, axis)
+        found = np.moveaxis(found, 1, -1) if is_moved else found
+        np.testing.assert_array_equal(found, wanted)
+        assert value.per_channel(np.float32(2), axis).shape == ()

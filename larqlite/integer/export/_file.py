@@ -9,11 +9,10 @@ import onnx
 from onnx import helper, numpy_helper
 
 from larqlite import onnx_graph
-from larqlite._version import __version__
 from larqlite.integer.export._functions import used_by
 from larqlite.integer.export._integers import Integers
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
-from larqlite.onnx_graph import BATCH, IR_VERSION, Value, node_proto
+from larqlite.onnx_graph import Value, assembled, node_proto, tensor_info
 
 LAYERS = "larqlite.integer.layers"
 
@@ -38,7 +37,7 @@ def onnx_model(
         imports[onnx_graph.DOMAIN] = onnx_graph.DOMAIN_VERSION
     given = {value.name for value in inputs.values()}
     inner = {t for node in graph.nodes for t in node.outputs} - set(renamed) - given
-    model = helper.make_model(
+    model = assembled(
         helper.make_graph(
             [node_proto(node, renamed) for node in graph.nodes],
             name,
@@ -50,11 +49,8 @@ def onnx_model(
                 for key in sorted(inner & set(graph.shapes))
             ],
         ),
-        opset_imports=[helper.make_opsetid(*item) for item in imports.items()],
-        functions=used_by(operations),
-        ir_version=IR_VERSION,
-        producer_name="larqlite",
-        producer_version=__version__,
+        imports,
+        used_by(operations),
     )
     layers = {
         path: [
@@ -73,5 +69,4 @@ def _info(graph: IntegerWriter, value: Value, name: str) -> onnx.ValueInfoProto:
 
 
 def _stated(name: str, kind: str, shape) -> onnx.ValueInfoProto:
-    sizes = [BATCH if size is None else int(size) for size in shape]
-    return helper.make_tensor_value_info(name, onnx_kind(kind), sizes)
+    return tensor_info(name, shape, onnx_kind(kind))

@@ -6,18 +6,16 @@ import onnx
 from onnx import helper, numpy_helper
 
 from larqlite import onnx_graph
-from larqlite._version import __version__
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers import Dequantizer, OnnxLayer
 from larqlite.integer.onnx.quantization._float_graph import FloatGraph
 from larqlite.integer.onnx.quantization._patterns import OnnxPartition
 from larqlite.integer.onnx.quantization._prepare import FUNCTION
-from larqlite.onnx_graph import OnnxGraph, node_of
 
 __all__ = ["emitted"]
 
 
-class _IntegerGraph(OnnxGraph):
+class _IntegerGraph(onnx_graph.OnnxGraph):
     """Nodes and weights of layers, and one function for each type of operation."""
 
     def __init__(self, opset: int):
@@ -37,7 +35,7 @@ class _IntegerGraph(OnnxGraph):
             )
         for item in layer.opset_imports:
             self.imports.setdefault(item.domain, item.version)
-        self.insert(node_of(layer.make_node(inputs, [output], known)))
+        self.insert(onnx_graph.node_of(layer.make_node(inputs, [output], known)))
         for name, values in layer.quantized_weights.items():
             self.constants[layer.weight_name(name)] = values
 
@@ -88,7 +86,7 @@ def _checked(
         onnx_graph.function_names()
     )
     ids = [helper.make_opsetid(*item) for item in sorted(imports.items())]
-    model = helper.make_model(
+    model = onnx_graph.assembled(
         helper.make_graph(
             [node.source for node in out.nodes],
             graph.model.graph.name,
@@ -97,24 +95,18 @@ def _checked(
             kept
             + [numpy_helper.from_array(a, key) for key, a in out.constants.items()],
         ),
-        opset_imports=ids,
-        functions=[*onnx_graph.functions_used_by(used), *out.functions.values()],
-        ir_version=max(
+        dict(sorted(imports.items())),
+        [*onnx_graph.functions_used_by(used), *out.functions.values()],
+        max(
             onnx_graph.IR_VERSION,
             helper.find_min_ir_version_for(ids, ignore_unknown=True),
         ),
-        producer_name="larqlite",
-        producer_version=__version__,
     )
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (
-        onnx.checker.ValidationError,
-        onnx.shape_inference.InferenceError,
-    ) as error:
+    fault = onnx_graph.fault_of(model)
+    if fault is not None:
         raise UnsupportedModelError(
-            f"{FUNCTION}: the quantized model is no valid ONNX: {error}\n"
+            f"{FUNCTION}: the quantized model is no valid ONNX: {fault}\n"
             "  Fix: see that build_subgraph of each layer of your own returns valid "
             "nodes, and __build__ the right sizes."
-        ) from error
+        ) from fault
     return model

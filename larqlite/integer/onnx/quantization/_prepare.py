@@ -65,22 +65,13 @@ def session(model: onnx.ModelProto, **options) -> onnxruntime.InferenceSession:
 
 
 def _require_valid(model: onnx.ModelProto) -> None:
-    try:
-        onnx.checker.check_model(model, full_check=True)
-        _require_readable_names(model.graph)
-        for initializer in model.graph.initializer:
-            numpy_helper.to_array(initializer)
-    except (
-        onnx.checker.ValidationError,
-        onnx.shape_inference.InferenceError,
-        ValueError,
-        TypeError,
-    ) as error:
+    fault = onnx_graph.fault_of(model) or _unreadable(model)
+    if fault is not None:
         raise UnsupportedModelError(
-            f"{FUNCTION}: the model is no valid ONNX: {error}\n"
+            f"{FUNCTION}: the model is no valid ONNX: {fault}\n"
             "  Fix: export the float model anew, and load it with onnx.load, weights "
             "beside the file included."
-        ) from error
+        ) from fault
     damaged = [
         initializer.name
         for initializer in model.graph.initializer
@@ -94,8 +85,12 @@ def _require_valid(model: onnx.ModelProto) -> None:
         )
 
 
-def _require_readable_names(graph: onnx.GraphProto) -> None:
-    """Protocol buffers return the bytes of a text that is no UTF-8."""
+def _unreadable(model: onnx.ModelProto) -> Exception | None:
+    """What cannot be read of a model that the checker takes for valid.
+
+    Protocol buffers return the bytes of a text that is no UTF-8.
+    """
+    graph = model.graph
     names = [graph.name]
     for named in [*graph.initializer, *graph.input, *graph.output, *graph.value_info]:
         names.append(named.name)
@@ -104,7 +99,13 @@ def _require_readable_names(graph: onnx.GraphProto) -> None:
         names += [attribute.name for attribute in node.attribute]
     unreadable = [name for name in names if not isinstance(name, str)]
     if unreadable:
-        raise ValueError(f"the name {unreadable[0]!r} is no UTF-8")
+        return ValueError(f"the name {unreadable[0]!r} is no UTF-8")
+    try:
+        for initializer in graph.initializer:
+            numpy_helper.to_array(initializer)
+    except (onnx.checker.ValidationError, ValueError, TypeError) as error:
+        return error
+    return None
 
 
 def _require_float(model: onnx.ModelProto) -> None:
