@@ -21,6 +21,7 @@ __all__ = [
     "renamed",
     "require",
     "save_model",
+    "write_json",
     "written_whole",
 ]
 
@@ -61,6 +62,13 @@ def save_model(model: Any, path: Path) -> None:
     """Saves a Keras model to `.keras` or `.h5`; what was there stays if that fails."""
     with written_whole(path) as temporary:
         model.save(temporary, save_format="h5" if path.suffix == ".h5" else None)
+
+
+def write_json(content: Any, path: Path) -> None:
+    """Writes indented JSON; what was there stays if that fails."""
+    with written_whole(path) as temporary:
+        text = json.dumps(content, indent=2)
+        temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
 def record_of(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from larqlite import deploy
 from larqlite.errors import UnsupportedLayerError, UnsupportedModelError
+from larqlite.outputs import written_whole
 
 if TYPE_CHECKING:
     import tf_keras
@@ -73,7 +74,8 @@ def deploy_and_measure(
         console.out(f"\nNot deployed: {error}", highlight=False)
         return None
     images, labels = images[:IMAGES], labels[:IMAGES]
-    np.savez_compressed(data, x=images, y=labels)
+    with written_whole(data) as temporary:
+        np.savez_compressed(temporary, x=images, y=labels)
     console.out(f"\n{report}", highlight=False)
     verification = deploy.verify(model, file, images, batch_size=100)
     console.out(f"\n{verification}", highlight=False)

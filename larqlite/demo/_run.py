@@ -19,7 +19,7 @@ from larqlite._demo_options import BATCH, DemoOptions
 from larqlite.demo._deploy import Deployed, deploy_and_measure, paragraph
 from larqlite.demo._network import build_network
 from larqlite.errors import ArgumentError
-from larqlite.outputs import JSON, record_of, require, save_model, written_whole
+from larqlite.outputs import JSON, record_of, require, save_model, write_json
 
 RECORD, TWIN = "demo.json", "float_twin.json"
 FLOAT_TWIN_FILE = Path(__file__).with_name(TWIN)
@@ -95,7 +95,7 @@ def run(options: Options, console: Console | None = None) -> Result:
     with context.metrics_scope(["flip_ratio"]):
         model = build_network(options.input_quantizer, options.kernel_quantizer)
     options.output.mkdir(parents=True, exist_ok=True)
-    _write_record(options.output / RECORD, {"command": "lq demo", **_settings(options)})
+    write_json({"command": "lq demo", **_settings(options)}, options.output / RECORD)
     _train(model, options, console, paths["history.csv"])
     save_model(model, paths["model.keras"])
     plot.history(paths["history.csv"], path=paths["curves.png"])
@@ -146,11 +146,6 @@ def _require_output(options: Options) -> None:
             f"lq demo: {options.output} holds {there[0]}, which no demo wrote.\n"
             f"  Fix: --output {options.output / 'demo'}"
         )
-
-
-def _write_record(path: Path, record: dict) -> None:
-    with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def _settings(options: Options) -> dict:
@@ -262,7 +257,7 @@ def _measure_float_twin(options: Options, console: Console, start: float) -> Res
     }
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / TWIN
-    _write_record(path, record)
+    write_json(record, path)
     console.out(f"float twin: test accuracy {accuracy:.4f}\nwrote {path}")
     return Result(accuracy, time.perf_counter() - start, (path,))
 

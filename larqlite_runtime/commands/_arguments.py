@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,12 +18,18 @@ from larqlite_runtime.names import near_matches
 _FORMER = (FormerFlag("--batch", "--batch-size"),)
 
 
+def _with_dashes(flag: re.Match) -> str:
+    return flag[0].replace("_", "-")
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose messages are those of this house."""
 
     def parse_args(self, args=None, namespace=None):
-        """As in argparse; the words are kept for the message of a mistake."""
-        self.words = in_present_flags(self.prog, args or (), _FORMER)
+        """As in argparse, but for `--batch_size`, which all commands take; the words are
+        kept for the message of a mistake."""
+        words = [re.sub("^--[^=]+", _with_dashes, word) for word in args or ()]
+        self.words = in_present_flags(self.prog, words, _FORMER)
         return super().parse_args(self.words, namespace)
 
     def error(self, message: str) -> NoReturn:

@@ -20,7 +20,7 @@ from larqlite.command_line import tell
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer import export as exports, models
 from larqlite.integer.models.internal import float_layers_of
-from larqlite.outputs import JSON, KERAS, require, written_whole
+from larqlite.outputs import JSON, KERAS, require, write_json, written_whole
 
 _WRITERS = {
     "onnx": ("to_onnx", ".onnx"),
@@ -40,12 +40,11 @@ def config(options: Config) -> None:
     if options.output is not None:
         require(options.output, JSON, where, read=(options.model,))
     model = files.integer_model(options, where)
-    text = json.dumps(models.dump_config(model), indent=2)
+    found = models.dump_config(model)
     if options.output is None:
-        print(text)
+        print(json.dumps(found, indent=2))
         return
-    with written_whole(options.output) as temporary:
-        temporary.write_text(f"{text}\n", encoding="utf-8")
+    write_json(found, options.output)
     files.said(options.output)
 
 
