@@ -4,6 +4,15 @@ It is for the other packages of larqlite, and may change without notice.
 """
 
 from larqlite._copies import is_functional
+from larqlite.graph._follow import (
+    LayerCall,
+    ends_of,
+    follow,
+    in_order,
+    inner_layers,
+    is_restored,
+    nodes_of,
+)
 from larqlite.graph._inference import (
     call_in_inference,
     recorded_training,
@@ -20,7 +29,6 @@ from larqlite.graph._layer_facts import (
     facts_of,
     first_override,
 )
-from larqlite.graph._nodes import ends_of, inner_layers, is_restored, nodes_of
 from larqlite.graph._operators import JOINING, KEEPING_VALUES, names
 from larqlite.graph._require_model import require_model
 
@@ -29,8 +37,9 @@ __all__ = [
     "JOINING",
     "KEEPING_VALUES",
     "KernelAxes",
-    "METHODS",
+    "LayerCall",
     "LayerFacts",
+    "METHODS",
     "add_layer_facts",
     "call_in_inference",
     "class_with_facts",
@@ -38,6 +47,8 @@ __all__ = [
     "ends_of",
     "facts_of",
     "first_override",
+    "follow",
+    "in_order",
     "inner_layers",
     "is_functional",
     "is_restored",
