@@ -100,7 +100,7 @@ def test_a_dictionary_with_other_keys_than_the_model_is_taken_in_the_order_of_it
     assert in_order(model, [1, 2]) == [1, 2]
 
 
-@pytest.mark.parametrize("shape, dtype", [((), "float32"), ((1,), "int32")])
+@pytest.mark.parametrize(("shape", "dtype"), [((), "float32"), ((1,), "int32")])
 def test_what_goes_into_a_model_inside_has_its_dtype_and_rank(shape, dtype):
     x = tf_keras.Input((1,))
     model = tf_keras.Model(x, doubled("in", shape, dtype)(x * 1.5))
