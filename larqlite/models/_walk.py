@@ -14,7 +14,15 @@ from collections.abc import Iterator, Sequence
 import tensorflow as tf
 import tf_keras
 
-from larqlite.graph import facts_of, inner_layers, is_functional, is_restored, nodes_of
+from larqlite.graph import (
+    LayerCall,
+    facts_of,
+    follow,
+    in_order,
+    inner_layers,
+    is_functional,
+    is_restored,
+)
 from larqlite.models import _bits, _trace
 from larqlite.models._call import FLOAT_BITS, Call, TensorProfile, value_of, values_in
 from larqlite.models._kinds import known_formula
@@ -67,7 +75,7 @@ class Walk:
         if is_leaf(layer):
             return self._use(layer, args, kwargs, outputs or ())
         if is_functional(layer):
-            values = self._follow_nodes(layer, _in_order(layer, args))
+            values = self._follow_nodes(layer, in_order(layer, args[0]))
         elif isinstance(layer, tf_keras.layers.TimeDistributed):
             values = self._repeat(layer, args, outputs or ())
         else:
@@ -95,23 +103,21 @@ class Walk:
     def _follow_nodes(
         self, model, inputs: Sequence[TensorProfile]
     ) -> tuple[TensorProfile, ...]:
-        known: dict[int, TensorProfile] = {}
         for tensor, value in zip(model.inputs, inputs, strict=True):
-            known[id(tensor)] = value
             if isinstance(tensor.node.layer, tf_keras.layers.InputLayer):
                 self._use(tensor.node.layer, (value,), {}, (value,))
-        for node in nodes_of(model):
-            args, kwargs = tf.nest.map_structure(
-                lambda leaf: known.get(id(leaf), leaf),
-                (node.call_args, node.call_kwargs),
-            )
-            tensors = tf.nest.flatten(node.outputs)
-            outputs = tuple(value_of(tensor) for tensor in tensors)
-            if any(known[id(t)].shape != value_of(t).shape for t in node.keras_inputs):
-                outputs = self._resized(node.layer, args, kwargs, outputs)
-            values = self.apply(node.layer, args, kwargs, outputs)
-            known.update(zip(map(id, tensors), values, strict=True))
-        return tuple(known[id(tensor)] for tensor in model.outputs)
+        # Models inside come back here by way of `apply`, as those in traces do.
+        return tuple(
+            follow(model, inputs, self._call, lambda call, _: self._call(call))
+        )
+
+    def _call(self, call: LayerCall) -> tuple[TensorProfile, ...]:
+        layer, args, kwargs = call.layer, call.args, call.kwargs
+        outputs = tuple(map(value_of, call.output_tensors))
+        pairs = zip(call.inputs, call.input_tensors, strict=True)
+        if any(value.shape != value_of(tensor).shape for value, tensor in pairs):
+            outputs = self._resized(layer, args, kwargs, outputs)
+        return self.apply(layer, args, kwargs, outputs)
 
     def _resized(self, layer, args, kwargs, outputs) -> tuple[TensorProfile, ...]:
         if is_functional(layer):
@@ -211,14 +217,6 @@ def units(layer: Layer) -> Iterator[Layer]:
 def _one_step(sequence: TensorProfile) -> TensorProfile:
     shape = sequence.shape
     return sequence.with_shape(shape and (shape[0], *shape[2:]))
-
-
-def _in_order(model: tf_keras.Model, args: tuple) -> tuple[TensorProfile, ...]:
-    """The values for a functional model's inputs, in their order."""
-    given = args[0]
-    if isinstance(given, dict) and set(given) == set(model.input_names):
-        return tuple(given[name] for name in model.input_names)
-    return tuple(values_in(given))
 
 
 def _in_short(error: Exception) -> str:
