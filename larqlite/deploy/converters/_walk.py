@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from larqlite.deploy.converters._dispatch import converter_of
-from larqlite.graph import is_functional, nodes_of, recorded_training, without_training
+from larqlite.graph import LayerCall, follow, recorded_training, without_training
 from larqlite.models.internal import leaves
 from larqlite.onnx_graph import Value, Writer, refuse
 
@@ -31,34 +31,20 @@ class ConverterWalk:
         for layer, path in leaves(model):
             self._paths.setdefault(id(layer), path)
 
-    def follow(
-        self, model: tf_keras.Model, values: Sequence[Value], prefix: str = ""
-    ) -> list[Value]:
-        """The outputs of a functional model for these inputs.
+    def follow(self, model: tf_keras.Model, values: Sequence[Value]) -> list[Value]:
+        """The outputs of a functional model, for a value for each of its inputs."""
+        return follow(model, values, self._apply, self._enter)
 
-        Args:
-            model: a functional or Sequential model.
-            values: one for each of its inputs.
-            prefix: what the paths of its layers begin with.
-        """
-        known = {id(t): v for t, v in zip(model.inputs, values, strict=True)}
-        for node in nodes_of(model):
-            args, kwargs = tf.nest.map_structure(
-                lambda leaf: known.get(id(leaf), leaf),
-                (node.call_args, node.call_kwargs),
-            )
-            results = self._apply(node.layer, args, kwargs, prefix)
-            tensors = tf.nest.flatten(node.outputs)
-            known.update(zip(map(id, tensors), results, strict=True))
-        return [known[id(tensor)] for tensor in model.outputs]
+    def _path_of(self, call: LayerCall) -> str:
+        return self._paths.get(id(call.layer), call.path)
 
-    def _apply(
-        self, layer: tf_keras.layers.Layer, args: tuple, kwargs: dict, prefix: str
-    ) -> list[Value]:
-        path = self._paths.get(id(layer), f"{prefix}{layer.name}")
-        args, kwargs = in_inference(layer, path, args, kwargs)
-        if is_functional(layer):
-            return self.follow(layer, _in_order(layer, args), f"{prefix}{layer.name}/")
+    def _enter(self, call: LayerCall, inside: Callable[[], list]) -> list[Value]:
+        in_inference(call.layer, self._path_of(call), call.args, call.kwargs)
+        return inside()
+
+    def _apply(self, call: LayerCall) -> list[Value]:
+        layer, path = call.layer, self._path_of(call)
+        args, kwargs = in_inference(layer, path, call.args, call.kwargs)
         if layer.compute_dtype in _OTHER_FLOATS:
             raise refuse(
                 layer,
@@ -70,8 +56,7 @@ class ConverterWalk:
             )
         convert = converter_of(layer, path)
         self._graph.path = path
-        result = convert(self._graph, layer, *args, **kwargs)
-        return tf.nest.flatten(result)
+        return tf.nest.flatten(convert(self._graph, layer, *args, **kwargs))
 
 
 def in_inference(
@@ -95,11 +80,3 @@ def in_inference(
     if kwargs.get("mask") is None:
         kwargs.pop("mask", None)
     return args, kwargs
-
-
-def _in_order(model: tf_keras.Model, args: tuple) -> list[Value]:
-    """The values for a functional model's inputs, in their order."""
-    given = args[0]
-    if isinstance(given, dict) and set(given) == set(model.input_names):
-        return [given[name] for name in model.input_names]
-    return tf.nest.flatten(given)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import tensorflow as tf
 
 from larqlite.deploy import converters as float_converters  # noqa: F401  (registers)
 from larqlite.deploy.converters import ConverterWalk, in_inference
-from larqlite.graph import is_functional
+from larqlite.graph import LayerCall
 from larqlite.integer.export._integers import Integers
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.export.onnx import converters  # noqa: F401  (registers them)
@@ -26,25 +27,21 @@ class IntegerWalk(ConverterWalk):
 
     _graph: IntegerWriter
 
-    def _apply(self, layer: Any, args: tuple, kwargs: dict, prefix: str) -> list[Value]:
-        if is_functional(layer):
-            return super()._apply(layer, args, kwargs, prefix)
-        graph = self._graph
-        path = self._paths.get(id(layer), f"{prefix}{layer.name}")
+    def _apply(self, call: LayerCall) -> list[Value]:
+        graph, layer, path = self._graph, call.layer, self._path_of(call)
         graph.path, graph.layer = path, layer
         if type(layer) in CONVERTERS:
-            args, extra = in_inference(layer, path, args, kwargs)
+            args, extra = in_inference(layer, path, call.args, call.kwargs)
             values = convert(graph, layer, args[0] if args else extra["inputs"])
             results = tf.nest.flatten(values)
             # Of a layer that is called more than once, the first call is compared.
             graph.layers.setdefault(path, results)
             return results
-        self._refuse(layer, path, args, kwargs)
-        args, kwargs = tf.nest.map_structure(self._as_float, (args, kwargs))
-        return super()._apply(layer, args, kwargs, prefix)
+        self._refuse(layer, path, call.inputs)
+        args, kwargs = tf.nest.map_structure(self._as_float, (call.args, call.kwargs))
+        return super()._apply(dataclasses.replace(call, args=args, kwargs=kwargs))
 
-    def _refuse(self, layer, path: str, args: tuple, kwargs: dict) -> None:
-        given = tf.nest.flatten((args, kwargs))
+    def _refuse(self, layer, path: str, given: list) -> None:
         if isinstance(layer, QuantizedLayer):
             raise refuse(
                 layer,

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.deploy.converters import ConverterWalk, in_inference
-from larqlite.graph import is_functional, nodes_of
+from larqlite.graph import LayerCall, follow, in_order
 from larqlite.integer import layers
 from larqlite.integer.export._integers import (
     Integers,
@@ -51,40 +51,36 @@ class Planner(ConverterWalk):
         self.plan = plan
         self.path = ""
         self._shapes: list[tuple] = []
+        self._readers: Counter = Counter()
 
-    def follow(self, model, values, prefix: str = "") -> list[ExportTensor]:
+    def follow(self, model, values) -> list[ExportTensor]:
         """The outputs of a functional model; each tensor knows how many layers take it
         before the first of them does."""
-        nodes = list(nodes_of(model))
-        readers = Counter(id(tensor) for tensor in model.outputs)
-        for node in nodes:
-            leaves = tf.nest.flatten((node.call_args, node.call_kwargs))
-            readers.update(map(id, leaves))
-        known: dict[int, ExportTensor] = {}
+        self._readers = _readers_of(model)
+        self._arrive(model.inputs, values)
+        return super().follow(model, values)
 
-        def arrive(tensors, results) -> None:
-            for tensor, result in zip(tensors, results, strict=True):
-                known[id(tensor)] = result
-                result.readers = max(result.readers, readers[id(tensor)])
+    def _arrive(self, tensors, values) -> list[ExportTensor]:
+        for tensor, value in zip(tensors, values, strict=True):
+            value.readers = max(value.readers, self._readers[id(tensor)])
+        return values
 
-        arrive(model.inputs, values)
-        for node in nodes:
-            args, kwargs = tf.nest.map_structure(
-                lambda leaf: known.get(id(leaf), leaf),
-                (node.call_args, node.call_kwargs),
-            )
-            tensors = tf.nest.flatten(node.outputs)
-            self._shapes = [(None, *tensor.shape[1:]) for tensor in tensors]
-            arrive(tensors, self._apply(node.layer, args, kwargs, prefix))
-        return [known[id(tensor)] for tensor in model.outputs]
+    def _enter(self, call: LayerCall, inside: Callable) -> list[ExportTensor]:
+        outer, self._readers = self._readers, _readers_of(call.layer)
+        self._arrive(call.layer.inputs, in_order(call.layer, call.args[0]))
+        results = super()._enter(call, inside)
+        self._readers = outer
+        return self._arrive(call.output_tensors, results)
 
-    def _apply(
-        self, layer, args: tuple, kwargs: dict, prefix: str
-    ) -> list[ExportTensor]:
-        if is_functional(layer):
-            return super()._apply(layer, args, kwargs, prefix)
-        self.path = path = self._paths.get(id(layer), f"{prefix}{layer.name}")
-        args, kwargs = in_inference(layer, path, args, kwargs)
+    def _apply(self, call: LayerCall) -> list[ExportTensor]:
+        self.path = self._path_of(call)
+        self._shapes = [(None, *tensor.shape[1:]) for tensor in call.output_tensors]
+        args, kwargs = in_inference(call.layer, self.path, call.args, call.kwargs)
+        return self._arrive(
+            call.output_tensors, self._results_of(call.layer, args, kwargs)
+        )
+
+    def _results_of(self, layer, args: tuple, kwargs: dict) -> list[ExportTensor]:
         is_way_out = type(layer) is layers.Dequantizer
         if not is_way_out and not isinstance(layer, QuantizedLayer):
             return self._float(layer, args, kwargs)
@@ -94,7 +90,7 @@ class Planner(ConverterWalk):
         if type(layer) not in BUILDERS:
             raise refuse(
                 layer,
-                path,
+                self.path,
                 "it has no form in a file of quantized floats",
                 "lq.integer.export.to_onnx(model), which writes every integer layer",
             )
@@ -186,6 +182,18 @@ class Planner(ConverterWalk):
     def refusal(self, layer, why: str, fix: str):
         """The error for a layer; to be raised."""
         return refuse(layer, self.path, why, fix)
+
+
+def _readers_of(model) -> Counter:
+    """How often each Keras tensor of a model is read, by `id`; outputs are read too."""
+    readers = Counter(map(id, model.outputs))
+
+    def apply(call: LayerCall) -> list:
+        readers.update(map(id, call.input_tensors))
+        return [None] * len(call.output_tensors)
+
+    follow(model, [None] * len(model.inputs), apply, lambda call, inside: apply(call))
+    return readers
 
 
 _POSITIVE = (
