@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.graph import facts_of, is_functional, nodes_of
+from larqlite.graph import LayerCall, facts_of, follow
 
 K = tf_keras.layers
 Batch = list[np.ndarray]
@@ -118,8 +118,7 @@ def _stated(model: tf_keras.Model) -> dict[int, tuple[Draw, bool]]:
         elif tensor.dtype.is_integer:
             found[number] = (_PIXELS if tensor.dtype.size == 1 else _integers(2)), False
     sizes: dict[int, int] = {}
-    owners = {id(tensor): {number} for number, tensor in enumerate(model.inputs)}
-    for number, layer, arguments in _readers(model, owners):
+    for number, layer, arguments in _readers(model):
         if isinstance(layer, K.Embedding):
             sizes[number] = min(layer.input_dim, sizes.get(number, layer.input_dim))
             found[number] = _integers(sizes[number]), True
@@ -130,28 +129,21 @@ def _stated(model: tf_keras.Model) -> dict[int, tuple[Draw, bool]]:
     return found
 
 
-def _readers(
-    model: tf_keras.Model, owners: dict[int, set[int]]
-) -> Iterator[tuple[int, Any, tuple]]:
+def _readers(model: tf_keras.Model) -> list[tuple[int, Any, tuple]]:
     """The layers that read the numbers of an input as they are: number of the input, the
-    layer and its other arguments. `owners` are the inputs that each tensor holds."""
-    for node in nodes_of(model):
-        layer = node.layer
-        read = [owners.get(id(tensor), set()) for tensor in node.keras_inputs]
-        numbers = set().union(*read)
-        if not numbers:
-            continue
-        outputs = tf.nest.flatten(node.outputs)
-        if is_functional(layer):
-            inner = dict(zip(map(id, layer.inputs), read, strict=False))
-            yield from _readers(layer, inner)
-            kept = [inner.get(id(tensor), set()) for tensor in layer.outputs]
-            owners.update(zip(map(id, outputs), kept, strict=True))
-        elif _passes(layer):
-            owners.update(dict.fromkeys(map(id, outputs), numbers))
-        else:
-            others = (node.call_args[1:], node.call_kwargs)
-            yield from ((number, layer, others) for number in sorted(numbers))
+    layer and its other arguments. What is followed are the inputs that a tensor holds."""
+    readers: list[tuple[int, Any, tuple]] = []
+
+    def apply(call: LayerCall) -> list[frozenset[int]]:
+        held: frozenset[int] = frozenset().union(*call.inputs)
+        if not _passes(call.layer):
+            others = (call.args[1:], call.kwargs)
+            readers.extend((number, call.layer, others) for number in sorted(held))
+            held = frozenset()
+        return [held] * len(call.output_tensors)
+
+    follow(model, [frozenset([number]) for number in range(len(model.inputs))], apply)
+    return readers
 
 
 def _passes(layer: Any) -> bool:

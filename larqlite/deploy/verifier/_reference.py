@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.deploy.converters import in_inference
-from larqlite.graph import call_in_inference, facts_of, is_functional, nodes_of
+from larqlite.graph import LayerCall, call_in_inference, facts_of, follow
 from larqlite.layers import QuantLayer
 from larqlite.models.internal import leaves
 from larqlite.qat import inference
@@ -84,7 +84,8 @@ def run(
         inputs: an array for each of its inputs.
     """
     walk = _Walk(model)  # keeps all tensors, so that they have different ids
-    outputs = walk.follow(model, [tf.convert_to_tensor(x) for x in inputs])
+    tensors = [tf.convert_to_tensor(x) for x in inputs]
+    outputs = follow(model, tensors, walk.apply, walk.enter)
     outputs = [_as_stored(np.asarray(output)) for output in outputs]
     return walk.uses, walk.quantized, outputs
 
@@ -104,30 +105,18 @@ class _Walk:
         for layer, path in leaves(model):
             self._paths.setdefault(id(layer), path)
 
-    def follow(
-        self, model: tf_keras.Model, inputs: list[tf.Tensor], prefix: str = ""
-    ) -> list[tf.Tensor]:
-        known = dict(zip(map(id, model.inputs), inputs, strict=True))
-        for node in nodes_of(model):
-            args, kwargs = tf.nest.map_structure(
-                lambda leaf: known.get(id(leaf), leaf),
-                (node.call_args, node.call_kwargs),
-            )
-            results = self._apply(node.layer, args, kwargs, prefix)
-            known.update(
-                zip(map(id, tf.nest.flatten(node.outputs)), results, strict=True)
-            )
-        return [known[id(tensor)] for tensor in model.outputs]
+    def enter(self, call: LayerCall, inside: Callable[[], list]) -> list:
+        """Follows a model inside, unless a file cannot hold the call."""
+        in_inference(call.layer, self._path_of(call), call.args, call.kwargs)
+        return inside()
 
-    def _apply(self, layer, args: tuple, kwargs: dict, prefix: str) -> list[tf.Tensor]:
-        path = self._paths.get(id(layer), f"{prefix}{layer.name}")
-        args, kwargs = in_inference(layer, path, args, kwargs)
-        if is_functional(layer):
-            given = args[0]
-            if isinstance(given, dict) and set(given) == set(layer.input_names):
-                given = [given[name] for name in layer.input_names]
-            flat = tf.nest.flatten(given)
-            return self.follow(layer, flat, f"{prefix}{layer.name}/")
+    def _path_of(self, call: LayerCall) -> str:
+        return self._paths.get(id(call.layer), call.path)
+
+    def apply(self, call: LayerCall) -> list[tf.Tensor]:
+        """Computes a layer, and keeps what it quantizes."""
+        layer, path = call.layer, self._path_of(call)
+        args, kwargs = in_inference(layer, path, call.args, call.kwargs)
         outputs, quantized = inference.observed(
             layer, lambda: call_in_inference(layer, args, kwargs)
         )
