@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import tf_keras
 from larqlite._io import batches_of
 from larqlite.deploy.converters import check_model
 from larqlite.errors import ArgumentError
-from larqlite.graph import call_in_inference, is_functional, nodes_of
+from larqlite.graph import LayerCall, call_in_inference, follow
 from larqlite.integer.export._check import require_integers
 from larqlite.integer.export._comparison import Comparison, IntegerLayerComparison
 from larqlite.integer.export._input_kinds import numbers_of, require_held
@@ -143,29 +142,15 @@ def outputs_of(
         tf.cast(array, tensor.dtype)
         for array, tensor in zip(arrays, model.inputs, strict=True)
     ]
-    return _followed(model, values, "", layers), layers
 
+    def apply(call: LayerCall) -> list:
+        outputs = call_in_inference(call.layer, call.args, call.kwargs)
+        outputs = tf.nest.flatten(outputs)
+        # Of a layer that is called more than once, the first call is compared.
+        layers.setdefault(call.path, outputs)
+        return outputs
 
-def _followed(model, values: list, prefix: str, layers: dict[str, list]) -> list:
-    known = dict(zip(map(id, model.inputs), values, strict=True))
-    for node in nodes_of(model):
-        layer = node.layer
-        args, kwargs = tf.nest.map_structure(
-            lambda leaf: known.get(id(leaf), leaf), (node.call_args, node.call_kwargs)
-        )
-        if is_functional(layer):
-            inner = tf.nest.flatten(args[0])
-            outputs = _followed(layer, inner, f"{prefix}{layer.name}/", layers)
-        else:
-            outputs = list(_flat(call_in_inference(layer, args, kwargs)))
-            layers.setdefault(f"{prefix}{layer.name}", outputs)
-        tensors = tf.nest.flatten(node.outputs)
-        known.update(zip(map(id, tensors), outputs, strict=True))
-    return [known[id(tensor)] for tensor in model.outputs]
-
-
-def _flat(structure: Any) -> Iterator:
-    yield from tf.nest.flatten(structure)
+    return follow(model, values, apply), layers
 
 
 def _integers(tensor: Any) -> np.ndarray:
