@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.graph import is_functional, nodes_of
+from larqlite.graph import LayerCall, follow
 from larqlite.integer.layers.internal import QuantizedLayer, held_inputs
 
 __all__ = ["Seen", "cut", "readers_of", "watched"]
@@ -19,23 +19,16 @@ __all__ = ["Seen", "cut", "readers_of", "watched"]
 def readers_of(model: tf_keras.Model) -> list[list[QuantizedLayer]]:
     """The integer layers that read each input of a model as it comes."""
     readers: list[list[QuantizedLayer]] = [[] for _ in model.inputs]
-    for position, tensor in enumerate(model.inputs):
-        _collect(model, tensor, readers[position])
+
+    def apply(call: LayerCall) -> list[None]:
+        if isinstance(call.layer, QuantizedLayer):
+            for number in call.inputs:
+                if number is not None and call.layer not in readers[number]:
+                    readers[number].append(call.layer)
+        return [None] * len(call.output_tensors)
+
+    follow(model, list(range(len(readers))), apply)
     return readers
-
-
-def _collect(model: tf_keras.Model, tensor: Any, found: list) -> None:
-    for node in nodes_of(model):
-        given = tf.nest.flatten((node.call_args, node.call_kwargs))
-        places = [i for i, leaf in enumerate(given) if leaf is tensor]
-        if not places:
-            continue
-        if is_functional(node.layer):
-            for place in places:
-                if place < len(node.layer.inputs):
-                    _collect(node.layer, node.layer.inputs[place], found)
-        elif isinstance(node.layer, QuantizedLayer) and node.layer not in found:
-            found.append(node.layer)
 
 
 def cut(values: Any, dtype: tf.DType) -> int:

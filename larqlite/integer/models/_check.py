@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import QuantizedTypeError
-from larqlite.graph import is_functional, nodes_of, require_model
+from larqlite.graph import LayerCall, follow, require_model
 from larqlite.integer.layers import Dequantizer, OutputQuantizer, WeightQuantizer
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models._calibrated_inputs import readers_of
@@ -66,7 +67,7 @@ _NEITHER = (Dequantizer, OutputQuantizer, tf_keras.layers.InputLayer)
 _PROBABILITIES = (tf_keras.activations.softmax, tf_keras.activations.sigmoid)
 
 
-def float_layers_of(model: tf_keras.Model, prefix: str = "") -> dict[str, bool]:
+def float_layers_of(model: tf_keras.Model) -> dict[str, bool]:
     """The layers of a model that compute in float by path, nested ones too.
 
     Returns:
@@ -74,18 +75,25 @@ def float_layers_of(model: tf_keras.Model, prefix: str = "") -> dict[str, bool]:
         outputs into probabilities. A `Dequantizer`, the way out of the integers, is none.
     """
     found: dict[str, bool] = {}
-    outputs = {id(tensor) for tensor in model.outputs}
-    for node in nodes_of(model):
-        layer, path = node.layer, f"{prefix}{node.layer.name}"
-        if is_functional(layer):
-            found.update(float_layers_of(layer, f"{path}/"))
-        elif not isinstance(layer, (QuantizedLayer, *_NEITHER)):
-            is_last = all(id(t) in outputs for t in tf.nest.flatten(node.outputs))
+    outputs = set(map(id, model.outputs))
+
+    def apply(call: LayerCall) -> list[None]:
+        layer = call.layer
+        if not isinstance(layer, (QuantizedLayer, *_NEITHER)):
+            is_last = all(id(tensor) in outputs for tensor in call.output_tensors)
             is_known = isinstance(layer, tf_keras.layers.Softmax) or (
                 type(layer) is tf_keras.layers.Activation
                 and layer.activation in _PROBABILITIES
             )
-            found[path] = found.get(path, True) and is_last and is_known
+            is_end = found.get(call.path, True) and is_last and is_known
+            found[call.path] = is_end
+        return [None] * len(call.output_tensors)
+
+    def enter(call: LayerCall, inside: Callable[[], list]) -> list:
+        outputs.update(map(id, call.layer.outputs))
+        return inside()
+
+    follow(model, [None] * len(model.inputs), apply, enter)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.graph import nodes_of
+from larqlite.graph import LayerCall, follow
 from larqlite.integer.layers import OutputQuantizer
 
 
@@ -15,11 +15,16 @@ def consumers_of(model: tf_keras.Model) -> dict[str, list]:
     A layer that is called more than once counts once for each call.
     """
     found: dict[str, list] = {}
-    for node in nodes_of(model):
-        for tensor in node.keras_inputs:
-            found.setdefault(tensor.node.layer.name, []).append(node.layer)
-    for tensor in model.outputs:
-        found.setdefault(tensor.node.layer.name, []).append(None)
+
+    def apply(call: LayerCall) -> list[str]:
+        for source in call.inputs:
+            found.setdefault(source, []).append(call.layer)
+        return [call.layer.name] * len(call.output_tensors)
+
+    sources = [tensor.node.layer.name for tensor in model.inputs]
+    # A model inside counts as one layer.
+    for source in follow(model, sources, apply, lambda call, inside: apply(call)):
+        found.setdefault(source, []).append(None)
     return found
 
 

@@ -11,7 +11,7 @@ import tf_keras
 
 from larqlite._tables import show
 from larqlite.errors import QuantizedTypeError
-from larqlite.graph import call_in_inference, nodes_of, require_model
+from larqlite.graph import LayerCall, call_in_inference, follow, require_model
 from larqlite.integer.layers import recording
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models import _samples
@@ -149,30 +149,24 @@ def data_report(
 
 def _walk(model, batch, found: dict[str, IntegerLayerReport]) -> None:
     """Calls the layers one by one, eagerly."""
-    known = dict(zip(map(id, model.inputs), tf.nest.flatten(batch), strict=True))
-    for node in nodes_of(model):
-        layer = node.layer
-        if isinstance(layer, tf_keras.layers.InputLayer):
-            continue
-        args, kwargs = tf.nest.map_structure(
-            lambda leaf: known.get(id(leaf), leaf), (node.call_args, node.call_kwargs)
-        )
+
+    def apply(call: LayerCall) -> list:
+        layer, given = call.layer, _flat((call.args, call.kwargs))
         with counting() as counts:
-            outputs = call_in_inference(layer, args, kwargs)
-        known.update(
-            zip(map(id, tf.nest.flatten(node.outputs)), _flat(outputs), strict=True)
-        )
-        if not isinstance(layer, QuantizedLayer):
-            continue
-        if layer.name not in found:
-            found[layer.name] = _described(layer, _flat((args, kwargs)), _flat(outputs))
-        row = found[layer.name]
-        dropped = sum(cut(x, x.dtype) for x in _flat((args, kwargs)) if tf.is_tensor(x))
-        row.cut += dropped
-        row.saturated += dropped
-        row.saturated += counts.saturated.get("accumulator", 0)
-        row.clipped += counts.saturated.get("output", 0)
-        row.values += int(tf.size(_fixed(_flat(outputs)[0]).values))
+            outputs = _flat(call_in_inference(layer, call.args, call.kwargs))
+        if isinstance(layer, QuantizedLayer):
+            if layer.name not in found:
+                found[layer.name] = _described(layer, given, outputs)
+            row = found[layer.name]
+            dropped = sum(cut(x, x.dtype) for x in given if tf.is_tensor(x))
+            row.cut += dropped
+            row.saturated += dropped
+            row.saturated += counts.saturated.get("accumulator", 0)
+            row.clipped += counts.saturated.get("output", 0)
+            row.values += int(tf.size(_fixed(outputs[0]).values))
+        return outputs
+
+    follow(model, tf.nest.flatten(batch), apply, lambda call, inside: apply(call))
 
 
 def _flat(structure) -> list:
