@@ -18,7 +18,7 @@ from larqlite.errors import (
     ArgumentError,
     require_tf_keras,
 )
-from larqlite.graph import ends_of, nodes_of, require_model
+from larqlite.graph import LayerCall, ends_of, follow, require_model
 from larqlite.qat.config import QuantizeConfig
 from larqlite.qat.wrapper import layer_from
 
@@ -165,24 +165,23 @@ def quantize_annotate_model(to_annotate: tf_keras.Model) -> tf_keras.Model:
 
 def _functional(model: tf_keras.Model, annotate, where: str) -> tf_keras.Model:
     """A functional model of the same calls, each of what `annotate` gives for a layer."""
-    known, made = {}, {}
-    for tensor in model.inputs:
-        known[id(tensor)] = layer_like(tensor.node.layer, where).output
+    made = {}
+
+    def apply(call: LayerCall):
+        if id(call.layer) not in made:
+            made[id(call.layer)] = annotate(call.layer)
+        return made[id(call.layer)](*call.args, **call.kwargs)
+
+    inputs = [layer_like(tensor.node.layer, where).output for tensor in model.inputs]
     ends = ends_of(model)
-    for node in nodes_of(model, [*model.outputs, *(tensor for _, tensor in ends)]):
-        if isinstance(node.layer, tf_keras.layers.InputLayer):
-            continue
-        if id(node.layer) not in made:
-            made[id(node.layer)] = annotate(node.layer)
-        args, kwargs = tf.nest.map_structure(
-            lambda leaf: known.get(id(leaf), leaf), (node.call_args, node.call_kwargs)
-        )
-        outputs = tf.nest.flatten(made[id(node.layer)](*args, **kwargs))
-        known.update(zip(map(id, tf.nest.flatten(node.outputs)), outputs, strict=True))
-    inputs, outputs = tf.nest.map_structure(
-        lambda tensor: known[id(tensor)], (model.input, model.output)
+    outputs = follow(
+        *(model, inputs, apply, lambda call, inside: apply(call)),
+        tensors=[*model.outputs, *(tensor for _, tensor in ends)],
     )
+    tensors = outputs[len(model.outputs) :]
+    inputs = tf.nest.pack_sequence_as(model.input, inputs)
+    outputs = tf.nest.pack_sequence_as(model.output, outputs[: len(model.outputs)])
     annotated = model_around(model, inputs, outputs, where)
-    for end, tensor in ends:
-        add_end(annotated, end, known[id(tensor)])
+    for (end, _), tensor in zip(ends, tensors, strict=True):
+        add_end(annotated, end, tensor)
     return annotated

@@ -16,7 +16,7 @@ import tf_keras
 
 from larqlite._copies import is_functional
 from larqlite.errors import UnbuiltModelError, UnsupportedModelError
-from larqlite.graph import ends_of, nodes_of, require_model
+from larqlite.graph import LayerCall, ends_of, follow, nodes_of, require_model
 from larqlite.qat._annotate import QuantizeAnnotate
 from larqlite.qat.config import QuantizeConfig
 from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
@@ -156,18 +156,31 @@ class LayerGraph:
         """
         entries = {} if entries is None else entries
         graph = cls(model, is_nested)
-        edges: dict[int, Edge] = {}
-        for tensor in model.inputs:
-            edge = edges[id(tensor)] = Edge(None, tensor)
-            graph.inputs.append((tensor.node.layer, edge))
-        nodes, ends = nodes_of(model), ends_of(model)
-        graph.uses = _uses_of(nodes, edges, entries)
-        graph.outputs = [edges[id(tensor)] for tensor in model.outputs]
-        known = set(map(id, nodes))
-        more = nodes_of(model, [tensor for _, tensor in ends])
-        more = [node for node in more if id(node) not in known]
-        graph.beside = _uses_of(more, edges, entries)
-        graph.ends = [(layer, edges[id(tensor)]) for layer, tensor in ends]
+        calls: list[LayerUse] = []
+
+        def apply(call: LayerCall) -> list[Edge]:
+            if id(call.layer) not in entries:
+                entries[id(call.layer)] = entry_of(call.layer, entries)
+            use = LayerUse(entries[id(call.layer)], call.args, dict(call.kwargs), [])
+            use.outputs += [Edge(use, tensor) for tensor in call.output_tensors]
+            calls.append(use)
+            return use.outputs
+
+        ends, count = ends_of(model), len(model.outputs)
+        edges = [Edge(None, tensor) for tensor in model.inputs]
+        found = follow(
+            *(model, edges, apply, lambda call, inside: apply(call)),
+            tensors=[*model.outputs, *(tensor for _, tensor in ends)],
+        )
+        sources = [tensor.node.layer for tensor in model.inputs]
+        graph.inputs = list(zip(sources, edges, strict=True))
+        graph.outputs = found[:count]
+        graph.ends = [
+            (layer, edge) for (layer, _), edge in zip(ends, found[count:], strict=True)
+        ]
+        # Calls for losses and metrics alone come after all others.
+        count = len(nodes_of(model))
+        graph.uses, graph.beside = calls[:count], calls[count:]
         return graph
 
     # Questions that passes ask.
@@ -310,29 +323,6 @@ class LayerGraph:
         for use in uses:
             use.args, use.kwargs = tf.nest.map_structure(swap, (use.args, use.kwargs))
         self._readers = None
-
-
-def _uses_of(
-    nodes: list, edges: dict[int, Edge], entries: dict[int, LayerEntry]
-) -> list[LayerUse]:
-    """The uses for nodes of Keras, in order; new edges and entries are put down."""
-    uses = []
-    for node in nodes:
-        if isinstance(node.layer, tf_keras.layers.InputLayer):
-            continue
-        layer = node.layer
-        if id(layer) not in entries:
-            entries[id(layer)] = entry_of(layer, entries)
-        args, kwargs = tf.nest.map_structure(
-            lambda leaf: edges.get(id(leaf), leaf),
-            (node.call_args, node.call_kwargs),
-        )
-        use = LayerUse(entries[id(layer)], args, dict(kwargs), [])
-        for tensor in tf.nest.flatten(node.outputs):
-            edges[id(tensor)] = Edge(use, tensor)
-            use.outputs.append(edges[id(tensor)])
-        uses.append(use)
-    return uses
 
 
 def entry_of(layer: Layer, entries: dict[int, LayerEntry]) -> LayerEntry:
