@@ -4,6 +4,7 @@ It is for the other packages of larqlite, and may change without notice.
 """
 
 from larqlite._copies import is_functional
+from larqlite.graph._attributes import locate, resolve
 from larqlite.graph._follow import (
     LayerCall,
     ends_of,
@@ -52,9 +53,11 @@ __all__ = [
     "inner_layers",
     "is_functional",
     "is_restored",
+    "locate",
     "names",
     "nodes_of",
     "recorded_training",
     "require_model",
+    "resolve",
     "without_training",
 ]

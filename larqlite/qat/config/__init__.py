@@ -1,6 +1,6 @@
 """Which tensors of a layer are quantized, and by what."""
 
-from larqlite.qat.config._attributes import resolve
+from larqlite.graph import resolve
 from larqlite.qat.config._config import (
     LayerQuantizeConfig,
     NoOpQuantizeConfig,

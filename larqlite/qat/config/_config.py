@@ -10,8 +10,8 @@ import tf_keras
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError, QuantizerError
+from larqlite.graph import locate, resolve
 from larqlite.qat import quantizers
-from larqlite.qat.config._attributes import locate, resolve
 
 __all__ = ["LayerQuantizeConfig", "NoOpQuantizeConfig", "QuantizeConfig"]
 
