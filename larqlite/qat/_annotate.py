@@ -20,6 +20,7 @@ from larqlite.errors import (
 )
 from larqlite.graph import LayerCall, ends_of, follow, require_model
 from larqlite.qat.config import QuantizeConfig
+from larqlite.qat.graph._layer_graph import MARKS, LayerEntry
 from larqlite.qat.wrapper import layer_from
 
 __all__ = ["QuantizeAnnotate", "quantize_annotate_layer", "quantize_annotate_model"]
@@ -75,6 +76,13 @@ class QuantizeAnnotate(tf_keras.layers.Wrapper):
                 config["quantize_config"], custom_objects=custom_objects
             )
         return cls(layer, **config)
+
+
+def _mark(annotation: QuantizeAnnotate, entry: LayerEntry) -> None:
+    entry.is_annotated, entry.config = True, annotation.quantize_config
+
+
+MARKS[QuantizeAnnotate] = _mark
 
 
 def quantize_annotate_layer(

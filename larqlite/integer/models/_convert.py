@@ -15,7 +15,8 @@ from larqlite.integer.layers.internal import QuantizedLayer, quantized_class
 from larqlite.integer.models import _sign_biases, _weights
 from larqlite.integer.models._attached_quantizers import output_quantizers
 from larqlite.integer.tensors import FixedPoint, QFloat
-from larqlite.qat.graph import Builder, LayerEntry, LayerGraph, LayerUse
+from larqlite.qat.graph import LayerEntry, LayerGraph, LayerUse
+from larqlite.qat.graph._rebuild import Builder
 from larqlite_runtime.names import unique_name
 
 Layer = tf_keras.layers.Layer
@@ -164,7 +165,7 @@ def converted(
             entry.layer, entry.is_new = twin(source, cls, config), True
             pairs.append((source, entry.layer))
         _dequantize(graph, classes)
-        model = Builder("", "lq.integer.quantize").model(graph)
+        model = Builder("lq.integer.quantize").model(graph)
     for source, target in pairs:
         _weights.copy_by_name(source, target)
     if low_bit:

@@ -8,7 +8,8 @@ from larqlite.errors import UnsupportedLayerError
 from larqlite.integer.layers import Dequantizer, OutputQuantizer
 from larqlite.integer.layers.internal import QuantizedLayer, float_class
 from larqlite.integer.models import _equalize, _weights
-from larqlite.qat.graph import Builder, LayerGraph
+from larqlite.qat.graph import LayerGraph
+from larqlite.qat.graph._rebuild import Builder
 
 __all__ = ["float_model_of"]
 
@@ -34,7 +35,7 @@ def float_model_of(model: tf_keras.Model) -> tf_keras.Model:
             source, entry.layer = entry.layer, _float_twin(entry.layer)
             entry.is_new = True
             pairs.append((source, entry.layer))
-    float_model = Builder("", "lq.integer.quantize").model(graph)
+    float_model = Builder("lq.integer.quantize").model(graph)
     for source, target in pairs:
         _weights.copy_by_name(source, target)
     for name, (variable, rate) in rates.items():

@@ -1,7 +1,12 @@
-"""A model as a graph that passes edit, and the model that is built from it."""
+"""A model as a graph that passes edit, and the quantization-aware model that is built from it.
 
-from larqlite.qat.graph._layer_graph import Edge, LayerEntry, LayerGraph, LayerUse, read
-from larqlite.qat.graph._rebuild import Builder
+The graph is that of `larqlite.graph`.
+"""
+
+from larqlite.qat.graph._layer_graph import Edge, LayerEntry, LayerGraph, LayerUse
+from larqlite.qat.graph._wrapping import WrappingBuilder, read
+
+Builder = WrappingBuilder
 
 __all__ = [
     "Builder",
@@ -9,5 +14,6 @@ __all__ = [
     "LayerEntry",
     "LayerGraph",
     "LayerUse",
+    "WrappingBuilder",
     "read",
 ]

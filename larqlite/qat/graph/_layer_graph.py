@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 from larqlite._copies import is_functional
-from larqlite.errors import UnbuiltModelError, UnsupportedModelError
-from larqlite.graph import LayerCall, ends_of, follow, nodes_of, require_model
-from larqlite.qat._annotate import QuantizeAnnotate
-from larqlite.qat.config import QuantizeConfig
-from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
+from larqlite.graph import LayerCall, ends_of, follow, nodes_of
 
 Layer = tf_keras.layers.Layer
+# Wrappers that only mark the layer inside, by class: what each notes in its entry.
+MARKS: dict[type, Callable[[Layer, LayerEntry], None]] = {}
 
 
 @dataclasses.dataclass(eq=False)
@@ -43,7 +41,7 @@ class LayerEntry:
 
     Attributes:
         layer: the layer that was read, or a new one.
-        config: how it is quantized; None leaves it as it is.
+        config: how it is quantized, a `QuantizeConfig`; None leaves it as it is.
         is_annotated: whether the user asked for it to be quantized.
         scheme: the scheme that `config` comes from; None for a user's own config.
         changes: what is different in the configuration of the new layer.
@@ -54,7 +52,7 @@ class LayerEntry:
     """
 
     layer: Layer
-    config: QuantizeConfig | None = None
+    config: Any = None
     is_annotated: bool = False
     scheme: Any = None
     changes: dict = dataclasses.field(default_factory=dict)
@@ -326,44 +324,13 @@ class LayerGraph:
 
 
 def entry_of(layer: Layer, entries: dict[int, LayerEntry]) -> LayerEntry:
-    """The entry of a layer that was just met; what annotations say of it is taken over."""
-    if isinstance(layer, QuantizeAnnotate):
-        entry = entry_of(layer.layer, entries)
-        entry.is_annotated, entry.config = True, layer.quantize_config
-        return entry
+    """The entry of a layer that was just met; what marks say of it is taken over."""
+    for cls, mark in MARKS.items():
+        if isinstance(layer, cls):
+            entry = entry_of(layer.layer, entries)
+            mark(layer, entry)
+            return entry
     entry = LayerEntry(layer)
     if is_functional(layer):
         entry.graph = LayerGraph.of(layer, entries, is_nested=True)
     return entry
-
-
-def read(model: tf_keras.Model, where: str) -> LayerGraph:
-    """The graph of a float model.
-
-    Raises:
-        ArgumentError, UnbuiltModelError, UnsupportedModelError: it cannot be quantized.
-    """
-    require_model(model, where, unbuilt=True)
-    if not model.built or not model.inputs:
-        raise UnbuiltModelError(
-            f'{where}: the model "{model.name}" is not built: its input shape is not '
-            "known.\n"
-            "  Fix: begin it with tf_keras.Input(shape) or give the first layer an "
-            "input_shape."
-        )
-    graph = LayerGraph.of(model)
-    for part in graph.graphs():
-        for entry in part.entries():
-            if isinstance(entry.layer, (QuantizeWrapperV2, QuantizeLayer)):
-                raise UnsupportedModelError(
-                    f'{where}: "{model.name}" is quantization-aware already: its layer '
-                    f'"{entry.name}" is a {type(entry.layer).__name__}.\n'
-                    "  Fix: pass the float model it was made from; to train this one, "
-                    "compile it and call fit. What its wrapped layers have learnt goes "
-                    "back by\n"
-                    "      for wrapper in quantized.layers:\n"
-                    '          if hasattr(wrapper, "quantize_config"):\n'
-                    "              layer = float_model.get_layer(wrapper.layer.name)\n"
-                    "              layer.set_weights(wrapper.layer.get_weights())"
-                )
-    return graph

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import tensorflow as tf
@@ -16,10 +15,8 @@ from larqlite._copies import (
     model_around,
     sequential_like,
 )
-from larqlite.qat import _quantized_views
-from larqlite.qat.config import resolve
+from larqlite.graph import resolve
 from larqlite.qat.graph._layer_graph import LayerEntry, LayerGraph
-from larqlite.qat.wrapper import QuantizeWrapperV2, fitted, only_shapes, values_of
 from larqlite_runtime.names import unique_name
 
 Layer = tf_keras.layers.Layer
@@ -29,17 +26,16 @@ class Builder:
     """Makes new layers for the entries of a graph, each once, and calls them.
 
     Args:
-        prefix: goes before the names of wrapped layers.
         where: the public function on whose behalf it works, for messages.
     """
 
-    def __init__(self, prefix: str, where: str):
-        self._prefix = prefix
+    _prefix = ""  # goes before the names of wrapped layers
+
+    def __init__(self, where: str):
         self._where = where
         self._made: dict[int, Layer] = {}
         self._copied: list[tuple[LayerEntry, Layer]] = []
         self._names: dict[int, str] = {}
-        self._wrapped: list[QuantizeWrapperV2] = []
         self._models: list[tuple[LayerGraph, tf_keras.Model]] = []
 
     def model(self, graph: LayerGraph) -> tf_keras.Model:
@@ -48,11 +44,8 @@ class Builder:
         Raises:
             UnsupportedModelError: a layer that cannot be copied whole.
         """
-        with only_shapes():
-            model = self._model(graph)
+        model = self._model(graph)
         self._carry_all()
-        for wrapper in self._wrapped:
-            wrapper.capture_weights()
         return model
 
     def _carry_all(self) -> None:
@@ -144,28 +137,16 @@ class Builder:
     def _made_for(self, entry: LayerEntry) -> Layer:
         if entry.graph is not None:
             return self._model(entry.graph)
-        inner = entry.layer
+        layer = self._copy_of(entry)
+        self._copied.append((entry, layer))
+        return layer
+
+    def _copy_of(self, entry: LayerEntry) -> Layer:
         # What a pass made is in no model yet: it is used itself, as long as no other
         # pass has changed it.
-        if not entry.is_new or entry.changes:
-            watch = (
-                _quantized_views.viewed_variables()
-                if entry.is_wrapped
-                else contextlib.nullcontext()
-            )
-            with watch:
-                inner = layer_like(entry.layer, self._where, entry.changes)
-        if not entry.is_wrapped:
-            self._copied.append((entry, inner))
-            return inner
-        config = fitted(entry.config, values_of(entry.layer, entry.copies), inner)
-        wrapper = QuantizeWrapperV2(
-            inner, config, name_prefix=self._prefix, name=self._names[id(entry)]
-        )
-        # The wrapper has made a layer of its own if this one had weights already.
-        self._copied.append((entry, wrapper.layer))
-        self._wrapped.append(wrapper)
-        return wrapper
+        if entry.is_new and not entry.changes:
+            return entry.layer
+        return layer_like(entry.layer, self._where, entry.changes)
 
 
 def _is_chain(graph: LayerGraph) -> bool:

@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.qat.graph import Builder, Edge, LayerEntry, LayerGraph, LayerUse, read
+from larqlite.qat.graph import Edge, LayerEntry, LayerGraph, LayerUse, read
+from larqlite.qat.graph._rebuild import Builder
 from larqlite.qat.wrapper import name_of
 from larqlite_runtime.names import unique_name
 
@@ -87,7 +88,7 @@ def built(surgery: Surgery) -> tf_keras.Model:
     """A new model from the edited graphs."""
     for graph in surgery.root.graphs():
         graph.drop_unused()
-    return Builder("", surgery.where).model(surgery.root)
+    return Builder(surgery.where).model(surgery.root)
 
 
 def label(entry: LayerEntry) -> str:
