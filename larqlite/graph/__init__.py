@@ -30,16 +30,24 @@ from larqlite.graph._layer_facts import (
     facts_of,
     first_override,
 )
+from larqlite.graph._layer_graph import MARKS, Edge, LayerEntry, LayerGraph, LayerUse
 from larqlite.graph._operators import JOINING, KEEPING_VALUES, names
+from larqlite.graph._rebuild import Builder
 from larqlite.graph._require_model import require_model
 
 __all__ = [
+    "Builder",
+    "Edge",
     "FACTS",
     "JOINING",
     "KEEPING_VALUES",
     "KernelAxes",
     "LayerCall",
+    "LayerEntry",
     "LayerFacts",
+    "LayerGraph",
+    "LayerUse",
+    "MARKS",
     "METHODS",
     "add_layer_facts",
     "call_in_inference",

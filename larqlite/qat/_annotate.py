@@ -18,9 +18,8 @@ from larqlite.errors import (
     ArgumentError,
     require_tf_keras,
 )
-from larqlite.graph import LayerCall, ends_of, follow, require_model
+from larqlite.graph import MARKS, LayerCall, LayerEntry, ends_of, follow, require_model
 from larqlite.qat.config import QuantizeConfig
-from larqlite.qat.graph._layer_graph import MARKS, LayerEntry
 from larqlite.qat.wrapper import layer_from
 
 __all__ = ["QuantizeAnnotate", "quantize_annotate_layer", "quantize_annotate_model"]

@@ -10,9 +10,10 @@ from typing import Any
 import tf_keras
 
 from larqlite.errors import ArgumentError
+from larqlite.graph import LayerEntry, LayerGraph
 from larqlite.qat._calibrate import calibrate as set_ranges, require_method
 from larqlite.qat.config import QuantizeConfig
-from larqlite.qat.graph import Builder, LayerEntry, LayerGraph, read
+from larqlite.qat.graph import Builder, read
 from larqlite.qat.passes import QuantizeLayoutTransform, follow_configs
 from larqlite.qat.schemes import FLOAT, get_schemes
 from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2

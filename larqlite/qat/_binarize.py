@@ -7,9 +7,10 @@ from typing import Any
 import tf_keras
 
 from larqlite.errors import UnsupportedModelError
+from larqlite.graph import LayerEntry, LayerGraph
 from larqlite.qat._apply import quantize_graph
 from larqlite.qat._calibrate import require_method
-from larqlite.qat.graph import LayerEntry, LayerGraph, read
+from larqlite.qat.graph import read
 from larqlite.qat.passes import QUANT_CLASS
 from larqlite.qat.schemes import BinaryScheme
 

@@ -6,9 +6,9 @@ import tf_keras
 
 from larqlite._registration import deserialize_object, register_object
 from larqlite.errors import UnsupportedModelError
-from larqlite.graph import require_model
+from larqlite.graph import LayerEntry, LayerGraph, require_model
 from larqlite.qat.config import LayerQuantizeConfig, QuantizeConfig
-from larqlite.qat.graph import Builder, LayerEntry, LayerGraph
+from larqlite.qat.graph import Builder
 from larqlite.qat.quantizers import FixedQuantizer
 from larqlite.qat.wrapper import BEFORE, QuantizeLayer, QuantizeWrapperV2, name_of
 

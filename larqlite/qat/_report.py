@@ -17,6 +17,8 @@ from larqlite.graph import (
     JOINING,
     KEEPING_VALUES,
     LayerFacts,
+    LayerGraph,
+    LayerUse,
     add_layer_facts,
     facts_of,
     require_model,
@@ -32,7 +34,6 @@ from larqlite.models.internal import (
     weight_bits,
 )
 from larqlite.qat._annotate import QuantizeAnnotate
-from larqlite.qat.graph import LayerGraph, LayerUse
 from larqlite.qat.schemes import rule_for
 from larqlite.qat.wrapper import BEFORE, QuantizeLayer, QuantizeWrapperV2, name_of
 from larqlite.quantizers import Quantizer

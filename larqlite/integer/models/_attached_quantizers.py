@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import tf_keras
 
+from larqlite.graph import LayerGraph, LayerUse
 from larqlite.integer._quantization_params import QuantizationParams
-from larqlite.qat.graph import LayerGraph, LayerUse
 
 PER_AXIS_RANK = 3
 _MOVING = (tf_keras.layers.Flatten, tf_keras.layers.Permute, tf_keras.layers.Reshape)

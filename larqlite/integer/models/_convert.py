@@ -8,15 +8,13 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError, LarqliteError, near_matches
-from larqlite.graph import recorded_training
+from larqlite.graph import Builder, LayerEntry, LayerGraph, LayerUse, recorded_training
 from larqlite.integer._quantization_params import QuantizationParams, quantization
 from larqlite.integer.layers import Dequantizer, QuantizedRescaling
 from larqlite.integer.layers.internal import QuantizedLayer, quantized_class
 from larqlite.integer.models import _sign_biases, _weights
 from larqlite.integer.models._attached_quantizers import output_quantizers
 from larqlite.integer.tensors import FixedPoint, QFloat
-from larqlite.qat.graph import LayerEntry, LayerGraph, LayerUse
-from larqlite.qat.graph._rebuild import Builder
 from larqlite_runtime.names import unique_name
 
 Layer = tf_keras.layers.Layer

@@ -5,11 +5,10 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite.errors import UnsupportedLayerError
+from larqlite.graph import Builder, LayerGraph
 from larqlite.integer.layers import Dequantizer, OutputQuantizer
 from larqlite.integer.layers.internal import QuantizedLayer, float_class
 from larqlite.integer.models import _equalize, _weights
-from larqlite.qat.graph import LayerGraph
-from larqlite.qat.graph._rebuild import Builder
 
 __all__ = ["float_model_of"]
 

@@ -3,7 +3,7 @@
 The graph is that of `larqlite.graph`.
 """
 
-from larqlite.qat.graph._layer_graph import Edge, LayerEntry, LayerGraph, LayerUse
+from larqlite.graph import Edge, LayerEntry, LayerGraph, LayerUse
 from larqlite.qat.graph._wrapping import WrappingBuilder, read
 
 Builder = WrappingBuilder

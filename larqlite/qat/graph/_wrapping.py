@@ -5,10 +5,8 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite.errors import UnbuiltModelError, UnsupportedModelError
-from larqlite.graph import require_model
+from larqlite.graph import Builder, LayerEntry, LayerGraph, require_model
 from larqlite.qat import _quantized_views
-from larqlite.qat.graph._layer_graph import LayerEntry, LayerGraph
-from larqlite.qat.graph._rebuild import Builder
 from larqlite.qat.wrapper import (
     QuantizeLayer,
     QuantizeWrapperV2,

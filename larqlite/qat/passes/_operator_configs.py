@@ -6,9 +6,9 @@ A wrapper calls its layer with a tensor first; an operator may be called with an
 from __future__ import annotations
 
 from larqlite.errors import ArgumentError, QuantizerError
+from larqlite.graph import LayerEntry, LayerGraph
 from larqlite.qat import quantizers
 from larqlite.qat.config import QuantizeConfig, asked
-from larqlite.qat.graph import LayerEntry, LayerGraph
 from larqlite.qat.wrapper import QuantizeLayer
 
 _OF_LAYERS = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tf_keras
 
+from larqlite.graph import LayerGraph, LayerUse
 from larqlite.qat.config import LayerQuantizeConfig
-from larqlite.qat.graph import LayerGraph, LayerUse
 from larqlite.qat.wrapper import name_of
 
 layers = tf_keras.layers

@@ -6,7 +6,7 @@ they stay apart, and only what comes out of the last of them is quantized.
 
 from __future__ import annotations
 
-from larqlite.qat.graph import LayerGraph
+from larqlite.graph import LayerGraph
 from larqlite.qat.passes._predicates import (
     BATCH_NORMALIZATIONS,
     WITH_KERNEL,

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import tf_keras
 
 import larqlite.layers as quant_layers
-from larqlite.qat.graph import LayerEntry, LayerGraph, LayerUse
+from larqlite.graph import LayerEntry, LayerGraph, LayerUse
 from larqlite.qat.wrapper import name_of
 
 log = logging.getLogger("larqlite.qat")

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.graph import JOINING
-from larqlite.qat.graph import LayerGraph, LayerUse
+from larqlite.graph import JOINING, LayerGraph, LayerUse
 from larqlite.qat.passes._predicates import is_ours, leave_to
 from larqlite.qat.wrapper import BEFORE, name_of
 

@@ -7,8 +7,8 @@ import logging
 import tf_keras
 
 from larqlite.errors import UnsupportedLayerError
+from larqlite.graph import LayerGraph
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph import LayerGraph
 from larqlite.qat.passes import separable
 from larqlite.qat.wrapper import QuantizeLayer
 from larqlite.quantizers import Quantizer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tf_keras
 
+from larqlite.graph import LayerEntry, LayerGraph, LayerUse
 from larqlite.qat import quantizers
-from larqlite.qat.graph import LayerEntry, LayerGraph, LayerUse
 from larqlite.qat.wrapper import QuantizeLayer
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from larqlite.graph import JOINING, KEEPING_VALUES
-from larqlite.qat.graph import LayerEntry, LayerGraph, LayerUse
+from larqlite.graph import JOINING, KEEPING_VALUES, LayerEntry, LayerGraph, LayerUse
 from larqlite.qat.passes._predicates import is_ours, is_relu
 from larqlite.qat.passes.own_inputs import reader_with_quantizer
 from larqlite.qat.wrapper import QuantizeLayer

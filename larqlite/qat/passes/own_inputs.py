@@ -5,8 +5,8 @@ A sign of a rounded value costs a rounding, and moves the sign's threshold by ha
 
 from __future__ import annotations
 
+from larqlite.graph import Edge, LayerGraph, LayerUse
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph import Edge, LayerGraph, LayerUse
 from larqlite.qat.passes._predicates import is_ours, leave_to
 from larqlite.qat.passes.binary import KEEP_VALUES
 from larqlite.qat.wrapper import BEFORE, name_of

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.qat.graph import LayerGraph
+from larqlite.graph import LayerGraph
 from larqlite.qat.passes._predicates import (
     WITH_KERNEL,
     is_linear,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.qat.graph import LayerEntry, LayerGraph
+from larqlite.graph import LayerEntry, LayerGraph
 
 layers = tf_keras.layers
 

@@ -10,9 +10,8 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError, LarqliteError, UnsupportedModelError
-from larqlite.graph import require_model
+from larqlite.graph import LayerGraph, require_model
 from larqlite.outputs import TFLITE, require, written_whole
-from larqlite.qat.graph import LayerGraph
 from larqlite.qat.lowerings import exporting
 from larqlite.qat.tflite._convertible import require_convertible
 from larqlite.qat.tflite._file_graph import read_file

@@ -12,8 +12,9 @@ import tf_keras
 from larqlite import quantizers as larqlite_quantizers
 from larqlite._registration import register_object
 from larqlite.errors import UnsupportedLayerError
+from larqlite.graph import LayerEntry, LayerGraph, LayerUse
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph import Builder, LayerEntry, LayerGraph, LayerUse
+from larqlite.qat.graph import Builder
 from larqlite.qat.passes import BATCH_NORMALIZATIONS, WITH_KERNEL
 from larqlite.qat.quantizers.internal import fake_quant
 from larqlite.qat.wrapper import QuantizeWrapperV2

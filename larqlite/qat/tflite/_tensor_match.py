@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from larqlite.qat.graph import LayerGraph, LayerUse
+from larqlite.graph import LayerGraph, LayerUse
 from larqlite.qat.lowerings import STORED_BITS, has_range, range_of
 from larqlite.qat.quantizers.internal import nudged
 from larqlite.qat.tflite._file_graph import TFLiteGraph, TFLiteOperation, TFLiteTensor

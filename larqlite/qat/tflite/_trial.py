@@ -9,7 +9,7 @@ import numpy as np
 import tf_keras
 
 from larqlite.errors import UnsupportedModelError
-from larqlite.qat.graph import LayerGraph
+from larqlite.graph import LayerGraph
 from larqlite.qat.lowerings import has_range, range_of
 from larqlite.qat.tflite._file_graph import read_file
 from larqlite.qat.tflite._interpreter import TFLiteInterpreter

@@ -6,6 +6,7 @@ import numpy as np
 import tf_keras
 
 from larqlite.errors import ArgumentError
+from larqlite.graph import LayerGraph, LayerUse
 from larqlite.integer.layers import PaddedConv2D
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
@@ -18,7 +19,6 @@ from larqlite.integer.models.transforms._surgery import (
     weights_of,
 )
 from larqlite.layers.internal import same_padding
-from larqlite.qat.graph import LayerGraph, LayerUse
 
 __all__ = ["align_rescaling"]
 

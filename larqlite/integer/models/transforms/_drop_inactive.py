@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.graph import recorded_training
+from larqlite.graph import LayerGraph, LayerUse, recorded_training
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
     dtype_of,
@@ -12,7 +12,6 @@ from larqlite.integer.models.transforms._surgery import (
     new,
     setting,
 )
-from larqlite.qat.graph import LayerGraph, LayerUse
 from larqlite.qat.wrapper import name_of
 
 layers = tf_keras.layers

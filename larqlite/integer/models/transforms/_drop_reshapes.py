@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tf_keras
 
+from larqlite.graph import LayerGraph, LayerUse
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
     setting,
     shape_of,
     transformed,
 )
-from larqlite.qat.graph import LayerGraph, LayerUse
 
 __all__ = ["drop_reshapes"]
 

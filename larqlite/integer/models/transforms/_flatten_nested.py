@@ -8,8 +8,8 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import UnsupportedModelError
+from larqlite.graph import Edge, LayerGraph, LayerUse
 from larqlite.integer.models.transforms._surgery import Surgery, label, transformed
-from larqlite.qat.graph import Edge, LayerGraph, LayerUse
 
 __all__ = ["flatten_nested"]
 

@@ -9,6 +9,7 @@ import tf_keras
 
 from larqlite._channels import normalization_factors
 from larqlite.errors import UnsupportedLayerError
+from larqlite.graph import LayerGraph, LayerUse
 from larqlite.integer.models.transforms._kernels import (
     is_normalization,
     outputs_of,
@@ -24,7 +25,6 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
     weights_of,
 )
-from larqlite.qat.graph import LayerGraph, LayerUse
 
 __all__ = ["fold_batchnorms"]
 

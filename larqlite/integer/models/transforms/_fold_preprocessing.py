@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from larqlite.graph import LayerGraph, LayerUse
 from larqlite.integer.models.transforms import _tracing
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
@@ -18,7 +19,6 @@ from larqlite.integer.models.transforms._surgery import (
     shape_of,
     weights_of,
 )
-from larqlite.qat.graph import LayerGraph, LayerUse
 
 layers = tf_keras.layers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tf_keras
 
+from larqlite.graph import LayerEntry, LayerGraph
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
     common_config,
@@ -13,7 +14,6 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
     weights_of,
 )
-from larqlite.qat.graph import LayerEntry, LayerGraph
 
 __all__ = ["grouped_to_depthwise"]
 

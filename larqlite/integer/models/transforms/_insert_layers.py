@@ -5,8 +5,8 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite.errors import ArgumentError, near_matches
+from larqlite.graph import Edge, LayerGraph
 from larqlite.integer.models.transforms._surgery import Surgery, built, label, new
-from larqlite.qat.graph import Edge, LayerGraph
 
 __all__ = ["insert_layer", "insert_rescaling"]
 

@@ -6,6 +6,7 @@ import numpy as np
 import tf_keras
 
 from larqlite._channels import normalization_factors
+from larqlite.graph import LayerGraph, LayerUse
 from larqlite.integer.models.transforms._fold_batchnorms import (
     is_inference,
     normalizes_last_axis,
@@ -17,7 +18,6 @@ from larqlite.integer.models.transforms._surgery import (
     is_linear,
     transformed,
 )
-from larqlite.qat.graph import LayerGraph, LayerUse
 
 __all__ = ["invert_batchnorm_pooling"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tf_keras
 
+from larqlite.graph import LayerGraph
 from larqlite.integer.models.transforms._surgery import Surgery, transformed
-from larqlite.qat.graph import LayerGraph
 
 __all__ = ["invert_relu_maxpool"]
 

@@ -10,6 +10,7 @@ import tf_keras
 from larqlite import quantizers
 from larqlite.context import quantized_scope
 from larqlite.errors import UnknownQuantizerError
+from larqlite.graph import LayerEntry, LayerGraph, LayerUse
 from larqlite.integer.layers import PaddedConv2D
 from larqlite.integer.layers.internal import quantized_class
 from larqlite.integer.models.transforms import _flatten_nested, _split_activations
@@ -22,7 +23,6 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
 )
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph import LayerEntry, LayerGraph, LayerUse
 from larqlite.qat.wrapper import name_of
 from larqlite.quantizers import Quantizer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
+from larqlite.graph import LayerGraph, LayerUse
 from larqlite.integer.layers import PaddedConv2D
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
@@ -12,7 +13,6 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
 )
 from larqlite.layers.internal import same_padding
-from larqlite.qat.graph import LayerGraph, LayerUse
 
 __all__ = ["remove_zeropadding2d"]
 

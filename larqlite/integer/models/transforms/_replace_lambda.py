@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
+from larqlite.graph import LayerGraph, LayerUse
 from larqlite.integer.models.transforms import _tracing
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
@@ -11,7 +12,6 @@ from larqlite.integer.models.transforms._surgery import (
     new,
     transformed,
 )
-from larqlite.qat.graph import LayerGraph, LayerUse
 from larqlite.qat.wrapper import name_of
 
 __all__ = ["replace_lambda"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
+from larqlite.graph import LayerEntry, LayerGraph
 from larqlite.integer.models.transforms._kernels import FLOAT
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
@@ -14,7 +15,6 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
 )
 from larqlite.layers import QuantLayer
-from larqlite.qat.graph import LayerEntry, LayerGraph
 from larqlite.qat.wrapper import name_of
 
 __all__ = ["split_activations"]

@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.qat.graph import Edge, LayerEntry, LayerGraph, LayerUse, read
-from larqlite.qat.graph._rebuild import Builder
+from larqlite.graph import Builder, Edge, LayerEntry, LayerGraph, LayerUse
+from larqlite.qat.graph import read
 from larqlite.qat.wrapper import name_of
 from larqlite_runtime.names import unique_name
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import tensorflow as tf
 import tf_keras
 
+from larqlite.graph import Edge, LayerUse
 from larqlite.integer.models.transforms._surgery import dtype_of, shape_of
-from larqlite.qat.graph import Edge, LayerUse
 
 layers = tf_keras.layers
 

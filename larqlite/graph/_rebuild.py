@@ -15,8 +15,8 @@ from larqlite._copies import (
     model_around,
     sequential_like,
 )
-from larqlite.graph import resolve
-from larqlite.qat.graph._layer_graph import LayerEntry, LayerGraph
+from larqlite.graph._attributes import resolve
+from larqlite.graph._layer_graph import LayerEntry, LayerGraph
 from larqlite_runtime.names import unique_name
 
 Layer = tf_keras.layers.Layer

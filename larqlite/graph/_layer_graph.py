@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._copies import is_functional
-from larqlite.graph import LayerCall, ends_of, follow, nodes_of
+from larqlite.graph._follow import LayerCall, ends_of, follow, nodes_of
 
 Layer = tf_keras.layers.Layer
 # Wrappers that only mark the layer inside, by class: what each notes in its entry.
