@@ -21,6 +21,7 @@ LIMITS = {
     "files in circles": 0,
     "names of several classes": 9,  # public names of two packages each
     "classes of ONNX graphs": 1,
+    "walkers of Keras models": 2,
 }
 
 
@@ -48,6 +49,7 @@ def findings(structure: Structure) -> dict[str, list[str]]:
             for name, modules in structure.homonyms().items()
         ],
         "classes of ONNX graphs": structure.onnx_graphs,
+        "walkers of Keras models": structure.walkers,
     }
 
 
@@ -127,6 +129,23 @@ def test_a_short_file_is_one_that_has_something_of_its_own(small, tmp_path):
 
 def test_classes_of_one_name_are_found(small):
     assert small.homonyms() == {"Same": ["larqlite.a._inside", "larqlite.b"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_walker"),
+    [
+        ("def walk(node):\n    return node.call_args\n", True),
+        ("nodes = [layer.inbound_nodes for layer in layers]\n", True),
+        ("for node in nodes_of(model): pass\n", True),
+        ("from larqlite.graph import follow\nfollow(model, inputs, apply)\n", False),
+    ],
+)
+def test_what_follows_a_keras_model_by_itself_is_found(
+    small, tmp_path, text, is_walker
+):
+    (tmp_path / "larqlite" / "c.py").write_text(text)
+    assert not small.walkers
+    assert Structure.of(tmp_path).walkers == ["larqlite.c"] * is_walker
 
 
 def test_a_commit_that_is_none_is_named():

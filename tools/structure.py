@@ -25,6 +25,8 @@ from pathlib import Path
 
 PACKAGES = ("larqlite", "larqlite_runtime", "larqlite_zoo")
 SHORT, LONG = 60, 500
+# What a Keras model's nodes were called with, and the way from one to the next.
+NODES = {"call_args", "call_kwargs", "keras_inputs", "inbound_nodes", "_nodes_by_depth"}
 SMALL = ("__init__.py", "__main__.py", "internal.py")
 
 
@@ -49,6 +51,8 @@ class Structure:
         lines: how many a module has.
         leading: modules that have nothing of their own, only names of others.
         onnx_graphs: classes of `larqlite` that hold the nodes of an ONNX graph themselves.
+        walkers: modules that follow the nodes of Keras models by themselves, where
+            `larqlite.graph.follow` would.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -57,6 +61,7 @@ class Structure:
     lines: dict[str, int] = field(default_factory=dict)
     leading: set[str] = field(default_factory=set)
     onnx_graphs: list[str] = field(default_factory=list)
+    walkers: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, root: Path) -> Structure:
@@ -73,6 +78,8 @@ class Structure:
             found.imports += found._imports_of(name, tree)
             if all(_only_leads(node) for node in tree.body):
                 found.leading.add(name)
+            if _follows_keras(tree):
+                found.walkers.append(name)
             for node in tree.body:
                 if isinstance(node, ast.ClassDef):
                     found.classes[node.name].append(name)
@@ -187,7 +194,17 @@ class Structure:
             "files in circles": sum(map(len, self.circles())),
             "names of several classes": len(self.homonyms()),
             "classes of ONNX graphs": len(self.onnx_graphs),
+            "walkers of Keras models": len(self.walkers),
         }
+
+
+def _follows_keras(tree: ast.Module) -> bool:
+    """Whether a module reads the nodes of Keras models, or asks for them in order."""
+    return any(
+        (isinstance(node, ast.Attribute) and node.attr in NODES)
+        or (isinstance(node, ast.Name) and node.id == "nodes_of")
+        for node in ast.walk(tree)
+    )
 
 
 def _only_leads(node: ast.stmt) -> bool:
@@ -289,6 +306,8 @@ def main(arguments: list[str] | None = None) -> None:
             print("classes:", name, " ".join(modules))
         for name in structure.onnx_graphs:
             print("graph:", name)
+        for name in structure.walkers:
+            print("walker:", name)
         for name in structure.short():
             print("short:", name, structure.lines[name])
         for name in structure.long():
