@@ -1,4 +1,5 @@
-"""A Keras model as a graph: how it is followed, what its layers are, how they are called.
+"""A Keras model as a graph: how it is followed, edited and built anew, what its layers are, and
+how they are called.
 
 It is for the other packages of larqlite, and may change without notice.
 """
@@ -12,7 +13,6 @@ from larqlite.graph._follow import (
     in_order,
     inner_layers,
     is_restored,
-    nodes_of,
 )
 from larqlite.graph._inference import (
     call_in_inference,
@@ -63,7 +63,6 @@ __all__ = [
     "is_restored",
     "locate",
     "names",
-    "nodes_of",
     "recorded_training",
     "require_model",
     "resolve",

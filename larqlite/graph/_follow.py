@@ -73,7 +73,7 @@ def follow(
         ["fc of ['x']"]
     """
     known = dict(zip(map(id, model.inputs), inputs, strict=True))
-    for node in nodes_of(model, tensors):
+    for node in _nodes_of(model, tensors):
         args, kwargs = tf.nest.map_structure(
             lambda leaf: known.get(id(leaf), leaf), (node.call_args, node.call_kwargs)
         )
@@ -131,7 +131,7 @@ def _conformed(value: Any, reference: Any) -> Any:
     return tf.cast(value, reference.dtype)
 
 
-def nodes_of(model: tf_keras.Model, tensors: Sequence | None = None) -> list:
+def _nodes_of(model: tf_keras.Model, tensors: Sequence | None = None) -> list:
     """The nodes that compute a functional model's outputs, each after its parents.
 
     Args:
@@ -163,7 +163,7 @@ def ends_of(model: tf_keras.Model) -> list[tuple]:
     for layer in filter(is_end, model.layers):
         for node in layer.inbound_nodes:
             (tensor,) = tf.nest.flatten(node.call_args[:1])
-            sources = [before.layer for before in nodes_of(model, [tensor])]
+            sources = [before.layer for before in _nodes_of(model, [tensor])]
             # The same layer may have been called in another model too.
             if not any(isinstance(s, tf_keras.layers.InputLayer) for s in sources):
                 ends.append((layer, tensor))

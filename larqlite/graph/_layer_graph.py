@@ -15,7 +15,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._copies import is_functional
-from larqlite.graph._follow import LayerCall, ends_of, follow, nodes_of
+from larqlite.graph._follow import LayerCall, ends_of, follow
 
 Layer = tf_keras.layers.Layer
 # Wrappers that only mark the layer inside, by class: what each notes in its entry.
@@ -154,31 +154,33 @@ class LayerGraph:
         """
         entries = {} if entries is None else entries
         graph = cls(model, is_nested)
-        calls: list[LayerUse] = []
+        made: dict[int, LayerUse] = {}
 
         def apply(call: LayerCall) -> list[Edge]:
+            if (key := id(call.output_tensors[0])) in made:
+                return made[key].outputs
             if id(call.layer) not in entries:
                 entries[id(call.layer)] = entry_of(call.layer, entries)
             use = LayerUse(entries[id(call.layer)], call.args, dict(call.kwargs), [])
             use.outputs += [Edge(use, tensor) for tensor in call.output_tensors]
-            calls.append(use)
+            made[key] = use
             return use.outputs
 
-        ends, count = ends_of(model), len(model.outputs)
+        def followed(tensors: list) -> list[Edge]:
+            enter = lambda call, inside: apply(call)  # noqa: E731
+            return follow(model, edges, apply, enter, tensors=tensors)
+
         edges = [Edge(None, tensor) for tensor in model.inputs]
-        found = follow(
-            *(model, edges, apply, lambda call, inside: apply(call)),
-            tensors=[*model.outputs, *(tensor for _, tensor in ends)],
-        )
         sources = [tensor.node.layer for tensor in model.inputs]
         graph.inputs = list(zip(sources, edges, strict=True))
-        graph.outputs = found[:count]
+        graph.outputs = followed(model.outputs)
+        graph.uses = list(made.values())
+        ends = ends_of(model)
+        read = followed([tensor for _, tensor in ends])
         graph.ends = [
-            (layer, edge) for (layer, _), edge in zip(ends, found[count:], strict=True)
+            (layer, edge) for (layer, _), edge in zip(ends, read, strict=True)
         ]
-        # Calls for losses and metrics alone come after all others.
-        count = len(nodes_of(model))
-        graph.uses, graph.beside = calls[:count], calls[count:]
+        graph.beside = list(made.values())[len(graph.uses) :]
         return graph
 
     # Questions that passes ask.

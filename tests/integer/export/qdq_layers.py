@@ -13,7 +13,7 @@ import onnxruntime
 import tensorflow as tf
 from onnx import numpy_helper
 
-from larqlite.graph import nodes_of
+from larqlite.graph import follow
 from larqlite.integer.export import to_qdq
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 from tests.integer.layers import numpy_layers
@@ -35,32 +35,30 @@ def require_same_but_for_ties(model, samples, proto=None):
     """
     arrays = samples if isinstance(samples, list) else [samples]
     outputs, codes = _run(proto or to_qdq(model), arrays)
-    known = {
-        id(tensor): tf.cast(array, tensor.dtype)
+    values = [
+        tf.cast(array, tensor.dtype)
         for tensor, array in zip(model.inputs, arrays, strict=True)
-    }
+    ]
     count = different = 0
-    for node in nodes_of(model):
-        layer = node.layer
-        args, kwargs = tf.nest.map_structure(
-            lambda leaf: known.get(id(leaf), leaf), (node.call_args, node.call_kwargs)
+
+    def apply(call):
+        nonlocal count, different
+        layer = call.layer
+        results = layer(*call.args, **call.kwargs)
+        if getattr(layer, "out_quantizer", None) is None:
+            return results
+        wanted = results.values.numpy().astype(np.int64)
+        found = _nearest(codes[layer.name], wanted, layer.name)
+        inputs = tf.nest.map_structure(layer.gated, call.args[0])
+        exact = _before_rounding(layer.out_quantizer, layer.compute(inputs))
+        off = np.abs(found - exact)
+        assert off.max() <= 0.5 + _OF_SUMS, (layer.name, off.max())
+        count, different = count + found.size, different + np.sum(found != wanted)
+        return FixedPoint(
+            tf.constant(found, tf.float32), results.value_bits, results.frac_bits
         )
-        results = layer(*args, **kwargs)
-        if getattr(layer, "out_quantizer", None) is not None:
-            wanted = results.values.numpy().astype(np.int64)
-            found = _nearest(codes[layer.name], wanted, layer.name)
-            inputs = tf.nest.map_structure(layer.gated, args[0])
-            exact = _before_rounding(layer.out_quantizer, layer.compute(inputs))
-            off = np.abs(found - exact)
-            assert off.max() <= 0.5 + _OF_SUMS, (layer.name, off.max())
-            count, different = count + found.size, different + np.sum(found != wanted)
-            results = FixedPoint(
-                tf.constant(found, tf.float32), results.value_bits, results.frac_bits
-            )
-        tensors = tf.nest.flatten(node.outputs)
-        known.update(zip(map(id, tensors), tf.nest.flatten(results), strict=True))
-    for tensor, found in zip(model.outputs, outputs, strict=True):
-        value = known[id(tensor)]
+
+    for value, found in zip(follow(model, values, apply), outputs, strict=True):
         value = value.to_float() if isinstance(value, QTensor) else value
         off = np.abs(np.asarray(value, np.float64) - found)
         assert off.max() <= 1e-5 * max(np.ptp(value), np.max(np.abs(value)))

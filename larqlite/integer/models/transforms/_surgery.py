@@ -1,6 +1,6 @@
 """What every transform does: read a model into a graph, edit it, build a new model.
 
-The graph and the builder are those of `larqlite.qat`. A pass is a function
+The graph and the builder are those of `larqlite.graph`. A pass is a function
 `run(graph, surgery) -> bool` that edits one graph in place and says whether it did;
 nested models are graphs of their own. The model that was read is never changed.
 """
