@@ -2,7 +2,7 @@
 
 A `.npy` holds the only input. A `.npz` holds an array for each input by its name; for the
 only one it may be called `x`, with labels `y`; or be in two parts, `x_train` (or `x`) and
-`x_test`, with `y_train` and `y_test`; or have any name, several arrays one after the other.
+`x_test`, with `y_train` and `y_test`; or, if it is alone but for labels, have any name.
 """
 
 from __future__ import annotations
@@ -258,8 +258,7 @@ def _keys(
     for key in _INPUTS[part]:
         if key in arrays:
             return [key]
-    of_one_shape = len({arrays[key].shape[1:] for key in inputs}) == 1
-    return inputs if of_one_shape else None
+    return inputs if len(inputs) == 1 else None
 
 
 def _require_shape(

@@ -18,10 +18,6 @@ FORMS = {
     "the input's name": ({"image": X, "y": Y}, (X, Y), (X, Y)),
     "any name": ({"mine": X}, (X, None), (X, None)),
     "any name and y": ({"mine": X, "y": Y}, (X, Y), (X, Y)),
-    "several": (
-        {"a": X, "b": OTHER},
-        *[(np.concatenate([X, OTHER]), None)] * 2,
-    ),
     "two parts": (SPLIT, (X, Y), (OTHER, Z)),
     "a test part": ({"x": X, "y": Y, "x_test": OTHER, "y_test": Z}, (X, Y), (OTHER, Z)),
     "a test part without labels": (
@@ -59,6 +55,10 @@ def test_all_arrays_beside_x_belong_to_it_only_where_they_are_joined():
     assert (alone.samples, len(alone.labels)) == (5, 5)
     joined = inputs_of(arrays, ["image"], "lq integer", shapes=[(2,)], joined=True)
     assert (joined.samples, joined.labels) == (8, None)
+    unnamed = inputs_of({"a": X, "b": OTHER}, ["image"], "lq integer", joined=True)
+    np.testing.assert_array_equal(unnamed.inputs["image"], [*X, *OTHER])
+    with pytest.raises(ValueError, match='holds "a", "b"'):  # either may be a mask
+        inputs_of({"a": X, "b": OTHER}, ["image"], "lq run")
 
 
 def test_several_inputs_come_by_name_with_labels():
