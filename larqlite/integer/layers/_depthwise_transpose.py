@@ -7,6 +7,7 @@ import tf_keras
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
+from larqlite.graph import FACTS, KernelAxes, LayerFacts
 from larqlite.integer.layers._layer_classes import NamedWeights
 
 __all__ = ["DepthwiseConv2DTranspose", "depthwise_transpose"]
@@ -75,6 +76,11 @@ class DepthwiseConv2DTranspose(NamedWeights, tf_keras.layers.DepthwiseConv2D):
             for size, kernel in zip(sizes, self.kernel_size, strict=True)
         ]
         return tf.TensorShape((batch, *sizes, channels * self.depth_multiplier))
+
+
+FACTS[DepthwiseConv2DTranspose] = LayerFacts(
+    (KernelAxes("depthwise_kernel", (-2, -1), (-2,), spatial=2, is_transposed=True),)
+)
 
 
 def enlarged(size, kernel: int, stride: int, padding: str):

@@ -10,6 +10,7 @@ import tf_keras
 from tf_keras.src.engine.keras_tensor import KerasTensor
 
 from larqlite._registration import Registry
+from larqlite.graph import FACTS
 from larqlite.integer.tensors.internal import only_signature
 
 __all__ = [
@@ -63,7 +64,7 @@ class NamedWeights:
 def quantizes(*float_classes: type) -> Callable[[type], type]:
     """Decorator: a class that quantization puts in the place of `float_classes`.
 
-    The class is registered with Keras too.
+    The class is registered with Keras too, and has the layer facts of the float one.
 
     Args:
         float_classes: the float layers' classes; matched exactly, since a subclass may
@@ -76,6 +77,8 @@ def quantizes(*float_classes: type) -> Callable[[type], type]:
     def decorator(cls: type) -> type:
         for float_cls in float_classes:
             QUANTIZED[float_cls] = cls
+            if float_cls in FACTS:
+                FACTS.setdefault(cls, FACTS[float_cls])
         return register_layer(cls)
 
     return decorator

@@ -8,6 +8,7 @@ import tf_keras
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
+from larqlite.graph import FACTS
 from larqlite.integer.layers._layer_classes import NamedWeights
 from larqlite.layers.internal import same_padding
 
@@ -81,6 +82,9 @@ class PaddedConv2D(NamedWeights, tf_keras.layers.Conv2D):
         value = self.padding_value
         value = value.tolist() if isinstance(value, np.ndarray) else value
         return {**super().get_config(), "padding_value": value}
+
+
+FACTS[PaddedConv2D] = FACTS[tf_keras.layers.Conv2D]
 
 
 def padding_values(value, where: str) -> float | np.ndarray | None:

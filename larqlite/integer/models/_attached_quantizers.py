@@ -7,12 +7,10 @@ from collections.abc import Iterator
 
 import tf_keras
 
-from larqlite.graph import LayerGraph, LayerUse
+from larqlite.graph import LayerGraph, LayerUse, facts_of
 from larqlite.integer._quantization_params import QuantizationParams
 
 PER_AXIS_RANK = 3
-_MOVING = (tf_keras.layers.Flatten, tf_keras.layers.Permute, tf_keras.layers.Reshape)
-"""Layers that only move values."""
 
 
 @dataclasses.dataclass
@@ -55,7 +53,7 @@ def output_quantizers(
         cls = classes.get(id(use.entry))
         if cls is None or not cls.requires_aligned_inputs:
             continue
-        if issubclass(cls, _MOVING) and _few_bits_follow(use, graph, classes):
+        if _only_moves(use) and _few_bits_follow(use, graph, classes):
             continue
         for position, edge in enumerate(use.inputs):
             per_tensor = params.per_tensor_activations or needs_per_tensor(
@@ -79,10 +77,15 @@ def _few_bits_follow(
         kind is not None
         and (
             kind.gives_few_bits
-            or (issubclass(kind, _MOVING) and _few_bits_follow(reader, graph, classes))
+            or (_only_moves(reader) and _few_bits_follow(reader, graph, classes))
         )
         for kind, reader in zip(kinds, readers, strict=True)
     )
+
+
+def _only_moves(use: LayerUse) -> bool:
+    facts = facts_of(use.layer)
+    return facts.moves_values and not facts.merge
 
 
 def needs_per_tensor(cls: type, position: int) -> bool:

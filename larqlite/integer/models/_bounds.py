@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite.integer import layers
+from larqlite.graph import facts_of
 from larqlite.integer.tensors import FixedPoint
-
-# Layers with one kernel: the axes of it that are added up, and that of the input
-# channels.
-_KERNELS = (
-    (layers.QuantizedConv2DTranspose, (0, 1, 3), 3),
-    (layers.QuantizedConv2D, (0, 1, 2), 2),
-    (layers.QuantizedConv1D, (0, 1), 1),
-    (layers.QuantizedDense, (0,), 0),
-    (layers.QuantizedDepthwiseConv2D, (0, 1), 2),
-    (layers.QuantizedDepthwiseConv2DTranspose, (0, 1), 2),
-)
 
 
 def accumulator_limit(layer, inputs: list[FixedPoint]) -> int | None:
@@ -29,21 +18,19 @@ def accumulator_limit(layer, inputs: list[FixedPoint]) -> int | None:
     Returns:
         An integer, or None for a layer without a kernel of its own.
     """
-    for cls, summed, channels in _KERNELS:
-        if not isinstance(layer, cls):
-            continue
-        kernel = _codes(layer.weight_quantizer.qweights.value)
-        if kernel is None:
-            return None
-        largest = _largest_inputs(inputs[0])
-        if largest.size > 1 and kernel.shape[channels] == largest.size:
-            shape = [1] * kernel.ndim
-            shape[channels] = -1
-            reach = np.abs(kernel) * largest.reshape(shape)
-        else:
-            reach = np.abs(kernel) * np.max(largest)
-        return int(np.max(reach.sum(axis=summed) + _largest_bias(layer)))
-    return None
+    axes = facts_of(layer).kernel
+    kernel = None if axes is None else _codes(layer.weight_quantizer.qweights.value)
+    if kernel is None:
+        return None
+    largest = _largest_inputs(inputs[0])
+    (channels,) = axes.channels_in
+    if largest.size > 1 and kernel.shape[channels] == largest.size:
+        shape = [1] * kernel.ndim
+        shape[channels] = -1
+        reach = np.abs(kernel) * largest.reshape(shape)
+    else:
+        reach = np.abs(kernel) * np.max(largest)
+    return int(np.max(reach.sum(axis=axes.summed) + _largest_bias(layer)))
 
 
 def _largest_inputs(x: FixedPoint) -> np.ndarray:

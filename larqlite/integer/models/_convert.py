@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError, LarqliteError, near_matches
-from larqlite.graph import Builder, LayerEntry, LayerGraph, LayerUse, recorded_training
+from larqlite.graph import (
+    Builder,
+    LayerEntry,
+    LayerGraph,
+    LayerUse,
+    facts_of,
+    recorded_training,
+)
 from larqlite.integer._quantization_params import QuantizationParams, quantization
 from larqlite.integer.layers import Dequantizer, QuantizedRescaling
-from larqlite.integer.layers.internal import QuantizedLayer, quantized_class
-from larqlite.integer.models import _sign_biases, _weights
+from larqlite.integer.layers.internal import (
+    KernelLayer,
+    QuantizedLayer,
+    quantized_class,
+)
+from larqlite.integer.models import _weights
 from larqlite.integer.models._attached_quantizers import output_quantizers
+from larqlite.integer.models._model_graph import consumers_of
 from larqlite.integer.tensors import FixedPoint, QFloat
+from larqlite.quantizers import ApproxSign, SteSign, SwishSign
 from larqlite_runtime.names import unique_name
 
 Layer = tf_keras.layers.Layer
-
-_FIRST_BITS_END = (
-    tf_keras.layers.Conv1D,
-    tf_keras.layers.Conv2D,
-    tf_keras.layers.DepthwiseConv2D,
-    tf_keras.layers.Dense,
-)
-"""Layers up to and with the first of these take `input_weight_bits`; SeparableConv2D and
-Conv2DTranspose are Conv2D."""
+_SIGNS = (SteSign, ApproxSign, SwishSign)
+_LOW_BITS = 2
 
 _READY = (Dequantizer, tf_keras.layers.InputLayer)
 
@@ -158,7 +165,8 @@ def converted(
                 bits = params.input_weight_bits if is_first else params.weight_bits
                 config = _default(cls, entry, attached, bits, params)
                 config.update(low_bit.get(entry.name, {}))
-            is_first = is_first and not isinstance(entry.layer, _FIRST_BITS_END)
+            # Up to and with the first layer that has one kernel: a separable one has two.
+            is_first = is_first and facts_of(entry.layer, ()).kernel is None
             source = entry.layer
             entry.layer, entry.is_new = twin(source, cls, config), True
             pairs.append((source, entry.layer))
@@ -167,7 +175,7 @@ def converted(
     for source, target in pairs:
         _weights.copy_by_name(source, target)
     if low_bit:
-        _sign_biases.make_exact(model)
+        _make_sign_biases_exact(model)
     return model
 
 
@@ -225,3 +233,40 @@ def _check_names(q_config: dict, graph: LayerGraph) -> None:
                 "  Fix: the names are those of the model after `transforms.sanitize`; "
                 "`dump_config` of a quantized model lists them."
             )
+
+
+def _make_sign_biases_exact(model: tf_keras.Model) -> None:
+    r"""Rounds the biases of low-bit layers that only signs read, without changing signs.
+
+    With integer sums \(n\), a scale \(a > 0\) and a bias \(b\), \(a n + b \geq 0\) just
+    when \(n + \lfloor b / a \rfloor \geq 0\). The bias becomes that integer, where
+    rounding it to the nearest one would move the threshold.
+
+    Args:
+        model: a quantized model; changed in place.
+    """
+    consumers = consumers_of(model)
+    for layer in model.layers:
+        if _has_integer_sums(layer) and _only_signs_read(layer, consumers):
+            scales = np.asarray(layer.quantized_kernel().scales, np.float64)
+            steps = np.floor(layer.bias.numpy().astype(np.float64) / scales)
+            layer.bias.assign(steps * scales)
+
+
+def _has_integer_sums(layer) -> bool:
+    if not isinstance(layer, KernelLayer) or not layer.use_bias:
+        return False
+    source = layer.input.node.layer
+    while facts_of(source).keeps_signs and isinstance(source, QuantizedLayer):
+        source = source.input.node.layer
+    few_bits = getattr(source, "gives_few_bits", False)
+    return few_bits and layer.weight_quantizer.bitwidth <= _LOW_BITS
+
+
+def _only_signs_read(layer, consumers) -> bool:
+    readers = consumers.get(layer.name, [])
+    return bool(readers) and all(
+        isinstance(reader, _SIGNS)
+        or (facts_of(reader).keeps_signs and _only_signs_read(reader, consumers))
+        for reader in readers
+    )

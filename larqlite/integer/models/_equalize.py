@@ -5,26 +5,13 @@ from __future__ import annotations
 import numpy as np
 import tf_keras
 
+from larqlite.graph import facts_of
 from larqlite.integer import layers
 from larqlite.integer.models._model_graph import consumers_of
 
-_PASSED = (
-    tf_keras.layers.Dropout,
-    tf_keras.layers.MaxPooling2D,
-    tf_keras.layers.GlobalAveragePooling2D,
-)
-_RESHAPING = (tf_keras.layers.Reshape, tf_keras.layers.Flatten)
+# Poolings that a factor of a channel passes through, as they are integer layers.
+_PASSED = ("max", "global mean")
 _LOW_BITS = 2
-
-# The weight whose input channels are divided, and the axis that they are.
-_KERNELS = (
-    (layers.QuantizedSeparableConv2D, "depthwise_kernel", -2),
-    (layers.QuantizedDepthwiseConv2DTranspose, "depthwise_kernel", -2),
-    (layers.QuantizedDepthwiseConv2D, "depthwise_kernel", -2),
-    (layers.QuantizedConv2DTranspose, "kernel", -1),
-    (layers.QuantizedConv2D, "kernel", -2),
-    (layers.QuantizedDense, "kernel", -2),
-)
 
 
 def set_ranges(model: tf_keras.Model, ranges: dict[str, np.ndarray]) -> None:
@@ -86,15 +73,18 @@ def _next_kernel(layer, consumers) -> tuple | None:
         if len(readers) != 1 or readers[0] is None:
             return None
         (layer,) = readers
-        if isinstance(layer, _RESHAPING) and not reshaped:
+        facts = facts_of(layer)
+        is_passed = facts.does_nothing_in_inference or facts.pooling in _PASSED
+        if facts.keeps_order and not reshaped and not is_passed:
             reshaped = True
-        elif not isinstance(layer, _PASSED):
+        elif not is_passed:
             break
-    for cls, name, axis in _KERNELS:
-        if isinstance(layer, cls):
-            bits = [getattr(layer, slot).bitwidth for slot in layer.weight_quantizers]
-            return None if min(bits) <= _LOW_BITS else (layer, name, axis)
-    return None
+    # What a Conv1D reads is not equalized, nor was it in earlier versions.
+    if not facts.kernels or isinstance(layer, layers.QuantizedConv1D):
+        return None
+    bits = [getattr(layer, slot).bitwidth for slot in layer.weight_quantizers]
+    axes = facts.kernels[0]
+    return None if min(bits) <= _LOW_BITS else (layer, axes.name, *axes.channels_in)
 
 
 def _divisible(following: tuple, ranges: np.ndarray) -> bool:

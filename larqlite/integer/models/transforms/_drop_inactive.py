@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.graph import LayerGraph, LayerUse, recorded_training
+from larqlite.graph import LayerGraph, LayerUse, facts_of, recorded_training
+from larqlite.integer.layers.internal import QuantizedLayer, quantized_class
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
     dtype_of,
@@ -15,26 +16,6 @@ from larqlite.integer.models.transforms._surgery import (
 from larqlite.qat.wrapper import name_of
 
 layers = tf_keras.layers
-
-# A Dropout has an integer form of its own, which QuantizeML's models have too.
-INACTIVE = (
-    layers.ActivityRegularization,
-    layers.AlphaDropout,
-    layers.GaussianDropout,
-    layers.GaussianNoise,
-    layers.Identity,
-    layers.RandomBrightness,
-    layers.RandomContrast,
-    layers.RandomFlip,
-    layers.RandomHeight,
-    layers.RandomRotation,
-    layers.RandomTranslation,
-    layers.RandomWidth,
-    layers.RandomZoom,
-    layers.SpatialDropout1D,
-    layers.SpatialDropout2D,
-    layers.SpatialDropout3D,
-)
 
 
 def run(graph: LayerGraph, surgery: Surgery) -> bool:
@@ -63,7 +44,10 @@ def _is_inactive(use: LayerUse) -> bool:
     layer = use.layer
     if type(layer) is layers.Activation:
         return name_of(setting(use.entry, "activation")) == "linear"
-    if type(layer) not in INACTIVE or len(use.inputs) != 1:
+    # A Dropout has an integer form of its own, which QuantizeML's models have too.
+    has_form = isinstance(layer, QuantizedLayer) or quantized_class(layer) is not None
+    is_inactive = facts_of(layer).does_nothing_in_inference and not has_form
+    if not is_inactive or len(use.inputs) != 1:
         return False
     return not _trains(use)
 

@@ -10,16 +10,14 @@ import tf_keras
 from larqlite._channels import normalization_factors
 from larqlite.errors import UnsupportedLayerError
 from larqlite.graph import LayerGraph, LayerUse
-from larqlite.integer.models.transforms._kernels import (
-    is_normalization,
-    outputs_of,
-    scaled,
-)
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
     give,
     is_linear,
+    is_normalization,
     label,
+    outputs_of,
+    scaled,
     setting,
     shape_of,
     transformed,
@@ -138,7 +136,7 @@ def _problem(normalization: LayerUse) -> tuple[str, str] | None:
 
 def _fold(use: LayerUse, normalization: LayerUse) -> None:
     scale, offset = normalization_factors(normalization.layer)
-    weight, axes = outputs_of(use.layer)
+    axes = outputs_of(use.layer)
     weights = weights_of(use.entry)
     if setting(use.entry, "use_bias"):
         offset = offset + np.asarray(weights["bias"], np.float64) * scale
@@ -146,5 +144,5 @@ def _fold(use: LayerUse, normalization: LayerUse) -> None:
     give(
         use.entry,
         {"use_bias": True},
-        **{weight: scaled(weights[weight], scale, axes), "bias": offset},
+        **{axes.name: scaled(weights[axes.name], scale, axes), "bias": offset},
     )

@@ -12,33 +12,16 @@ from larqlite.integer.models.transforms._fold_batchnorms import (
     normalizes_last_axis,
     refuse,
 )
-from larqlite.integer.models.transforms._kernels import is_normalization, outputs_of
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
     is_linear,
+    is_normalization,
+    outputs_of,
+    pooling_of,
     transformed,
 )
 
 __all__ = ["invert_batchnorm_pooling"]
-
-layers = tf_keras.layers
-
-MAXIMA = (
-    layers.MaxPooling1D,
-    layers.MaxPooling2D,
-    layers.MaxPooling3D,
-    layers.GlobalMaxPooling1D,
-    layers.GlobalMaxPooling2D,
-    layers.GlobalMaxPooling3D,
-)
-MEANS = (
-    layers.AveragePooling1D,
-    layers.AveragePooling2D,
-    layers.AveragePooling3D,
-    layers.GlobalAveragePooling1D,
-    layers.GlobalAveragePooling2D,
-    layers.GlobalAveragePooling3D,
-)
 
 
 def invert_batchnorm_pooling(model: tf_keras.Model) -> tf_keras.Model:
@@ -82,7 +65,7 @@ def run(graph: LayerGraph, surgery: Surgery, is_strict: bool = True) -> bool:
         ):
             continue
         scale, _ = normalization_factors(normalization.layer)
-        if type(use.layer) in MAXIMA and (scale <= 0).any():
+        if pooling_of(use.layer).endswith("max") and (scale <= 0).any():
             channels = np.flatnonzero(scale <= 0).tolist()
             refuse(
                 surgery,
@@ -102,7 +85,7 @@ def run(graph: LayerGraph, surgery: Surgery, is_strict: bool = True) -> bool:
 
 
 def _candidate(graph: LayerGraph, surgery: Surgery, use: LayerUse) -> LayerUse | None:
-    if type(use.layer) not in MAXIMA + MEANS or len(use.args) != 1:
+    if not pooling_of(use.layer) or len(use.args) != 1:
         return None
     if getattr(use.layer, "data_format", "channels_last") != "channels_last":
         return None
@@ -119,7 +102,7 @@ def _leads_to_kernel(graph: LayerGraph, use: LayerUse) -> bool:
 
     Other normalizations may stand between: they are folded too.
     """
-    while type(use.layer) in MAXIMA + MEANS or is_normalization(use.layer):
+    while pooling_of(use.layer) or is_normalization(use.layer):
         source = use.inputs[0].source
         if source is None or graph.only_consumer(source) is not use:
             return False

@@ -5,13 +5,15 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite.graph import LayerGraph
-from larqlite.integer.models.transforms._surgery import Surgery, transformed
+from larqlite.integer.models.transforms._surgery import (
+    Surgery,
+    pooling_of,
+    transformed,
+)
 
 __all__ = ["invert_relu_maxpool"]
 
 layers = tf_keras.layers
-
-POOLINGS = (layers.MaxPooling1D, layers.MaxPooling2D)
 
 
 def invert_relu_maxpool(model: tf_keras.Model) -> tf_keras.Model:
@@ -45,7 +47,7 @@ def run(graph: LayerGraph, surgery: Surgery) -> bool:
         if type(use.layer) is not layers.ReLU or len(use.args) != 1:
             continue
         pooling = surgery.reads_alone(graph, use)
-        if pooling is not None and type(pooling.layer) in POOLINGS:
+        if pooling is not None and pooling_of(pooling.layer) == "max":
             graph.swap(use, pooling)
             is_changed = True
             pending = list(graph.uses)

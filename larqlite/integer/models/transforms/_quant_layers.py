@@ -10,7 +10,7 @@ import tf_keras
 from larqlite import quantizers
 from larqlite.context import quantized_scope
 from larqlite.errors import UnknownQuantizerError
-from larqlite.graph import LayerEntry, LayerGraph, LayerUse
+from larqlite.graph import LayerEntry, LayerGraph, LayerUse, facts_of
 from larqlite.integer.layers import PaddedConv2D
 from larqlite.integer.layers.internal import quantized_class
 from larqlite.integer.models.transforms import _flatten_nested, _split_activations
@@ -29,12 +29,11 @@ from larqlite.quantizers import Quantizer
 _BINARY, _TERNARY = 1, 2
 _LOW_BIT_BIAS = 16
 
-# The weights of integer layers, the quantizers that they go through, and the axes that
-# share one scale (those that are not named here).
+# The weights of integer layers, and the quantizers that they go through.
 _SLOTS = {
-    "kernel": ("weight_quantizer", -1),
-    "depthwise_kernel": ("weight_quantizer", -2),
-    "pointwise_kernel": ("pw_weight_quantizer", -1),
+    "kernel": "weight_quantizer",
+    "depthwise_kernel": "weight_quantizer",
+    "pointwise_kernel": "pw_weight_quantizer",
 }
 
 
@@ -150,15 +149,13 @@ def _without_quantizers(entry: LayerEntry) -> LayerEntry | None:
 def _low_bit_config(entry: LayerEntry) -> dict:
     """The bits of the kernels that are binary or ternary, as a `quant_config`."""
     config = {}
-    is_separable = isinstance(entry.layer, tf_keras.layers.SeparableConv2D)
+    kernels = {axes.name: axes for axes in facts_of(entry.layer).kernels}
     for name, values in entry.copies:
-        if name not in _SLOTS:
+        if name not in kernels:
             continue
-        slot, axis = _SLOTS[name]
-        if is_separable and name == "depthwise_kernel":
+        slot, axis = _SLOTS[name], kernels[name].channels_out[0]
+        if len(kernels) > 1 and name == "depthwise_kernel":
             slot, axis = "dw_weight_quantizer", None
-        if isinstance(entry.layer, tf_keras.layers.Conv2DTranspose):
-            axis = -2
         bits = _bits_of(values, axis)
         if bits is not None:
             config[slot] = {"bitwidth": bits}

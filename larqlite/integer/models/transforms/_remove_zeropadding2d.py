@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.graph import LayerGraph, LayerUse
-from larqlite.integer.layers import PaddedConv2D
+from larqlite.graph import LayerGraph, LayerUse, facts_of
+from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
     setting,
     shape_of,
     transformed,
 )
+from larqlite.layers import QuantLayer
 from larqlite.layers.internal import same_padding
 
 __all__ = ["remove_zeropadding2d"]
 
 layers = tf_keras.layers
-
-CONVOLUTIONS = (
-    layers.Conv2D,
-    layers.SeparableConv2D,
-    layers.DepthwiseConv2D,
-    PaddedConv2D,
-)
 
 
 def remove_zeropadding2d(model: tf_keras.Model) -> tf_keras.Model:
@@ -66,10 +60,19 @@ def run(graph: LayerGraph, surgery: Surgery) -> bool:
     return is_changed
 
 
+def _is_convolution(layer) -> bool:
+    """Whether a float layer gathers a window of an image, of zeros beyond its edges."""
+    kernels = facts_of(layer).kernels
+    is_image = bool(kernels) and kernels[0].spatial == 2
+    if not is_image or kernels[0].is_transposed:
+        return False
+    return not isinstance(layer, (QuantLayer, QuantizedLayer))
+
+
 def _is_same(padding: LayerUse, convolution: LayerUse) -> bool:
     layer = convolution.layer
     if (
-        type(layer) not in CONVOLUTIONS
+        not _is_convolution(layer)
         or setting(convolution.entry, "padding") != "valid"
         or getattr(layer, "padding_value", None) is not None
         or padding.layer.data_format != layer.data_format

@@ -5,13 +5,13 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite.graph import LayerEntry, LayerGraph
-from larqlite.integer.models.transforms._kernels import FLOAT
 from larqlite.integer.models.transforms._surgery import (
     Surgery,
     is_linear,
     label,
     named_weights,
     new,
+    outputs_of,
     transformed,
 )
 from larqlite.layers import QuantLayer
@@ -78,7 +78,7 @@ def relu(maximum: float | None, **config) -> LayerEntry:
 
 def _has_activation(entry: LayerEntry) -> bool:
     layer = entry.layer
-    is_kernel = type(layer) in FLOAT or isinstance(layer, QuantLayer)
+    is_kernel = outputs_of(layer) is not None or isinstance(layer, QuantLayer)
     return is_kernel and hasattr(layer, "activation") and not is_linear(entry)
 
 

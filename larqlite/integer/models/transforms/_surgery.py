@@ -15,7 +15,17 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite.graph import Builder, Edge, LayerEntry, LayerGraph, LayerUse
+from larqlite.graph import (
+    Builder,
+    Edge,
+    KernelAxes,
+    LayerEntry,
+    LayerGraph,
+    LayerUse,
+    facts_of,
+)
+from larqlite.integer.layers.internal import QuantizedLayer
+from larqlite.layers import QuantLayer
 from larqlite.qat.graph import read
 from larqlite.qat.wrapper import name_of
 from larqlite_runtime.names import unique_name
@@ -160,3 +170,39 @@ def common_config(entry: LayerEntry) -> dict:
     """What a layer that takes the place of another keeps of its configuration."""
     config = entry.layer.get_config()
     return {key: config[key] for key in ("dtype", "trainable")} | {"name": label(entry)}
+
+
+def outputs_of(layer) -> KernelAxes | None:
+    """The kernel with a layer's output channels.
+
+    None for other layers, for those of larqlite that quantize their kernels
+    (`QuantConv2D` ...: a factor on the latent kernel would get lost in its sign), and for
+    integer layers whose output is quantized.
+    """
+    if isinstance(layer, QuantLayer) or _quantizes_output(layer):
+        return None
+    kernels = facts_of(layer).kernels
+    return kernels[-1] if kernels and kernels[-1].channels_out else None
+
+
+def is_normalization(layer) -> bool:
+    """Whether a layer is a batch normalization, or an integer one without a quantizer."""
+    return facts_of(layer).is_batch_normalization and not _quantizes_output(layer)
+
+
+def pooling_of(layer) -> str:
+    """What pooling a float layer computes, as its facts say it."""
+    return "" if isinstance(layer, QuantizedLayer) else facts_of(layer).pooling
+
+
+def scaled(kernel, scale: np.ndarray, axes: KernelAxes) -> np.ndarray:
+    """A kernel times one number for each of its output channels, in float64."""
+    kernel = np.asarray(kernel, np.float64)
+    shape = [1] * kernel.ndim
+    for axis in axes.channels_out:
+        shape[axis] = kernel.shape[axis]
+    return kernel * scale.reshape(shape)
+
+
+def _quantizes_output(layer) -> bool:
+    return getattr(layer, "out_quantizer", None) is not None
