@@ -280,9 +280,7 @@ def _quantized_after(graph: LayerGraph, use: LayerUse) -> LayerUse | None:
     rounds = isinstance(reader.layer, QuantizeLayer) and reader.layer.quantizer
     if isinstance(reader.layer, QuantizeWrapperV2):
         inner = reader.layer.layer
-        is_function = isinstance(
-            inner, (tf_keras.layers.ReLU, tf_keras.layers.Activation)
-        )
+        is_function = facts_of(inner, ()).activation == "fused"
         name = name_of(getattr(inner, "activation", inner))
         is_relu = is_function and name in ("relu", "relu6")
         rounds = is_relu and _is_rounded(reader.layer)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tensorflow as tf
-import tf_keras
 
+from larqlite.graph import facts_of
 from larqlite.qat.quantizers import (
     AllValuesQuantizer,
     FixedQuantizer,
@@ -25,12 +25,8 @@ __all__ = [
 STORED_BITS = 8
 LARGEST_CODE = 127  # of an int8 weight, whose zero point is 0
 
-# Whose kernels the converter follows with a range for each index of their last axis.
-OUTPUTS_LAST = (
-    tf_keras.layers.Conv1D,
-    tf_keras.layers.Conv2D,
-    tf_keras.layers.Dense,
-)
+# The most spatial axes of kernels that the converter follows.
+_MOST_SPATIAL = 2
 
 _BY_VARIABLES = (LastValueQuantizer, MovingAverageQuantizer, AllValuesQuantizer)
 
@@ -123,7 +119,9 @@ class Weight:
         """
         if self.is_per_tensor:
             return self.per_tensor()
-        if type(layer) in OUTPUTS_LAST:
+        kernel = facts_of(layer).kernel
+        is_followed = kernel is not None and kernel.spatial <= _MOST_SPATIAL
+        if is_followed and kernel.channels_out == (-1,):
             return self._rounded(self.latent, self._ends, per_axis=True)
         return self.as_constant()
 

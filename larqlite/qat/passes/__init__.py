@@ -10,9 +10,10 @@ follow `configs` do nothing without it.
 from larqlite.qat.passes._layout_transform import PASSES, QuantizeLayoutTransform
 from larqlite.qat.passes._operator_configs import follow_configs
 from larqlite.qat.passes._predicates import (
-    BATCH_NORMALIZATIONS,
-    WITH_KERNEL,
+    computes_with_kernel,
+    is_batch_normalization,
     is_linear,
+    is_made_of_kernel,
     is_matchable,
     is_ours,
     is_relu,
@@ -21,13 +22,14 @@ from larqlite.qat.passes._predicates import (
 from larqlite.qat.passes.binary import QUANT_CLASS
 
 __all__ = [
-    "BATCH_NORMALIZATIONS",
     "PASSES",
     "QUANT_CLASS",
-    "WITH_KERNEL",
     "QuantizeLayoutTransform",
+    "computes_with_kernel",
     "follow_configs",
+    "is_batch_normalization",
     "is_linear",
+    "is_made_of_kernel",
     "is_matchable",
     "is_ours",
     "is_relu",

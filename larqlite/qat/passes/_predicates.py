@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tf_keras
 
-from larqlite.graph import LayerGraph, LayerUse
+from larqlite.graph import LayerGraph, LayerUse, facts_of
 from larqlite.qat.config import LayerQuantizeConfig
 from larqlite.qat.wrapper import name_of
 
 layers = tf_keras.layers
-
-WITH_KERNEL = (
-    layers.Conv1D,
-    layers.Conv2D,
-    layers.Conv3D,
-    layers.DepthwiseConv1D,
-    layers.DepthwiseConv2D,
-    layers.Conv1DTranspose,
-    layers.Conv2DTranspose,
-    layers.Conv3DTranspose,
-    layers.Dense,
-)
-BATCH_NORMALIZATIONS = (
-    layers.BatchNormalization,
-    layers.experimental.SyncBatchNormalization,
-)
 
 
 def is_ours(use: LayerUse | None) -> bool:
@@ -57,13 +43,26 @@ def is_relu(use: LayerUse | None) -> bool:
     )
 
 
+def computes_with_kernel(layer: layers.Layer) -> bool:
+    """Whether a layer is known to compute sums of products with one kernel."""
+    return facts_of(layer).kernel is not None
+
+
+def is_made_of_kernel(layer: layers.Layer) -> bool:
+    """Whether it is one of those, or derives from one, whatever it computes."""
+    return facts_of(layer, ()).kernel is not None
+
+
+def is_batch_normalization(layer: layers.Layer) -> bool:
+    """Whether a layer is known to be a batch normalization."""
+    return facts_of(layer).is_batch_normalization
+
+
 def is_matchable(
-    graph: LayerGraph, use: LayerUse | None, classes: tuple[type, ...]
+    graph: LayerGraph, use: LayerUse | None, condition: Callable[[layers.Layer], bool]
 ) -> bool:
-    """Whether a use is ours, of one of these classes, and the only one of its layer."""
-    return (
-        is_ours(use) and type(use.layer) in classes and not graph.is_shared(use.entry)
-    )
+    """Whether a use is ours, of a layer of which this is true, and its only one."""
+    return is_ours(use) and condition(use.layer) and not graph.is_shared(use.entry)
 
 
 def leave_to(use: LayerUse, reader: LayerUse) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from larqlite.graph import LayerGraph
 from larqlite.qat.passes._predicates import (
-    BATCH_NORMALIZATIONS,
-    WITH_KERNEL,
+    computes_with_kernel,
+    is_batch_normalization,
     is_linear,
     is_matchable,
     is_ours,
@@ -21,10 +21,10 @@ from larqlite.qat.passes._predicates import (
 def run(graph: LayerGraph) -> None:
     """Normalizations right after a kernel take over the quantization of its output."""
     for use in graph.uses:
-        if not is_matchable(graph, use, WITH_KERNEL) or not is_linear(use):
+        if not is_matchable(graph, use, computes_with_kernel) or not is_linear(use):
             continue
         normalization = graph.only_consumer(use)
-        if not is_matchable(graph, normalization, BATCH_NORMALIZATIONS):
+        if not is_matchable(graph, normalization, is_batch_normalization):
             continue
         leave_to(use, normalization)
         relu = graph.only_consumer(normalization)

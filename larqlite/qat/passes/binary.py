@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import tf_keras
 
 import larqlite.layers as quant_layers
-from larqlite.graph import LayerEntry, LayerGraph, LayerUse
+from larqlite.graph import LayerEntry, LayerGraph, LayerUse, facts_of
 from larqlite.qat.wrapper import name_of
 
 log = logging.getLogger("larqlite.qat")
@@ -37,18 +37,6 @@ _NEVER_NEGATIVE = (
     "hard_sigmoid",
     "softplus",
     "exponential",
-)
-KEEP_VALUES = (
-    layers.MaxPooling1D,
-    layers.MaxPooling2D,
-    layers.MaxPooling3D,
-    layers.GlobalMaxPooling1D,
-    layers.GlobalMaxPooling2D,
-    layers.Flatten,
-    layers.Reshape,
-    layers.Permute,
-    layers.Dropout,
-    layers.SpatialDropout2D,
 )
 
 
@@ -88,7 +76,7 @@ def run(graph: LayerGraph) -> None:
 def _read_signs(graph: LayerGraph, use: LayerUse, binary: set[int]) -> None:
     """Takes the last function that is never negative out of what a binary layer reads."""
     reader, source = use, use.inputs[0].source
-    while source is not None and type(source.layer) in KEEP_VALUES:
+    while source is not None and facts_of(source.layer).keeps_signs:
         if not _all_binary(graph, source, reader, binary):
             return
         reader, source = source, source.inputs[0].source

@@ -5,10 +5,9 @@ A sign of a rounded value costs a rounding, and moves the sign's threshold by ha
 
 from __future__ import annotations
 
-from larqlite.graph import Edge, LayerGraph, LayerUse
+from larqlite.graph import Edge, LayerGraph, LayerUse, facts_of
 from larqlite.layers import QuantLayer
 from larqlite.qat.passes._predicates import is_ours, leave_to
-from larqlite.qat.passes.binary import KEEP_VALUES
 from larqlite.qat.wrapper import BEFORE, name_of
 
 
@@ -34,7 +33,7 @@ def reader_with_quantizer(graph: LayerGraph, edge: Edge) -> LayerUse | None:
             return None
         if isinstance(use.layer, QuantLayer):
             found.append(use if use.layer.input_quantizer is not None else None)
-        elif type(use.layer) in KEEP_VALUES:
+        elif facts_of(use.layer).keeps_signs:
             found += [reader_with_quantizer(graph, output) for output in use.outputs]
         else:
             return None

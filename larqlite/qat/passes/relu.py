@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite.graph import LayerGraph
+from larqlite.graph import LayerGraph, facts_of
 from larqlite.qat.passes._predicates import (
-    WITH_KERNEL,
+    computes_with_kernel,
     is_linear,
     is_matchable,
     is_ours,
@@ -17,14 +17,17 @@ from larqlite.qat.passes._predicates import (
     leave_to,
 )
 
-layers = tf_keras.layers
-WITH_SUMS = (*WITH_KERNEL, layers.Add, layers.Subtract, layers.Multiply)
+_MERGES = ("add", "subtract", "multiply")
+
+
+def _computes_sums(layer: tf_keras.layers.Layer) -> bool:
+    return computes_with_kernel(layer) or facts_of(layer).merge in _MERGES
 
 
 def run(graph: LayerGraph) -> None:
     """Leaves the quantization of sums to the ReLU that follows."""
     for use in graph.uses:
-        if not is_matchable(graph, use, WITH_SUMS) or not is_linear(use):
+        if not is_matchable(graph, use, _computes_sums) or not is_linear(use):
             continue
         relu = graph.only_consumer(use)
         if is_relu(relu) and is_ours(relu) and not graph.is_shared(relu.entry):

@@ -11,7 +11,7 @@ from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.layers import QuantLayer
 from larqlite.qat.inference import require_range
 from larqlite.qat.lowerings import STORED_BITS, has_range, is_symmetric
-from larqlite.qat.passes import WITH_KERNEL
+from larqlite.qat.passes import is_made_of_kernel
 from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
 __all__ = ["require_convertible"]
@@ -87,7 +87,7 @@ def _require_zero_point(layer, role, quantizer, where) -> None:
     if type(inner) in (tf_keras.layers.Dense, tf_keras.layers.Embedding):
         if layer.ends_in_range or not hasattr(inner, "kernel"):
             return
-    elif not isinstance(inner, WITH_KERNEL):
+    elif not is_made_of_kernel(inner):
         return
     raise ArgumentError(
         f'{where}: the kernel of "{layer.name}" has an asymmetric range of '

@@ -9,7 +9,7 @@ import tf_keras
 
 from larqlite.layers import QuantLayer
 from larqlite.qat.lowerings import STORED_BITS
-from larqlite.qat.passes import WITH_KERNEL
+from larqlite.qat.passes import is_made_of_kernel
 from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
 __all__ = ["notes_on"]
@@ -33,7 +33,7 @@ def notes_on(
             if is_narrow and layer.name not in float_layers:
                 narrow[bits].append(layer.name)
         if (
-            isinstance(layer.layer, WITH_KERNEL)
+            is_made_of_kernel(layer.layer)
             and not layer.weight_slots
             and layer.ends_in_range
             and layer.name not in float_layers

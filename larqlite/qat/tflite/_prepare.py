@@ -12,10 +12,10 @@ import tf_keras
 from larqlite import quantizers as larqlite_quantizers
 from larqlite._registration import register_object
 from larqlite.errors import UnsupportedLayerError
-from larqlite.graph import LayerEntry, LayerGraph, LayerUse
+from larqlite.graph import LayerEntry, LayerGraph, LayerUse, facts_of
 from larqlite.layers import QuantLayer
 from larqlite.qat.graph import Builder
-from larqlite.qat.passes import BATCH_NORMALIZATIONS, WITH_KERNEL
+from larqlite.qat.passes import is_made_of_kernel
 from larqlite.qat.quantizers.internal import fake_quant
 from larqlite.qat.wrapper import QuantizeWrapperV2
 
@@ -203,10 +203,7 @@ def _fence(graph: LayerGraph, use: LayerUse, notes: list[str]) -> bool:
     while (reader := graph.only_consumer(last)) is not None:
         if isinstance(reader.layer, (QuantizeWrapperV2, QuantLayer)):
             break
-        if not isinstance(
-            reader.layer,
-            (*BATCH_NORMALIZATIONS, tf_keras.layers.ReLU, tf_keras.layers.Activation),
-        ):
+        if not _is_fused(reader.layer):
             break
         last = reader
     if last.outputs[0] in graph.outputs and not graph.is_nested:
@@ -223,9 +220,17 @@ def _is_float(layer: Layer) -> bool:
     """Whether a layer has a kernel that nothing quantizes, or is to be kept in float."""
     if isinstance(layer, QuantizeWrapperV2):
         inner = layer.layer
-        has_kernel = isinstance(inner, WITH_KERNEL) and not layer.weight_slots
+        has_kernel = is_made_of_kernel(inner) and not layer.weight_slots
         return has_kernel and not layer.ends_in_range
-    return isinstance(layer, WITH_KERNEL) and not isinstance(layer, QuantLayer)
+    return is_made_of_kernel(layer) and not isinstance(layer, QuantLayer)
+
+
+def _is_fused(layer: Layer) -> bool:
+    """Whether the converter computes a layer with the kernel before it."""
+    facts = facts_of(layer, ())
+    is_function = facts.activation == "fused"
+    is_function |= isinstance(layer, tf_keras.layers.Activation)
+    return is_function or facts.is_batch_normalization
 
 
 def _alone(graph: LayerGraph):
@@ -234,13 +239,13 @@ def _alone(graph: LayerGraph):
         layer = use.layer
         if not isinstance(layer, QuantizeWrapperV2):
             continue
-        if not isinstance(layer.layer, BATCH_NORMALIZATIONS):
+        if not facts_of(layer.layer, ()).is_batch_normalization:
             continue
         source = use.inputs[0].source
         inner = getattr(source and source.layer, "layer", None)
         open_sum = (
             isinstance(source and source.layer, QuantizeWrapperV2)
-            and isinstance(inner, WITH_KERNEL)
+            and is_made_of_kernel(inner)
             and not source.layer.ends_in_range
         )
         if not open_sum:
