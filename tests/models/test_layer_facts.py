@@ -7,12 +7,15 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.graph import FACTS, classes_where, facts_of
+from larqlite.qat.lowerings import TABLE
+from larqlite.qat.schemes._rules import RULES
 
 K = tf_keras.layers
 RNG = np.random.default_rng(0)
 IMAGE, SEQUENCE, VOLUME, FLAT = (6, 6, 3), (6, 3), (6, 6, 6, 3), (6,)
 
 # Layers without a record: they compute what their user says, or are parts of others.
+RECURRENT = ("SimpleRNN", "GRU", "LSTM", "Bidirectional", "MultiHeadAttention")
 WITHOUT = """
     AbstractRNNCell DenseFeatures GRUCell InputSpec LSTMCell Lambda Layer SimpleRNNCell
     SpectralNormalization StackedRNNCells Wrapper
@@ -284,6 +287,19 @@ def test_a_function_has_facts_by_its_name():
     assert [facts_of(layer).keeps_values for layer in layers] == [True, False]
 
 
+def test_the_weights_that_schemes_and_lowerings_quantize_are_the_kernels():
+    by_rule = {cls: tuple(rule.weights) for cls, rule in RULES.items()}
+    by_lowering = {cls: (row.weight,) for cls, row in TABLE.items() if row.weight}
+    for weights in (by_rule, by_lowering):
+        found = {cls: names for cls, names in weights.items() if FACTS.get(cls)}
+        kernels = {
+            cls: tuple(axes.name for axes in facts_of_class(cls).kernels)
+            for cls in found
+        }
+        different = {cls.__name__ for cls in found if kernels[cls] != found[cls]}
+        assert different <= {"PReLU", "Embedding", *RECURRENT}
+
+
 class Plain(K.Permute):
     """Computes what its base does."""
 
@@ -346,3 +362,37 @@ def test_the_summary_does_not_guess_what_a_layer_without_facts_computes():
     (row,) = lq.models.profile(model).layers
     assert row.macs is None
     assert "no formula for the class Jitter" in row.macs_reason
+
+
+def test_what_does_nothing_leaves_integer_models(jitter):
+    layers = [K.Conv2D(2, 3, input_shape=(6, 6, 3)), jitter(), K.Flatten(), K.Dense(2)]
+    model = lq.integer.models.transforms.sanitize(tf_keras.Sequential(layers))
+    assert not any(isinstance(layer, jitter) for layer in model.layers)
+
+
+class Spread(K.Layer):
+    """A dense layer of a user."""
+
+    def build(self, shape):
+        self.kernel = self.add_weight("kernel", (shape[-1], 4))
+
+    def call(self, x):
+        return x @ self.kernel
+
+
+@pytest.fixture
+def spread():
+    lq.models.add_layer_facts(
+        Spread, lq.models.LayerFacts((lq.models.KernelAxes("kernel"),))
+    )
+    lq.qat.add_rule(Spread, lq.qat.Rule({"kernel": False}))
+    yield Spread
+    del FACTS[Spread], RULES[Spread]
+
+
+def test_training_leaves_what_a_kernel_of_a_user_gives_to_its_normalization(spread):
+    model = tf_keras.Sequential(
+        [spread(input_shape=(6,)), K.BatchNormalization(name="bn")]
+    )
+    reasons = [row.reason for row in lq.qat.report(lq.qat.quantize_model(model)).layers]
+    assert "output quantized after bn" in reasons

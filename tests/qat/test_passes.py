@@ -284,7 +284,15 @@ def test_a_relu_in_the_layer_before_a_binary_one_is_left_out(name):
     assert set(functions) == {"linear"}
 
 
-@pytest.mark.parametrize("pool", [(), (layers.MaxPooling2D(name="pool"),)])
+KEEPING_SIGNS = (
+    (),
+    (layers.MaxPooling2D(name="pool"),),
+    (layers.UpSampling2D(name="up"), layers.Cropping2D(1, name="crop")),
+    (layers.Identity(name="same"), layers.GlobalMaxPooling2D(keepdims=True, name="g")),
+)
+
+
+@pytest.mark.parametrize("pool", KEEPING_SIGNS)
 def test_a_relu_layer_before_a_binary_one_is_left_out(pool):
     quantized = before_a_binary_convolution(
         layers.Conv2D(4, 3, name="conv"), relu(), *pool
