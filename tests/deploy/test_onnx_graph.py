@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from larqlite.errors import ArgumentError
-from larqlite.onnx_graph import OnnxGraph, OnnxNode, Value, Writer, keep_zeros
+from larqlite.onnx_graph import (
+    FinishedGraph,
+    OnnxGraph,
+    OnnxNode,
+    Value,
+    Writer,
+    fault_of,
+    keep_zeros,
+    onnx_model,
+)
 
 TENSORS = [f"t{number}" for number in range(12)]
 
@@ -187,3 +196,18 @@ def test_a_number_for_each_channel_broadcasts_in_either_layout(axis):
         found = np.moveaxis(found, 1, -1) if is_moved else found
         np.testing.assert_array_equal(found, wanted)
         assert value.per_channel(np.float32(2), axis).shape == ()
+
+
+def test_a_file_has_its_nodes_in_an_order_that_can_run():
+    """Wherever a pass has put them."""
+    graph = Writer()
+    x = graph.value("x", (None, 3))
+    first = graph.node("Relu", [x.name])
+    second = graph.value(graph.node("Neg", [first]), x.shape)
+    graph.move(graph.producer(first), after=graph.producer(second.name))
+    assert [node.op for node in graph.nodes] == ["Neg", "Relu"]
+    model = onnx_model(FinishedGraph(graph, "own", {"x": x}, {"y": second}), {})
+    assert [node.op_type for node in model.graph.node] == ["Relu", "Neg"]
+    assert fault_of(model) is None
+    del model.graph.node[0]
+    assert "Neg" in str(fault_of(model))
