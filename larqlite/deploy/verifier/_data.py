@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tf_keras
 
 from larqlite._io import batches_of
 from larqlite.deploy.verifier._random_inputs import random_inputs
 from larqlite.errors import ArgumentError
+from larqlite.graph import in_order
 from larqlite.onnx_graph import WHERE
 
 Batch = list[np.ndarray]
@@ -125,12 +125,10 @@ class Batches:
         return batches_of(self._model, data, self._batch_size, where=WHERE.get())
 
     def _arrays(self, batch: Any) -> Batch:
-        if isinstance(batch, dict):
-            batch = [batch[name] for name in self._model.input_names]
         return [
             np.asarray(array).reshape((-1, *tensor.shape[1:]))
             for array, tensor in zip(
-                tf.nest.flatten(batch), self._model.inputs, strict=True
+                in_order(self._model, batch), self._model.inputs, strict=True
             )
         ]
 

@@ -11,10 +11,10 @@ import tf_keras
 from larqlite._io import batches_of
 from larqlite.deploy.converters import check_model
 from larqlite.errors import ArgumentError
-from larqlite.graph import LayerCall, call_in_inference, follow
+from larqlite.graph import LayerCall, call_in_inference, follow, in_order
 from larqlite.integer.export._check import require_integers
 from larqlite.integer.export._comparison import Comparison, IntegerLayerComparison
-from larqlite.integer.export._input_kinds import numbers_of, require_held
+from larqlite.integer.export._input_kinds import require_held
 from larqlite.integer.export._run import OnnxFile, TFLiteFile, opened
 from larqlite.integer.tensors import QTensor
 from larqlite.onnx_graph import WHERE
@@ -32,7 +32,7 @@ def compare(
         require_integers(model)
         differences = _OutputDifferences(model, opened(file, model))
         for batch in batches_of(model, samples, batch_size, where=WHERE.get()):
-            arrays = [np.asarray(array) for array in numbers_of(model, batch)]
+            arrays = [np.asarray(array) for array in in_order(model, batch)]
             require_held(model, arrays)
             differences.add(arrays)
         return differences.result()

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError, UnsupportedModelError
@@ -127,10 +126,3 @@ def require_type(name: str, array: np.ndarray, dtype: np.dtype) -> np.ndarray:
             "  Fix: samples of that type, or a file with another input_dtype."
         )
     return cast
-
-
-def numbers_of(model: tf_keras.Model, batch: Any) -> list[tf.Tensor]:
-    """The arrays of a batch in the order of the model's inputs."""
-    if isinstance(batch, dict):
-        return [batch[name] for name in model.input_names]
-    return tf.nest.flatten(batch)

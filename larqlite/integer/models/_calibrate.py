@@ -10,7 +10,7 @@ import tf_keras
 
 from larqlite._progress import progress
 from larqlite.errors import ArgumentError, QuantizedTypeError, near_matches
-from larqlite.graph import require_model
+from larqlite.graph import in_order, require_model
 from larqlite.integer.layers import OutputObserver
 from larqlite.integer.models import _calibrated_inputs, _equalize, _samples
 from larqlite.integer.models._model_graph import output_quantizers_of
@@ -109,7 +109,7 @@ def _look_at(model, qmodel, samples, num_samples, batch_size, seen) -> None:
 
 
 def _add(model, batch, seen) -> None:
-    for one, values in zip(seen, _samples.in_order(model, batch), strict=True):
+    for one, values in zip(seen, in_order(model, batch), strict=True):
         if one is not None:
             one.add(values)
 
@@ -139,7 +139,7 @@ def _observed(
         outputs.append(observer(output))
         observers[name] = observer
     # The model's own outputs come along: they advance the state of stateful layers.
-    probe = tf_keras.Model(model.inputs, [*outputs, *model.outputs])
+    probe = tf_keras.Model(model.input, [*outputs, *model.outputs])
 
     @tf.function(reduce_retracing=True)
     def observe(inputs):

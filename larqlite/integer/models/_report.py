@@ -11,7 +11,7 @@ import tf_keras
 
 from larqlite._tables import show
 from larqlite.errors import QuantizedTypeError
-from larqlite.graph import LayerCall, call_in_inference, follow, require_model
+from larqlite.graph import LayerCall, call_in_inference, follow, in_order, require_model
 from larqlite.integer.layers import recording
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models import _samples
@@ -166,7 +166,7 @@ def _walk(model, batch, found: dict[str, IntegerLayerReport]) -> None:
             row.values += int(tf.size(_fixed(outputs[0]).values))
         return outputs
 
-    follow(model, tf.nest.flatten(batch), apply, lambda call, inside: apply(call))
+    follow(model, in_order(model, batch), apply, lambda call, inside: apply(call))
 
 
 def _flat(structure) -> list:

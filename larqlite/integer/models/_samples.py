@@ -49,13 +49,6 @@ def is_stateful(model: tf_keras.Model) -> bool:
     )
 
 
-def in_order(model: tf_keras.Model, batch: Any) -> list:
-    """The arrays of a batch in the order of the model's inputs."""
-    if isinstance(batch, dict) and not isinstance(model.input, dict):
-        return [batch[name] for name in model.input_names]
-    return tf.nest.flatten(batch)
-
-
 def batches(
     model: tf_keras.Model,
     samples: Any,

@@ -12,7 +12,7 @@ import tf_keras
 
 from larqlite._io import batches_of
 from larqlite.errors import ArgumentError, MissingFileError
-from larqlite.graph import require_model
+from larqlite.graph import in_order, require_model
 from larqlite.qat.tflite._comparison import LayerComparison, TFLiteComparison
 from larqlite.qat.tflite._file_graph import TFLiteGraph, read_file
 from larqlite.qat.tflite._interpreter import TFLiteInterpreter
@@ -113,7 +113,7 @@ class _Differences:
 
     def add(self, inputs) -> None:
         """Takes a batch into account."""
-        flat = [np.asarray(value) for value in _flat(self._model, inputs)]
+        flat = [np.asarray(value) for value in in_order(self._model, inputs)]
         arrays = [flat[i] for i in self._order_in]
         kept = tf.nest.flatten(
             self._probe(flat if len(flat) > 1 else flat[0], training=False)
@@ -192,12 +192,6 @@ class _Difference:
         self.largest = max(self.largest, float(difference.max(initial=0.0)))
         self.off += int(np.sum(difference > step / 2 * 1.01)) if step else 0
         self.count += difference.size
-
-
-def _flat(model, inputs) -> list:
-    if isinstance(inputs, dict):
-        return [inputs[name] for name in model.input_names]
-    return tf.nest.flatten(inputs)
 
 
 def positions_of(

@@ -11,9 +11,9 @@ import tf_keras
 
 from larqlite._io import batches_of
 from larqlite.errors import ArgumentError, UnsupportedModelError
-from larqlite.graph import call_in_inference
+from larqlite.graph import call_in_inference, in_order
 from larqlite.integer.export._check import check
-from larqlite.integer.export._input_kinds import ends_of, numbers_of, require_held
+from larqlite.integer.export._input_kinds import ends_of, require_held
 from larqlite.integer.export._run import TFLiteFile
 from larqlite.integer.export._self_check import SAMPLES, random_inputs, require_same
 from larqlite.integer.export.plan import (
@@ -257,9 +257,9 @@ def _ranges(model, plan: ExportPlan, network: _Network, samples: Any) -> list[fl
         )
     largest = [0.0] * len(network.open)
     for batch in batches_of(model, samples, 64, where=WHERE.get()):
-        require_held(model, numbers_of(model, batch))
+        require_held(model, in_order(model, batch))
         seen: dict[int, tf.Tensor] = {}
-        network([tf.cast(x, tf.float32) for x in numbers_of(model, batch)], seen=seen)
+        network([tf.cast(x, tf.float32) for x in in_order(model, batch)], seen=seen)
         for place, value in seen.items():
             found = float(tf.reduce_max(tf.abs(value)))
             largest[place] = max(largest[place], found)
@@ -272,7 +272,7 @@ def _known(model: tf_keras.Model, samples: Any) -> list | None:
         return None
     arrays = isinstance(samples, (list, tuple)) and len(samples) == len(model.inputs)
     if isinstance(samples, dict):
-        return ends_of(numbers_of(model, samples))
+        return ends_of(in_order(model, samples))
     if arrays or hasattr(samples, "shape"):
         return ends_of(samples if arrays else [samples])
     return None
@@ -283,7 +283,7 @@ def _require_same(model, network, ranges, content: bytes, samples: Any) -> None:
     arrays = random_inputs(network.plan)
     if samples is not None:
         batch = next(iter(batches_of(model, samples, SAMPLES, where=WHERE.get())))
-        arrays = [np.asarray(x, np.float32) for x in numbers_of(model, batch)]
+        arrays = [np.asarray(x, np.float32) for x in in_order(model, batch)]
         count = model.inputs[0].shape[0] or SAMPLES
         arrays = [array[:count] for array in arrays]
     file = TFLiteFile(content, model)

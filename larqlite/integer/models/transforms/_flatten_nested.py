@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import UnsupportedModelError
-from larqlite.graph import Edge, LayerGraph, LayerUse
+from larqlite.graph import Edge, LayerGraph, LayerUse, in_order
 from larqlite.integer.models.transforms._surgery import Surgery, label, transformed
 
 __all__ = ["flatten_nested"]
@@ -68,9 +68,9 @@ def _rename(graph: LayerGraph, nested: LayerUse, surgery: Surgery) -> None:
 def _unfold(graph: LayerGraph, nested: LayerUse, surgery: Surgery) -> None:
     inner = nested.entry.graph
     training = _training(nested, surgery)
+    given = in_order(nested.layer, nested.args[0])
     edges = {
-        id(edge): source
-        for (_, edge), source in zip(inner.inputs, _in_order(nested), strict=True)
+        id(edge): source for (_, edge), source in zip(inner.inputs, given, strict=True)
     }
     unfolded = []
     for use in inner.calls():
@@ -94,14 +94,6 @@ def _unfold(graph: LayerGraph, nested: LayerUse, surgery: Surgery) -> None:
     graph.uses[position : position + 1] = unfolded[:count]
     for old, output in zip(nested.outputs, inner.outputs, strict=True):
         graph.redirect(old, edges[id(output)])
-
-
-def _in_order(nested: LayerUse) -> list[Edge]:
-    """What goes into a nested model, in the order of its inputs."""
-    model, given = nested.layer, nested.args[0]
-    if isinstance(given, dict) and set(given) == set(model.input_names):
-        return [given[name] for name in model.input_names]
-    return nested.inputs
 
 
 def _training(nested: LayerUse, surgery: Surgery) -> bool | None:
