@@ -22,6 +22,7 @@ LIMITS = {
     "names of several classes": 9,  # public names of two packages each
     "classes of ONNX graphs": 1,
     "walkers of Keras models": 2,
+    "tables by layer class": 4,
 }
 
 
@@ -50,6 +51,7 @@ def findings(structure: Structure) -> dict[str, list[str]]:
         ],
         "classes of ONNX graphs": structure.onnx_graphs,
         "walkers of Keras models": structure.walkers,
+        "tables by layer class": structure.layer_tables,
     }
 
 
@@ -146,6 +148,23 @@ def test_what_follows_a_keras_model_by_itself_is_found(
     (tmp_path / "larqlite" / "c.py").write_text(text)
     assert not small.walkers
     assert Structure.of(tmp_path).walkers == ["larqlite.c"] * is_walker
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("_MOVING = (K.Flatten, tf_keras.layers.Reshape)\n", ["_MOVING"]),
+        ("AXES: dict = {layers.Conv1D: -1, layers.Conv2D: -1}\n", ["AXES"]),
+        ('_FREE = names("MaxPooling2D Cropping2D")\n', ["_FREE"]),
+        ("is_pool = isinstance(layer, layers.MaxPooling2D)\n", []),
+        ('OPS = ("Conv", "MaxPool")\nDense = layers.Dense\n', []),
+    ],
+)
+def test_a_table_by_layer_class_is_found(small, tmp_path, text, found):
+    (tmp_path / "larqlite" / "c.py").write_text(text)
+    assert not small.layer_tables
+    names = [f"larqlite.c.{name}" for name in found]
+    assert Structure.of(tmp_path).layer_tables == names
 
 
 def test_a_commit_that_is_none_is_named():

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import ast
 import io
+import re
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,21 @@ SHORT, LONG = 60, 500
 # What a Keras model's nodes were called with, and the way from one to the next.
 NODES = {"call_args", "call_kwargs", "keras_inputs", "inbound_nodes", "_nodes_by_depth"}
 SMALL = ("__init__.py", "__main__.py", "internal.py")
+
+# Tables by layer class that say what is made of a layer; others say what is true of it,
+# which `larqlite.graph.facts_of` knows.
+REGISTRIES = {
+    "larqlite.deploy.converters._merge.OPERATIONS": "the ONNX operation",
+    "larqlite.models._kinds._OF_KERAS": "the formula that counts it",
+    "larqlite.models._kinds._WITH_PRODUCTS": "the formula that counts it",
+    "larqlite.qat.lowerings._table.TABLE": "the function that computes it in inference",
+    "larqlite.qat.passes.binary.QUANT_CLASS": "the Quant layer in its place",
+    "larqlite.qat.passes.separable.SEPARABLE": "the two layers in its place",
+    "larqlite.qat.schemes._rules._NOTHING_TO_QUANTIZE": "what a scheme quantizes of it",
+    "larqlite.qat.schemes._rules._OF_KERAS": "what a scheme quantizes of it",
+    "larqlite.qat.schemes._rules._OUTPUTS_ONLY": "what a scheme quantizes of it",
+}
+_CLASS_IN_TEXT = re.compile(r"\b[A-Z]\w+[123]D(?:Transpose)?\b")
 
 
 @dataclass(frozen=True)
@@ -53,6 +69,7 @@ class Structure:
         onnx_graphs: classes of `larqlite` that hold the nodes of an ONNX graph themselves.
         walkers: modules that follow the nodes of Keras models by themselves, where
             `larqlite.graph.follow` would.
+        layer_tables: tables by layer class, but for registries.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -62,6 +79,7 @@ class Structure:
     leading: set[str] = field(default_factory=set)
     onnx_graphs: list[str] = field(default_factory=list)
     walkers: list[str] = field(default_factory=list)
+    layer_tables: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, root: Path) -> Structure:
@@ -80,6 +98,8 @@ class Structure:
                 found.leading.add(name)
             if _follows_keras(tree):
                 found.walkers.append(name)
+            tables = [f"{name}.{table}" for table in _tables_by_class(tree)]
+            found.layer_tables += [one for one in tables if one not in REGISTRIES]
             for node in tree.body:
                 if isinstance(node, ast.ClassDef):
                     found.classes[node.name].append(name)
@@ -195,6 +215,7 @@ class Structure:
             "names of several classes": len(self.homonyms()),
             "classes of ONNX graphs": len(self.onnx_graphs),
             "walkers of Keras models": len(self.walkers),
+            "tables by layer class": len(self.layer_tables),
         }
 
 
@@ -205,6 +226,28 @@ def _follows_keras(tree: ast.Module) -> bool:
         or (isinstance(node, ast.Name) and node.id == "nodes_of")
         for node in ast.walk(tree)
     )
+
+
+def _tables_by_class(tree: ast.Module) -> Iterator[str]:
+    """The names of a module whose values list several layer classes."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            name = ast.unparse(target)
+            if name != "__all__" and len(_classes_in(node.value)) > 1:
+                yield name
+
+
+def _classes_in(value: ast.expr) -> set[str]:
+    """Names of layer classes in an expression: `layers.Conv2D`, or words of a text."""
+    found: set[str] = set()
+    for node in ast.walk(value):
+        if isinstance(node, ast.Attribute) and node.attr[0].isupper():
+            owner = ast.unparse(node.value).rpartition(".")[2]
+            found |= {node.attr} if owner in ("layers", "K", "experimental") else set()
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.update(_CLASS_IN_TEXT.findall(node.value))
+    return found
 
 
 def _only_leads(node: ast.stmt) -> bool:
@@ -308,6 +351,8 @@ def main(arguments: list[str] | None = None) -> None:
             print("graph:", name)
         for name in structure.walkers:
             print("walker:", name)
+        for name in structure.layer_tables:
+            print("table by layer class:", name)
         for name in structure.short():
             print("short:", name, structure.lines[name])
         for name in structure.long():
