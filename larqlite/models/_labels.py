@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tf_keras
 
-from larqlite.graph import facts_of, is_functional
+from larqlite.graph import LayerCall, facts_of, follow
 
 K = tf_keras.layers
 # Losses for one class out of several; of the rest, none makes labels of outputs.
@@ -35,11 +35,11 @@ def label_axes(model: tf_keras.Model) -> list[int | None]:
     Args:
         model: a functional or Sequential model.
     """
-    losses = _losses(model)
+    outputs = follow(model, [_STRAIGHT] * len(model.inputs), _apply)
     sizes = {_size(tensor) for tensor in model.inputs}
     axes = []
-    for tensor, loss in zip(model.outputs, losses, strict=True):
-        axis = _axis(tensor, loss, sizes)
+    for tensor, made, loss in zip(model.outputs, outputs, _losses(model), strict=True):
+        axis = _axis(tensor, made, loss, sizes)
         rank = tensor.shape.rank
         has_several = axis is not None and -rank < axis < rank and axis % rank
         is_class = has_several and (tensor.shape[axis] or 0) > 1
@@ -47,17 +47,16 @@ def label_axes(model: tf_keras.Model) -> list[int | None]:
     return axes
 
 
-def _axis(tensor: Any, loss: str | None, sizes: set[int]) -> int | None:
+def _axis(tensor: Any, made: _Made, loss: str | None, sizes: set[int]) -> int | None:
     if not tensor.dtype.is_floating:
         return None
-    kind, axis = _made_by(tensor)
-    if kind == "softmax":
-        return axis
+    if made.kind == "softmax":
+        return made.axis
     if loss is not None:
         is_class = any(part in loss for part in _OF_ONE_CLASS)
         return -1 if is_class and "binary" not in loss else None
     is_flat = tensor.shape.rank == 2 and _size(tensor) not in sizes
-    return -1 if kind == "linear" and is_flat else None
+    return -1 if made.kind == "linear" and is_flat else None
 
 
 def _size(tensor: Any) -> int:
@@ -65,58 +64,57 @@ def _size(tensor: Any) -> int:
     return math.prod(tensor.shape[1:]) if None not in tensor.shape[1:] else -1
 
 
-def _made_by(tensor: Any) -> tuple[str, int | None]:
-    """ "softmax" and its axis, "linear" or "bent", by the layers before a tensor."""
-    is_moved = False
-    while True:
-        node = tensor.node
-        layer = node.layer
-        if is_functional(layer):
-            place = [id(t) for t in tf.nest.flatten(node.outputs)].index(id(tensor))
-            tensor = layer.outputs[place]
-            continue
-        kind, axis = _of_layer(layer, node.call_kwargs, tensor.shape.rank)
-        if kind == "softmax" and is_moved:
-            return "bent", None
-        if kind is not None:
-            return kind, axis
-        if len(node.keras_inputs) != 1:
-            return "linear", None
-        facts = facts_of(_inside(layer))
-        is_moved |= facts.moves_values and not facts.does_nothing_in_inference
-        tensor = node.keras_inputs[0]
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """What the layers up to a tensor make of values: "softmax" along an axis, "linear" or
+    "bent"."""
+
+    kind: str
+    axis: int | None = None
 
 
-def _of_layer(layer: Any, kwargs: dict, rank: int) -> tuple[str | None, int | None]:
+_BENT, _STRAIGHT = _Made("bent"), _Made("linear")
+
+
+def _apply(call: LayerCall) -> list[_Made]:
+    made = _of_layer(call.layer, call.kwargs)
+    if made is None:
+        made = call.inputs[0] if len(call.inputs) == 1 else _STRAIGHT
+        facts = facts_of(_inside(call.layer))
+        is_moved = facts.moves_values and not facts.does_nothing_in_inference
+        made = _BENT if is_moved and made.kind == "softmax" else made
+    return [made] * len(call.output_tensors)
+
+
+def _of_layer(layer: Any, kwargs: dict) -> _Made | None:
     """What a layer makes of values; None if it passes them on."""
     layer = _inside(layer)
     if isinstance(layer, K.Softmax):
         axis = layer.axis
-        return ("softmax", int(axis)) if np.ndim(axis) == 0 else ("bent", None)
+        return _Made("softmax", int(axis)) if np.ndim(axis) == 0 else _BENT
     symbol = getattr(layer, "symbol", None)
     if isinstance(symbol, str):
         name = symbol.rpartition(".")[2]
         if name in _SOFT:
             axis = kwargs.get("axis")
-            return "softmax", -1 if axis is None else int(axis)
-        return ("bent" if name in _BENDING_OPERATORS else "linear"), None
+            return _Made("softmax", -1 if axis is None else int(axis))
+        return _BENT if name in _BENDING_OPERATORS else _STRAIGHT
     if hasattr(layer, "activation"):
         # A quantization-aware activation holds the one that it rounds.
         function = getattr(layer.activation, "function", layer.activation)
         name = _name(function)
         if name in _SOFT:
-            return "softmax", -1
+            return _Made("softmax", -1)
         if function is not None and name not in _LINEAR:
-            return "bent", None
-        is_only_that = isinstance(layer, K.Activation)
-        return (None, None) if is_only_that else ("linear", None)
+            return _BENT
+        return None if isinstance(layer, K.Activation) else _STRAIGHT
     facts = facts_of(layer)
     if facts.activation:
-        return "bent", None
+        return _BENT
     # What is only moved, or scaled and shifted, is what another layer made.
     is_passing = facts.moves_values and not facts.merge
     is_passing = is_passing or isinstance(layer, K.Rescaling)
-    return (None, None) if is_passing else ("linear", None)
+    return None if is_passing else _STRAIGHT
 
 
 def _inside(layer: Any) -> Any:
