@@ -8,6 +8,7 @@ from larqlite._copies import is_functional
 from larqlite.graph._attributes import locate, resolve
 from larqlite.graph._follow import (
     LayerCall,
+    cut_inputs,
     ends_of,
     follow,
     in_order,
@@ -53,6 +54,7 @@ __all__ = [
     "call_in_inference",
     "class_with_facts",
     "classes_where",
+    "cut_inputs",
     "ends_of",
     "facts_of",
     "first_override",

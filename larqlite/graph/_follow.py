@@ -23,9 +23,10 @@ class LayerCall:
         path: the names of the models around it and its own, with "/" between.
         args: what it is called with, values in the place of Keras tensors.
         kwargs: likewise.
-        inputs: the values among those, in order.
+        inputs: the values among those, in order; constants are in the arguments only.
         input_tensors: the Keras tensors that they stand for.
         output_tensors: those that come out, in order.
+        recorded: the positional arguments as Keras recorded them.
     """
 
     layer: Layer
@@ -35,6 +36,13 @@ class LayerCall:
     inputs: list
     input_tensors: list
     output_tensors: list
+    recorded: tuple
+
+    @property
+    def sources(self) -> list:
+        """For a model inside, the Keras tensors or constants that it is called with, in the
+        order of its inputs."""
+        return in_order(self.layer, self.recorded[0])
 
 
 def follow(
@@ -44,7 +52,6 @@ def follow(
     enter: Callable[[LayerCall, Callable[[], list]], Any] | None = None,
     *,
     tensors: Sequence | None = None,
-    prefix: str = "",
 ) -> list:
     """What comes out of a model for values of any kind in the place of its tensors.
 
@@ -61,7 +68,6 @@ def follow(
             just that; `lambda call, inside: apply(call)` takes a model inside as one
             layer.
         tensors: Keras tensors of the model to compute in place of its outputs.
-        prefix: what all paths begin with.
 
     Returns:
         A value for each of `model.outputs`, or of `tensors`.
@@ -72,34 +78,58 @@ def follow(
         >>> follow(model, [["x"]], lambda call: f"{call.path} of {call.inputs[0]}")
         ["fc of ['x']"]
     """
-    known = dict(zip(map(id, model.inputs), inputs, strict=True))
-    for node in _nodes_of(model, tensors):
-        args, kwargs = tf.nest.map_structure(
-            lambda leaf: known.get(id(leaf), leaf), (node.call_args, node.call_kwargs)
-        )
-        call = LayerCall(
-            *(node.layer, f"{prefix}{node.layer.name}", args, kwargs),
-            [known[id(tensor)] for tensor in node.keras_inputs],
-            list(node.keras_inputs),
-            tf.nest.flatten(node.outputs),
-        )
-        results = tf.nest.flatten(_result_of(call, apply, enter))
-        known.update(zip(map(id, call.output_tensors), results, strict=True))
-    wanted = model.outputs if tensors is None else tensors
-    return [known[id(tensor)] for tensor in wanted]
+    return _Follower(apply, enter).outputs_of(model, inputs, tensors)
 
 
-def _result_of(call: LayerCall, apply: Callable, enter: Callable | None) -> Any:
-    if not is_functional(call.layer):
-        return apply(call)
+@dataclasses.dataclass
+class _Follower:
+    apply: Callable[[LayerCall], Any]
+    enter: Callable[[LayerCall, Callable[[], list]], Any] | None
+    # Inputs of models inside that are called with constants, by `id`.
+    constants: set[int] = dataclasses.field(default_factory=set)
 
-    def inside() -> list:
-        given = in_order(call.layer, call.args[0])
-        pairs = zip(given, call.layer.inputs, strict=True)
-        values = [_conformed(value, tensor) for value, tensor in pairs]
-        return follow(call.layer, values, apply, enter, prefix=f"{call.path}/")
+    def outputs_of(
+        self,
+        model: tf_keras.Model,
+        inputs: Sequence,
+        tensors: Sequence | None = None,
+        prefix: str = "",
+    ) -> list:
+        known = dict(zip(map(id, model.inputs), inputs, strict=True))
+        for node in _nodes_of(model, tensors):
+            args, kwargs = tf.nest.map_structure(
+                lambda leaf: known.get(id(leaf), leaf),
+                (node.call_args, node.call_kwargs),
+            )
+            read = [t for t in node.keras_inputs if id(t) not in self.constants]
+            call = LayerCall(
+                *(node.layer, f"{prefix}{node.layer.name}", args, kwargs),
+                [known[id(tensor)] for tensor in read],
+                read,
+                tf.nest.flatten(node.outputs),
+                node.call_args,
+            )
+            results = tf.nest.flatten(self._result_of(call))
+            known.update(zip(map(id, call.output_tensors), results, strict=True))
+        wanted = model.outputs if tensors is None else tensors
+        return [known[id(tensor)] for tensor in wanted]
 
-    return inside() if enter is None else enter(call, inside)
+    def _result_of(self, call: LayerCall) -> Any:
+        if not is_functional(call.layer):
+            return self.apply(call)
+
+        def inside() -> list:
+            model, values = call.layer, in_order(call.layer, call.args[0])
+            read = set(map(id, call.input_tensors))
+            for tensor, source in zip(model.inputs, call.sources, strict=True):
+                # A model may be called again, with a tensor where a constant was.
+                self.constants.discard(id(tensor))
+                if id(source) not in read:
+                    self.constants.add(id(tensor))
+            values = list(map(_conformed, values, model.inputs))
+            return self.outputs_of(model, values, prefix=f"{call.path}/")
+
+        return inside() if self.enter is None else self.enter(call, inside)
 
 
 def in_order(model: tf_keras.Model, given: Any) -> list:
@@ -118,10 +148,51 @@ def in_order(model: tf_keras.Model, given: Any) -> list:
     return tf.nest.flatten(given)
 
 
+def cut_inputs(model: tf_keras.Model, dtypes: Sequence) -> list:
+    """The inputs of a model that lose numbers when it is called with tensors of other dtypes.
+
+    Keras casts these on the way in: fractions go, or whole numbers are limited. Casts
+    between floats are not meant, which layers do anyway, nor those of numbers that only
+    embeddings read, which do the same.
+
+    Args:
+        model: a functional model.
+        dtypes: of what it is called with, in the order of its inputs.
+
+    Returns:
+        Keras tensors out of `model.inputs`.
+    """
+    return [
+        tensor
+        for tensor, dtype in zip(model.inputs, dtypes, strict=True)
+        if _loses_numbers(tf.as_dtype(dtype), tensor.dtype)
+        and not _are_indices(model, tensor)
+    ]
+
+
+def _loses_numbers(given: tf.DType, taken: tf.DType) -> bool:
+    if given == taken or taken.is_floating or given.is_bool:
+        return False
+    whole = given.is_integer and taken.is_integer
+    return not whole or given.min < taken.min or given.max > taken.max
+
+
+def _are_indices(model: tf_keras.Model, tensor: Any) -> bool:
+    reads: list[bool] = []
+
+    def apply(call: LayerCall) -> list[bool]:
+        if any(call.inputs):
+            reads.append(isinstance(call.layer, tf_keras.layers.Embedding))
+        return [False] * len(call.output_tensors)
+
+    outputs = follow(model, [other is tensor for other in model.inputs], apply)
+    return all(reads) and not any(outputs)
+
+
 def _conformed(value: Any, reference: Any) -> Any:
     """A tensor in the dtype and rank of a model's input, as Keras makes it; other values
     as they are."""
-    if not isinstance(value, tf.Tensor) or tf_keras.backend.is_keras_tensor(value):
+    if not isinstance(value, tf.Tensor):
         return value
     rank = reference.shape.rank
     if value.shape.rank == rank + 1 and value.shape[-1] == 1:

@@ -75,7 +75,11 @@ class Walk:
         if is_leaf(layer):
             return self._use(layer, args, kwargs, outputs or ())
         if is_functional(layer):
-            values = self._follow_nodes(layer, in_order(layer, args[0]))
+            given = in_order(layer, args[0])
+            profiles = [
+                x if isinstance(x, TensorProfile) else value_of(x) for x in given
+            ]
+            values = self._follow_nodes(layer, profiles)
         elif isinstance(layer, tf_keras.layers.TimeDistributed):
             values = self._repeat(layer, args, outputs or ())
         else:

@@ -29,6 +29,16 @@ CASES = {
     "softmax of every pixel": (IMAGE, K.Conv2D(3, 3, activation="softmax"), 3),
     "softmax of channels first": (IMAGE, lambda x: K.Softmax(axis=1)(x), 1),
     "softmax over an axis": (IMAGE, lambda x: tf.nn.softmax(x, axis=2), 2),
+    "softmax before a model inside": (
+        IMAGE,
+        lambda x: tf_keras.Sequential([K.Dropout(0.5)])(K.Softmax(axis=2)(x)),
+        2,
+    ),
+    "softmax that a model inside moves": (
+        IMAGE,
+        lambda x: tf_keras.Sequential([K.Flatten()])(K.Softmax(axis=2)(x)),
+        None,
+    ),
     "sigmoids": (FLAT, K.Dense(3, activation="sigmoid"), None),
     "sigmoid operator": (FLAT, lambda x: tf.sigmoid(K.Dense(3)(x)), None),
     "tanh": (FLAT, K.Dense(3, activation=tf.nn.tanh), None),

@@ -107,6 +107,23 @@ def test_what_goes_into_a_model_inside_has_its_dtype_and_rank(shape, dtype):
     require_same(model, [np.array([[1], [2.5]], np.float32)])
 
 
+def test_a_model_inside_may_be_called_with_constants():
+    inner = difference("list")
+    x, constant = tf_keras.Input((2,)), tf.constant([[5.0, 7.0]])
+    model = tf_keras.Model(
+        x, [inner([x, constant]), inner([constant, x]), inner([x, x])]
+    )
+    require_same(model, [np.array([[1, 2]], np.float32)])
+    read = []
+
+    def apply(call):
+        read.append(call.inputs)
+        return ["y"]
+
+    follow(model, ["x"], apply)
+    assert read == [["x"], ["x"], ["x", "x"]]
+
+
 def test_each_call_of_a_shared_layer_is_met_with_its_path_and_values():
     dense = K.Dense(2, name="fc")
     x = tf_keras.Input((2,))

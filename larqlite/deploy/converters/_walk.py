@@ -9,7 +9,13 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.deploy.converters._dispatch import converter_of
-from larqlite.graph import LayerCall, follow, recorded_training, without_training
+from larqlite.graph import (
+    LayerCall,
+    cut_inputs,
+    follow,
+    recorded_training,
+    without_training,
+)
 from larqlite.models.internal import leaves
 from larqlite.onnx_graph import Value, Writer, refuse
 
@@ -39,7 +45,17 @@ class ConverterWalk:
         return self._paths.get(id(call.layer), call.path)
 
     def _enter(self, call: LayerCall, inside: Callable[[], list]) -> list[Value]:
-        in_inference(call.layer, self._path_of(call), call.args, call.kwargs)
+        path = self._path_of(call)
+        in_inference(call.layer, path, call.args, call.kwargs)
+        for tensor in cut_inputs(call.layer, [source.dtype for source in call.sources]):
+            raise refuse(
+                call.layer,
+                path,
+                f'its input "{tensor.node.layer.name}" is {tensor.dtype.name}, and it is '
+                "called with numbers that this does not hold, which Keras casts on the "
+                "way in",
+                "build it on an input of the dtype that it is called with",
+            )
         return inside()
 
     def _apply(self, call: LayerCall) -> list[Value]:

@@ -62,7 +62,8 @@ class Planner(ConverterWalk):
 
     def _arrive(self, tensors, values) -> list[ExportTensor]:
         for tensor, value in zip(tensors, values, strict=True):
-            value.readers = max(value.readers, self._readers[id(tensor)])
+            if isinstance(value, ExportTensor):  # and no constant
+                value.readers = max(value.readers, self._readers[id(tensor)])
         return values
 
     def _enter(self, call: LayerCall, inside: Callable) -> list[ExportTensor]:

@@ -8,8 +8,13 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import UnsupportedModelError
-from larqlite.graph import Edge, LayerGraph, LayerUse, in_order
-from larqlite.integer.models.transforms._surgery import Surgery, label, transformed
+from larqlite.graph import Edge, LayerGraph, LayerUse, cut_inputs, in_order
+from larqlite.integer.models.transforms._surgery import (
+    Surgery,
+    dtype_of,
+    label,
+    transformed,
+)
 
 __all__ = ["flatten_nested"]
 
@@ -27,8 +32,8 @@ def flatten_nested(model: tf_keras.Model) -> tf_keras.Model:
         A new model that computes the same, or the given one if nothing is nested.
 
     Raises:
-        UnsupportedModelError: a nested model is called with a mask, or with a tensor as
-            `training`.
+        UnsupportedModelError: a nested model is called with a mask, with a tensor as
+            `training`, or with numbers that the dtype of its input does not hold.
 
     Example:
         >>> inner = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
@@ -72,6 +77,14 @@ def _unfold(graph: LayerGraph, nested: LayerUse, surgery: Surgery) -> None:
     edges = {
         id(edge): source for (_, edge), source in zip(inner.inputs, given, strict=True)
     }
+    dtypes = [dtype_of(x) if isinstance(x, Edge) else x.dtype for x in given]
+    for tensor in cut_inputs(nested.layer, dtypes):
+        raise UnsupportedModelError(
+            f'{surgery.where}: the nested model "{nested.layer.name}" casts what it is '
+            f"called with to the {tensor.dtype.name} of its input "
+            f'"{tensor.node.layer.name}", which does not hold it.\n'
+            "  Fix: build it on an input of the dtype that it is called with."
+        )
     unfolded = []
     for use in inner.calls():
         args, kwargs = tf.nest.map_structure(
