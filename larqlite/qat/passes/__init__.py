@@ -7,6 +7,7 @@ for a separable convolution that `separable` has not made two of, and says so; t
 follow `configs` do nothing without it.
 """
 
+from larqlite.graph import classes_where
 from larqlite.qat.passes._layout_transform import PASSES, QuantizeLayoutTransform
 from larqlite.qat.passes._operator_configs import follow_configs
 from larqlite.qat.passes._predicates import (
@@ -22,8 +23,10 @@ from larqlite.qat.passes._predicates import (
 from larqlite.qat.passes.binary import QUANT_CLASS
 
 __all__ = [
+    "BATCH_NORMALIZATIONS",
     "PASSES",
     "QUANT_CLASS",
+    "WITH_KERNEL",
     "QuantizeLayoutTransform",
     "computes_with_kernel",
     "follow_configs",
@@ -35,3 +38,7 @@ __all__ = [
     "is_relu",
     "leave_to",
 ]
+
+# The classes of Keras by name; the functions above know those of users too.
+BATCH_NORMALIZATIONS = classes_where(lambda facts: facts.is_batch_normalization)
+WITH_KERNEL = classes_where(lambda facts: facts.kernel is not None)
