@@ -77,20 +77,23 @@ def float_layers_of(model: tf_keras.Model) -> dict[str, bool]:
     found: dict[str, bool] = {}
     outputs = set(map(id, model.outputs))
 
+    def is_last(call: LayerCall) -> bool:
+        return all(id(tensor) in outputs for tensor in call.output_tensors)
+
     def apply(call: LayerCall) -> list[None]:
         layer = call.layer
         if not isinstance(layer, (QuantizedLayer, *_NEITHER)):
-            is_last = all(id(tensor) in outputs for tensor in call.output_tensors)
             is_known = isinstance(layer, tf_keras.layers.Softmax) or (
                 type(layer) is tf_keras.layers.Activation
                 and layer.activation in _PROBABILITIES
             )
-            is_end = found.get(call.path, True) and is_last and is_known
+            is_end = found.get(call.path, True) and is_last(call) and is_known
             found[call.path] = is_end
         return [None] * len(call.output_tensors)
 
     def enter(call: LayerCall, inside: Callable[[], list]) -> list:
-        outputs.update(map(id, call.layer.outputs))
+        ends = set(map(id, call.layer.outputs))
+        (outputs.update if is_last(call) else outputs.difference_update)(ends)
         return inside()
 
     follow(model, [None] * len(model.inputs), apply, enter)

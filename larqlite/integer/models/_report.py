@@ -41,7 +41,7 @@ class IntegerLayerReport:
     """What a layer does with its integers.
 
     Attributes:
-        name: the layer's name.
+        name: the layer's name, after those of the models that it is in.
         kind: its class.
         input_bits: bits of its inputs, sign included.
         weight_bits: bits of its weights, by name of the quantizer.
@@ -155,9 +155,9 @@ def _walk(model, batch, found: dict[str, IntegerLayerReport]) -> None:
         with counting() as counts:
             outputs = _flat(call_in_inference(layer, call.args, call.kwargs))
         if isinstance(layer, QuantizedLayer):
-            if layer.name not in found:
-                found[layer.name] = _described(layer, given, outputs)
-            row = found[layer.name]
+            if call.path not in found:
+                found[call.path] = _described(call.path, layer, given, outputs)
+            row = found[call.path]
             dropped = sum(cut(x, x.dtype) for x in given if tf.is_tensor(x))
             row.cut += dropped
             row.saturated += dropped
@@ -166,7 +166,7 @@ def _walk(model, batch, found: dict[str, IntegerLayerReport]) -> None:
             row.values += int(tf.size(_fixed(outputs[0]).values))
         return outputs
 
-    follow(model, in_order(model, batch), apply, lambda call, inside: apply(call))
+    follow(model, in_order(model, batch), apply)
 
 
 def _flat(structure) -> list:
@@ -178,14 +178,14 @@ def _fixed(x):
 
 
 def _described(
-    layer: QuantizedLayer, inputs: list, outputs: list
+    path: str, layer: QuantizedLayer, inputs: list, outputs: list
 ) -> IntegerLayerReport:
     quantized = [_fixed(layer.gated(x)) for x in inputs if _is_input(x)]
     quantizer = layer.out_quantizer
     shift = quantizer.shift.value if quantizer is not None else None
     config = layer.quant_config
     return IntegerLayerReport(
-        name=layer.name,
+        name=path,
         kind=type(layer).__name__,
         input_bits=max((_bits(x.limit) for x in quantized), default=None),
         weight_bits={

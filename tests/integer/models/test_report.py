@@ -1,5 +1,6 @@
 """Checks and reports: what accumulators need, against the worst input; what saturates."""
 
+import dataclasses
 import importlib
 import pickle
 
@@ -65,6 +66,30 @@ def test_outputs_beyond_the_calibrated_range_are_counted_as_clipped():
     integers = quantize(model, samples=np.array([[10], [9], [-10], [3]]))
     row = models.data_report(integers, np.array([[1], [9], [100], [200]]))["a"]
     assert row.clipped == 2
+
+
+def test_layers_of_a_model_inside_are_reported():
+    x = tf_keras.Input((4,))
+    inner = quantize(tf_keras.Model(x, tf_keras.layers.Dense(3, name="fc")(x)))
+    inner = tf_keras.Model(inner.input, inner.get_layer("fc").output, name="inside")
+    model = tf_keras.Sequential([tf_keras.Input((4,)), inner])
+    samples = np.ones((2, 4), np.float32)
+    alone = lq.integer.models.data_report(inner, samples)["fc"]
+    report = lq.integer.models.data_report(model, samples)["inside/fc"]
+    assert dataclasses.replace(report, name="fc") == alone
+    assert report.values == 6
+
+
+def test_a_softmax_that_other_layers_read_is_no_end_inside_a_model_either():
+    def softmax(x):
+        return tf_keras.Sequential([tf_keras.layers.Softmax()], name="inside")(x)
+
+    x = tf_keras.Input((4,))
+    softmax_last = tf_keras.Model(x, softmax(x))
+    assert lq.integer.models.check_quantization(softmax_last) == []
+    softmax_first = tf_keras.Model(x, tf_keras.layers.Softmax(name="out")(softmax(x)))
+    (issue,) = lq.integer.models.check_quantization(softmax_first)
+    assert issue.startswith("1 layers compute in float: inside/softmax")
 
 
 def test_the_report_prints_a_table():
