@@ -18,15 +18,16 @@ import tf_keras
 import larqlite as lq
 import larqlite_runtime
 import larqlite_zoo
+from larqlite_runtime._program import EpilogueKind, StepKind
 from larqlite_runtime.reader.operators import OPERATORS
 from tests.test_docs import pages
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "CONTRIBUTING.md"
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILE_OF = re.compile(r"\A# theirs/(\w+)\.py\n")
 BLOCKS = {
     found[1]: block
-    for block in pages.blocks_of(PAGE.read_text(encoding="utf-8"))
+    for block in pages.blocks_of(TEXT)
     if (found := FILE_OF.match(block.code))
 }
 layers = tf_keras.layers
@@ -229,3 +230,33 @@ def test_a_model_of_the_zoo_and_its_recipe(theirs, tmp_path, monkeypatch):
     x = np.random.default_rng(0).uniform(-1, 1, (4, 28, 28, 1)).astype("float32")
     assert deployed(model, x, tmp_path).packed[0].operation == "BConv2D"
     assert training.recipe("TinyNet").epochs == 20
+
+
+def paths_in(text):
+    """The files and folders that a text names; one without a folder lies beside the last."""
+    folder = ""
+    for name in re.findall(r"`((?:\w+/)+|[\w/]+\.(?:py|h|cc|inc))`", text):
+        path = name if "/" in name else f"{folder}/{name}"
+        folder = path.rpartition("/")[0]
+        assert (ROOT / path).exists(), path
+        yield path
+
+
+@pytest.mark.parametrize(
+    ("kinds", "plain", "begins"),
+    [
+        (EpilogueKind, ("PRELU",), "An **epilogue**"),
+        (StepKind, ("LOAD", "MEAN", "POOL_MAX"), "A **kind of step**"),
+    ],
+    ids=["epilogue", "step"],
+)
+def test_what_names_a_kernel_is_named_by_its_recipe(kinds, plain, begins):
+    """A kernel is compiled with the others: that there are no more places is counted."""
+    recipe = tuple(paths_in(TEXT.partition(begins)[2].partition("**")[0]))
+    files = [*(ROOT / "native").glob("*.*"), *(ROOT / "larqlite_runtime").rglob("*.py")]
+    for name in plain:
+        word = re.compile(rf"\b(LQ_|{kinds.__name__}\.){name}\b")
+        for file in files:
+            path = file.relative_to(ROOT).as_posix()
+            if file.suffix != ".md" and word.search(file.read_text(encoding="utf-8")):
+                assert path.startswith(recipe), f"the recipe leaves out {path}: {name}"
