@@ -41,10 +41,13 @@ class EpilogueKind(IntEnum):
     CLIP = 16
     STORE = 17
     SIGN = 18
+    ADD_SCALED = 19
+    DIVIDE = 20
     PACK_SIGN = 30
     PACK_HEAVISIDE = 31
     PACK_TERNARY = 32
     PACK_STEPS = 33
+    PACK_INTEGERS = 34
 
 
 POPCOUNTS = (StepKind.CONV, StepKind.DEPTHWISE)
@@ -54,6 +57,7 @@ PACKS = (
     EpilogueKind.PACK_HEAVISIDE,
     EpilogueKind.PACK_TERNARY,
     EpilogueKind.PACK_STEPS,
+    EpilogueKind.PACK_INTEGERS,
 )
 
 

@@ -205,14 +205,15 @@ struct Checker {
   Failed operation(const lq_op& op, bool& integers) const {
     const bool wants_integers = op.kind >= LQ_STORE_INT && op.kind <= LQ_TO_FLOAT;
     const bool is_pack =
-        op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_STEPS);
-    const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_SIGN;
+        op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_INTEGERS);
+    const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_DIVIDE;
     if (!(wants_integers || is_float || is_pack) || wants_integers != integers) return kOpKind;
     switch (op.kind) {
       case LQ_TO_FLOAT:
         integers = false;
         return kNone;
       case LQ_MULTIPLY:
+      case LQ_DIVIDE:
       case LQ_ADD:
       case LQ_PRELU:
         return holds(op.a, step.channels) ? kNone : kOpValues;
@@ -224,6 +225,9 @@ struct Checker {
         if (!strides(op.view) || !holds(op.view.buffer, reach(op.view, step.channels)))
           return kOpView;
         return kNone;
+      case LQ_ADD_SCALED:
+        if (!holds(op.a, step.channels)) return kOpValues;
+        return strides(op.view) && holds(op.view.buffer, reach(op.view, 1)) ? kNone : kOpView;
       case LQ_THRESHOLD:
         if (!holds(op.a, step.channels) || !holds(op.b, step.channels)) return kOpValues;
         return packing(op, 1, 1);
@@ -233,6 +237,12 @@ struct Checker {
       case LQ_PACK_TERNARY:
         return packing(op, 2, 2);
       case LQ_PACK_STEPS:
+        return packing(op, 1, kMostPlanes);
+      case LQ_PACK_INTEGERS:
+        // Codes of the bounds, and of all between, are below 2^planes.
+        if (!(op.x >= -256.0f && op.y <= 256.0f && op.x <= op.y) || op.planes < 1 ||
+            op.planes > kMostPlanes || op.y - op.x >= static_cast<float>(1 << op.planes))
+          return kOpPacking;
         return packing(op, 1, kMostPlanes);
       default:
         return kNone;

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define LQ_ABI 1
+#define LQ_ABI 2
 
 // Where a tensor lies in a buffer.
 typedef struct {
@@ -43,6 +43,8 @@ enum {
   LQ_CLIP = 16,            // v <- min(max(v, x), y)
   LQ_STORE = 17,           // view <- v (float)
   LQ_SIGN = 18,            // v <- v < 0 ? -1 : 1
+  LQ_ADD_SCALED = 19,      // v <- v + view * a[c]         (float view, one value a pixel)
+  LQ_DIVIDE = 20,          // v <- v / a[c]
   // Floats to bits, v is kept. `planes` bit planes per pixel, plane p at word
   // p * words of the pixel:
   LQ_PACK_SIGN = 30,       // 1 plane: bit = v < 0
@@ -52,6 +54,7 @@ enum {
                            // s1 = t > 0 ? 1 : -1
   LQ_PACK_STEPS = 33,      // k = planes: code = round_half_even(clip(v, 0, 1) * (2^k - 1));
                            // bit p = !((code >> p) & 1), so that code = sum 2^p (s_p + 1) / 2
+  LQ_PACK_INTEGERS = 34,   // the same with code = round_half_even(clip(v, x, y)) - x
 };
 
 typedef struct {

@@ -325,11 +325,13 @@ void float_operations(Case& c, Random& random) {
     static const int32_t kKinds[] = {
         LQ_MULTIPLY,       LQ_ADD,          LQ_ADD_TENSOR, LQ_MULTIPLY_IMAGE, LQ_RELU,
         LQ_PRELU,          LQ_CLIP,         LQ_STORE,      LQ_SIGN,           LQ_PACK_SIGN,
-        LQ_PACK_HEAVISIDE, LQ_PACK_TERNARY, LQ_PACK_STEPS};
-    lq_op op = operation(kKinds[random.between(0, 12)]);
+        LQ_PACK_HEAVISIDE, LQ_PACK_TERNARY, LQ_PACK_STEPS, LQ_ADD_SCALED,
+        LQ_PACK_INTEGERS,  LQ_DIVIDE};
+    lq_op op = operation(kKinds[random.between(0, 15)]);
     const size_t channels = static_cast<size_t>(c.step.channels);
     switch (op.kind) {
       case LQ_MULTIPLY:
+      case LQ_DIVIDE:
       case LQ_ADD:
       case LQ_PRELU:
         op.a = random_floats(c, random, channels);
@@ -342,6 +344,11 @@ void float_operations(Case& c, Random& random) {
       case LQ_ADD_TENSOR:
         op.view = dense(c, random_floats(c, random, static_cast<size_t>(rows_of(c)) * channels),
                         c.step.channels);
+        c.ops.push_back(op);
+        break;
+      case LQ_ADD_SCALED:
+        op.a = random_floats(c, random, channels);
+        op.view = dense(c, random_floats(c, random, static_cast<size_t>(rows_of(c))), 1);
         c.ops.push_back(op);
         break;
       case LQ_CLIP:
@@ -359,6 +366,12 @@ void float_operations(Case& c, Random& random) {
         break;
       case LQ_PACK_STEPS:
         op.planes = static_cast<int32_t>(random.between(1, 4));
+        add_pack(c, random, op);
+        break;
+      case LQ_PACK_INTEGERS:
+        op.planes = static_cast<int32_t>(random.between(1, 4));
+        op.x = -static_cast<float>(random.between(0, 3));
+        op.y = op.x + static_cast<float>((1 << op.planes) - 1);
         add_pack(c, random, op);
         break;
       case LQ_PACK_SIGN:
@@ -503,11 +516,17 @@ void expect(Case& c, const Place& at) {
       case LQ_MULTIPLY:
         v = v * a;
         break;
+      case LQ_DIVIDE:
+        v = v / a;
+        break;
       case LQ_ADD:
         v = v + a;
         break;
       case LQ_ADD_TENSOR:
         v = v + c.floats(op.view.buffer)[place];
+        break;
+      case LQ_ADD_SCALED:
+        v = v + c.floats(op.view.buffer)[place - static_cast<size_t>(at.channel)] * a;
         break;
       case LQ_MULTIPLY_IMAGE:
         v = v * c.floats(op.a)[at.image * c.step.channels + at.channel];
@@ -537,6 +556,11 @@ void expect(Case& c, const Place& at) {
         const float t = sign_of(sign_of(v + op.x) + sign_of(v - op.x));
         put_bit(c, op, at, 0, t < 0);
         put_bit(c, op, at, 1, t <= 0);
+        break;
+      }
+      case LQ_PACK_INTEGERS: {
+        const int code = static_cast<int>(std::nearbyint(std::fmin(std::fmax(v, op.x), op.y)) - op.x);
+        for (int p = 0; p < op.planes; ++p) put_bit(c, op, at, p, !(code >> p & 1));
         break;
       }
       case LQ_PACK_STEPS: {
