@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from larqlite_runtime._graph import PACKED, CheckedGraph, GraphNode
+from larqlite_runtime._graph import CheckedGraph, GraphNode
+from larqlite_runtime.format import DOMAIN
 from larqlite_runtime.planner import Subgraph, partition_nodes
 from larqlite_runtime.reader import DEFAULT_BUDGET, ModelSource
 
@@ -64,7 +65,7 @@ def _why(graph: CheckedGraph, node: GraphNode, makers: Mapping[str, GraphNode]) 
     weight = node.inputs[1]
     while weight in makers:
         maker = makers[weight]
-        if maker.domain == PACKED and maker.op == "Unpack":
+        if maker.domain == DOMAIN and maker.op == "Unpack":
             return (
                 "its input, kernel or pads are not the whole numbers that packed nodes "
                 "sum, so its kernel is unpacked"

@@ -9,8 +9,6 @@ import numpy as np
 # Sizes of a tensor; None only as the first one, the batch.
 Shape = tuple[int | None, ...]
 
-PACKED = "ai.larqlite"  # domain of the packed layers and of the quantizers
-
 
 @dataclass
 class GraphNode:

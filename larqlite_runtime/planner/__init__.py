@@ -9,9 +9,10 @@ from larqlite_runtime.planner._execution_plan import (
 from larqlite_runtime.planner._layouts import NCHW, NHWC, memory_shape, per_channel
 from larqlite_runtime.planner._partition import partition_nodes
 from larqlite_runtime.planner._plan import plan
-from larqlite_runtime.planner._subgraph import Subgraph
+from larqlite_runtime.planner._subgraph import ADD_SCALED, Subgraph
 
 __all__ = [
+    "ADD_SCALED",
     "NCHW",
     "NHWC",
     "BrokenPlanError",

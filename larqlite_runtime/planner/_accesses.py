@@ -74,7 +74,7 @@ class Access:
 
 
 def accesses_of(step: KernelStep) -> Iterator[Access]:
-    """All accesses of a step but those to constants, in the order in which they happen."""
+    """The accesses of a step to tensors, in the order in which they happen."""
     yield _input_of(step)
     for position, op in enumerate(step.ops):
         if op.kind == EpilogueKind.MULTIPLY_IMAGE:
@@ -124,14 +124,17 @@ def _input_of(step: KernelStep) -> Access:
 def _of_epilogue(step: KernelStep, op: EpilogueOp, position: int) -> Access:
     is_bits = op.kind in PACKS or op.kind == EpilogueKind.THRESHOLD
     dtype = _WORD if is_bits else _FLOAT
+    last = op.planes * op.words if is_bits else step.channels
+    if op.kind == EpilogueKind.ADD_SCALED:
+        last = 1
     return Access(
         op.view.buffer,
         _INT if op.kind == EpilogueKind.STORE_INT else dtype,
-        writes=op.kind != EpilogueKind.ADD_TENSOR,
+        writes=op.kind not in (EpilogueKind.ADD_TENSOR, EpilogueKind.ADD_SCALED),
         position=position,
         view=op.view,
         size=step.size,
-        last=op.planes * op.words if is_bits else step.channels,
+        last=last,
         is_by_row=True,
     )
 
@@ -153,7 +156,14 @@ def points_of(
             yield ", ".join(node.name for node in stage.nodes), found
         else:
             for step in program.parts[stage.part]:
-                yield step.label, list(accesses_of(step))
+                yield (
+                    step.label,
+                    [
+                        access
+                        for access in accesses_of(step)
+                        if program.buffers[access.buffer].constant is None
+                    ],
+                )
 
 
 def live_ranges_of(

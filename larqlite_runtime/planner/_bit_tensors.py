@@ -85,7 +85,7 @@ def bits_for(packed: Packed) -> Bits:
     each = packed.in_channels // packed.groups
     is_grouped = packed.groups > 1 and not packed.is_depthwise and each % 32
     group = each if is_grouped else 0
-    pixel = packed.codebook.planes * _plane_words(packed.in_channels, group)
+    pixel = packed.codebook.type.bits * _plane_words(packed.in_channels, group)
     padded = padded_for(packed.window, pixel)
     return Bits(
         codebook=packed.codebook,

@@ -35,7 +35,13 @@ from larqlite_runtime.planner._execution_plan import ExecutionPlan
 from larqlite_runtime.planner._lower import LoweredPlan
 
 _INTEGERS = (EpilogueKind.STORE_INT, EpilogueKind.THRESHOLD)
-_PER_CHANNEL = (EpilogueKind.MULTIPLY, EpilogueKind.ADD, EpilogueKind.PRELU)
+_PER_CHANNEL = (
+    EpilogueKind.MULTIPLY,
+    EpilogueKind.DIVIDE,
+    EpilogueKind.ADD,
+    EpilogueKind.ADD_SCALED,
+    EpilogueKind.PRELU,
+)
 
 
 class BrokenPlanError(AssertionError):

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._graph import PACKED, GraphNode
+from larqlite_runtime._graph import GraphNode
 from larqlite_runtime._program import EpilogueKind
+from larqlite_runtime.format import DOMAIN
 from larqlite_runtime.planner._layouts import is_gate, per_channel
-from larqlite_runtime.planner._subgraph import Subgraph
+from larqlite_runtime.planner._subgraph import ADD_SCALED, Subgraph
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Epilogue:
         kind: the operation; None changes nothing.
         values: one per channel.
         other: a second tensor: the same shape, or one value per image and channel.
+        image: the same in every image, float32 `(..., channels)`, added as a tensor.
         low, high: of a clip.
     """
 
@@ -29,6 +31,7 @@ class Epilogue:
     kind: EpilogueKind | None = None
     values: np.ndarray | None = None
     other: str | None = None
+    image: np.ndarray | None = None
     low: float = -np.inf
     high: float = np.inf
 
@@ -37,6 +40,8 @@ class Epilogue:
         """Whether, channel by channel, values keep or reverse their order."""
         if self.kind in (EpilogueKind.MULTIPLY, EpilogueKind.ADD):
             return bool(np.isfinite(self.values).all())
+        if self.kind == EpilogueKind.DIVIDE:
+            return bool((self.values != 0).all() and np.isfinite(self.values).all())
         if self.kind == EpilogueKind.PRELU:
             return bool((self.values >= 0).all() and np.isfinite(self.values).all())
         return self.kind in (None, EpilogueKind.RELU, EpilogueKind.CLIP)
@@ -77,6 +82,19 @@ def _with_constant(
     return found
 
 
+def _with_image(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+    """The sum of a tensor and a constant of the sizes of one image."""
+    shape = subgraph.shapes[node.outputs[0]]
+    for flowing, other in (node.inputs, node.inputs[::-1]):
+        array = subgraph.constants.get(other)
+        if array is None or flowing in subgraph.constants or array.ndim != len(shape):
+            continue
+        if array.dtype == np.float32 and array.shape == (1, *shape[1:]):
+            image = np.ascontiguousarray(np.moveaxis(array, axis, -1)[0])
+            return [Epilogue(flowing, EpilogueKind.ADD_TENSOR, image=image)]
+    return []
+
+
 def _multiply(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
     found = _with_constant(node, subgraph, axis, EpilogueKind.MULTIPLY)
     shape = subgraph.shapes[node.outputs[0]]
@@ -91,7 +109,8 @@ def _multiply(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
 def _add(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
     first, second = node.inputs
     if set(node.inputs) & subgraph.constants.keys():
-        return _with_constant(node, subgraph, axis, EpilogueKind.ADD)
+        found = _with_constant(node, subgraph, axis, EpilogueKind.ADD)
+        return found or _with_image(node, subgraph, axis)
     if subgraph.shapes[first] != subgraph.shapes[second]:
         return []
     found = [Epilogue(first, EpilogueKind.ADD_TENSOR, other=second)]
@@ -100,11 +119,27 @@ def _add(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
     return found
 
 
+def _add_scaled(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+    flowing, one, factor = node.inputs
+    values = per_channel(
+        subgraph.constants[factor], subgraph.shapes[node.outputs[0]], axis
+    )
+    if values is None or subgraph.shapes[one][axis] != 1:
+        return []
+    return [Epilogue(flowing, EpilogueKind.ADD_SCALED, values, other=one)]
+
+
 def _subtract(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
     if node.inputs[1] not in subgraph.constants:
         return []
     found = _with_constant(node, subgraph, axis, EpilogueKind.ADD)
     return [Epilogue(way.flowing, EpilogueKind.ADD, -way.values) for way in found]
+
+
+def _divide(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+    if node.inputs[1] not in subgraph.constants:
+        return []
+    return _with_constant(node, subgraph, axis, EpilogueKind.DIVIDE)
 
 
 def _negative(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
@@ -154,6 +189,7 @@ _EPILOGUES: dict[
     tuple[str, str], Callable[[GraphNode, Subgraph, int], list[Epilogue]]
 ] = {
     ("", "Mul"): _multiply,
+    ("", "Div"): _divide,
     ("", "Add"): _add,
     ("", "Sub"): _subtract,
     ("", "Neg"): _negative,
@@ -163,7 +199,8 @@ _EPILOGUES: dict[
     ("", "PRelu"): _prelu,
     ("", "LeakyRelu"): _leaky_relu,
     ("", "Clip"): _clip,
-    (PACKED, "Sign"): lambda node, subgraph, axis: [
+    (DOMAIN, ADD_SCALED): _add_scaled,
+    (DOMAIN, "Sign"): lambda node, subgraph, axis: [
         Epilogue(node.inputs[0], EpilogueKind.SIGN)
     ],
 }

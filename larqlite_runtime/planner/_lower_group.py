@@ -213,10 +213,11 @@ class GroupLowering:
         bits = packing.bits
         return EpilogueOp(
             bits.codebook.pack,
-            planes=bits.codebook.planes,
+            planes=bits.codebook.type.bits,
             group=bits.group,
             words=bits.plane_words,
-            x=bits.codebook.threshold,
+            x=bits.codebook.operands[0],
+            y=bits.codebook.operands[1],
             view=bits.padded.image_view(packing.buffer),
         )
 
@@ -227,9 +228,19 @@ class GroupLowering:
         _, axis = group.tensors[position]
         if epilogue.kind is None:
             return []
+        if epilogue.image is not None:
+            return [self._add_image(epilogue.image)]
         if epilogue.kind == EpilogueKind.ADD_TENSOR:
             return [
                 EpilogueOp(epilogue.kind, view=self._buffers.view(epilogue.other, axis))
+            ]
+        if epilogue.kind == EpilogueKind.ADD_SCALED:
+            return [
+                EpilogueOp(
+                    epilogue.kind,
+                    a=self._program.constant(epilogue.values),
+                    view=self._buffers.view(epilogue.other, axis),
+                )
             ]
         if epilogue.kind == EpilogueKind.MULTIPLY_IMAGE:
             key = key_of(epilogue.other, self._buffers.shape(epilogue.other), axis)
@@ -242,3 +253,15 @@ class GroupLowering:
         if epilogue.kind == EpilogueKind.CLIP:
             return [EpilogueOp(epilogue.kind, x=epilogue.low, y=epilogue.high)]
         return [EpilogueOp(epilogue.kind)]
+
+    def _add_image(self, image: np.ndarray) -> EpilogueOp:
+        """Adds a constant to every image."""
+        *_, width, channels = image.shape
+        height = image.shape[-3] if image.ndim > 2 else 1
+        view = TensorView(
+            self._program.constant(image),
+            depth=height * width * channels,
+            row=width * channels,
+            pixel=channels,
+        )
+        return EpilogueOp(EpilogueKind.ADD_TENSOR, view=view)

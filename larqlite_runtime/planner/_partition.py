@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from larqlite_runtime._graph import PACKED, GraphNode
+from larqlite_runtime._graph import GraphNode
 from larqlite_runtime._program import EpilogueKind, StepKind
+from larqlite_runtime.format import DOMAIN, PACKED_LAYERS
 from larqlite_runtime.planner._codebooks import is_quantizer
 from larqlite_runtime.planner._epilogues import Epilogue, epilogues_of
 from larqlite_runtime.planner._layouts import image_of
@@ -90,9 +91,7 @@ def _packed_nodes(subgraph: Subgraph) -> tuple[dict[int, Packed], dict[int, str]
     """The packed nodes that kernels can run, and why they cannot run the others."""
     packed, why = {}, {}
     for number, node in enumerate(subgraph.nodes):
-        if node.domain != PACKED or "weight_shape" not in node.attributes:
-            continue
-        if node.op == "Unpack":
+        if node.domain != DOMAIN or node.op not in PACKED_LAYERS:
             continue
         found = packed_or_why(node, subgraph)
         if isinstance(found, str):
@@ -298,7 +297,7 @@ def _usable_epilogues(
         if (
             early
             or way.flowing in partition.native
-            or way.kind == EpilogueKind.ADD_TENSOR
+            or (way.kind == EpilogueKind.ADD_TENSOR and way.other is not None)
         )
         and (way.flowing not in partition.native or partition.axes[way.flowing] == axis)
         and (way.other is None or _same_order(partition, way.other, axis))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from larqlite_runtime._errors import InputError
-from larqlite_runtime._graph import PACKED, CheckedGraph, GraphNode, Shape
-from larqlite_runtime.format import float_weights
+from larqlite_runtime._graph import CheckedGraph, GraphNode, Shape
+from larqlite_runtime.format import DOMAIN, float_weights
+
+# What the planner makes of two nodes; it is in no file.
+ADD_SCALED = "AddScaled"
 
 
 class Subgraph:
@@ -35,7 +39,8 @@ class Subgraph:
         self.constants: dict[str, np.ndarray] = dict(graph.constants)
         self.inputs = list(inputs)
         self.outputs = list(outputs)
-        self.nodes = self._fold(_needed(graph, self.inputs, self.outputs))
+        nodes = self._fold(_needed(graph, self.inputs, self.outputs))
+        self.nodes = self._join_scaled(nodes)
         self.producer: dict[str, int] = {}
         self.consumers: dict[str, list[int]] = {}
         for number, node in enumerate(self.nodes):
@@ -56,6 +61,41 @@ class Subgraph:
             arrays = [self.constants[name] for name in node.inputs]
             self.constants[node.outputs[0]] = fold(node, *arrays)
         return rest
+
+    def _join_scaled(self, nodes: list[GraphNode]) -> list[GraphNode]:
+        """One node `AddScaled` for y + scale * x, where x has one channel and y has more.
+
+        Such an x is what all output channels of a packed layer add alike.
+        """
+        readers = Counter(name for node in nodes for name in node.inputs)
+        readers.update(self.outputs)
+        made: dict[str, GraphNode] = {}
+        joined, gone = [], set()
+        for node in nodes:
+            if not node.domain and node.op == "Add":
+                for number, name in enumerate(node.inputs):
+                    product = made.get(name)
+                    if product is not None and readers[name] == 1:
+                        gone.add(id(product))
+                        inputs = (node.inputs[1 - number], *product.inputs)
+                        name = f"{product.name}, {node.name}"
+                        node = GraphNode(ADD_SCALED, DOMAIN, name, inputs, node.outputs)
+                        break
+            joined.append(node)
+            if self._widens(node):
+                made[node.outputs[0]] = node
+        return [node for node in joined if id(node) not in gone]
+
+    def _widens(self, node: GraphNode) -> bool:
+        """Whether a node multiplies one channel with a constant for each of more."""
+        if node.domain or node.op != "Mul" or node.inputs[1] not in self.constants:
+            return False
+        one, whole = (self.shapes[name] for name in (node.inputs[0], node.outputs[0]))
+        return (
+            node.inputs[0] not in self.constants
+            and len(one) == len(whole)
+            and sum(a != b for a, b in zip(one, whole, strict=True)) == 1
+        )
 
     def forget_constants(self) -> None:
         """Frees all constants but those that come out; nothing can be planned any more."""
@@ -120,6 +160,10 @@ def _reshape(node: GraphNode, x: np.ndarray, shape: np.ndarray) -> np.ndarray:
     return x.reshape(sizes)
 
 
+def _gather(node: GraphNode, x: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    return np.take(x, numbers, int(node.attributes.get("axis", 0)))
+
+
 _STANDARD: dict[str, Callable[..., np.ndarray]] = {
     "Identity": lambda node, x: x,
     "Mul": lambda node, x, y: x * y,
@@ -127,9 +171,11 @@ _STANDARD: dict[str, Callable[..., np.ndarray]] = {
     "Sub": lambda node, x, y: x - y,
     "Neg": lambda node, x: -x,
     "Reshape": _reshape,
+    "BitwiseXor": lambda node, x, y: x ^ y,
+    "Gather": _gather,
     "Transpose": lambda node, x: np.transpose(x, node.attributes.get("perm")),
 }
 _FOLDS: dict[tuple[str, str], Callable[..., np.ndarray]] = {
     **{("", op): fold for op, fold in _STANDARD.items()},
-    (PACKED, "Unpack"): float_weights,
+    (DOMAIN, "Unpack"): float_weights,
 }

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from larqlite_runtime._program import EpilogueKind
-from larqlite_runtime.format import ternary
 from larqlite_runtime.planner._codebooks import Codebook
 from larqlite_runtime.planner._epilogues import Epilogue
 
@@ -15,22 +14,10 @@ Interval = tuple[np.ndarray, np.ndarray]
 
 LOWEST, HIGHEST = np.iinfo(np.int32).min, np.iinfo(np.int32).max
 
-# For each packing: whether each of its planes is +1, which holds above some value.
-_PLUS: dict[
-    EpilogueKind, Callable[[Codebook], list[Callable[[np.ndarray], np.ndarray]]]
-] = {
-    EpilogueKind.PACK_SIGN: lambda codebook: [lambda v: ~(v < 0)],
-    EpilogueKind.PACK_HEAVISIDE: lambda codebook: [lambda v: v > 0],
-    EpilogueKind.PACK_TERNARY: lambda codebook: [
-        lambda v: ternary(v, codebook.threshold) >= 0,
-        lambda v: ternary(v, codebook.threshold) > 0,
-    ],
-}
-
 
 def can_threshold(epilogues: Sequence[Epilogue], codebook: Codebook) -> bool:
     """Whether sums that pass through `epilogues` and are packed have one interval per plane."""
-    return codebook.pack in _PLUS and all(
+    return codebook.is_thresholded and all(
         epilogue.is_monotone for epilogue in epilogues
     )
 
@@ -38,10 +25,12 @@ def can_threshold(epilogues: Sequence[Epilogue], codebook: Codebook) -> bool:
 def evaluate(epilogues: Sequence[Epilogue], sums: np.ndarray) -> np.ndarray:
     """Sums `(..., channels)` passed through epilogues in float32, one rounding an operation."""
     v = sums.astype(np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         for epilogue in epilogues:
             if epilogue.kind == EpilogueKind.MULTIPLY:
                 v = v * epilogue.values
+            elif epilogue.kind == EpilogueKind.DIVIDE:
+                v = v / epilogue.values
             elif epilogue.kind == EpilogueKind.ADD:
                 v = v + epilogue.values
             elif epilogue.kind == EpilogueKind.PRELU:
@@ -76,8 +65,14 @@ def intervals(
     if not np.isfinite(ends).all():
         return None
     return [
-        _interval(lambda sums, plus=plus: plus(evaluate(epilogues, sums)), low, high)
-        for plus in _PLUS[codebook.pack](codebook)
+        _interval(
+            lambda sums, plane=plane: (
+                ~codebook.planes_of(evaluate(epilogues, sums))[plane]
+            ),
+            low,
+            high,
+        )
+        for plane in range(codebook.type.bits)
     ]
 
 

@@ -34,7 +34,9 @@ class WeightLayout:
 
 def free_axes_needed(packed: Packed) -> int:
     """Axes of one tap that planes of equal weight take."""
-    beside = packed.codebook.equal and (packed.groups > 1 or packed.is_depthwise)
+    beside = packed.codebook.type.has_equal_planes and (
+        packed.groups > 1 or packed.is_depthwise
+    )
     return int(packed.weights.equal) + int(beside)
 
 
@@ -54,10 +56,10 @@ def layout_of(packed: Packed, bits: Bits) -> WeightLayout:
         planes = np.moveaxis(planes, 0, 1 + axis)
         planes = planes.reshape(1, packed.out_channels, *kernel, -1)
     groups = 1 if packed.is_depthwise else packed.groups
-    input_planes, copies = packed.codebook.planes, 1
-    if packed.codebook.equal and packed.groups == 1:
+    input_planes, copies = packed.codebook.type.bits, 1
+    if packed.codebook.type.has_equal_planes and packed.groups == 1:
         input_planes, copies = 1, input_planes
-    elif packed.codebook.equal:
+    elif packed.codebook.type.has_equal_planes:
         axis = free.pop(0)
         kernel[axis], tap[axis] = input_planes, bits.plane_words
         planes = np.repeat(planes, input_planes, axis=2 + axis)

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from larqlite_runtime._graph import GraphNode
-from larqlite_runtime.format import TERNARY, coding_of, unpacked_codes
+from larqlite_runtime.format import (
+    PACKED_LAYERS,
+    TERNARY,
+    grid_of,
+    unpack_codes,
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Weights:
 
     def planes(self) -> np.ndarray:
         """Booleans (planes, *shape): whether the plane is -1."""
-        codes = unpacked_codes(self.stream, self.size, self.bits).reshape(self.shape)
+        codes = unpack_codes(self.stream, self.size, self.bits).reshape(self.shape)
         if self.equal:
             planes = np.stack([codes < 1, codes < 2])
         else:
@@ -68,19 +73,19 @@ def weights_of(
         stream: its stored codes.
         shape: out, depth, height, width, in.
     """
-    bits, step, offset = coding_of(node)
+    bits, step, offset = grid_of(node)
     if not 1 <= bits <= 8:
         return None
     is_ternary = (bits, step, offset) == TERNARY
     last = (1 << bits) - 1
     if not is_ternary and (abs(step) != 2 or offset != -step / 2 * last):
         return None
-    codes = unpacked_codes(stream, math.prod(shape), bits).reshape(shape)
+    codes = unpack_codes(stream, math.prod(shape), bits).reshape(shape)
     if is_ternary and codes.max() > last - 1:
         return None
     whole = codes.astype(np.int16 if bits > 6 else np.int8)
     whole = whole * whole.dtype.type(step) + whole.dtype.type(offset)
-    flipped = "Transpose" in node.op
+    flipped = PACKED_LAYERS[node.op].family == "ConvTranspose"
     sums = whole.sum(-1, dtype=np.int64)
     return Weights(
         shape=shape,

@@ -9,7 +9,8 @@ import stat
 from collections.abc import Iterable
 
 from larqlite_runtime._errors import MissingModelFileError, ModelFileError, quoted
-from larqlite_runtime._graph import PACKED, CheckedGraph
+from larqlite_runtime._graph import CheckedGraph
+from larqlite_runtime.format import DOMAIN
 from larqlite_runtime.reader import _budget, _foreign, _shapes
 from larqlite_runtime.reader._build import WRITE_AGAIN, build, check_declared
 from larqlite_runtime.reader._wire import DAMAGED, decode
@@ -135,14 +136,14 @@ def _check_versions(model: dict) -> set[str]:
         if domain not in OPSETS:
             raise ModelFileError(
                 f"it uses operations of {shown}; a packed model has standard operations "
-                f"and those of {PACKED}" + WRITE_AGAIN
+                f"and those of {DOMAIN}" + WRITE_AGAIN
             )
-        if version != OPSETS[domain]:
+        if version not in OPSETS[domain]:
             # A file without packed layers need not be one of larqlite.
-            is_ours = any(i.get("domain") == PACKED for i in model["opset_import"])
+            is_ours = any(i.get("domain") == DOMAIN for i in model["opset_import"])
             raise ModelFileError(
                 f"it uses version {version} of the operations {shown}; this runtime knows "
-                f"version {OPSETS[domain]}"
+                f"version {' and '.join(map(str, OPSETS[domain]))}"
                 + WRITE_AGAIN
                 + (
                     " Or update larqlite_runtime, if the file is newer."
@@ -171,7 +172,7 @@ def _check_functions(functions: Iterable[dict]) -> None:
     seen = set()
     for item in functions:
         domain, name = _domain(item.get("domain", "")), item.get("name", "")
-        if domain != PACKED or name not in OPERATORS[PACKED] or item.get("overload"):
+        if domain != DOMAIN or name not in OPERATORS[DOMAIN] or item.get("overload"):
             raise ModelFileError(
                 f"it defines the function {quoted(name)} of the domain {quoted(domain)}, "
                 "which this runtime does not know" + WRITE_AGAIN

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._graph import PACKED
+from larqlite_runtime.format import DOMAIN
 from larqlite_runtime.reader.operators import OPERATORS
 
 _PACK_IT = (
@@ -91,7 +91,7 @@ def _what(model: dict) -> str | None:
     functions = {
         item.get("name", "")
         for item in model.get("functions", ())
-        if item.get("domain") == PACKED
+        if item.get("domain") == DOMAIN
     }
     if "larqlite.integer.layers" in keys or any(map(_is_integer_function, functions)):
         return "an ONNX model of integer operations (lq.integer)"
@@ -111,7 +111,7 @@ def _what(model: dict) -> str | None:
 
 def _is_integer_function(name: str) -> bool:
     """Whether `lq.integer` writes a function of this name, of Keras or ONNX models."""
-    if name in OPERATORS[PACKED]:
+    if name in OPERATORS[DOMAIN]:
         return False
     parts = ("Int", "Quantized", "InputQuantizer", "Dequantizer")
     return name.startswith(parts)

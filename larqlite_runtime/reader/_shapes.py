@@ -9,7 +9,8 @@ import difflib
 from dataclasses import dataclass
 
 from larqlite_runtime._errors import ModelFileError, quoted, shape_text
-from larqlite_runtime._graph import PACKED, CheckedGraph, GraphNode
+from larqlite_runtime._graph import CheckedGraph, GraphNode
+from larqlite_runtime.format import DOMAIN
 from larqlite_runtime.reader._tensors import MAX_RANK
 from larqlite_runtime.reader.operators import (
     OPERATORS,
@@ -67,7 +68,7 @@ def operator_of(node: GraphNode) -> Operator:
     if known is None:
         raise ModelFileError(
             f"node {quoted(node.name)}: the domain {quoted(node.domain)} is not supported."
-            f"\n  Fix: a packed model has standard operations and those of {PACKED}."
+            f"\n  Fix: a packed model has standard operations and those of {DOMAIN}."
         )
     if node.op in known:
         return known[node.op]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from larqlite_runtime._program import EpilogueKind, EpilogueOp, KernelStep, TensorView
-from larqlite_runtime.format import pack, steps_codes, ternary
+from larqlite_runtime.format import QUANTIZERS, SIGN, pack
 
 
 def window(
@@ -94,22 +94,25 @@ def _multiply_image(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
     return v * gate.reshape(run.batch, 1, 1, 1, channels)
 
 
-def _packing(planes: Callable[[EpilogueOp, np.ndarray], list[np.ndarray]]):
-    def packs(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
-        run.write_bits(op, planes(op, v))
+def _add_scaled(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
+    buffer = run.buffers[op.view.buffer]
+    return v + pixels(buffer, op.view, run.step, run.batch, 1) * run.channel_values(
+        op.a
+    )
+
+
+def _packs(name: str):
+    def pack_planes(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
+        attributes = {
+            "threshold": op.x,
+            "bits": op.planes,
+            "low": op.x,
+            "high": op.y,
+        }
+        run.write_bits(op, QUANTIZERS[name].planes_of(v, attributes))
         return v
 
-    return packs
-
-
-def _ternary_planes(op: EpilogueOp, v: np.ndarray) -> list[np.ndarray]:
-    t = ternary(v, op.x)
-    return [~(t >= 0), ~(t > 0)]
-
-
-def _steps_planes(op: EpilogueOp, v: np.ndarray) -> list[np.ndarray]:
-    codes = steps_codes(v, op.planes)
-    return [(codes >> plane & 1) == 0 for plane in range(op.planes)]
+    return pack_planes
 
 
 _EPILOGUES: dict[EpilogueKind, Callable[[Run, EpilogueOp, np.ndarray], np.ndarray]] = {
@@ -117,9 +120,11 @@ _EPILOGUES: dict[EpilogueKind, Callable[[Run, EpilogueOp, np.ndarray], np.ndarra
     EpilogueKind.THRESHOLD: _threshold,
     EpilogueKind.TO_FLOAT: lambda run, op, v: v.astype(np.float32),
     EpilogueKind.MULTIPLY: lambda run, op, v: v * run.channel_values(op.a),
+    EpilogueKind.DIVIDE: lambda run, op, v: v / run.channel_values(op.a),
     EpilogueKind.ADD: lambda run, op, v: v + run.channel_values(op.a),
     EpilogueKind.ADD_TENSOR: lambda run, op, v: v + run.at(op),
     EpilogueKind.MULTIPLY_IMAGE: _multiply_image,
+    EpilogueKind.ADD_SCALED: _add_scaled,
     EpilogueKind.RELU: lambda run, op, v: np.maximum(v, np.float32(0)),
     EpilogueKind.PRELU: lambda run, op, v: np.where(
         v < 0, v * run.channel_values(op.a), v
@@ -128,11 +133,10 @@ _EPILOGUES: dict[EpilogueKind, Callable[[Run, EpilogueOp, np.ndarray], np.ndarra
         np.maximum(v, np.float32(op.x)), np.float32(op.y)
     ),
     EpilogueKind.STORE: _store,
-    EpilogueKind.SIGN: lambda run, op, v: np.where(
-        v < 0, np.float32(-1), np.float32(1)
-    ),
-    EpilogueKind.PACK_SIGN: _packing(lambda op, v: [v < 0]),
-    EpilogueKind.PACK_HEAVISIDE: _packing(lambda op, v: [~(v > 0)]),
-    EpilogueKind.PACK_TERNARY: _packing(_ternary_planes),
-    EpilogueKind.PACK_STEPS: _packing(_steps_planes),
+    EpilogueKind.SIGN: lambda run, op, v: SIGN.values_of(v, {}),
+    EpilogueKind.PACK_SIGN: _packs("Sign"),
+    EpilogueKind.PACK_HEAVISIDE: _packs("Heaviside"),
+    EpilogueKind.PACK_TERNARY: _packs("Ternary"),
+    EpilogueKind.PACK_STEPS: _packs("Steps"),
+    EpilogueKind.PACK_INTEGERS: _packs("Integers"),
 }

@@ -7,47 +7,37 @@ from collections.abc import Callable
 import numpy as np
 
 from larqlite_runtime._graph import GraphNode
-from larqlite_runtime.format import float_weights
+from larqlite_runtime.format import (
+    PACKED_LAYERS,
+    QUANTIZERS,
+    float_weights,
+    input_steps,
+    integer_pad_value,
+    windows_of,
+)
 
 # Adds a node to a segment: operation, names of inputs, attributes -> name of the output.
 Add = Callable[..., str]
 # Adds a constant to a segment: array -> name.
 Constant = Callable[[np.ndarray], str]
 
-_FLOAT = 1  # TensorProto.FLOAT
-
 
 def _scalar(value: float) -> np.ndarray:
     return np.array(value, np.float32)
 
 
-def _sign(node: GraphNode, x: str, add: Add, constant: Constant) -> str:
-    negative = add("Less", [x, constant(_scalar(0))])
-    return add("Where", [negative, constant(_scalar(-1)), constant(_scalar(1))])
-
-
-def _heaviside(node: GraphNode, x: str, add: Add, constant: Constant) -> str:
-    return add("Cast", [add("Greater", [x, constant(_scalar(0))])], to=_FLOAT)
-
-
-def _ternary(node: GraphNode, x: str, add: Add, constant: Constant) -> str:
-    threshold = constant(_scalar(node.attributes["threshold"]))
-    signs = [add("Sign", [add(op, [x, threshold])]) for op in ("Add", "Sub")]
-    return add("Sign", [add("Add", signs)])
-
-
-def _steps(node: GraphNode, x: str, add: Add, constant: Constant) -> str:
-    count = constant(_scalar((1 << int(node.attributes["bits"])) - 1))
-    clipped = add("Clip", [x, constant(_scalar(0)), constant(_scalar(1))])
-    return add("Div", [add("Round", [add("Mul", [clipped, count])]), count])
-
-
-QUANTIZERS: dict[str, Callable[[GraphNode, str, Add, Constant], str]] = {
-    "Sign": _sign,
-    "Heaviside": _heaviside,
-    "Ternary": _ternary,
-    "Steps": _steps,
-}
+def quantized(node: GraphNode, x: str, add: Add, constant: Constant) -> str:
+    """The nodes of a quantizer's body."""
+    names = {"x": x}
+    for made in QUANTIZERS[node.op].nodes_of(node.attributes):
+        if made.op == "Constant":
+            (value,) = made.attributes.values()
+            dtype = np.int64 if isinstance(value, int) else np.float32
+            names[made.output] = constant(np.array(value, dtype))
+            continue
+        inputs = [names[name] for name in made.inputs]
+        names[made.output] = add(made.op, inputs, **made.attributes)
+    return names["y"]
 
 
 def float_layer(
@@ -58,23 +48,15 @@ def float_layer(
     `Round` at the end leaves whole numbers as they are, and keeps ONNX Runtime from
     folding a scale that follows into the weights.
     """
-    given = node.attributes
-    weights = float_weights(node, stream)
-    if node.op.startswith("Q"):
-        scaled = add("Mul", [x, constant(_scalar(given["input_steps"]))])
+    weights, family = float_weights(node, stream), PACKED_LAYERS[node.op].family
+    if "input_steps" in node.attributes:
+        scaled = add("Mul", [x, constant(_scalar(input_steps(node)))])
         x = add("Round", [scaled])
-    if node.op.endswith("Dense"):
+    if family == "Dense":
         return add("Round", [add("MatMul", [x, constant(weights.T.copy())])])
-    rank = weights.ndim - 2
-    windows = {
-        name: [int(value) for value in given.get(name) or [missing] * count]
-        for name, missing, count in (
-            ("strides", 1, rank),
-            ("dilations", 1, rank),
-            ("pads", 0, 2 * rank),
-        )
-    }
-    if "Transpose" in node.op:
+    given, rank = node.attributes, weights.ndim - 2
+    windows = windows_of(given, rank)
+    if family == "ConvTranspose":
         moved = np.ascontiguousarray(np.moveaxis(weights, -1, 0))
         padding = [int(value) for value in given.get("output_padding") or [0] * rank]
         sums = add(
@@ -85,22 +67,14 @@ def float_layer(
             **windows,
         )
         return add("Round", [sums])
-    pad_value = float(given.get("pad_value", 0))
-    if pad_value and any(windows["pads"]):
+    border = integer_pad_value(node)
+    if border and any(windows["pads"]):
         begins, ends = windows["pads"][:rank], windows["pads"][rank:]
         pads = np.array([0, 0, *begins, 0, 0, *ends], np.int64)
-        x = add(
-            "Pad",
-            [x, constant(pads), constant(_scalar(pad_value * _inverse_scale(node)))],
-        )
+        x = add("Pad", [x, constant(pads), constant(_scalar(border))])
         windows["pads"] = [0] * 2 * rank
     moved = np.ascontiguousarray(np.moveaxis(weights, -1, 1))
     sums = add(
         "Conv", [x, constant(moved)], group=int(given.get("group", 1)), **windows
     )
     return add("Round", [sums])
-
-
-def _inverse_scale(node: GraphNode) -> float:
-    """Whole numbers in 1.0 of the input."""
-    return float(node.attributes["input_steps"]) if node.op.startswith("Q") else 1.0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from larqlite_runtime._graph import PACKED, GraphNode
+from larqlite_runtime._graph import GraphNode
 from larqlite_runtime.backends.onnxruntime._encode import (
     attribute,
     beside,
@@ -14,8 +14,10 @@ from larqlite_runtime.backends.onnxruntime._encode import (
     tensor,
     value,
 )
-from larqlite_runtime.backends.onnxruntime._nodes import QUANTIZERS, float_layer
+from larqlite_runtime.backends.onnxruntime._nodes import float_layer, quantized
+from larqlite_runtime.format import DOMAIN, QUANTIZERS
 from larqlite_runtime.planner import (
+    ADD_SCALED,
     NCHW,
     NHWC,
     ExecutionStage,
@@ -77,7 +79,7 @@ class _Builder:
         """One node of the graph."""
         if id(node) in self._folded:
             return
-        if node.domain == PACKED:
+        if node.domain == DOMAIN:
             self._packed(node)
         elif not (self._point_convolution(node) or self._in_nhwc(node)):
             self._plain(node)
@@ -149,8 +151,12 @@ class _Builder:
         if node.op in QUANTIZERS:
             layout = NHWC if self._only_nhwc(node.inputs[0]) else NCHW
             x = self.name(node.inputs[0], layout)
-            made = QUANTIZERS[node.op](node, x, self.add, self.constant)
-            self.names[output, layout] = made
+            self.names[output, layout] = quantized(node, x, self.add, self.constant)
+            return
+        if node.op == ADD_SCALED:
+            flowing, one, factor = map(self.name, node.inputs)
+            product = self.add("Mul", [one, factor])
+            self.names[output, NCHW] = self.add("Add", [flowing, product])
             return
         stream = self.subgraph.constants[node.inputs[1]]
         x = self.name(node.inputs[0])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from larqlite_runtime._graph import GraphNode
+from larqlite_runtime.format import PACKED_LAYERS, integer_pad_value
 from larqlite_runtime.planner._codebooks import Codebook, codebook_of_input
 from larqlite_runtime.planner._layouts import image_of
 from larqlite_runtime.planner._subgraph import Subgraph
@@ -48,23 +49,25 @@ class Packed:
     @property
     def pad_bits(self) -> tuple[int, ...]:
         """The bits of the border; where none stand for its value, those of +1."""
-        return self.codebook.bits_of(self.pad_value) or (0,) * self.codebook.planes
+        return (
+            self.codebook.type.bits_of(self.pad_value) or (0,) * self.codebook.type.bits
+        )
 
     @property
     def shift(self) -> int:
         """Halvings of the sum of bits."""
-        return self.codebook.halved + self.weights.halved
+        return self.codebook.type.halved + self.weights.halved
 
     @property
     def products(self) -> int:
         """One-bit products of one image."""
-        pairs = self.codebook.planes * self.weights.count
+        pairs = self.codebook.type.bits * self.weights.count
         return pairs * math.prod(self.window.out) * self.weights.size
 
     def range(self) -> tuple[np.ndarray, np.ndarray]:
         """The least and the largest sum of each output channel."""
-        low = min(self.codebook.low, self.pad_value)
-        high = max(self.codebook.high, self.pad_value)
+        low = min(self.codebook.type.low, self.pad_value)
+        high = max(self.codebook.type.high, self.pad_value)
         total, most = self.weights.sums.sum((1, 2, 3)), self.weights.magnitudes
         plus, minus = (most + total) // 2, (total - most) // 2
         return minus * high + plus * low, minus * low + plus * high
@@ -81,10 +84,12 @@ class Packed:
         w = self.weights.sums
         total = w.sum((1, 2, 3))
         always = self.weights.size // self.out_channels
-        always *= self.codebook.weight * self.weights.weight
-        # The offset of the codebook meets every weight: sums of planes are 2^halved weights.
-        always = always + self.codebook.offset * (total << self.weights.halved)
-        missing = self.pad_value - self.codebook.value_of(self.pad_bits)
+        always *= self.codebook.type.weight * self.weights.weight
+        # The offset of the type meets every weight: sums of planes are 2^halved weights.
+        always = always + self.codebook.type.plane_offset * (
+            total << self.weights.halved
+        )
+        missing = self.pad_value - self.codebook.type.value_of(self.pad_bits)
         if not missing:
             return always.astype(np.int32)[None, None], None, None
         (depths, of_depth), (rows, of_row), (columns, of_column) = (
@@ -118,20 +123,20 @@ def packed_or_why(node: GraphNode, subgraph: Subgraph) -> Packed | str:
         return "its kernel is no constant"
     source, codebook = found
     shape = tuple(int(size) for size in node.attributes["weight_shape"])
-    pad_value = float(node.attributes.get("pad_value", 0.0)) * codebook.inverse_scale
+    pad_value = integer_pad_value(node)
     if pad_value != int(pad_value) or abs(pad_value) > 1 << 15:
         return f"its pad_value of {node.attributes['pad_value']:g} is no level of its input"
-    is_dense = node.op.endswith("Dense")
+    is_dense = PACKED_LAYERS[node.op].family == "Dense"
     window = (_rows if is_dense else _window)(node, subgraph, shape)
     if window is None:
         return "the kernels have no window of this form"
     weights = weights_of(node, stream, (shape[0], *window.kernel, shape[-1]))
     if weights is None:
         return "its weights are no sums of planes of -1 and +1"
-    pairs = codebook.planes * weights.count
+    pairs = codebook.type.bits * weights.count
     if pairs > MOST_PLANE_PAIRS:
         return (
-            f"{codebook.planes} planes of bits of its input times {weights.count} of its "
+            f"{codebook.type.bits} planes of bits of its input times {weights.count} of its "
             f"kernel are {pairs} pairs, and the kernels sum at most {MOST_PLANE_PAIRS}"
         )
     rank = len(subgraph.shapes[node.inputs[0]])
@@ -173,7 +178,7 @@ def _window(
     before = triple(attributes.get("pads", [0] * 2 * rank)[:rank], 0)
     size = triple(subgraph.shapes[node.inputs[0]][2:], 1)
     out = triple(subgraph.shapes[node.outputs[0]][2:], 1)
-    if "Transpose" not in node.op:
+    if PACKED_LAYERS[node.op].family == "Conv":
         return Window(size, out, kernel, strides, dilation, before)
     if attributes.get("pad_value", 0.0) != 0 or attributes.get("group", 1) != 1:
         return None
@@ -187,5 +192,5 @@ def _fits(packed: Packed) -> bool:
     """Whether sums stay far below what int32 holds on the way, as the kernels check it."""
     each = packed.weights.size // packed.out_channels
     padded = each // packed.weights.shape[-1] * (packed.weights.shape[-1] + 31)
-    planes = packed.codebook.planes + packed.weights.count
+    planes = packed.codebook.type.bits + packed.weights.count
     return padded * (2 + abs(packed.pad_value)) << (planes + 1) < 1 << 30

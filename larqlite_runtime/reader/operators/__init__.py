@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from larqlite_runtime._graph import PACKED
+from larqlite_runtime.format import DOMAIN, OPSET, REQUIRED, VERSIONS, Attribute
 from larqlite_runtime.reader.operators import (
     _elementwise,
     _layout,
@@ -11,7 +11,6 @@ from larqlite_runtime.reader.operators import (
     _products,
     _resize,
 )
-from larqlite_runtime.reader.operators._attributes import REQUIRED, Attribute
 from larqlite_runtime.reader.operators._elementwise import unary
 from larqlite_runtime.reader.operators._node_call import (
     NodeCall,
@@ -21,7 +20,7 @@ from larqlite_runtime.reader.operators._node_call import (
 )
 
 # Versions of the two sets of operations that the tables describe.
-OPSETS: dict[str, int] = {"": 18, PACKED: 1}
+OPSETS: dict[str, tuple[int, ...]] = {"": (OPSET,), DOMAIN: VERSIONS}
 
 OPERATORS: dict[str, dict[str, Operator]] = {
     "": {
@@ -31,7 +30,7 @@ OPERATORS: dict[str, dict[str, Operator]] = {
         **_products.TABLE,
         **_resize.TABLE,
     },
-    PACKED: _packed.TABLE,
+    DOMAIN: _packed.TABLE,
 }
 
 __all__ = [

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from larqlite_runtime._errors import shape_text
+from larqlite_runtime.format import axis, integer, number, only
 from larqlite_runtime.reader._tensors import DTYPES
-from larqlite_runtime.reader.operators._attributes import axis, integer, number, only
 from larqlite_runtime.reader.operators._node_call import NodeCall, Operator, Results
 
 _BOOL, _FLOAT = np.dtype(bool), np.dtype(np.float32)
@@ -98,8 +98,17 @@ def _layer_normalization(call: NodeCall) -> Results:
     return [(shape, dtype)]
 
 
+def _bitwise_xor(call: NodeCall) -> Results:
+    """Bits of two constants, which is a constant: the planes of a table's codes."""
+    first, second = (call.constant(index, np.uint8) for index in range(2))
+    call.require(first.shape == second.shape, "its inputs differ in their sizes")
+    call.graph.constants[call.node.outputs[0]] = first ^ second
+    return [(call.shape(0), np.dtype(np.uint8))]
+
+
 # Integers are divided nowhere: a zero in them would end the process.
 TABLE: dict[str, Operator] = {
+    "BitwiseXor": Operator(_bitwise_xor, (2, 2)),
     **{name: unary("fi") for name in ("Abs", "Neg", "Sign")},
     **{name: unary("fiub") for name in ("Identity",)},
     **{

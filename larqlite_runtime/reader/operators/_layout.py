@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from larqlite_runtime._errors import shape_text
-from larqlite_runtime.reader.operators._attributes import (
+from larqlite_runtime.format import (
     MAX_WINDOW,
     REQUIRED,
     axis,

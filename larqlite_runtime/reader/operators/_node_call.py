@@ -11,8 +11,8 @@ import numpy as np
 
 from larqlite_runtime._errors import ModelFileError, quoted, shape_text
 from larqlite_runtime._graph import CheckedGraph, GraphNode, Shape
+from larqlite_runtime.format import Attribute
 from larqlite_runtime.reader._tensors import MAX_RANK
-from larqlite_runtime.reader.operators._attributes import Attribute
 
 WRITE_AGAIN = (
     "the file is damaged or not written by larqlite: write it again with "

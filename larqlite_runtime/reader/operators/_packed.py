@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from larqlite_runtime._errors import shape_text
 from larqlite_runtime._graph import Shape
-from larqlite_runtime.format import unpacked_codes
-from larqlite_runtime.reader.operators._attributes import (
-    REQUIRED,
-    Attribute,
-    choice,
-    integer,
-    integers,
-    number,
+from larqlite_runtime.format import (
+    EXACT,
+    NAMED_INPUTS,
+    OPERATIONS,
+    LayerOperation,
+    Operation,
+    QuantizerOperation,
+    grid_of,
+    input_steps,
+    type_of_input,
+    unpack_codes,
 )
 from larqlite_runtime.reader.operators._node_call import (
     NodeCall,
@@ -24,17 +28,11 @@ from larqlite_runtime.reader.operators._node_call import (
     size,
 )
 from larqlite_runtime.reader.operators._products import (
-    CONVOLUTION,
     FLOAT_BYTES,
     count_convolution,
     transposed_sizes,
     window_sizes,
 )
-
-# Sums of integers are exact in float32, which the function bodies use, below this.
-EXACT = 1 << 24
-MAX_BITS = 8
-MAX_SIZE = (1 << 31) - 1
 
 
 def _quantizer(call: NodeCall) -> Results:
@@ -44,7 +42,7 @@ def _quantizer(call: NodeCall) -> Results:
 def _codes(call: NodeCall, index: int) -> tuple[Shape, int]:
     """`weight_shape` and the width of packed weights; their bytes must be as many."""
     shape = tuple(call.attribute("weight_shape"))
-    bits = call.attribute("bits") or {"B": 1, "T": 2}[call.node.op[0]]
+    bits = grid_of(call.node).bits
     stored = call.constant(index, np.uint8)
     count = math.prod(shape)
     wanted = -(-count * bits // 8)
@@ -74,7 +72,9 @@ def _require_exact(call: NodeCall, shape: Shape, bits: int) -> None:
     What the attributes allow is looked at first. Weights of few bits rarely have the
     largest code everywhere, so where that is too much, the codes themselves decide.
     """
-    largest = steps = 1
+    largest = 1
+    said = type_of_input(call.attribute("input"), input_steps(call.node))
+    steps = int(input_steps(call.node)) if said is None else said.largest
     if call.node.op.startswith("Q"):
         step, offset = call.attribute("step"), call.attribute("offset")
         call.require(
@@ -82,7 +82,6 @@ def _require_exact(call: NodeCall, shape: Shape, bits: int) -> None:
             f"step {step} and offset {offset} must be integers",
         )
         largest = int(max(abs(offset), abs(offset + step * ((1 << bits) - 1))))
-        steps = int(call.attribute("input_steps"))
     count = math.prod(shape[1:])
     if call.attribute("input") == "integer" or largest * steps * count < EXACT:
         return
@@ -104,13 +103,15 @@ def _require_exact(call: NodeCall, shape: Shape, bits: int) -> None:
 
 def _occurrences(stored: np.ndarray, rows: int, count: int, bits: int) -> np.ndarray:
     """How often each code occurs in each row of `count` codes."""
-    codes = unpacked_codes(stored, rows * count, bits).reshape(rows, count)
+    codes = unpack_codes(stored, rows * count, bits).reshape(rows, count)
     return np.stack([np.bincount(row, minlength=1 << bits) for row in codes])
 
 
 def _input_fits(call: NodeCall) -> None:
-    if call.attribute("input") == "steps" and not call.node.op.startswith("Q"):
-        call.fail('input "steps" is only for operations of k-bit weights (Q...)')
+    said = call.attribute("input")
+    if said not in NAMED_INPUTS and not call.node.op.startswith("Q"):
+        word = said.partition(":")[0]
+        call.fail(f'input "{word}" is only for operations of k-bit weights (Q...)')
 
 
 def _rank(call: NodeCall) -> int:
@@ -177,49 +178,20 @@ def _dense(call: NodeCall) -> Results:
     return [((*shape[:-1], weights[0]), call.dtype(0))]
 
 
-_WEIGHTS = {"weight_shape": integers(1, MAX_SIZE, default=REQUIRED)}
-_CODES = {"bits": integer(1, MAX_BITS), "step": number(), "offset": number()}
-_INPUT = {
-    "input": choice(
-        "sign", "heaviside", "ternary", "steps", "integer", default=REQUIRED
-    )
+_FAMILIES = {
+    "Conv": _convolution,
+    "ConvTranspose": _transposed_convolution,
+    "Dense": _dense,
 }
-_PAD_VALUE = Attribute("float", "-1, 0 or 1", lambda value: value in (-1, 0, 1), 0.0)
-_STEPS = Attribute(
-    "float",
-    "a whole number, 1 to 255",
-    lambda value: 1 <= value <= 255 and value.is_integer(),
-    REQUIRED,
-)
-# Attributes by the first letter of the name: binary, ternary, k bits.
-_WIDTHS = {"B": {}, "T": {}, "Q": {**_CODES, "input_steps": _STEPS}}
 
 
-def _layers() -> dict[str, Operator]:
-    table = {}
-    for letter, codes in _WIDTHS.items():
-        common = {**_WEIGHTS, **_INPUT, **codes}
-        table[f"{letter}Dense"] = Operator(_dense, (2, 2), common)
-        convolution = {**common, **CONVOLUTION, "pad_value": _PAD_VALUE}
-        transposed = {
-            **common,
-            **CONVOLUTION,
-            "group": integer(1, 1, 1),
-            "output_padding": integers(0),
-        }
-        for rank in (1, 2, 3):
-            table[f"{letter}Conv{rank}D"] = Operator(_convolution, (2, 2), convolution)
-            table[f"{letter}ConvTranspose{rank}D"] = Operator(
-                _transposed_convolution, (2, 2), transposed
-            )
-    return table
+def _rule(operation: Operation) -> Callable[[NodeCall], Results]:
+    if isinstance(operation, LayerOperation):
+        return _FAMILIES[operation.family]
+    return _quantizer if isinstance(operation, QuantizerOperation) else _unpack
 
 
 TABLE: dict[str, Operator] = {
-    "Sign": Operator(_quantizer),
-    "Heaviside": Operator(_quantizer),
-    "Ternary": Operator(_quantizer, (1, 1), {"threshold": number()}),
-    "Steps": Operator(_quantizer, (1, 1), {"bits": integer(1, MAX_BITS)}),
-    "Unpack": Operator(_unpack, (1, 1), {**_WEIGHTS, **_CODES}),
-    **_layers(),
+    name: Operator(_rule(operation), (operation.inputs,) * 2, operation.attributes)
+    for name, operation in OPERATIONS.items()
 }

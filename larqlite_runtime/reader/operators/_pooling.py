@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from larqlite_runtime.reader.operators._attributes import (
+from larqlite_runtime.format import (
     REQUIRED,
     choice,
     flag,

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 from larqlite_runtime._errors import shape_text
 from larqlite_runtime._graph import Shape
-from larqlite_runtime.reader.operators._attributes import (
-    MAX_WINDOW,
+from larqlite_runtime.format import (
+    CONVOLUTION,
     flag,
-    integer,
     integers,
     number,
     only,
@@ -23,12 +22,6 @@ from larqlite_runtime.reader.operators._node_call import (
 )
 
 FLOAT_BYTES = 4
-CONVOLUTION = {
-    "strides": integers(1),
-    "dilations": integers(1),
-    "pads": integers(0),
-    "group": integer(1, MAX_WINDOW, 1),
-}
 
 
 def window_sizes(

@@ -6,7 +6,7 @@ import numpy as np
 
 from larqlite_runtime._errors import shape_text
 from larqlite_runtime._graph import Shape
-from larqlite_runtime.reader.operators._attributes import (
+from larqlite_runtime.format import (
     MAX_WINDOW,
     choice,
     flag,

@@ -81,3 +81,12 @@ AXIS = integer(-8, 7)
 def axis(default: object = REQUIRED) -> Attribute:
     """An axis; the rule of the operation checks that the tensor has it."""
     return AXIS._replace(default=default)
+
+
+# Of what slides a window over an image; defaults are for the number of its axes.
+CONVOLUTION = {
+    "strides": integers(1),
+    "dilations": integers(1),
+    "pads": integers(0),
+    "group": integer(1, MAX_WINDOW, 1),
+}

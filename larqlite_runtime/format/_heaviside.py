@@ -1,0 +1,41 @@
+"""`Heaviside`: 1 above zero, else 0."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from larqlite_runtime.format import _value_types
+from larqlite_runtime.format._operation import (
+    Attributes,
+    QonnxGraph,
+    QonnxNode,
+    QuantizerOperation,
+)
+
+
+def _planes_of(v: np.ndarray, attributes: Attributes) -> list[np.ndarray]:
+    """0, -0 and NaN are not above zero."""
+    return [~(v > 0)]
+
+
+def _to_qonnx(graph: QonnxGraph, node: QonnxNode) -> None:
+    """All that is above zero and at most 1 is rounded up to 1."""
+    graph.integer(
+        *(node.source, node.name, 1, False),
+        rounding_mode="CEIL",
+        output=node.output,
+    )
+
+
+HEAVISIDE = QuantizerOperation(
+    name="Heaviside",
+    type_of=lambda attributes: _value_types.heaviside(),
+    planes_of=_planes_of,
+    to_qonnx=_to_qonnx,
+    body="""
+Heaviside (x) => (y) {
+    zero = Constant <value_float: float = 0.0> ()
+    is_positive = Greater (x, zero)
+    y = Cast <to: int = 1> (is_positive)
+}""",
+)
