@@ -9,6 +9,11 @@ finished graph, and `_model` makes the checked file of it. Nothing here follows 
 `larqlite.deploy` and `larqlite.integer.export` do, and write with this.
 """
 
+from larqlite.onnx_graph._codebook import (
+    MOST_BITS_OF_A_TABLE,
+    CodebookKernel,
+    find_table,
+)
 from larqlite.onnx_graph._functions import (
     DOMAIN,
     DOMAIN_VERSION,
@@ -17,6 +22,7 @@ from larqlite.onnx_graph._functions import (
     function_from_nodes,
     function_names,
     functions_used_by,
+    version_of,
 )
 from larqlite.onnx_graph._graph import OnnxGraph
 from larqlite.onnx_graph._layout import (
@@ -52,9 +58,7 @@ from larqlite.onnx_graph._packing import (
     MOST_BITS,
     PackedKernel,
     find_codes,
-    pack,
     shaped_along,
-    unpack,
 )
 from larqlite.onnx_graph._pads import (
     conv_pads,
@@ -72,17 +76,19 @@ from larqlite.onnx_graph._parts import (
     StoredRounding,
     Value,
 )
-from larqlite.onnx_graph._pooled_padding import keep_zeros
+from larqlite.onnx_graph._pooled_padding import drop_unread, keep_zeros
 from larqlite.onnx_graph._refusal import WHERE, refuse
 from larqlite.onnx_graph._writer import Writer
 
 __all__ = [
     "BATCH",
+    "CodebookKernel",
     "DOMAIN",
     "DOMAIN_VERSION",
     "GRID_TOLERANCE",
     "IR_VERSION",
     "MOST_BITS",
+    "MOST_BITS_OF_A_TABLE",
     "OPSET",
     "WHERE",
     "OnnxGraph",
@@ -100,9 +106,11 @@ __all__ = [
     "beside",
     "broadcast",
     "conv_pads",
+    "drop_unread",
     "expanded",
     "fault_of",
     "find_codes",
+    "find_table",
     "function",
     "function_from_nodes",
     "function_names",
@@ -114,7 +122,6 @@ __all__ = [
     "onnx_model",
     "onnx_order",
     "output_shape",
-    "pack",
     "permuted",
     "refuse",
     "reshaped",
@@ -127,7 +134,7 @@ __all__ = [
     "tensor_info",
     "transposed_dilation",
     "transposed_pads",
-    "unpack",
+    "version_of",
     "window_counts",
     "window_pads",
     "without_axes",

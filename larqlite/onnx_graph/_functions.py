@@ -1,200 +1,42 @@
-"""The operations of the domain `ai.larqlite`, each as a function of standard ones.
+"""The operations of the domain `ai.larqlite` as functions that a file carries.
 
-A file carries the functions that it uses, so that other runtimes can run it. A `Pad` in
-them has no axes, which older ones refuse where attributes of a function stand for numbers.
-`Round` at the end leaves integers as they are; it keeps runtimes from folding a scale that
-follows into the weights, which would make the sums inexact.
+`larqlite_runtime.format` has them, each with its body. A file carries the functions that it
+uses, so that other runtimes can run it. A `Pad` in them has no axes, which older ones refuse
+where attributes of a function stand for numbers.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from larqlite.errors import ArgumentError
+from larqlite_runtime.format import DOMAIN, OPERATIONS, OPSET
 
 if TYPE_CHECKING:
     import onnx
 
-DOMAIN = "ai.larqlite"
+
+# Of operations that are added elsewhere.
 DOMAIN_VERSION = 1
-OPSET = 18
-
-_SIGN = """
-Sign (x) => (y) {
-    zero = Constant <value_float: float = 0.0> ()
-    plus = Constant <value_float: float = 1.0> ()
-    minus = Constant <value_float: float = -1.0> ()
-    is_negative = Less (x, zero)
-    y = Where (is_negative, minus, plus)
-}"""
-
-_HEAVISIDE = """
-Heaviside (x) => (y) {
-    zero = Constant <value_float: float = 0.0> ()
-    is_positive = Greater (x, zero)
-    y = Cast <to: int = 1> (is_positive)
-}"""
-
-_TERNARY = """
-Ternary <threshold> (x) => (y) {
-    t = Constant <value_float: float = @threshold> ()
-    above = Add (x, t)
-    below = Sub (x, t)
-    sign_above = Sign (above)
-    sign_below = Sign (below)
-    total = Add (sign_above, sign_below)
-    y = Sign (total)
-}"""
-
-_STEPS = """
-Steps <bits> (x) => (y) {
-    zero = Constant <value_float: float = 0.0> ()
-    one = Constant <value_float: float = 1.0> ()
-    two = Constant <value_float: float = 2.0> ()
-    k = Constant <value_int: int = @bits> ()
-    exponent = Cast <to: int = 1> (k)
-    count = Pow (two, exponent)
-    n = Sub (count, one)
-    clipped = Clip (x, zero, one)
-    scaled = Mul (clipped, n)
-    rounded = Round (scaled)
-    y = Div (rounded, n)
-}"""
-
-# Bits of a byte, low first, are a row; the rows are the stream.
-_UNPACK = """
-Unpack <weight_shape, bits, step, offset> (packed) => (w) {
-    shape = Constant <value_ints: ints = @weight_shape> ()
-    k = Constant <value_int: int = @bits> ()
-    scale = Constant <value_float: float = @step> ()
-    shift = Constant <value_float: float = @offset> ()
-    zero = Constant <value_int: int = 0> ()
-    one = Constant <value_int: int = 1> ()
-    two = Constant <value_float: float = 2.0> ()
-    minus_one = Constant <value_ints: ints = [-1]> ()
-    first = Constant <value_ints: ints = [0]> ()
-    column = Constant <value_ints: ints = [-1, 1]> ()
-    places = Constant <value: tensor = uint8[8] {0, 1, 2, 3, 4, 5, 6, 7}> ()
-    last_bit = Constant <value: tensor = uint8 {1}> ()
-    bytes = Reshape (packed, column)
-    shifted = BitShift <direction: string = "RIGHT"> (bytes, places)
-    bits_of_bytes = BitwiseAnd (shifted, last_bit)
-    stream = Reshape (bits_of_bytes, minus_one)
-    count = ReduceProd <keepdims: int = 1> (shape)
-    length = Mul (count, k)
-    used = Slice (stream, first, length)
-    digits = Cast <to: int = 1> (used)
-    width = Reshape (k, minus_one)
-    row_shape = Concat <axis: int = 0> (minus_one, width)
-    rows = Reshape (digits, row_shape)
-    exponents = Range (zero, k, one)
-    float_exponents = Cast <to: int = 1> (exponents)
-    powers = Pow (two, float_exponents)
-    weighted = Mul (rows, powers)
-    axis = Constant <value_ints: ints = [1]> ()
-    codes = ReduceSum <keepdims: int = 0> (weighted, axis)
-    scaled = Mul (codes, scale)
-    moved = Add (scaled, shift)
-    w = Reshape (moved, shape)
-}"""
-
-_WEIGHTS = {
-    "B": "bits: int = 1, step: float = -2.0, offset: float = 1.0",
-    "T": "bits: int = 2, step: float = 1.0, offset: float = -1.0",
-    "Q": "bits: int = @bits, step: float = @step, offset: float = @offset",
-}
-_MORE_ATTRIBUTES = {"B": "", "T": "", "Q": ", bits, step, offset, input_steps"}
-
-_UNPACKED = """
-    w = ai.larqlite.Unpack <weight_shape: ints = @weight_shape, {weights}> (packed)"""
-
-_UNSCALED = {
-    "B": """
-    integers = Identity (x)""",
-    "T": """
-    integers = Identity (x)""",
-    "Q": """
-    n = Constant <value_float: float = @input_steps> ()
-    multiples = Mul (x, n)
-    integers = Round (multiples)""",
-}
-
-_CONVOLUTION = """
-{kind}Conv{rank}D <weight_shape, strides, dilations, group, pads, pad_value, input{more}>
-(x, packed) => (y) {{{unpacked}
-    kernel = Transpose <perm: ints = {kernel_order}> (w)
-    around = Constant <value_ints: ints = @pads> ()
-    none = Constant <value_ints: ints = [0, 0]> ()
-    begins, ends = Split <axis: int = 0, num_outputs: int = 2> (around)
-    amounts = Concat <axis: int = 0> (none, begins, none, ends)
-    border = Constant <value_float: float = @pad_value> ()
-    padded = Pad <mode: string = "constant"> (x, amounts, border)
-    {unscaled}
-    sums = Conv <strides: ints = @strides, dilations: ints = @dilations,
-        group: int = @group> (integers, kernel)
-    y = Round (sums)
-}}"""
-
-_TRANSPOSED = """
-{kind}ConvTranspose{rank}D <weight_shape, strides, dilations, group, pads, output_padding,
-    input{more}>
-(x, packed) => (y) {{{unpacked}
-    kernel = Transpose <perm: ints = {kernel_order}> (w)
-    {unscaled}
-    sums = ConvTranspose <strides: ints = @strides, dilations: ints = @dilations,
-        group: int = @group, pads: ints = @pads,
-        output_padding: ints = @output_padding> (integers, kernel)
-    y = Round (sums)
-}}"""
-
-_DENSE = """
-{kind}Dense <weight_shape, input{more}> (x, packed) => (y) {{{unpacked}
-    kernel = Transpose <perm: ints = [1, 0]> (w)
-    {unscaled}
-    sums = MatMul (integers, kernel)
-    y = Round (sums)
-}}"""
 
 
-def _texts() -> dict[str, str]:
-    """The text of every function, by name."""
-    texts = {
-        "Sign": _SIGN,
-        "Heaviside": _HEAVISIDE,
-        "Ternary": _TERNARY,
-        "Steps": _STEPS,
-        "Unpack": _UNPACK,
-    }
-    for kind in "BTQ":
-        common = {
-            "kind": kind,
-            "more": _MORE_ATTRIBUTES[kind],
-            "unpacked": _UNPACKED.format(weights=_WEIGHTS[kind]),
-            "unscaled": _UNSCALED[kind].strip(),
-        }
-        texts[f"{kind}Dense"] = _DENSE.format(**common)
-        for rank in (1, 2, 3):
-            spatial = list(range(1, rank + 1))
-            padded = {**common, "unscaled": common["unscaled"].replace("(x", "(padded")}
-            texts[f"{kind}Conv{rank}D"] = _CONVOLUTION.format(
-                **padded, rank=rank, kernel_order=[0, rank + 1, *spatial]
-            )
-            texts[f"{kind}ConvTranspose{rank}D"] = _TRANSPOSED.format(
-                **common, rank=rank, kernel_order=[rank + 1, 0, *spatial]
-            )
-    return texts
+def version_of(operations: Iterable[str]) -> int:
+    """The lowest version of the domain that has these operations, and what they need."""
+    return max((OPERATIONS[name].since for name in operations), default=1)
 
 
 @functools.cache
-def function(name: str) -> onnx.FunctionProto:
-    """The function of an operation of this domain."""
+def function(name: str, version: int | None = None) -> onnx.FunctionProto:
+    """The function of an operation of this domain, in a file of a version."""
     import onnx.parser
 
-    uses = f', "{DOMAIN}": {DOMAIN_VERSION}' if DOMAIN in _texts()[name] else ""
+    operation = OPERATIONS[name]
+    version = version or operation.since
+    uses = f', "{DOMAIN}": {version}' if operation.uses else ""
     header = f'<domain: "{DOMAIN}", opset_import: ["": {OPSET}{uses}]>'
-    return onnx.parser.parse_function(header + _texts()[name])
+    return onnx.parser.parse_function(header + operation.body)
 
 
 def function_from_nodes(
@@ -237,11 +79,18 @@ def function_from_nodes(
 
 def function_names() -> list[str]:
     """The operations that there are."""
-    return list(_texts())
+    return list(OPERATIONS)
 
 
-def functions_used_by(operations: set[str]) -> list[onnx.FunctionProto]:
-    """The functions of these operations and those that they use, in a fixed order."""
-    needs_unpack = operations - {"Sign", "Heaviside", "Ternary", "Steps"}
-    names = sorted(operations | ({"Unpack"} if needs_unpack else set()))
-    return list(map(function, names))
+def functions_used_by(
+    operations: set[str], version: int | None = None
+) -> list[onnx.FunctionProto]:
+    """The functions of these operations and those that they use, in a fixed order.
+
+    Args:
+        operations: names.
+        version: of the domain in the file; the lowest that has them by default.
+    """
+    used = {name for operation in operations for name in OPERATIONS[operation].uses}
+    version = version_of(operations) if version is None else version
+    return [function(name, version) for name in sorted(operations | used)]

@@ -182,7 +182,7 @@ def _model_of(finished: FinishedGraph, is_skeleton: bool) -> onnx.ModelProto:
     others = {node.domain for node in graph.nodes} - {"", _functions.DOMAIN}
     imports = {"": _functions.OPSET, **dict.fromkeys(sorted(others), 1)}
     if operations:
-        imports[_functions.DOMAIN] = _functions.DOMAIN_VERSION
+        imports[_functions.DOMAIN] = _functions.version_of(operations)
     return assembled(
         helper.make_graph(
             [node_proto(node, renamed) for node in graph.nodes],

@@ -10,11 +10,11 @@ import dataclasses
 
 import numpy as np
 
+from larqlite_runtime.format import BINARY, MOST_BITS, TERNARY, pack_codes
+
 # Relative to the largest value (two of its units in the last place): what a quantizer may
 # lose that computes its levels in several float32 steps, as DoReFa's does.
 GRID_TOLERANCE = 2.0**-22
-# Of a code.
-MOST_BITS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,18 +49,23 @@ class PackedKernel:
 
     @property
     def is_integer(self) -> bool:
-        """Whether sums over the kernel are integers, scaled by output channel."""
-        return self.center is None and (
-            self.scale is None or self.scale.size == 1 or self.scale_axis == 0
+        """Whether sums over the kernel are integers, scaled and moved by output channel."""
+        return self.scale_axis == 0 or all(
+            part is None or part.size == 1 for part in (self.scale, self.center)
         )
+
+    @property
+    def parts(self) -> dict[tuple[int, ...], PackedKernel]:
+        """The kernels of its packed nodes, by the numbers of the streams that they read."""
+        return {(0,): dataclasses.replace(self, center=None)}
 
     @property
     def kind(self) -> str:
         """The letter of its nodes: binary, ternary, or any other grid."""
-        if (self.bits, self.step, self.offset) == (1, -2, 1):
+        grid = (self.bits, self.step, self.offset)
+        if grid == BINARY:
             return "B"
-        is_ternary = (self.bits, self.step, self.offset) == (2, 1, -1)
-        return "T" if is_ternary and self.codes.max(initial=0) <= 2 else "Q"
+        return "T" if grid == TERNARY and self.codes.max(initial=0) <= 2 else "Q"
 
     def values(self) -> np.ndarray:
         """The kernel as the file's nodes compute it, float32."""
@@ -74,7 +79,7 @@ class PackedKernel:
 
     def packed(self) -> np.ndarray:
         """The codes as a little-endian stream of bits, uint8."""
-        return pack(self.codes, self.bits)
+        return pack_codes(self.codes, self.bits)
 
 
 def shaped_along(values: np.ndarray, axis: int, rank: int) -> np.ndarray:
@@ -82,28 +87,6 @@ def shaped_along(values: np.ndarray, axis: int, rank: int) -> np.ndarray:
     shape = [1] * rank
     shape[axis] = values.size
     return values.reshape(shape)
-
-
-def pack(codes: np.ndarray, bits: int) -> np.ndarray:
-    """Codes of some bits, row by row, as a little-endian stream of bits.
-
-    >>> pack(np.array([1, 0, 2, 3]), 2).tolist()
-    [225]
-    """
-    column = codes.reshape(-1, 1).astype(np.uint8)
-    planes = (column >> np.arange(bits, dtype=np.uint8)) & np.uint8(1)
-    return np.packbits(planes.ravel(), bitorder="little")
-
-
-def unpack(packed: np.ndarray, shape: tuple[int, ...], bits: int) -> np.ndarray:
-    """The codes of a stream of bits, int64: the inverse of `pack`."""
-    count = int(np.prod(shape))
-    planes = np.unpackbits(packed, count=count * bits, bitorder="little")
-    return (
-        (planes.reshape(count, bits).astype(np.int64) << np.arange(bits))
-        .sum(axis=1)
-        .reshape(shape)
-    )
 
 
 def find_codes(
@@ -133,7 +116,7 @@ def _binary(values: np.ndarray, bits: int, axis: int) -> PackedKernel | None:
     if (np.abs(rows) != scale).any():
         return None
     return PackedKernel(
-        np.signbit(values).astype(np.uint8), 1, -2, 1, _scale(scale), None, axis
+        np.signbit(values).astype(np.uint8), *BINARY, _scale(scale), None, axis
     )
 
 
@@ -146,7 +129,7 @@ def _ternary(values: np.ndarray, bits: int, axis: int) -> PackedKernel | None:
     codes = (np.sign(values) + 1).astype(np.uint8)
     # A channel of zeros needs no scale of its own.
     scale = np.where(scale == 0, scale.max(), scale)
-    return PackedKernel(codes, 2, 1, -1, _scale(scale), None, axis)
+    return PackedKernel(codes, *TERNARY, _scale(scale), None, axis)
 
 
 def _step(values: np.ndarray, bits: int, axis: int) -> PackedKernel | None:
@@ -171,8 +154,8 @@ def _two_levels(values: np.ndarray, bits: int, axis: int) -> PackedKernel | None
     is_low = _unrows(rows == low, values.shape, axis)
     constant = _unrows((low == high) | np.zeros_like(rows, bool), values.shape, axis)
     codes = (is_low & ~constant).astype(np.uint8)
-    found = PackedKernel(codes, 1, -2, 1, distance, center, axis)
-    return dataclasses.replace(found, error=_error(found.values(), values))
+    found = PackedKernel(codes, *BINARY, distance, center, axis)
+    return dataclasses.replace(found, error=relative_error(found.values(), values))
 
 
 def _grid(values: np.ndarray, bits: int, axis: int) -> PackedKernel | None:
@@ -189,7 +172,7 @@ def _grid(values: np.ndarray, bits: int, axis: int) -> PackedKernel | None:
         found = PackedKernel(
             codes.reshape(values.shape), bits, step, offset, _scale(scale), None, axis
         )
-        error = _error(found.values(), values)
+        error = relative_error(found.values(), values)
         if error <= GRID_TOLERANCE:
             return dataclasses.replace(found, error=error)
     return None
@@ -277,7 +260,8 @@ def _scale(scale: np.ndarray) -> np.ndarray | None:
     return scale
 
 
-def _error(found: np.ndarray, values: np.ndarray) -> float:
+def relative_error(found: np.ndarray, values: np.ndarray) -> float:
+    """The largest difference, relative to the largest of `values`."""
     if (found == values).all():
         return 0.0
     largest = max(float(np.abs(values).max()), np.finfo(np.float32).tiny)

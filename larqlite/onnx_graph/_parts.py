@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from larqlite_runtime.format import TableType, ValueType, named
+
 if TYPE_CHECKING:
     import onnx
 
@@ -22,15 +24,23 @@ class Value:
         shape: sizes as in Keras, None for the batch, which comes first.
         is_moved: whether the file holds it channels first where Keras has the channels
             last.
-        levels: which values it holds, if these are few: "sign" (-1, +1), "heaviside"
-            (0, 1), "ternary" (-1, 0, 1), "steps:k" (0, 1/n, ..., 1 with n = 2^k - 1);
-            else None.
+        levels: which values it holds, if these are few, else None. A string names a type:
+            "sign" (-1, +1), "heaviside" (0, 1), "ternary" (-1, 0, 1), "steps:k" (0, 1/n,
+            ..., 1 with n = 2^k - 1).
+        integers: of levels with a scale or an offset the tensor of integers that they were
+            made of (of a table, one for each step), if they lie in the file in the same
+            order; else None.
     """
 
     name: str
     shape: Shape
     is_moved: bool = False
-    levels: str | None = None
+    levels: ValueType | TableType | None = None
+    integers: str | tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        if isinstance(self.levels, str):
+            object.__setattr__(self, "levels", named(self.levels))
 
     @property
     def rank(self) -> int:
@@ -61,9 +71,9 @@ class Value:
             return array
         return array.reshape(-1, *[1] * (self.rank - 1 - self.stored_axis(axis)))
 
-    def with_levels(self, levels: str | None) -> Value:
+    def with_levels(self, levels: ValueType | TableType | str | None) -> Value:
         """The same tensor, known to hold these levels."""
-        return dataclasses.replace(self, levels=levels)
+        return dataclasses.replace(self, levels=levels, integers=None)
 
 
 def channels_moved(shape: Shape) -> Shape:

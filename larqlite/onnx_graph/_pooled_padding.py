@@ -64,7 +64,7 @@ def keep_zeros(graph: Writer, outputs: Sequence[str]) -> bool:
         if not (is_plain and rewrite(graph, pooling, padding)):
             _keep_apart(graph, pooling)
         changed = True
-    return _drop_unread(graph, outputs) or changed
+    return drop_unread(graph, outputs) or changed
 
 
 def _padding(graph: Writer, pooling: OnnxNode) -> _Padding | None:
@@ -227,13 +227,13 @@ def _keep_apart(graph: Writer, pooling: OnnxNode) -> None:
     graph.change(pooling, inputs=(kept, *pooling.inputs[1:]))
 
 
-def _drop_unread(graph: Writer, outputs: Sequence[str]) -> bool:
-    """Removes paddings, and what passes them on, that nobody reads any more; whether
-    there were any."""
+def drop_unread(graph: Writer, outputs: Sequence[str]) -> bool:
+    """Removes what nobody reads any more: paddings, scales of what is read as integers;
+    whether there was any."""
     given_out, read_before, changed = set(outputs), set(), False
     for node in reversed(graph.nodes):
         is_read = any(graph.uses(t) or t in given_out for t in node.given)
-        if node.op in ("Pad", *_PASSING) and not node.domain and not is_read:
+        if not is_read:
             read_before.update(node.taken)
             graph.remove(node)
             graph.shapes.pop(node.outputs[0], None)

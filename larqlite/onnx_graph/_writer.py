@@ -20,6 +20,13 @@ from larqlite.onnx_graph._parts import (
     StoredWeight,
     Value,
 )
+from larqlite_runtime.format import (
+    QUANTIZERS,
+    TableType,
+    ValueType,
+    heaviside,
+    table,
+)
 
 __all__ = ["OnnxNode", "Normalization", "Shape", "StoredWeight", "Value", "Writer"]
 
@@ -263,7 +270,7 @@ class Writer(OnnxGraph):
         shape: Shape,
         like: Value | None = None,
         is_moved: bool | None = None,
-        levels: str | None = None,
+        levels: ValueType | TableType | str | None = None,
     ) -> Value:
         """A tensor with its sizes, which the file will state.
 
@@ -282,6 +289,122 @@ class Writer(OnnxGraph):
         """The same value, whose sizes the file will state."""
         self.shapes[value.name] = value.stored_shape
         return value
+
+    def quantized(
+        self,
+        value: Value,
+        op: str,
+        scale: float = 1.0,
+        offset: float = 0.0,
+        **attributes: Any,
+    ) -> Value:
+        """`scale * q((value - offset) / scale) + offset`, with q an operation of the format.
+
+        Packed layers read the integers, and do scale and offset behind their sums.
+
+        Args:
+            value: what is quantized.
+            op: "Sign", "Heaviside", "Ternary", "Steps" or "Integers".
+            scale, offset: of the whole tensor; the scale is not 0.
+            **attributes: of the operation.
+
+        Returns:
+            A value that knows its few levels.
+        """
+        steps = [("Sub", offset, 0.0), ("Div", scale, 1.0)]
+        for number, (name, operand, nothing) in enumerate(steps):
+            if operand != nothing:
+                operand = np.float32(operand)
+                stored = self.scale(self.path, ("offset", "scale")[number], operand)
+                made = self.node(name, [value.name, stored])
+                value = self.value(made, value.shape, like=value)
+        levels = QUANTIZERS[op].type_of(attributes)
+        name = self.node(op, [value.name], name=self.path, domain=DOMAIN, **attributes)
+        return self.scaled(
+            self.value(name, value.shape, like=value, levels=levels), scale, offset
+        )
+
+    def table(
+        self, value: Value, thresholds: Sequence[float], levels: Sequence[float]
+    ) -> Value:
+        """The level of a table whose number is how many thresholds lie below a value.
+
+        Args:
+            value: what is quantized.
+            thresholds: rising; a value on one has the level below it.
+            levels: rising, one more than thresholds, at most 16.
+
+        Returns:
+            A value that knows its levels: packed layers sum each step by itself.
+
+        Raises:
+            ValueError: levels that do not rise, are too many, or do not fit the thresholds.
+        """
+        kind = table(levels)
+        if len(thresholds) != len(kind.table) - 1:
+            raise ValueError(
+                f"{len(thresholds)} thresholds do not divide {len(kind.table)} levels.\n"
+                "  Fix: one threshold less than levels."
+            )
+        above = self.above(value, thresholds)
+        total = None
+        for number, (step, height) in enumerate(zip(above, kind.steps_up, strict=True)):
+            stored = self.scale(self.path, f"step_{number}", np.float32(height))
+            name = self.node("Mul", [step, stored])
+            self.value(name, value.shape, like=value)
+            total = name if total is None else self.node("Add", [total, name])
+            self.value(total, value.shape, like=value)
+        stored = self.scale(self.path, "lowest", np.float32(kind.offset))
+        total = self.node("Add", [total, stored])
+        made = self.value(total, value.shape, like=value, levels=kind)
+        return dataclasses.replace(made, integers=tuple(above))
+
+    def above(self, value: Value, thresholds: Sequence[float]) -> list[str]:
+        """For each threshold a tensor that is 1 where a value is larger, else 0."""
+        names = []
+        for number, threshold in enumerate(thresholds):
+            stored = self.scale(self.path, f"threshold_{number}", np.float32(threshold))
+            name = self.node("Sub", [value.name, stored])
+            self.value(name, value.shape, like=value)
+            name = self.node(
+                "Heaviside", [name], name=f"{self.path}/above_{number}", domain=DOMAIN
+            )
+            self.value(name, value.shape, like=value, levels=heaviside())
+            names.append(name)
+        return names
+
+    def scaled(
+        self,
+        value: Value,
+        scale: float,
+        offset: float,
+        stored: tuple[str, str] | None = None,
+    ) -> Value:
+        """Integers of few levels times a scale, plus an offset.
+
+        Args:
+            value: knows its levels.
+            scale, offset: numbers.
+            stored: names of both in the file, if they are there.
+        """
+        if stored is None:
+            stored = tuple(
+                self.scale(self.path, name, np.float32(number))
+                for name, number in (("scale", scale), ("offset", offset))
+            )
+        made = value
+        for op, operand, name in zip(
+            ("Mul", "Add"), (scale, offset), stored, strict=True
+        ):
+            if (op, operand) not in (("Mul", 1.0), ("Add", 0.0)):
+                output = self.node(op, [made.name, name])
+                made = self.value(output, value.shape, like=value)
+        if made is value or not scale:
+            return made
+        levels = dataclasses.replace(
+            value.levels, scale=float(scale), offset=float(offset)
+        )
+        return dataclasses.replace(made, levels=levels, integers=value.name)
 
     def channels_first(self, value: Value) -> Value:
         """A value that is channels last in Keras, stored channels first.

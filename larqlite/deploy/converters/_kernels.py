@@ -11,8 +11,11 @@ from larqlite.models.internal import weight_bits
 from larqlite.onnx_graph import (
     DOMAIN,
     MOST_BITS,
+    MOST_BITS_OF_A_TABLE,
+    CodebookKernel,
     PackedKernel,
     find_codes,
+    find_table,
     refuse,
     shaped_along,
 )
@@ -40,7 +43,7 @@ class StoredKernel:
     name: str
     values: np.ndarray
     bits: int
-    packed: PackedKernel | None
+    packed: PackedKernel | CodebookKernel | None
     variable: Any
 
     @property
@@ -48,12 +51,12 @@ class StoredKernel:
         """Of the values."""
         return self.values.shape
 
-    def largest_sums(self) -> np.ndarray:
-        """For each output channel, the sum of the magnitudes of the integers."""
-        if self.packed.kind == "B":
+    def largest_sums(self, part: PackedKernel) -> np.ndarray:
+        """For each output channel, the sum of the magnitudes of the integers of a part."""
+        if part.kind == "B":
             count = self.values[:1].size
             return np.full(self.shape[0], count, np.int64)
-        rows = np.abs(self.packed.integers).reshape(self.shape[0], -1)
+        rows = np.abs(part.integers).reshape(self.shape[0], -1)
         return rows.sum(axis=1)
 
 
@@ -100,6 +103,7 @@ def kernel_of(
             f"a quantizer of at most {MOST_BITS} bits, or none for a float kernel",
         )
     packed = find_codes(arranged_values, bits, scale_axes)
+    packed = packed or find_table(arranged_values, bits)
     if packed is None:
         raise refuse(layer, path, *_misfit(values, bits, name, quantizer))
     return StoredKernel(name, arranged_values, bits, packed, variable)
@@ -116,10 +120,9 @@ def _misfit(
     levels = np.unique(np.abs(values))
     shown = ", ".join(f"{level:.6g}" for level in levels[:4])
     more = ", ..." if len(levels) > 4 else ""
-    what = {
-        1: "two levels in each output channel",
-        2: "-s, 0 and +s in each output channel, or evenly spaced levels",
-    }.get(bits, f"{2**bits} evenly spaced levels")
+    what = f"{'two' if bits == 1 else 2**bits} levels in each output channel"
+    if bits > MOST_BITS_OF_A_TABLE:
+        what = f"{2**bits} evenly spaced levels"
     fix = "declare the precision that the values need"
     if quantizer == "NoOp":
         fix += (
@@ -133,25 +136,47 @@ def _misfit(
     )
 
 
-def stored_codes(graph: Writer, kernel: StoredKernel) -> str:
-    """The initializer of a packed kernel."""
-    return graph.weight(
-        graph.path,
-        kernel.name,
-        kernel.packed.packed(),
-        bits=kernel.bits,
-        count=kernel.values.size,
-        variable=kernel.variable,
-    )
+def stored_codes(
+    graph: Writer, kernel: StoredKernel, streams: tuple[int, ...] = (0,)
+) -> str:
+    """The packed codes of a part of a kernel.
+
+    Args:
+        graph: the graph.
+        kernel: of a layer.
+        streams: the numbers of the bits that the part is the exclusive or of, if the kernel
+            has a table; its codes are one stream if it has none.
+    """
+    packed, count = kernel.packed, kernel.values.size
+    if isinstance(packed, PackedKernel):
+        return graph.weight(
+            graph.path,
+            kernel.name,
+            packed.packed(),
+            bits=kernel.bits,
+            count=count,
+            variable=kernel.variable,
+        )
+    prefix = f"{graph.path}/{kernel.name}"
+    stored = [
+        graph.weight(
+            graph.path, f"{kernel.name}/bit_{bit}", packed.packed(bit), 1, count
+        )
+        for bit in streams
+    ]
+    name = stored[0]
+    for number, other in enumerate(stored[1:], 1):
+        bits = "_".join(map(str, streams[: number + 1]))
+        name = graph.node("BitwiseXor", [name, other], name=f"{prefix}/bits_{bits}")
+    return name
 
 
-def grid_attributes(kernel: StoredKernel) -> dict[str, Any]:
+def grid_attributes(part: PackedKernel) -> dict[str, Any]:
     """What `Unpack` and the k-bit nodes say of the codes."""
-    packed = kernel.packed
     return {
-        "bits": packed.bits,
-        "step": float(packed.step),
-        "offset": float(packed.offset),
+        "bits": part.bits,
+        "step": float(part.step),
+        "offset": float(part.offset),
     }
 
 
@@ -163,28 +188,34 @@ def float_values(graph: Writer, kernel: StoredKernel, order: tuple[int, ...]) ->
     if kernel.packed is None:
         array = np.ascontiguousarray(kernel.values.transpose(order))
         return graph.weight(graph.path, kernel.name, array, variable=kernel.variable)
-    prefix = f"{graph.path}/{kernel.name}"
-    name = graph.node(
-        "Unpack",
-        [stored_codes(graph, kernel)],
-        name=f"{prefix}/unpacked",
-        domain=DOMAIN,
-        weight_shape=list(kernel.shape),
-        **grid_attributes(kernel),
-    )
-    graph.shapes[name] = kernel.shape
-    packed, rank = kernel.packed, kernel.values.ndim
-    for op, part, array in (
-        ("Mul", "scale", packed.scale),
-        ("Add", "center", packed.center),
-    ):
-        if array is None:
-            continue
-        beside = shaped_along(array, packed.scale_axis, rank)
-        stored = graph.scale(graph.path, f"{kernel.name}/{part}", beside)
+    prefix, rank = f"{graph.path}/{kernel.name}", kernel.values.ndim
+    names = []
+    for streams, part in kernel.packed.parts.items():
+        more = "" if not names else "_" + "_".join(map(str, streams))
         name = graph.node(
-            op, [name, stored], name=f"{prefix}/{part}d".replace("dd", "d")
+            "Unpack",
+            [stored_codes(graph, kernel, streams)],
+            name=f"{prefix}/unpacked{more}",
+            domain=DOMAIN,
+            weight_shape=list(kernel.shape),
+            **grid_attributes(part),
         )
+        graph.shapes[name] = kernel.shape
+        if part.scale is not None:
+            beside = shaped_along(part.scale, part.scale_axis, rank)
+            stored = graph.scale(graph.path, f"{kernel.name}/scale{more}", beside)
+            name = graph.node("Mul", [name, stored], name=f"{prefix}/scaled{more}")
+            graph.shapes[name] = kernel.shape
+        names.append(name)
+    name = names[0]
+    for other in names[1:]:
+        name = graph.node("Add", [name, other], name=f"{prefix}/sum")
+        graph.shapes[name] = kernel.shape
+    if kernel.packed.center is not None:
+        axis = getattr(kernel.packed, "scale_axis", 0)
+        beside = shaped_along(kernel.packed.center, axis, rank)
+        stored = graph.scale(graph.path, f"{kernel.name}/center", beside)
+        name = graph.node("Add", [name, stored], name=f"{prefix}/centered")
         graph.shapes[name] = kernel.shape
     turned = graph.node("Transpose", [name], perm=list(order), name=f"{prefix}/turned")
     graph.shapes[turned] = tuple(kernel.shape[axis] for axis in order)

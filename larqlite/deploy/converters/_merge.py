@@ -10,7 +10,6 @@ import tf_keras
 from larqlite.deploy._converter_tables import converter
 from larqlite.deploy.converters._elementwise import elementwise, with_arrays
 from larqlite.deploy.converters._norm import l2_normalized
-from larqlite.deploy.converters._quantized_dtype import united
 from larqlite.onnx_graph import (
     expanded,
     in_one_order,
@@ -19,9 +18,11 @@ from larqlite.onnx_graph import (
     reshaped,
     same_rank,
 )
+from larqlite_runtime.format import united_type
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph import Value, Writer
+    from larqlite_runtime.format import united_type
+from larqlite.onnx_graph import Value, Writer
 
 layers = tf_keras.layers
 
@@ -60,7 +61,7 @@ def merged(graph: Writer, layer, op: str, values: Sequence[Value]) -> Value:
     for value in others:
         total = elementwise(graph, layer, op, [total, value])
     if op in KEEPING_LEVELS:
-        total = total.with_levels(united(*(value.levels for value in values)))
+        total = total.with_levels(united_type(*(value.levels for value in values)))
     return total
 
 
@@ -88,7 +89,7 @@ def concatenated(graph: Writer, layer, values: Sequence[Value], axis: int) -> Va
     shape[axis] = sum(value.shape[axis] for value in values)
     names = [value.name for value in values]
     name = graph.node("Concat", names, axis=first.stored_axis(axis))
-    levels = united(*(value.levels for value in values))
+    levels = united_type(*(value.levels for value in values))
     return graph.value(name, tuple(shape), like=first, levels=levels)
 
 

@@ -16,11 +16,12 @@ from larqlite.deploy.converters._operator import (
     operands,
     tensorflow,
 )
-from larqlite.deploy.converters._quantized_dtype import united
 from larqlite.onnx_graph import Value, refuse
+from larqlite_runtime.format import heaviside, ternary, united_type
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph import Writer
+    from larqlite_runtime.format import heaviside, ternary, united_type
+from larqlite.onnx_graph import Writer
 
 UNARY = {
     "math.abs": "Abs",
@@ -64,7 +65,7 @@ def _register_unary(symbol: str, op: str) -> None:
     @tensorflow(symbol)
     def convert(graph: Writer, layer, call) -> Value:
         value = unary(graph, first(call), op)
-        return value.with_levels("ternary" if op == "Sign" else None)
+        return value.with_levels(ternary() if op == "Sign" else None)
 
 
 for _symbol, _op in UNARY.items():
@@ -77,7 +78,7 @@ def _register_binary(symbol: str, op: str) -> None:
         both = operands(call)
         value = elementwise(graph, layer, op, both)
         if op in KEEPING_LEVELS and all(isinstance(x, Value) for x in both):
-            value = value.with_levels(united(*(x.levels for x in both)))
+            value = value.with_levels(united_type(*(x.levels for x in both)))
         return value
 
 
@@ -89,7 +90,7 @@ def _register_comparison(symbol: str, op: str) -> None:
     @tensorflow(symbol)
     def convert(graph: Writer, layer, call) -> Value:
         compared = elementwise(graph, layer, op, operands(call), tensor=_of_booleans)
-        return unary(graph, compared, "Cast", to=FLOAT).with_levels("heaviside")
+        return unary(graph, compared, "Cast", to=FLOAT).with_levels(heaviside())
 
 
 for _symbol, _op in COMPARISONS.items():

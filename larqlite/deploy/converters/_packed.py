@@ -12,17 +12,17 @@ from larqlite.deploy._converter_tables import converter, refused
 from larqlite.deploy.converters._accumulators import (
     Accumulators,
     PackedOperation,
+    Term,
     accumulated,
 )
 from larqlite.deploy.converters._conv import image
 from larqlite.deploy.converters._kernels import kernel_of
 from larqlite.deploy.converters._packed_layer import (
     finished,
-    input_dtype,
+    input_type,
     quantized_input,
     scaled_accumulators,
 )
-from larqlite.deploy.converters._quantized_dtype import QuantizedDtype
 from larqlite.onnx_graph import (
     conv_pads,
     output_shape,
@@ -31,6 +31,7 @@ from larqlite.onnx_graph import (
     transposed_dilation,
     transposed_pads,
 )
+from larqlite_runtime.format import ValueType, sums
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph import Shape, Value, Writer
@@ -43,7 +44,7 @@ def convert_convolution(graph: Writer, layer, value: Value) -> Value:
     source = image(graph, layer, value)
     quantized = quantized_input(graph, layer, source)
     operation = _convolution(layer, quantized, graph.path, layer.groups)
-    result = accumulated(graph, quantized, input_dtype(quantized), kernel, operation)
+    result = accumulated(graph, quantized, input_type(quantized), kernel, operation)
     return finished(graph, layer, source, quantized, result, [kernel])
 
 
@@ -55,7 +56,7 @@ def convert_depthwise(graph: Writer, layer, value: Value) -> Value:
     quantized = quantized_input(graph, layer, source)
     channels = layer.depthwise_kernel.shape[-2]
     operation = _convolution(layer, quantized, graph.path, channels)
-    result = accumulated(graph, quantized, input_dtype(quantized), kernel, operation)
+    result = accumulated(graph, quantized, input_type(quantized), kernel, operation)
     return finished(graph, layer, source, quantized, result, [kernel])
 
 
@@ -71,14 +72,15 @@ def convert_separable(graph: Writer, layer, value: Value) -> Value:
     shape = list(output_shape(layer, value.shape))
     shape[_channel_axis(layer)] = channels * multiplier
     operation = _convolution(layer, quantized, name, channels, tuple(shape))
-    inner = accumulated(graph, quantized, input_dtype(quantized), depthwise, operation)
+    inner = accumulated(graph, quantized, input_type(quantized), depthwise, operation)
     operation = _pointwise(layer, value, graph.path)
-    if inner.scale is not None and inner.scale.size > 1:
+    is_uneven = inner.scale is not None and inner.scale.size > 1
+    if is_uneven or inner.terms or inner.offset is not None:
         scaled = scaled_accumulators(graph, inner, "depthwise_scale", f"{name}/scaled")
         result = accumulated(graph, scaled, None, pointwise, operation)
     else:
-        dtype = _dtype_of_accumulators(inner)
-        result = accumulated(graph, inner.value, dtype, pointwise, operation)
+        value_type = _type_of_accumulators(inner)
+        result = accumulated(graph, inner.value, value_type, pointwise, operation)
         result = _times(result, inner.scale)
     return finished(
         graph, layer, source, quantized, result, [depthwise, pointwise], inner
@@ -118,7 +120,7 @@ def convert_transposed(graph: Writer, layer, value: Value) -> Value:
             "output_padding": output_padding,
         },
     )
-    result = accumulated(graph, quantized, input_dtype(quantized), kernel, operation)
+    result = accumulated(graph, quantized, input_type(quantized), kernel, operation)
     return finished(graph, layer, source, quantized, result, [kernel])
 
 
@@ -178,20 +180,24 @@ def _pointwise(layer, value: Value, name: str) -> PackedOperation:
     )
 
 
-def _dtype_of_accumulators(inner: Accumulators) -> QuantizedDtype | None:
+def _type_of_accumulators(inner: Accumulators) -> ValueType | None:
     """The accumulators of the depthwise part as the levels of an input."""
     if inner.largest is None:
         return None
     largest = int(inner.largest.max())
-    return QuantizedDtype("integer", 1, -largest, largest)
+    return sums(largest)
 
 
 def _times(result: Accumulators, scale: np.ndarray | None) -> Accumulators:
     """Sums of accumulators that are themselves still to be scaled by one number."""
     if scale is None:
         return result
-    own = np.ones(1) if result.scale is None else result.scale
-    return dataclasses.replace(result, scale=own * scale)
+
+    def scaled(own: np.ndarray | None) -> np.ndarray:
+        return (np.ones(1) if own is None else own) * scale
+
+    terms = tuple(Term(term.value, scaled(term.scale)) for term in result.terms)
+    return dataclasses.replace(result, scale=scaled(result.scale), terms=terms)
 
 
 def _channel_axis(layer) -> int:
@@ -206,5 +212,5 @@ def convert_dense(graph: Writer, layer, value: Value) -> Value:
     quantized = quantized_input(graph, layer, source)
     shape = (*value.shape[:-1], layer.units)
     operation = PackedOperation("Dense", graph.path, shape)
-    result = accumulated(graph, quantized, input_dtype(quantized), kernel, operation)
+    result = accumulated(graph, quantized, input_type(quantized), kernel, operation)
     return finished(graph, layer, source, quantized, result, [kernel])

@@ -10,11 +10,11 @@ import tf_keras
 
 from larqlite.deploy.converters._accumulators import NO_LEVELS, Accumulators
 from larqlite.deploy.converters._dispatch import activation, quantize
-from larqlite.deploy.converters._quantized_dtype import QuantizedDtype, dtype_of
 
 if TYPE_CHECKING:
     from larqlite.deploy.converters._kernels import StoredKernel
     from larqlite.onnx_graph import Value, Writer
+    from larqlite_runtime.format import ValueType
 
 
 @dataclasses.dataclass
@@ -34,6 +34,8 @@ class PackedLayer:
         output: what the layer gives out; None once a scale was folded further on.
         largest: for each channel the largest magnitude of an accumulator.
         weight_bits: of its kernels, the widest.
+        levels: of the quantized input, if it computes on integers.
+        is_moved: whether more than a scale lies between accumulators and scaled ones.
         why_float: why a packed kernel of it is used in float arithmetic, or None.
     """
 
@@ -51,6 +53,8 @@ class PackedLayer:
     largest: np.ndarray | None
     weight_bits: int
     why_float: str | None = None
+    levels: ValueType | None = None
+    is_moved: bool = False
 
     @property
     def is_linear(self) -> bool:
@@ -67,9 +71,9 @@ def quantized_input(graph: Writer, layer: Any, value: Value) -> Value:
     )
 
 
-def input_dtype(value: Value) -> QuantizedDtype | None:
+def input_type(value: Value) -> ValueType | None:
     """What a packed node may count on."""
-    return dtype_of(value.levels)
+    return value.levels
 
 
 def finished(
@@ -108,16 +112,24 @@ def finished(
         value = activation(graph, value, layer.activation, f"{graph.path}/activation")
     if any(kernel.packed is not None for kernel in kernels):
         is_exact = accumulators.largest is not None
+        quantized_name = quantized.name
+        reads_integers = parts[0].largest is not None
+        if reads_integers:
+            quantized_name = graph.producer(parts[0].value.name).inputs[0]
+        # A layer before may have quantized it, of which the integers are read.
+        is_read_before = source.name == quantized.name
         graph.packed.append(
             PackedLayer(
                 layer=layer,
                 path=graph.path,
                 nodes=nodes,
-                input=source.name,
-                quantized=quantized.name,
+                input=quantized_name if is_read_before else source.name,
+                quantized=quantized_name,
+                levels=quantized.levels if reads_integers else None,
                 accumulator=accumulators.value.name if is_exact else None,
                 kernel_scale=_stored_scale(accumulators),
                 scaled=scaled.name if scaled is not accumulators.value else None,
+                is_moved=bool(accumulators.terms) or accumulators.offset is not None,
                 biased=biased and biased.name,
                 bias=bias_values,
                 output=value.name,
@@ -154,9 +166,8 @@ def _why_float(
             quantizer = graph.quantizer_of(quantized.name)
             if quantizer is not None:
                 why = (
-                    f"its input comes from {quantizer}, whose values are none of the "
-                    "levels that packed layers count with (sign, heaviside, ternary, "
-                    "steps of 0 to 1)"
+                    f"its input comes from {quantizer}, whose converter does not say "
+                    "which few levels it gives (graph.quantized says it)"
                 )
         return f"the packed {kernel.name} is used in float arithmetic, since {why}"
     return None
@@ -173,12 +184,57 @@ def scaled_accumulators(
         weight: name of the scale in the layer.
         name: of the node.
     """
-    value = accumulators.value
-    if accumulators.scale is None:
-        return value
-    stored = graph.scale(graph.path, weight, _stored_scale(accumulators))
-    result = graph.node("Mul", [value.name, stored], name=name)
-    return graph.value(result, value.shape, like=value)
+    value, shape = accumulators.value, accumulators.value.shape
+    axis = accumulators.channel_axis
+
+    def times(value: Value, scale: np.ndarray | None, number: str) -> Value:
+        if scale is None:
+            return value
+        beside = _beside_channels(scale, value.rank, axis)
+        stored = graph.scale(graph.path, weight + number, beside)
+        result = graph.node("Mul", [value.name, stored], name=name + number)
+        return graph.value(result, shape, like=value)
+
+    value = times(value, accumulators.scale, "")
+    for number, term in enumerate(accumulators.terms, 1):
+        more = times(term.value, term.scale, f"_{number}")
+        result = graph.node("Add", [value.name, more.name], name=f"{name}/sum_{number}")
+        value = graph.value(result, shape, like=value)
+    if accumulators.offset is not None:
+        offset = stored_by_position(graph, weight + "_offset", accumulators.offset)
+        result = graph.node("Add", [value.name, offset], name=f"{name}/moved")
+        value = graph.value(result, value.shape, like=value)
+    return value
+
+
+def stored_by_position(graph: Writer, name: str, image: np.ndarray) -> str:
+    """A constant of the sizes of one image, stored as a table of its different positions.
+
+    Away from borders all positions hold the same.
+
+    Args:
+        graph: the graph.
+        name: of the weight in the layer.
+        image: `(1, channels, *size)`, or a value for each channel.
+    """
+    table, numbers = image, {}
+    for axis in range(2, image.ndim):
+        rows = np.moveaxis(table, axis, 0).reshape(table.shape[axis], -1)
+        _, first, number = np.unique(
+            rows, axis=0, return_index=True, return_inverse=True
+        )
+        if len(first) < len(rows):
+            table = np.take(table, first, axis)
+            numbers[axis] = number.reshape(-1).astype(np.int64)
+    tensor = graph.scale(graph.path, name, table)
+    for axis, number in numbers.items():
+        if table.shape[axis] == 1:
+            continue
+        tensor = graph.node("Gather", [tensor, graph.constant(number)], axis=axis)
+        shape = (*table.shape[:axis], len(number), *table.shape[axis + 1 :])
+        graph.shapes[tensor] = shape
+        table = np.take(table, number, axis)
+    return tensor
 
 
 def _stored_scale(accumulators: Accumulators) -> np.ndarray | None:

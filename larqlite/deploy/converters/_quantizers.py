@@ -9,17 +9,11 @@ import tensorflow as tf
 
 from larqlite import math, quantizers
 from larqlite.deploy._converter_tables import activation_converter
-from larqlite.deploy.converters import _quantized_dtype
-from larqlite.onnx_graph import DOMAIN, along, as_in_first_use, refuse
+from larqlite.onnx_graph import along, as_in_first_use, refuse
+from larqlite_runtime.format import MOST_BITS, ternary
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph import Value, Writer
-
-
-def quantized(graph: Writer, value: Value, op: str, levels: str, **attributes) -> Value:
-    """A node of our own, named like the place it stands in."""
-    name = graph.node(op, [value.name], name=graph.path, domain=DOMAIN, **attributes)
-    return graph.value(name, value.shape, like=value, levels=levels)
 
 
 @activation_converter(
@@ -27,20 +21,20 @@ def quantized(graph: Writer, value: Value, op: str, levels: str, **attributes) -
 )
 def convert_sign(graph: Writer, quantizer: Any, value: Value) -> Value:
     """-1 below zero, else +1."""
-    return quantized(graph, value, "Sign", "sign")
+    return graph.quantized(value, "Sign")
 
 
 @activation_converter(quantizers.SteHeaviside, math.heaviside)
 def convert_heaviside(graph: Writer, quantizer: Any, value: Value) -> Value:
     """1 above zero, else 0."""
-    return quantized(graph, value, "Heaviside", "heaviside")
+    return graph.quantized(value, "Heaviside")
 
 
 @activation_converter(tf.sign)
 def convert_sign_with_zero(graph: Writer, function: Any, value: Value) -> Value:
     """-1, 0 or +1."""
     name = graph.node("Sign", [value.name], name=graph.path)
-    return graph.value(name, value.shape, like=value, levels="ternary")
+    return graph.value(name, value.shape, like=value, levels=ternary())
 
 
 @activation_converter(quantizers.RSign)
@@ -64,7 +58,7 @@ def convert_ternary(graph: Writer, quantizer: Any, value: Value) -> Value:
             "ternary_weight_networks=False with a threshold_value",
         )
     threshold = float(np.float32(quantizer.threshold_value))
-    return quantized(graph, value, "Ternary", "ternary", threshold=threshold)
+    return graph.quantized(value, "Ternary", threshold=threshold)
 
 
 @activation_converter(quantizers.DoReFa)
@@ -78,16 +72,15 @@ def convert_dorefa(graph: Writer, quantizer: Any, value: Value) -> Value:
             "sees, so an image would get other values in other company",
             f'DoReFa(k_bit={quantizer.k_bit}, mode="activations")',
         )
-    if quantizer.k_bit > _quantized_dtype.MOST_BITS:
+    if quantizer.k_bit > MOST_BITS:
         raise refuse(
             quantizer,
             graph.path,
             f"k_bit={quantizer.k_bit}, and packed activations have at most "
-            f"{_quantized_dtype.MOST_BITS} bits",
-            f"DoReFa(k_bit={_quantized_dtype.MOST_BITS}), or no quantizer here",
+            f"{MOST_BITS} bits",
+            f"DoReFa(k_bit={MOST_BITS}), or no quantizer here",
         )
-    levels = _quantized_dtype.steps(quantizer.k_bit)
-    return quantized(graph, value, "Steps", levels, bits=quantizer.k_bit)
+    return graph.quantized(value, "Steps", bits=quantizer.k_bit)
 
 
 @activation_converter(quantizers.AdaBinActivations)
@@ -103,10 +96,8 @@ def convert_adabin(graph: Writer, quantizer: Any, value: Value) -> Value:
     standardized = graph.node("Div", [centred, alpha])
     inner = graph.value(standardized, value.shape, like=value)
     sign = convert_sign(graph, quantizer, inner)
-    for op, operand in (("Mul", alpha), ("Add", beta)):
-        name = graph.node(op, [sign.name, operand])
-        sign = graph.value(name, value.shape, like=value)
-    return sign
+    scale, offset = float(quantizer.alpha), float(quantizer.beta)
+    return graph.scaled(sign, scale, offset, (alpha, beta))
 
 
 @activation_converter(quantizers.NoOp)

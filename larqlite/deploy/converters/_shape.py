@@ -10,11 +10,12 @@ import numpy as np
 import tf_keras
 
 from larqlite.deploy._converter_tables import converter
-from larqlite.deploy.converters import _quantized_dtype
 from larqlite.onnx_graph import expanded, onnx_order, output_shape, permuted, reshaped
+from larqlite_runtime.format import padded_type
 
 if TYPE_CHECKING:
-    from larqlite.onnx_graph import Value, Writer
+    from larqlite_runtime.format import padded_type
+from larqlite.onnx_graph import Value, Writer
 
 layers = tf_keras.layers
 
@@ -101,7 +102,7 @@ def padded(
     name = graph.node("Pad", inputs, mode=mode)
     levels = value.levels
     if mode == "constant":
-        levels = _quantized_dtype.padded(levels, constant)
+        levels = padded_type(levels, constant)
     return graph.value(name, tuple(shape), like=value, levels=levels)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from larqlite.graph import names
 from larqlite.onnx_graph import DOMAIN, OnnxNode, Writer
+from larqlite_runtime.format import QUANTIZERS, QuantizerOperation
 
 # What comes out of these went in, so a quantizer behind them is one of what went in.
 _KEEPING_VALUES = names(
@@ -31,17 +32,19 @@ class DownstreamQuantizer:
     shift: np.ndarray | None = None
 
     @property
+    def _quantizer(self) -> QuantizerOperation:
+        return QUANTIZERS[self.node.op]
+
+    @property
     def levels(self) -> int:
         """How many there are."""
-        if self.node.op == "Steps":
-            return 2 ** self.node.attributes["bits"]
-        return 3 if self.node.op == "Ternary" else 2
+        return self._quantizer.type_of(self.node.attributes).levels
 
     def codes(self, values: np.ndarray) -> np.ndarray:
         """The number of the level of each float32 value, `(..., channels)`."""
         if self.shift is not None:
             values = values - self.shift
-        return _CODES[self.node.op](values, self.node.attributes)
+        return self._quantizer.levels_of(values, self.node.attributes)
 
     def fitting(
         self, offset: np.ndarray, before: np.ndarray, after: np.ndarray
@@ -62,24 +65,6 @@ class DownstreamQuantizer:
             lowest = np.nextafter(lowest, np.float32(np.inf))
         candidates = (np.maximum(offset, lowest), np.minimum(offset, highest))
         return [candidate + np.float32(0) for candidate in candidates]
-
-
-def _ternary_codes(values: np.ndarray, attributes: dict[str, Any]) -> np.ndarray:
-    threshold = np.float32(attributes["threshold"])
-    return 1 + np.sign(np.sign(values + threshold) + np.sign(values - threshold))
-
-
-def _step_codes(values: np.ndarray, attributes: dict[str, Any]) -> np.ndarray:
-    steps = np.float32(2 ** attributes["bits"] - 1)
-    return np.rint(np.clip(values, np.float32(0), np.float32(1)) * steps)
-
-
-_CODES = {
-    "Sign": lambda values, attributes: (values >= 0).astype(np.int64),
-    "Heaviside": lambda values, attributes: (values > 0).astype(np.int64),
-    "Ternary": _ternary_codes,
-    "Steps": _step_codes,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +92,7 @@ def downstream_quantizers(graph: Writer, tensor: str) -> list[DownstreamQuantize
     while pending:
         place = pending.pop()
         for node in graph.consumers(place.name):
-            if node.domain == DOMAIN and node.op in _CODES:
+            if node.domain == DOMAIN and node.op in QUANTIZERS:
                 if not place.is_clipped or node.op in ("Sign", "Heaviside"):
                     shift = None if place.shift is None else place.shift.tobytes()
                     key = (node.op, *node.attributes.items(), shift)

@@ -23,6 +23,7 @@ from larqlite.onnx_graph import (
     FinishedGraph,
     Value,
     Writer,
+    drop_unread,
     keep_zeros,
     onnx_model,
     write,
@@ -68,6 +69,7 @@ def finished_graph(model: tf_keras.Model, batch: int | None = None) -> FinishedG
     graph = Writer()
     inputs, outputs = _converted(graph, model)
     names = [value.name for value in outputs.values()]
+    drop_unread(graph, names)
     fold_scales(graph, names)
     move_off_ties(graph)
     keep_zeros(graph, names)

@@ -35,6 +35,7 @@ def fold_scales(graph: Writer, outputs: Sequence[str]) -> bool:
             packed is None
             or packed.scaled != packed.output
             or packed.accumulator is None
+            or packed.is_moved
             or any(graph.uses(t) != 1 for t in (*chain, normalization.scale))
             or not given_out.isdisjoint(chain)
             or not _fits(graph, packed, normalization)

@@ -10,6 +10,7 @@ from typing import Any
 from larqlite._version import __version__
 from larqlite.models import ModelProfile
 from larqlite.onnx_graph import Writer
+from larqlite_runtime.format import TableType
 
 
 def metadata_of(
@@ -75,7 +76,17 @@ def _layer(packed: Any, renamed: Mapping[str, str]) -> dict[str, Any]:
         return renamed.get(name, name)
 
     data_format = getattr(packed.layer, "data_format", "channels_last")
-    return {
+    scaled = {}
+    if packed.levels is not None and packed.levels.is_scaled:
+        scaled = (
+            {"input_table": packed.levels.table}
+            if isinstance(packed.levels, TableType)
+            else {
+                "input_scale": packed.levels.scale,
+                "input_offset": packed.levels.offset,
+            }
+        )
+    return scaled | {
         "layer": packed.path,
         "class": type(packed.layer).__name__,
         "node": packed.nodes[-1],

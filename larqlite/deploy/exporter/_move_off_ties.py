@@ -61,7 +61,7 @@ def move_off_ties(graph: Writer) -> bool:
     packed_of = {
         packed.biased or packed.scaled or packed.accumulator: packed
         for packed in graph.packed
-        if packed.accumulator is not None and packed.is_linear
+        if packed.accumulator is not None and packed.is_linear and not packed.is_moved
     }
     uses = Counter(normalization.offset for normalization in graph.normalizations)
     for normalization in graph.normalizations:

@@ -7,17 +7,24 @@ a packed file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 import numpy as np
 
-from larqlite.onnx_graph import DOMAIN, OnnxNode, Writer, unpack
+from larqlite.onnx_graph import DOMAIN, OnnxNode, Writer
+from larqlite_runtime.format import (
+    BINARY,
+    OPERATIONS,
+    LayerOperation,
+    QonnxNode,
+    QuantizerOperation,
+    grid_of,
+    unpack_codes,
+)
 
 QONNX = "qonnx.custom_op.general"
-# Codes of a node's kernel where the node does not say: width, step, offset.
-_GRIDS = {"B": (1, -2, 1), "T": (2, 1, -1)}
-_HIGHEST_TERNARY = 1
+HIGHEST_TERNARY = 1
 
 
 def rewrite(graph: Writer) -> bool:
@@ -25,6 +32,9 @@ def rewrite(graph: Writer) -> bool:
     whether there were any."""
     rewriter = _Rewriter(graph)
     packed = [node for node in graph.nodes if node.domain == DOMAIN]
+    for node in [n for n in graph.nodes if n.op == "BitwiseXor"]:
+        rewriter.combine(node)
+        graph.remove(node)
     for node in packed:
         rewriter.replace(node)
         graph.replace(node, *rewriter.made)
@@ -52,13 +62,21 @@ class _Rewriter:
 
     def replace(self, node: OnnxNode) -> None:
         """Adds what a node becomes."""
-        quantizer = _QUANTIZERS.get(node.op)
-        if quantizer is not None:
-            quantizer(self, node)
-        elif node.op == "Unpack":
-            self._kernel(node, "", None, name=node.name, output=node.outputs[0])
+        operation = OPERATIONS[node.op]
+        if isinstance(operation, QuantizerOperation):
+            (source,), (output,) = node.inputs, node.outputs
+            found = QonnxNode(node.name, source, output, node.attributes)
+            operation.to_qonnx(self, found)
+        elif isinstance(operation, LayerOperation):
+            operation.to_qonnx(self, node)
         else:
-            self._sums(node)
+            self._kernel(node, None, name=node.name, output=node.outputs[0])
+
+    def combine(self, node: OnnxNode) -> None:
+        """Computes the bits of a product of planes: see `CodebookKernel`."""
+        first, second = (self._graph.constants[name] for name in node.inputs)
+        self._graph.constants[node.outputs[0]] = first ^ second
+        self.packed.update(dict.fromkeys((*node.inputs, *node.outputs)))
 
     # Nodes.
 
@@ -125,33 +143,7 @@ class _Rewriter:
 
     # Packed nodes.
 
-    def _sums(self, node: OnnxNode) -> None:
-        kind, family = node.op[0], node.op[1:].rstrip("D").rstrip("123")
-        attributes = node.attributes
-        source, pad_value = self._input(node)
-        rank = len(attributes["weight_shape"])
-        space = range(1, rank - 1)
-        orders = {
-            "Conv": (0, rank - 1, *space),
-            "ConvTranspose": (rank - 1, 0, *space),
-            "Dense": (1, 0),
-        }
-        quantizer_name = f"{node.name}/kernel_quantizer"
-        kernel = self._kernel(node, kind, orders[family], name=quantizer_name)
-        kept = {
-            key: attributes[key]
-            for key in ("strides", "dilations", "group", "pads", "output_padding")
-            if key in attributes
-        }
-        if family == "Dense":
-            self.add("MatMul", [source, kernel], node.name, node.outputs[0])
-            return
-        kept["kernel_shape"] = list(attributes["weight_shape"][1:-1])
-        if family == "Conv" and pad_value and any(kept["pads"]):
-            source = self._padded(source, kept.pop("pads"), pad_value, node.name)
-        self.add(family, [source, kernel], node.name, node.outputs[0], **kept)
-
-    def _input(self, node: OnnxNode) -> tuple[str, float]:
+    def input_of(self, node: OnnxNode) -> tuple[str, float]:
         """The integers that a node multiplies, and what it pads them with."""
         source = node.inputs[0]
         steps = node.attributes.get("input_steps", 1.0)
@@ -168,7 +160,8 @@ class _Rewriter:
         name = f"{node.name}/integers"
         return self.add("Round", [multiples], name, like=source), pad_value
 
-    def _padded(self, source: str, pads: list[int], value: float, name: str) -> str:
+    def padded(self, source: str, pads: list[int], value: float, name: str) -> str:
+        """A tensor with a value around its images."""
         axes = list(range(2, 2 + len(pads) // 2))
         inputs = [
             source,
@@ -178,36 +171,38 @@ class _Rewriter:
         ]
         return self.add("Pad", inputs, f"{name}/padded", mode="constant")
 
+    def kernel_of(self, node: OnnxNode, order: tuple[int, ...]) -> str:
+        """The quantized kernel of a node, its axes in an order."""
+        return self._kernel(node, order, name=f"{node.name}/kernel_quantizer")
+
     def _kernel(
         self,
         node: OnnxNode,
-        kind: str,
         order: tuple[int, ...] | None,
         name: str,
         output: str | None = None,
     ) -> str:
-        """The quantized kernel of a node, its axes in an order."""
         packed = node.inputs[-1]
         attributes = node.attributes
-        asked = tuple(attributes.get(key) for key in ("bits", "step", "offset"))
-        bits, step, offset = _GRIDS.get(kind, asked)
+        bits, step, offset = grid_of(node)
         key = (packed, order, bits, step, offset)
         if output is None and key in self._kernels:
             return self._kernels[key]
         shape = tuple(attributes["weight_shape"])
-        codes = unpack(self._graph.constants[packed], shape, bits)
-        values = (step * codes + offset).astype(np.float32)
+        stream = self._graph.constants[packed]
+        codes = unpack_codes(stream, math.prod(shape), bits).reshape(shape)
+        values = (step * codes.astype(np.int64) + offset).astype(np.float32)
         values = values if order is None else values.transpose(order)
         stored = self._graph.tensor_name(f"{packed}/values")
         self._graph.constants[stored] = np.ascontiguousarray(values)
         self._graph.shapes[stored] = values.shape
         self.packed[packed] = None
         where = {"output": output, "like": stored}
-        if (bits, step, offset) == _GRIDS["B"]:
+        if (bits, step, offset) == BINARY:
             made = self.bipolar(stored, name, **where)
         else:
             ends = (offset, offset + step * (2**bits - 1))
-            highest = _HIGHEST_TERNARY if kind == "T" else max(ends)
+            highest = HIGHEST_TERNARY if node.op[0] == "T" else max(ends)
             width = _width(int(min(ends)), int(highest))
             made = self.integer(stored, name, *width, **where)
         self._kernels[key] = made
@@ -224,59 +219,3 @@ def _width(lowest: int, highest: int) -> tuple[int, bool, bool]:
         return max(highest.bit_length(), 1), False, False
     bits = 1 + max((-lowest - 1).bit_length(), highest.bit_length())
     return bits, True, lowest > -(2 ** (bits - 1))
-
-
-def _sign(rewriter: _Rewriter, node: OnnxNode) -> None:
-    (output,) = node.outputs
-    rewriter.bipolar(node.inputs[0], node.name, output=output)
-
-
-def _heaviside(rewriter: _Rewriter, node: OnnxNode) -> None:
-    # All that is above zero and at most 1 is rounded up to 1.
-    rewriter.integer(
-        *(node.inputs[0], node.name, 1, False),
-        rounding_mode="CEIL",
-        output=node.outputs[0],
-    )
-
-
-def _ternary(rewriter: _Rewriter, node: OnnxNode) -> None:
-    """+1 from `threshold` on, -1 from `-threshold` down: half of two signs' difference."""
-    (source,), (output,) = node.inputs, node.outputs
-    threshold = rewriter.number(abs(node.attributes["threshold"]))
-    like = {"like": output}
-
-    def sign_from_threshold(tensor: str, name: str) -> str:
-        distance = rewriter.add("Sub", [tensor, threshold], f"{name}_distance", **like)
-        return rewriter.bipolar(distance, name, **like)
-
-    above = sign_from_threshold(source, f"{node.name}/above")
-    negated = rewriter.add("Neg", [source], f"{node.name}/negated", **like)
-    below = sign_from_threshold(negated, f"{node.name}/below")
-    twice = rewriter.add("Sub", [above, below], f"{node.name}/twice", **like)
-    half = rewriter.add(
-        "Mul", [twice, rewriter.number(0.5)], f"{node.name}/half", **like
-    )
-    rewriter.integer(half, node.name, 2, True, True, output=output)
-
-
-def _steps(rewriter: _Rewriter, node: OnnxNode) -> None:
-    (source,), (output,) = node.inputs, node.outputs
-    bits = node.attributes["bits"]
-    count = rewriter.number(2**bits - 1)
-    multiples = rewriter.add(
-        "Mul", [source, count], f"{node.name}/multiples", like=output
-    )
-    integers = rewriter.integer(
-        multiples, f"{node.name}/integers", bits, False, like=output
-    )
-    rewriter.add("Div", [integers, count], node.name, output)
-    rewriter.integers[output] = (integers, float(2**bits - 1))
-
-
-_QUANTIZERS: dict[str, Callable[[_Rewriter, OnnxNode], None]] = {
-    "Sign": _sign,
-    "Heaviside": _heaviside,
-    "Ternary": _ternary,
-    "Steps": _steps,
-}

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import onnx
 
 from larqlite.errors import ArgumentError
@@ -29,6 +30,9 @@ class DeployedLayer:
             `is_folded`; None if the file holds neither.
         is_folded: whether a scale of the layer is part of that normalization.
         steps: what the quantized input is multiplied with to become integers.
+        scale, offset: what these are in the model: `scale * integer / steps + offset`.
+        table: or the levels of the model, of which the integers say whether a value is
+            above the lowest.
         weight_bits: of its kernel.
     """
 
@@ -44,6 +48,23 @@ class DeployedLayer:
     is_folded: bool
     steps: float
     weight_bits: int
+    scale: float = 1.0
+    offset: float = 0.0
+    table: tuple[float, ...] = ()
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the file's integers have another scale than the model's values."""
+        return bool(self.table) or (self.scale, self.offset) != (1.0, 0.0)
+
+    def in_file(self, quantized: np.ndarray) -> np.ndarray:
+        """The quantized input as the file holds it, from that of the model."""
+        if not self.is_scaled:
+            return quantized
+        if self.table:
+            return (quantized > sum(self.table[:2]) / 2).astype(np.float32)
+        integers = (quantized.astype(np.float64) - self.offset) / self.scale
+        return np.rint(integers * self.steps).astype(np.float32) / self.steps
 
     def tensor(self, role: str) -> str | None:
         """The tensor that is its "quantized" input, "accumulators" or "output"."""
@@ -124,6 +145,9 @@ class DeployedFile:
             is_folded=is_folded,
             steps=first.attributes.get("input_steps", 1.0),
             weight_bits=item["weight_bits"],
+            scale=item.get("input_scale", 1.0),
+            offset=item.get("input_offset", 0.0),
+            table=tuple(item.get("input_table", ())),
         )
 
     def _normalized(self, tensor: str) -> str | None:

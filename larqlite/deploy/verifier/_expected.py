@@ -168,7 +168,10 @@ class Reference:
         for number, (entry, use) in enumerate(pairs):
             stored = _Stored(use, entry, self._file)
             found = self._of_layer(number, entry, use, stored)
-            source = self._wanted((number, "input"), entry.input, stored(use.input))
+            given = np.asarray(use.input)
+            if entry.input == entry.quantized:
+                given = entry.in_file(given)
+            source = self._wanted((number, "input"), entry.input, stored(given))
             ends.setdefault(entry.input, source)
             if "output" in found:
                 plain = dataclasses.replace(found["output"], low=None, high=None)
@@ -265,20 +268,27 @@ class Reference:
         key = (number, "quantizer")
         ends = self._ends(key, entry.input, use.quantizer, use.unquantized)
         is_exact = entry.accumulator is not None
+        integers = entry.in_file(np.asarray(quantized))
+        ends = ends and tuple(map(entry.in_file, ends))
         band = dict(zip(("low", "high"), map(stored, ends or ()), strict=False))
         if ends is not None:
             by = self._slack(ROUNDING, key, entry.input, use.unquantized)
             low, high = _moved(use.quantizer, use.unquantized, by)
             band["is_tie"] = stored(low != high)
         if is_exact:
-            found["quantized"] = _exact(stored(quantized), factor=entry.steps, **band)
+            found["quantized"] = _exact(
+                stored(integers), factor=entry.steps, **_in_order(band)
+            )
         elif use.quantizer is not None:
             found["quantized"] = self._wanted(
-                (number, "quantized"), entry.quantized, stored(quantized), **band
+                (number, "quantized"),
+                entry.quantized,
+                stored(integers),
+                **_in_order(band),
             )
         if is_exact and has_twin(use.layer):
             twin = self._twin(entry, use)
-            sums = twin(np.asarray(quantized))
+            sums = twin(integers)
             slack = np.inf if ends is None else twin.largest_change(*ends)
             found["accumulators"] = _exact(
                 stored(sums), low=stored(sums - slack), high=stored(sums + slack)
@@ -311,7 +321,9 @@ class Reference:
     def _twin(self, entry: DeployedLayer, use: QuantizedCall) -> IntegerTwin:
         key = id(use.layer), entry.steps  # a shared layer may sum other levels
         if key not in self._twins:
-            self._twins[key] = IntegerTwin(use.layer, entry.path, entry.steps)
+            self._twins[key] = IntegerTwin(
+                use.layer, entry.path, entry.steps, has_borders=not entry.is_scaled
+            )
         return self._twins[key]
 
 
@@ -319,6 +331,14 @@ def _quantized(use: QuantizedCall) -> tf.Tensor:
     """The input of a layer behind its input quantizer."""
     quantizer = use.layer.input_quantizer
     return use.input if quantizer is None else call_in_inference(quantizer, [use.input])
+
+
+def _in_order(band: dict) -> dict:
+    """The band, its lower end first: a negative scale turns it round."""
+    if "low" not in band:
+        return band
+    low, high = band["low"], band["high"]
+    return band | {"low": np.minimum(low, high), "high": np.maximum(low, high)}
 
 
 def _activated(use: QuantizedCall) -> tf.Tensor | None:

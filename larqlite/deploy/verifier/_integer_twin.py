@@ -16,7 +16,7 @@ from larqlite.deploy.converters import (
 )
 from larqlite.deploy.verifier._result import VerificationError
 from larqlite.graph import KernelAxes, class_with_facts, facts_of
-from larqlite.onnx_graph import GRID_TOLERANCE, shaped_along
+from larqlite.onnx_graph import GRID_TOLERANCE
 
 Arranged = Callable[[np.ndarray], np.ndarray]
 
@@ -41,9 +41,12 @@ class IntegerTwin:
         layer: the layer.
         path: where it is.
         steps: what its quantized input is multiplied with to become integers.
+        has_borders: whether its pads count among these; else they are 0.
     """
 
-    def __init__(self, layer: Any, path: str, steps: float) -> None:
+    def __init__(
+        self, layer: Any, path: str, steps: float, has_borders: bool = True
+    ) -> None:
         self._steps = np.float32(steps)
         cls = class_with_facts(type(layer), _COMPUTED)
         config = cls.get_config(layer)
@@ -64,8 +67,9 @@ class IntegerTwin:
         }
         pads, no_pads = {}, {}
         if "pad_values" in config:
-            pads = {"pad_values": float(layer.pad_values * steps)}
             no_pads = {"pad_values": 0.0}
+            pads = {"pad_values": float(layer.pad_values * steps)}
+            pads = pads if has_borders else no_pads
         self._sums = _with_kernels(cls, config | pads, kernels)
         self._changes = _with_kernels(
             cls,
@@ -81,7 +85,7 @@ class IntegerTwin:
         """How far accumulators can change if quantized inputs lie between two ends."""
         if np.array_equal(low, high):
             return np.float32(0)
-        return self._changes(np.rint((high - low) * self._steps))
+        return self._changes(np.rint(np.abs(high - low) * self._steps))
 
 
 def _with_kernels(cls: type, config: dict, kernels: dict[str, np.ndarray]) -> Callable:
@@ -129,12 +133,11 @@ def _integers(
     packed, largest = kernel.packed, np.abs(kernel.values).max(initial=0)
     integers = off = None
     if packed is not None and packed.is_integer:
-        integers = packed.codes.astype(np.float32)
-        integers *= packed.step
-        integers += packed.offset
-        scale = np.ones(1, np.float32) if packed.scale is None else packed.scale
-        off = integers * shaped_along(scale, packed.scale_axis, integers.ndim)
-        off -= kernel.values
+        first = next(iter(packed.parts.values()))
+        integers = first.codes.astype(np.float32)
+        integers *= first.step
+        integers += first.offset
+        off = packed.values() - kernel.values
     if off is None or np.abs(off).max(initial=0) > 2 * GRID_TOLERANCE * largest:
         raise VerificationError(
             f'lq.deploy.verify: the {name} of "{path}" is no multiple of integers, but '

@@ -10,8 +10,9 @@ from __future__ import annotations
 import tensorflow as tf
 
 from larqlite.integer.tensors import _rounding, _saturation
+from larqlite_runtime.format import EXACT
 
-FLOAT32_LIMIT = 2**24
+FLOAT32_LIMIT = EXACT
 FLOAT64_LIMIT = 2**53
 MAX_VALUE_BITS = 52
 UNKNOWN_LIMIT = 2**53

@@ -12,6 +12,7 @@ import numpy as np
 
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers._base import TensorRange
+from larqlite_runtime.format import EXACT
 
 __all__ = ["QuantizedKernel", "output_scale", "quantize_kernel", "requantization"]
 
@@ -19,8 +20,6 @@ __all__ = ["QuantizedKernel", "output_scale", "quantize_kernel", "requantization
 ALL_ZERO = 2.0**-16
 SMALLEST = 2.0**-64
 MOST_SHIFT = 50
-# float32 holds every integer up to here, so no order of summation can round.
-EXACT_FLOAT32 = 2**24
 ACCUMULATOR = 2**31 - 1
 
 
@@ -42,7 +41,7 @@ class QuantizedKernel(NamedTuple):
     @property
     def needs_integers(self) -> bool:
         """Whether float32 could round a partial sum."""
-        return self.bound > EXACT_FLOAT32
+        return self.bound > EXACT
 
 
 def magnitude(seen: TensorRange) -> np.ndarray:
