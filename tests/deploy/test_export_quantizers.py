@@ -54,8 +54,7 @@ def test_a_quantizer_stands_as_a_layer_or_activation_of_its_own(name, as_layer):
     operations = assert_same(
         sequential((6,), layer, tf_keras.layers.Flatten(), dense())
     )
-    is_integer = name != "adabin_activations"
-    assert any(op in ("BDense", "QDense") for op in operations) == is_integer
+    assert any(op in ("BDense", "QDense") for op in operations)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +93,12 @@ def input_of_the_packed_node(path) -> bytes:
     return next(a.s for a in node.attribute if a.name == "input")
 
 
-def test_adabin_levels_are_float_whatever_alpha_and_beta_are():
-    for alpha, beta in [(0.7, 0.3), (-2.0, 0.1), (0.0, 0.5)]:
-        model = tf_keras.Sequential(
-            [tf_keras.Input((6,)), dense(input_quantizer="adabin_activations")]
-        )
-        quantizer = model.layers[0].input_quantizer
-        quantizer.set_weights([np.float32(alpha), np.float32(beta)])
-        assert "MatMul" in assert_same(model)
+@pytest.mark.parametrize(("alpha", "beta"), [(0.7, 0.3), (-2.0, 0.1), (0.0, 0.5)])
+def test_learned_levels_are_integers_unless_alpha_is_zero(alpha, beta):
+    model = sequential((6,), dense(input_quantizer="adabin_activations"))
+    quantizer = model.layers[0].input_quantizer
+    quantizer.set_weights([np.float32(alpha), np.float32(beta)])
+    assert ("BDense" if alpha else "MatMul") in assert_same(model)
 
 
 def test_a_learned_threshold_is_found_exactly_at_its_value():

@@ -89,18 +89,12 @@ CASES = {
     "separable": ([separable()], "sums of another node"),
     "first": ([conv(None, "ste_sign")], "input is not quantized to few levels"),
     "behind_relu": ([K.ReLU(), conv(None, "ste_sign")], "not quantized to few levels"),
-    "learned": (
-        [conv(q.AdaBinActivations(), "ste_sign")],
-        "comes from AdaBinActivations, whose values are none of the levels",
-    ),
-    "learned_kernel": (
-        [conv("ste_sign", q.AdaBinWeights())],
-        "levels of its kernel are no integers times a scale",
-    ),
+    "learned": ([conv(q.AdaBinActivations(), "ste_sign")], None),
+    "learned_kernel": ([conv("ste_sign", q.AdaBinWeights())], None),
     "signed": ([conv(SignedSteps(), "ste_sign")], "comes from SignedSteps, whose"),
     "signed_before": (
         [K.Activation(SignedSteps()), K.MaxPooling2D(1), conv(None, "ste_sign")],
-        "comes from SignedSteps, whose values",
+        "comes from SignedSteps, whose converter",
     ),
     "pads": (
         [conv("ste_sign", "ste_sign", padding="same", pad_values=0.5)],

@@ -4,10 +4,19 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import given, settings, strategies as st
 from onnx import helper, numpy_helper
 
+import larqlite_runtime
 from larqlite import onnx_graph
-from larqlite.onnx_graph import pack
+from larqlite_runtime._graph import GraphNode
+from larqlite_runtime.format import (
+    DOMAIN,
+    GRIDS,
+    PACKED_LAYERS,
+    QUANTIZERS,
+    pack_codes as pack,
+)
 
 SPECIAL = np.array(
     [-np.inf, -2, -0.05, -1e-45, -0.0, 0.0, 1e-45, 0.05, 0.5, 1.0, 2, np.inf, np.nan],
@@ -15,12 +24,12 @@ SPECIAL = np.array(
 )
 
 
-def run(op, inputs, constants=(), **attributes):
-    """One node of the domain in a model of its own."""
+def model_of(op, inputs, constants=(), **attributes):
+    """A model of one node of the domain."""
     names = [f"x{i}" for i in range(len(inputs) + len(constants))]
     kinds = [helper.np_dtype_to_tensor_dtype(array.dtype) for array in inputs]
     given = [
-        helper.make_tensor_value_info(name, kind, array.shape)
+        helper.make_tensor_value_info(name, kind, ("batch", *array.shape[1:]))
         for name, kind, array in zip(names, kinds, inputs, strict=False)
     ]
     stored = names[len(inputs) :]
@@ -33,19 +42,24 @@ def run(op, inputs, constants=(), **attributes):
         [output],
         [numpy_helper.from_array(a, n) for a, n in zip(constants, stored, strict=True)],
     )
-    model = helper.make_model(
+    return helper.make_model(
         graph,
         opset_imports=[
             helper.make_opsetid("", onnx_graph.OPSET),
-            helper.make_opsetid(onnx_graph.DOMAIN, onnx_graph.DOMAIN_VERSION),
+            helper.make_opsetid(onnx_graph.DOMAIN, onnx_graph.version_of([op])),
         ],
         functions=onnx_graph.functions_used_by({op}),
         ir_version=9,
-    )
+    ).SerializeToString()
+
+
+def run(op, inputs, constants=(), **attributes):
+    """What a stock ONNX Runtime makes of one node."""
     session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
+        model_of(op, inputs, constants, **attributes),
+        providers=["CPUExecutionProvider"],
     )
-    found = dict(zip(names, inputs, strict=False))
+    found = {f"x{i}": array for i, array in enumerate(inputs)}
     return session.run(None, found)[0]
 
 
@@ -164,3 +178,99 @@ def test_an_operation_of_nodes_takes_what_no_node_gives_out():
     assert (function.domain, function.opset_import[0].version) == ("ai.larqlite", 18)
     with pytest.raises(ArgumentError, match="Unpack"):
         onnx_graph.function_from_nodes("Unpack", nodes)
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [
+        ("Sign", {}),
+        ("Heaviside", {}),
+        *(("Ternary", {"threshold": t}) for t in (0.05, 0.0, -0.05)),
+        *(("Steps", {"bits": bits}) for bits in (1, 2, 5)),
+        *(("Integers", {"low": a, "high": b}) for a, b in ((-8, 7), (-3, 3), (0, 15))),
+    ],
+)
+def test_the_reference_of_a_quantizer_is_its_body(name, attributes):
+    x = SPECIAL if name in ("Sign", "Heaviside") else SPECIAL[:-1]
+    reference = QUANTIZERS[name].values_of(x, attributes)
+    np.testing.assert_array_equal(reference, run(name, [x], **attributes))
+    levels = QUANTIZERS[name].levels_of(x, attributes)
+    assert set(levels) <= set(range(QUANTIZERS[name].type_of(attributes).levels))
+
+
+@st.composite
+def packed_nodes(draw, name):
+    """A node of a packed layer, its input, and the codes of its weights."""
+    layer = PACKED_LAYERS[name]
+    rank = 0 if layer.family == "Dense" else int(name[-2])
+    numbers = st.integers(0, 2**32 - 1)
+    rng = np.random.default_rng(draw(numbers))
+    groups = draw(st.sampled_from([1, 2])) if layer.family == "Conv" else 1
+    channels, filters = (
+        groups * draw(st.integers(1, 4)),
+        groups * draw(st.integers(1, 3)),
+    )
+    window = [draw(st.integers(1, 3)) for _ in range(rank)]
+    shape = [filters, *window, channels // groups]
+    attributes = {"weight_shape": shape, "input": "sign"}
+    bits, steps = 1, 1
+    if layer.kind == "Q":
+        bits, steps = draw(st.integers(1, 8)), draw(st.sampled_from([1, 3, 15]))
+        attributes |= {"bits": bits, "step": 2.0, "offset": float(1 - 2**bits)}
+        attributes["input_steps"] = float(steps)
+    elif layer.kind == "T":
+        bits = 2
+    codes = rng.integers(0, 3 if layer.kind == "T" else 2**bits, shape)
+    sizes = []
+    if rank:
+        attributes["strides"] = [draw(st.integers(1, 2)) for _ in range(rank)]
+        attributes["dilations"] = [draw(st.integers(1, 2)) for _ in range(rank)]
+        attributes["group"] = groups
+        attributes["pads"] = [draw(st.integers(0, 1)) for _ in range(2 * rank)]
+        sizes = [
+            dilation * (taps - 1) + draw(st.integers(3, 4))
+            for taps, dilation in zip(window, attributes["dilations"], strict=True)
+        ]
+    if layer.family == "Conv":
+        attributes["pad_value"] = draw(st.sampled_from([-1.0, 0.0, 1.0]))
+    elif layer.family == "ConvTranspose":
+        strides = attributes["strides"]
+        attributes["output_padding"] = [draw(st.integers(0, s - 1)) for s in strides]
+    x = rng.integers(0, steps + 1, (2, channels, *sizes)).astype(np.float32) / steps
+    if steps == 1:
+        x = 2 * x - 1
+    return (
+        GraphNode(name, DOMAIN, "node", ("x", "w"), ("y",), attributes),
+        x,
+        codes,
+        bits,
+    )
+
+
+@pytest.mark.parametrize("name", PACKED_LAYERS)
+def test_the_reference_of_a_packed_layer_is_its_body(name):
+    @settings(max_examples=4, deadline=None, derandomize=True)
+    @given(case=packed_nodes(name))
+    def check(case):
+        node, x, codes, bits = case
+        packed = pack(codes, bits)
+        reference = PACKED_LAYERS[name].values_of(node, x, packed)
+        body = run(name, [x], [packed], **node.attributes)
+        np.testing.assert_array_equal(reference, body)
+        runtime = larqlite_runtime.load(
+            model_of(name, [x], [packed], **node.attributes)
+        )
+        np.testing.assert_array_equal(runtime(x), reference)
+
+    check()
+
+
+def test_every_operation_is_complete():
+    for name, operation in {**QUANTIZERS, **PACKED_LAYERS}.items():
+        assert operation.name == name
+        function = onnx_graph.function(name)
+        assert set(function.attribute) == set(operation.attributes), name
+        assert len(function.input) == operation.inputs
+    for layer in PACKED_LAYERS.values():
+        stated = {"bits", "step", "offset"} <= set(layer.attributes)
+        assert stated == (layer.kind not in GRIDS)

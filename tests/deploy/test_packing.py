@@ -6,7 +6,8 @@ import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
 import larqlite as lq
-from larqlite.onnx_graph import find_codes, pack, unpack
+from larqlite.onnx_graph import find_codes
+from larqlite_runtime.format import pack_codes as pack, unpack_codes
 
 
 @settings(max_examples=50, deadline=None)
@@ -17,7 +18,7 @@ def test_bit_j_of_the_stream_is_bit_j_mod_8_of_byte_j_div_8(bits, codes):
     expected = number.to_bytes(-(-len(codes) * bits // 8), "little")
     packed = pack(np.array(codes, np.uint8), bits)
     assert packed.tobytes() == expected
-    assert unpack(packed, (len(codes),), bits).tolist() == codes
+    assert unpack_codes(packed, len(codes), bits).tolist() == codes
 
 
 def test_a_binary_kernel_has_a_0_for_plus_and_a_1_for_minus():

@@ -215,14 +215,14 @@ def test_export_verifies_and_leaves_no_file_if_a_layer_is_wrong(
     path = tmp_path / "net.onnx"
     lq.deploy.export(model, path)
     before = path.read_bytes()
-    pack = _packing.pack
+    pack = _packing.pack_codes
 
     def wrong_pack(codes, bits):
         packed = pack(codes, bits)
         packed[0] ^= 1
         return packed
 
-    monkeypatch.setattr(_packing, "pack", wrong_pack)
+    monkeypatch.setattr(_packing, "pack_codes", wrong_pack)
     message = (
         r"(?s)lq\.deploy\.export: .*WRONG: first, second.*Fix: no file was written"
     )

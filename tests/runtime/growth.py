@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from larqlite_runtime._graph import PACKED
+from larqlite_runtime.format import DOMAIN as PACKED
 from tests.runtime.growth_model import Model
 
 UNARY = (

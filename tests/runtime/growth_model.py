@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from larqlite_runtime._errors import ModelFileError
-from larqlite_runtime._graph import PACKED, CheckedGraph
+from larqlite_runtime._graph import CheckedGraph
+from larqlite_runtime.format import DOMAIN as PACKED
 from larqlite_runtime.reader import read
 from larqlite_runtime.reader._tensors import NUMBERS
 from larqlite_runtime.reader._wire import encode

@@ -18,9 +18,13 @@ from tests.runtime.nodes import (
 )
 
 
-@strategy("Heaviside", "Ternary", "Steps")
+@strategy("Heaviside", "Ternary", "Steps", "Integers")
 def quantizer(draw, op):
-    given = {"Ternary": {"threshold": 0.5}, "Steps": {"bits": draw(st.integers(1, 8))}}
+    given = {
+        "Ternary": {"threshold": 0.5},
+        "Steps": {"bits": draw(st.integers(1, 8))},
+        "Integers": {"low": draw(st.integers(-5, 0)), "high": draw(st.integers(1, 5))},
+    }
     fed = {0: array(draw, (2, *shape(draw)))}
     return Case(op, fed, attributes=given.get(op, {}), domain=PACKED)
 
@@ -34,7 +38,8 @@ def coded(draw, op: str) -> tuple[int, dict]:
 
 
 def layer_input(draw, op: str) -> dict:
-    words = ["sign", "heaviside", "ternary", "integer"] + ["steps"] * (op[0] == "Q")
+    words = ["sign", "heaviside", "ternary", "integer"]
+    words += ["steps", "integers:-4:3"] * (op[0] == "Q")
     steps = {"input_steps": float(draw(st.integers(1, 15)))} if op[0] == "Q" else {}
     return {"input": draw(st.sampled_from(words)), **steps}
 

@@ -286,8 +286,16 @@ class _Maker:
 
     def float_op(self, kind: EpilogueKind, made: dict) -> EpilogueOp:
         channels = made["channels"]
-        if kind in (EpilogueKind.MULTIPLY, EpilogueKind.ADD, EpilogueKind.PRELU):
+        if kind in (
+            EpilogueKind.MULTIPLY,
+            EpilogueKind.DIVIDE,
+            EpilogueKind.ADD,
+            EpilogueKind.PRELU,
+        ):
             return EpilogueOp(kind, a=self.buffer(self.floats(channels)))
+        if kind == EpilogueKind.ADD_SCALED:
+            view = self.view(np.float32, made["size"], 1)
+            return EpilogueOp(kind, a=self.buffer(self.floats(channels)), view=view)
         if kind == EpilogueKind.MULTIPLY_IMAGE:
             return EpilogueOp(kind, a=self.buffer(self.floats(self.batch, channels)))
         if kind in (EpilogueKind.STORE, EpilogueKind.ADD_TENSOR):
@@ -298,6 +306,10 @@ class _Maker:
             )
         if kind in (EpilogueKind.RELU, EpilogueKind.SIGN):
             return EpilogueOp(kind)
+        if kind == EpilogueKind.PACK_INTEGERS:
+            planes, low = self.one_of(1, 2, 3, 4), self.one_of(0, -1, -2, -4)
+            high = low + (1 << planes) - self.one_of(1, 1, min(planes, 2))
+            return self.packing(kind, made, planes, x=float(low), y=float(high))
         planes = {
             EpilogueKind.PACK_TERNARY: 2,
             EpilogueKind.PACK_STEPS: self.one_of(1, 2, 3, 4),

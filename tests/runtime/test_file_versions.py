@@ -20,9 +20,12 @@ def test_another_version_of_the_operations_is_refused(domain, version):
 
 def test_another_version_of_our_operations_is_refused():
     model = files.binary_block()
-    model.opset_import[1].version = 2
+    model.opset_import[1].version = 3
     refused(
-        model, 'version 2 of the operations "ai.larqlite"', "update larqlite_runtime"
+        model,
+        'version 3 of the operations "ai.larqlite"',
+        "knows version 1 and 2",
+        "update larqlite_runtime",
     )
 
 

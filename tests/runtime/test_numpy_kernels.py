@@ -210,6 +210,7 @@ VALUES = [-2.0, -0.5, -0.0, 0.0, 0.25, 0.5, 1.0, 3.0, np.nan]
             lambda v: v if v != v else min(max(v, -1), 0.5),
         ),
         (EpilogueOp(EpilogueKind.MULTIPLY, a=2), lambda v: v * 3),
+        (EpilogueOp(EpilogueKind.DIVIDE, a=2), lambda v: np.float32(v) / np.float32(3)),
         (EpilogueOp(EpilogueKind.ADD, a=2), lambda v: v + 3),
         (EpilogueOp(EpilogueKind.PRELU, a=2), lambda v: v * 3 if v < 0 else v),
         (EpilogueOp(EpilogueKind.MULTIPLY_IMAGE, a=2), lambda v: v * 3),
@@ -242,6 +243,10 @@ def ternary(v, threshold=0.25):
         (
             EpilogueOp(EpilogueKind.PACK_STEPS, planes=3, words=1),
             lambda v: [not round(min(max(v, 0), 1) * 7) >> p & 1 for p in range(3)],
+        ),
+        (
+            EpilogueOp(EpilogueKind.PACK_INTEGERS, planes=2, words=1, x=-2, y=1),
+            lambda v: [not round(min(max(v, -2), 1)) + 2 >> p & 1 for p in range(2)],
         ),
     ],
     ids=lambda value: value.kind.name if isinstance(value, EpilogueOp) else "",

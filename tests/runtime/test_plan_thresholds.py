@@ -7,11 +7,14 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from larqlite_runtime._program import EpilogueKind
-from larqlite_runtime.planner._codebooks import HEAVISIDE, SIGN, steps, ternary
+from larqlite_runtime.format import heaviside, sign, steps, ternary
+from larqlite_runtime.planner._codebooks import Codebook
 from larqlite_runtime.planner._epilogues import Epilogue
 from larqlite_runtime.planner._thresholds import can_threshold, intervals
 
 LOW, HIGH = -300, 300
+SIGN, HEAVISIDE = Codebook("Sign", sign()), Codebook("Heaviside", heaviside())
+TERNARY = [Codebook("Ternary", ternary(), threshold) for threshold in (0.5, 0.0)]
 
 NUMBERS = st.one_of(
     st.floats(-4, 4, width=32),
@@ -63,7 +66,7 @@ operations = st.lists(
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(
     pairs=operations,
-    levels=st.sampled_from([SIGN, HEAVISIDE, ternary(0.5), ternary(0.0)]),
+    levels=st.sampled_from([SIGN, HEAVISIDE, *TERNARY]),
 )
 def test_an_interval_holds_the_sums_whose_bit_is_plus(pairs, levels):
     sums = np.arange(LOW, HIGH + 1)
@@ -113,4 +116,4 @@ def test_what_does_not_keep_order_has_no_thresholds():
     assert not can_threshold(rows_of((EpilogueKind.PRELU, -0.5)), SIGN)
     assert not can_threshold(rows_of((EpilogueKind.MULTIPLY, np.inf)), SIGN)
     assert not can_threshold([Epilogue("x", EpilogueKind.ADD_TENSOR, other="y")], SIGN)
-    assert not can_threshold([], steps(2))
+    assert not can_threshold([], Codebook("Steps", steps(2)))

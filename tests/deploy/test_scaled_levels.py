@@ -1,0 +1,267 @@
+"""Values with a scale and an offset, and kernels with tables, summed as integers."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import onnx
+import pytest
+import tensorflow as tf
+import tf_keras
+from hypothesis import given, settings, strategies as st
+
+import larqlite as lq
+from larqlite.onnx_graph import find_table
+from tests.deploy.keras_and_file import checked, sequential
+
+L, Q = lq.layers, lq.quantizers
+
+
+class SignedSteps(Q.Quantizer):
+    """`scale * clip(round((x - offset) / scale), low, high) + offset`."""
+
+    def __init__(self, low=-8, high=7, scale=0.37, offset=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.low, self.high, self.scale, self.offset = low, high, scale, offset
+        self.precision = (high - low).bit_length()
+
+    def forward(self, x):
+        steps = (x - np.float32(self.offset)) / np.float32(self.scale)
+        whole = tf.round(tf.clip_by_value(steps, self.low, self.high))
+        return whole * np.float32(self.scale) + np.float32(self.offset)
+
+    def derivative(self, x):
+        return tf.ones_like(x)
+
+
+@lq.deploy.activation_converter(SignedSteps)
+def convert_signed_steps(graph, quantizer, value):
+    return graph.quantized(
+        value,
+        "Integers",
+        quantizer.scale,
+        quantizer.offset,
+        low=quantizer.low,
+        high=quantizer.high,
+    )
+
+
+class Table(Q.Quantizer):
+    """The nearest level of a table; the lower one in the middle."""
+
+    def __init__(self, levels, **kwargs):
+        super().__init__(**kwargs)
+        self.levels = np.array(levels, np.float32)
+        self.precision = max(1, (len(levels) - 1).bit_length())
+
+    def forward(self, x):
+        nearest = tf.argmin(tf.abs(x[..., None] - self.levels), -1)
+        return tf.gather(self.levels, nearest)
+
+    def derivative(self, x):
+        return tf.ones_like(x)
+
+
+@lq.deploy.activation_converter(Table)
+def convert_table(graph, quantizer, value):
+    levels = quantizer.levels
+    return graph.table(value, (levels[1:] + levels[:-1]) / 2, levels)
+
+
+def adabin(alpha, beta):
+    quantizer = Q.AdaBinActivations()
+    quantizer.build(None)
+    quantizer.set_weights([np.float32(alpha), np.float32(beta)])
+    return quantizer
+
+
+INPUTS = {
+    "adabin": lambda: adabin(0.7, 0.3),
+    "adabin, turned round": lambda: adabin(-1.3, -0.2),
+    "adabin without an offset": lambda: adabin(0.4, 0.0),
+    "signed 4 bits": lambda: SignedSteps(),
+    "3 bits, none in the middle": lambda: SignedSteps(-3, 3, 0.5, 0.1),
+    "unsigned 2 bits": lambda: SignedSteps(0, 3, 0.25, -0.4),
+    "1 of 2": lambda: Q.DoReFa(1),
+    "a table": lambda: Table([-1.1, -0.3, 0.2, 0.9]),
+}
+TABLES = {
+    "two levels": [-0.3, 0.9],
+    "three": [-1.0, 0.2, 0.5],
+    "around zero": [-1.3, -0.4, 0.4, 1.3],
+    "around a center": [-0.8, 0.1, 0.7, 1.6],
+    "eight": [-1.3, -0.8, -0.45, -0.1, 0.12, 0.5, 0.77, 1.4],
+    "normal floats": [
+        *(-1.0, -0.696, -0.525, -0.395, -0.284, -0.185, -0.091, 0.0),
+        *(0.08, 0.161, 0.246, 0.338, 0.441, 0.563, 0.723, 1.0),
+    ],
+}
+# Streams of bits end at whole bytes, one for each bit of a table: counts are multiples of 8.
+LAYERS = {
+    "same": lambda **more: L.QuantConv2D(6, 3, padding="same", **more),
+    "strides": lambda **more: L.QuantConv2D(6, 3, strides=2, padding="same", **more),
+    "dilated": lambda **more: L.QuantConv2D(
+        6, 3, dilation_rate=2, padding="same", **more
+    ),
+    "ones around": lambda **more: L.QuantConv2D(
+        6, 3, padding="same", pad_values=1.0, **more
+    ),
+    "valid": lambda **more: L.QuantConv2D(6, 3, **more),
+    "groups": lambda **more: L.QuantConv2D(8, 3, groups=2, padding="same", **more),
+    "transposed": lambda **more: L.QuantConv2DTranspose(
+        6, 3, strides=2, padding="same", **more
+    ),
+    "dense": lambda **more: L.QuantDense(6, **more),
+}
+
+
+def packed_and_kept(model) -> list[str]:
+    """The types of packed nodes; nothing of the model computes in float."""
+    operations, report = checked(model, tolerance=3e-6)
+    assert not report.float_layers
+    return [op for op in operations if op[0] in "BTQ" and op[1:2].isupper()]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("levels", INPUTS)
+def test_sums_of_scaled_inputs_are_integers(layer, levels):
+    quantized = {"input_quantizer": INPUTS[levels](), "kernel_quantizer": "ste_sign"}
+    model = sequential((6, 7, 4), LAYERS[layer](**quantized))
+    assert len(packed_and_kept(model)) == (3 if levels == "a table" else 1)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("table", ["two levels", "around a center", "eight"])
+def test_sums_of_tables_are_sums_of_binary_kernels(layer, table):
+    model = sequential(
+        (6, 7, 4),
+        LAYERS[layer](
+            input_quantizer="ste_sign", kernel_quantizer=Table(TABLES[table])
+        ),
+    )
+    assert packed_and_kept(model)
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("levels", ["adabin", "3 bits, none in the middle", "1 of 2"])
+def test_both_have_scales_and_offsets(levels, table):
+    quantized = {
+        "input_quantizer": INPUTS[levels](),
+        "kernel_quantizer": Table(TABLES[table]),
+    }
+    model = sequential((6, 7, 4), LAYERS["same"](use_bias=True, **quantized))
+    packed_and_kept(model)
+
+
+@pytest.mark.parametrize("kernel", ["ste_sign", "adabin_weights"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda **q: L.QuantDepthwiseConv2D(
+            3,
+            padding="same",
+            depthwise_quantizer=q.pop("kernel_quantizer"),
+            **q,
+        ),
+        lambda **q: L.QuantSeparableConv2D(
+            5,
+            3,
+            padding="same",
+            depthwise_quantizer="ste_sign",
+            pointwise_quantizer=q.pop("kernel_quantizer"),
+            **q,
+        ),
+    ],
+)
+def test_layers_of_a_kernel_for_each_channel(layer, kernel):
+    made = layer(input_quantizer=adabin(0.7, 0.3), kernel_quantizer=kernel)
+    checked(sequential((6, 7, 4), made), tolerance=3e-6)
+
+
+def test_files_say_which_integers_their_layers_read(tmp_path):
+    model = sequential(
+        (6, 7, 4),
+        LAYERS["same"](input_quantizer=SignedSteps(), kernel_quantizer="ste_sign"),
+    )
+    path = tmp_path / "model.onnx"
+    checked(model, path=path)
+    file = onnx.load(path)
+    (version,) = (v.version for v in file.opset_import if v.domain == "ai.larqlite")
+    assert version == 2
+    node = next(n for n in file.graph.node if n.op_type == "QConv2D")
+    (word,) = (a.s for a in node.attribute if a.name == "input")
+    assert word == b"integers:-8:7"
+    assert "Mul" not in {n.op_type for n in file.graph.node if "quantizer" in n.name}
+
+
+def test_scales_survive_layers_that_keep_values():
+    model = sequential(
+        (6, 8, 4),
+        SignedSteps(-2, 1, 0.5, 0.25),
+        tf_keras.layers.MaxPooling2D(2),
+        tf_keras.layers.Flatten(),
+        L.QuantDense(5, kernel_quantizer="ste_sign"),
+    )
+    assert packed_and_kept(model) == ["QDense"]
+
+
+def test_an_alpha_of_zero_has_no_integers():
+    model = sequential(
+        (6,),
+        L.QuantDense(
+            5, input_quantizer=Q.AdaBinActivations(), kernel_quantizer="ste_sign"
+        ),
+    )
+    model.layers[0].input_quantizer.set_weights([np.float32(0), np.float32(0.5)])
+    operations, report = checked(model)
+    assert "MatMul" in operations
+    assert report.float_layers
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    levels=st.lists(
+        st.floats(-4, 4, width=32), min_size=2, max_size=16, unique=True
+    ).map(sorted),
+    seed=st.integers(0, 2**32 - 1),
+    per_channel=st.booleans(),
+)
+def test_a_table_gives_the_values_back(levels, seed, per_channel):
+    rng = np.random.default_rng(seed)
+    bits = max(1, (len(levels) - 1).bit_length())
+    values = rng.choice(np.array(levels, np.float32), (4, 3, 5))
+    if per_channel:
+        values = values * rng.uniform(0.5, 2, (4, 1, 1)).astype(np.float32)
+    found = find_table(values, bits)
+    if found is None:  # levels that float32 sums don't give to the last two bits
+        assert np.ptp(levels) < 2.0**-10 * np.abs(levels).max() or per_channel
+        return
+    np.testing.assert_allclose(
+        found.values(), values, rtol=0, atol=2**-22 * np.abs(values).max()
+    )
+    by_hand = np.zeros_like(values, np.float64)
+    for streams, part in found.parts.items():
+        signs = np.prod([1 - 2.0 * (found.codes >> bit & 1) for bit in streams], axis=0)
+        np.testing.assert_array_equal(part.integers, signs)
+        by_hand += signs * part.scale.astype(np.float64).reshape(-1, 1, 1)
+    if found.center is not None:
+        by_hand += found.center.astype(np.float64).reshape(-1, 1, 1)
+    np.testing.assert_allclose(
+        by_hand, values, rtol=0, atol=1e-6 * np.abs(values).max()
+    )
+
+
+@pytest.mark.parametrize(
+    ("levels", "products"),
+    [
+        ([-1.5, -0.5, 0.5, 1.5], 2),
+        ([-0.7, -0.2, 0.2, 0.7], 2),
+        ([-1.3, -0.8, -0.45, -0.1, 0.1, 0.45, 0.8, 1.3], 4),
+        ([0.3, 0.5, 0.9, 1.7], 3),
+    ],
+)
+def test_levels_around_a_center_need_half_the_products(levels, products):
+    values = np.array(list(itertools.islice(itertools.cycle(levels), 24)), np.float32)
+    found = find_table(values.reshape(2, 3, 4), (len(levels) - 1).bit_length())
+    assert len(found.parts) == products
