@@ -72,10 +72,7 @@ from larqlite_runtime.format._value_types import (
     united_type,
 )
 
-QUANTIZERS: dict[str, QuantizerOperation] = {
-    quantizer.name: quantizer
-    for quantizer in (SIGN, HEAVISIDE, TERNARY_QUANTIZER, STEPS, INTEGERS)
-}
+QUANTIZERS: dict[str, QuantizerOperation] = {}
 PACKED_LAYERS: dict[str, LayerOperation] = {
     layer.name: layer
     for kind in ("B", "T", "Q")
@@ -83,7 +80,28 @@ PACKED_LAYERS: dict[str, LayerOperation] = {
     if layer.kind == kind
 }
 # All operations of the domain.
-OPERATIONS: dict[str, Operation] = {**QUANTIZERS, UNPACK.name: UNPACK, **PACKED_LAYERS}
+OPERATIONS: dict[str, Operation] = {}
+
+
+def register(operation: Operation) -> Operation:
+    """Makes an operation known to whoever writes, reads, plans or computes packed values.
+
+    Raises:
+        ValueError: another has its name.
+    """
+    if OPERATIONS.setdefault(operation.name, operation) is not operation:
+        raise ValueError(f'There is an operation "{operation.name}" already.')
+    if isinstance(operation, QuantizerOperation):
+        QUANTIZERS[operation.name] = operation
+    return operation
+
+
+for _operation in (
+    *(SIGN, HEAVISIDE, TERNARY_QUANTIZER, STEPS, INTEGERS),
+    UNPACK,
+    *PACKED_LAYERS.values(),
+):
+    register(_operation)
 
 __all__ = [
     "BINARY",
@@ -127,6 +145,7 @@ __all__ = [
     "pack",
     "pack_codes",
     "padded_type",
+    "register",
     "sign",
     "steps",
     "sums",

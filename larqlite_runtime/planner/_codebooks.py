@@ -77,8 +77,8 @@ class Codebook:
 
 
 def is_quantizer(node: GraphNode) -> bool:
-    """Whether a node makes one of the few-valued tensors."""
-    return node.domain == DOMAIN and node.op in QUANTIZERS
+    """Whether a node makes one of the few-valued tensors, of those that kernels make."""
+    return node.domain == DOMAIN and node.op in _PACKS
 
 
 def codebook_of_quantizer(node: GraphNode) -> Codebook:

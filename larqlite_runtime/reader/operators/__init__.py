@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from larqlite_runtime.format import DOMAIN, OPSET, REQUIRED, VERSIONS, Attribute
 from larqlite_runtime.reader.operators import (
     _elementwise,
@@ -22,7 +24,7 @@ from larqlite_runtime.reader.operators._node_call import (
 # Versions of the two sets of operations that the tables describe.
 OPSETS: dict[str, tuple[int, ...]] = {"": (OPSET,), DOMAIN: VERSIONS}
 
-OPERATORS: dict[str, dict[str, Operator]] = {
+OPERATORS: dict[str, Mapping[str, Operator]] = {
     "": {
         **_elementwise.TABLE,
         **_layout.TABLE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -191,7 +191,19 @@ def _rule(operation: Operation) -> Callable[[NodeCall], Results]:
     return _quantizer if isinstance(operation, QuantizerOperation) else _unpack
 
 
-TABLE: dict[str, Operator] = {
-    name: Operator(_rule(operation), (operation.inputs,) * 2, operation.attributes)
-    for name, operation in OPERATIONS.items()
-}
+class _Table(Mapping[str, Operator]):
+    """The operations of the format, as they are when they are asked for."""
+
+    def __getitem__(self, name: str) -> Operator:
+        operation = OPERATIONS[name]
+        inputs = (operation.inputs,) * 2
+        return Operator(_rule(operation), inputs, operation.attributes)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(OPERATIONS)
+
+    def __len__(self) -> int:
+        return len(OPERATIONS)
+
+
+TABLE = _Table()
