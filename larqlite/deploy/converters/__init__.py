@@ -29,6 +29,7 @@ from larqlite.deploy.converters import _fake_quant  # noqa: F401
 
 # isort: on
 # What the exporter, the verifier and the exports of integer models share with them.
+from larqlite.deploy.converters._accumulators import PackedOperation
 from larqlite.deploy.converters._conv import (
     conv_kernel,
     depthwise_kernel,
@@ -47,11 +48,12 @@ from larqlite.deploy.converters._packed import (
     one_group_a_channel,
     transposed_channels_out_first,
 )
-from larqlite.deploy.converters._packed_layer import PackedLayer
+from larqlite.deploy.converters._packed_layer import PackedLayer, packed_layer
 from larqlite.deploy.converters._walk import ConverterWalk, in_inference
 
 __all__ = [
     "PackedLayer",
+    "PackedOperation",
     "ConverterWalk",
     "channels_out_first",
     "check_model",
@@ -62,6 +64,7 @@ __all__ = [
     "input_values",
     "kernel_of",
     "one_group_a_channel",
+    "packed_layer",
     "require_count",
     "require_share",
     "transposed_channels_out_first",

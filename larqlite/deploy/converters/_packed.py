@@ -20,6 +20,7 @@ from larqlite.deploy.converters._kernels import kernel_of
 from larqlite.deploy.converters._packed_layer import (
     finished,
     input_type,
+    packed_layer,
     quantized_input,
     scaled_accumulators,
 )
@@ -42,10 +43,8 @@ def convert_convolution(graph: Writer, layer, value: Value) -> Value:
     """One packed node."""
     kernel = kernel_of(layer, graph.path, "kernel", channels_out_first)
     source = image(graph, layer, value)
-    quantized = quantized_input(graph, layer, source)
-    operation = _convolution(layer, quantized, graph.path, layer.groups)
-    result = accumulated(graph, quantized, input_type(quantized), kernel, operation)
-    return finished(graph, layer, source, quantized, result, [kernel])
+    operation = _convolution(layer, source, graph.path, layer.groups)
+    return packed_layer(graph, layer, source, kernel, operation)
 
 
 @converter(layers.QuantDepthwiseConv1D, layers.QuantDepthwiseConv2D)
@@ -53,11 +52,9 @@ def convert_depthwise(graph: Writer, layer, value: Value) -> Value:
     """One packed node with a group for each channel."""
     kernel = kernel_of(layer, graph.path, "depthwise_kernel", one_group_a_channel)
     source = image(graph, layer, value)
-    quantized = quantized_input(graph, layer, source)
     channels = layer.depthwise_kernel.shape[-2]
-    operation = _convolution(layer, quantized, graph.path, channels)
-    result = accumulated(graph, quantized, input_type(quantized), kernel, operation)
-    return finished(graph, layer, source, quantized, result, [kernel])
+    operation = _convolution(layer, source, graph.path, channels)
+    return packed_layer(graph, layer, source, kernel, operation)
 
 
 @converter(layers.QuantSeparableConv1D, layers.QuantSeparableConv2D)
@@ -106,8 +103,7 @@ def convert_transposed(graph: Writer, layer, value: Value) -> Value:
         layer, graph.path, "kernel", transposed_channels_out_first, (0, -1)
     )
     source = image(graph, layer, value)
-    quantized = quantized_input(graph, layer, source)
-    pads, output_padding = transposed_pads(layer, spatial_shape(quantized))
+    pads, output_padding = transposed_pads(layer, spatial_shape(source))
     operation = PackedOperation(
         "ConvTranspose",
         graph.path,
@@ -120,8 +116,7 @@ def convert_transposed(graph: Writer, layer, value: Value) -> Value:
             "output_padding": output_padding,
         },
     )
-    result = accumulated(graph, quantized, input_type(quantized), kernel, operation)
-    return finished(graph, layer, source, quantized, result, [kernel])
+    return packed_layer(graph, layer, source, kernel, operation)
 
 
 for _cls in (layers.QuantLocallyConnected1D, layers.QuantLocallyConnected2D):
@@ -209,8 +204,6 @@ def convert_dense(graph: Writer, layer, value: Value) -> Value:
     """One packed node over the last axis."""
     kernel = kernel_of(layer, graph.path, "kernel", np.transpose)
     source = graph.channels_last(value)
-    quantized = quantized_input(graph, layer, source)
     shape = (*value.shape[:-1], layer.units)
     operation = PackedOperation("Dense", graph.path, shape)
-    result = accumulated(graph, quantized, input_type(quantized), kernel, operation)
-    return finished(graph, layer, source, quantized, result, [kernel])
+    return packed_layer(graph, layer, source, kernel, operation)

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tf_keras
 
-from larqlite.deploy.converters._accumulators import NO_LEVELS, Accumulators
+from larqlite.deploy.converters._accumulators import (
+    NO_LEVELS,
+    Accumulators,
+    PackedOperation,
+    accumulated,
+)
 from larqlite.deploy.converters._dispatch import activation, quantize
 
 if TYPE_CHECKING:
@@ -74,6 +79,27 @@ def quantized_input(graph: Writer, layer: Any, value: Value) -> Value:
 def input_type(value: Value) -> ValueType | None:
     """What a packed node may count on."""
     return value.levels
+
+
+def packed_layer(
+    graph: Writer,
+    layer: Any,
+    source: Value,
+    kernel: StoredKernel,
+    operation: PackedOperation,
+) -> Value:
+    """A layer with one packed kernel: quantizer, sums, scale, bias, activation.
+
+    Args:
+        graph: the graph.
+        layer: has `input_quantizer`, `use_bias`, `bias` and `activation`.
+        source: its input, in the order that the operation needs.
+        kernel: what `kernel_of` found.
+        operation: that adds up its products.
+    """
+    quantized = quantized_input(graph, layer, source)
+    result = accumulated(graph, quantized, input_type(quantized), kernel, operation)
+    return finished(graph, layer, source, quantized, result, [kernel])
 
 
 def finished(

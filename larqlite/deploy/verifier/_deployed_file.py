@@ -22,6 +22,7 @@ class DeployedLayer:
         path: of the layer in the model.
         class_name: of the layer.
         operation: type of its node; "float" if its kernel is unpacked.
+        is_dense: whether its node sums over the last axis, and keeps Keras' order.
         nodes: names of the nodes that read its kernels.
         sums: output of the last of them.
         input, quantized: tensors before and after its input quantizer.
@@ -39,6 +40,7 @@ class DeployedLayer:
     path: str
     class_name: str
     operation: str
+    is_dense: bool
     nodes: tuple[str, ...]
     sums: str
     input: str
@@ -136,6 +138,7 @@ class DeployedFile:
             path=item["layer"],
             class_name=item["class"],
             operation=node.op if accumulator else "float",
+            is_dense=node.op.endswith(("Dense", "MatMul")),
             nodes=tuple(item["nodes"]),
             sums=node.outputs[0],
             input=item["input"],

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite import layers
 from larqlite.deploy.verifier._deployed_file import DeployedFile, DeployedLayer
 from larqlite.deploy.verifier._floors import TINY, floors_of, largest_magnitude
 from larqlite.deploy.verifier._integer_twin import IntegerTwin, has_twin
@@ -372,8 +371,7 @@ class _Stored:
         self, use: QuantizedCall, entry: DeployedLayer, file: DeployedFile
     ) -> None:
         data_format = getattr(use.layer, "data_format", "channels_last")
-        is_dense = isinstance(use.layer, layers.QuantDense)
-        self._is_moved = data_format == "channels_last" and not is_dense
+        self._is_moved = data_format == "channels_last" and not entry.is_dense
 
     def __call__(self, tensor: Any) -> np.ndarray:
         array = np.asarray(tensor)
