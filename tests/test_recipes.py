@@ -6,18 +6,22 @@ The code is written as the page has it, into a package that is not in the reposi
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import re
 import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
 import larqlite_runtime
 import larqlite_zoo
+from larqlite_runtime import format
 from larqlite_runtime._program import EpilogueKind, StepKind
 from larqlite_runtime.reader.operators import OPERATORS
 from tests.test_docs import pages
@@ -50,8 +54,12 @@ def theirs(tmp_path, monkeypatch):
     for name, block in BLOCKS.items():
         (folder / f"{name}.py").write_text(block.code)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(OPERATORS, "", dict(OPERATORS[""]))
+    tables = (OPERATORS[""], format.OPERATIONS, format.QUANTIZERS)
+    kept = [(table, dict(table)) for table in tables]
     yield lambda name: importlib.import_module(f"theirs.{name}")
+    for table, content in kept:
+        table.clear()
+        table.update(content)
     for name in [name for name in sys.modules if name.split(".")[0] == "theirs"]:
         del sys.modules[name]
 
@@ -122,19 +130,20 @@ def test_a_quantizer(theirs, tmp_path):
 
 
 def test_a_layer(theirs, tmp_path):
-    layer = theirs("layer").QuantEinsumDense(
-        "...x,xy->...y",
-        5,
-        **BINARY,
-    )
-    model = trained(sequential(layer, shape=(8, 3)), IMAGES[:, 0])
+    module, rows = theirs("layer"), IMAGES[:, 0]
+    layer = module.QuantEinsumDense("...x,xy->...y", 5, bias_axes="y", **BINARY)
+    model = trained(sequential(layer, shape=rows.shape[1:]), rows)
     assert counted(model) == {(1, 1): 8 * 3 * 5}
-    x = np.where(IMAGES[:, 0] < 0, -1.0, 1.0)
     kernel = np.where(layer.latent_weight().numpy() < 0, -1.0, 1.0)
-    np.testing.assert_array_equal(model(IMAGES[:, 0]), x @ kernel)
+    expected = np.where(rows < 0, -1.0, 1.0) @ kernel + layer.bias.numpy()
+    np.testing.assert_allclose(model(rows), expected, rtol=1e-6)
     model.save(tmp_path / "model.keras")
     again = lq.models.load(tmp_path / "model.keras")
-    np.testing.assert_array_equal(again(IMAGES[:, 0]), model(IMAGES[:, 0]))
+    report = deployed(again, rows, tmp_path)
+    assert [row.operation for row in report.packed] == ["BDense"]
+    other = sequential(module.QuantEinsumDense("ax,xy->ay", 5, **BINARY))
+    with pytest.raises(lq.errors.UnsupportedLayerError, match="no Dense layer"):
+        lq.deploy.export(other, tmp_path / "other.onnx")
 
 
 def gained(theirs, **options):
@@ -175,6 +184,42 @@ def test_a_converter(theirs, tmp_path):
     both_orders = [gain(), layers.Conv2D(3, 3), gain(), layers.Flatten(), gain()]
     model = sequential(*both_orders, shape=IMAGES.shape[1:])
     deployed(trained(model, IMAGES), IMAGES, tmp_path)
+
+
+class AboveAQuarter(lq.quantizers.Quantizer):
+    """1 above 1/4, else 0."""
+
+    precision = 1
+
+    def forward(self, x):
+        return tf.cast(x > 0.25, x.dtype)
+
+    def derivative(self, x):
+        return abs(x) <= 1
+
+
+def convert_above_a_quarter(graph, quantizer, value):
+    return graph.quantized(value, "Above", threshold=0.25)
+
+
+def test_an_operation_of_the_format(theirs, tmp_path):
+    operation = theirs("operation").ABOVE
+    lq.deploy.activation_converter(AboveAQuarter)(convert_above_a_quarter)
+    ours = {**BINARY, "input_quantizer": AboveAQuarter()}
+    parts = lq.layers.QuantDense(32, **ours), lq.layers.QuantDense(3, **ours)
+    model = sequential(parts[0], layers.BatchNormalization(), parts[1])
+    x = np.concatenate([ROWS, np.full((2, 8), 0.25, np.float32)])
+    trained(model, x)
+    report = deployed(model, x, tmp_path)
+    assert [row.operation for row in report.packed] == ["BDense", "BDense"]
+    found = operation.values_of(x, {"threshold": 0.25})
+    np.testing.assert_array_equal(found, AboveAQuarter()(x))
+    path = tmp_path / "qonnx.onnx"
+    lq.deploy.to_qonnx(model, path)
+    nodes = [node.op_type for node in onnx.load(path).graph.node]
+    assert nodes.count("IntQuant") == 2
+    with pytest.raises(ValueError, match='"Above" already'):
+        format.register(dataclasses.replace(operation))
 
 
 def test_a_float_operation_of_the_runtime(theirs, tmp_path):
@@ -245,7 +290,7 @@ def paths_in(text):
 @pytest.mark.parametrize(
     ("kinds", "plain", "begins"),
     [
-        (EpilogueKind, ("PRELU",), "An **epilogue**"),
+        (EpilogueKind, ("DIVIDE", "PRELU"), "An **epilogue**"),
         (StepKind, ("LOAD", "MEAN", "POOL_MAX"), "A **kind of step**"),
     ],
     ids=["epilogue", "step"],
