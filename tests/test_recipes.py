@@ -141,6 +141,10 @@ def test_a_layer(theirs, tmp_path):
     again = lq.models.load(tmp_path / "model.keras")
     report = deployed(again, rows, tmp_path)
     assert [row.operation for row in report.packed] == ["BDense"]
+    in_float = {**BINARY, "input_quantizer": None}
+    layer = module.QuantEinsumDense("...x,xy->...y", 5, **in_float)
+    report = deployed(sequential(layer, shape=rows.shape[1:]), rows, tmp_path)
+    assert [row.operation for row in report.packed] == ["float"]
     other = sequential(module.QuantEinsumDense("ax,xy->ay", 5, **BINARY))
     with pytest.raises(lq.errors.UnsupportedLayerError, match="no Dense layer"):
         lq.deploy.export(other, tmp_path / "other.onnx")
