@@ -238,14 +238,16 @@ def class_with_facts(cls: type, methods: tuple[str, ...] = METHODS) -> type | No
 
 
 def classes_where(condition: Callable[[LayerFacts], bool]) -> tuple[type, ...]:
-    """The classes of Keras itself for which a condition holds, whatever their arguments."""
-    return tuple(
+    """The classes of Keras itself for which a condition holds, whatever their arguments;
+    in the order of their names, which is the same in every process."""
+    found = (
         cls
         for cls, facts in FACTS.items()
         if cls.__module__.startswith("tf_keras.")
         and isinstance(facts, LayerFacts)
         and condition(facts)
     )
+    return tuple(sorted(found, key=lambda cls: cls.__name__))
 
 
 def first_override(cls: type, known: type, methods: tuple[str, ...]) -> str | None:
