@@ -129,8 +129,8 @@ def test_export_as_qonnx(command, here):
 def test_export_of_a_file_that_would_be_wrong_ends_with_1(here, monkeypatch, capfd):
     from larqlite.onnx_graph import _packing
 
-    pack = _packing.pack
-    monkeypatch.setattr(_packing, "pack", lambda codes, bits: pack(codes, bits) ^ 1)
+    pack = _packing.pack_codes
+    monkeypatch.setattr(_packing, "pack_codes", lambda *given: pack(*given) ^ 1)
     with pytest.raises(SystemExit) as exit_:
         cli.main(["export", "net.keras", "bad.onnx"])
     assert exit_.value.code == 1
