@@ -100,7 +100,9 @@ class Train:
 class Evaluate:
     """Measure a model on the validation images of a dataset."""
 
-    FORMER_FLAGS: ClassVar = (FormerFlag("--images", "--samples"),)
+    FORMER_FLAGS: ClassVar[tuple[FormerFlag, ...]] = (
+        FormerFlag("--images", "--samples"),
+    )
 
     model: Positional[
         Annotated[

@@ -143,3 +143,15 @@ def test_what_is_distributed_builds_by_itself_and_is_small(tmp_path):
     assert {f"{name}/py.typed" for name in PACKAGES} <= set(sizes)
     for line in ("Python :: 3.13", "Typing :: Typed", "POSIX :: Linux"):
         assert line in text
+
+
+def test_class_variables_say_of_what_since_python_3_10_wants_to_know():
+    """Commands ask for the types of their options, where a plain `ClassVar` is an error."""
+    folders = (ROOT / name for name in ("larqlite", "larqlite_runtime", "larqlite_zoo"))
+    plain = [
+        str(path.relative_to(ROOT))
+        for folder in folders
+        for path in folder.rglob("*.py")
+        if re.search(r": ClassVar\b(?!\[)", path.read_text(encoding="utf-8"))
+    ]
+    assert plain == []

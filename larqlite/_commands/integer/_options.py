@@ -58,7 +58,7 @@ def _bits(alias: str, text: str):
 class Quantize:
     """Quantize a saved float model: Keras or ONNX. Prints the integers of its layers."""
 
-    FORMER_FLAGS: ClassVar = (
+    FORMER_FLAGS: ClassVar[tuple[FormerFlag, ...]] = (
         *_OF_DATA,
         FormerFlag("-o", "--output-bits", is_number),
         FormerFlag("--save", "--output"),
@@ -123,7 +123,7 @@ class Check:
     """Name what is wrong with an integer model, and what of it computes in float. Exit
     code 1 if there is anything."""
 
-    FORMER_FLAGS: ClassVar = _OF_DATA
+    FORMER_FLAGS: ClassVar[tuple[FormerFlag, ...]] = _OF_DATA
 
     model: Model
     data: Data = None
@@ -141,7 +141,7 @@ class Check:
 class InsertRescaling:
     """Put `scale * x + offset` in front of a saved float model."""
 
-    FORMER_FLAGS: ClassVar = (
+    FORMER_FLAGS: ClassVar[tuple[FormerFlag, ...]] = (
         FormerFlag("-o", "--offset", is_number),
         FormerFlag("--destination", "--output"),
         FormerFlag("-d", "--output"),
@@ -173,7 +173,7 @@ class InsertRescaling:
 class ExportInteger:
     """Write an integer model for other engines. Exit code 1 if `onnx` is not exact."""
 
-    FORMER_FLAGS: ClassVar = _OF_DATA
+    FORMER_FLAGS: ClassVar[tuple[FormerFlag, ...]] = _OF_DATA
 
     model: Model
     to: Annotated[

@@ -27,7 +27,9 @@ from larqlite_runtime.former_flags import FormerFlag
 class QatOptions:
     """Which model, data and scheme, and what is written; each field is a flag."""
 
-    FORMER_FLAGS: ClassVar = (FormerFlag("--calibration", "--samples"),)
+    FORMER_FLAGS: ClassVar[tuple[FormerFlag, ...]] = (
+        FormerFlag("--calibration", "--samples"),
+    )
 
     model: Model
     data: Annotated[str, data_flag("to calibrate, train and compare on")]
