@@ -20,6 +20,7 @@ from larqlite.onnx_graph._parts import (
     StoredWeight,
     Value,
 )
+from larqlite.onnx_graph._refusal import require_quantizer
 from larqlite_runtime.format import (
     QUANTIZERS,
     TableType,
@@ -310,7 +311,11 @@ class Writer(OnnxGraph):
 
         Returns:
             A value that knows its few levels.
+
+        Raises:
+            ArgumentError: an operation, an attribute or a scale that there is not.
         """
+        require_quantizer(self.path, op, scale, offset, attributes)
         steps = [("Sub", offset, 0.0), ("Div", scale, 1.0)]
         for number, (name, operand, nothing) in enumerate(steps):
             if operand != nothing:

@@ -265,3 +265,26 @@ def test_levels_around_a_center_need_half_the_products(levels, products):
     values = np.array(list(itertools.islice(itertools.cycle(levels), 24)), np.float32)
     found = find_table(values.reshape(2, 3, 4), (len(levels) - 1).bit_length())
     assert len(found.parts) == products
+
+
+@pytest.mark.parametrize(
+    ("op", "given", "what"),
+    [
+        ("Integer", {"low": -1, "high": 1}, 'Did you mean "Integers"'),
+        ("Integers", {"low": -2, "high": 1, "scale": 0.0}, "scale=0.0"),
+        ("Integers", {"low": -2, "high": 1, "offset": np.nan}, "offset=nan"),
+        ("Integers", {"low": 2, "high": 3}, "low=2 .*-255 to 0"),
+        ("Integers", {"low": -300, "high": 3}, "low=-300"),
+        ("Integers", {"low": -3}, "high"),
+        ("Sign", {"bits": 2}, "bits"),
+    ],
+)
+def test_a_quantizer_that_there_is_not_is_refused_with_the_fix(op, given, what):
+    from larqlite.onnx_graph import Writer
+
+    graph = Writer()
+    graph.path = "mine"
+    value = graph.value("x", (None, 4))
+    with pytest.raises(lq.errors.ArgumentError, match=rf"(?s)mine.*{what}.*Fix: "):
+        graph.quantized(value, op, **given)
+    assert not graph.nodes
