@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.errors import ArgumentError
+from larqlite.primitives import shape_along
 
 
 def channels_shape(input_shape, axis: int, where: str) -> tuple[int, ...]:
@@ -44,9 +45,7 @@ def along_channels(values: tf.Tensor, x: tf.Tensor, axis: int) -> tf.Tensor:
     values = tf.cast(values, x.dtype)
     if axis == -1 or x.shape.rank in (0, 1):
         return values
-    shape = [1] * x.shape.rank
-    shape[axis] = -1
-    return tf.reshape(values, shape)
+    return tf.reshape(values, shape_along(x.shape.rank, axis))
 
 
 def normalization_factors(layer) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ import dataclasses
 
 import numpy as np
 
+from larqlite.primitives import shape_along
 from larqlite_runtime.format import BINARY, MOST_BITS, TERNARY, pack_codes
 
 # Relative to the largest value (two of its units in the last place): what a quantizer may
@@ -84,9 +85,7 @@ class PackedKernel:
 
 def shaped_along(values: np.ndarray, axis: int, rank: int) -> np.ndarray:
     """One value, or one for each entry of an axis, shaped to be combined with a tensor."""
-    shape = [1] * rank
-    shape[axis] = values.size
-    return values.reshape(shape)
+    return values.reshape(shape_along(rank, axis))
 
 
 def find_codes(

@@ -7,6 +7,7 @@ from math import gcd
 import tensorflow as tf
 
 from larqlite import math
+from larqlite.primitives import other_axes
 from larqlite.quantizers._base import Quantizer
 from larqlite.quantizers._registered import register
 from larqlite.quantizers._straight_through import StraightThrough
@@ -197,7 +198,7 @@ class MagnitudeAwareSign(StraightThrough):
         if x.dtype.size < 4:  # a sum over many rows leaves the range of 16 bits
             return tf.cast(self.scale(tf.cast(x, tf.float32)), x.dtype)
         magnitudes = tf.abs(x)
-        axes = list(range(x.shape.rank - 1)) or None
+        axes = other_axes(x.shape.rank) or None
         if axes is None or not x.shape.num_elements():  # none, or a size is not known
             return tf.stop_gradient(tf.reduce_mean(magnitudes, axes, keepdims=True))
         rows, channels = x.shape[:-1].num_elements(), x.shape[-1]

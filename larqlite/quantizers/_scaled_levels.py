@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from larqlite import math
 from larqlite.math import as_floating
+from larqlite.primitives import other_axes
 from larqlite.quantizers._base import Quantizer
 from larqlite.quantizers._binary import ApproxSign
 from larqlite.quantizers._registered import register
@@ -166,4 +167,4 @@ def _slope(u: tf.Tensor) -> tf.Tensor:
 
 def _axes(x: tf.Tensor) -> list[int] | None:
     """All axes but the last; None, which means all, for a vector."""
-    return list(range(x.shape.rank - 1)) or None
+    return other_axes(x.shape.rank) or None

@@ -19,6 +19,7 @@ from larqlite.integer.layers._layer_classes import NamedWeights, ToldTypes
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 from larqlite.integer.tensors.internal import moved
+from larqlite.primitives import signed_codes
 
 __all__ = ["QuantizedLayer"]
 
@@ -254,8 +255,7 @@ class QuantizedLayer(NamedWeights, ToldTypes, tf_keras.layers.Layer):
 
 def held_inputs(dtype: tf.DType) -> tuple[int, int]:
     """The integers that a layer takes from a plain tensor of a dtype."""
-    bits = 15 if dtype == tf.int16 else 8
-    return -(2**bits), 2**bits - 1
+    return signed_codes(15 if dtype == tf.int16 else 8)
 
 
 def _shape_of(x) -> tf.TensorShape:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-INT32_LIMIT = 2**31
+from larqlite.primitives import INT32_LIMIT, half_step
+
 MOST_SHIFT = 30
 
 
@@ -34,11 +35,10 @@ def requantized_by_constants(
         float32 tensor of integers.
     """
     right = -shift.astype(np.int64)
-    half = np.where(right > 0, 2.0 ** (right - 1.0), 0)
     in_int32 = (
         np.all(right >= 1)
         and np.all(right <= MOST_SHIFT)
-        and np.all(limit * scales + half < INT32_LIMIT)
+        and np.all(limit * scales + half_step(right) < INT32_LIMIT)
     )
     make = _in_int32 if in_int32 else _in_float64
     return make(scales, right, low, high)(values)
@@ -46,7 +46,7 @@ def requantized_by_constants(
 
 def _in_int32(scales, right, low, high):
     q, s = scales.astype(np.int32), right.astype(np.int32)
-    half = (2 ** (right - 1)).astype(np.int32)
+    half = half_step(right).astype(np.int32)
     low, high = low.astype(np.int32), high.astype(np.int32)
 
     @tf.function(jit_compile=True, autograph=False)

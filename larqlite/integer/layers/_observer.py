@@ -7,7 +7,8 @@ import tf_keras
 
 from larqlite.errors import ArgumentError
 from larqlite.integer.layers._layer_classes import register_layer
-from larqlite.integer.layers._output_quantizer import axis_of_ranges, shape_of_ranges
+from larqlite.integer.layers._output_quantizer import shape_of_ranges
+from larqlite.primitives import granularity, other_axes
 
 __all__ = ["OutputObserver"]
 
@@ -36,7 +37,7 @@ class OutputObserver(tf_keras.layers.Layer):
     def __init__(self, axis: str = "per-tensor", momentum: float = 0.9, **kwargs):
         super().__init__(**kwargs)
         self._where = f'OutputObserver "{self.name}"'
-        self.axis = axis_of_ranges(axis, self._where)
+        self.axis = granularity(axis, self._where)
         if not 0 <= momentum <= 1:
             raise ArgumentError(
                 f"{self._where}: momentum={momentum!r} is not between 0 and 1.\n"
@@ -65,8 +66,8 @@ class OutputObserver(tf_keras.layers.Layer):
 
     @tf.autograph.experimental.do_not_convert
     def _observed(self, inputs):
-        axes = None if self.axis == "per-tensor" else range(inputs.shape.rank - 1)
-        largest = tf.reduce_max(tf.abs(inputs), axes if axes is None else list(axes))
+        axes = None if self.axis == "per-tensor" else other_axes(inputs.shape.rank)
+        largest = tf.reduce_max(tf.abs(inputs), axes)
         largest = tf.cast(largest, self.range_max.dtype)
         kept = self.momentum * tf.cast(self.observed, largest.dtype)
         # A range that was never observed has the weight 0, so its value is not seen.

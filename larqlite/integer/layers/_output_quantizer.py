@@ -7,7 +7,7 @@ import numbers
 import numpy as np
 import tensorflow as tf
 
-from larqlite.errors import ArgumentError, QuantizedTypeError, near_matches
+from larqlite.errors import ArgumentError, QuantizedTypeError
 from larqlite.integer.layers._layer_classes import register_layer
 from larqlite.integer.layers._quantizer import IntegerQuantizer
 from larqlite.integer.layers._recording import FixedPointRecorder, TensorRecorder
@@ -20,20 +20,9 @@ from larqlite.integer.tensors.internal import (
     is_only_signature_of,
     not_counting,
 )
+from larqlite.primitives import granularity
 
-__all__ = ["AXES", "OutputQuantizer", "axis_of_ranges", "shape_of_ranges"]
-
-AXES = ("per-tensor", "per-axis")
-
-
-def axis_of_ranges(axis: str, where: str) -> str:
-    """`axis`, which must be "per-tensor" or "per-axis"."""
-    if axis not in AXES:
-        raise ArgumentError(
-            f"{where}: axis={axis!r}.{near_matches(str(axis), AXES)}\n"
-            '  Fix: axis="per-tensor", or "per-axis" for a range of each channel.'
-        )
-    return axis
+__all__ = ["OutputQuantizer", "shape_of_ranges"]
 
 
 def shape_of_ranges(axis: str, input_shape, where: str) -> tuple[int, ...]:
@@ -98,7 +87,7 @@ class OutputQuantizer(IntegerQuantizer):
     ):
         super().__init__(bitwidth, signed, **kwargs)
         self._where = f'OutputQuantizer "{self.name}"'
-        self.axis = axis_of_ranges(axis, self._where)
+        self.axis = granularity(axis, self._where)
         self.scale_bits = self._whole("scale_bits", scale_bits, 1, 23)
         self.buffer_bitwidth = self._whole(
             "buffer_bitwidth", buffer_bitwidth, 2, MAX_VALUE_BITS

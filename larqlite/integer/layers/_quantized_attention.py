@@ -13,7 +13,8 @@ from larqlite.integer.layers._config import OUTPUT
 from larqlite.integer.layers._layer_classes import quantizes
 from larqlite.integer.layers._quantized_softmax import QuantizedShiftmax
 from larqlite.integer.tensors import FixedPoint
-from larqlite.integer.tensors.internal import FLOAT32_LIMIT, matmul, moved
+from larqlite.integer.tensors.internal import matmul, moved
+from larqlite.primitives import FLOAT32_LIMIT
 
 __all__ = ["QuantizedAttention"]
 

@@ -18,6 +18,7 @@ from larqlite.integer.tensors.internal import (
     known,
     rounding_dtype_for,
 )
+from larqlite.primitives import signed_codes
 
 __all__ = ["requantized"]
 
@@ -66,9 +67,10 @@ def requantized(
         source = fp.frac_bits if scales is None else fp.frac_bits + scales.frac_bits
         shift = frac_bits - source
         factor = exp2(shift, dtype)
-        low = known(tf.constant(-(2.0**value_bits), dtype))
-        high = known(tf.constant(2.0**value_bits - 1, dtype))
-        if buffer_bits is not None and limit > 2**buffer_bits - 1:
+        low, high = (
+            known(tf.constant(float(end), dtype)) for end in signed_codes(value_bits)
+        )
+        if buffer_bits is not None and limit > signed_codes(buffer_bits)[1]:
             # What saturates in the buffer ends where it does: rounding is monotonic.
             ends = tf.floor(_ends(buffer_bits, factor) + 0.5)
             low, high = tf.maximum(low, ends[0]), tf.minimum(high, ends[1])
@@ -100,11 +102,10 @@ def requantized(
 def _count(fp, scales, buffer_bits, scaled, value_bits: int) -> None:
     if buffer_bits is not None:
         product = tf.cast(fp.values, tf.float64) * tf.cast(scales.values, tf.float64)
-        ends = -(2.0**buffer_bits), 2.0**buffer_bits - 1
-        count_saturated(product, *ends, "accumulator")
+        count_saturated(product, *map(float, signed_codes(buffer_bits)), "accumulator")
     rounded = tf.floor(scaled + 0.5)
-    count_saturated(rounded, -(2.0**value_bits), 2.0**value_bits - 1, "output")
+    count_saturated(rounded, *map(float, signed_codes(value_bits)), "output")
 
 
 def _ends(buffer_bits: int, factor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return tf.stack([-(2.0**buffer_bits) * factor, (2.0**buffer_bits - 1) * factor])
+    return tf.stack([end * factor for end in map(float, signed_codes(buffer_bits))])

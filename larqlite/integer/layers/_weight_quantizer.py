@@ -21,6 +21,7 @@ from larqlite.integer.tensors.internal import (
     shifted_left,
     straight_through,
 )
+from larqlite.primitives import other_axes, shape_along
 
 __all__ = ["AlignedWeightQuantizer", "WeightQuantizer"]
 
@@ -153,13 +154,11 @@ class WeightQuantizer(_OfWeights):
         rank = magnitudes.shape.rank
         if self.axis is None or rank <= 1:
             return reduce(magnitudes)
-        axis = self.axis % rank
-        others = [i for i in range(rank) if i != axis]
+        ranges, axis = reduce(magnitudes, other_axes(rank, self.axis)), self.axis % rank
         if axis == rank - 1:
-            return reduce(magnitudes, others)
+            return ranges
         # Trailing axes of length 1 keep the ranges beside their axis.
-        kept = reduce(magnitudes, others, keepdims=True)
-        return tf.reshape(kept, kept.shape[axis:])
+        return tf.reshape(ranges, shape_along(rank, axis)[axis:])
 
     def _qfloat(self, inputs: tf.Tensor, ranges: tf.Tensor) -> QFloat:
         largest = 1 if self.binary else 2**self.value_bits - 1

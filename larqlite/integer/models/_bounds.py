@@ -6,6 +6,7 @@ import numpy as np
 
 from larqlite.graph import facts_of
 from larqlite.integer.tensors import FixedPoint
+from larqlite.primitives import shape_along
 
 
 def accumulator_limit(layer, inputs: list[FixedPoint]) -> int | None:
@@ -25,9 +26,7 @@ def accumulator_limit(layer, inputs: list[FixedPoint]) -> int | None:
     largest = _largest_inputs(inputs[0])
     (channels,) = axes.channels_in
     if largest.size > 1 and kernel.shape[channels] == largest.size:
-        shape = [1] * kernel.ndim
-        shape[channels] = -1
-        reach = np.abs(kernel) * largest.reshape(shape)
+        reach = np.abs(kernel) * largest.reshape(shape_along(kernel.ndim, channels))
     else:
         reach = np.abs(kernel) * np.max(largest)
     return int(np.max(reach.sum(axis=axes.summed) + _largest_bias(layer)))

@@ -8,6 +8,7 @@ import tf_keras
 from larqlite.graph import facts_of
 from larqlite.integer import layers
 from larqlite.integer.models._model_graph import consumers_of
+from larqlite.primitives import shape_along
 
 # Poolings that a factor of a channel passes through, as they are integer layers.
 _PASSED = ("max", "global mean")
@@ -99,6 +100,5 @@ def _on_kernel(following: tuple, rate: np.ndarray) -> np.ndarray:
         return rate
     layer, name, axis = following
     shape = getattr(layer, name).shape
-    aligned = [1] * len(shape)
-    aligned[axis] = -1
-    return np.tile(rate, shape[axis] // rate.size).reshape(aligned)
+    tiled = np.tile(rate, shape[axis] // rate.size)
+    return tiled.reshape(shape_along(len(shape), axis))

@@ -14,7 +14,8 @@ from larqlite.errors import QuantizedTensorError, QuantizedTypeError
 from larqlite.integer.tensors import _checks, _rounding, _scaling
 from larqlite.integer.tensors._constants import folded
 from larqlite.integer.tensors._scaling import limited
-from larqlite.integer.tensors._storage import FLOAT64_LIMIT, UNKNOWN_LIMIT, dtype_for
+from larqlite.integer.tensors._storage import UNKNOWN_LIMIT, dtype_for
+from larqlite.primitives import FLOAT64_LIMIT
 
 INTEGER_OPERAND_BITS = 32
 

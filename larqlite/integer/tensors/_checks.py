@@ -12,9 +12,9 @@ from larqlite.errors import QuantizedTensorError, QuantizedTypeError
 from larqlite.integer.tensors._constants import as_tensor, folded, known
 from larqlite.integer.tensors._qtensor import QTensor
 from larqlite.integer.tensors._storage import (
-    FLOAT32_LIMIT,
     MAX_VALUE_BITS,
     UNKNOWN_LIMIT,
+    dtype_for,
 )
 
 
@@ -143,7 +143,7 @@ def integers(values) -> tuple[tf.Tensor, int]:
     if not values.dtype.is_integer:
         return values, UNKNOWN_LIMIT
     limit = max(-values.dtype.min, values.dtype.max)
-    return tf.cast(values, tf.float32 if limit < FLOAT32_LIMIT else tf.float64), limit
+    return tf.cast(values, dtype_for(limit)), limit
 
 
 def holds(condition: tf.Tensor, message) -> list[tf.Operation]:

@@ -27,12 +27,8 @@ from larqlite.integer.tensors._constants import (
     value_of,
 )
 from larqlite.integer.tensors._parts import in_parts
-from larqlite.integer.tensors._storage import (
-    FLOAT32_LIMIT,
-    FLOAT64_LIMIT,
-    UNKNOWN_LIMIT,
-    saturated,
-)
+from larqlite.integer.tensors._storage import UNKNOWN_LIMIT, saturated
+from larqlite.primitives import FLOAT32_LIMIT, FLOAT64_LIMIT
 
 Product = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 

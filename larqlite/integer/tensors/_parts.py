@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.integer.tensors import _storage
-from larqlite.integer.tensors._storage import FLOAT32_LIMIT
+from larqlite.primitives import FLOAT32_LIMIT
 
 MOST_BITS = 24
 

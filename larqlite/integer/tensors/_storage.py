@@ -10,24 +10,26 @@ from __future__ import annotations
 import tensorflow as tf
 
 from larqlite.integer.tensors import _rounding, _saturation
-from larqlite_runtime.format import EXACT
+from larqlite.primitives import (
+    FLOAT64_LIMIT,
+    float_type,
+    float_type_with_halves,
+    signed_codes,
+)
 
-FLOAT32_LIMIT = EXACT
-FLOAT64_LIMIT = 2**53
 MAX_VALUE_BITS = 52
-UNKNOWN_LIMIT = 2**53
+UNKNOWN_LIMIT = FLOAT64_LIMIT
 """What is said of magnitudes of which nothing is known."""
 
 
 def dtype_for(limit: int) -> tf.DType:
     """The smallest float type that holds every integer up to `limit` exactly."""
-    return tf.float32 if limit <= FLOAT32_LIMIT else tf.float64
+    return tf.as_dtype(float_type(limit))
 
 
 def rounding_dtype_for(limit: int) -> tf.DType:
-    """The smallest float type in which `floor(v * 2^-s + 0.5)` is exact for
-    `|v| <= limit`: the half takes one more bit."""
-    return tf.float32 if 2 * limit <= FLOAT32_LIMIT else tf.float64
+    """The smallest one in which `floor(v * 2^-s + 0.5)` is exact for `|v| <= limit`."""
+    return tf.as_dtype(float_type_with_halves(limit))
 
 
 def stored(values: tf.Tensor, limit: int) -> tf.Tensor:
@@ -44,12 +46,12 @@ def saturated(values: tf.Tensor, value_bits: int, limit: int) -> tuple[tf.Tensor
         value_bits: bits of the magnitude.
         limit: bound that is known of the magnitudes before.
     """
-    highest = 2**value_bits - 1
+    lowest, highest = signed_codes(value_bits)
     if limit <= highest:
         return stored(values, limit), limit
-    limit = 2**value_bits
+    limit = -lowest
     dtype = dtype_for(limit)
     if dtype == tf.float64:
         values = tf.cast(values, dtype)
-    _saturation.count_saturated(values, -limit, highest, "accumulator")
-    return stored(_rounding.clip(values, -limit, highest), limit), limit
+    _saturation.count_saturated(values, lowest, highest, "accumulator")
+    return stored(_rounding.clip(values, lowest, highest), limit), limit

@@ -39,8 +39,6 @@ from larqlite.integer.tensors._saturation import (
 from larqlite.integer.tensors._scaling import limited, shifted_left
 from larqlite.integer.tensors._shapes import concat, gather, max_pool, moved
 from larqlite.integer.tensors._storage import (
-    FLOAT32_LIMIT,
-    FLOAT64_LIMIT,
     MAX_VALUE_BITS,
     dtype_for,
     rounding_dtype_for,
@@ -82,8 +80,6 @@ __all__ = [
     "is_counting",
     "not_counting",
     # Float types that hold integers.
-    "FLOAT32_LIMIT",
-    "FLOAT64_LIMIT",
     "MAX_VALUE_BITS",
     "dtype_for",
     "rounding_dtype_for",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from larqlite.math import as_floating
+from larqlite.primitives import other_axes
 from larqlite.qat.quantizers import _gradients
 from larqlite.qat.quantizers._along_axis import quantized_along_axis
 
@@ -156,7 +157,7 @@ def batch_range(
     x = as_floating(x, "batch_range")
     never_negative = _is_never_negative(x)
     x = tf.stop_gradient(x)
-    axes = list(range(x.shape.rank - 1)) if per_axis else None
+    axes = other_axes(x.shape.rank) if per_axis else None
     if bits == 1:
         total = tf.reduce_sum(tf.abs(tf.cast(x, tf.float32)), axes)
         values = tf.size(x) // (tf.shape(x)[-1] if per_axis else 1)

@@ -13,6 +13,7 @@ from larqlite.integer.export._integers import (
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.layers import OutputQuantizer
 from larqlite.integer.tensors import FixedPoint, QFloat
+from larqlite.primitives import half_step, signed_codes
 
 # What an int64 is let to hold, less room for the sums of a requantization.
 MOST = 2**60
@@ -20,7 +21,7 @@ MOST = 2**60
 
 def saturated(graph: IntegerWriter, x: Integers, value_bits: int) -> Integers:
     """`x` limited to the range of so many value bits, if it can leave that."""
-    return clipped(graph, x, -(2**value_bits), 2**value_bits - 1)
+    return clipped(graph, x, *signed_codes(value_bits))
 
 
 def clipped(graph: IntegerWriter, x: Integers, low, high) -> Integers:
@@ -182,12 +183,12 @@ def _column(
     def result(product: int) -> int:
         if shift >= 0:
             return product << shift
-        return (product + ((1 << -shift - 1) if half else 0)) >> -shift
+        return (product + (half_step(-shift) if half else 0)) >> -shift
 
-    first, last = -(2**value_bits), 2**value_bits - 1
+    first, last = signed_codes(value_bits)
     if buffer_bits is not None:
-        first = max(first, result(-(2**buffer_bits)))
-        last = min(last, result(2**buffer_bits - 1))
+        least, greatest = map(result, signed_codes(buffer_bits))
+        first, last = max(first, least), min(last, greatest)
 
     def limited(value: int) -> int:
         return min(max(result(value * multiplier), first), last)
@@ -202,7 +203,7 @@ def _column(
     left, right = max(shift, 0), max(-shift, 0)
     multiplier, most = multiplier << left, most << left
     base = (most >> right) + 1
-    added = 1 << right - 1 if half and right else 0
+    added = half_step(right) if half else 0
     return {
         "multiplier": multiplier,
         "offset": added + (base << right),

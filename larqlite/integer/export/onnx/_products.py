@@ -8,7 +8,7 @@ import numpy as np
 
 from larqlite.integer.export._integers import Integers, smallest_kind, whole
 from larqlite.integer.export._writer import IntegerWriter
-from larqlite.integer.tensors.internal import FLOAT32_LIMIT, FLOAT64_LIMIT
+from larqlite.primitives import FLOAT32_LIMIT, FLOAT64_LIMIT, float_type, int_type
 
 # Of the kernel: integers, the largest input for each weight -> sums over the terms.
 Sums = Callable[[np.ndarray], np.ndarray]
@@ -162,7 +162,8 @@ def dense(
             f"its sums reach {most}, more than 2^53",
             "an output_quantizer in the layer before it",
         )
-    through = "float32" if most <= FLOAT32_LIMIT else "float64"
-    kind = "int32" if most < 2**31 else "int64"
-    name = graph.function("IntMatMul", [left.name, right], through=through, to=kind)
+    kind = int_type(most)
+    name = graph.function(
+        "IntMatMul", [left.name, right], through=float_type(most), to=kind
+    )
     return name, kind

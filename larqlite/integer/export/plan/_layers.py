@@ -29,6 +29,7 @@ from larqlite.integer.export.plan._steps import (
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.tensors import FixedPoint, QFloat
 from larqlite.onnx_graph import refuse
+from larqlite.primitives import signed_codes
 
 BUILDERS: dict[type, Callable] = {}
 
@@ -132,9 +133,13 @@ class Planner(ConverterWalk):
             else:
                 x = self.scaled(layer, x, ratio, wanted)
         is_positive = _is_positive(x)
-        low = 0 if is_positive else -(2**bits)
+        low, high = signed_codes(bits)
         step = ExportStep(StepOp.QUANTIZE, self.path, layer, [x])
-        step.data = {"low": low, "high": 2**bits - 1, "is_positive": is_positive}
+        step.data = {
+            "low": 0 if is_positive else low,
+            "high": high,
+            "is_positive": is_positive,
+        }
         y = self.plan.add(step, x.shape, scale)
         y.real = real
         y.integers = _described(

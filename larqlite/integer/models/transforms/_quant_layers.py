@@ -23,6 +23,7 @@ from larqlite.integer.models.transforms._surgery import (
     transformed,
 )
 from larqlite.layers import QuantLayer
+from larqlite.primitives import other_axes
 from larqlite.qat.wrapper import name_of
 from larqlite.quantizers import Quantizer
 
@@ -167,7 +168,7 @@ def _bits_of(kernel: np.ndarray, axis: int | None) -> int | None:
     """1 for a kernel of -a and a, 2 for one of -a, 0 and a; None for any other."""
     axes = None
     if axis is not None:
-        axes = tuple(i for i in range(kernel.ndim) if i != axis % kernel.ndim)
+        axes = tuple(other_axes(kernel.ndim, axis))
     magnitudes = np.abs(kernel)
     largest = np.max(magnitudes, axis=axes, keepdims=True)
     is_full = np.isclose(magnitudes, largest, rtol=1e-5, atol=0)

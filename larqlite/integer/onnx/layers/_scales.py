@@ -12,7 +12,7 @@ import numpy as np
 
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers._base import TensorRange
-from larqlite_runtime.format import EXACT
+from larqlite.primitives import FLOAT32_LIMIT, INT32_LIMIT
 
 __all__ = ["QuantizedKernel", "output_scale", "quantize_kernel", "requantization"]
 
@@ -20,7 +20,7 @@ __all__ = ["QuantizedKernel", "output_scale", "quantize_kernel", "requantization
 ALL_ZERO = 2.0**-16
 SMALLEST = 2.0**-64
 MOST_SHIFT = 50
-ACCUMULATOR = 2**31 - 1
+ACCUMULATOR = INT32_LIMIT - 1
 
 
 class QuantizedKernel(NamedTuple):
@@ -41,7 +41,7 @@ class QuantizedKernel(NamedTuple):
     @property
     def needs_integers(self) -> bool:
         """Whether float32 could round a partial sum."""
-        return self.bound > EXACT
+        return self.bound > FLOAT32_LIMIT
 
 
 def magnitude(seen: TensorRange) -> np.ndarray:

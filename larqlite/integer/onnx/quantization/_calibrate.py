@@ -11,6 +11,7 @@ from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers import TensorRange
 from larqlite.integer.onnx.quantization._float_graph import FloatGraph
 from larqlite.integer.onnx.quantization._prepare import FUNCTION, session
+from larqlite.primitives import other_axes
 
 __all__ = ["ranges_of"]
 
@@ -59,7 +60,9 @@ def ranges_of(
 def _widened(
     before: TensorRange | None, tensor: str, values: np.ndarray, is_per_tensor: bool
 ) -> TensorRange:
-    axes = (0, 2, 3) if values.ndim == 4 and not is_per_tensor else None
+    axes = None
+    if values.ndim == 4 and not is_per_tensor:
+        axes = tuple(other_axes(4, 1))
     lowest, highest = values.min(axis=axes), values.max(axis=axes)
     if not (np.all(np.isfinite(lowest)) and np.all(np.isfinite(highest))):
         raise UnsupportedModelError(

@@ -12,8 +12,8 @@ from larqlite.integer.export.onnx._arithmetic import saturated, wide
 from larqlite.integer.export.onnx._integer_converters import converts
 from larqlite.integer.export.onnx._products import with_kernel
 from larqlite.integer.export.onnx.converters._simple import product_of
-from larqlite.integer.tensors.internal import FLOAT32_LIMIT
 from larqlite.onnx_graph import spatial_shape, window_pads
+from larqlite.primitives import float_type, int_type
 
 
 @converts(layers.QuantizedMaxPool2D)
@@ -22,7 +22,7 @@ def convert_max_pool(graph: IntegerWriter, layer, x: Integers) -> Integers:
     x = _with_zeros_kept(graph, graph.channels_first(x))
     through = x.kind
     if x.kind in ("int32", "int64"):
-        through = "float32" if np.max(x.most) <= FLOAT32_LIMIT else "float64"
+        through = float_type(np.max(x.most))
     name = graph.function(
         "IntMaxPool",
         [x.name],
@@ -72,7 +72,7 @@ def convert_average_pool(graph: IntegerWriter, layer, x: Integers) -> Integers:
     if factors is None:
         return y
     integers = np.moveaxis(factors, -1, 1).astype(np.int64)
-    kind = "int32" if np.max(y.most) * int(integers.max()) < 2**31 else "int64"
+    kind = int_type(np.max(y.most) * int(integers.max()))
     constant = graph.integers(
         graph.exact(integers, "factors", kind),
         factors.shape,

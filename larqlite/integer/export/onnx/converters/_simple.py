@@ -16,8 +16,8 @@ from larqlite.integer.export.onnx._arithmetic import (
     wide,
 )
 from larqlite.integer.export.onnx._integer_converters import converts
-from larqlite.integer.tensors.internal import FLOAT32_LIMIT
 from larqlite.onnx_graph import Value, in_one_order
+from larqlite.primitives import float_type
 
 
 @converts(layers.QuantizedRescaling, layers.QuantizedDropout)
@@ -85,7 +85,7 @@ def dequantized(graph: IntegerWriter, x: Value) -> Value:
     if not isinstance(x, Integers) or x.qparams is None:
         return x
     qparams = x.qparams
-    through = "float32" if qparams.limit <= FLOAT32_LIMIT else "float64"
+    through = float_type(qparams.limit)
     unit = np.exp2(-qparams.frac_bits.astype(np.float64)).astype(through)
     scale = np.float32(1) if qparams.scales is None else qparams.scales
     names = [
