@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tf_keras
 
-from larqlite import layers as quant_layers
+from larqlite import layers as quant_layers, quantizers
 from larqlite.graph._layer_facts import FACTS, KernelAxes, LayerFacts
 from larqlite.graph._operators import names
 
@@ -148,3 +148,8 @@ for _cls in vars(quant_layers).values():
         _base = next((cls for cls in _cls.__mro__ if cls in FACTS), None)
         if _base is not None:
             FACTS[_cls] = FACTS[_base]
+
+# What a quantizer makes of numbers is its own matter: nothing else is known to be true.
+for _cls in vars(quantizers).values():
+    if isinstance(_cls, type) and issubclass(_cls, quantizers.Quantizer):
+        FACTS[_cls] = LayerFacts()

@@ -23,9 +23,15 @@ def declared_precision(quantizer: Any) -> int | None:
     return int(precision) if isinstance(precision, numbers.Integral) else None
 
 
-def weight_bits(variable: Any) -> int:
-    """Bits of one value of a weight: its declared precision, else those of its dtype."""
+def weight_bits(variable: Any, layer: tf_keras.layers.Layer | None = None) -> int:
+    """Bits of one value of a weight: its declared precision, else those of its dtype.
+
+    The precision is the weight's own, or what the layer says with `weight_precision`,
+    of a weight that it quantizes itself.
+    """
     precision = declared_precision(variable)
+    if precision is None and hasattr(layer, "weight_precision"):
+        precision = layer.weight_precision(variable)
     return 8 * tf.as_dtype(variable.dtype).size if precision is None else precision
 
 
@@ -70,7 +76,11 @@ def output_of(
         return tuple(_quantized(value, "the quantizer", layer) for value in outputs)
     bits = getattr(layer, "output_precision", None)
     if bits is not None:
-        return tuple(TensorProfile(value.shape, value.dtype, bits) for value in outputs)
+        each = bits if isinstance(bits, tuple) else [bits] * len(outputs)
+        return tuple(
+            TensorProfile(value.shape, value.dtype, of_value)
+            for value, of_value in zip(outputs, each, strict=True)
+        )
     activation = getattr(layer, "activation", None)
     recurrent = isinstance(layer, tf_keras.layers.RNN)
     if not recurrent and (
@@ -113,7 +123,7 @@ def deployed_weights(
             shape=tuple(weight.shape.as_list()),
             dtype=tf.as_dtype(weight.dtype).name,
             count=count(weight),
-            bits=weight_bits(weight),
+            bits=weight_bits(weight, layer),
             trainable=id(weight) in trainable,
         )
 
@@ -142,7 +152,7 @@ def _fused(layer: tf_keras.layers.BatchNormalization) -> Iterator[WeightProfile]
             shape=tuple(kept.shape.as_list()),
             dtype=tf.as_dtype(kept.dtype).name,
             count=count(kept),
-            bits=weight_bits(kept),
+            bits=weight_bits(kept, layer),
             trainable=id(source) in trainable,
             fused=True,
         )

@@ -127,9 +127,19 @@ def attention(call: Call) -> Iterator[Product]:
     """Scores `queries x keys x depth`, then values `queries x keys x value depth`."""
     query, value, *rest = call.inputs[:3]
     key = rest[0] if rest else value
+    return dot_product_attention(query, key, value)
+
+
+def dot_product_attention(
+    query: TensorProfile,
+    key: TensorProfile,
+    value: TensorProfile,
+    scores: TensorProfile | None = None,
+) -> Iterator[Product]:
+    """Products of queries with keys, and of their softmax with values, over all heads."""
     pairs = size(query.shape[1:-1]) * size([value.shape[-2]])
-    scores = TensorProfile(None)
     yield _of_activations(pairs * size([query.shape[-1]]), query, key)
+    scores = TensorProfile(None) if scores is None else scores
     yield _of_activations(pairs * size([value.shape[-1]]), scores, value)
 
 
@@ -201,7 +211,7 @@ def _used(
     kernel: Any, call: Call, times: int, input_bits: int | None = None
 ) -> Product:
     bits = call.input_bits if input_bits is None else input_bits
-    return times * count(kernel), weight_bits(kernel), bits
+    return times * count(kernel), weight_bits(kernel, call.layer), bits
 
 
 def _of_activations(macs: int, *operands: TensorProfile) -> Product:

@@ -350,6 +350,7 @@ def _facts_of_layer_inside(wrapper) -> LayerFacts:
 
 
 KINDS[QuantizeLayer] = no_macs
+add_layer_facts(QuantizeLayer, LayerFacts())
 for _cls in (QuantizeWrapperV2, QuantizeAnnotate):
     KINDS[_cls] = _of_layer_inside
     add_layer_facts(_cls, _facts_of_layer_inside)

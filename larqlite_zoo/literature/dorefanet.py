@@ -51,6 +51,9 @@ class MagnitudeAwareSignUnclipped(lq.quantizers.Quantizer):
         return tf.sign(quantized)
 
 
+lq.models.add_layer_facts(MagnitudeAwareSignUnclipped, lq.models.LayerFacts())
+
+
 @register_model(
     "dorefanet",
     summary="AlexNet with binary kernels and activations of two bits.",

@@ -105,6 +105,9 @@ def _add_macs(call):
     return ()
 
 
+lq.models.add_layer_facts(AddToLastChannels, lq.models.LayerFacts(is_monotone=True))
+
+
 @lq.deploy.converter(SplitChannels)
 def _convert_split(graph, layer, value):
     """`Split`."""

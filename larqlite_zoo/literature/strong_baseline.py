@@ -78,6 +78,9 @@ def _rescale_macs(call):
     return ()  # Elementwise: the scales of rows, columns and channels accumulate nothing.
 
 
+lq.models.add_layer_facts(LearnedRescale, lq.models.LayerFacts())
+
+
 @lq.deploy.converter(LearnedRescale)
 def _convert_rescale(graph, layer, value):
     """`Mul` by the product of the three vectors, which are stored as they are."""

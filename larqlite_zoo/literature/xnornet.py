@@ -65,6 +65,9 @@ class XnorWeightScale(lq.quantizers.Quantizer):
         return tf.sign(quantized)
 
 
+lq.models.add_layer_facts(XnorWeightScale, lq.models.LayerFacts())
+
+
 @register_model(
     "xnornet",
     summary="AlexNet with binary kernels that carry the mean magnitude of each filter.",

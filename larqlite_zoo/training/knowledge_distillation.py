@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras
 
+from larqlite import models
 from larqlite.errors import ArgumentError, near_matches
 
 _USAGE = (
@@ -216,6 +217,11 @@ class OutputDistributionMatchingLossLayer(tf_keras.layers.Layer):
             "softmax_temperature": self.softmax_temperature,
             "propagate_teacher_gradients": self.propagate_teacher_gradients,
         }
+
+
+# They give out their first input; losses are no part of a network's cost.
+for _cls in (AttentionMatchingLossLayer, OutputDistributionMatchingLossLayer):
+    models.add_layer_facts(_cls, models.LayerFacts(values="moved"))
 
 
 @tf_keras.saving.register_keras_serializable("larqlite_zoo")

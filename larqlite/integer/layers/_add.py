@@ -6,10 +6,19 @@ import tf_keras
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
+from larqlite.graph import LayerFacts
+from larqlite.integer.layers._layer_classes import known
 
 __all__ = ["Add", "require_same_shapes"]
 
 
+def _facts(layer: tf_keras.layers.Layer) -> LayerFacts:
+    if layer.average:
+        return LayerFacts(values="between", is_monotone=True, merge="average")
+    return LayerFacts(is_monotone=True, merge="add")
+
+
+@known(_facts)
 @register_object("IntegerAdd")
 class Add(tf_keras.layers.Add):
     """A Keras `Add` that can take the average.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError, near_matches
+from larqlite.integer.layers._layer_classes import known
 from larqlite.integer.layers._shiftmax import shiftmax
+from larqlite.models.internal import Call, Product, dot_product_attention
 
 __all__ = ["Attention", "string_to_softmax"]
 
@@ -40,6 +42,12 @@ def string_to_softmax(s: str) -> Callable:
     return _SOFTMAX[s]
 
 
+def _products(call: Call) -> Iterator[Product]:
+    query, key, value = call.inputs
+    return dot_product_attention(query, key, value, *call.outputs[1:2])
+
+
+@known(formula=_products)
 @register_object("IntegerAttention")
 class Attention(tf_keras.layers.Layer):
     r"""Dot-product attention with several heads and a softmax of choice.

@@ -16,6 +16,7 @@ from larqlite.errors import (
 )
 from larqlite.integer.layers._config import QuantizerSlot, build_quantizers, completed
 from larqlite.integer.layers._layer_classes import NamedWeights, ToldTypes
+from larqlite.integer.layers._quantizer import IntegerQuantizer
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
 from larqlite.integer.tensors.internal import moved
@@ -37,6 +38,7 @@ class QuantizedLayer(NamedWeights, ToldTypes, tf_keras.layers.Layer):
                 "bias_quantizer": ALIGNED,
                 "output_quantizer": OUTPUT,
             }
+            slots_of_weights = {"kernel": "weight_quantizer", "bias": "bias_quantizer"}
             buffer_cap = 28
 
             def compute(self, inputs):
@@ -48,6 +50,7 @@ class QuantizedLayer(NamedWeights, ToldTypes, tf_keras.layers.Layer):
 
     Attributes:
         quantizer_slots: the quantizers of the layer, by key of `quant_config`.
+        slots_of_weights: the slot whose quantizer stores a weight, by attribute.
         extra_config: further keys of `quant_config`, with their defaults.
         buffer_cap: most bits of its accumulator, sign included; None for no buffer.
         accepts: classes of inputs; plain tensors become FixedPoint.
@@ -60,6 +63,7 @@ class QuantizedLayer(NamedWeights, ToldTypes, tf_keras.layers.Layer):
     """
 
     quantizer_slots: Mapping[str, QuantizerSlot] = {}
+    slots_of_weights: Mapping[str, str] = {}
     extra_config: Mapping = {}
     buffer_cap: int | None = None
     accepts: tuple[type, ...] = (FixedPoint, QFloat, tf.Tensor)
@@ -148,6 +152,27 @@ class QuantizedLayer(NamedWeights, ToldTypes, tf_keras.layers.Layer):
     def buffer_bits(self) -> int:
         """The value bits of the accumulator: those of its bits that are not the sign."""
         return self.quant_config["buffer_bitwidth"] - 1
+
+    # What the cost model asks.
+
+    def weight_precision(self, variable) -> int | None:
+        """The bits of the integers that are stored of a weight; None for another one."""
+        for name, slot in self.slots_of_weights.items():
+            if getattr(self, name, None) is variable:
+                return getattr(self, slot).bitwidth
+        return None
+
+    @property
+    def output_precision(self) -> int | tuple[int | None, ...] | None:
+        """The bits of what comes out, or those of each output; None for an accumulator,
+        and for values that are only moved."""
+        return self.out_quantizer and self.out_quantizer.bitwidth
+
+    @property
+    def training_state(self) -> list:
+        """The ranges of its quantizers, which are shifts and scales in the end."""
+        parts = (part for part in self.submodules if isinstance(part, IntegerQuantizer))
+        return [variable for part in parts for variable in part.weights]
 
     # Calls.
 

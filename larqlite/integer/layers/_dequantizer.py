@@ -5,13 +5,15 @@ from __future__ import annotations
 import tensorflow as tf
 import tf_keras
 
-from larqlite.integer.layers._layer_classes import register_layer
+from larqlite.graph import LayerFacts
+from larqlite.integer.layers._layer_classes import known, register_layer
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.tensors import QFloat, QTensor
 
 __all__ = ["Dequantizer"]
 
 
+@known(LayerFacts(is_monotone=True))
 @register_layer
 class Dequantizer(tf_keras.layers.Layer):
     r"""The numbers that quantized tensors stand for, as float32: $v \cdot 2^{-f} \cdot s$.

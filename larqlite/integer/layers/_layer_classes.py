@@ -10,14 +10,16 @@ import tf_keras
 from tf_keras.src.engine.keras_tensor import KerasTensor
 
 from larqlite._registration import Registry
-from larqlite.graph import FACTS
+from larqlite.graph import FACTS, LayerFacts, add_layer_facts
 from larqlite.integer.tensors.internal import only_signature
+from larqlite.models.internal import Formula, mac_formula, no_macs
 
 __all__ = [
     "QUANTIZED",
     "NamedWeights",
     "ToldTypes",
     "float_class",
+    "known",
     "quantized_class",
     "quantizes",
     "register_layer",
@@ -26,6 +28,7 @@ __all__ = [
 PACKAGE = "larqlite.integer"
 
 QUANTIZED: dict[type, type] = Registry()
+_NOTHING_SAID = LayerFacts()
 
 
 def register_layer(cls: type, name: str | None = None) -> type:
@@ -39,6 +42,27 @@ def register_layer(cls: type, name: str | None = None) -> type:
     """
     register = tf_keras.saving.register_keras_serializable
     return register(PACKAGE, name or cls.__name__)(cls)
+
+
+def known(
+    facts: LayerFacts | Callable = _NOTHING_SAID, formula: Formula = no_macs
+) -> Callable[[type], type]:
+    """Decorator: what is true of a layer class, and which products it adds up.
+
+    Args:
+        facts: the record of the class, or a function that makes it from a layer.
+        formula: yields the multiply-accumulates of a call; none by default.
+
+    Returns:
+        A decorator that returns the class.
+    """
+
+    def decorator(cls: type) -> type:
+        add_layer_facts(cls, facts)
+        mac_formula(cls)(formula)
+        return cls
+
+    return decorator
 
 
 class ToldTypes:

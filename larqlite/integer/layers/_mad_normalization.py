@@ -7,11 +7,12 @@ import tf_keras
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
-from larqlite.integer.layers._layer_classes import NamedWeights
+from larqlite.integer.layers._layer_classes import NamedWeights, known
 
 __all__ = ["LayerMadNormalization"]
 
 
+@known()
 @register_object()
 class LayerMadNormalization(NamedWeights, tf_keras.layers.LayerNormalization):
     r"""A layer normalization by the mean magnitude in place of the standard deviation.

@@ -6,13 +6,15 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError
-from larqlite.integer.layers._layer_classes import register_layer
+from larqlite.graph import LayerFacts
+from larqlite.integer.layers._layer_classes import known, register_layer
 from larqlite.integer.layers._output_quantizer import shape_of_ranges
 from larqlite.primitives import granularity, other_axes
 
 __all__ = ["OutputObserver"]
 
 
+@known(LayerFacts(values="reshaped", is_monotone=True))
 @register_layer
 class OutputObserver(tf_keras.layers.Layer):
     r"""Passes its inputs on, and follows their largest magnitude.
@@ -74,6 +76,11 @@ class OutputObserver(tf_keras.layers.Layer):
         self.range_max.assign(self.range_max + (1 - kept) * (largest - self.range_max))
         self.observed.assign(1)
         return inputs
+
+    @property
+    def training_state(self) -> list:
+        """The range, and whether it was observed."""
+        return list(self.weights)
 
     def get_config(self) -> dict:
         """The arguments of the constructor."""

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from larqlite.errors import ArgumentError, QuantizedTypeError
-from larqlite.integer.layers._layer_classes import register_layer
+from larqlite.integer.layers._layer_classes import known, register_layer
 from larqlite.integer.layers._quantizer import IntegerQuantizer
 from larqlite.integer.layers._recording import FixedPointRecorder, TensorRecorder
 from larqlite.integer.layers._requantize import requantized
@@ -39,6 +39,7 @@ def shape_of_ranges(axis: str, input_shape, where: str) -> tuple[int, ...]:
     return (int(shape[-1]),)
 
 
+@known()
 @register_layer
 class OutputQuantizer(IntegerQuantizer):
     r"""An accumulator as few bits, with the most fractional bits its range allows.

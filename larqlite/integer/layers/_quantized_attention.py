@@ -91,6 +91,11 @@ class QuantizedAttention(QuantizedLayer, Attention):
             name=f"{self.name}_softmax", quant_config=settings
         )
 
+    @property
+    def output_precision(self) -> tuple[int | None, ...]:
+        """The bits of the output, None for the accumulator, and those of the mask."""
+        return super().output_precision, self.softmax_op.output_precision
+
     @staticmethod
     def refuses(layer) -> str | None:
         """Why a float layer has no integer form, or None."""

@@ -35,6 +35,7 @@ class KernelLayer(QuantizedLayer):
         "bias_quantizer": ALIGNED,
         "output_quantizer": OUTPUT,
     }
+    slots_of_weights = {"kernel": "weight_quantizer", "bias": "bias_quantizer"}
     buffer_cap = 28
     # The product aligns the channels, by shifts of the weights where that is enough.
     keeps_per_axis = True

@@ -19,6 +19,11 @@ __all__ = ["QuantizedDepthwiseConv2D", "QuantizedDepthwiseConv2DTranspose"]
 
 
 class _Depthwise(KernelLayer):
+    slots_of_weights = {
+        "depthwise_kernel": "weight_quantizer",
+        "bias": "bias_quantizer",
+    }
+
     def quantized_kernel(self):
         return self.weight_quantizer(self.depthwise_kernel)
 

@@ -68,6 +68,13 @@ class QuantizedBatchNormalization(QuantizedLayer, tf_keras.layers.BatchNormaliza
         "b_quantizer": ALIGNED,
         "output_quantizer": OUTPUT,
     }
+    # A scale and an offset are stored, made of all four.
+    slots_of_weights = {
+        "gamma": "a_quantizer",
+        "moving_variance": "a_quantizer",
+        "beta": "b_quantizer",
+        "moving_mean": "b_quantizer",
+    }
     buffer_cap = 53
 
     def __init__(
@@ -136,6 +143,7 @@ class QuantizedLayerNormalization(QuantizedLayer, LayerMadNormalization):
         "beta_quantizer": ALIGNED,
         "output_quantizer": OUTPUT,
     }
+    slots_of_weights = {"gamma": "gamma_quantizer", "beta": "beta_quantizer"}
     buffer_cap = 53
     accepts = (FixedPoint,)
 

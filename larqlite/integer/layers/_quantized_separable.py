@@ -73,6 +73,11 @@ class QuantizedSeparableConv2D(QuantizedLayer, tf_keras.layers.SeparableConv2D):
         "bias_quantizer": ALIGNED,
         "output_quantizer": OUTPUT,
     }
+    slots_of_weights = {
+        "depthwise_kernel": "dw_weight_quantizer",
+        "pointwise_kernel": "pw_weight_quantizer",
+        "bias": "bias_quantizer",
+    }
     buffer_cap = 32
     # The shift between both steps aligns the channels too.
     keeps_per_axis = True

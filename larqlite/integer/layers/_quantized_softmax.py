@@ -70,6 +70,11 @@ class QuantizedShiftmax(QuantizedLayer, Shiftmax):
             self.where,
         )
 
+    @property
+    def output_precision(self) -> int:
+        """The bits of the powers of two."""
+        return self.quant_config["exp_bitwidth"] + 1
+
     def compute(self, inputs):
         """The shiftmax along the last axis."""
         return shiftmax_of_integers(inputs, where=self.where, **self.quant_config)
@@ -148,6 +153,11 @@ class QuantizedSoftmax(QuantizedLayer, tf_keras.layers.Softmax):
         config = layer.get_config()
         config.pop("activation", None)
         return config
+
+    @property
+    def output_precision(self) -> int:
+        """The bits of the powers of two."""
+        return self.quant_config["exp_bitwidth"] + 1
 
     def compute(self, inputs):
         """The softmax along the axis."""

@@ -51,6 +51,7 @@ class QuantizedClassToken(QuantizedLayer, ClassToken):
     """
 
     quantizer_slots = {"cls_quantizer": ALIGNED, "output_quantizer": OUTPUT}
+    slots_of_weights = {"cls": "cls_quantizer"}
     buffer_cap = 53
     requires_aligned_inputs = False
     keeps_per_axis = True
@@ -105,6 +106,7 @@ class QuantizedAddPositionEmbs(QuantizedLayer, AddPositionEmbs):
     """
 
     quantizer_slots = {"pe_quantizer": ALIGNED, "output_quantizer": OUTPUT}
+    slots_of_weights = {"pe": "pe_quantizer"}
     buffer_cap = 53
     requires_aligned_inputs = False
     accepts = (FixedPoint, QFloat)

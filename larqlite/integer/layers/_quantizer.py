@@ -8,12 +8,13 @@ import numbers
 import tf_keras
 
 from larqlite.errors import ArgumentError
-from larqlite.integer.layers._layer_classes import ToldTypes, register_layer
+from larqlite.integer.layers._layer_classes import ToldTypes, known, register_layer
 from larqlite.integer.tensors.internal import MAX_VALUE_BITS
 
 __all__ = ["IntegerQuantizer", "Quantizer"]
 
 
+@known()
 @functools.partial(register_layer, name="Quantizer")
 class IntegerQuantizer(ToldTypes, tf_keras.layers.Layer):
     """The base of integer layers' quantizers: `bitwidth` bits, the sign's among them.
@@ -61,6 +62,16 @@ class IntegerQuantizer(ToldTypes, tf_keras.layers.Layer):
     def value_bits(self) -> int:
         """The bits of a code without its sign."""
         return self.bitwidth - 1 if self.signed else self.bitwidth
+
+    @property
+    def output_precision(self) -> int:
+        """The bits of what comes out."""
+        return self.bitwidth
+
+    @property
+    def training_state(self) -> list:
+        """Its ranges, which are shifts and scales in the end."""
+        return list(self.weights)
 
     def get_config(self) -> dict:
         """The arguments of the constructor."""

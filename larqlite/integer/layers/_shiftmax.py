@@ -9,6 +9,8 @@ import tf_keras
 
 from larqlite._registration import register_object
 from larqlite.errors import DtypeError, LarqliteError
+from larqlite.graph import LayerFacts
+from larqlite.integer.layers._layer_classes import known
 from larqlite.integer.layers._quantized_shiftmax import shiftmax_of_integers
 from larqlite.integer.tensors import FixedPoint
 
@@ -92,6 +94,7 @@ def require_logits(shape: tf.TensorShape, axis: int | Sequence[int]) -> None:
             )
 
 
+@known(LayerFacts(activation="other"))
 @register_object()
 class Shiftmax(tf_keras.layers.Layer):
     """`shiftmax` over the last axis, as a layer.

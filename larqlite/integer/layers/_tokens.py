@@ -7,7 +7,8 @@ import tf_keras
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
-from larqlite.integer.layers._layer_classes import NamedWeights
+from larqlite.graph import LayerFacts
+from larqlite.integer.layers._layer_classes import NamedWeights, known
 
 __all__ = ["AddPositionEmbs", "ClassToken", "ExtractToken"]
 
@@ -38,6 +39,7 @@ class _TokenWeight(NamedWeights, tf_keras.layers.Layer):
         return {**super().get_config(), "initializer": initializer}
 
 
+@known()
 @register_object()
 class ClassToken(_TokenWeight):
     """Puts a learned token before all others.
@@ -78,6 +80,7 @@ class ClassToken(_TokenWeight):
         return tf.TensorShape((batch, tokens and tokens + 1, hidden))
 
 
+@known(LayerFacts(is_monotone=True))
 @register_object()
 class AddPositionEmbs(_TokenWeight):
     """Adds learned numbers to each position and channel.
@@ -120,6 +123,7 @@ class AddPositionEmbs(_TokenWeight):
         return tf.TensorShape(input_shape)
 
 
+@known(LayerFacts(values="moved", is_monotone=True))
 @register_object()
 class ExtractToken(tf_keras.layers.Layer):
     """Takes one token out.

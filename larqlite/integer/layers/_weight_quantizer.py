@@ -6,7 +6,7 @@ import tensorflow as tf
 from tf_keras.src.engine.keras_tensor import KerasTensor
 
 from larqlite.errors import ArgumentError, QuantizedTypeError
-from larqlite.integer.layers._layer_classes import register_layer
+from larqlite.integer.layers._layer_classes import known, register_layer
 from larqlite.integer.layers._quantizer import IntegerQuantizer
 from larqlite.integer.layers._recording import TensorRecorder
 from larqlite.integer.tensors import FixedPoint, QFloat, QTensor
@@ -46,6 +46,7 @@ class _OfWeights(IntegerQuantizer):
         return self.call(inputs, *args, **kwargs)
 
 
+@known()
 @register_layer
 class WeightQuantizer(_OfWeights):
     r"""Weights as integers, on the largest range that their bits allow.
@@ -180,6 +181,7 @@ class WeightQuantizer(_OfWeights):
         return FixedPoint(signs(inputs), 1, frac_bits, limit=1)
 
 
+@known()
 @register_layer
 class AlignedWeightQuantizer(_OfWeights):
     r"""Weights as integers with the scales and fractional bits of another tensor.

@@ -12,7 +12,14 @@ import tf_keras
 from larqlite import quantizers as larqlite_quantizers
 from larqlite._registration import register_object
 from larqlite.errors import UnsupportedLayerError
-from larqlite.graph import LayerEntry, LayerGraph, LayerUse, facts_of
+from larqlite.graph import (
+    LayerEntry,
+    LayerFacts,
+    LayerGraph,
+    LayerUse,
+    add_layer_facts,
+    facts_of,
+)
 from larqlite.layers import QuantLayer
 from larqlite.qat.graph import Builder
 from larqlite.qat.passes import is_made_of_kernel
@@ -36,6 +43,9 @@ class FloatBarrier(tf_keras.layers.Layer):
     def call(self, inputs):
         positive, negative = tf.nn.relu(inputs), tf.nn.relu(-inputs)
         return tf.nn.elu(positive) - tf.nn.elu(negative)
+
+
+add_layer_facts(FloatBarrier, LayerFacts(values="reshaped", is_monotone=True))
 
 
 @dataclasses.dataclass(frozen=True)
