@@ -11,6 +11,18 @@ from larqlite.primitives._exact import (
     signed_codes,
 )
 from larqlite.primitives._granularity import granularity, other_axes, shape_along
+from larqlite.primitives._rounding import (
+    ceil_log2,
+    exp2,
+    floor,
+    half_up,
+    round_half_even,
+    round_half_up,
+    round_log2,
+    sign,
+    straight_through,
+    truncate,
+)
 
 __all__ = [
     # Which integers a type holds, which a width has.
@@ -26,4 +38,15 @@ __all__ = [
     "granularity",
     "other_axes",
     "shape_along",
+    # Rounding, and powers of two.
+    "ceil_log2",
+    "exp2",
+    "floor",
+    "half_up",
+    "round_half_even",
+    "round_half_up",
+    "round_log2",
+    "sign",
+    "straight_through",
+    "truncate",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from larqlite.primitives import INT32_LIMIT, half_step
+from larqlite.primitives import INT32_LIMIT, half_step, half_up
 
 MOST_SHIFT = 30
 
@@ -65,7 +65,7 @@ def _in_float64(scales, right, low, high):
 
     @tf.function(jit_compile=True, autograph=False)
     def requantize(values):
-        rounded = tf.floor(tf.cast(values, tf.float64) * factor + 0.5)
+        rounded = half_up(tf.cast(values, tf.float64) * factor)
         return tf.cast(tf.clip_by_value(rounded, low, high), tf.float32)
 
     return requantize

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from math import isqrt, log
+from math import log
 
 import tensorflow as tf
 
 from larqlite.errors import ArgumentError
 from larqlite.integer.tensors import FixedPoint
 from larqlite.integer.tensors.internal import dtype_for, exp2
+from larqlite.primitives import round_log2
 
 EXP_BITWIDTH = 10
 BUFFER_BITWIDTH = 32
@@ -85,28 +86,6 @@ def shiftmax_of_integers(
     return FixedPoint(
         of_values(x.values), exp_bitwidth + 1, exp_bitwidth, limit=2**exp_bitwidth
     )
-
-
-def round_log2(x: tf.Tensor) -> tf.Tensor:
-    r"""$\mathrm{round}(\log_2 x)$ of whole numbers >= 1, exactly.
-
-    The bits of the mantissa above that of $\sqrt 2$ (which no float equals) carry into the
-    exponent when the missing ones are added.
-
-    Args:
-        x: float32 or float64 tensor.
-
-    Returns:
-        int32 tensor.
-    """
-    integer, mantissa_bits, bias = {
-        tf.float32: (tf.int32, 23, 127),
-        tf.float64: (tf.int64, 52, 1023),
-    }[x.dtype]
-    root_of_two = isqrt(2 << 2 * mantissa_bits) + 1
-    carrying = tf.bitcast(x, integer) + ((2 << mantissa_bits) - root_of_two)
-    exponent = tf.bitwise.right_shift(carrying, tf.cast(mantissa_bits, integer))
-    return tf.cast(exponent, tf.int32) - bias
 
 
 def check_bitwidths(exp_bitwidth: int, buffer_bitwidth: int, where: str) -> None:

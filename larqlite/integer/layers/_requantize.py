@@ -18,7 +18,7 @@ from larqlite.integer.tensors.internal import (
     known,
     rounding_dtype_for,
 )
-from larqlite.primitives import signed_codes
+from larqlite.primitives import half_up, signed_codes
 
 __all__ = ["requantized"]
 
@@ -26,7 +26,7 @@ __all__ = ["requantized"]
 @tf.custom_gradient
 def _rounded_and_clipped(x, low, high):
     """`clip(floor(x + 0.5), low, high)`; the gradient is 1, outside of the limits too."""
-    result = tf.clip_by_value(tf.floor(x + tf.constant(0.5, x.dtype)), low, high)
+    result = tf.clip_by_value(half_up(x), low, high)
     return result, lambda upstream: (upstream, None, None)
 
 
@@ -72,7 +72,7 @@ def requantized(
         )
         if buffer_bits is not None and limit > signed_codes(buffer_bits)[1]:
             # What saturates in the buffer ends where it does: rounding is monotonic.
-            ends = tf.floor(_ends(buffer_bits, factor) + 0.5)
+            ends = half_up(_ends(buffer_bits, factor))
             low, high = tf.maximum(low, ends[0]), tf.minimum(high, ends[1])
         if scales is not None:
             factor = tf.cast(scales.values, dtype) * factor
@@ -103,7 +103,7 @@ def _count(fp, scales, buffer_bits, scaled, value_bits: int) -> None:
     if buffer_bits is not None:
         product = tf.cast(fp.values, tf.float64) * tf.cast(scales.values, tf.float64)
         count_saturated(product, *map(float, signed_codes(buffer_bits)), "accumulator")
-    rounded = tf.floor(scaled + 0.5)
+    rounded = half_up(scaled)
     count_saturated(rounded, *map(float, signed_codes(value_bits)), "output")
 
 

@@ -13,6 +13,7 @@ from larqlite.graph import LayerFacts
 from larqlite.integer.layers._layer_classes import known
 from larqlite.integer.layers._quantized_shiftmax import shiftmax_of_integers
 from larqlite.integer.tensors import FixedPoint
+from larqlite.primitives import floor, round_half_even
 
 __all__ = ["Shiftmax", "shiftmax"]
 
@@ -66,11 +67,11 @@ def shiftmax(logits, axis: int | Sequence[int] = -1):
             f"shiftmax: logits are {logits.dtype.name}, and the result lies between 0 and "
             "1.\n  Fix: tf.cast(logits, tf.float32), or give a FixedPoint."
         )
-    powers = _straight_through(tf.floor, logits)
+    powers = floor(logits)
     powers -= tf.stop_gradient(tf.reduce_max(powers, axis, keepdims=True))
     total = tf.reduce_sum(_exp2(powers), axis, keepdims=True)
     log2 = tf.math.log(total) / tf.cast(tf.math.log(2.0), total.dtype)
-    return _exp2(powers - _straight_through(tf.round, log2))
+    return _exp2(powers - round_half_even(log2))
 
 
 def require_logits(shape: tf.TensorShape, axis: int | Sequence[int]) -> None:
@@ -115,16 +116,6 @@ class Shiftmax(tf_keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return tf.TensorShape(input_shape)
-
-
-def _straight_through(function, x: tf.Tensor) -> tf.Tensor:
-    """A rounding whose gradient is that of the identity."""
-
-    @tf.custom_gradient
-    def rounded(x):
-        return function(x), tf.identity
-
-    return rounded(x)
 
 
 def _exp2(x: tf.Tensor) -> tf.Tensor:

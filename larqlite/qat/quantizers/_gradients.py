@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from larqlite.primitives import half_up
+
 __all__ = [
     "divided",
     "kernel",
@@ -77,5 +79,5 @@ def nudged(minimum, maximum, num_bits: int, narrow_range: bool) -> tuple:
     """
     first, last = float(narrow_range), float(2**num_bits - 1)
     step = divided(maximum - minimum, last - first)
-    zero = tf.clip_by_value(tf.floor(first - minimum / step + 0.5), first, last)
+    zero = tf.clip_by_value(half_up(first - minimum / step), first, last)
     return (first - zero) * step, (last - zero) * step, step

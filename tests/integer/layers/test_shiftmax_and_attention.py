@@ -9,8 +9,8 @@ from hypothesis import given, settings, strategies as st
 
 from larqlite.errors import LarqliteError
 from larqlite.integer import layers
-from larqlite.integer.layers._quantized_shiftmax import round_log2
 from larqlite.integer.tensors import FixedPoint, QFloat
+from larqlite.primitives import round_log2
 
 rng = np.random.default_rng(11)
 
