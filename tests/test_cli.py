@@ -227,9 +227,13 @@ def test_python_m_larqlite_is_the_same_command_and_a_closed_pipe_is_no_error(
                 file.write(os.read(out, 1))
             os.close(out)
 
-        threading.Thread(target=head, daemon=True).start()
+        reader = threading.Thread(target=head)
+        reader.start()
         sys.argv = ["larqlite", "quantizers", "--json"]
-        runpy.run_module("larqlite", run_name="__main__", alter_sys=True)
+        try:
+            runpy.run_module("larqlite", run_name="__main__", alter_sys=True)
+        finally:
+            reader.join()
         """
     )
     assert (tmp_path / "first.txt").read_text() == "["

@@ -244,7 +244,7 @@ ON_REPLICAS = """
     import numpy as np
     import tensorflow as tf
     from larqlite import qat
-from tests.common.eager import quantize_model
+
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * 2

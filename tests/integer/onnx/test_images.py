@@ -49,7 +49,8 @@ def test_a_trained_network_keeps_its_accuracy_in_integers(data, tmp_path, ends_f
     model = network(ends_flat)
     loss = tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(tf_keras.optimizers.Adam(3e-3), loss)
-    model.fit(x, y, batch_size=64, verbose=0)
+    # A mean over the image learns more slowly.
+    model.fit(x, y, batch_size=64, epochs=1 if ends_flat else 3, verbose=0)
     lq.deploy.export(model, tmp_path / "float.onnx")
     exported = onnx.load(tmp_path / "float.onnx")
     float_logits = run(exported, x_test)[0]
