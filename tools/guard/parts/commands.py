@@ -90,6 +90,9 @@ train TrainBiRealNet --no-such-flag 1
 list --jsn
     """,
 }
+# `--samples FILE`, `--save`, `-s FILE`, `-d` and `--batch` are flags as they were called
+# before all commands had one set: commits before it know no others, and now they still
+# mean the same, with a notice. So both sides of a comparison do the job.
 JOBS = {
     "lq": """
 --version
