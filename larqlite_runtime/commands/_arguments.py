@@ -33,12 +33,17 @@ class Parser(argparse.ArgumentParser):
         return super().parse_args(self.words, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Raises, with the flag that was probably meant."""
+        """Raises; a flag that there is not comes first, with the one that was probably
+        meant, since what else is missing may follow from it."""
         known = tuple(self._option_string_actions)
         flags = [word.partition("=")[0] for word in self.words if word[:2] == "--"]
-        guesses = (near_matches(flag, known) for flag in flags if flag not in known)
-        guess = next(filter(None, guesses), "")
-        raise InputError(f"{self.prog}: {message}.{guess}\n  Fix: {self.prog} --help")
+        for flag in flags:
+            if not any(each.startswith(flag) for each in known):
+                message = f"there is no flag {flag}.{near_matches(flag, known)}"
+                break
+        else:
+            message += "."
+        raise InputError(f"{self.prog}: {message}\n  Fix: {self.prog} --help")
 
 
 def _run(words: Sequence[str]) -> run.RunOptions:
