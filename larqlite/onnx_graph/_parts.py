@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from larqlite_runtime.format import TableType, ValueType, named
+from larqlite.onnx_graph._refusal import levels_named
+from larqlite_runtime.format import TableType, ValueType
 
 if TYPE_CHECKING:
     import onnx
@@ -26,10 +27,13 @@ class Value:
             last.
         levels: which values it holds, if these are few, else None. A string names a type:
             "sign" (-1, +1), "heaviside" (0, 1), "ternary" (-1, 0, 1), "steps:k" (0, 1/n,
-            ..., 1 with n = 2^k - 1).
+            ..., 1 with n = 2^k - 1), "integers:low:high".
         integers: of levels with a scale or an offset the tensor of integers that they were
             made of (of a table, one for each step), if they lie in the file in the same
             order; else None.
+
+    Raises:
+        ArgumentError: a string that names no type.
     """
 
     name: str
@@ -40,7 +44,7 @@ class Value:
 
     def __post_init__(self):
         if isinstance(self.levels, str):
-            object.__setattr__(self, "levels", named(self.levels))
+            object.__setattr__(self, "levels", levels_named(self.levels, self.name))
 
     @property
     def rank(self) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from larqlite.errors import ArgumentError, UnsupportedLayerError, near_matches
-from larqlite_runtime.format import QUANTIZERS
+from larqlite_runtime.format import QUANTIZERS, TableType, ValueType, named, table
 
 # The function that a user called, for messages.
 WHERE: ContextVar[str] = ContextVar("where", default="lq.deploy.export")
@@ -56,3 +56,42 @@ def require_quantizer(
             f"{where}: scale={scale!r} and offset={offset!r} are no finite numbers, "
             "the scale not 0.\n  Fix: the distance of two levels, and where level 0 is."
         )
+
+
+def levels_named(text: str, tensor: str) -> ValueType | None:
+    """The type that a string names, of a tensor; None if its values are too many.
+
+    Raises:
+        ArgumentError: there is no type of that name.
+    """
+    try:
+        return named(text)
+    except ValueError as error:
+        raise ArgumentError(f'the value "{tensor}": {error}') from error
+
+
+def table_of(
+    path: str, thresholds: Sequence[float], levels: Sequence[float]
+) -> TableType:
+    """The type of a table of levels that thresholds divide.
+
+    Raises:
+        ArgumentError: levels or thresholds that do not rise, or are too many or too few.
+    """
+    where = f"{path}: graph.table"
+    try:
+        kind = table(levels)
+    except ValueError as error:
+        raise ArgumentError(f"{where}: {error}") from error
+    numbers = np.asarray(thresholds, np.float32)
+    if numbers.shape != (len(kind.table) - 1,):
+        raise ArgumentError(
+            f"{where}: {numbers.size} thresholds do not divide {len(kind.table)} "
+            "levels.\n  Fix: one threshold less than levels."
+        )
+    if np.isnan(numbers).any() or (np.diff(numbers) < 0).any():
+        raise ArgumentError(
+            f"{where}: thresholds={numbers.tolist()} do not rise.\n"
+            "  Fix: sort them with their levels."
+        )
+    return kind

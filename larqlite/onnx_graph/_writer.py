@@ -18,13 +18,12 @@ from larqlite.onnx_graph._parts import (
     StoredWeight,
     Value,
 )
-from larqlite.onnx_graph._refusal import require_quantizer
+from larqlite.onnx_graph._refusal import require_quantizer, table_of
 from larqlite_runtime.format import (
     QUANTIZERS,
     TableType,
     ValueType,
     heaviside,
-    table,
 )
 
 __all__ = ["OnnxNode", "Normalization", "Shape", "StoredWeight", "Value", "Writer"]
@@ -112,14 +111,10 @@ class Writer(NamedGraph):
             A value that knows its levels: packed layers sum each step by itself.
 
         Raises:
-            ValueError: levels that do not rise, are too many, or do not fit the thresholds.
+            ArgumentError: levels or thresholds that do not rise, or levels that are too many
+                or do not fit the thresholds.
         """
-        kind = table(levels)
-        if len(thresholds) != len(kind.table) - 1:
-            raise ValueError(
-                f"{len(thresholds)} thresholds do not divide {len(kind.table)} levels.\n"
-                "  Fix: one threshold less than levels."
-            )
+        kind = table_of(self.path, thresholds, levels)
         above = self.above(value, thresholds)
         total = None
         for number, (step, height) in enumerate(zip(above, kind.steps_up, strict=True)):

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from larqlite_runtime.names import near_matches
+
 # More planes of bits than these do not fit what kernels work on.
 MOST_BITS = 8
 # Of a magnitude of an input, so that planes of its bits are no more.
@@ -196,7 +198,8 @@ def table(levels: Iterable[float]) -> TableType:
         ValueError: there are more, fewer than two, or they do not rise.
     """
     found = tuple(float(np.float32(level)) for level in levels)
-    if not 2 <= len(found) <= 16 or any(a >= b for a, b in itertools.pairwise(found)):
+    rise = all(a < b for a, b in itertools.pairwise(found))
+    if not 2 <= len(found) <= 16 or not rise or not np.isfinite(found).all():
         raise ValueError(
             f"levels={list(found)} are not 2 to 16 numbers that rise.\n"
             "  Fix: sort them, and leave out equal ones."
@@ -292,8 +295,10 @@ def named(text: str) -> ValueType | None:
         return steps(int(bits)) if int(bits) <= MOST_BITS else None
     if text not in _NAMED:
         raise ValueError(
-            f'levels="{text}" is no name of few values.\n  Fix: "sign", "heaviside", '
-            '"ternary", "steps:k" with k bits, "integers:low:high", or a ValueType.'
+            f'levels="{text}" is no name of few values.'
+            f"{near_matches(word, (*_NAMED, 'steps', 'integers'))}\n"
+            '  Fix: "sign", "heaviside", "ternary", "steps:k" with k bits, '
+            '"integers:low:high" with 0 among them, or a ValueType.'
         )
     return _NAMED[text]()
 

@@ -288,3 +288,48 @@ def test_a_quantizer_that_there_is_not_is_refused_with_the_fix(op, given, what):
     with pytest.raises(lq.errors.ArgumentError, match=rf"(?s)mine.*{what}.*Fix: "):
         graph.quantized(value, op, **given)
     assert not graph.nodes
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "levels", "what"),
+    [
+        ([0.5], [1.0, -1.0], r"levels=\[1.0, -1.0\] are not"),
+        ([0.5], [1.0], r"levels=\[1.0\] are not 2 to 16"),
+        ([0.5], [0.0, np.nan], "nan"),
+        (range(16), range(17), "not 2 to 16"),
+        ([0.5, 1.5], [0.0, 1.0], "2 thresholds do not divide 2 levels"),
+        ([0.5, -0.5], [0.0, 1.0, 2.0], r"thresholds=\[0.5, -0.5\] do not rise"),
+        ([np.nan], [0.0, 1.0], r"thresholds=\[nan\]"),
+    ],
+)
+def test_a_table_that_there_is_not_is_refused_with_the_fix(thresholds, levels, what):
+    from larqlite.onnx_graph import Writer
+
+    graph = Writer()
+    graph.path = "mine"
+    value = graph.value("x", (None, 4))
+    message = rf"(?s)mine: graph\.table: .*{what}.*Fix: "
+    with pytest.raises(lq.errors.ArgumentError, match=message):
+        graph.table(value, thresholds, levels)
+    assert not graph.nodes
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("signs", 'Did you mean "sign"'),
+        ("integer:-8:7", 'Did you mean "integers"'),
+        ("steps:x", '"steps:k" with k bits'),
+        ("integers:1:3", "with 0 among them"),
+    ],
+)
+def test_a_name_of_no_levels_is_refused_with_the_nearest(text, what):
+    from larqlite.onnx_graph import Writer
+
+    graph = Writer()
+    message = rf'(?s)"mine/x": levels="{text}" is no name.*{what}'
+    with pytest.raises(lq.errors.ArgumentError, match=message):
+        graph.value("mine/x", (None, 4), levels=text)
+    value = graph.value("mine/x", (None, 4))
+    with pytest.raises(lq.errors.ArgumentError, match="no name of few values"):
+        value.with_levels(text)
