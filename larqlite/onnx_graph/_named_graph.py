@@ -42,6 +42,8 @@ class NamedGraph(OnnxGraph):
         path: of the layer that is being converted, `"block/conv"`.
         wrapper: path of the quantization-aware layer around it, or "".
         weights: those of the constants that the summary counts.
+        tables: of kernels with a table, which are a weight for each bit: the bytes that
+            codes of all bits in one stream would take, by the beginning of their names.
         scales: names of those that were derived from weights and are not counted.
         normalizations: batch normalizations, for the passes over the finished graph.
         packed: packed layers, likewise.
@@ -54,6 +56,7 @@ class NamedGraph(OnnxGraph):
         super().__init__()
         self.path = self.wrapper = ""
         self.weights: dict[str, StoredWeight] = {}
+        self.tables: dict[str, int] = {}
         self.scales: list[str] = []
         self.normalizations: list[Normalization] = []
         self.packed: list[Any] = []

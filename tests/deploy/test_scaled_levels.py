@@ -97,7 +97,8 @@ TABLES = {
         *(0.08, 0.161, 0.246, 0.338, 0.441, 0.563, 0.723, 1.0),
     ],
 }
-# Streams of bits end at whole bytes, one for each bit of a table: counts are multiples of 8.
+# Streams of bits end at whole bytes, one for each bit of a table: counts are multiples of 8,
+# but in the tests of what a file holds.
 LAYERS = {
     "same": lambda **more: L.QuantConv2D(6, 3, padding="same", **more),
     "strides": lambda **more: L.QuantConv2D(6, 3, strides=2, padding="same", **more),
@@ -333,3 +334,33 @@ def test_a_name_of_no_levels_is_refused_with_the_nearest(text, what):
     value = graph.value("mine/x", (None, 4))
     with pytest.raises(lq.errors.ArgumentError, match="no name of few values"):
         value.with_levels(text)
+
+
+@pytest.mark.parametrize(
+    ("table", "bits", "streams"),
+    [(TABLES["eight"], 3, 3), ([-0.31, 0.9], 3, 1), (TABLES["normal floats"], 4, 4)],
+)
+def test_the_report_says_what_a_file_holds_of_a_table(table, bits, streams, tmp_path):
+    """9 weights: a stream of 2 bytes for each bit that is needed, in one file; in the
+    summary one stream of all bits."""
+    quantizer = Table(table)
+    quantizer.precision = bits
+    layer = L.QuantDense(
+        3,
+        input_quantizer="ste_sign",
+        kernel_quantizer=quantizer,
+        use_bias=False,
+        input_shape=(3,),
+    )
+    model = tf_keras.Sequential([layer])
+    levels = np.resize(table, 9).astype(np.float32).reshape(3, 3)
+    layer.kernel.latent_variable.assign(levels)
+    report = lq.deploy.export(model, tmp_path / "net.onnx")
+    held = [t.raw_data for t in onnx.load(tmp_path / "net.onnx").graph.initializer
+            if "/kernel/bit_" in t.name]  # fmt: skip
+    assert report.weight_bytes == sum(map(len, held)) == 2 * streams
+    counted = lq.models.profile(model).deployed_bytes
+    assert counted == -(-9 * bits // 8)
+    (note,) = report.notes
+    assert f"counts {counted} bytes of weights, the file holds {2 * streams}: " in note
+    assert "each bit of a kernel with a table" in note

@@ -158,6 +158,7 @@ def stored_codes(
             variable=kernel.variable,
         )
     prefix = f"{graph.path}/{kernel.name}"
+    graph.tables[f"{prefix}/bit_"] = -(-count * kernel.bits // 8)
     stored = [
         graph.weight(
             graph.path, f"{kernel.name}/bit_{bit}", packed.packed(bit), 1, count
