@@ -51,6 +51,13 @@ def require_quantizer(
                 f"{where}: {name}={attributes[name]!r} of {op} is not "
                 f"{known[name].says}.\n  Fix: a value in this range."
             )
+    for name, numbers in (("scale", scale), ("offset", offset)):
+        if np.ndim(numbers):
+            raise ArgumentError(
+                f"{where}: {name} has the shape {np.shape(numbers)}, and no scale or offset "
+                "of a channel can leave a sum over channels.\n"
+                "  Fix: one number; those of channels in the normalization in front of it."
+            )
     if not (np.isfinite([scale, offset]).all() and scale):
         raise ArgumentError(
             f"{where}: scale={scale!r} and offset={offset!r} are no finite numbers, "
