@@ -40,6 +40,25 @@ def known_formula(layer: layers.Layer) -> Formula | None:
     return no_macs if is_free else None
 
 
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What is known of a kind of layer: its formula and its facts, under former names.
+
+    Attributes:
+        formula: its multiply-accumulates.
+        keeps_values: tells for a layer whether all that comes out went in.
+    """
+
+    formula: Formula
+    keeps_values: Callable[[layers.Layer], bool] = lambda layer: False
+
+
+def kind_of(layer: layers.Layer) -> Kind | None:
+    """`known_formula` and `facts_of` in one, as they were called before."""
+    formula = known_formula(layer)
+    return formula and Kind(formula, lambda layer: facts_of(layer).keeps_values)
+
+
 def mac_formula(cls: type[layers.Layer], keeps_values: bool = False) -> Callable:
     """Decorator that teaches the cost model what a layer of one's own computes.
 

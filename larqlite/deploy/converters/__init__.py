@@ -50,6 +50,7 @@ from larqlite.deploy.converters._packed import (
 )
 from larqlite.deploy.converters._packed_layer import PackedLayer, packed_layer
 from larqlite.deploy.converters._walk import ConverterWalk, in_inference
+from larqlite.graph import first_override
 
 __all__ = [
     "PackedLayer",
@@ -60,6 +61,7 @@ __all__ = [
     "conv_kernel",
     "converter_of",
     "depthwise_kernel",
+    "first_override",
     "in_inference",
     "input_values",
     "kernel_of",
