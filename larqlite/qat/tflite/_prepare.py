@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite import quantizers as larqlite_quantizers
+from larqlite import math, quantizers as larqlite_quantizers
 from larqlite._registration import register_object
 from larqlite.errors import UnsupportedLayerError
 from larqlite.graph import (
@@ -196,7 +196,7 @@ def _is_sign(quantizer) -> bool:
         return False
     values = np.array([-3.0, -1.0, -0.4, -0.0, 0.0, 0.4, 1.0, 3.0], "float32")
     signs = larqlite_quantizers.get(quantizer)(tf.constant(values))
-    return np.array_equal(signs, np.where(values >= 0, 1.0, -1.0))
+    return np.array_equal(signs, math.sign(values))
 
 
 def _stored_sign(inputs):
