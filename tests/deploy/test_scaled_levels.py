@@ -7,66 +7,15 @@ import itertools
 import numpy as np
 import onnx
 import pytest
-import tensorflow as tf
 import tf_keras
 from hypothesis import given, settings, strategies as st
 
 import larqlite as lq
 from larqlite.onnx_graph import find_table
 from tests.deploy.keras_and_file import checked, sequential
+from tests.deploy.level_quantizers import SignedSteps, Table
 
 L, Q = lq.layers, lq.quantizers
-
-
-class SignedSteps(Q.Quantizer):
-    """`scale * clip(round((x - offset) / scale), low, high) + offset`."""
-
-    def __init__(self, low=-8, high=7, scale=0.37, offset=0.0, **kwargs):
-        super().__init__(**kwargs)
-        self.low, self.high, self.scale, self.offset = low, high, scale, offset
-        self.precision = (high - low).bit_length()
-
-    def forward(self, x):
-        steps = (x - np.float32(self.offset)) / np.float32(self.scale)
-        whole = tf.round(tf.clip_by_value(steps, self.low, self.high))
-        return whole * np.float32(self.scale) + np.float32(self.offset)
-
-    def derivative(self, x):
-        return tf.ones_like(x)
-
-
-@lq.deploy.activation_converter(SignedSteps)
-def convert_signed_steps(graph, quantizer, value):
-    return graph.quantized(
-        value,
-        "Integers",
-        quantizer.scale,
-        quantizer.offset,
-        low=quantizer.low,
-        high=quantizer.high,
-    )
-
-
-class Table(Q.Quantizer):
-    """The nearest level of a table; the lower one in the middle."""
-
-    def __init__(self, levels, **kwargs):
-        super().__init__(**kwargs)
-        self.levels = np.array(levels, np.float32)
-        self.precision = max(1, (len(levels) - 1).bit_length())
-
-    def forward(self, x):
-        nearest = tf.argmin(tf.abs(x[..., None] - self.levels), -1)
-        return tf.gather(self.levels, nearest)
-
-    def derivative(self, x):
-        return tf.ones_like(x)
-
-
-@lq.deploy.activation_converter(Table)
-def convert_table(graph, quantizer, value):
-    levels = quantizer.levels
-    return graph.table(value, (levels[1:] + levels[:-1]) / 2, levels)
 
 
 def adabin(alpha, beta):
@@ -274,6 +223,7 @@ def test_levels_around_a_center_need_half_the_products(levels, products):
         ("Integer", {"low": -1, "high": 1}, 'Did you mean "Integers"'),
         ("Integers", {"low": -2, "high": 1, "scale": 0.0}, "scale=0.0"),
         ("Integers", {"low": -2, "high": 1, "offset": np.nan}, "offset=nan"),
+        ("Integers", {"low": -2, "high": 1, "scale": np.ones(4)}, r"shape \(4,\)"),
         ("Integers", {"low": 2, "high": 3}, "low=2 .*-255 to 0"),
         ("Integers", {"low": -300, "high": 3}, "low=-300"),
         ("Integers", {"low": -3}, "high"),

@@ -1,10 +1,11 @@
 """Small Keras networks whose exported files are kept in `tests/golden`, for the fuzzer.
 
-`python -m tests.runtime.exported` writes them anew.
+`python -m tests.runtime.exported` writes them anew; with names, these.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import tf_keras
 
 import larqlite as lq
+from tests.deploy.level_quantizers import SignedSteps, Table
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 layers = tf_keras.layers
@@ -82,16 +84,82 @@ def kbit() -> tf_keras.Model:
     return tf_keras.Model(inputs, x)
 
 
+def scaled() -> tf_keras.Model:
+    """Inputs and kernels of two levels that have a scale and an offset, with borders."""
+    inputs = layers.Input((6, 5, 3))
+    x = lq.layers.QuantConv2D(
+        8,
+        3,
+        input_quantizer=lq.quantizers.AdaBinActivations(),
+        kernel_quantizer="adabin_weights",
+        padding="same",
+        use_bias=False,
+    )(inputs)
+    x = layers.BatchNormalization()(x)
+    x = lq.layers.QuantConv2D(
+        6,
+        3,
+        strides=2,
+        input_quantizer=lq.quantizers.AdaBinActivations(),
+        kernel_quantizer="ste_sign",
+        padding="same",
+    )(x)
+    return tf_keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+
+
+def integers() -> tf_keras.Model:
+    """Signed integers as inputs, with and without a scale, and a kernel of eight levels."""
+    inputs = layers.Input((5, 5, 4))
+    table = Table([-0.23, -0.15, -0.09, -0.02, 0.03, 0.1, 0.16, 0.24])
+    x = lq.layers.QuantConv2D(
+        6,
+        3,
+        input_quantizer=SignedSteps(scale=1.0),
+        kernel_quantizer=table,
+        padding="same",
+    )(inputs)
+    x = layers.BatchNormalization()(x)
+    x = lq.layers.QuantConv2D(
+        5,
+        2,
+        input_quantizer=SignedSteps(-3, 3, 0.5, 0.1),
+        kernel_quantizer=lq.quantizers.DoReFa(2, mode="weights"),
+    )(x)
+    return tf_keras.Model(inputs, layers.Flatten()(x))
+
+
+def tables() -> tf_keras.Model:
+    """Tables of four levels as inputs, of kernels with four around a center and two."""
+    inputs = layers.Input((12,))
+    levels = [-1.1, -0.3, 0.2, 0.9]
+    kernel = Table([-0.8, 0.1, 0.7, 1.6])
+    x = lq.layers.QuantDense(9, input_quantizer=Table(levels), kernel_quantizer=kernel)(
+        inputs
+    )
+    x = layers.BatchNormalization()(x)
+    kernel = Table([-0.3, 0.9])
+    x = lq.layers.QuantDense(6, input_quantizer=Table(levels), kernel_quantizer=kernel)(
+        x
+    )
+    return tf_keras.Model(inputs, x)
+
+
 NETWORKS: dict[str, Callable[[], tf_keras.Model]] = {
     "deploy_residual": residual,
     "deploy_ternary": ternary,
     "deploy_kbit": kbit,
+    "deploy_scaled": scaled,
+    "deploy_integers": integers,
+    "deploy_tables": tables,
 }
 
 
 def with_statistics(model: tf_keras.Model) -> tf_keras.Model:
-    """The same model with weights, means and variances of normal size."""
+    """The same model with weights, means, variances, scales and offsets of normal size."""
     rng = np.random.default_rng(5)
+    for layer in model.submodules:
+        if isinstance(layer, lq.quantizers.AdaBinActivations):
+            layer.set_weights([np.float32(0.7), np.float32(0.3)])
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
             values = rng.normal(size=(4, layer.gamma.shape[0])).astype(np.float32)
@@ -99,13 +167,14 @@ def with_statistics(model: tf_keras.Model) -> tf_keras.Model:
     return model
 
 
-def write_all(folder: Path = GOLDEN) -> None:
-    """Exports every network."""
-    for name, make in NETWORKS.items():
+def write_all(folder: Path = GOLDEN, names: tuple[str, ...] = ()) -> None:
+    """Exports every network, or those that are named."""
+    for name in names or NETWORKS:
+        make = NETWORKS[name]
         tf_keras.backend.reset_uids()
         tf_keras.utils.set_random_seed(11)
         lq.deploy.export(with_statistics(make()), folder / f"{name}.onnx")
 
 
 if __name__ == "__main__":
-    write_all()
+    write_all(names=tuple(sys.argv[1:]))

@@ -67,6 +67,21 @@ def test_files_that_export_wrote_are_among_the_seeds(name):
     assert read(encode("Model", tree_of(data))).shapes == graph.shapes
 
 
+def test_seeds_are_of_both_versions_with_all_that_the_second_has():
+    seeds = [tree_of(seed) for seed in fuzz.seeds()]
+    versions = {
+        opset["version"]
+        for seed in seeds
+        for opset in seed["opset_import"]
+        if opset.get("domain") == "ai.larqlite"
+    }
+    assert versions == {1, 2}
+    nodes = [node for seed in seeds for node in seed["graph"]["node"]]
+    found = {node["op_type"] for node in nodes}
+    # Scales of inputs, numbers of borders, streams of bits, and their sums.
+    assert found >= {"Integers", "Div", "Gather", "BitwiseXor", "Heaviside"}
+
+
 @pytest.mark.parametrize("name", exported.NETWORKS)
 def test_what_export_writes_today_can_be_read(name, tmp_path, monkeypatch):
     monkeypatch.setattr(exported, "NETWORKS", {name: exported.NETWORKS[name]})
