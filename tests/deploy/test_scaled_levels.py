@@ -311,6 +311,6 @@ def test_the_report_says_what_a_file_holds_of_a_table(table, bits, streams, tmp_
     assert report.weight_bytes == sum(map(len, held)) == 2 * streams
     counted = lq.models.profile(model).deployed_bytes
     assert counted == -(-9 * bits // 8)
-    (note,) = report.notes
+    *_, note = report.notes
     assert f"counts {counted} bytes of weights, the file holds {2 * streams}: " in note
     assert "each bit of a kernel with a table" in note
