@@ -5,6 +5,8 @@ import os
 
 import pytest
 
+from tests.common.graphs import given_back
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -21,19 +23,8 @@ def _what_is_imported_is_not_looked_through_for_garbage():
 
 @pytest.fixture(autouse=True, scope="module")
 def _graphs_end_with_the_module():
-    """Takes back the gradients of traced functions.
-
-    TensorFlow registers a `tf.custom_gradient` anew in each graph, and keeps the graph with
-    it: about 5 MB for each training step that is traced, 10 GB in all tests.
-    """
-    from tensorflow.python.framework import ops
-
-    known = ops.gradient_registry._registry
-    before = set(known)
-    yield
-    for name in set(known) - before:
-        if name.startswith("CustomGradient-"):
-            del known[name]
+    with given_back():
+        yield
 
 
 @pytest.fixture(autouse=True)

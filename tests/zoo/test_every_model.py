@@ -17,6 +17,7 @@ import larqlite_zoo
 from larqlite.errors import ArgumentError, KerasVersionError
 from larqlite_zoo._figures import COSTS, compute_costs
 from larqlite_zoo._registered_models import find
+from tests.common.graphs import all_given_back
 
 NAMES = larqlite_zoo.list_models()
 FAST = ("binary_vgg_small",)
@@ -80,17 +81,19 @@ def build(name: str, **arguments) -> tf_keras.Model:
 )
 def trained(request):
     """A model after ten steps on one batch: its name, itself, its losses, a batch."""
-    tf_keras.backend.clear_session()
+    with all_given_back():
+        yield _after_ten_steps(request.param)
+
+
+def _after_ten_steps(name):
     tf_keras.utils.set_random_seed(20260101)
-    name = request.param
     model = build(name)
     batch = images(model.input_shape[1:])
     # The learning rate is small enough for float twins, large enough for signs to flip.
     model.compile(tf_keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy")
     labels = np.arange(len(batch)) % 10
     losses = [model.train_on_batch(batch, labels) for _ in range(11)]
-    yield name, model, losses, batch
-    tf_keras.backend.clear_session()
+    return name, model, losses, batch
 
 
 def test_ten_steps_on_one_batch_lower_the_loss(trained):
