@@ -14,6 +14,7 @@ from larqlite_runtime._errors import (  # noqa: E402
     InputError,
     InputTypeError,
     MissingModelFileError,
+    MissingOnnxRuntimeError,
     ModelFileError,
     NativeError,
     RuntimeModelError,
@@ -42,6 +43,7 @@ __all__ = [
     "InputError",
     "InputTypeError",
     "NativeError",
+    "MissingOnnxRuntimeError",
 ]
 
 # What `Model.explain` returns; a device that only runs models does not load it.

@@ -40,6 +40,10 @@ class NativeError(RuntimeModelError, RuntimeError):
     """Native kernels that are asked for and missing, or that refused a program."""
 
 
+class MissingOnnxRuntimeError(RuntimeModelError, ImportError):
+    """A file with parts that ONNX Runtime runs, where that is not installed."""
+
+
 def quoted(name: object, mark: str = '"', longest: int = LONGEST) -> str:
     """A name in quotation marks, at most `longest` characters of it, on one line.
 

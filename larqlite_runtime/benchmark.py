@@ -15,6 +15,7 @@ from larqlite_runtime._errors import InputError, RuntimeModelError
 from larqlite_runtime._load import load
 from larqlite_runtime._model import Model
 from larqlite_runtime._profile import Profile
+from larqlite_runtime.backends.onnxruntime import imported
 from larqlite_runtime.benchmark_result import PACKED, Benchmark, Timing
 from larqlite_runtime.names import near_matches
 
@@ -55,9 +56,12 @@ Engine = Callable[[bytes, int], Contestant]
 
 
 def onnxruntime_on_file(content: bytes, threads: int) -> Contestant:
-    """A stock ONNX Runtime on the same file, with its own settings."""
-    import onnxruntime
+    """A stock ONNX Runtime on the same file, with its own settings.
 
+    Raises:
+        MissingOnnxRuntimeError: it is not installed.
+    """
+    onnxruntime = imported("lq benchmark --against onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3

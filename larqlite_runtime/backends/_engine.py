@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from larqlite_runtime._graph import CheckedGraph
+from larqlite_runtime._program import StepKind
 from larqlite_runtime.backends import _native
-from larqlite_runtime.backends.onnxruntime import SegmentModel
+from larqlite_runtime.backends.onnxruntime import (
+    INSTALL,
+    SegmentModel,
+    is_installed,
+    session,
+)
 from larqlite_runtime.planner import ExecutionPlan, plan as make_plan
 
 # Where sums of floats in the kernels are at least as fast as ONNX Runtime (measured).
 FAST_WITH_FLOATS = ("amx", "avx512")
-# ONNX Runtime before 1.32 moves zeros around an image into the pads of a pooling behind
-# them, where they are no zeros. Files of earlier versions of larqlite have such a pair.
-_CHANGES_POOLINGS = "Pad_Fusion"
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,18 @@ def build_engine(
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
 ) -> Engine:
-    """Everything that runs a graph, but for memory of calls; the arguments are `load`'s."""
+    """Everything that runs a graph, but for memory of calls; the arguments are `load`'s.
+
+    Where ONNX Runtime is not installed, the kernels run every float convolution that they
+    can run, which is said once if they are slow with floats on this CPU.
+
+    Raises:
+        MissingOnnxRuntimeError: it is not installed, and runs a part of the graph.
+    """
     isa = _native.choose_isa(isa)
-    plan = make_plan(graph, inputs, outputs, float_kernels=isa in FAST_WITH_FLOATS)
+    is_alone = isa not in FAST_WITH_FLOATS and not is_installed()
+    float_kernels = isa in FAST_WITH_FLOATS or is_alone
+    plan = make_plan(graph, inputs, outputs, float_kernels=float_kernels)
     parts = (
         [] if isa == "numpy" else [_native.Part(part) for part in plan.program.parts]
     )
@@ -53,30 +65,13 @@ def build_engine(
     for number, stage in enumerate(plan.stages):
         if stage.part is None:
             segment = SegmentModel(plan.subgraph, stage)
-            pools = any(node.op in ("MaxPool", "AveragePool") for node in stage.nodes)
-            off = [_CHANGES_POOLINGS] if pools else []
-            sessions[number] = _session(segment, threads, off), segment
+            sessions[number] = session(segment, stage.nodes, threads), segment
             segment.model, segment.constants = b"", {}
     plan.subgraph.forget_constants()
-    return Engine(plan, parts, sessions, isa, threads)
-
-
-def _session(segment: SegmentModel, threads: int, disabled: list[str]):
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if segment.constants:
-        values = onnxruntime.OrtValue.ortvalue_from_numpy
-        options.add_external_initializers(
-            list(segment.constants), [values(a) for a in segment.constants.values()]
+    steps = (step for part in plan.program.parts for step in part)
+    if is_alone and any(step.kind == StepKind.CONV_FLOAT for step in steps):
+        _native.say_once(
+            "Float convolutions run in the kernels, which are slower at them than ONNX "
+            f"Runtime, but that is not installed.\n  Fix: {INSTALL}"
         )
-    return onnxruntime.InferenceSession(
-        segment.model,
-        options,
-        providers=["CPUExecutionProvider"],
-        disabled_optimizers=disabled,
-    )
+    return Engine(plan, parts, sessions, isa, threads)

@@ -29,8 +29,9 @@ REQUIRE_VARIABLE = "LARQLITE_REQUIRE_NATIVE"
 FOLDER = Path(__file__).parent.parent  # where setup.py puts them
 
 _INSTALL = (
-    "  Fix: install a C++17 compiler (Debian: apt-get install g++) and install the "
-    "package again, in its checkout: pip install --force-reinstall --no-deps ."
+    "  Fix: pip install --force-reinstall --no-deps larqlite-runtime, whose wheels hold them; in "
+    "a checkout, install a C++17 compiler (Debian: apt-get install g++), then pip install "
+    "--force-reinstall --no-deps ."
 )
 
 

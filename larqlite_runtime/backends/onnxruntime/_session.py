@@ -1,0 +1,85 @@
+"""Sessions of ONNX Runtime, which is an extra: it may not be installed on a device."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+from larqlite_runtime._errors import MissingOnnxRuntimeError, quoted
+from larqlite_runtime._graph import GraphNode
+from larqlite_runtime.backends.onnxruntime._segment import SegmentModel
+
+# ONNX Runtime before 1.32 moves zeros around an image into the pads of a pooling behind
+# them, where they are no zeros. Files of earlier versions of larqlite have such a pair.
+_CHANGES_POOLINGS = "Pad_Fusion"
+INSTALL = (
+    'pip install "larqlite-runtime[onnxruntime]"; where larqlite came out of a checkout, '
+    "pip install onnxruntime"
+)
+_NAME = "onnxruntime"
+_SHOWN = 3  # nodes that a message names
+
+
+def is_installed() -> bool:
+    """Whether there is an ONNX Runtime; it is not imported."""
+    if _NAME in sys.modules:
+        return sys.modules[_NAME] is not None
+    return importlib.util.find_spec(_NAME) is not None
+
+
+def imported(what: str) -> ModuleType:
+    """The package.
+
+    Args:
+        what: needs it; the beginning of the message.
+
+    Raises:
+        MissingOnnxRuntimeError: it is not installed.
+    """
+    if not is_installed():
+        raise MissingOnnxRuntimeError(
+            f"{what} needs ONNX Runtime, which is not installed here.\n  Fix: {INSTALL}"
+        )
+    return importlib.import_module(_NAME)
+
+
+def session(segment: SegmentModel, nodes: Sequence[GraphNode], threads: int) -> Any:
+    """A session that runs nodes of a file.
+
+    Args:
+        segment: the nodes as a model of their own.
+        nodes: of the file.
+        threads: of the session.
+
+    Raises:
+        MissingOnnxRuntimeError: ONNX Runtime is not installed.
+    """
+    onnxruntime = imported(_float_part(nodes))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if segment.constants:
+        values = onnxruntime.OrtValue.ortvalue_from_numpy
+        options.add_external_initializers(
+            list(segment.constants), [values(a) for a in segment.constants.values()]
+        )
+    pools = any(node.op in ("MaxPool", "AveragePool") for node in nodes)
+    return onnxruntime.InferenceSession(
+        segment.model,
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=[_CHANGES_POOLINGS] if pools else [],
+    )
+
+
+def _float_part(nodes: Sequence[GraphNode]) -> str:
+    """Which nodes of the file they are, in a few words."""
+    named = ", ".join(f"{quoted(node.name)} ({node.op})" for node in nodes[:_SHOWN])
+    more = f" and {len(nodes) - _SHOWN} more" if len(nodes) > _SHOWN else ""
+    return f"the part of the file that computes in float, {named}{more},"

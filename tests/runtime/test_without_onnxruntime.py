@@ -1,0 +1,78 @@
+"""A device with NumPy alone: files run in the kernels, or name the extra that they need."""
+
+import logging
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import larqlite_runtime
+from larqlite_runtime import benchmark
+from larqlite_runtime.backends import _native
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+RESIDUAL = (
+    GOLDEN / "deploy_residual.onnx"
+)  # ends in a dense layer and a softmax in float
+POOLED = "global_average_pooling2d/ReduceMean:0"  # what comes before them
+EXTRA = re.escape('pip install "larqlite-runtime[onnxruntime]"')
+
+
+@pytest.fixture
+def absent(monkeypatch):
+    """From here on there is no ONNX Runtime."""
+
+    def begin():
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)  # an import fails
+        _native.say_once.cache_clear()
+
+    return begin
+
+
+def test_a_file_of_packed_layers_alone_gives_the_same_bits_without_it(absent):
+    x = np.random.default_rng(0).normal(size=(3, 8, 6, 4)).astype("float32")
+    expected = larqlite_runtime.load(GOLDEN / "deploy_ternary.onnx")(x)
+    absent()
+    with pytest.raises(ImportError):
+        __import__("onnxruntime")
+    found = larqlite_runtime.load(GOLDEN / "deploy_ternary.onnx")(x)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_file_with_a_part_in_float_names_its_nodes_and_the_extra(absent):
+    absent()
+    with pytest.raises(larqlite_runtime.MissingOnnxRuntimeError) as caught:
+        larqlite_runtime.load(RESIDUAL)
+    assert '"dense" (Gemm), "dense/Softmax" (Softmax), needs ONNX' in str(caught.value)
+    assert re.search(f"Fix: {EXTRA}", str(caught.value))
+    assert isinstance(caught.value, ImportError)
+
+
+@pytest.mark.parametrize("isa", ["avx2", "portable", "numpy"])
+def test_float_convolutions_run_in_the_kernels_there_which_is_said_once(
+    isa, absent, caplog
+):
+    x = np.random.default_rng(0).normal(size=(2, 12, 12, 3)).astype("float32")
+    # The first convolution by itself: behind it a rounding may turn a sign.
+    first = {"isa": isa, "outputs": ["batch_normalization:0"]}
+    expected = larqlite_runtime.load(RESIDUAL, **first)(x)
+    absent()
+    with caplog.at_level(logging.WARNING, "larqlite_runtime"):
+        found = larqlite_runtime.load(RESIDUAL, **first)(x)
+        larqlite_runtime.load(RESIDUAL, isa=isa, outputs=[POOLED])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    said = [record.getMessage() for record in caplog.records]
+    said = [text for text in said if "Float convolutions" in text]
+    assert len(said) == 1
+    assert re.search(EXTRA, said[0])
+
+
+def test_a_benchmark_against_it_says_what_is_missing(absent):
+    file = (GOLDEN / "deploy_ternary.onnx").read_bytes()
+    assert onnxruntime.__version__ in benchmark.onnxruntime_on_file(file, 1).what
+    absent()
+    with pytest.raises(larqlite_runtime.MissingOnnxRuntimeError, match=EXTRA):
+        benchmark.onnxruntime_on_file(file, 1)
