@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 import tensorflow as tf
 import tf_keras
 
@@ -135,7 +137,7 @@ def _share(mask: tf.Tensor, dtype) -> tf.Tensor:
 
 
 @named_function
-def flip_ratio(y_true, y_pred):
+def flip_ratio(y_true: Any, y_pred: Any) -> NoReturn:
     """What `compile(metrics=["flip_ratio"])` resolves to: an error that says the way."""
     raise ArgumentError(
         'metrics=["flip_ratio"] in compile() compares labels with predictions, but a flip '

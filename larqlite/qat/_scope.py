@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import tf_keras
 
 from larqlite._registration import PACKAGE
@@ -13,7 +16,7 @@ __all__ = ["quantize_scope"]
 PREFIX = f"{PACKAGE}>"  # of the names that files carry
 
 
-def quantize_scope(*args):
+def quantize_scope(*args: dict[str, Any]) -> contextlib.AbstractContextManager:
     """A scope in which Keras knows larqlite.qat's classes and those given.
 
     Only needed to load a file with classes of your own that are not registered with

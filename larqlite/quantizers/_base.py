@@ -11,6 +11,8 @@ import functools
 import inspect
 import re
 import weakref
+from collections.abc import Iterable
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -67,7 +69,9 @@ class Quantizer(tf_keras.layers.Layer):
     codes_dtype: str | None = None
     gradient_everywhere: bool = False
 
-    def __init__(self, *args, metrics=None, **kwargs):
+    def __init__(
+        self, *args: Any, metrics: Iterable[str] | None = None, **kwargs: Any
+    ) -> None:
         # The state of a quantizer is float32 unless asked otherwise; inputs keep
         # their own dtype (`autocast=False`) and state is cast to it where used.
         if kwargs.get("dtype") is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+from typing import Any
 
 import tf_keras
 
@@ -26,7 +27,7 @@ log = logging.getLogger("larqlite.quantizers")
 FOREIGN_PACKAGES = ("larq", "Larq", "Custom")
 
 
-def get(identifier):
+def get(identifier: Any) -> Any:
     """The quantizer that a string, dictionary, class or object means.
 
     Args:
@@ -110,7 +111,7 @@ def _instantiate(cls: type, name: str):
     return cls()
 
 
-def get_kernel_quantizer(identifier):
+def get_kernel_quantizer(identifier: Any) -> Any:
     """`get` for a kernel: adds the metrics of the scope, and warns of unfit choices.
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from larqlite import math
@@ -128,7 +130,7 @@ class AdaBinActivations(Quantizer):
     precision = 1
     codes_dtype = "int8"
 
-    def __init__(self, **kwargs):
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._sign = ApproxSign(name="sign")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -17,7 +19,7 @@ ASPECT_RATIO_RANGE = (3 / 4, 4 / 3)
 ATTEMPTS = 10
 
 
-def preprocess_input(image):
+def preprocess_input(image: Any) -> Any:
     r"""An image as the networks trained on ImageNet see it.
 
     The square of side `floor(7/8 min(height, width))` in the middle, that is 224 of

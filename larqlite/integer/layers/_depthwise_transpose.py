@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 import tf_keras
 
@@ -39,7 +41,7 @@ class DepthwiseConv2DTranspose(NamedWeights, tf_keras.layers.DepthwiseConv2D):
         [[1.0, 1.0, 2.0, 2.0], [1.0, 1.0, 2.0, 2.0]]
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         where = f'{type(self).__name__} "{self.name}"'
         for is_wrong, what, fix in (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 import tf_keras
 
@@ -26,7 +28,7 @@ class Dequantizer(tf_keras.layers.Layer):
     array([[ 1.5, -2.5]], dtype=float32)
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._autocast = False
         # Past Keras, which would track the lists and save them.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -44,7 +46,7 @@ class PaddedConv2D(NamedWeights, tf_keras.layers.Conv2D):
         [14.0, 14.0, 14.0, 14.0]
     """
 
-    def __init__(self, *args, padding_value=None, **kwargs):
+    def __init__(self, *args: Any, padding_value: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         where = f'{type(self).__name__} "{self.name}"'
         self.padding_value = padding_values(padding_value, where)

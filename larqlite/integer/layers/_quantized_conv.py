@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 import tf_keras
 from tf_keras.src.utils import conv_utils
@@ -138,7 +140,13 @@ class QuantizedConv2D(_Convolution, PaddedConv2D):
         Jacob et al., https://arxiv.org/abs/1712.05877
     """
 
-    def __init__(self, *args, quant_config=None, padding_value=None, **kwargs):
+    def __init__(
+        self,
+        *args: Any,
+        quant_config: dict | None = None,
+        padding_value: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             *args, quant_config=quant_config, padding_value=padding_value, **kwargs
         )

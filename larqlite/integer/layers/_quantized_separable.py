@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -82,7 +83,9 @@ class QuantizedSeparableConv2D(QuantizedLayer, tf_keras.layers.SeparableConv2D):
     # The shift between both steps aligns the channels too.
     keeps_per_axis = True
 
-    def __init__(self, *args, quant_config=None, **kwargs):
+    def __init__(
+        self, *args: Any, quant_config: dict | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, quant_config=quant_config, **kwargs)
         self.dw_shift = TensorRecorder(f"{self.name}/dw_shift")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 import tf_keras
 
@@ -38,8 +40,12 @@ class QuantizedUpSampling2D(QuantizedLayer, tf_keras.layers.UpSampling2D):
     requires_aligned_inputs = False
 
     def __init__(
-        self, size=(2, 2), data_format=None, interpolation="nearest", **kwargs
-    ):
+        self,
+        size: Any = (2, 2),
+        data_format: str | None = None,
+        interpolation: str = "nearest",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(size, data_format, interpolation, **kwargs)
         if self.interpolation != "nearest":
             raise ArgumentError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from larqlite.integer.tensors import (
@@ -51,7 +53,9 @@ class FixedPoint(QTensor):
     frac_bits: tf.Tensor
     limit: int
 
-    def __init__(self, values, value_bits, frac_bits, *, limit=None):
+    def __init__(
+        self, values: Any, value_bits: int, frac_bits: Any, *, limit: Any = None
+    ) -> None:
         self.value_bits = _checks.value_bits(value_bits)
         self.frac_bits = _checks.frac_bits(frac_bits)
         if limit is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from larqlite.integer.tensors import (
@@ -43,7 +45,7 @@ class QFloat(QTensor):
     fp: FixedPoint
     scales: tf.Tensor
 
-    def __init__(self, fp, scales):
+    def __init__(self, fp: Any, scales: Any) -> None:
         self.fp = _checks.fixed_point(fp)
         self.scales = _checks.scales(scales)
         self.shape = self.fp.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -59,7 +60,7 @@ class NamedQuantizer(Quantizer):
         Larq, https://doi.org/10.21105/joss.01746 (quantizers by name).
     """
 
-    def __init__(self, quantizer, **kwargs):
+    def __init__(self, quantizer: Any, **kwargs: Any) -> None:
         self.quantizer = _resolved(quantizer, kwargs)
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 import tf_keras
 
@@ -28,7 +30,7 @@ class QuantizeLayer(tf_keras.layers.Layer):
         [0.0, 0.0, 3.0, 3.0]
     """
 
-    def __init__(self, quantizer=None, **kwargs):
+    def __init__(self, quantizer: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.quantizer = quantizers.get(quantizer)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
@@ -75,7 +76,13 @@ class QuantizeWrapperV2(tf_keras.layers.Wrapper):
         Integer-Arithmetic-Only Inference, https://arxiv.org/abs/1712.05877, section 3.
     """
 
-    def __init__(self, layer, quantize_config, name_prefix="quant_", **kwargs):
+    def __init__(
+        self,
+        layer: tf_keras.layers.Layer,
+        quantize_config: Any,
+        name_prefix: str = "quant_",
+        **kwargs: Any,
+    ) -> None:
         where = type(self).__name__
         require_tf_keras(layer, where)
         if not isinstance(layer, tf_keras.layers.Layer):
