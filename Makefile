@@ -10,14 +10,15 @@ BIN := $(VENV)/bin
 # The lowest versions that setup.cfg allows have wheels for this Python.
 PYTHON_OLDEST ?= python3.10
 OLDEST := .venv-oldest
-PINS := setup.cfg setup.py pyproject.toml constraints.txt $(wildcard native/*.cc native/*.h native/*.inc)
+RELEASE := .venv-release
+PINS := setup.cfg setup.py pyproject.toml constraints.txt $(wildcard native/*.cc native/*.h native/*.inc native/*.txt)
 OLDEST_TESTS := tests/deploy tests/runtime tests/test_cli_deploy.py tests/test_import.py
 # Where it is set, each run rewrites all modules of tests anew.
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-oldest test-native fuzz lint format bench guard docs clean
+.PHONY: help demo test test-all test-oldest test-native fuzz lint format bench guard release docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -56,14 +57,17 @@ bench: $(VENV)/.dev-ready ## measure speed against the other side (an environmen
 guard: $(VENV)/.dev-ready ## compare what is computed with a commit: BASE=<commit>
 	PYTHONPATH=tools $(BIN)/python -m guard $(BASE) $(ARGS)
 
+release: $(RELEASE)/.ready ## build what is published in dist/, check it, print how to publish it
+	PYTHONPATH=tools $(RELEASE)/bin/python -m release $(ARGS)
+
 structure: ## count files, imports past the doors, circles and homonyms
 	@python3 tools/structure.py $(ARGS)
 
 docs: $(VENV)/.dev-ready ## build the documentation in docs/_build/html; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-clean: ## remove .venv, .venv-oldest and everything built; keep runs/
-	rm -rf $(VENV) $(OLDEST) .guard build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .venv-oldest, .venv-release and everything built; keep runs/
+	rm -rf $(VENV) $(OLDEST) $(RELEASE) .guard build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.run-ready: $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
@@ -72,6 +76,12 @@ $(VENV)/.run-ready: $(PINS) | $(BIN)/python
 $(VENV)/.dev-ready: $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $@ $(VENV)/.run-ready
+
+$(RELEASE)/.ready: tools/release/requirements.txt
+	$(PYTHON) -m venv --clear $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --upgrade pip
+	$(RELEASE)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
 
 $(OLDEST)/.ready: $(PINS) $(wildcard tests/oldest/*)
 	@command -v $(PYTHON_OLDEST) > /dev/null || { \

@@ -1,0 +1,89 @@
+"""The trees of the distributions, made of the files that git knows.
+
+`larqlite-runtime` is `larqlite_runtime/` and `native/` with the files of `packaging/runtime/`;
+`larqlite` is all the rest that is installed. The setup.py of both is that of the repository.
+"""
+
+import configparser
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from . import pages
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# Folders and files of each tree, and where its own files lie.
+RUNTIME = ("larqlite_runtime", "native", "setup.py", "LICENSE")
+RUNTIME_FILES = "packaging/runtime"
+LARQLITE = (
+    "larqlite", "larqlite_zoo", "setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in",
+    "LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "constraints.txt",
+)  # fmt: skip
+_VERSION_LINE = re.compile(r"^version = attr:.*$", re.M)
+
+
+def version() -> str:
+    """Of both distributions."""
+    text = (ROOT / "larqlite_runtime" / "_version.py").read_text("utf-8")
+    return re.search(r'__version__ = "([^"]+)"', text)[1]
+
+
+def repository() -> str:
+    """The address of the repository, as setup.cfg has it."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    return config["metadata"]["url"]
+
+
+def lay_runtime(tree: Path) -> Path:
+    """Writes the tree of `larqlite-runtime`; returns it."""
+    _copy(RUNTIME, tree)
+    for name in _files(RUNTIME_FILES):
+        shutil.copy2(ROOT / name, tree / Path(name).name)
+    return tree
+
+
+def lay_larqlite(tree: Path) -> Path:
+    """Writes the tree of `larqlite`; returns it.
+
+    Its version cannot be read from the runtime, and its README leads out of the package.
+    """
+    _copy(LARQLITE, tree)
+    setup = tree / "setup.cfg"
+    text, count = _VERSION_LINE.subn(f"version = {version()}", setup.read_text("utf-8"))
+    if count != 1:
+        raise ValueError(
+            "setup.cfg: no line `version = attr: ...` to write a number in"
+        )
+    setup.write_text(text, "utf-8")
+    readme = tree / "README.md"
+    tag = f"v{version()}"
+    text = pages.with_absolute_links(readme.read_text("utf-8"), ROOT, repository(), tag)
+    readme.write_text(text, "utf-8")
+    return tree
+
+
+def uncommitted() -> list[str]:
+    """Files that differ from the commit, as `git status` has them."""
+    return _git("status", "--porcelain").splitlines()
+
+
+def _copy(names: tuple[str, ...], tree: Path) -> None:
+    tree.mkdir(parents=True)
+    for name in _files(*names):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, tree / name)
+
+
+def _files(*names: str) -> list[str]:
+    """Those that are there; a deletion that is not committed is listed too."""
+    listed = _git("ls-files", "-z", "--", *names).split("\0")
+    return [name for name in listed if name and (ROOT / name).is_file()]
+
+
+def _git(*words: str) -> str:
+    command = ["git", *words]
+    return subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
