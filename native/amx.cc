@@ -1,6 +1,7 @@
 // Convolutions in the tiles of AMX (Intel since Sapphire Rapids), where an image has pixels
 // enough to pay for rewriting it. Bits become bytes, +1 and -1: three times as many products
 // a cycle as counting ones, and the same integers. Floats become three numbers of 16 bits.
+#include "cpu.h"
 #include "kernels.h"
 #include "target.h"
 
@@ -266,12 +267,8 @@ namespace larqlite {
 bool amx_is_there() {
 #if defined(__linux__) && defined(SYS_arch_prctl)
   static const bool there = [] {
-    unsigned a = 7, b = 0, c = 0, d = 0;
-    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-    constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kInt8 = 1u << 25;
     constexpr long kAskForState = 0x1023, kTileData = 18;
-    return (d & kTile) && (d & kInt8) && (d & kBf16) &&
-           syscall(SYS_arch_prctl, kAskForState, kTileData) == 0;
+    return has_amx() && syscall(SYS_arch_prctl, kAskForState, kTileData) == 0;
   }();
   return there;
 #else

@@ -3,6 +3,7 @@
 #include <initializer_list>
 #include <vector>
 
+#include "cpu.h"
 #include "work.h"
 
 namespace larqlite {
@@ -29,26 +30,17 @@ namespace {
 using larqlite::Kernels;
 using larqlite::Work;
 
-#if defined(__x86_64__)
-bool has_avx512() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512vpopcntdq");
-}
-#endif
-
 const Kernels* kernels_of(int32_t isa) {
   switch (isa) {
     case 0:
       return &larqlite::kPortable;
 #if defined(__x86_64__)
     case 1:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &larqlite::kAvx2
-                                                                             : nullptr;
+      return larqlite::has_avx2() ? &larqlite::kAvx2 : nullptr;
     case 2:
-      return has_avx512() ? &larqlite::kAvx512 : nullptr;
+      return larqlite::has_avx512() ? &larqlite::kAvx512 : nullptr;
     case 4:
-      return has_avx512() && larqlite::amx_is_there() ? &larqlite::kAmx : nullptr;
+      return larqlite::has_avx512() && larqlite::amx_is_there() ? &larqlite::kAmx : nullptr;
 #elif defined(__aarch64__)
     case 3:
       return &larqlite::kNeon;
