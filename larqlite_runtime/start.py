@@ -71,12 +71,18 @@ def interruptions_are_errors() -> None:
 
 
 def what_is_missing(what: str, modules: Sequence[str] = tuple(_NEEDED)) -> str | None:
-    """A message that `what` needs TensorFlow or what comes with it; None if all is there.
+    """A message that `what` needs larqlite, TensorFlow or what comes with it, or None.
 
     Args:
         what: a command or a package.
         modules: that it needs.
     """
+    if "tensorflow" in modules and not _is_there("larqlite"):
+        # The distribution of the runtime is here alone.
+        return (
+            f"{what} needs larqlite, which is not installed here.\n"
+            "  Fix: pip install larqlite"
+        )
     if all(map(_is_there, modules)):
         return None
     packages = [pip for module, pip in _NEEDED.items() if not _is_there(module)]

@@ -18,7 +18,7 @@ COMMAND = "lq benchmark"
 HELP = {
     "model": "The saved model of the file, for tensorflow and tflite.",
     "against": "Some of onnxruntime (on the same file), tensorflow and tflite (on the "
-    "model); by default onnxruntime, and with --model tensorflow too.",
+    "model); by default onnxruntime if it is there, and with --model tensorflow too.",
     "threads": "Of each engine (default: all physical cores).",
     "batch": "Samples of a call (default: 1).",
     "seconds": "How long to measure each engine (default: 1).",
@@ -61,7 +61,7 @@ class BenchmarkOptions:
 
         names = [name for words in self.against for name in words.split(",") if name]
         if not names:
-            names = ["onnxruntime"] + ["tensorflow"] * (self.model is not None)
+            names = self._names_by_default()
         benchmark.require_engines(names, self.model is not None, COMMAND)
         if not self.file.is_file():
             raise MissingModelFileError(
@@ -81,6 +81,17 @@ class BenchmarkOptions:
             result.plot(self.output)
             stream = sys.stderr if self.json else None
             print(f"wrote {self.output}", file=stream)
+
+    def _names_by_default(self) -> list[str]:
+        """ONNX Runtime, if it is there, and TensorFlow, if there is a model for it."""
+        from larqlite_runtime.backends.onnxruntime import INSTALL, is_installed
+
+        names = ["onnxruntime"] if is_installed() else []
+        names += ["tensorflow"] * (self.model is not None)
+        if not names:
+            said = "ONNX Runtime is not installed: the file is measured by itself."
+            print(f"{COMMAND}: {said}\n  Fix: {INSTALL}", file=sys.stderr)
+        return names
 
     def _engines(self, names: Sequence[str]):
         """The engines by name; those of the Keras model come out of larqlite."""

@@ -10,8 +10,9 @@ import onnxruntime
 import pytest
 
 import larqlite_runtime
-from larqlite_runtime import benchmark
+from larqlite_runtime import benchmark, cli
 from larqlite_runtime.backends import _native
+from tools.release import bare
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 RESIDUAL = (
@@ -70,9 +71,31 @@ def test_float_convolutions_run_in_the_kernels_there_which_is_said_once(
     assert re.search(EXTRA, said[0])
 
 
-def test_a_benchmark_against_it_says_what_is_missing(absent):
-    file = (GOLDEN / "deploy_ternary.onnx").read_bytes()
-    assert onnxruntime.__version__ in benchmark.onnxruntime_on_file(file, 1).what
+def test_a_benchmark_measures_the_file_by_itself_or_says_what_is_missing(
+    absent, capsys
+):
+    file = GOLDEN / "deploy_ternary.onnx"
+    content = file.read_bytes()
+    assert onnxruntime.__version__ in benchmark.onnxruntime_on_file(content, 1).what
     absent()
     with pytest.raises(larqlite_runtime.MissingOnnxRuntimeError, match=EXTRA):
-        benchmark.onnxruntime_on_file(file, 1)
+        benchmark.onnxruntime_on_file(content, 1)
+    words = ["benchmark", str(file), "--seconds", "0.01", "--threads", "1"]
+    cli.main(words)
+    printed = capsys.readouterr()
+    assert "The packed kernels take" in printed.out
+    assert "onnxruntime" not in printed.out
+    assert re.search(f"measured by itself.\n  Fix: {EXTRA}", printed.err)
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*words, "--against", "onnxruntime"])
+    assert ended.value.code == 2
+    assert re.search(EXTRA, capsys.readouterr().err)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="needs /proc/cpuinfo")
+def test_the_fastest_instruction_set_of_the_processor_is_chosen(monkeypatch):
+    monkeypatch.delenv("LARQLITE_ISA", raising=False)
+    expected = bare.fastest_isa()
+    if _native.library() is None or expected is None:
+        pytest.skip("no native kernels, or an unknown processor")
+    assert _native.choose_isa() == expected
