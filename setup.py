@@ -62,19 +62,25 @@ class OfAPlatform(Distribution):
 
 def of_the_runtime() -> dict:
     """Its library is compiled here, unless it lies there already."""
-    # From setuptools 70.1 on, which this distribution alone asks for.
-    from setuptools.command.bdist_wheel import bdist_wheel
+    return {
+        "cmdclass": {"build_ext": BuildForEveryPython, **wheel_for_every_python()},
+        "distclass": OfAPlatform,
+        "ext_modules": [] if LIBRARY.exists() else [kernels()],
+    }
+
+
+def wheel_for_every_python() -> dict:
+    """The command that builds one; of a setuptools that has it, as pip brings it."""
+    try:
+        from setuptools.command.bdist_wheel import bdist_wheel
+    except ImportError:  # before 70.1: good enough for the kernels and the metadata
+        return {}
 
     class WheelForEveryPython(bdist_wheel):
         def get_tag(self):
             return "py3", "none", super().get_tag()[2]
 
-    commands = {"build_ext": BuildForEveryPython, "bdist_wheel": WheelForEveryPython}
-    return {
-        "cmdclass": commands,
-        "distclass": OfAPlatform,
-        "ext_modules": [] if LIBRARY.exists() else [kernels()],
-    }
+    return {"bdist_wheel": WheelForEveryPython}
 
 
 def of_larqlite() -> dict:

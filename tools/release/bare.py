@@ -1,14 +1,14 @@
 """What is asked of larqlite-runtime in an environment that holds it and NumPy alone.
 
-Runs there by itself: `python bare.py FOLDER [PYTHON]`, with packed files in the folder; PYTHON is
-what starts this Python again. It prints what was found as JSON, and ends with an error where
-something is not as promised.
+Runs there by itself: `python bare.py FOLDER [STARTER]`, with packed files in the folder. It
+prints what was found as JSON, and ends with an error where something is not as promised.
 """
 
 import hashlib
 import importlib.util
 import json
 import platform
+import re
 import subprocess
 import sys
 import sysconfig
@@ -30,12 +30,16 @@ IN_FLOAT = "deploy_residual.onnx"  # as a whole
 ISAS = ("amx", "avx512", "avx2", "neon", "portable", "numpy")
 MOST_MILLISECONDS = 60
 RUNS = 5
-IS_EMULATED = len(sys.argv) > 2
-PYTHON = sys.argv[2] if IS_EMULATED else sys.executable
 
 
-def main(folder: Path) -> dict:
-    """All of it."""
+def main(folder: Path, starter: str | None = None) -> dict:
+    """All of it.
+
+    Args:
+        folder: with the files.
+        starter: a program that starts this Python in an emulator, where times say nothing.
+    """
+    python = starter or sys.executable
     version = metadata.version("larqlite-runtime")
     require(larqlite_runtime.__version__ == version, "__version__ is not the package's")
     home = Path(larqlite_runtime.__file__).parent
@@ -44,15 +48,17 @@ def main(folder: Path) -> dict:
     for name in ("tensorflow", "larqlite", "onnxruntime", "onnx"):
         require(importlib.util.find_spec(name) is None, f"{name} is installed")
     needs_onnxruntime(folder / IN_FLOAT)
+    isa = larqlite_runtime.load(folder / "deploy_ternary.onnx").isa
+    require(isa == fastest_isa() or fastest_isa() is None, f"runs on {isa} only")
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "numpy": np.__version__,
         "version": version,
-        "isa": larqlite_runtime.load(folder / "deploy_ternary.onnx").isa,
+        "isa": isa,
         "outputs": {name: outputs_of(folder, name) for name in FILES},
-        "commands": commands(folder, version),
-        "import": {} if IS_EMULATED else import_times(),
+        "commands": commands(folder, version, python),
+        "import": {} if starter else import_times(),
     }
 
 
@@ -60,6 +66,18 @@ def require(is_so: bool, what: str) -> None:
     """Ends the process with a message if something is not as promised."""
     if not is_so:
         sys.exit(f"bare: {what}")
+
+
+def fastest_isa() -> str | None:
+    """What the processor has, as Linux says it; None if it cannot be told."""
+    if platform.machine() == "aarch64":
+        return "neon"
+    flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    has = set(flags[1].split()) if flags else set()
+    if has >= {"amx_tile", "amx_int8", "amx_bf16"}:
+        return "amx"
+    counts = {"avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512_vpopcntdq"}
+    return "avx512" if has >= counts else "avx2" if has >= {"avx2", "fma"} else None
 
 
 def needs_onnxruntime(path: Path) -> None:
@@ -82,10 +100,14 @@ def outputs_of(folder: Path, name: str) -> dict[str, str]:
         model = larqlite_runtime.load(folder / name, threads=2, isa=isa, outputs=wanted)
         if model.isa == isa:
             rng = np.random.default_rng(0)
-            shapes = [(5, *item.shape[1:]) for item in model.inputs]
             # Fractions that floats hold exactly, so that they are the same everywhere.
-            x = [rng.integers(-512, 512, shape) / np.float32(256) for shape in shapes]
-            y = model.run([each.astype(np.float32) for each in x])
+            x = {
+                item.name: (rng.integers(-512, 512, (5, *item.shape[1:])) / 256).astype(
+                    "f"
+                )
+                for item in model.inputs
+            }
+            y = model.run(x)
             parts = [np.ascontiguousarray(y[key]).tobytes() for key in sorted(y)]
             found[isa] = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
     require(len(found) > 1, f"no native kernels: {found}")
@@ -95,10 +117,10 @@ def outputs_of(folder: Path, name: str) -> dict[str, str]:
     return found
 
 
-def commands(folder: Path, version: str) -> list[str]:
+def commands(folder: Path, version: str, python: str) -> list[str]:
     """Runs what `lq` does by itself; returns the lines that were run."""
     program = Path(sysconfig.get_path("scripts")) / "lq"
-    module = [PYTHON, "-m", "larqlite_runtime"]
+    module = [python, "-m", "larqlite_runtime"]
     ways = [module, *([[str(program)]] if program.exists() else [])]
     data = folder / "bare.npz"
     np.savez(data, np.zeros((3, 8, 6, 4), np.float32))
@@ -118,7 +140,8 @@ def commands(folder: Path, version: str) -> list[str]:
             require(said in ran.stdout, f"{line} says: {ran.stdout}")
             done.append(line)
         ran = subprocess.run([*way, "summary", "x"], capture_output=True, text=True)
-        require(ran.returncode == 2 and "Fix: " in ran.stderr, f"summary: {ran.stderr}")
+        is_named = "Fix: pip install larqlite" in ran.stderr
+        require(ran.returncode == 2 and is_named, f"lq summary: {ran.stderr}")
     return done
 
 
@@ -133,7 +156,8 @@ def import_times() -> dict[str, float]:
     ):
         code = f"import time; {line}\nprint(time.process_time())"
         runs = [
-            float(subprocess.check_output([PYTHON, "-c", code])) for _ in range(RUNS)
+            float(subprocess.check_output([sys.executable, "-c", code]))
+            for _ in range(RUNS)
         ]
         times[name] = round(1e3 * min(runs), 1)
     found = {name: round(ms - times["nothing"], 1) for name, ms in times.items()}
@@ -143,4 +167,4 @@ def import_times() -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]))))
+    print(json.dumps(main(Path(sys.argv[1]), *sys.argv[2:])))

@@ -4,6 +4,7 @@ The kernels of the runtime's wheels are compiled by zig (the package `ziglang`) 
 glibc, with libc++ inside; `auditwheel` reads the tag of a wheel out of its symbols.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,12 @@ def _platform_wheel(tree: Path, architecture: str, work: Path, folder: Path) -> 
     _build("--wheel", tree, work, f"--plat-name=linux_{architecture}")
     (wheel,) = work.iterdir()
     command = [sys.executable, "-m", "auditwheel", "repair", "--plat", "auto"]
-    subprocess.run([*command, "--wheel-dir", folder, wheel], check=True)
+    programs = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    subprocess.run(
+        [*command, "--wheel-dir", folder, wheel],
+        check=True,
+        env=os.environ | {"PATH": programs},  # patchelf is one
+    )
 
 
 def _build(what: str, tree: Path, folder: Path, *options: str) -> None:

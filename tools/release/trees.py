@@ -39,7 +39,7 @@ def repository() -> str:
 def lay_runtime(tree: Path) -> Path:
     """Writes the tree of `larqlite-runtime`; returns it."""
     _copy(RUNTIME, tree)
-    for name in _files(RUNTIME_FILES):
+    for name in known_files(RUNTIME_FILES):
         shutil.copy2(ROOT / name, tree / Path(name).name)
     return tree
 
@@ -71,13 +71,16 @@ def uncommitted() -> list[str]:
 
 def _copy(names: tuple[str, ...], tree: Path) -> None:
     tree.mkdir(parents=True)
-    for name in _files(*names):
+    for name in known_files(*names):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, tree / name)
 
 
-def _files(*names: str) -> list[str]:
-    """Those that are there; a deletion that is not committed is listed too."""
+def known_files(*names: str) -> list[str]:
+    """The files that git knows below these names, and that are there.
+
+    (A deletion that is not committed is listed too.)
+    """
     listed = _git("ls-files", "-z", "--", *names).split("\0")
     return [name for name in listed if name and (ROOT / name).is_file()]
 
