@@ -8,6 +8,9 @@ import pytest
 from tests.common.graphs import given_back
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# A model is thousands of objects that live on: looking for garbage after each 700 of them
+# was a twentieth of the time of all tests.
+gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.fixture(autouse=True, scope="session")
