@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -14,16 +15,63 @@ import pytest
 from tests.forks import Forks
 
 ROOT = Path(__file__).resolve().parent.parent
+SEED = 20260101
 FORCED_BY_A_TEST = ("TF_USE_LEGACY_KERAS", "TF_XLA_FLAGS", "XLA_FLAGS")
 
 
+@pytest.fixture(scope="session")
+def _drawn():
+    """Where TensorFlow has given out seeds since its own was set: "eagerly", "in a graph"."""
+    import tensorflow as tf
+    from tensorflow.python.framework import random_seed
+
+    drawn = set()
+    get_seed = random_seed.get_seed
+
+    def noted(op_seed):
+        drawn.add("eagerly" if tf.executing_eagerly() else "in a graph")
+        return get_seed(op_seed)
+
+    random_seed.get_seed = noted
+    yield drawn
+    random_seed.get_seed = get_seed
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _kernels_end_with_the_module(_drawn):
+    """Has the first test of a module set the seed anew, for which see `_seed`."""
+    _drawn.clear()
+    _drawn.add("elsewhere")
+
+
+def _seed(drawn: set) -> None:
+    """Has all random numbers begin anew.
+
+    `tf.random.set_seed` throws away every kernel that TensorFlow has made, and making them
+    again was up to a third of the time of a small test. So it is called only where a kernel
+    may be in the middle of its random numbers: where something was drawn, and as long as
+    there are functions that may draw.
+    """
+    import numpy as np
+    import tensorflow as tf
+    from tensorflow.python.eager import context
+    from tf_keras.src import backend
+
+    if drawn or context.global_seed() != SEED:
+        tf.random.set_seed(SEED)
+        drawn -= {"eagerly", "elsewhere"}
+    random.seed(SEED)
+    np.random.seed(SEED)  # noqa: NPY002
+    backend._SEED_GENERATOR.generator = random.Random(SEED)
+
+
 @pytest.fixture(autouse=True)
-def _same_seed_and_no_leaks():
+def _same_seed_and_no_leaks(_drawn):
     """Equal seeds and layer names; fails a test that leaves a scope behind."""
     import tf_keras
 
     tf_keras.backend.reset_uids()
-    tf_keras.utils.set_random_seed(20260101)
+    _seed(_drawn)
     yield
     policy = tf_keras.mixed_precision.global_policy().name
     tf_keras.mixed_precision.set_global_policy("float32")
