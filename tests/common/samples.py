@@ -18,11 +18,14 @@ def few_or_more(few: int, more: int) -> list:
     return [few, pytest.param(more, marks=pytest.mark.slow)]
 
 
-def in_turn(names: Iterable, others: list) -> list:
-    """Pairs of each name with each of `others`; only one of a name is fast, in turn."""
+def in_turn(names: Iterable, others: Iterable, each: int = 1) -> list:
+    """Pairs of each name with each of `others`; only `each` of a name are fast, in turn."""
+    others = list(others)
     return [
         pytest.param(
-            name, other, marks=[pytest.mark.slow] * (place != number % len(others))
+            name,
+            other,
+            marks=[pytest.mark.slow] * ((place - number * each) % len(others) >= each),
         )
         for number, name in enumerate(names)
         for place, other in enumerate(others)

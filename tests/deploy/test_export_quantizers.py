@@ -7,6 +7,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.errors import UnsupportedLayerError
+from tests.common.samples import in_turn
 from tests.deploy.inside_a_file import metadata, tensors
 from tests.deploy.keras_and_file import assert_same, checked, export, sequential
 
@@ -45,8 +46,9 @@ def test_an_input_quantizer_gives_its_levels_and_an_integer_sum(name, tmp_path):
     np.testing.assert_allclose(np.unique(quantized), LEVELS[name])
 
 
-@pytest.mark.parametrize("name", [*LEVELS, "adabin_activations"])
-@pytest.mark.parametrize("as_layer", [True, False])
+@pytest.mark.parametrize(
+    ("name", "as_layer"), in_turn([*LEVELS, "adabin_activations"], [True, False])
+)
 def test_a_quantizer_stands_as_a_layer_or_activation_of_its_own(name, as_layer):
     has_weights = name in ("rsign", "adabin_activations")
     activation = Q.get(name) if as_layer or has_weights else name

@@ -12,6 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 import larqlite as lq
 from larqlite.onnx_graph import find_table
+from tests.common.samples import in_turn
 from tests.deploy.keras_and_file import checked, sequential
 from tests.deploy.level_quantizers import SignedSteps, Table
 
@@ -73,17 +74,19 @@ def packed_and_kept(model) -> list[str]:
     return [op for op in operations if op[0] in "BTQ" and op[1:2].isupper()]
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("levels", INPUTS)
-def test_sums_of_scaled_inputs_are_integers(layer, levels):
+@pytest.mark.parametrize(("levels", "layer"), in_turn(INPUTS, LAYERS, each=3))
+def test_sums_of_scaled_inputs_are_integers(levels, layer):
+    """Each input meets three layers, and each layer three inputs; all with the slow ones."""
     quantized = {"input_quantizer": INPUTS[levels](), "kernel_quantizer": "ste_sign"}
     model = sequential((6, 7, 4), LAYERS[layer](**quantized))
     assert len(packed_and_kept(model)) == (3 if levels == "a table" else 1)
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-@pytest.mark.parametrize("table", ["two levels", "around a center", "eight"])
+@pytest.mark.parametrize(
+    ("layer", "table"), in_turn(LAYERS, ["two levels", "around a center", "eight"])
+)
 def test_sums_of_tables_are_sums_of_binary_kernels(layer, table):
+    """Each layer meets one kind of table, and each table two or three layers."""
     model = sequential(
         (6, 7, 4),
         LAYERS[layer](
@@ -93,9 +96,12 @@ def test_sums_of_tables_are_sums_of_binary_kernels(layer, table):
     assert packed_and_kept(model)
 
 
-@pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("levels", ["adabin", "3 bits, none in the middle", "1 of 2"])
+@pytest.mark.parametrize(
+    ("levels", "table"),
+    in_turn(["adabin", "3 bits, none in the middle", "1 of 2"], TABLES, each=2),
+)
 def test_both_have_scales_and_offsets(levels, table):
+    """Each table meets one kind of inputs, and each of these two tables."""
     quantized = {
         "input_quantizer": INPUTS[levels](),
         "kernel_quantizer": Table(TABLES[table]),
