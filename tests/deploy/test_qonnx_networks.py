@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 
@@ -27,8 +28,9 @@ from tests.deploy.qonnx_files import (
 layers = tf_keras.layers
 
 
+@functools.cache
 def network() -> tf_keras.Model:
-    """Two binary convolutions with a shortcut, and a classifier."""
+    """To be read. Two binary convolutions with a shortcut, both poolings, and a classifier."""
     x = inputs = layers.Input((12, 12, 3))
     x = layers.Conv2D(16, 3, padding="same")(x)
     x = layers.BatchNormalization()(x)
@@ -43,7 +45,7 @@ def network() -> tf_keras.Model:
         )(x)
         x = layers.BatchNormalization()(x)
         x = layers.Add()([x, shortcut])
-    x = layers.MaxPooling2D(2)(x)
+    x = layers.AveragePooling2D(2)(layers.MaxPooling2D(2)(x))
     x = layers.Flatten()(x)
     x = lq.layers.QuantDense(
         5, input_quantizer="ste_sign", kernel_quantizer="ste_sign", use_bias=False
@@ -71,8 +73,9 @@ def test_accumulators_and_signs_of_a_network_are_keras_bit_for_bit(tmp_path):
     np.testing.assert_allclose(tensors[file.graph.output[0].name], expected, atol=1e-6)
 
 
-ZOO = {"BiRealNet": ("literature", 32), "QuickNetSmall": ("sota", 32)}
+ZOO = {"QuickNetSmall": ("sota", 32)}
 SLOW_ZOO = {
+    "BiRealNet": ("literature", 32),
     "BinaryResNetE18": ("literature", 64),
     "DoReFaNet": ("literature", 67),
     "BinaryAlexNet": ("literature", 67),

@@ -112,8 +112,13 @@ def test_every_use_of_a_shared_layer_and_a_nested_model_is_a_row(tmp_path):
     assert [output.labels for output in result.outputs] == [6, 6, 6]
 
 
-def test_data_come_as_arrays_pairs_batches_and_datasets(model, file):
-    x = np.random.default_rng(0).normal(size=(6, 8, 8, 3)).astype(np.float32)
+def test_data_come_as_arrays_pairs_batches_and_datasets(tmp_path):
+    inputs = tf_keras.Input((5,), name="image")
+    layer = lq.layers.QuantDense(4, name="layer", **BINARY)
+    model = with_random_weights(tf_keras.Model(inputs, layer(inputs)))
+    file = tmp_path / "net.onnx"
+    lq.deploy.export(model, file, verify=False)
+    x = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
     labels = np.zeros(6)
     for data in (
         x,

@@ -3,6 +3,8 @@
 Every tensor has a few numbers for each sample, so that any of them can go anywhere.
 """
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -11,8 +13,9 @@ K = tf_keras.layers
 WIDTH = 4
 
 
+@functools.cache
 def random_model(seed, depth=2):
-    """A model with random weights, whose tensors are all of the shape `(None, 4)`.
+    """A model to be read, with random weights, whose tensors are all of the shape `(None, 4)`.
 
     Args:
         seed: of what it is made of.

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
+from tests.common.eager import quantize
 
 K = tf_keras.layers
 RNG = np.random.default_rng(3)
@@ -17,7 +18,9 @@ def two_inputs(keys):
     """A model of two inputs, "b" and then "a", built with them in a list or under keys."""
     first, second = tf_keras.Input((3,), name="b"), tf_keras.Input((4,), name="a")
     tf_keras.utils.set_random_seed(1)
-    y = K.Add()([K.Dense(5, name="one")(first), K.Dense(5, name="two")(second)])
+    y = K.Add(name="sum")(
+        [K.Dense(5, name="one")(first), K.Dense(5, name="two")(second)]
+    )
     given = dict(zip(keys, [first, second], strict=True)) if keys else [first, second]
     return tf_keras.Model(given, K.Dense(2, name="last")(y))
 
@@ -30,20 +33,23 @@ def model_and_data(request):
     return two_inputs(keys), dict(zip(keys or ("b", "a"), [FIRST, SECOND], strict=True))
 
 
-def in_a_list(model):
-    """The same model, with its inputs in a list."""
-    return tf_keras.Model(
-        [model.get_layer("b").input, model.get_layer("a").input], model.output
-    )
+@pytest.fixture(scope="module")
+def by_list():
+    """Weights, outputs of integers and the report, with inputs and data in lists only."""
+    model = two_inputs(None)
+    quantized = quantize(model, samples=[FIRST, SECOND])
+    report = lq.integer.models.data_report(quantized, [FIRST, SECOND])
+    return model.get_weights(), quantized([FIRST, SECOND]), str(report)
 
 
-def test_functions_of_integer_models(model_and_data):
+def test_functions_of_integer_models(model_and_data, by_list):
     model, data = model_and_data
+    weights, outputs, report = by_list
+    for one, other in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(one, other)
     quantized = lq.integer.models.quantize(model, samples=data)
-    by_list = lq.integer.models.quantize(in_a_list(model), samples=[FIRST, SECOND])
-    np.testing.assert_array_equal(quantized(data), by_list([FIRST, SECOND]))
-    wanted = lq.integer.models.data_report(by_list, [FIRST, SECOND])
-    assert str(lq.integer.models.data_report(quantized, data)) == str(wanted)
+    np.testing.assert_array_equal(quantized(data), outputs)
+    assert str(lq.integer.models.data_report(quantized, data)) == report
     proto = lq.integer.export.to_onnx(quantized)
     found = lq.integer.export.compare(quantized, proto, data)
     assert found.samples == 8

@@ -92,10 +92,7 @@ def test_one_instance_in_two_places_becomes_two_that_reload(tmp_path):
     assert lq.models.load(tmp_path / "model.keras").count_params() == 12
 
 
-@pytest.mark.parametrize("ending", [".keras", ".h5", ""])
-def test_flip_ratios_of_a_fit_equal_a_count_by_hand_also_after_a_reload(
-    ending, tmp_path
-):
+def test_flip_ratios_of_a_fit_equal_a_count_by_hand_also_after_a_reload(tmp_path):
     with lq.context.metrics_scope(["flip_ratio"]):
         layer = dense(use_bias=False, kernel_quantizer="magnitude_aware_sign")
         model = tf_keras.Sequential([tf_keras.Input((8,)), layer])
@@ -122,10 +119,12 @@ def test_flip_ratios_of_a_fit_equal_a_count_by_hand_also_after_a_reload(
     assert model.evaluate(x, y, verbose=0, return_dict=True)[
         f"flip_ratio/{layer.name}"
     ] == pytest.approx(0)
-    model.save(tmp_path / f"model{ending}")
-    again = lq.models.load(tmp_path / f"model{ending}")
-    by_hand, reported = flips_and_history(again)
-    np.testing.assert_allclose(reported, by_hand, rtol=1e-5)
+    for ending in (".keras", ".h5", ""):
+        model.save(tmp_path / f"model{ending}")
+        again = lq.models.load(tmp_path / f"model{ending}")
+        again.run_eagerly = True  # the step of the first fit is traced
+        by_hand, reported = flips_and_history(again)
+        np.testing.assert_allclose(reported, by_hand, rtol=1e-5)
 
 
 def test_flips_of_a_quantizer_with_fractional_levels_are_counted():

@@ -1,6 +1,7 @@
 """Products of constants in two float32 parts, against Python's integers."""
 
 import contextlib
+import functools
 
 import numpy as np
 import pytest
@@ -14,8 +15,12 @@ from larqlite.integer.tensors._parts import in_parts
 CHANNELS, OUTPUTS = 40, 5
 
 
-def product_of(x, frac_bits, w, constants, value_bits=27):
-    variables = tf.Variable(w, dtype=tf.float32), tf.Variable(frac_bits, dtype=tf.int32)
+def product(constants):
+    """A function of values, with its variables: of weights, and of fractional bits."""
+    variables = (
+        tf.Variable(np.zeros((CHANNELS, OUTPUTS)), dtype=tf.float32),
+        tf.Variable(np.zeros(CHANNELS), dtype=tf.int32),
+    )
 
     @tf.function(autograph=False)
     def run(values):
@@ -23,9 +28,19 @@ def product_of(x, frac_bits, w, constants, value_bits=27):
             w, bits = map(as_tensor, variables)
             with folded(w):
                 weights = FixedPoint(w, 7, 0, limit=127)
-            left = FixedPoint(values, value_bits, bits, limit=128)
+            left = FixedPoint(values, 27, bits, limit=128)
             return _products.matmul(left, weights).values
 
+    return run, variables
+
+
+follows_variables = functools.cache(lambda: product(constants=False))  # traced once
+
+
+def product_of(x, frac_bits, w, constants):
+    run, (weights, bits) = product(True) if constants else follows_variables()
+    weights.assign(w)
+    bits.assign(frac_bits)
     return run(tf.constant(x, tf.float32)).numpy()
 
 
