@@ -145,54 +145,72 @@ FAST = (
 )
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
-        for name in IMAGE_LAYERS
-    ],
-)
-def test_a_layer_of_per_axis_integers_gives_the_same_bits(name):
+def require_equal_side_by_side(heads):
+    """Makes one model of functions of integers, `name -> function`, all on one image.
+
+    The comparison is layer by layer, so that it names the layer that differs.
+    """
     inputs, x = image()
-    y = IMAGE_LAYERS[name]()(x)
-    require_equal(settled(inputs, own.Dequantizer()(y)))
+    ends = [own.Dequantizer(name=f"{n}_end")(head(x)) for n, head in heads.items()]
+    result = require_equal(settled(inputs, ends))
+    # What each head's last layer gives out is compared, and `before` and more.
+    assert len(result.layers) > len(heads)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: own.QuantizedReLU(6, quant_config=PER_AXIS),
-        lambda: own.QuantizedMaxPool2D(2),
-        lambda: own.QuantizedTernary(2.0),
-        lambda: own.QuantizedBatchNormalization(),
-        lambda: own.QuantizedGlobalAveragePooling2D(),
-        lambda: own.QuantizedFlatten(),
-    ],
-)
-def test_a_layer_of_an_accumulator_gives_the_same_bits(make):
-    inputs, x = image()
-    x = own.QuantizedConv2D(3, 3)(x)
-    require_equal(settled(inputs, own.Dequantizer()(make()(x))))
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: own.QuantizedAdd(quant_config=PER_AXIS),
-        lambda: own.QuantizedAdd(average=True),
-        lambda: own.QuantizedMultiply(),
-        lambda: own.QuantizedConcatenate(quant_config=None),
-    ],
-)
-def test_a_layer_of_several_inputs_gives_the_same_bits(make):
-    inputs, x = image()
-    _, *others = (
-        inputs,
-        own.QuantizedConv2D(4, 1, quant_config=PER_TENSOR)(x),
-        own.QuantizedDepthwiseConv2D(3, padding="same", quant_config=PER_AXIS)(x),
+def test_layers_of_per_axis_integers_give_the_same_bits():
+    require_equal_side_by_side(
+        {name.replace(" ", "_"): IMAGE_LAYERS[name]() for name in FAST}
     )
-    y = make()([x, *others])
-    require_equal(settled(inputs, own.Dequantizer()(y)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IMAGE_LAYERS)
+def test_a_layer_of_per_axis_integers_gives_the_same_bits(name):
+    require_equal_side_by_side({"one": IMAGE_LAYERS[name]()})
+
+
+ACCUMULATOR_LAYERS = {
+    "relu": lambda: own.QuantizedReLU(6, quant_config=PER_AXIS),
+    "max_pool": lambda: own.QuantizedMaxPool2D(2),
+    "ternary": lambda: own.QuantizedTernary(2.0),
+    "batch_norm": lambda: own.QuantizedBatchNormalization(),
+    "average": lambda: own.QuantizedGlobalAveragePooling2D(),
+    "flatten": lambda: own.QuantizedFlatten(),
+}
+
+
+def test_layers_of_an_accumulator_give_the_same_bits():
+    def behind_a_convolution(make):
+        return lambda x: make()(own.QuantizedConv2D(3, 3)(x))
+
+    require_equal_side_by_side(
+        {name: behind_a_convolution(make) for name, make in ACCUMULATOR_LAYERS.items()}
+    )
+
+
+SEVERAL_INPUTS = {
+    "add": lambda: own.QuantizedAdd(quant_config=PER_AXIS),
+    "average": lambda: own.QuantizedAdd(average=True),
+    "multiply": lambda: own.QuantizedMultiply(),
+    "concatenate": lambda: own.QuantizedConcatenate(quant_config=None),
+}
+
+
+def test_layers_of_several_inputs_give_the_same_bits():
+    def of_three(make):
+        return lambda x: make()(
+            [
+                x,
+                own.QuantizedConv2D(4, 1, quant_config=PER_TENSOR)(x),
+                own.QuantizedDepthwiseConv2D(3, padding="same", quant_config=PER_AXIS)(
+                    x
+                ),
+            ]
+        )
+
+    require_equal_side_by_side(
+        {name: of_three(make) for name, make in SEVERAL_INPUTS.items()}
+    )
 
 
 def test_tokens_and_attention_give_the_same_bits():
