@@ -93,9 +93,20 @@ def edit(draw, graph: OnnxGraph) -> None:
         assert tensor == other or not any(tensor in n.inputs for n in graph.nodes)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.data())
 def test_producers_and_consumers_stay_right_under_edits(data):
+    stay_right_under_edits(data)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_producers_and_consumers_stay_right_under_more_edits(data):
+    stay_right_under_edits(data)
+
+
+def stay_right_under_edits(data):
     graph = OnnxGraph()
     for _ in range(data.draw(st.integers(1, 14))):
         edit(data.draw, graph)

@@ -64,14 +64,28 @@ def test_a_model_survives_decoding_and_encoding(seed):
     assert onnx.ModelProto.FromString(encode("Model", decode("Model", data))) == model
 
 
-@settings(max_examples=200, database=None, derandomize=True, deadline=None)
-@given(
+NUMBERS_AND_TEXT = given(
     st.lists(st.integers(-(2**63), 2**63 - 1)),
     st.lists(st.floats(width=32, allow_nan=False)),
     st.text(),
     st.binary(),
 )
+
+
+@settings(max_examples=50, database=None, derandomize=True, deadline=None)
+@NUMBERS_AND_TEXT
 def test_numbers_and_text_are_those_of_google(ints, floats, text, raw):
+    are_those_of_google(ints, floats, text, raw)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, database=None, derandomize=True, deadline=None)
+@NUMBERS_AND_TEXT
+def test_more_numbers_and_text_are_those_of_google(ints, floats, text, raw):
+    are_those_of_google(ints, floats, text, raw)
+
+
+def are_those_of_google(ints, floats, text, raw):
     tensor = onnx.TensorProto(
         dims=ints, float_data=floats, int64_data=ints[::-1], name=text, raw_data=raw
     )

@@ -26,8 +26,8 @@ from tests.runtime.steps import random_case
 CASES = 30
 
 
-def bit(words, index):
-    return int(words[index // 32]) >> (index % 32) & 1
+def bit(words, start, index):
+    return int(words[start + index // 32]) >> (index % 32) & 1
 
 
 def positions(case):
@@ -59,7 +59,9 @@ def base_by_hand(case, depth, row, pixel, channel):
 def sum_by_hand(case, image, depth, row, pixel, channel):
     """One sum of products of bits, a bit at a time."""
     step = case.step
-    inputs, weights = case.buffers[step.input.buffer], case.buffers[step.weights]
+    inputs, weights = (
+        case.buffers[number].tolist() for number in (step.input.buffer, step.weights)
+    )
     is_conv = step.kind == StepKind.CONV
     each = step.channels // step.groups
     group, within = (channel // each, channel % each) if is_conv else (0, 0)
@@ -79,8 +81,8 @@ def sum_by_hand(case, image, depth, row, pixel, channel):
                 else:
                     place = channel % step.multiplier * step.weight_planes + q
                     place = (place * step.taps + number) * step.words
-                    of_weights = bit(weights[place:], index)
-                total += (bit(inputs[at:], index) ^ of_weights) << (p + q)
+                    of_weights = bit(weights, place, index)
+                total += (bit(inputs, at, index) ^ of_weights) << (p + q)
     return (base_by_hand(case, depth, row, pixel, channel) - 2 * total) >> step.shift
 
 

@@ -15,7 +15,13 @@ from larqlite_runtime.reader import read
 
 @pytest.fixture(scope="module")
 def birealnet(tmp_path_factory):
-    model = lqz.literature.BiRealNet(input_shape=(64, 64, 3), weights=None)
+    """All layers of the network, the later ones with fewer channels."""
+    with pytest.MonkeyPatch.context() as patch:
+        narrow = (64, 96, 128, 160)
+        patch.setattr("larqlite_zoo.literature.birealnet.SECTIONS", narrow)
+        model = lqz.literature.BiRealNet(
+            input_shape=(64, 64, 3), weights=None, num_classes=10
+        )
     path = tmp_path_factory.mktemp("zoo") / "birealnet.onnx"
     lq.deploy.export(model, path, verify=False)
     return read(path)

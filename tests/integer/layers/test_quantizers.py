@@ -111,10 +111,20 @@ def test_weights_are_aligned_on_a_fixed_point_too():
     np.testing.assert_array_equal(q.frac_bits, [10, 3])
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=40)
 @given(st.data())
 def test_an_output_is_that_of_python_integers(data):
-    draw = data.draw
+    is_that_of_python_integers(data.draw)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=240)
+@given(st.data())
+def test_more_outputs_are_those_of_python_integers(data):
+    is_that_of_python_integers(data.draw)
+
+
+def is_that_of_python_integers(draw):
     value_bits = draw(st.integers(8, 31))
     channels = draw(st.integers(1, 3))
     per_axis = draw(st.booleans())
