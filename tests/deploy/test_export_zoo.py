@@ -22,9 +22,10 @@ SIDES = {
     "binary_alexnet": 67,
     "xnornet": 217,
 }
+# What concatenations, more bits and other ends add is in `random_networks`, too.
 SLOW = (
     "xnornet", "real_to_binary_net", "binary_alexnet", "binary_resnet_e18", "dorefanet",
-    "meliusnet22", "quicknet",
+    "meliusnet22", "quicknet", "binary_densenet28",
 )  # fmt: skip
 # All sums of AdaBin are float, so a network with random weights flips early, and those of
 # Keras are further from float64 than those of the file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -29,9 +30,10 @@ def compiled(model, rate=1e-3, steps=None):
 
 
 def accuracy(model, data) -> float:
-    """The share of right labels."""
+    """The share of right labels; not traced."""
     images, labels = data
-    return float(compiled(model).evaluate(images, labels, 200, verbose=0)[1])
+    found = [model(part).numpy().argmax(-1) for part in np.array_split(images, 4)]
+    return float(np.mean(np.concatenate(found) == labels))
 
 
 def _block(conv):

@@ -5,6 +5,7 @@ import pytest
 import tf_keras
 
 import larqlite as lq
+from tests.common.eager import quantize
 from tests.integer import networks
 
 models = lq.integer.models
@@ -19,7 +20,7 @@ def trained(model, epochs, rate=4e-3, data=TRAIN):
 
 
 def quantized(model, **bits):
-    return models.quantize(
+    return quantize(
         model, qparams=Params(**bits), samples=TRAIN[0], num_samples=512, batch_size=128
     )
 
