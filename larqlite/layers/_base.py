@@ -17,6 +17,7 @@ from larqlite.errors import (
 )
 from larqlite.layers._autograph import runs_a_users_code, without_autograph
 from larqlite.layers._misspelt import raise_with_a_guess, refuse_names
+from larqlite.metrics import FlipRatio
 from larqlite.quantizers import Quantizer
 from larqlite.quantizers.internal import adopt
 from larqlite.variables import QuantizedVariable
@@ -141,9 +142,22 @@ class QuantLayer(tf_keras.layers.Layer):
             shape = getattr(self, weight).shape
             self._build_quantizer(quantizer, shape)
             if isinstance(quantizer, Quantizer) and quantizer.tracked_metrics:
-                several = len(self.quantized_weights) > 1
-                place = f"{self.name}/{weight}" if several else self.name
-                quantizer.track_flips(shape, place)
+                quantizer.track_flips(shape, self._place_of(weight))
+
+    def _place_of(self, weight: str) -> str:
+        """The layer's name; where it has several kernels, with that of the kernel."""
+        several = len(self.quantized_weights) > 1
+        return f"{self.name}/{weight}" if several else self.name
+
+    @property
+    def flip_ratios(self) -> dict[str, FlipRatio]:
+        """The flip ratios that are tracked for its kernels, by the layer's name; where it
+        has several kernels, by `"name/depthwise_kernel"`."""
+        tracked = {
+            self._place_of(weight): getattr(getattr(self, role), "flip_ratio", None)
+            for weight, role in self.quantized_weights.items()
+        }
+        return {place: metric for place, metric in tracked.items() if metric is not None}
 
     def build_from_config(self, config):
         """As in Keras, but weights keep the layer's name, which `.h5` files need."""

@@ -8,7 +8,12 @@ from larqlite.models._load import load
 from larqlite.models._measure import profile
 from larqlite.models._profile import LayerProfile, ModelProfile, Note, WeightProfile
 from larqlite.models._summary import summary
-from larqlite.models._weights import QuantizedWeight, freeze, quantized_weights
+from larqlite.models._weights import (
+    QuantizedWeight,
+    flip_ratios,
+    freeze,
+    quantized_weights,
+)
 
 __all__ = [
     "profile",
@@ -23,6 +28,7 @@ __all__ = [
     "LayerFacts",
     "add_layer_facts",
     "QuantizedWeight",
+    "flip_ratios",
     "freeze",
     "load",
     "quantized_weights",

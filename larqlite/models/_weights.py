@@ -18,8 +18,9 @@ from larqlite.errors import (
 )
 from larqlite.graph import is_functional, require_model
 from larqlite.layers import QuantLayer
+from larqlite.metrics import FlipRatio
 
-__all__ = ["QuantizedWeight", "freeze", "quantized_weights"]
+__all__ = ["QuantizedWeight", "flip_ratios", "freeze", "quantized_weights"]
 
 _FREEZE = "lq.models.freeze"
 
@@ -78,6 +79,44 @@ def quantized_weights(model: tf_keras.Model) -> dict[str, QuantizedWeight]:
             found[f"{path}/{name}"] = QuantizedWeight(
                 latent, quantized, getattr(quantizer, "precision", None), quantizer
             )
+    return found
+
+
+def flip_ratios(model: tf_keras.Model) -> dict[str, FlipRatio]:
+    """The flip ratios that a model tracks, by layer.
+
+    For callbacks and training loops: `result()` is the mean share of the weights of a
+    kernel that flip from one step to the next, since the epoch began.
+
+    Args:
+        model: a tf_keras model of any kind, or a single layer; built inside of
+            `lq.context.metrics_scope(["flip_ratio"])`, or of quantizers with that metric.
+
+    Returns:
+        Metrics by path, in the order of the layers; the path is that of the layer within
+        nested models, as in `"block/conv"`, and for a layer with several kernels the
+        kernel's name too, as in `"block/separable/depthwise_kernel"`. Empty where
+        nothing is tracked.
+
+    Raises:
+        UnbuiltModelError: the weights do not exist yet.
+
+    Example:
+        >>> with lq.context.metrics_scope(["flip_ratio"]):
+        ...     layer = lq.layers.QuantDense(3, kernel_quantizer="ste_sign",
+        ...         kernel_constraint="weight_clip", name="hidden")
+        >>> model = tf_keras.Sequential([tf_keras.Input((2,)), layer])
+        >>> {path: metric.name for path, metric in lq.models.flip_ratios(model).items()}
+        {'hidden': 'flip_ratio/hidden'}
+    """
+    require_model(
+        model, "lq.models.flip_ratios", kind=tf_keras.layers.Layer, subclassed=True
+    )
+    found = {}
+    for path, layer in _paths(model, ""):
+        if isinstance(layer, QuantLayer):
+            for place, metric in layer.flip_ratios.items():
+                found[path + place.removeprefix(layer.name)] = metric
     return found
 
 

@@ -225,3 +225,47 @@ def test_weights_of_quantization_aware_layers_are_there_too():
     np.testing.assert_allclose(
         weight.quantized, np.round(latent / step) * step, atol=1e-6
     )
+
+
+def test_flip_ratios_are_found_by_layer_also_where_names_repeat_in_nested_models():
+    def block(name):
+        layers = [
+            lq.layers.QuantSeparableConv1D(
+                3,
+                2,
+                depthwise_quantizer="ste_tern",
+                pointwise_quantizer="ste_tern",
+                name="separable",
+            ),
+            lq.layers.QuantDense(
+                4,
+                kernel_quantizer=lq.quantizers.SteTern(name="mine"),
+                name="dense",
+            ),
+        ]
+        return tf_keras.Sequential([tf_keras.Input((3, 4)), *layers], name=name)
+
+    with lq.context.metrics_scope(["flip_ratio"]):
+        first, second = block("first"), block("second")
+        x = tf_keras.Input((3, 4))
+        model = tf_keras.Model(x, tf_keras.layers.Add()([first(x), second(x)]))
+    found = lq.models.flip_ratios(model)
+    assert list(found) == [
+        "first/separable/depthwise_kernel",
+        "first/separable/pointwise_kernel",
+        "first/dense",
+        "second/separable/depthwise_kernel",
+        "second/separable/pointwise_kernel",
+        "second/dense",
+    ]
+    dense = second.get_layer("dense")
+    assert found["second/dense"] is dense.kernel_quantizer.flip_ratio
+    assert found["second/dense"].name == "flip_ratio/mine"
+    inputs = np.ones((1, 3, 4), "float32")
+    model(inputs, training=True)
+    dense.kernel.assign(-dense.kernel)
+    model(inputs, training=True)
+    quantized = dense.quantized_weight().numpy()
+    assert found["second/dense"].result().numpy() == np.mean(quantized != 0)
+    assert found["first/dense"].result().numpy() == 0
+    assert lq.models.flip_ratios(tf_keras.Sequential([tf_keras.Input((2,))])) == {}
