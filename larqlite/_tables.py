@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from rich.box import Box
@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from larqlite_runtime import tables
+from larqlite_runtime.notebook import ShownTable
 
 # Plain characters without lines between columns: equal in every terminal and log.
 FRAME = Box("+--+\n|  |\n+--+\n|  |\n+--+\n+--+\n|  |\n+--+\n", ascii=True)
@@ -49,6 +50,21 @@ def show(
     )
     write(plain, title, table, notes)
     print_fn(text.getvalue().rstrip("\n"))
+
+
+def show_tables(
+    shown: Iterable[ShownTable], print_fn: Callable[[str], Any] | None = None
+) -> None:
+    """Prints the tables of a report, see `show`."""
+    for each in shown:
+        show(each.title, each.header, each.rows, each.notes, print_fn)
+
+
+def as_text(shown: Iterable[ShownTable]) -> str:
+    """The tables of a report as text."""
+    lines: list[str] = []
+    show_tables(shown, lines.append)
+    return "\n".join(lines)
 
 
 def widths_of(rows: list) -> list[int]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from larqlite_runtime._profile import PATHS, SEGMENT, in_float
 from larqlite_runtime.backends import Engine
+from larqlite_runtime.notebook import ShownTable, ShowsTables
 from larqlite_runtime.planner import (
     ExecutionPlan,
     live_ranges_of,
@@ -14,6 +15,9 @@ from larqlite_runtime.planner import (
     points_of,
 )
 from larqlite_runtime.tables import aligned, shortened
+
+_STEPS = ("step", "kind", "layers", "epilogues", "reads", "writes")
+_BUFFERS = ("buffer", "holds", "layout", "dtype", "bytes", "offset", "steps")
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class ExplainedBuffer:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(ShowsTables):
     """How a model runs; `str()` of it is a text.
 
     Attributes:
@@ -94,11 +98,16 @@ class Explanation:
 
     def __str__(self) -> str:
         lines = []
+        for table in self._shown():
+            lines += [table.title] * bool(table.title)
+            right = (0, 4, 5) if table.header == _BUFFERS else (0,)
+            lines += [aligned(table.header, table.rows, right), "", *table.notes]
+        return "\n".join(lines)
+
+    def _shown(self) -> Iterator[ShownTable]:
         for stage in sorted({step.stage for step in self.steps}):
             steps = [step for step in self.steps if step.stage == stage]
             what = "a segment" if steps[0].kind == "segment" else "steps of the kernels"
-            lines += [f"stage {stage}: {what}, {steps[0].path}"]
-            head = ("step", "kind", "layers", "epilogues", "reads", "writes")
             rows = [
                 (
                     str(step.number),
@@ -110,8 +119,8 @@ class Explanation:
                 )
                 for step in steps
             ]
-            lines += [aligned(head, rows, right=(0,)), ""]
-        head = ("buffer", "holds", "layout", "dtype", "bytes", "offset", "steps")
+            title = f"stage {stage}: {what}, {steps[0].path}"
+            yield ShownTable(title, _STEPS, rows)
         rows = [
             (
                 str(buffer.number),
@@ -124,11 +133,9 @@ class Explanation:
             )
             for buffer in self.buffers
         ]
-        lines += [aligned(head, rows, right=(0, 4, 5)), ""]
-        lines.append(
-            f"arena: {self.arena:,} bytes a sample; {self.lower_bound:,} are in use at once"
-        )
-        return "\n".join([*lines, *in_float(self.float_layers)])
+        needed = f"arena: {self.arena:,} bytes a sample; {self.lower_bound:,} are in use at once"
+        notes = [needed, *in_float(self.float_layers)]
+        yield ShownTable("", _BUFFERS, rows, notes)
 
 
 def explanation(engine: Engine, float_layers: Mapping[str, str]) -> Explanation:

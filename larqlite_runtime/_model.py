@@ -209,6 +209,7 @@ class Model:
         result = Profile(steps, min(whole), batch, self.threads, self.float_layers)
         if show:
             print(result)
+            result._is_printed()
         return result
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+from larqlite_runtime.notebook import ShownTable, ShowsTables
 from larqlite_runtime.tables import aligned, shortened
 
 PATHS = {
@@ -43,7 +44,7 @@ class StepTime:
 
 
 @dataclass(frozen=True)
-class Profile:
+class Profile(ShowsTables):
     """The times of a model.
 
     Attributes:
@@ -75,6 +76,12 @@ class Profile:
         return total
 
     def __str__(self) -> str:
+        (table,) = self._shown()
+        return "\n".join(
+            [aligned(table.header, table.rows, right=(3, 4)), *table.notes]
+        )
+
+    def _shown(self) -> list[ShownTable]:
         rows = [
             (
                 shortened(step.layer),
@@ -86,15 +93,14 @@ class Profile:
             for step in self.steps
         ]
         head = ("layers", "kind", "path", "us", "GMAC/s")
-        lines = [aligned(head, rows, right=(3, 4))]
         parts = [
             f"{path} {seconds * 1e6:.0f} us" for path, seconds in self.by_path().items()
         ]
-        lines.append(
+        whole = (
             f"{self.seconds * 1e6:.0f} us a call of {self.batch} on {self.threads} "
             f"thread{'s' * (self.threads != 1)}: {', '.join(parts)}"
         )
-        return "\n".join([*lines, *in_float(self.float_layers)])
+        return [ShownTable("", head, rows, [whole, *in_float(self.float_layers)])]
 
 
 def in_float(float_layers: Mapping[str, str]) -> list[str]:

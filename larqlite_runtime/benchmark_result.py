@@ -8,6 +8,7 @@ from typing import Any
 
 from larqlite_runtime import outputs, tables
 from larqlite_runtime._profile import Profile
+from larqlite_runtime.notebook import ShownTable, ShowsTables
 
 # Closer than this counts as equal.
 CLOSE = 1.05
@@ -37,7 +38,7 @@ class Timing:
 
 
 @dataclasses.dataclass(frozen=True)
-class Benchmark:
+class Benchmark(ShowsTables):
     """What was measured; `str()` of it is a table with the verdict.
 
     Attributes:
@@ -97,6 +98,11 @@ class Benchmark:
         }
 
     def __str__(self) -> str:
+        (table,) = self._shown()
+        text = tables.text(table.header, table.rows)
+        return "\n".join([table.title, text, *table.notes])
+
+    def _shown(self) -> list[ShownTable]:
         rows = [
             (
                 timing.engine,
@@ -118,7 +124,7 @@ class Benchmark:
             notes.append(f"Their outputs differ by up to {off:.0e} of the largest.")
         if self.isa == "numpy":
             notes.append("There are no native kernels here: NumPy runs packed layers.")
-        return "\n".join([title, tables.text(header, rows), *notes])
+        return [ShownTable(title, header, rows, notes)]
 
     def plot(self, path: str | Path) -> None:
         """Draws the medians as bars, the quartiles as whiskers.

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from larqlite_runtime.notebook import ShownTable, ShowsTables
+from larqlite_zoo._card_tables import card_tables
+
 
 @dataclass(frozen=True)
 class Paper:
@@ -97,7 +100,7 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Card:
+class Card(ShowsTables):
     """What is known of a model; made by `larqlite_zoo.card(name)`.
 
     Attributes:
@@ -131,6 +134,9 @@ class Card:
     weights: tuple[WeightFile, ...] = ()
     recipe: str | None = None
     notes: tuple[str, ...] = ()
+
+    def _shown(self) -> list[ShownTable]:
+        return card_tables(self)
 
 
 # Whom the figures and the files of models that Larq Zoo published are from.

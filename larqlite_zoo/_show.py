@@ -12,7 +12,8 @@ from rich.table import Table
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.utils import memory_as_readable_str
 from larqlite_runtime import tables
-from larqlite_zoo._card import Accuracy, Card, Measurement
+from larqlite_zoo._card import Card
+from larqlite_zoo._card_tables import card_tables, size_of
 from larqlite_zoo._figures import card
 from larqlite_zoo._registered_models import list_models
 
@@ -58,38 +59,26 @@ def print_card(card: Card, console: Console | None = None) -> None:
         console: to print on; the standard output by default.
     """
     console = console or console_of_tables()
-    console.print(f"[bold]{card.function}[/] ({card.name}): {escape(card.summary)}")
-    facts = _grid()
-    facts.add_row(
-        "Paper", f"{escape(card.paper.title)} ({card.paper.year}), {card.paper.url}"
-    )
-    facts.add_row("Builds", f"larqlite_zoo.{card.family}.{card.function}()")
-    facts.add_row("Licence", f"{card.licence} (of the code)")
-    facts.add_row("Input", f"{_size(card)}, {card.num_classes} classes")
-    facts.add_row("Recipe", card.recipe or "none")
-    for note in card.notes:
-        facts.add_row("Note", escape(note))
-    console.print(facts)
-    console.print("[bold]Costs[/] at this input, computed from the model")
-    console.print(_costs(card))
-    console.print("[bold]Published accuracy[/] (of others)")
-    _print_rows(console, map(_published_line, card.published), "none is known to us")
-    console.print("[bold]Measured accuracy[/] (by commands of this repository)")
-    _print_rows(console, map(_measured_line, card.measured), "none yet")
-    console.print("[bold]Published weights[/]")
-    lines = [
-        f'weights="{file.dataset}", include_top={file.include_top}: {file.url}\n'
-        f"  SHA-256 {file.sha256}"
-        for file in card.weights
-    ]
-    _print_rows(console, lines, "none: weights=None, then train it")
+    facts, costs, *lists = card_tables(card)
+    _print_title(console, facts.title, card.function)
+    console.print(_grid(facts.rows))
+    _print_title(console, costs.title, "Costs")
+    console.print(_grid(costs.rows))
+    for each in lists:
+        _print_title(console, each.title, each.title.partition(" (")[0])
+        for (line,) in each.rows:
+            console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_title(console: Console, title: str, bold: str) -> None:
+    console.print(f"[bold]{escape(bold)}[/]{escape(title.removeprefix(bold))}")
 
 
 def _row(card: Card) -> tuple[str, ...]:
     macs = card.costs.macs
     return (
         card.name,
-        _size(card),
+        size_of(card),
         _count(card.costs.parameters),
         memory_as_readable_str(8 * card.costs.deployed_bytes),
         _count(sum(macs.values())),
@@ -107,49 +96,13 @@ def _accuracies(card: Card) -> str:
     return "\n".join(lines) or "-"
 
 
-def _costs(card: Card) -> Table:
-    costs = card.costs
-    grid = _grid()
-    grid.add_row("Parameters", f"{costs.parameters:,}")
-    grid.add_row(
-        "Deployed",
-        f"{costs.deployed_parameters:,} parameters (batch normalization fused), "
-        f"{memory_as_readable_str(8 * costs.deployed_bytes)} "
-        f"({costs.deployed_bytes:,} bytes)",
-    )
-    for bits, macs in sorted(costs.macs.items()):
-        grid.add_row(f"{bits}-bit MACs", f"{macs:,}")
-    grid.add_row("MACs in all", f"{sum(costs.macs.values()):,}")
-    return grid
-
-
-def _published_line(accuracy: Accuracy) -> str:
-    top5 = "" if accuracy.top5 is None else f", top-5 {accuracy.top5:g} %"
-    return f"{accuracy.dataset}: top-1 {accuracy.top1:g} %{top5} ({accuracy.source})"
-
-
-def _measured_line(row: Measurement) -> str:
-    run = [f"{row.epochs} epochs"] if row.epochs is not None else []
-    run += [f"seed {row.seed}"] if row.seed is not None else []
-    run += [row.date] if row.date else []
-    details = f" ({', '.join(run)})" if run else ""
-    return f"{row.dataset}: top-1 {row.top1:g} %{details}\n  {row.command}\n  {row.results}"
-
-
-def _print_rows(console: Console, lines: Iterable[str], otherwise: str) -> None:
-    for line in list(lines) or [otherwise]:
-        console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _grid() -> Table:
+def _grid(rows: Iterable[Sequence[str]]) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(name, escape(value))
     return grid
-
-
-def _size(card: Card) -> str:
-    return "x".join(str(side) for side in card.input_shape)
 
 
 def _count(number: int) -> str:

@@ -33,6 +33,7 @@ DOORS = {
     "larqlite_runtime.former_flags": "flags that commands had, for all of them; loads nothing",
     "larqlite_runtime.internal": "parts of a file that is read once, for `lq.deploy.verify`",
     "larqlite_runtime.names": "names that a user may have meant, or that are free; loads nothing",
+    "larqlite_runtime.notebook": "reports as HTML, of the cells of their text; loads nothing",
     "larqlite_runtime.outputs": "how files are written; needs no TensorFlow",
     "larqlite_runtime.start": "how a command begins, before anything large is loaded",
     "larqlite_runtime.tables": "tables as text; loads nothing",

@@ -6,7 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from larqlite import _tables
+from larqlite._tables import as_text
+from larqlite_runtime.notebook import ShownTable, ShowsTables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class FloatRow:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class Report(ShowsTables):
     """What `lq.deploy.export` wrote; printed as a table.
 
     Attributes:
@@ -83,7 +84,9 @@ class Report:
         }
 
     def __str__(self) -> str:
-        lines = []
+        return as_text(self._shown())
+
+    def _shown(self) -> list[ShownTable]:
         header = ("layer", "class", "operation", "bits", "bytes")
         rows = [
             (
@@ -102,8 +105,7 @@ class Report:
             *self.notes,
         ]
         title = f"{self.path} ({self.bytes:,} bytes)"
-        _tables.show(title, header, rows, notes, print_fn=lines.append)
-        return "\n".join(lines)
+        return [ShownTable(title, header, rows, notes)]
 
     def _by_reason(self) -> dict[str, list[str]]:
         """Paths of the layers in float by their reason."""

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from larqlite.models._profile_tables import markdown, one_line
+from larqlite.models._profile_tables import markdown, one_line, shown_tables
 from larqlite.models._weight_profile import WeightProfile, WeightSums
+from larqlite_runtime.notebook import ShownTable, ShowsTables
 
 Shape = tuple[int | None, ...]
 MacsByBits = dict[tuple[int, int], int]
@@ -98,7 +99,7 @@ class LayerProfile(WeightSums):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class ModelProfile(WeightSums):
+class ModelProfile(ShowsTables, WeightSums):
     """What a model costs.
 
     Attributes:
@@ -197,6 +198,9 @@ class ModelProfile(WeightSums):
     def to_markdown(self, include_macs: bool = True) -> str:
         """The summary as Markdown: two tables and the footnotes."""
         return markdown(self, include_macs)
+
+    def _shown(self) -> list[ShownTable]:
+        return shown_tables(self)
 
     def __repr__(self) -> str:
         return one_line(self)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from larqlite.utils import memory_as_readable_str
+from larqlite_runtime.notebook import ShownTable
 
 _BITS_PER_KB = 8 * 1024
 _UNITS = (" T", " B", " M", " k", "")
@@ -144,6 +145,22 @@ def totals_table(
         ("FLOPs (all other MACs)", readable(profile.flops)),
         ("OPs (BOPs / 64 + FLOPs)", readable(profile.ops)),
         ("ACE (MACs x weight bits x input bits)", readable(profile.ace)),
+    ]
+
+
+def shown_tables(profile: ModelCosts) -> list[ShownTable]:
+    """Both tables and the footnotes, for a notebook."""
+    table = stats_table(profile)
+    totals = totals_table(profile)
+    return [
+        ShownTable(
+            f"{profile.name} stats",
+            table.header,
+            table.rows,
+            table.footnotes,
+            table.totals,
+        ),
+        ShownTable(f"{profile.name} summary", ("Total", ""), totals),
     ]
 
 

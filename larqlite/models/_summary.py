@@ -89,6 +89,8 @@ def summary(
             plain = Console(file=text, color_system=None, force_terminal=False)
             write(plain, title, table, footnotes)
             print_fn(text.getvalue().rstrip("\n"))
+    if print_fn is None:
+        profile._is_printed()
     return profile
 
 

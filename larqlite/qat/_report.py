@@ -12,7 +12,7 @@ from typing import Any
 import tf_keras
 
 from larqlite._copies import is_table
-from larqlite._tables import show
+from larqlite._tables import show_tables
 from larqlite.graph import (
     JOINING,
     KEEPING_VALUES,
@@ -37,6 +37,7 @@ from larqlite.qat._annotate import QuantizeAnnotate
 from larqlite.qat.schemes import rule_for
 from larqlite.qat.wrapper import BEFORE, QuantizeLayer, QuantizeWrapperV2, name_of
 from larqlite.quantizers import Quantizer
+from larqlite_runtime.notebook import ShownTable, ShowsTables
 
 __all__ = ["LayerReport", "ModelReport", "report"]
 
@@ -73,7 +74,7 @@ class LayerReport:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class ModelReport:
+class ModelReport(ShowsTables):
     """What of a model is quantized.
 
     Attributes:
@@ -112,26 +113,28 @@ class ModelReport:
         Args:
             print_fn: takes the text instead of the standard output.
         """
+        show_tables(self._shown(), print_fn)
+        if print_fn is None:
+            self._is_printed()
+
+    def _shown(self) -> list[ShownTable]:
         header = ("Layer", "Class", "Status", "Weights", "Bias", "Activation", "Output")
-        show(
-            f"{self.name}: quantization (bits)",
-            (*header, "Reason"),
-            [
-                (
-                    layer.path,
-                    layer.class_name,
-                    layer.status,
-                    _bits(layer.weights),
-                    _bits(layer.biases),
-                    _bits(layer.activations),
-                    "-" if layer.outputs is None else str(layer.outputs),
-                    layer.reason,
-                )
-                for layer in self.layers
-            ],
-            [f"Warning: {text}" for text in self.warnings],
-            print_fn,
-        )
+        rows = [
+            (
+                layer.path,
+                layer.class_name,
+                layer.status,
+                _bits(layer.weights),
+                _bits(layer.biases),
+                _bits(layer.activations),
+                "-" if layer.outputs is None else str(layer.outputs),
+                layer.reason,
+            )
+            for layer in self.layers
+        ]
+        notes = [f"Warning: {text}" for text in self.warnings]
+        title = f"{self.name}: quantization (bits)"
+        return [ShownTable(title, (*header, "Reason"), rows, notes)]
 
     def __repr__(self) -> str:
         counts = (

@@ -10,6 +10,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.errors import ArgumentError, MissingFileError
+from larqlite_runtime.notebook import ShownTable, ShowsTables
 from larqlite_zoo import _registered_models, datasets
 from larqlite_zoo.datasets.internal import validation_batches
 from larqlite_zoo.training import _outputs as outputs
@@ -19,7 +20,7 @@ from larqlite_zoo.training._run import dtype_policy
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(ShowsTables):
     """What was measured.
 
     Attributes:
@@ -46,6 +47,18 @@ class Evaluation:
             f"top-1 {self.top1:.2f} %, top-5 {self.top5:.2f} %, loss {self.loss:.4f} "
             f"({self.weights})"
         )
+
+    def _shown(self) -> list[ShownTable]:
+        header = ("model", "dataset", "images", "top-1 (%)", "top-5 (%)", "loss")
+        row = (
+            self.model,
+            self.dataset,
+            f"{self.images:,}",
+            f"{self.top1:.2f}",
+            f"{self.top5:.2f}",
+            f"{self.loss:.4f}",
+        )
+        return [ShownTable("", header, [row], [self.weights])]
 
 
 def evaluate(

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from larqlite import _tables
+from larqlite._tables import as_text, show_tables
 from larqlite.errors import UnsupportedModelError
+from larqlite_runtime.notebook import ShownTable, ShowsTables
 
 FLOAT_LAYERS = "(float layers before)"
 _HEADER = (
@@ -132,7 +133,7 @@ class OutputVerification:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Verification:
+class Verification(ShowsTables):
     """A deployed file against its model; `str()` of it is a table.
 
     Attributes:
@@ -210,12 +211,15 @@ class Verification:
         Args:
             print_fn: takes the text instead of the standard output.
         """
-        _show(self, print_fn)
+        show_tables(self._shown(), print_fn)
+        if print_fn is None:
+            self._is_printed()
 
     def __str__(self) -> str:
-        lines: list[str] = []
-        self.print(lines.append)
-        return "\n".join(lines)
+        return as_text(self._shown())
+
+    def _shown(self) -> list[ShownTable]:
+        return [_table(self)]
 
     def __repr__(self) -> str:
         layers = f"wrong: {', '.join(self.wrong)}" if self.wrong else "all exact"
@@ -224,8 +228,7 @@ class Verification:
         )
 
 
-def _show(result: Verification, print_fn: Callable[[str], Any] | None) -> None:
-    """Prints the table of a comparison; see `Verification.print`."""
+def _table(result: Verification) -> ShownTable:
     header = _HEADER
     stock = ()
     if result.stock is not None:
@@ -238,7 +241,7 @@ def _show(result: Verification, print_fn: Callable[[str], Any] | None) -> None:
     if not rows:
         header, rows = ("layer",), [("no packed layers",)]
     title = f"{result.name}: Keras against the file ({result.samples} samples)"
-    _tables.show(title, header, rows, _notes(result), print_fn)
+    return ShownTable(title, header, rows, _notes(result))
 
 
 def _cells(row: LayerVerification) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from larqlite._tables import show
+from larqlite._tables import as_text
+from larqlite_runtime.notebook import ShownTable, ShowsTables
 
 __all__ = ["Comparison", "IntegerLayerComparison", "LayerComparison"]
 
@@ -36,7 +37,7 @@ LayerComparison = IntegerLayerComparison
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class Comparison(ShowsTables):
     """An integer model against its export; `str` is a table.
 
     Attributes:
@@ -74,7 +75,9 @@ class Comparison:
         return bool(self.layers) and self.first_diverging is None
 
     def __str__(self) -> str:
-        lines: list[str] = []
+        return as_text(self._shown())
+
+    def _shown(self) -> list[ShownTable]:
         notes = [
             f"Labels that agree: {self.label_agreement:.2%} of {self.samples}",
             f"Largest difference of an output: {self.largest_difference:.3g}, "
@@ -92,11 +95,11 @@ class Comparison:
             )
             for row in self.layers
         ]
-        show(
-            f"{self.name}: the integer model against {self.form}",
-            ("Layer", "Integers", "Different", "Largest difference"),
-            rows,
-            notes,
-            lines.append,
-        )
-        return "\n".join(lines)
+        return [
+            ShownTable(
+                f"{self.name}: the integer model against {self.form}",
+                ("Layer", "Integers", "Different", "Largest difference"),
+                rows,
+                notes,
+            )
+        ]

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite._tables import show
+from larqlite._tables import as_text
 from larqlite.errors import QuantizedTypeError
 from larqlite.graph import LayerCall, call_in_inference, follow, in_order, require_model
 from larqlite.integer.layers import recording
@@ -19,6 +19,7 @@ from larqlite.integer.models._bounds import accumulator_limit
 from larqlite.integer.models._calibrated_inputs import cut
 from larqlite.integer.tensors import QTensor
 from larqlite.integer.tensors.internal import counting
+from larqlite_runtime.notebook import ShownTable, ShowsTables
 
 __all__ = ["DataReport", "IntegerLayerReport", "LayerReport", "data_report"]
 
@@ -89,7 +90,7 @@ LayerReport = IntegerLayerReport
 
 
 @dataclasses.dataclass
-class DataReport:
+class DataReport(ShowsTables):
     """The layers of a quantized model in order, see `IntegerLayerReport`; `str` is a table."""
 
     layers: list[IntegerLayerReport]
@@ -99,12 +100,11 @@ class DataReport:
         return {layer.name: layer for layer in self.layers}[name]
 
     def __str__(self) -> str:
-        lines: list[str] = []
-        show("Integers, layer by layer", _HEADER, self._rows(), print_fn=lines.append)
-        return "\n".join(lines)
+        return as_text(self._shown())
 
-    def _rows(self) -> list[list[str]]:
-        return [_cells(layer) for layer in self.layers]
+    def _shown(self) -> list[ShownTable]:
+        rows = [_cells(layer) for layer in self.layers]
+        return [ShownTable("Integers, layer by layer", _HEADER, rows)]
 
 
 def data_report(

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from larqlite._tables import show
+from larqlite._tables import show_tables
+from larqlite_runtime.notebook import ShownTable, ShowsTables
 
 __all__ = ["LayerComparison", "TFLiteComparison"]
 
@@ -31,7 +32,7 @@ class LayerComparison:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class TFLiteComparison:
+class TFLiteComparison(ShowsTables):
     """A model against its TFLite file.
 
     Attributes:
@@ -72,6 +73,11 @@ class TFLiteComparison:
         Args:
             print_fn: takes the text instead of the standard output.
         """
+        show_tables(self._shown(), print_fn)
+        if print_fn is None:
+            self._is_printed()
+
+    def _shown(self) -> list[ShownTable]:
         notes = [
             f"Labels that agree: {self.label_agreement:.2%} of {self.examples}",
             f"Largest difference of an output: {_steps(self)}",
@@ -80,21 +86,17 @@ class TFLiteComparison:
         ]
         if self.unmatched:
             notes.append(f"Not found in the file: {', '.join(self.unmatched)}")
-        show(
-            f"{self.name}: Keras against TFLite",
-            ("Layer", "Step", "Largest difference (steps)", "Off by a step"),
-            [
-                (
-                    row.layer,
-                    f"{row.step:.3g}",
-                    f"{row.largest_steps:.2f}",
-                    f"{row.share_off:.2%}",
-                )
-                for row in self.layers
-            ],
-            notes,
-            print_fn,
-        )
+        header = ("Layer", "Step", "Largest difference (steps)", "Off by a step")
+        rows = [
+            (
+                row.layer,
+                f"{row.step:.3g}",
+                f"{row.largest_steps:.2f}",
+                f"{row.share_off:.2%}",
+            )
+            for row in self.layers
+        ]
+        return [ShownTable(f"{self.name}: Keras against TFLite", header, rows, notes)]
 
     def __repr__(self) -> str:
         return (
