@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from larqlite_runtime import outputs, tables
+from larqlite_runtime import pictures, tables
 from larqlite_runtime._profile import Profile
 from larqlite_runtime.notebook import ShownTable, ShowsTables
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
 
 # Closer than this counts as equal.
 CLOSE = 1.05
@@ -126,41 +132,66 @@ class Benchmark(ShowsTables):
             notes.append("There are no native kernels here: NumPy runs packed layers.")
         return [ShownTable(title, header, rows, notes)]
 
-    def plot(self, path: str | Path) -> None:
+    def plot(self, path: str | Path, **look: Unpack[pictures.Look]) -> None:
         """Draws the medians as bars, the quartiles as whiskers.
 
         Args:
             path: of the picture; its suffix chooses the format.
+            **look: see `larqlite_runtime.pictures.Look`.
         """
-        path = outputs.require_picture(path, "lq benchmark")
-        from matplotlib.figure import Figure
+        drawing = pictures.Drawing("lq benchmark", path, look)
+        draw_timings(drawing, self.file, self.batch, self.threads, self.timings)
 
-        size = (7, 1 + 0.6 * len(self.timings))
-        figure = Figure(figsize=size, layout="constrained", dpi=110)
-        axes = figure.add_subplot()
-        places = range(len(self.timings))
-        medians = [1e3 * timing.median for timing in self.timings]
-        whiskers = [
-            [1e3 * (timing.median - timing.low) for timing in self.timings],
-            [1e3 * (timing.high - timing.median) for timing in self.timings],
-        ]
-        colors = ["C0" if t is self.packed else "0.7" for t in self.timings]
-        axes.barh(places, medians, xerr=whiskers, color=colors, ecolor="0.3")
-        axes.set_yticks(places, [timing.engine for timing in self.timings])
-        axes.invert_yaxis()
-        for place, timing in zip(places, self.timings, strict=True):
-            text = f"  {_milliseconds(timing.median)} ms"
-            axes.annotate(text, (1e3 * timing.high, place), va="center", fontsize=9)
-        axes.margins(x=0.2)
-        axes.set_xlim(left=0)
-        axes.set(
-            title=f"{Path(self.file).name}, batch {self.batch}, {self.threads} "
-            f"thread{'s' * (self.threads != 1)}",
-            xlabel="milliseconds a call",
+
+def draw_timings(
+    drawing: pictures.Drawing,
+    file: str,
+    batch: int,
+    threads: int,
+    timings: Sequence[Timing],
+    axes: Sequence[Axes] | None = None,
+) -> Figure:
+    """Draws times as bars, the packed file first, and how many times it the others take."""
+    figure, (ax,) = drawing.axes(1, axes, cell=(7, 1.1 + 0.6 * len(timings)))
+    places = range(len(timings))
+    whiskers = [
+        [1e3 * (timing.median - timing.low) for timing in timings],
+        [1e3 * (timing.high - timing.median) for timing in timings],
+    ]
+    packed = timings[0]
+    ax.barh(
+        places,
+        [1e3 * timing.median for timing in timings],
+        xerr=whiskers,
+        height=0.7,
+        color=[pictures.COLORS[0] if t is packed else pictures.QUIET for t in timings],
+        ecolor="black",
+        error_kw={"linewidth": 1, "capsize": 3},
+    )
+    ax.set_yticks(places, [timing.engine for timing in timings])
+    ax.invert_yaxis()
+    for place, timing in zip(places, timings, strict=True):
+        text = f"{_milliseconds(timing.median)} ms"
+        if timing is not packed:
+            ratio = timing.median / packed.median
+            text += f", {ratio:.{0 if ratio >= 100 else 1}f} times as long"
+        ax.annotate(
+            text,
+            (1e3 * max(timing.high, timing.median), place),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
         )
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with outputs.written_whole(path) as temporary:
-            figure.savefig(temporary)
+    ax.set_xlim(0, 1.55 * 1e3 * max(max(t.high, t.median) for t in timings))
+    plural = "s" * (threads != 1)
+    ax.set(
+        title=f"{Path(file).name}, batch {batch}, {threads} thread{plural}",
+        xlabel="milliseconds a call, median and quartiles",
+    )
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right"]].set_visible(False)
+    return drawing.done(figure)
 
 
 def _milliseconds(seconds: float) -> str:

@@ -29,10 +29,10 @@ CURVES = {
     "lr": [1e-3, 1e-3, 1e-4],
 }
 GROUPS = {
-    "loss": ["loss", "val_loss"],
-    "accuracy": ["accuracy", "val_accuracy"],
+    "loss": ["training", "validation"],
+    "accuracy": ["training", "validation"],
     "flip ratio": ["conv", "dense"],
-    "lr": ["lr"],
+    "learning rate": ["training"],
 }
 
 
@@ -216,7 +216,7 @@ class TestHistory:
     def test_a_missing_value_of_csv_logger_leaves_a_gap(self, tmp_path):
         log = tmp_path / "log.csv"
         log.write_text("epoch,loss,val_loss\n0,1.0,NA\n1,0.5,0.7\n")
-        curve = pictures(plot.history(log))["loss"]["val_loss"]
+        curve = pictures(plot.history(log))["loss"]["validation"]
         assert np.isnan(curve[0])
         assert curve[1] == 0.7
 

@@ -157,7 +157,9 @@ class QuantLayer(tf_keras.layers.Layer):
             self._place_of(weight): getattr(getattr(self, role), "flip_ratio", None)
             for weight, role in self.quantized_weights.items()
         }
-        return {place: metric for place, metric in tracked.items() if metric is not None}
+        return {
+            place: metric for place, metric in tracked.items() if metric is not None
+        }
 
     def build_from_config(self, config):
         """As in Keras, but weights keep the layer's name, which `.h5` files need."""

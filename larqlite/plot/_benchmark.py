@@ -1,0 +1,82 @@
+"""`benchmark`: the times of engines on one network, side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from larqlite.errors import ArgumentError
+from larqlite.plot._drawing import drawing
+from larqlite_runtime.benchmark_result import Benchmark, Timing, draw_timings
+from larqlite_runtime.pictures import Look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from typing_extensions import Unpack
+
+_WHERE = "lq.plot.benchmark"
+
+
+def benchmark(
+    result: Any,
+    axes: Sequence[Axes] | None = None,
+    path: str | Path | None = None,
+    **look: Unpack[Look],
+) -> Figure:
+    """Draws how long each engine takes, and how many times as long as the packed file.
+
+    A bar is the median of all turns, its whisker the quartiles.
+
+    Args:
+        result: a `Benchmark` of the runtime, or the path of a `.json` file with what
+            `lq benchmark FILE --json` wrote.
+        axes: matplotlib axes to draw into, as a list of one; a new figure by default.
+        path: also write the figure to this file; its suffix chooses the format.
+        **look: see `Look`.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ArgumentError: it is no benchmark, the wrong number of axes, a look that cannot
+            be, or a file suffix that matplotlib cannot write.
+
+    Example:
+        >>> times = {"what": "", "low": 0.001, "high": 0.002, "turns": 9, "difference": 0}
+        >>> figure = lq.plot.benchmark({"file": "net.onnx", "batch": 1, "threads": 2,
+        ...     "timings": [{"engine": "larqlite", "median": 0.001, **times},
+        ...                 {"engine": "onnxruntime", "median": 0.005, **times}]})
+        >>> figure.axes[0].texts[1].get_text()
+        '5.00 ms, 5.0 times as long'
+    """
+    read = [result] if isinstance(result, (str, Path)) else []
+    drawn = drawing(_WHERE, path, look, read)
+    if isinstance(result, Benchmark):
+        facts = result.file, result.batch, result.threads, result.timings
+    else:
+        facts = _facts(result)
+    return draw_timings(drawn, *facts, axes=axes)
+
+
+def _facts(result: Any) -> tuple[str, int, int, Sequence[Timing]]:
+    """File, batch, threads and timings of what JSON has of a benchmark."""
+    where = _WHERE
+    try:
+        if isinstance(result, (str, Path)):
+            where = f'{_WHERE}: "{result}"'
+            if not Path(result).is_file():
+                raise ArgumentError(f"{where}: there is no such file.")
+            result = json.loads(Path(result).read_text(encoding="utf-8"))
+        timings = [Timing(**row) for row in result["timings"]]
+        if timings:
+            return result["file"], result["batch"], result["threads"], timings
+        raise KeyError("timings")
+    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArgumentError(
+            f"{where}: it is no benchmark of a file.\n"
+            "  Fix: what was measured, or the output of lq benchmark FILE --json in a "
+            ".json file."
+        ) from error

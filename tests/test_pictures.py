@@ -1,0 +1,495 @@
+"""Pictures for papers: size, fonts, colours; and the numbers that are drawn are those given."""
+
+from __future__ import annotations
+
+import base64
+import colorsys
+import csv
+import io
+import itertools
+import json
+import re
+import struct
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from fontTools.ttLib import TTFont
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+import larqlite as lq
+import larqlite_zoo
+from larqlite import plot
+from larqlite.errors import ArgumentError
+from larqlite.integer.models import DataReport, IntegerLayerReport
+from larqlite_runtime import pictures
+from larqlite_runtime.benchmark_result import Benchmark, Timing
+
+SVG = "{http://www.w3.org/2000/svg}"
+RUN = {
+    "loss": [2.0, 1.0, 0.5],
+    "val_loss": [2.1, 1.2, 0.8],
+    "accuracy": [0.2, 0.5, 0.7],
+    "flip_ratio/block/conv": [0.1, 0.01, 0.001],
+    "flip_ratio/dense": [0.2, 0.02, 0.0],
+    "seconds": [10.0, 20.0, 30.0],
+}
+OTHER = {key: [value / 2 for value in values] for key, values in RUN.items()}
+
+
+def texts(svg: str) -> list[str]:
+    root = ElementTree.fromstring(svg)
+    found = ("".join(text.itertext()).strip() for text in root.iter(f"{SVG}text"))
+    return [text for text in found if text]
+
+
+def luminance(color) -> float:
+    """Relative luminance, WCAG 2.2."""
+    linear = [
+        c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in color
+    ]
+    return float(np.dot((0.2126, 0.7152, 0.0722), linear))
+
+
+def contrast(one, other) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+class TestFiles:
+    def test_a_png_has_as_many_pixels_as_inches_times_dpi(self, tmp_path):
+        path = tmp_path / "a.png"
+        plot.history(RUN, path=path, size=(3.5, 2.25), dpi=240)
+        content = path.read_bytes()
+        assert struct.unpack(">II", content[16:24]) == (840, 540)
+        place = content.index(b"pHYs")
+        per_metre = struct.unpack(">II", content[place + 4 : place + 12])
+        assert np.allclose(np.array(per_metre) * 0.0254, 240, rtol=1e-3)
+
+    def test_letters_are_smaller_where_there_is_less_room(self):
+        wide, narrow = plot.history(RUN), plot.history(RUN, size=(6.3, 2.4))
+        for of in (
+            lambda ax: ax.title,
+            lambda ax: ax.get_yticklabels()[0],
+            lambda ax: ax.xaxis.label,
+        ):
+            sizes = [of(figure.axes[0]).get_fontsize() for figure in (wide, narrow)]
+            assert sizes[1] == pytest.approx(0.65 * sizes[0])
+
+    def test_the_graphs_of_a_narrow_picture_stand_one_above_another(self):
+        figure = plot.history({"loss": [2, 1], "mae": [2, 1]}, size=(3, 5))
+        above, below = (ax.get_subplotspec() for ax in figure.axes)
+        assert (above.rowspan.start, below.rowspan.start) == (0, 1)
+
+    def test_a_svg_and_a_pdf_are_as_large_as_they_were_asked_to_be(self, tmp_path):
+        plot.history(RUN, path=tmp_path / "a.svg", size=(5, 2))
+        plot.history(RUN, path=tmp_path / "a.pdf", size=(5, 2))
+        root = ElementTree.parse(tmp_path / "a.svg").getroot()
+        assert (root.get("width"), root.get("height")) == ("360pt", "144pt")
+        assert b"/MediaBox [ 0 0 360 144 ]" in (tmp_path / "a.pdf").read_bytes()
+
+    def test_the_text_of_a_svg_is_text_in_words(self, tmp_path):
+        path = tmp_path / "a.svg"
+        plot.history(RUN, path=path, title="A & B")
+        found = texts(path.read_text(encoding="utf-8"))
+        for word in ("A & B", "loss", "training", "validation", "epoch", "block/conv"):
+            assert word in found
+        assert "weights that flip in a step" in found
+        assert not [text for text in found if "_" in text]
+
+    def test_the_letters_of_a_svg_are_embedded(self, tmp_path):
+        path = tmp_path / "a.svg"
+        plot.history(RUN, path=path)
+        svg = path.read_text(encoding="utf-8")
+        rules = re.findall(r"@font-face \{font-family: '(.*?)'.*?base64,(.*?)\)", svg)
+        letters: dict[str, set[int]] = {}
+        for family, data in rules:
+            font = TTFont(io.BytesIO(base64.b64decode(data)))
+            letters.setdefault(family, set()).update(font.getBestCmap())
+        assert "DejaVu Sans" in letters
+        assert {ord(c) for text in texts(svg) for c in text if c != "\n"} <= letters[
+            "DejaVu Sans"
+        ]
+        assert len(svg) < 60_000
+
+    def test_the_fonts_of_a_pdf_are_truetype_and_embedded(self, tmp_path):
+        path = tmp_path / "a.pdf"
+        plot.history(RUN, path=path)
+        content = path.read_bytes()
+        assert b"/Type3" not in content
+        assert b"/FontFile2" in content
+        assert re.search(rb"/BaseFont /[A-Z]{6}\+DejaVuSans", content)
+
+    @pytest.mark.parametrize("suffix", ["svg", "pdf", "png"])
+    def test_the_same_picture_is_the_same_file(self, suffix, tmp_path):
+        for name in ("a", "b"):
+            plot.history({"loss": [2, 1]}, path=tmp_path / f"{name}.{suffix}")
+        a, b = (tmp_path / f"{name}.{suffix}" for name in ("a", "b"))
+        assert a.read_bytes() == b.read_bytes()
+
+    def test_savefig_of_the_figure_writes_as_path_does(self, tmp_path):
+        plot.history({"loss": [2, 1]}, path=tmp_path / "a.svg")
+        plot.history({"loss": [2, 1]}).savefig(tmp_path / "b.svg")
+        assert (tmp_path / "a.svg").read_text() == (tmp_path / "b.svg").read_text()
+
+    def test_the_settings_of_matplotlib_are_as_before(self):
+        import matplotlib as mpl
+
+        before = dict(mpl.rcParams)
+        plot.history(RUN, theme="dark")._repr_png_()
+        assert dict(mpl.rcParams) == before
+
+    def test_a_transparent_picture_has_no_background(self, tmp_path):
+        from matplotlib.image import imread
+
+        path = tmp_path / "a.png"
+        plot.history({"loss": [2, 1]}, path=path, transparent=True)
+        image = imread(path)
+        assert image[0, 0, 3] == 0
+        assert image[..., 3].max() == 1
+
+    @pytest.mark.parametrize(
+        ("look", "message"),
+        [
+            ({"size": (0.1, 3)}, r"size=\(0.1, 3\) is no size"),
+            ({"size": 3}, "size=3 is no size"),
+            ({"dpi": 0}, "dpi=0 is out of range"),
+            ({"dpi": "high"}, "dpi='high' is out of range"),
+            ({"size": (100, 100), "dpi": 1000}, "which matplotlib cannot draw"),
+            ({"theme": "grey"}, r'no theme "grey"'),
+        ],
+    )
+    def test_a_look_that_cannot_be_is_refused_before_a_file_is_made(
+        self, look, message, tmp_path
+    ):
+        with pytest.raises(
+            ArgumentError, match=f"(?s)lq.plot.history: .*{message}.*Fix:"
+        ):
+            plot.history(RUN, path=tmp_path / "new" / "a.png", **look)
+        assert not list(tmp_path.iterdir())
+
+    def test_an_unknown_argument_is_named_with_the_near_one(self):
+        with pytest.raises(TypeError, match=r'"tilte".* Did you mean "title"'):
+            plot.history(RUN, tilte="a")
+
+    def test_the_figure_of_the_user_keeps_its_look(self):
+        axes = Figure().subplots(1, 2)
+        with pytest.raises(ArgumentError, match="title and theme cannot be set"):
+            plot.quantizer("ste_sign", axes=axes, title="a", theme="dark")
+
+
+class TestColors:
+    def test_the_first_curves_differ_in_print_without_colours(self):
+        lightness = [
+            luminance(to_rgb(color)) ** (1 / 2.2) for color in pictures.COLORS[:3]
+        ]
+        gaps = [abs(a - b) for a, b in itertools.combinations(lightness, 2)]
+        assert min(gaps) > 0.15
+
+    def test_all_curves_of_one_picture_differ_in_dashes_or_markers(self):
+        drawn = [pictures.style(number)[1:] for number in range(6)]
+        assert len(set(map(str, drawn))) == 6
+        assert len({str(pictures.style(number)) for number in range(36)}) == 36
+
+    @pytest.mark.parametrize(
+        "seen",  # linear RGB as dichromats see it: Vienot, Brettel and Mollon 1999
+        [
+            [[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]],
+            [[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]],
+        ],
+        ids=["protanopia", "deuteranopia"],
+    )
+    def test_the_first_colours_differ_for_eyes_that_do_not_tell_red_from_green(
+        self, seen
+    ):
+        linear = [np.array(to_rgb(color)) ** 2.2 for color in pictures.COLORS[:3]]
+        found = [np.clip(np.array(seen) @ color, 0, 1) ** (1 / 2.2) for color in linear]
+        for a, b in itertools.combinations(found, 2):
+            assert np.linalg.norm(a - b) > 0.25
+
+    def test_what_is_written_on_a_dark_page_can_be_read(self, tmp_path):
+        figure = plot.history({"a": RUN, "b": OTHER}, theme="dark")
+        back = to_rgb(figure.get_facecolor())
+        assert luminance(back) < 0.02
+        for ax in figure.axes:
+            assert to_rgb(ax.get_facecolor()) == back
+            words = [
+                ax.title,
+                ax.xaxis.label,
+                *ax.get_xticklabels(),
+                *ax.get_yticklabels(),
+            ]
+            for text in words:
+                assert contrast(to_rgb(text.get_color()), back) > 7
+            for line in ax.lines:
+                assert contrast(to_rgb(line.get_color()), back) > 4.5
+
+    def test_a_colour_keeps_its_hue_in_the_dark(self):
+        light, dark = (plot.history({"loss": [2, 1]}, theme=t) for t in pictures.THEMES)
+        hues = [
+            colorsys.rgb_to_hls(*to_rgb(figure.axes[0].lines[0].get_color()))[0]
+            for figure in (light, dark)
+        ]
+        assert hues[0] == pytest.approx(hues[1], abs=0.01)
+
+
+class TestRuns:
+    def test_two_runs_are_drawn_into_the_same_pictures(self, tmp_path):
+        files = []
+        for name, run in (("binary", RUN), ("float", OTHER)):
+            file = tmp_path / name / "history.csv"
+            file.parent.mkdir()
+            with file.open("w", newline="") as stream:
+                rows = csv.writer(stream)
+                rows.writerow(["epoch", *run])
+                rows.writerows(
+                    [n, *row] for n, row in enumerate(zip(*run.values(), strict=True))
+                )
+            files.append(file)
+        figure = plot.history(files)
+        assert [ax.get_title() for ax in figure.axes] == [
+            "loss",
+            "accuracy",
+            "flip ratio",
+        ]
+        drawn = {
+            line.get_label(): line.get_ydata().tolist()
+            for ax in figure.axes[::2]
+            for line in ax.lines
+        }
+        assert drawn["binary, validation"] == RUN["val_loss"]
+        assert drawn["float, block/conv"] == OTHER["flip_ratio/block/conv"]
+        (legend,) = figure.legends
+        words = [text.get_text() for text in legend.get_texts()]
+        assert words == ["binary", "float", "training", "validation"]
+        labels = plot.history(files, labels=["1 bit", "32 bits"]).legends[0].get_texts()
+        assert [text.get_text() for text in labels][:2] == ["1 bit", "32 bits"]
+
+    def test_runs_by_name_and_one_that_lacks_a_curve(self):
+        figure = plot.history({"a": RUN, "b": {"loss": [1.0, 0.5, 0.4]}})
+        assert [len(ax.lines) for ax in figure.axes] == [3, 1, 2]
+
+    def test_as_many_labels_as_runs_are_needed(self):
+        with pytest.raises(ArgumentError, match="1 labels for 2 runs"):
+            plot.history([RUN, OTHER], labels=["one"])
+
+    def test_the_time_is_no_picture_unless_it_is_asked_for(self):
+        (ax,) = plot.history(RUN, curves=["seconds"]).axes
+        assert ax.lines[0].get_ydata().tolist() == RUN["seconds"]
+        with pytest.raises(
+            ArgumentError, match=r'no curve "los".* Did you mean "loss"'
+        ):
+            plot.history(RUN, curves=["los"])
+
+    def test_one_epoch_is_dots_with_their_numbers_and_one_tick(self):
+        figure = plot.history(
+            {"loss": [1.25], "accuracy": [0.5], "val_accuracy": [0.4]}
+        )
+        loss, accuracy = figure.axes
+        assert loss.get_xticks().tolist() == [1]
+        assert [text.get_text() for text in loss.texts] == ["1.25"]
+        assert [text.get_text() for text in accuracy.texts] == ["50", "40"]
+        assert accuracy.get_ylabel() == "accuracy (%)"
+
+    def test_a_layer_that_no_longer_flips_leaves_the_others_a_logarithmic_axis(self):
+        flips = plot.history(RUN).axes[-1]
+        assert flips.get_yscale() == "log"
+        assert [t.get_text() for t in flips.get_legend().get_texts()] == [
+            "block/conv",
+            "dense",
+        ]
+
+    def test_histories_of_older_runs_have_their_names_in_the_legend(self):
+        old = {"flip_ratio/ste_sign_2": [0.1, 0.2], "flip_ratio/ste_sign_3": [0.1, 0.3]}
+        (flips,) = plot.history(old).axes
+        assert [line.get_label() for line in flips.lines] == [
+            "ste_sign_2",
+            "ste_sign_3",
+        ]
+
+    def test_many_layers_go_from_dark_to_light(self):
+        flips = {f"flip_ratio/conv_{n}": [0.1, 0.01 * (n + 1)] for n in range(9)}
+        (ax,) = plot.history(flips).axes
+        shades = [luminance(to_rgb(line.get_color())) for line in ax.lines]
+        assert shades == sorted(shades)
+
+
+@pytest.fixture(scope="module")
+def profile():
+    import tf_keras
+
+    model = tf_keras.Sequential(
+        [
+            tf_keras.Input((6, 6, 3)),
+            tf_keras.layers.Conv2D(4, 3, name="stem"),
+            lq.layers.QuantConv2D(
+                8,
+                3,
+                input_quantizer="ste_sign",
+                kernel_quantizer="ste_sign",
+                kernel_constraint="weight_clip",
+                use_bias=False,
+                name="binary",
+            ),
+            tf_keras.layers.Flatten(name="flat"),
+        ]
+    )
+    return lq.models.profile(model)
+
+
+class TestCosts:
+    def test_the_bars_are_the_bytes_and_products_counted_by_hand(self, profile):
+        left, right = plot.costs(profile).axes
+        assert [text.get_text() for text in left.get_yticklabels()] == [
+            "stem",
+            "binary",
+        ]
+        widths = lambda ax: {  # noqa: E731
+            bars.get_label(): [bar.get_width() for bar in bars]
+            for bars in ax.containers
+        }
+        kernel = 3 * 3 * 4 * 8
+        assert widths(left) == {
+            "1 bit": [0, kernel // 8],
+            "32 bits": [4 * (3 * 3 * 3 * 4 + 4), 0],
+        }
+        assert widths(right) == {
+            "1 bit": [0, kernel * 2 * 2],
+            "32 bits": [3 * 3 * 3 * 4 * 4 * 4, 0],
+        }
+        assert [text.get_text() for text in left.texts] == ["448 B", "36 B"]
+
+    def test_a_model_that_costs_nothing_is_refused_by_name(self):
+        import tf_keras
+
+        model = tf_keras.Sequential([tf_keras.Input((2,)), tf_keras.layers.Flatten()])
+        with pytest.raises(ArgumentError, match=f'no layer of "{model.name}"'):
+            plot.costs(model)
+
+
+class TestAccuracy:
+    def test_the_zoo_is_drawn_from_its_cards(self):
+        cards = [larqlite_zoo.card(name) for name in larqlite_zoo.list_models()]
+        with pytest.raises(ArgumentError, match=r'(?s)datasets.*dataset="'):
+            plot.accuracy(cards)
+        (ax,) = plot.accuracy(cards, dataset="imagenet").axes
+        dots = [line for line in ax.lines if line.get_linestyle() == "None"]
+        drawn = {tuple(xy) for line in dots for xy in line.get_xydata().tolist()}
+        wanted = {
+            (float(card.costs.deployed_bytes), row.top1)
+            for card in cards
+            for row in card.published
+            if row.dataset == "imagenet"
+        }
+        assert drawn <= wanted
+        assert len(drawn) >= len({bytes_ for bytes_, _ in wanted}) > 5
+        names = {text.get_text() for text in ax.texts} - {""}
+        assert "quicknet" in names
+        assert ax.get_title() == "accuracy on imagenet against size"
+
+    def test_a_csv_of_results_and_rows_as_json_give_the_same_points(self, tmp_path):
+        rows = [("a", 1000, 90.0), ("b", 4000, 92.0), ("c", 5000, 91.0)]
+        table = tmp_path / "rows.csv"
+        with table.open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerows([("model", "deployed_bytes", "top1"), *rows])
+        dump = tmp_path / "rows.json"
+        shares = [{"name": n, "bytes": b, "accuracy": t / 100} for n, b, t in rows]
+        dump.write_text(json.dumps(shares))
+        by_name = {name: (bytes_, top1) for name, bytes_, top1 in rows}
+        for given in (table, str(dump), by_name):
+            (ax,) = plot.accuracy(given).axes
+            dots, best = ax.lines
+            np.testing.assert_allclose(dots.get_xydata(), [row[1:] for row in rows])
+            np.testing.assert_allclose(best.get_xydata(), [(1000, 90), (4000, 92)])
+
+    def test_names_do_not_cover_each_other_where_there_is_room(self):
+        rng = np.random.default_rng(0)
+        points = {
+            f"net_{n}": (rng.uniform(1e6, 9e6), rng.uniform(50, 70)) for n in range(12)
+        }
+        figure = plot.accuracy(points, size=(8, 6))
+        figure.draw_without_rendering()
+        boxes = [t.get_window_extent() for t in figure.axes[0].texts if t.get_text()]
+        assert len(boxes) == 12
+        assert not [
+            (a, b) for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)
+        ]
+
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ("no.csv", r'"no\.csv": there is no such file'),
+            ({"a": 3}, r'"a" is 3, not \(bytes, accuracy\)'),
+            ([{"name": "a", "top1": 3}], "a row has no bytes or deployed_bytes"),
+            ([{"name": "a", "bytes": "many", "top1": 3}], "bytes is 'many'"),
+            ([], "there is no accuracy in it"),
+            (3, "got int"),
+        ],
+    )
+    def test_what_holds_no_results_is_refused(self, given, message):
+        with pytest.raises(ArgumentError, match=f"(?s){message}.*Fix:"):
+            plot.accuracy(given)
+
+
+class TestReports:
+    def test_integers_shows_needed_bits_against_those_there_are(self):
+        report = DataReport(
+            [
+                IntegerLayerReport("conv", "Conv", 8, {"k": 8}, 20, 28, (-3, -1), 8),
+                IntegerLayerReport(
+                    "wide", "Conv", 8, {"k": 8}, 30, 28, None, 8, saturated=7
+                ),
+                IntegerLayerReport("flat", "Flatten", 8, {}, None, None, None, 8),
+            ]
+        )
+        (ax,) = plot.integers(report).axes
+        names = [text.get_text() for text in ax.get_yticklabels()]
+        assert names == ["conv", "wide", "flat"]
+        widths = {
+            bars.get_label(): [b.get_width() for b in bars] for bars in ax.containers
+        }
+        assert widths == {"accumulator needs": [20], "may saturate": [30]}
+        (has,) = ax.collections
+        assert [line[0][0] for line in has.get_segments()] == [28, 28]
+        assert [text.get_text() for text in ax.texts] == ["7 saturated"]
+
+    def test_a_verification_is_drawn_from_what_the_command_prints(self, tmp_path):
+        flips = {"values": 200, "different": 3}
+        rows = [
+            {"layer": "conv", "ok": True, "run_flips": flips},
+            {"layer": "bad", "ok": False, "run_flips": flips},
+            {"layer": "float", "ok": True, "run_flips": None},
+        ]
+        file = tmp_path / "found.json"
+        file.write_text(json.dumps({"name": "net", "samples": 9, "layers": rows}))
+        (ax,) = plot.verification(file).axes
+        assert [bar.get_width() for bar in ax.patches] == [1.5, 1.5, 0]
+        assert [text.get_text() for text in ax.texts] == [
+            "3 of 200",
+            "3 of 200: WRONG given its input",
+            "not quantized",
+        ]
+        file.write_text("{}")
+        with pytest.raises(ArgumentError, match="it is no verification"):
+            plot.verification(file)
+
+    def test_a_benchmark_says_how_many_times_as_long_the_others_take(self, tmp_path):
+        timings = (
+            Timing("larqlite", "", 0.002, 0.0019, 0.0022, 9, 0.0),
+            Timing("onnxruntime", "", 0.0114, 0.011, 0.012, 9, 1e-6),
+        )
+        result = Benchmark("runs/net.onnx", 1000, 1, 2, "avx2", timings, None)
+        (ax,) = plot.benchmark(result).axes
+        assert [bar.get_width() for bar in ax.patches] == pytest.approx([2.0, 11.4])
+        said = [text.get_text() for text in ax.texts]
+        assert said == ["2.00 ms", "11.4 ms, 5.7 times as long"]
+        assert ax.get_title() == "net.onnx, batch 1, 2 threads"
+        result.plot(tmp_path / "a.png", size=(4, 2), dpi=100, title="mine")
+        assert struct.unpack(">II", (tmp_path / "a.png").read_bytes()[16:24]) == (
+            400,
+            200,
+        )
+        with pytest.raises(ArgumentError, match="it is no benchmark"):
+            plot.benchmark({"timings": []})
