@@ -21,6 +21,7 @@ from tyro.conf import (
 
 from larqlite._commands.deploy import ExportOptions as Export, VerifyOptions as Verify
 from larqlite._commands.integer import Integer
+from larqlite._commands.plot import Plot
 from larqlite._commands.qat import Qat
 from larqlite._demo_options import DemoOptions
 from larqlite.command_line import (
@@ -29,10 +30,8 @@ from larqlite.command_line import (
     Model,
     Unsafe,
     import_modules,
-    output_flag,
     parsed,
 )
-from larqlite.outputs import renamed
 from larqlite_runtime.commands import (
     PARSERS,
     BenchmarkOptions,
@@ -42,14 +41,6 @@ from larqlite_runtime.commands import (
 )
 
 PROBES = (-1.0, -0.5, 0.0, 0.5, 1.0)
-
-Output = Annotated[
-    Path | None,
-    output_flag(
-        "Where to write the picture (.png, .svg or .pdf).",
-        "a .png named after what is drawn",
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -87,77 +78,6 @@ class Summary:
             print(json.dumps(lq.models.profile(model).to_dict(), indent=2))
         else:
             lq.models.summary(model, include_macs=self.macs)
-
-
-@dataclass(frozen=True)
-class PlotQuantizer:
-    """Draw a quantizer and its pseudo-gradient."""
-
-    name: Positional[Annotated[str, arg(metavar="NAME", help="Such as swish_sign.")]]
-    output: Output = None
-    imports: Imports = ()
-
-    def run(self) -> None:
-        lq = _larqlite(self.imports)
-        path = _picture(self.output, Path(f"{self.name}.png"))
-        lq.plot.quantizer(self.name, path=path)
-        print(f"wrote {path}")
-
-
-@dataclass(frozen=True)
-class PlotWeights:
-    """Draw histograms of the latent weights of a saved model."""
-
-    model: Model
-    output: Output = None
-    imports: Imports = ()
-    unsafe: Unsafe = False
-
-    def run(self) -> None:
-        lq = _larqlite(self.imports)
-        path = _picture(
-            self.output,
-            Path(f"{renamed(self.model, '.png').stem}_weights.png"),
-            self.model,
-        )
-        model = lq.models.load(self.model, compile=False, safe_mode=not self.unsafe)
-        lq.plot.weights(model, path=path)
-        print(f"wrote {path}")
-
-
-@dataclass(frozen=True)
-class PlotHistory:
-    """Draw the curves of a training run."""
-
-    file: Positional[
-        Annotated[
-            Path,
-            arg(
-                metavar="FILE",
-                help="A .csv of CSVLogger, or a .json of model.fit(...).history.",
-            ),
-        ]
-    ]
-    output: Output = None
-
-    def run(self) -> None:
-        path = _picture(self.output, renamed(self.file, ".png"), self.file)
-        _larqlite().plot.history(self.file, path=path)
-        print(f"wrote {path}")
-
-
-@dataclass(frozen=True)
-class Plot:
-    """Draw a quantizer, the weights of a model, or the curves of a training run."""
-
-    what: (
-        Annotated[PlotQuantizer, subcommand("quantizer")]
-        | Annotated[PlotWeights, subcommand("weights")]
-        | Annotated[PlotHistory, subcommand("history")]
-    )
-
-    def run(self) -> None:
-        self.what.run()
 
 
 @dataclass(frozen=True)
@@ -265,14 +185,6 @@ def _larqlite(modules: Sequence[str] = ()):
     import larqlite
 
     return larqlite
-
-
-def _picture(given: Path | None, default: Path, *read: Path) -> Path:
-    """Where to draw; the default is no reason to write over what is there."""
-    from larqlite.plot import require_picture
-
-    default_of = None if given else "--output"
-    return require_picture(given or default, "lq plot", read, default_of)
 
 
 def _describe(entry) -> dict[str, Any]:

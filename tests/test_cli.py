@@ -2,6 +2,7 @@
 
 import json
 import re
+import struct
 import sys
 import typing
 
@@ -238,3 +239,60 @@ def test_python_m_larqlite_is_the_same_command_and_a_closed_pipe_is_no_error(
     )
     assert (tmp_path / "first.txt").read_text() == "["
     assert "Error" not in (tmp_path / "errors.txt").read_text()
+
+
+def test_plot_history_takes_several_runs_and_the_look_of_the_picture(
+    lq_command, tmp_path
+):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("epoch,loss,mae\n0,2,1\n1,1,1\n")
+    words = "plot history a.csv b.csv --labels one two --curves loss --title T"
+    words += " --size 4x2.5 --dpi 50 --theme dark --output runs.png"
+    assert lq_command(*words.split()) == "wrote runs.png\n"
+    content = (tmp_path / "runs.png").read_bytes()
+    assert struct.unpack(">II", content[16:24]) == (200, 125)
+    lq_command(*words.replace("png", "svg").split())
+    drawn = (tmp_path / "runs.svg").read_text()
+    assert all(f">{word}</text>" in drawn for word in ("one", "two", "T", "loss"))
+    assert ">mae</text>" not in drawn
+
+
+def test_each_other_kind_of_picture_is_drawn_from_its_file(
+    lq_command, saved_model, tmp_path
+):
+    (tmp_path / "zoo.json").write_text('[{"name": "a", "bytes": 9, "top1": 3}]')
+    row = '{"layer": "conv", "ok": true, "run_flips": null}'
+    text = f'{{"name": "n", "samples": 2, "layers": [{row}]}}'
+    (tmp_path / "verified.json").write_text(text)
+    time = '{"engine": "larqlite", "what": "", "median": 1, "low": 1, "high": 1, '
+    time += '"turns": 3, "difference": 0}'
+    text = f'{{"file": "n.onnx", "batch": 1, "threads": 1, "timings": [{time}]}}'
+    (tmp_path / "measured.json").write_text(text)
+    for words in (
+        "accuracy zoo.json",
+        "verification verified.json",
+        "benchmark measured.json",
+        f"costs {saved_model}",
+    ):
+        printed = lq_command("plot", *words.split(), "--json")
+        path = json.loads(printed)["wrote"]
+        assert (tmp_path / path).read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--size 4", "--size 4 is no width and height"),
+        ("--size 4x0", "is no size of a picture"),
+        ("--dpi 0", "dpi=0.0 is out of range"),
+        ("--labels a", "1 labels for 2 runs"),
+        ("--curves los", 'Did you mean "loss"'),
+    ],
+)
+def test_a_look_that_cannot_be_is_refused_and_nothing_drawn(
+    refused, tmp_path, words, message
+):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("epoch,loss\n0,2\n1,1\n")
+    assert message in refused("plot", "history", "a.csv", "b.csv", *words.split())
+    assert not list(tmp_path.glob("*.png"))

@@ -20,7 +20,7 @@ from larqlite_runtime.names import near_matches
 COMMANDS = {
     "quantizers": "List the registered quantizers: name, class, bits, and what they do.",
     "summary": "Show what every layer of a saved model costs: bits, memory, operations.",
-    "plot": "Draw a quantizer, the weights of a model, or the curves of a training run.",
+    "plot": "Draw quantizers, models, training runs and results, for screen and paper.",
     "qat": "Quantize a saved float model: calibrate, train on if asked to, write TFLite.",
     "integer": "Integer models: quantize, look at, check, and export them.",
     "export": "Write a saved model as an ONNX file with packed weights.",
