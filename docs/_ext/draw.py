@@ -1,8 +1,8 @@
 """The directive `draw`: runs Python while the page is built, and shows its figure.
 
 The code of the directive is not shown. It sees what the Python blocks above it on the
-page have defined, so a page can draw what it has just explained. Options: `alt`, a
-sentence in place of the picture.
+page have defined, so a page can draw what it has just explained. Each picture is there
+twice, for light and for dark pages. Options: `alt`, a sentence in place of the picture.
 """
 
 import hashlib
@@ -14,13 +14,27 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from larqlite.plot import darken
 
-def picture(app: Sphinx, figure, name: str) -> str:
-    """Saves a figure; returns its path as pages refer to it, from the source folder."""
-    path = Path(app.srcdir, "_generated", f"{name}.svg")
-    path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    return f"/_generated/{path.name}"
+# The class of furo by which a page shows a picture in one of its themes only.
+THEMES = ("only-light", "only-dark")
+
+
+def pictures(app: Sphinx, figure, name: str) -> dict[str, str]:
+    """Saves a figure for light and for dark pages, without a background.
+
+    Returns:
+        By the class of `THEMES`, the path as pages refer to it, from the source folder.
+    """
+    folder = Path(app.srcdir, "_generated")
+    folder.mkdir(exist_ok=True)
+    for part in (figure, *figure.axes):
+        part.patch.set_alpha(0)
+    figure.savefig(folder / f"{name}.svg")
+    darken(figure)
+    figure.savefig(folder / f"{name}_dark.svg")
+    paths = f"/_generated/{name}.svg", f"/_generated/{name}_dark.svg"
+    return dict(zip(THEMES, paths, strict=True))
 
 
 class Draw(SphinxDirective):
@@ -37,8 +51,12 @@ class Draw(SphinxDirective):
         figure = self.env.temp_data["figures"][code]
         digest = hashlib.sha256(code.encode()).hexdigest()[:8]
         name = f"{self.env.docname.replace('/', '_')}_{digest}"
-        uri = picture(self.env.app, figure, name)
-        return [nodes.image(uri=uri, alt=self.options["alt"])]
+        paths = pictures(self.env.app, figure, name)
+        alt = self.options["alt"]
+        return [
+            nodes.image(uri=uri, alt=alt, classes=[theme])
+            for theme, uri in paths.items()
+        ]
 
 
 def _figures(page: Path) -> dict[str, object]:

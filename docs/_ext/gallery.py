@@ -10,7 +10,7 @@ import textwrap
 
 from docutils import nodes
 from docutils.statemachine import StringList
-from draw import picture
+from draw import pictures
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -40,18 +40,26 @@ def call_of(entry, arguments: dict) -> str:
     return f"lq.quantizers.{entry.target.__name__}({written})"
 
 
-def entry_as_markdown(entry, pictures: list[tuple[str, int, str]]) -> str:
+def entry_as_markdown(entry, drawn: list[tuple[str, int, dict[str, str]]]) -> str:
     """One entry of the gallery as MyST, without its heading.
 
     Args:
         entry: one of `lq.quantizers.entries()`.
-        pictures: for each, the expression drawn, its precision, the path of the picture.
+        drawn: for each picture, the expression, its precision, and the paths by theme.
     """
     sections = sections_of(entry.target.__doc__)
     lines = [sections[""], ""]
-    for call, _, path in pictures:
+    for call, _, paths in drawn:
         alt = f"q(x) of {call}, and its pseudo-gradient"
-        lines += [f"`{call}`", "", f"![{alt}]({path})", ""]
+        lines += [f"`{call}`", ""]
+        for theme, path in paths.items():
+            lines += [
+                f"```{{image}} {path}",
+                f":alt: {alt}",
+                f":class: {theme}",
+                "```",
+                "",
+            ]
     names = ", ".join(f'`"{name}"`' for name in (entry.name, *entry.aliases) if name)
     facts = {
         "By name": names
@@ -59,8 +67,8 @@ def entry_as_markdown(entry, pictures: list[tuple[str, int, str]]) -> str:
         else f"no, it needs arguments (known as {names})",
         "Class": f"`lq.quantizers.{entry.target.__name__}`",
         "Precision": ", ".join(
-            f"{bits} bit{'s' * (bits != 1)}" + (f" for `{call}`" * (len(pictures) > 1))
-            for call, bits, _ in pictures
+            f"{bits} bit{'s' * (bits != 1)}" + (f" for `{call}`" * (len(drawn) > 1))
+            for call, bits, _ in drawn
         ),
     }
     if "References" in sections:
@@ -80,16 +88,16 @@ class QuantizerGallery(SphinxDirective):
             if not entry.target.__module__.startswith("larqlite."):
                 continue  # registered by a page of this documentation
             name = entry.target.__name__
-            pictures = []
+            drawn = []
             for number, arguments in enumerate(VARIANTS.get(name, ({},))):
                 quantizer = entry.target(**arguments)
                 figure = lq.plot.quantizer(quantizer)
-                path = picture(self.env.app, figure, f"gallery_{name}_{number}")
-                pictures.append((call_of(entry, arguments), quantizer.precision, path))
+                paths = pictures(self.env.app, figure, f"gallery_{name}_{number}")
+                drawn.append((call_of(entry, arguments), quantizer.precision, paths))
             section = nodes.section(ids=[nodes.make_id(name)], names=[name.lower()])
             section += nodes.title("", name)
             content = StringList(
-                entry_as_markdown(entry, pictures).split("\n"),
+                entry_as_markdown(entry, drawn).split("\n"),
                 source=f"docstring of {name}",
             )
             self.state.nested_parse(content, self.content_offset, section)
