@@ -21,7 +21,7 @@ DOORS = {
     "larqlite.layers.internal": "padding as Keras does it; users have no need of it",
     "larqlite.models.internal": "the cost model's table, and what it knows of weights",
     "larqlite.qat.internal": "marked layers, which converters refuse; users call functions",
-    "larqlite.qat.quantizers.internal": "fake quantization, calibration and calls of quantizers",
+    "larqlite.qat.quantizers.internal": "calibration and calls of quantizers; users call functions",
     "larqlite.qat.tflite.internal": "files and the interpreter of TFLite, for other exports",
     "larqlite.quantizers.internal": "the table of quantizers, and which layer has one",
     "larqlite_zoo.datasets.internal": "the batches of a run, which training puts together",

@@ -10,6 +10,16 @@ from larqlite.primitives._exact import (
     int_type,
     signed_codes,
 )
+from larqlite.primitives._fake_quantize import (
+    batch_range,
+    fake_quant,
+    ranges_of_samples,
+)
+from larqlite.primitives._fake_quantize_along_axis import (
+    centred_along_axis,
+    quantized_along_axis,
+)
+from larqlite.primitives._fake_quantize_gradient import nudged
 from larqlite.primitives._granularity import granularity, other_axes, shape_along
 from larqlite.primitives._rounding import (
     ceil_log2,
@@ -38,6 +48,13 @@ __all__ = [
     "granularity",
     "other_axes",
     "shape_along",
+    # Fake quantization, and the ranges of batches.
+    "batch_range",
+    "centred_along_axis",
+    "fake_quant",
+    "nudged",
+    "quantized_along_axis",
+    "ranges_of_samples",
     # Rounding, and powers of two.
     "ceil_log2",
     "exp2",

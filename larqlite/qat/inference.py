@@ -12,6 +12,7 @@ import numpy as np
 
 from larqlite.errors import ArgumentError
 from larqlite.layers import QuantLayer
+from larqlite.primitives import nudged
 from larqlite.qat import _quantized_views
 from larqlite.qat.lowerings import has_range, range_of
 from larqlite.qat.passes import QUANT_CLASS
@@ -20,7 +21,6 @@ from larqlite.qat.quantizers import (
     MovingAverageQuantizer,
     NamedQuantizer,
 )
-from larqlite.qat.quantizers.internal import nudged
 from larqlite.qat.wrapper import (
     CallPhase,
     QuantizedActivation,

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import qat
-from larqlite.qat.quantizers.internal import nudged
+from larqlite.primitives import nudged
 from tests.common.eager import quantize_apply
 
 L = tf_keras.layers

@@ -6,12 +6,12 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
+from larqlite.primitives import batch_range, fake_quant
 from larqlite.qat.quantizers import (
     FixedQuantizer,
     LastValueQuantizer,
     MovingAverageQuantizer,
 )
-from larqlite.qat.quantizers.internal import batch_range, fake_quant
 from tests.common.samples import in_turn
 from tests.qat.closed_forms import (
     FORMS,

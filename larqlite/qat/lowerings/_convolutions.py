@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from larqlite.primitives import fake_quant
 from larqlite.qat.lowerings._exporting import is_alone, is_exporting
 from larqlite.qat.lowerings._wrapped_call import WrappedCall
-from larqlite.qat.quantizers.internal import fake_quant
 
 __all__ = [
     "conv1d",

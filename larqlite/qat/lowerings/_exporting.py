@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterator
 
 import tensorflow as tf
 
+from larqlite.primitives import fake_quant, nudged
 from larqlite.qat.lowerings._weight import (
     STORED_BITS,
     has_range,
     range_of,
     values_to_round,
 )
-from larqlite.qat.quantizers.internal import fake_quant, nudged
 
 __all__ = ["exporting", "in_float", "is_alone", "is_exporting", "nth_use", "stored"]
 

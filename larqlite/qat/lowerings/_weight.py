@@ -5,13 +5,13 @@ from __future__ import annotations
 import tensorflow as tf
 
 from larqlite.graph import facts_of
+from larqlite.primitives import fake_quant, nudged, quantized_along_axis
 from larqlite.qat.quantizers import (
     AllValuesQuantizer,
     FixedQuantizer,
     LastValueQuantizer,
     MovingAverageQuantizer,
 )
-from larqlite.qat.quantizers.internal import fake_quant, nudged, quantized_along_axis
 
 __all__ = [
     "STORED_BITS",

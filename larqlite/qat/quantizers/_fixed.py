@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
-from larqlite.qat.quantizers._fake_quant import fake_quant
+from larqlite.primitives import fake_quant
 from larqlite.qat.quantizers._interface import Quantizer, bits, boolean, number
 
 __all__ = ["FixedQuantizer"]

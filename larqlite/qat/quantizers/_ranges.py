@@ -8,13 +8,13 @@ import tf_keras
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
 from larqlite.math import as_floating
-from larqlite.qat.quantizers._along_axis import centred_along_axis
-from larqlite.qat.quantizers._calibration import calibration, is_weight
-from larqlite.qat.quantizers._fake_quant import (
+from larqlite.primitives import (
     batch_range,
+    centred_along_axis,
     fake_quant,
     ranges_of_samples,
 )
+from larqlite.qat.quantizers._calibration import calibration, is_weight
 from larqlite.qat.quantizers._interface import Quantizer, bits, boolean
 
 __all__ = [

@@ -21,9 +21,9 @@ from larqlite.graph import (
     facts_of,
 )
 from larqlite.layers import QuantLayer
+from larqlite.primitives import fake_quant
 from larqlite.qat.graph import Builder
 from larqlite.qat.passes import is_made_of_kernel
-from larqlite.qat.quantizers.internal import fake_quant
 from larqlite.qat.wrapper import QuantizeWrapperV2
 
 __all__ = ["FloatBarrier", "Prepared", "prepared"]

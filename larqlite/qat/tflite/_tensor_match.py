@@ -15,8 +15,8 @@ import numpy as np
 import tf_keras
 
 from larqlite.graph import LayerGraph, LayerUse
+from larqlite.primitives import nudged
 from larqlite.qat.lowerings import STORED_BITS, has_range, range_of
-from larqlite.qat.quantizers.internal import nudged
 from larqlite.qat.tflite._file_graph import TFLiteGraph, TFLiteOperation, TFLiteTensor
 from larqlite.qat.tflite._layer_names import layer_of
 from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2

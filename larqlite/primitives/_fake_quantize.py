@@ -5,9 +5,9 @@ from __future__ import annotations
 import tensorflow as tf
 
 from larqlite.math import as_floating
-from larqlite.primitives import other_axes
-from larqlite.qat.quantizers import _gradients
-from larqlite.qat.quantizers._along_axis import quantized_along_axis
+from larqlite.primitives import _fake_quantize_gradient as _gradients
+from larqlite.primitives._fake_quantize_along_axis import quantized_along_axis
+from larqlite.primitives._granularity import other_axes
 
 __all__ = ["batch_range", "fake_quant"]
 
@@ -56,7 +56,7 @@ def fake_quant(
         DtypeError: `x` is not floating-point.
 
     Example:
-        >>> from larqlite.qat.quantizers._fake_quant import fake_quant
+        >>> from larqlite.primitives import fake_quant
         >>> fake_quant(tf.constant([-2.0, 0.3, 0.9]), -1.0, 1.0, 2, True).numpy().tolist()
         [-1.0, 0.0, 1.0]
 
@@ -147,7 +147,7 @@ def batch_range(
         gradient passes through them.
 
     Example:
-        >>> from larqlite.qat.quantizers._fake_quant import batch_range
+        >>> from larqlite.primitives import batch_range
         >>> [float(end) for end in batch_range(tf.constant([-3.0, 2.0]), symmetric=True)]
         [-3.0, 2.9765625]
 
@@ -204,7 +204,7 @@ def ranges_of_samples(
         Minima and maxima, float32, `(samples,)` or `(samples, channels)`.
 
     Example:
-        >>> from larqlite.qat.quantizers._fake_quant import ranges_of_samples
+        >>> from larqlite.primitives import ranges_of_samples
         >>> low, high = ranges_of_samples(
         ...     tf.constant([[-3.0, 2.0], [4.0, 5.0]]), False, False, 8, False)
         >>> abs(low).numpy().tolist(), high.numpy().tolist()

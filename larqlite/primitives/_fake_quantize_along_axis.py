@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.qat.quantizers._gradients import divided, linear, nudged
+from larqlite.primitives._fake_quantize_gradient import divided, linear, nudged
 
 __all__ = ["centred_along_axis", "quantized_along_axis"]
 

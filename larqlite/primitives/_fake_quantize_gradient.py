@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.primitives import half_up
+from larqlite.primitives._rounding import half_up
 
 __all__ = [
     "divided",
