@@ -15,7 +15,7 @@ from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.graph import in_order, require_model
 from larqlite.qat.tflite._comparison import LayerComparison, TFLiteComparison
 from larqlite.qat.tflite._file_graph import TFLiteGraph, read_file
-from larqlite.qat.tflite._interpreter import TFLiteInterpreter
+from larqlite.qat.tflite._interpreter import TFLiteInterpreter, real_values
 from larqlite.qat.tflite._tensor_match import Candidates, Match, candidates_of, matched
 
 __all__ = ["compare_tflite", "positions_of", "step_of_output"]
@@ -138,8 +138,9 @@ class _Differences:
         ):
             if match is None:
                 continue
-            codes = self._whole.tensor(match.index).astype("float32")
-            difference.add(value, (codes - match.zero_point) * match.scale, match.step)
+            codes = self._whole.tensor(match.index)
+            found = real_values(codes, match.scale, match.zero_point)
+            difference.add(value, found, match.step)
         self.examples += len(flat[0])
 
     def result(self, threshold: float, unmatched) -> TFLiteComparison:

@@ -10,7 +10,7 @@ import numpy as np
 from larqlite.errors import ArgumentError
 from larqlite.qat.tflite._quiet import quiet
 
-__all__ = ["TFLiteInterpreter", "interpreter_classes"]
+__all__ = ["TFLiteInterpreter", "interpreter_classes", "real_values"]
 
 
 class TFLiteInterpreter:
@@ -115,4 +115,9 @@ def _values(array, detail):
     scale, zero_point = detail["quantization"]
     if array.dtype.kind not in "iu" or not scale:
         return array
-    return ((array.astype("int32") - zero_point) * np.float32(scale)).astype("float32")
+    return real_values(array, scale, zero_point)
+
+
+def real_values(codes: np.ndarray, scale: float, zero_point: int) -> np.ndarray:
+    """The float32 numbers that the codes of a file stand for."""
+    return ((codes.astype("int32") - zero_point) * np.float32(scale)).astype("float32")
