@@ -10,17 +10,20 @@ from larqlite.primitives._exact import (
     int_type,
     signed_codes,
 )
-from larqlite.primitives._fake_quantize import (
-    batch_range,
-    fake_quant,
-    ranges_of_samples,
-)
+from larqlite.primitives._fake_quantize import fake_quant
 from larqlite.primitives._fake_quantize_along_axis import (
     centred_along_axis,
     quantized_along_axis,
 )
-from larqlite.primitives._fake_quantize_gradient import nudged
 from larqlite.primitives._granularity import granularity, other_axes, shape_along
+from larqlite.primitives._qparams import (
+    Levels,
+    batch_range,
+    levels_of,
+    nudged,
+    ranges_of_samples,
+    steps_of,
+)
 from larqlite.primitives._rounding import (
     ceil_log2,
     exp2,
@@ -49,12 +52,15 @@ __all__ = [
     "other_axes",
     "shape_along",
     # Fake quantization, and the ranges of batches.
+    "Levels",
     "batch_range",
     "centred_along_axis",
     "fake_quant",
+    "levels_of",
     "nudged",
     "quantized_along_axis",
     "ranges_of_samples",
+    "steps_of",
     # Rounding, and powers of two.
     "ceil_log2",
     "exp2",

@@ -1,4 +1,4 @@
-"""Fake quantization: rounding to the levels of a range, and the range of a batch."""
+"""Fake quantization: rounding to the levels of a range, still as floats."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import tensorflow as tf
 from larqlite.math import as_floating
 from larqlite.primitives import _fake_quantize_gradient as _gradients
 from larqlite.primitives._fake_quantize_along_axis import quantized_along_axis
-from larqlite.primitives._granularity import other_axes
+from larqlite.primitives._qparams import is_never_negative
 
-__all__ = ["batch_range", "fake_quant"]
-
-SMALLEST_RANGE = 1e-30
+__all__ = ["fake_quant"]
 
 
 def fake_quant(
@@ -99,7 +97,7 @@ def _same(dy):
 def _with_one_range(x, minimum, maximum, bits, narrow_range, bounds) -> tf.Tensor:
     arguments = {"num_bits": bits, "narrow_range": narrow_range}
     mask = _gradients.kernel
-    if bounds is not None and _is_never_negative(x):
+    if bounds is not None and is_never_negative(x):
         mask = _gradients.up_to_largest
 
     def pull_back(dy):
@@ -115,119 +113,3 @@ def _with_one_range(x, minimum, maximum, bits, narrow_range, bounds) -> tf.Tenso
         return rounded, _gradients.linear(pull_back)
 
     return quantized(x)
-
-
-def batch_range(
-    x,
-    symmetric: bool = False,
-    narrow: bool = False,
-    bits: int = 8,
-    per_axis: bool = False,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    r"""The range of the values of a batch, which always includes 0.
-
-    $$ [\min(x, 0), \max(x, 0)] $$
-
-    and if `symmetric`, with $r = -1$ if `narrow`, else $-(2^{bits} - 2) / 2^{bits}$:
-
-    $$ [\min(\min x, \max x / r), \max(\max x, r \min x)] $$
-
-    With one bit $[-s, s]$, $s$ the mean of $|x|$, which makes the squared error of two
-    levels the least. A range of less than 1e-30, whose steps float32 has not, is [0, 0].
-
-    Args:
-        x: floating-point tensor; an empty one has the range [0, 0].
-        symmetric: whether the range has 0 in its middle.
-        narrow: whether the lowest code is left out.
-        bits: 1 to 16.
-        per_axis: whether each index of the last axis has a range of its own.
-
-    Returns:
-        Minimum and maximum, float32: scalars, or vectors along the last axis. No
-        gradient passes through them.
-
-    Example:
-        >>> from larqlite.primitives import batch_range
-        >>> [float(end) for end in batch_range(tf.constant([-3.0, 2.0]), symmetric=True)]
-        [-3.0, 2.9765625]
-
-    References:
-        XNOR-Net, https://arxiv.org/abs/1603.05279, eq. 6 (one bit).
-    """
-    x = as_floating(x, "batch_range")
-    never_negative = _is_never_negative(x)
-    x = tf.stop_gradient(x)
-    axes = other_axes(x.shape.rank) if per_axis else None
-    if bits == 1:
-        total = tf.reduce_sum(tf.abs(tf.cast(x, tf.float32)), axes)
-        values = tf.size(x) // (tf.shape(x)[-1] if per_axis else 1)
-        scale = total / tf.maximum(tf.cast(values, tf.float32), 1.0)
-        return -scale, scale
-    if symmetric and narrow and per_axis:
-        largest = tf.cast(tf.reduce_max(tf.abs(x), axes), tf.float32)
-        # Steps below the smallest float32 would make NaN of filters that died out.
-        largest = tf.maximum(largest, SMALLEST_RANGE)
-        return -largest, largest
-    largest = tf.cast(tf.reduce_max(x, axes), tf.float32)
-    if never_negative and not symmetric:
-        return _with_steps(tf.zeros_like(largest), tf.maximum(largest, 0.0))
-    smallest = tf.cast(tf.reduce_min(x, axes), tf.float32)
-    if not symmetric:
-        return _with_steps(tf.minimum(smallest, 0.0), tf.maximum(largest, 0.0))
-    if narrow:
-        minimum = tf.minimum(tf.minimum(smallest, -largest), 0.0)
-        return _with_steps(minimum, -minimum)
-    ratio = -(2**bits - 2) / 2**bits
-    return _with_steps(
-        tf.minimum(tf.minimum(smallest, largest / ratio), 0.0),
-        tf.maximum(tf.maximum(largest, smallest * ratio), 0.0),
-    )
-
-
-def _with_steps(minimum, maximum) -> tuple[tf.Tensor, tf.Tensor]:
-    """The ends, or [0, 0] where float32 has no steps between them, which would be NaN."""
-    has_none = maximum - minimum < SMALLEST_RANGE
-    zero = tf.zeros_like(maximum)
-    return tf.where(has_none, zero, minimum), tf.where(has_none, zero, maximum)
-
-
-def ranges_of_samples(
-    x, symmetric: bool, narrow: bool, bits: int, per_axis: bool
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """`batch_range` of each entry of the first axis by itself.
-
-    Args:
-        x: floating-point tensor, samples first; one number is one sample.
-        symmetric, narrow, bits, per_axis: as for `batch_range`.
-
-    Returns:
-        Minima and maxima, float32, `(samples,)` or `(samples, channels)`.
-
-    Example:
-        >>> from larqlite.primitives import ranges_of_samples
-        >>> low, high = ranges_of_samples(
-        ...     tf.constant([[-3.0, 2.0], [4.0, 5.0]]), False, False, 8, False)
-        >>> abs(low).numpy().tolist(), high.numpy().tolist()
-        ([3.0, 0.0], [2.0, 5.0])
-    """
-    x = tf.reshape(x, [1]) if x.shape.rank == 0 else x
-    samples = tf.shape(x)[0]
-    if per_axis:
-        channels = x.shape[-1]
-        if x.shape.rank == 1:  # no samples: all of it is one
-            rows = tf.reshape(x, [1, 1, channels])
-        else:
-            rows = tf.reshape(x, [samples, -1, channels])
-        rows = tf.transpose(rows, [1, 0, 2])
-    else:
-        rows = tf.transpose(tf.reshape(x, [samples, -1]))
-    shape = tf.shape(rows)[1:]
-    columns = tf.reshape(rows, [tf.shape(rows)[0], tf.reduce_prod(shape)])
-    low, high = batch_range(columns, symmetric, narrow, bits, per_axis=True)
-    return tf.reshape(low, shape), tf.reshape(high, shape)
-
-
-def _is_never_negative(x) -> bool:
-    """Whether a tensor of a graph comes from a ReLU, so that its minimum is 0."""
-    operation = getattr(x, "op", None)  # eager tensors have none
-    return operation is not None and operation.type in ("Relu", "Relu6")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.primitives._fake_quantize_gradient import divided, linear, nudged
+from larqlite.primitives._fake_quantize_gradient import linear
+from larqlite.primitives._qparams import levels_of, step_of, steps_of
 
 __all__ = ["centred_along_axis", "quantized_along_axis"]
 
@@ -23,18 +24,13 @@ def quantized_along_axis(
         by_operation: True for TensorFlow's operation, which goes through memory channel
             by channel; elementwise operations do the same several times as fast.
     """
-    # A range of nothing but 0 has one level, and passes every gradient.
-    nothing = (minimum == 0) & (maximum == 0)
-    lowest, highest, step = nudged(minimum, maximum, bits, narrow_range)
-    steps = 2.0**bits - 1 - narrow_range
+    levels = levels_of(minimum, maximum, bits, narrow_range)
 
     def elementwise(x):
-        low, high = (tf.where(nothing, 0.0, end) for end in (lowest, highest))
-        scale = tf.where(nothing, 1.0, step)
-        per_unit = tf.where(nothing, 1.0, steps / (maximum - minimum))
-        below_zero = tf.floor(0.5 - low * per_unit)
-        distance = tf.maximum(tf.minimum(x, high), low) - low
-        return tf.floor(distance * per_unit + (0.5 - below_zero)) * scale
+        low = levels.lowest
+        distance = tf.maximum(tf.minimum(x, levels.highest), low) - low
+        codes = tf.floor(distance * levels.per_unit + (0.5 - levels.zero))
+        return codes * levels.step
 
     def operation(x):
         return tf.quantization.fake_quant_with_min_max_vars_per_channel(
@@ -44,8 +40,9 @@ def quantized_along_axis(
     @tf.custom_gradient
     def quantized(x):
         def pull_back(dy):
-            passes = ((x >= lowest) & (x <= highest)) | nothing
-            return tf.where(passes, dy, 0.0)
+            # A range of nothing but 0 has one level, and passes every gradient.
+            is_inside = (x >= levels.lowest) & (x <= levels.highest)
+            return tf.where(is_inside | levels.is_nothing, dy, 0.0)
 
         return (operation if by_operation else elementwise)(x), linear(pull_back)
 
@@ -63,8 +60,8 @@ def centred_along_axis(x, largest, bits: int) -> tf.Tensor:
         largest: vector along the last axis of `x`, > 0.
         bits: 2 to 16.
     """
-    half = 2.0 ** (bits - 1) - 1
-    step = divided(largest + largest, 2 * half)
+    steps, width = steps_of(bits, narrow_range=True), largest + largest
+    half, step = steps / 2, step_of(width, bits, narrow_range=True)
     end = half * step
 
     @tf.custom_gradient
@@ -74,8 +71,7 @@ def centred_along_axis(x, largest, bits: int) -> tf.Tensor:
             distance = _next_above(end) - tf.abs(x)
             return tf.raw_ops.ReluGrad(gradients=dy, features=distance)
 
-        per_unit = 2 * half / (largest + largest)
-        codes = tf.floor((x + end) * per_unit + (0.5 - half))
+        codes = tf.floor((x + end) * (steps / width) + (0.5 - half))
         return codes * step, linear(pull_back)
 
     return quantized(x)

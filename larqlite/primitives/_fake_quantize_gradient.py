@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from larqlite.primitives._rounding import half_up
+from larqlite.primitives._qparams import nudged
 
 __all__ = [
-    "divided",
     "kernel",
     "if_outside",
     "linear",
-    "nudged",
     "small",
     "up_to_largest",
 ]
@@ -48,7 +46,7 @@ def kernel(dy, x, minimum, maximum, arguments) -> tf.Tensor:
 
 def up_to_largest(dy, x, minimum, maximum, arguments) -> tf.Tensor:
     """The same for `x` >= 0, which cannot be below a range that holds 0, in two passes."""
-    _, highest, _ = nudged(minimum, maximum, **arguments)
+    highest = nudged(minimum, maximum, **arguments).highest
     # ReluGrad, dy where its second argument is positive, is one pass.
     distance = tf.math.nextafter(highest, float("inf")) - x
     return tf.raw_ops.ReluGrad(gradients=dy, features=distance)
@@ -59,25 +57,9 @@ def if_outside(mask, dy, x, minimum, maximum, arguments, bounds) -> tf.Tensor:
 
     `kernel` goes through its inputs three times, as it sums what is outside too.
     """
-    lowest, highest, _ = nudged(minimum, maximum, **arguments)
+    lowest, highest, *_ = nudged(minimum, maximum, **arguments)
     return tf.cond(
         (lowest <= bounds[0]) & (bounds[1] <= highest),
         lambda: tf.identity(dy),
         lambda: mask(dy, x, minimum, maximum, arguments),
     )
-
-
-def divided(x, number: float) -> tf.Tensor:
-    """`x` / `number`, which graphs would otherwise turn into x * (1 / `number`)."""
-    return tf.math.divide_no_nan(x, number)
-
-
-def nudged(minimum, maximum, num_bits: int, narrow_range: bool) -> tuple:
-    """The ends of the range, moved so that 0 is a level, and the step between levels.
-
-    Where the step is 0, or not a number that float32 holds, so are the ends.
-    """
-    first, last = float(narrow_range), float(2**num_bits - 1)
-    step = divided(maximum - minimum, last - first)
-    zero = tf.clip_by_value(half_up(first - minimum / step), first, last)
-    return (first - zero) * step, (last - zero) * step, step

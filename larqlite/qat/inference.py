@@ -12,7 +12,7 @@ import numpy as np
 
 from larqlite.errors import ArgumentError
 from larqlite.layers import QuantLayer
-from larqlite.primitives import nudged
+from larqlite.primitives import levels_of
 from larqlite.qat import _quantized_views
 from larqlite.qat.lowerings import has_range, range_of
 from larqlite.qat.passes import QUANT_CLASS
@@ -90,19 +90,11 @@ def rounding_of(quantizer: Any, variables: dict) -> Rounding | None:
     if bits == 1:
         high = high.numpy()
         return Rounding(-high, high, np.zeros_like(high), high, None, 1)
-    lowest, highest, step = (
-        end.numpy() for end in nudged(low, high, bits, quantizer.narrow_range)
+    levels = levels_of(low, high, bits, quantizer.narrow_range)
+    lowest, highest, zero, step, per_unit, _ = (np.asarray(part) for part in levels)
+    return Rounding(
+        lowest, highest, zero, step, per_unit if low.shape.rank else None, bits
     )
-    low, high = low.numpy(), high.numpy()
-    nothing = (low == 0) & (high == 0)
-    one, width = np.float32(1), np.float32(2**bits - 1 - quantizer.narrow_range)
-    lowest, highest = (np.where(nothing, 0 * one, end) for end in (lowest, highest))
-    step = np.where(nothing, one, step)
-    zero = np.floor(-lowest / step + np.float32(0.5))
-    per_unit = None
-    if low.ndim:
-        per_unit = np.where(nothing, one, width / np.where(nothing, one, high - low))
-    return Rounding(lowest, highest, zero, step, per_unit, bits)
 
 
 def value_quantizers(layer: Any) -> list[tuple[str, Any, dict]]:

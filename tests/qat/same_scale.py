@@ -127,5 +127,5 @@ def widest_step(model: tf_keras.Model) -> float:
             ends = (
                 tf.convert_to_tensor(variables[f"{end}_var"]) for end in ("min", "max")
             )
-            steps.append(float(nudged(*ends, quantizer.num_bits, False)[2]))
+            steps.append(float(nudged(*ends, quantizer.num_bits, False).step))
     return max(steps)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 import tensorflow as tf
 
-from larqlite.primitives import fake_quant, nudged
+from larqlite.primitives import fake_quant, nudged, steps_of
 from larqlite.qat.lowerings._weight import (
     STORED_BITS,
     has_range,
@@ -95,6 +95,6 @@ def stored(quantizer, inputs, variables) -> tf.Tensor | None:
         signs = tf.where(values >= 0, maximum, -maximum)
         return fake_quant(signs, -maximum, maximum, STORED_BITS, True)
     narrow = quantizer.narrow_range
-    lowest, highest, step = nudged(minimum, maximum, quantizer.num_bits, narrow)
-    last = lowest + (2**STORED_BITS - 1) * step
+    lowest, highest, step, _ = nudged(minimum, maximum, quantizer.num_bits, narrow)
+    last = lowest + steps_of(STORED_BITS, narrow_range=False) * step
     return fake_quant(tf.minimum(values, highest), lowest, last, STORED_BITS)

@@ -157,7 +157,7 @@ class Weight:
             return rounded
         # The same values by the operation for 8 bits: its step is the largest fraction
         # of theirs with which they all have codes up to 127.
-        step = ends[1] if self.bits == 1 else nudged(*ends, self.bits, narrow)[2]
+        step = ends[1] if self.bits == 1 else nudged(*ends, self.bits, narrow).step
         end = step / (LARGEST_CODE // self._largest_code()) * LARGEST_CODE
         return fake_quant(rounded, -end, end, STORED_BITS, True, per_axis=per_axis)
 

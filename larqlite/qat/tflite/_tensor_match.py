@@ -18,6 +18,7 @@ from larqlite.graph import LayerGraph, LayerUse
 from larqlite.primitives import nudged
 from larqlite.qat.lowerings import STORED_BITS, has_range, range_of
 from larqlite.qat.tflite._file_graph import TFLiteGraph, TFLiteOperation, TFLiteTensor
+from larqlite.qat.tflite._interpreter import real_values
 from larqlite.qat.tflite._layer_names import layer_of
 from larqlite.qat.wrapper import QuantizeLayer, QuantizeWrapperV2
 
@@ -117,8 +118,8 @@ def matched(
     pairs = []
     for row, (layer, value) in enumerate(zip(candidates, values, strict=True)):
         for place, tensor in enumerate(layer.tensors):
-            codes = codes_of(tensor.index).astype("float32")
-            real = (codes - tensor.zero_point) * tensor.scales[0]
+            codes = codes_of(tensor.index)
+            real = real_values(codes, tensor.scales[0], tensor.zero_point)
             distance = float(np.abs(value.ravel() - real.ravel()).mean())
             pairs.append((distance / layer.step, row, place))
     found: list[Match | None] = [None] * len(candidates)
@@ -221,11 +222,11 @@ def _quantization(use: LayerUse) -> tuple[float, int, int] | None:
     bits, narrow = quantizer.num_bits, quantizer.narrow_range
     if minimum.shape.rank != 0 or not 1 < bits <= STORED_BITS:
         return None
-    lowest, _, step = (float(v) for v in nudged(minimum, maximum, bits, narrow))
-    if step == 0:
+    levels = nudged(minimum, maximum, bits, narrow)
+    if levels.step == 0:
         return None
     first = LOWEST + (narrow if bits == STORED_BITS else 0)
-    return step, first - round(lowest / step), bits
+    return float(levels.step), first + int(levels.zero), bits
 
 
 ENDS = ("activation", "output")
