@@ -119,19 +119,11 @@ class QuantizedAdd(OnnxLayer):
     second_factor = Div (x2_shift_factor, S_out_factor)
     first_aligned = Mul (first, first_factor)
     second_aligned = Mul (second, second_factor)
-    quotient = Add (first_aligned, second_aligned)
-    half = Constant <value: tensor = double {0.5}> ()
-    raised = Add (quotient, half)
-    floored = Floor (raised)"""
+    quotient = Add (first_aligned, second_aligned)"""
+        body += _bodies.rounded_half_up("quotient", "floored")
         if "Scaled" not in op_type:
             relu = "ReLU" in op_type
             body += "\n    positive = Relu (floored)" * relu
             last = "positive" if relu else "floored"
             return _bodies.nodes(body + f"\n    Y = Cast <to: int = 6> ({last})")
-        lowest = "0.0" if "ReLU" in op_type else "-128.0"
-        body += f"""
-    lowest = Constant <value: tensor = double {{{lowest}}}> ()
-    highest = Constant <value: tensor = double {{127.0}}> ()
-    clipped = Clip (floored, lowest, highest)
-    Y = Cast <to: int = 3> (clipped)"""
-        return _bodies.nodes(body)
+        return _bodies.nodes(body + _bodies.saturated(op_type, "floored", "Y"))

@@ -13,7 +13,15 @@ from larqlite import onnx_graph
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["limited", "nodes", "per_channel", "requantize", "signed_to_bytes"]
+__all__ = [
+    "limited",
+    "nodes",
+    "per_channel",
+    "requantize",
+    "rounded_half_up",
+    "saturated",
+    "signed_to_bytes",
+]
 
 
 def nodes(body: str) -> list[onnx.NodeProto]:
@@ -77,7 +85,6 @@ def requantize(op_type: str, accumulators: str, out: str, is_image: bool) -> str
     In float64, where a product of 44 bits with 8 bits and at most 50 bits behind the
     point is exact.
     """
-    lowest = "0.0" if "ReLU" in op_type else "-128.0"
     return (
         per_channel("M", "multiplier", is_image)
         + per_channel("S_out", "shift", is_image)
@@ -89,12 +96,25 @@ def requantize(op_type: str, accumulators: str, out: str, is_image: bool) -> str
     dividend = Cast <to: int = 11> (multiplier)
     factor = Div (dividend, divisor)
     exact = Cast <to: int = 11> ({accumulators})
-    product = Mul (exact, factor)
+    product = Mul (exact, factor)"""
+        + rounded_half_up("product", "floored")
+        + saturated(op_type, "floored", out)
+    )
+
+
+def rounded_half_up(name: str, out: str) -> str:
+    """`floor(name + 1/2)`, float64."""
+    return f"""
     half = Constant <value: tensor = double {{0.5}}> ()
-    raised = Add (product, half)
-    floored = Floor (raised)
+    raised = Add ({name}, half)
+    {out} = Floor (raised)"""
+
+
+def saturated(op_type: str, name: str, out: str) -> str:
+    """Whole numbers in float64 as int8; with ReLU, from zero on."""
+    lowest = "0.0" if "ReLU" in op_type else "-128.0"
+    return f"""
     lowest = Constant <value: tensor = double {{{lowest}}}> ()
     highest = Constant <value: tensor = double {{127.0}}> ()
-    clipped = Clip (floored, lowest, highest)
+    clipped = Clip ({name}, lowest, highest)
     {out} = Cast <to: int = 3> (clipped)"""
-    )

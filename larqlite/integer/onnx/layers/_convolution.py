@@ -10,6 +10,7 @@ from larqlite.integer.onnx.layers._base import OnnxLayer, TensorRange, TensorSha
 from larqlite.integer.onnx.layers._scales import (
     output_scale,
     quantize_kernel,
+    relu_bound,
     requantization,
 )
 from larqlite.onnx_graph import window_counts
@@ -117,8 +118,7 @@ class Convolution(OnnxLayer):
         if found.bias is not None:
             weights["B"] = found.bias
         if "max_value" in self.weights:
-            limit = np.rint(self.weights["max_value"] * found.scale)
-            weights["max_value"] = np.minimum(limit, 2**31 - 1).astype(np.int32)
+            weights["max_value"] = relu_bound(self.weights["max_value"], found.scale)
         scale, bound = found.scale, found.bound
         if self.pool_type == "gap":
             area = _pooled_area(self, self.input[0].shape)

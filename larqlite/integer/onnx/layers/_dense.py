@@ -10,6 +10,7 @@ from larqlite.integer.onnx.layers._base import OnnxLayer, TensorRange, TensorSha
 from larqlite.integer.onnx.layers._scales import (
     output_scale,
     quantize_kernel,
+    relu_bound,
     requantization,
 )
 
@@ -80,8 +81,7 @@ class QuantizedDense1D(OnnxLayer):
         if found.bias is not None:
             weights["B"] = found.bias
         if "max_value" in self.weights:
-            limit = np.rint(self.weights["max_value"] * found.scale)
-            weights["max_value"] = np.minimum(limit, 2**31 - 1).astype(np.int32)
+            weights["max_value"] = relu_bound(self.weights["max_value"], found.scale)
         if not self._is_scaled:
             return weights, found.scale
         wanted = output_scale(out_tensor_range, force_fp)

@@ -14,7 +14,13 @@ from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.layers._base import TensorRange
 from larqlite.primitives import FLOAT32_LIMIT, INT32_LIMIT
 
-__all__ = ["QuantizedKernel", "output_scale", "quantize_kernel", "requantization"]
+__all__ = [
+    "QuantizedKernel",
+    "output_scale",
+    "quantize_kernel",
+    "relu_bound",
+    "requantization",
+]
 
 # Stands for the largest magnitude where all values are zero.
 ALL_ZERO = 2.0**-16
@@ -103,6 +109,11 @@ def quantize_kernel(
         scale,
         int(bounds.max()),
     )
+
+
+def relu_bound(max_value: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """The upper bound of a ReLU as accumulators of a scale, int32."""
+    return np.minimum(np.rint(max_value * scale), ACCUMULATOR).astype(np.int32)
 
 
 def _eight_bit_mantissa(values: np.ndarray) -> np.ndarray:
