@@ -22,7 +22,7 @@ from larqlite.integer.tensors.internal import (
 )
 from larqlite.primitives import granularity
 
-__all__ = ["OutputQuantizer", "shape_of_ranges"]
+__all__ = ["OutputQuantizer", "output_frac_bits", "output_scales", "shape_of_ranges"]
 
 
 def shape_of_ranges(axis: str, input_shape, where: str) -> tuple[int, ...]:
@@ -37,6 +37,25 @@ def shape_of_ranges(axis: str, input_shape, where: str) -> tuple[int, ...]:
             '  Fix: axis="per-tensor".'
         )
     return (int(shape[-1]),)
+
+
+def output_frac_bits(quantizer: OutputQuantizer) -> tf.Tensor:
+    """The fractional bits of what an output quantizer gives out: the most that its range
+    allows."""
+    range_max = as_tensor(quantizer.range_max)
+    return FixedPoint.max_frac_bits(quantizer.value_bits, range_max)
+
+
+def output_scales(quantizer: OutputQuantizer, scales) -> FixedPoint:
+    """The integers that an accumulator is multiplied by.
+
+    Args:
+        quantizer: the output quantizer.
+        scales: of the accumulator, float32.
+    """
+    rate = as_tensor(quantizer.rescaling_rate)
+    with folded(scales, rate), not_counting():
+        return QFloat.quantize_scales(scales * rate, quantizer.scale_bits)
 
 
 @known()
@@ -189,14 +208,11 @@ class OutputQuantizer(IntegerQuantizer):
         fp = getattr(inputs, "fp", inputs)
         self._check_bits(fp.value_bits, isinstance(inputs, QFloat))
         # Before anything is folded: variables are read by the graph, at each call.
-        range_max = as_tensor(self.range_max)
-        frac_bits = FixedPoint.max_frac_bits(self.value_bits, range_max)
+        frac_bits = output_frac_bits(self)
         scales = buffer_bits = None
         self.applies_rate = isinstance(inputs, QFloat)
         if self.applies_rate and not is_only_signature_of(fp.values):
-            rate = as_tensor(self.rescaling_rate)
-            with folded(inputs.scales, rate), not_counting():
-                scales = QFloat.quantize_scales(inputs.scales * rate, self.scale_bits)
+            scales = output_scales(self, inputs.scales)
             self.qscales(scales)
             buffer_bits = self.buffer_bitwidth
         outputs, shift = requantized(

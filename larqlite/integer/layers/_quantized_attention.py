@@ -16,7 +16,12 @@ from larqlite.integer.tensors import FixedPoint
 from larqlite.integer.tensors.internal import matmul, moved
 from larqlite.primitives import FLOAT32_LIMIT
 
-__all__ = ["QuantizedAttention"]
+__all__ = ["QuantizedAttention", "bits_of_root"]
+
+
+def bits_of_root(dim: int) -> int:
+    """The power of two nearest to the root of `dim`, by which attention divides scores."""
+    return round(log2(dim) / 2)
 
 
 @quantizes(Attention)
@@ -124,7 +129,7 @@ class QuantizedAttention(QuantizedLayer, Attention):
         query, key, value = (self._heads(x) for x in map(self.in_buffer, inputs))
         scores = matmul(query, key, transpose_b=True)
         # `scores >> d`, without its check that d is not negative.
-        frac_bits = scores.frac_bits + round(log2(self.dim) / 2)
+        frac_bits = scores.frac_bits + bits_of_root(self.dim)
         scores = FixedPoint(
             scores.values, scores.value_bits, frac_bits, limit=scores.limit
         )

@@ -169,9 +169,20 @@ class QuantizedTernary(_QuantizedQuantizer, SteTern):
         return None
 
     def codes_of(self, fp, scales, values):
-        threshold = tf.constant(self.threshold_value, tf.float32)
-        ratio = tf.cast(threshold, tf.float64) / tf.cast(scales, tf.float64)
-        least = tf.math.ceil(ratio * exp2(fp.frac_bits, tf.float64))
+        least = least_beyond(self.threshold_value, scales, fp.frac_bits)
         least = tf.cast(least, values.dtype)
         above = tf.cast(values >= least, tf.float32)
         return above - tf.cast(values <= -least, tf.float32)
+
+
+def least_beyond(threshold: float, scales, frac_bits) -> tf.Tensor:
+    """The least integer that stands for a threshold or more, in a float64 tensor.
+
+    Args:
+        threshold: a number; what float32 makes of it counts.
+        scales: that the integers stand for, float32.
+        frac_bits: their fractional bits, int32.
+    """
+    threshold = tf.cast(tf.constant(threshold, tf.float32), tf.float64)
+    ratio = threshold / tf.cast(scales, tf.float64)
+    return tf.math.ceil(ratio * exp2(frac_bits, tf.float64))

@@ -18,9 +18,14 @@ from larqlite.integer.layers._quantized_shiftmax import (
 from larqlite.integer.layers._shiftmax import Shiftmax
 from larqlite.integer.tensors import FixedPoint
 
-__all__ = ["QuantizedShiftmax", "QuantizedSoftmax"]
+__all__ = ["QuantizedShiftmax", "QuantizedSoftmax", "log2e_factor"]
 
 MOST_LOG2E_BITS = 16
+
+
+def log2e_factor(bits: int) -> int:
+    """The integer that stands for the logarithm of e with so many fractional bits."""
+    return round(log2(e) * 2**bits)
 
 
 @quantizes(Shiftmax)
@@ -164,7 +169,7 @@ class QuantizedSoftmax(QuantizedLayer, tf_keras.layers.Softmax):
         settings = dict(self.quant_config)
         bits = settings.pop("log2e_bits")
         if bits:
-            factor = round(log2(e) * 2**bits)
+            factor = log2e_factor(bits)
             x = self.in_buffer(inputs)
             constant = FixedPoint(
                 tf.constant(float(factor)), bits + 1, bits, limit=factor

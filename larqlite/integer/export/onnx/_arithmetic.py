@@ -12,7 +12,7 @@ from larqlite.integer.export._integers import (
 )
 from larqlite.integer.export._writer import IntegerWriter
 from larqlite.integer.layers import OutputQuantizer
-from larqlite.integer.tensors import FixedPoint, QFloat
+from larqlite.integer.layers.internal import output_frac_bits, output_scales
 from larqlite.primitives import half_step, signed_codes
 
 # What an int64 is let to hold, less room for the sums of a requantization.
@@ -114,12 +114,10 @@ def requantized(
     """
     qparams = x.qparams
     bits = quantizer.value_bits
-    target = FixedPoint.max_frac_bits(bits, quantizer.range_max).numpy()
+    target = output_frac_bits(quantizer).numpy()
     multiplier, source, buffer_bits = whole(1), qparams.frac_bits, None
     if qparams.scales is not None:
-        scales = QFloat.quantize_scales(
-            qparams.scales * quantizer.rescaling_rate, quantizer.scale_bits
-        )
+        scales = output_scales(quantizer, qparams.scales)
         multiplier = whole(scales.values.numpy().astype(np.int64))
         source = source + scales.frac_bits.numpy()
         buffer_bits = quantizer.buffer_bitwidth

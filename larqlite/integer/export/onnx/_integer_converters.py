@@ -16,6 +16,7 @@ from larqlite.integer.export._integers import (
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
 from larqlite.integer.export.onnx._arithmetic import clipped, requantized, saturated
 from larqlite.onnx_graph import Value
+from larqlite.primitives import signed_codes
 
 CONVERTERS: dict[type, tuple[Callable, bool]] = Registry()
 
@@ -74,7 +75,7 @@ def gated(graph: IntegerWriter, x: Value) -> Integers:
     """The input of an integer layer; floats are cut to integers of 8 value bits."""
     if not isinstance(x, Integers):
         name = graph.node("Cast", [x.name], to=onnx_kind("int32"))
-        x = graph.integers(name, x.shape, "int32", -(2**31), 2**31 - 1, x.is_moved)
+        x = graph.integers(name, x.shape, "int32", *signed_codes(31), x.is_moved)
     elif x.qparams is not None:
         return x
     cut = clipped(graph, x, -256, 255)

@@ -26,8 +26,11 @@ from larqlite.integer.export.plan._steps import (
     StepOp,
     asked_for,
 )
-from larqlite.integer.layers.internal import QuantizedLayer
-from larqlite.integer.tensors import FixedPoint, QFloat
+from larqlite.integer.layers.internal import (
+    QuantizedLayer,
+    output_frac_bits,
+    output_scales,
+)
 from larqlite.onnx_graph import refuse
 from larqlite.primitives import signed_codes
 
@@ -113,12 +116,10 @@ class Planner(ConverterWalk):
     ) -> ExportTensor:
         quantizer = layer.out_quantizer
         bits = quantizer.value_bits
-        frac_bits = FixedPoint.max_frac_bits(bits, quantizer.range_max).numpy()
+        frac_bits = output_frac_bits(quantizer).numpy()
         taken = np.exp2(-np.float64(qparams.frac_bits))
         if qparams.scales is not None:
-            scales = QFloat.quantize_scales(
-                qparams.scales * quantizer.rescaling_rate, quantizer.scale_bits
-            )
+            scales = output_scales(quantizer, qparams.scales)
             taken = scales.values.numpy() * np.exp2(
                 -np.float64(scales.frac_bits.numpy() + qparams.frac_bits)
             )

@@ -13,6 +13,7 @@ from larqlite.integer.export.onnx._arithmetic import aligned, requantized, satur
 from larqlite.integer.export.onnx._integer_converters import converts, gated
 from larqlite.integer.export.onnx._products import dense, matmul
 from larqlite.integer.export.onnx.converters._shiftmax import shiftmax
+from larqlite.integer.layers.internal import bits_of_root
 
 
 @converts(layers.QuantizedAttention, is_whole=True)
@@ -31,7 +32,7 @@ def convert_attention(graph: IntegerWriter, layer, inputs) -> list[Integers]:
     shape = (*query.shape[:3], key.shape[3])
     scores = graph.integers(name, shape, kind, -most, most, False)
     scores = saturated(graph, scores, bits)
-    frac_bits = np.int32(frac_bits + round(math.log2(layer.dim) / 2))
+    frac_bits = np.int32(frac_bits + bits_of_root(layer.dim))
     scores = graph.like(
         scores, scores.name, qparams=TensorQParams(bits, 2**bits, frac_bits)
     )

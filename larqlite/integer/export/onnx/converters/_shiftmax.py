@@ -11,7 +11,7 @@ from larqlite.integer.export._integers import Integers, TensorQParams, whole
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
 from larqlite.integer.export.onnx._arithmetic import aligned, rounded, saturated, times
 from larqlite.integer.export.onnx._integer_converters import converts
-from larqlite.integer.layers.internal import exponent_precision
+from larqlite.integer.layers.internal import exponent_precision, log2e_factor
 from larqlite.integer.tensors.internal import MAX_VALUE_BITS
 
 
@@ -30,7 +30,7 @@ def convert_softmax(graph: IntegerWriter, layer, x: Integers) -> Integers:
         qparams = x.qparams
         x = aligned(graph, x, layer.buffer_bits)
         frac_bits = np.max(qparams.frac_bits) + bits
-        x = times(graph, x, round(math.log2(math.e) * 2**bits), "log2e")
+        x = times(graph, x, log2e_factor(bits), "log2e")
         x = saturated(graph, x, layer.buffer_bits)
         new = TensorQParams(layer.buffer_bits, 2**layer.buffer_bits, frac_bits)
         x = graph.like(x, x.name, qparams=new)

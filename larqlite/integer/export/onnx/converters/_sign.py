@@ -9,6 +9,7 @@ from larqlite.integer.export._integers import Integers, whole
 from larqlite.integer.export._writer import IntegerWriter, onnx_kind
 from larqlite.integer.export.onnx._arithmetic import wide
 from larqlite.integer.export.onnx._integer_converters import converts
+from larqlite.integer.layers.internal import least_beyond
 
 
 @converts(layers.QuantizedSign, layers.QuantizedApproxSign, layers.QuantizedSwishSign)
@@ -26,8 +27,7 @@ def convert_sign(graph: IntegerWriter, layer, x: Integers) -> Integers:
 def convert_ternary(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """1 from an integer threshold on, -1 up to its opposite, else 0."""
     scales = np.float32(1) if x.qparams.scales is None else x.qparams.scales
-    ratio = np.float64(np.float32(layer.threshold_value)) / np.float64(scales)
-    least = np.ceil(ratio * np.exp2(np.float64(x.qparams.frac_bits)))
+    least = least_beyond(layer.threshold_value, scales, x.qparams.frac_bits).numpy()
     least = whole(np.minimum(least, 2.0**52).astype(np.int64))
     x = wide(graph, x, np.minimum(x.low, -least), np.maximum(x.high, least))
     sides = []
