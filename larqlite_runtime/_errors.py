@@ -41,7 +41,7 @@ class NativeError(RuntimeModelError, RuntimeError):
 
 
 class MissingOnnxRuntimeError(RuntimeModelError, ImportError):
-    """A file with parts that ONNX Runtime runs, where that is not installed."""
+    """A file with a part that only ONNX Runtime runs, where that is not installed."""
 
 
 def quoted(name: object, mark: str = '"', longest: int = LONGEST) -> str:

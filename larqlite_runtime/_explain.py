@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
-from larqlite_runtime._profile import PATHS, SEGMENT, in_float
+from larqlite_runtime._profile import PATHS, in_float
 from larqlite_runtime.backends import Engine
 from larqlite_runtime.notebook import ShownTable, ShowsTables
 from larqlite_runtime.planner import (
@@ -171,7 +171,7 @@ def _steps(engine: Engine) -> Iterator[ExplainedStep]:
             )
             if step is None:
                 nodes = tuple(node.name for node in stage.nodes)
-                path, kind, ops = SEGMENT, "segment", ()
+                path, kind, ops = engine.segment_path, "segment", ()
             else:
                 nodes, path = step.nodes, PATHS[engine.isa]
                 kind = step.kind.name.lower()

@@ -51,8 +51,8 @@ def load(
         InputError: a name in `inputs` or `outputs` that the model does not have.
         NativeError: an unknown `isa`; or no native kernels although
             LARQLITE_REQUIRE_NATIVE is set.
-        MissingOnnxRuntimeError: the file has a part that computes in float, and ONNX Runtime,
-            which would run it, is not installed.
+        MissingOnnxRuntimeError: a part of the file computes in float with operations that
+            NumPy lacks, and ONNX Runtime is not installed.
 
     Example:
         >>> layer = lq.layers.QuantDense(3, input_quantizer="ste_sign", input_shape=[8])

@@ -16,7 +16,7 @@ from larqlite_runtime._errors import InputError
 from larqlite_runtime._float_layers import reasons
 from larqlite_runtime._graph import CheckedGraph, Shape
 from larqlite_runtime._input import batches_of, check_indices, check_inputs, tables
-from larqlite_runtime._profile import PATHS, SEGMENT, Profile, StepTime
+from larqlite_runtime._profile import PATHS, Profile, StepTime
 from larqlite_runtime._program import POPCOUNTS, StepKind
 from larqlite_runtime._runner import LoadOptions, ModelRunner
 from larqlite_runtime.backends import Engine, Workspace
@@ -222,7 +222,7 @@ class Model:
                 names = (
                     ", ".join(node.name for node in stage.nodes) or "order of inputs"
                 )
-                yield StepTime(names, "segment", SEGMENT, next(left), 0)
+                yield StepTime(names, "segment", engine.segment_path, next(left), 0)
                 continue
             for step in engine.plan.program.parts[stage.part]:
                 products = step.products * batch if step.kind in POPCOUNTS else 0

@@ -16,7 +16,6 @@ PATHS = {
     "portable": "portable",
     "numpy": "numpy",
 }
-SEGMENT = "onnxruntime"
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ class Engine:
     Attributes:
         plan: the plan.
         parts: of the program, as the library takes them; empty where NumPy runs them.
-        sessions: of ONNX Runtime, by number of the stage, with the names of the ports.
+        sessions: of ONNX Runtime, or of NumPy where it is not installed, by number of the
+            stage, with the names of the ports.
+        segment_path: which of the two: "onnxruntime" or "numpy".
         isa: instruction set, or "numpy".
         threads: that work on one call.
     """
@@ -37,6 +39,7 @@ class Engine:
     sessions: dict[int, tuple[object, SegmentModel]]
     isa: str
     threads: int
+    segment_path: str = "onnxruntime"
 
 
 def build_engine(
@@ -49,13 +52,13 @@ def build_engine(
     """Everything that runs a graph, but for memory of calls; the arguments are `load`'s.
 
     Where ONNX Runtime is not installed, the kernels run every float convolution that they
-    can run, which is said once if they are slow with floats on this CPU.
+    can run, and NumPy what is left for it, which is said once.
 
     Raises:
-        MissingOnnxRuntimeError: it is not installed, and runs a part of the graph.
+        MissingOnnxRuntimeError: it is not installed, and NumPy can't run a part of the graph.
     """
     isa = _native.choose_isa(isa)
-    is_alone = isa not in FAST_WITH_FLOATS and not is_installed()
+    is_alone = not is_installed()
     float_kernels = isa in FAST_WITH_FLOATS or is_alone
     plan = make_plan(graph, inputs, outputs, float_kernels=float_kernels)
     parts = (
@@ -66,12 +69,23 @@ def build_engine(
         if stage.part is None:
             segment = SegmentModel(plan.subgraph, stage)
             sessions[number] = session(segment, stage.nodes, threads), segment
-            segment.model, segment.constants = b"", {}
+            segment.forget()
     plan.subgraph.forget_constants()
+    if is_alone:
+        _say_what_is_slow(plan, isa)
+    path = _native.NUMPY if is_alone else "onnxruntime"
+    return Engine(plan, parts, sessions, isa, threads, path)
+
+
+def _say_what_is_slow(plan: ExecutionPlan, isa: str) -> None:
+    """Says once what ONNX Runtime would do faster, if anything."""
     steps = (step for part in plan.program.parts for step in part)
-    if is_alone and any(step.kind == StepKind.CONV_FLOAT for step in steps):
+    convolves = any(step.kind == StepKind.CONV_FLOAT for step in steps)
+    in_kernels = convolves and isa not in FAST_WITH_FLOATS
+    in_numpy = any(stage.part is None for stage in plan.stages)
+    where = ["the kernels"] * in_kernels + ["NumPy"] * in_numpy
+    if where:
         _native.say_once(
-            "Float convolutions run in the kernels, which are slower at them than ONNX "
-            f"Runtime, but that is not installed.\n  Fix: {INSTALL}"
+            f"What the file computes in float runs in {' and '.join(where)}: ONNX Runtime, "
+            f"which may be faster, is not installed.\n  Fix: {INSTALL}"
         )
-    return Engine(plan, parts, sessions, isa, threads)

@@ -136,8 +136,10 @@ class Workspace:
                 session.run_with_iobinding(binding)
             except Exception as error:
                 names = ", ".join(node.name for node in stage.nodes)
+                path = self.engine.segment_path
+                who = "ONNX Runtime" if path == "onnxruntime" else "NumPy"
                 raise InputError(
-                    f"ONNX Runtime can't run {quoted(names)} with these inputs: {error}\n"
+                    f"{who} can't run {quoted(names)} with these inputs: {error}\n"
                     "  Fix: values such as indices of a table that are computed in the "
                     "model must be in range; see what the inputs make of them."
                 ) from error

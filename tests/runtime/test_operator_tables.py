@@ -9,6 +9,9 @@ from hypothesis import given
 from onnx import helper
 
 import larqlite_runtime
+from larqlite_runtime.backends import _engine
+from larqlite_runtime.backends.numpy._float_operations import FLOAT_OPERATIONS
+from larqlite_runtime.backends.onnxruntime import _session
 from larqlite_runtime.backends.onnxruntime._encode import OPSET
 from larqlite_runtime.reader.operators import OPERATORS, OPSETS
 from tests.runtime import nodes_layout  # noqa: F401  (it registers)
@@ -53,6 +56,20 @@ def test_a_row_of_the_table_says_what_the_version_of_onnx_says(op):
 
 @pytest.mark.parametrize("op", sorted(OPERATORS[""].keys() - {"BitwiseXor"}))
 def test_the_runtime_gives_what_onnxruntime_gives(op):
+    require_the_same(op)
+
+
+@pytest.mark.parametrize("op", sorted(FLOAT_OPERATIONS))
+def test_numpy_gives_what_onnxruntime_gives_where_that_is_not_installed(
+    op, monkeypatch
+):
+    for module in (_engine, _session):
+        monkeypatch.setattr(module, "is_installed", lambda: False)
+    require_the_same(op)
+
+
+def require_the_same(op: str) -> None:
+    """Fails if the runtime and a stock ONNX Runtime differ on nodes of an operation."""
     ran = []
 
     @examples(4 * EXAMPLES)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 
 import larqlite_runtime
 from larqlite_runtime import benchmark, cli
@@ -43,11 +44,44 @@ def test_a_file_of_packed_layers_alone_gives_the_same_bits_without_it(absent):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_a_file_with_a_part_in_float_names_its_nodes_and_the_extra(absent):
+def test_numpy_runs_the_float_parts_as_onnxruntime_does_which_is_said_once(
+    absent, caplog
+):
+    x = np.random.default_rng(0).normal(size=(3, 12, 12, 3)).astype("float32")
+    expected = larqlite_runtime.load(RESIDUAL)
+    assert "onnxruntime" in expected.profile(x).by_path()
+    absent()
+    with caplog.at_level(logging.WARNING, "larqlite_runtime"):
+        found = larqlite_runtime.load(RESIDUAL)
+        larqlite_runtime.load(RESIDUAL)
+    assert "onnxruntime" not in found.profile(x).by_path()
+    assert found.explain().steps[-1].path == "numpy"
+    np.testing.assert_allclose(found(x), expected(x), rtol=1e-4, atol=1e-5)
+    assert found.memory()["float_weights"] == expected.memory()["float_weights"]
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1
+    assert "in float runs in NumPy: ONNX Runtime, which may be faster" in said[0]
+    assert re.search(f"Fix: {EXTRA}", said[0])
+
+
+def test_what_numpy_cannot_run_names_its_nodes_and_the_extra(absent):
+    tensors = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3])
+        for name in ("x", "y")
+    ]
+    nodes = [
+        helper.make_node("Exp", ["x"], ["e"], name="first"),
+        helper.make_node("Erf", ["e"], ["y"], name="gelu/Erf"),
+    ]
+    graph = helper.make_graph(nodes, "g", tensors[:1], tensors[1:])
+    opset = [helper.make_opsetid("", 18)]
+    model = helper.make_model(graph, ir_version=9, opset_imports=opset)
+    content = model.SerializeToString()
+    larqlite_runtime.load(content)
     absent()
     with pytest.raises(larqlite_runtime.MissingOnnxRuntimeError) as caught:
-        larqlite_runtime.load(RESIDUAL)
-    assert '"dense" (Gemm), "dense/Softmax" (Softmax), needs ONNX' in str(caught.value)
+        larqlite_runtime.load(content)
+    assert 'in float, "gelu/Erf" (Erf), needs ONNX Runtime' in str(caught.value)
     assert re.search(f"Fix: {EXTRA}", str(caught.value))
     assert isinstance(caught.value, ImportError)
 
@@ -66,8 +100,8 @@ def test_float_convolutions_run_in_the_kernels_there_which_is_said_once(
         larqlite_runtime.load(RESIDUAL, isa=isa, outputs=[POOLED])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     said = [record.getMessage() for record in caplog.records]
-    said = [text for text in said if "Float convolutions" in text]
     assert len(said) == 1
+    assert "in float runs in the kernels: ONNX Runtime" in said[0]
     assert re.search(EXTRA, said[0])
 
 

@@ -1,5 +1,10 @@
-"""The program in NumPy: what runs without a compiler, and the reference of the kernels."""
+"""The program in NumPy, the reference of the kernels; and segments, without ONNX Runtime."""
 
 from larqlite_runtime.backends.numpy._kernels import run
+from larqlite_runtime.backends.numpy._session import (
+    NumpySession,
+    SegmentNode,
+    cannot_run,
+)
 
-__all__ = ["run"]
+__all__ = ["NumpySession", "SegmentNode", "cannot_run", "run"]

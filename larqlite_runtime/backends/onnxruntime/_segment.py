@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from larqlite_runtime._graph import GraphNode
+from larqlite_runtime.backends.numpy import SegmentNode
 from larqlite_runtime.backends.onnxruntime._encode import (
     attribute,
     beside,
@@ -37,6 +38,7 @@ class SegmentModel:
     Attributes:
         model: its bytes.
         constants: large ones that a session is given beside these.
+        nodes, values: the same as they are run one by one: nodes, and constants by name.
         inputs, outputs: names in the model of the stage's ports.
         float_bytes: of the weights in it.
     """
@@ -52,6 +54,11 @@ class SegmentModel:
         self.float_bytes = builder.constant_bytes
         self.constants = builder.large = builder.handed_over()
         self.model = builder.encoded(stage, self.inputs, self.outputs)
+        self.nodes, self.values = builder.in_order, builder.constants()
+
+    def forget(self) -> None:
+        """Lets go what a session has made its own."""
+        self.model, self.constants, self.nodes, self.values = b"", {}, [], {}
 
 
 class _Builder:
@@ -66,6 +73,7 @@ class _Builder:
         self.constant_bytes = 0
         self.large: dict[str, np.ndarray] = {}
         self._nodes: list[dict] = []
+        self.in_order: list[SegmentNode] = []
         self._constants: dict[str, np.ndarray] = {}
         self._used: set[str] = set()
 
@@ -127,7 +135,13 @@ class _Builder:
         self._append(op, inputs, [output], output, attributes)
         return output
 
+    def constants(self) -> dict[str, np.ndarray]:
+        """All of them by name."""
+        return dict(self._constants)
+
     def _append(self, op, inputs, outputs, name, attributes) -> None:
+        made = SegmentNode(op, tuple(inputs), tuple(outputs), dict(attributes))
+        self.in_order.append(made)
         self._nodes.append(
             {
                 "input": list(inputs),

@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime, which is an extra: it may not be installed on a device."""
+"""Sessions of ONNX Runtime, or of NumPy where it is not installed: it is an extra."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from larqlite_runtime._errors import MissingOnnxRuntimeError, quoted
 from larqlite_runtime._graph import GraphNode
+from larqlite_runtime.backends.numpy import NumpySession, cannot_run
 from larqlite_runtime.backends.onnxruntime._segment import SegmentModel
 
 # ONNX Runtime before 1.32 moves zeros around an image into the pads of a pooling behind
@@ -48,7 +49,7 @@ def imported(what: str) -> ModuleType:
 
 
 def session(segment: SegmentModel, nodes: Sequence[GraphNode], threads: int) -> Any:
-    """A session that runs nodes of a file.
+    """A session that runs nodes of a file; one of NumPy if there is no ONNX Runtime.
 
     Args:
         segment: the nodes as a model of their own.
@@ -56,9 +57,11 @@ def session(segment: SegmentModel, nodes: Sequence[GraphNode], threads: int) -> 
         threads: of the session.
 
     Raises:
-        MissingOnnxRuntimeError: ONNX Runtime is not installed.
+        MissingOnnxRuntimeError: ONNX Runtime is not installed, and NumPy can't do it.
     """
-    onnxruntime = imported(_float_part(nodes))
+    if not is_installed() and not cannot_run(segment.nodes):
+        return NumpySession(segment.nodes, segment.values)
+    onnxruntime = imported(_float_part(segment, nodes))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -78,8 +81,10 @@ def session(segment: SegmentModel, nodes: Sequence[GraphNode], threads: int) -> 
     )
 
 
-def _float_part(nodes: Sequence[GraphNode]) -> str:
-    """Which nodes of the file they are, in a few words."""
-    named = ", ".join(f"{quoted(node.name)} ({node.op})" for node in nodes[:_SHOWN])
-    more = f" and {len(nodes) - _SHOWN} more" if len(nodes) > _SHOWN else ""
+def _float_part(segment: SegmentModel, nodes: Sequence[GraphNode]) -> str:
+    """Which nodes of the file it is that need it, in a few words."""
+    hard = cannot_run(segment.nodes)
+    chosen = [node for node in nodes if node.op in hard] or list(nodes)
+    named = ", ".join(f"{quoted(node.name)} ({node.op})" for node in chosen[:_SHOWN])
+    more = f" and {len(chosen) - _SHOWN} more" if len(chosen) > _SHOWN else ""
     return f"the part of the file that computes in float, {named}{more},"
