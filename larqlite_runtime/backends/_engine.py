@@ -87,5 +87,5 @@ def _say_what_is_slow(plan: ExecutionPlan, isa: str) -> None:
     if where:
         _native.say_once(
             f"What the file computes in float runs in {' and '.join(where)}: ONNX Runtime, "
-            f"which may be faster, is not installed.\n  Fix: {INSTALL}"
+            f"which is faster at it, is not installed.\n  Fix: {INSTALL}"
         )
