@@ -30,7 +30,8 @@ def test_damaged_files_are_refused_or_run_and_nothing_else(tmp_path):
     ran = int(re.search(r"(\d+)  ran", done.stdout)[1])
     assert 40 < ran < 150  # neither all refused nor all sound
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
-    assert "onnxruntime" in imported
+    # By its parts: what importlib imports itself is not in the list.
+    assert any(name.startswith("onnxruntime.") for name in imported)
     assert not {"tensorflow", "tf_keras", "larqlite"} & imported
 
 
