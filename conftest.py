@@ -20,7 +20,6 @@ def _what_is_imported_is_not_looked_through_for_garbage():
 
     import larqlite  # noqa: F401
 
-    gc.collect()
     gc.freeze()
 
 

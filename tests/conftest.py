@@ -48,9 +48,9 @@ def _seed(drawn: set) -> None:
     """Has all random numbers begin anew.
 
     `tf.random.set_seed` throws away every kernel that TensorFlow has made, and making them
-    again was up to a third of the time of a small test. So it is called only where a kernel
-    may be in the middle of its random numbers: where something was drawn, and as long as
-    there are functions that may draw.
+    again takes each test 3 to 10 ms. So it is called only where a kernel may be in the
+    middle of its random numbers: where something was drawn, and as long as there are
+    functions that may draw.
     """
     import numpy as np
     import tensorflow as tf

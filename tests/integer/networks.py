@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 import tf_keras
@@ -11,6 +13,7 @@ import larqlite as lq
 layers = tf_keras.layers
 
 
+@functools.cache
 def images():
     """Fashion-MNIST as uint8 images `(n, 28, 28, 1)` and labels, train and test."""
     (train, train_labels), (test, test_labels) = lq.datasets.load_fashion_mnist()

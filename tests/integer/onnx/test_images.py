@@ -76,4 +76,4 @@ def test_a_trained_network_keeps_its_accuracy_in_integers(data, tmp_path, ends_f
         assert_every_integer_is_exact(quantized, x_test[:6])
     onnx.save(quantized, tmp_path / "integer.onnx")
     again = onnx.load(tmp_path / "integer.onnx")
-    np.testing.assert_array_equal(run(again, x_test)[0], logits)
+    np.testing.assert_array_equal(run(again, x_test[:50])[0], logits[:50])
