@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.forks import Forks
+from tests import forks
 
-ROOT = Path(__file__).resolve().parent.parent
 SEED = 20260101
-FORCED_BY_A_TEST = ("TF_USE_LEGACY_KERAS", "TF_XLA_FLAGS", "XLA_FLAGS")
 
 
 @pytest.fixture(scope="session")
@@ -83,11 +79,6 @@ def _same_seed_and_no_leaks(_drawn):
         assert not context.get_training_metrics(), "the test left a metrics_scope open"
 
 
-def _environment() -> dict[str, str]:
-    """The variables of a fresh process."""
-    return {k: v for k, v in os.environ.items() if k not in FORCED_BY_A_TEST}
-
-
 def _printed(result: subprocess.CompletedProcess) -> str:
     """What a process printed; the test fails with its standard error if it failed."""
     if result.returncode:
@@ -104,7 +95,7 @@ def run_python(tmp_path) -> Callable[..., str]:
 
     `run_python(code, timeout=240, **environment)`: the process starts in
     `tmp_path`, imports larqlite from this checkout, and sees none of the
-    variables in `FORCED_BY_A_TEST` unless the test passes them. The test fails
+    variables in `forks.FORCED_BY_A_TEST` unless the test passes them. The test fails
     with the snippet's stderr if the snippet fails. It is for what a test checks of
     imports, of the environment, of threads; files are read by `run_fork` in a fifth
     of the time.
@@ -114,7 +105,7 @@ def run_python(tmp_path) -> Callable[..., str]:
         return _printed(
             subprocess.run(
                 [sys.executable, "-c", textwrap.dedent(code)],
-                env=_environment() | {"PYTHONPATH": str(ROOT)} | environment,
+                env=forks.environment() | {"PYTHONPATH": str(forks.ROOT)} | environment,
                 cwd=tmp_path,
                 capture_output=True,
                 text=True,
@@ -125,15 +116,8 @@ def run_python(tmp_path) -> Callable[..., str]:
     return run
 
 
-@pytest.fixture(scope="session")
-def _forks():
-    forks = Forks(ROOT, _environment())
-    yield forks
-    forks.close()
-
-
 @pytest.fixture
-def run_fork(tmp_path, _forks) -> Callable[..., str]:
+def run_fork(tmp_path) -> Callable[..., str]:
     """As `run_python`, in a fork of a process that has imported TensorFlow and tf_keras.
 
     Nothing of larqlite is imported there, nothing is registered, and TensorFlow has no
@@ -141,7 +125,7 @@ def run_fork(tmp_path, _forks) -> Callable[..., str]:
     """
 
     def run(code: str, timeout: float = 240) -> str:
-        return _printed(_forks.run(textwrap.dedent(code), tmp_path, timeout))
+        return _printed(forks.shared().run(textwrap.dedent(code), tmp_path, timeout))
 
     return run
 

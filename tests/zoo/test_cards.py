@@ -15,7 +15,7 @@ import larqlite_zoo
 from larqlite.errors import ArgumentError
 from larqlite_zoo import _figures, _registered_models, cli, make_costs, make_measured
 from larqlite_zoo._show import print_card, print_models
-from tests.conftest import ROOT
+from tests.forks import ROOT
 
 # Parameters, parameters after fusing (None where Larq Zoo's page gives the former
 # only), size in MiB, MACs in millions: Larq Zoo 2.4.0's documentation and summaries.

@@ -15,7 +15,7 @@ import pytest
 
 from larqlite_zoo._card import WeightFile
 from larqlite_zoo._download import fetch
-from tests.conftest import ROOT
+from tests.forks import ROOT
 from tests.zoo.weight_server import serve
 
 CONTENT = random.Random(3).randbytes(400_000)

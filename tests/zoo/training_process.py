@@ -7,6 +7,7 @@ then its exit code.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -207,6 +208,8 @@ def main(job: dict) -> None:
 
 
 def _serve() -> None:
+    gc.set_threshold(20_000, 10, 10)
+    gc.freeze()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
