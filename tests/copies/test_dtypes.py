@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
-from tests.common.eager import quantize_model
+from tests.common.eager import quantize, quantize_model
 from tests.copies.networks import L, with_weights
 
 POLICIES = ("float16", "mixed_float16", "mixed_bfloat16", "bfloat16", "float64")
@@ -61,7 +61,7 @@ def test_layers_of_any_float_are_copied_and_quantized(dtype):
 @pytest.mark.parametrize("dtype", [POLICIES[0], *OTHERS])
 def test_integers_of_layers_of_any_float(dtype):
     x = images()
-    integers = lq.integer.models.quantize(network(dtype), samples=x)
+    integers = quantize(network(dtype), samples=x)
     assert largest_difference(network("float32")(x), integers(x)) < 0.1
 
 
@@ -75,7 +75,7 @@ def test_under_a_policy_of_all_layers(policy):
         x = images()
         model = network(None)
         expected = model(x)
-        integers = lq.integer.models.quantize(model, samples=x)
+        integers = quantize(model, samples=x)
         assert largest_difference(expected, integers(x)) < 0.1
         assert largest_difference(expected, lq.models.freeze(model)(x)) == 0
         quantized = quantize_model(model, scheme="int8", calibrate=x)
@@ -87,7 +87,7 @@ def test_under_a_policy_of_all_layers(policy):
         model = tf_keras.Model(inputs, L.Dense(2)(tf.sin(tail)))
         y = x.reshape(16, -1)[:, :6]
         with pytest.warns(UserWarning, match="stays float"):
-            integers = lq.integer.models.quantize(model, samples=y)
+            integers = quantize(model, samples=y)
         assert integers.get_layer("dense_1").compute_dtype == policy[6:]
         a, b = (np.float32(m(y)).ravel() for m in (model, integers))
         assert np.corrcoef(a, b)[0, 1] > 0.98

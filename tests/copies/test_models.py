@@ -9,7 +9,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite import qat
-from tests.common.eager import quantize_apply, quantize_model
+from tests.common.eager import quantize, quantize_apply, quantize_model
 from tests.copies.networks import with_weights
 
 L = tf_keras.layers
@@ -48,7 +48,7 @@ WAYS = {
     "freeze": lq.models.freeze,
     "sanitize": T.sanitize,
     "flatten_nested": T.flatten_nested,
-    "integer": lambda m: lq.integer.models.quantize(m, samples=X),
+    "integer": lambda m: quantize(m, samples=X),
 }
 
 
@@ -119,7 +119,7 @@ def test_a_layer_shared_with_a_loss_stays_float_in_integers():
     model = tf_keras.Model(inputs, shared(hidden))
     model.add_loss(tf.reduce_sum(shared(shared(hidden)) ** 2))
     with pytest.warns(UserWarning, match='"shared".*stays float'):
-        integers = lq.integer.models.quantize(model, samples=X)
+        integers = quantize(model, samples=X)
     assert type(integers.get_layer("shared")) is L.Dense
     assert len(integers.losses) == 1
 

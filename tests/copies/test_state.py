@@ -7,7 +7,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite import qat
-from tests.common.eager import quantize_apply, quantize_model
+from tests.common.eager import quantize, quantize_apply, quantize_model
 from tests.copies.stateful import MODELS, NUMBERS, L, normalization
 
 T = lq.integer.models.transforms
@@ -83,7 +83,7 @@ def test_the_state_is_there_after_the_transforms_and_in_the_float_tail():
     assert sane is not model
     np.testing.assert_allclose(outputs_of(sane, x), expected, atol=1e-5)
     with pytest.warns(UserWarning, match="stays float"):
-        integers = lq.integer.models.quantize(model, samples=x)
+        integers = quantize(model, samples=x)
     found = outputs_of(integers, x)
     assert np.corrcoef(expected.ravel(), found.ravel())[0, 1] > 0.999
 

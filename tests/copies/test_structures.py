@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 import tf_keras
 
-import larqlite as lq
 from larqlite import qat
 from larqlite.errors import ArgumentError, UnsupportedLayerError
 from larqlite.integer.models import transforms
@@ -14,7 +13,7 @@ from larqlite.integer.models.transforms.internal import transformed
 from larqlite.qat import passes
 from larqlite.qat.graph import Builder, read
 from larqlite.qat.schemes import get_schemes
-from tests.common.eager import quantize_model
+from tests.common.eager import quantize, quantize_model
 from tests.common.samples import in_turn
 from tests.copies.networks import (
     FAMILY,
@@ -94,7 +93,7 @@ LITTLE_SIGNAL = [
 def check_integers(case):
     """The integer model is near the float one, as a channel of 8 bits is."""
     model, x = family_member(case), images(8)
-    integers = lq.integer.models.quantize(model, samples=x)
+    integers = quantize(model, samples=x)
     for a, b in zip(outputs_of(model, x), outputs_of(integers, x), strict=True):
         assert np.abs(a - b).max() < 0.1 * np.abs(a).max()
         if case not in LITTLE_SIGNAL:
@@ -122,7 +121,7 @@ def check_rounding(case, bits):
     rounding = np.sqrt(((step**2 * meets + bias_step**2) / 12).mean())
     name = transforms.sanitize(model).layers[1].name
     widths = {f"{role}_quantizer": {"bitwidth": bits} for role in ("weight", "bias")}
-    integers = lq.integer.models.quantize(model, samples=x, q_config={name: widths})
+    integers = quantize(model, samples=x, q_config={name: widths})
     y = x / 127.5 - 1
     if case[1] == "zeros":
         edges = ((0, 0), (1, 1), (1, 1), (0, 0))

@@ -10,7 +10,7 @@ import tf_keras
 import larqlite as lq
 from larqlite import errors, qat
 from larqlite.errors import ArgumentError, LarqliteError
-from tests.common.eager import quantize_model
+from tests.common.eager import quantize, quantize_model
 from tests.qat.error_cases import BAD_ROW, CASES, X, dense, sequential
 
 layers = tf_keras.layers
@@ -61,12 +61,12 @@ def test_what_a_quantization_aware_model_has_learnt_goes_back_to_the_float_one()
     quantized = quantize_model(model, calibrate=x)
     quantized.layers[1].layer.kernel.assign_add(tf.ones((3, 4)))
     with pytest.raises(errors.UnsupportedModelError) as caught:
-        lq.integer.models.quantize(quantized, samples=x)
+        quantize(quantized, samples=x)
     fix = str(caught.value).partition("goes back by\n")[2]
     exec(textwrap.dedent(fix), {"quantized": quantized, "float_model": model})
     learnt = quantized.layers[1].layer.kernel
     np.testing.assert_array_equal(model.layers[0].kernel, learnt)
-    lq.integer.models.quantize(model, samples=x)
+    quantize(model, samples=x)
 
 
 FOLLOWED = {

@@ -225,8 +225,12 @@ def test_weight_files_hold_kernels_and_ranges(name, ending, tmp_path):
     np.testing.assert_array_equal(twin(x), model(x))
 
 
+@functools.cache
 def every_width():
-    """A nested model, an operator, and convolutions of eight, four and one bit."""
+    """A quantization-aware model that nothing changes, and its inputs.
+
+    Of a nested model, an operator, and convolutions of eight, four and one bit.
+    """
     conv = layers.Conv2D(2, 3, padding="same", input_shape=(6, 6, 2))
     inner = tf_keras.Sequential([conv, layers.ReLU()])
     inputs = tf_keras.Input((6, 6, 2))
@@ -235,13 +239,14 @@ def every_width():
         x = layers.Conv2D(2, 3, bias_initializer="random_normal", name=name)(x)
     outputs = layers.Dense(3, activation="softmax", name="last")(layers.Flatten()(x))
     scheme = {"four": "int4", "binary": "binary", "*": "int8"}
-    return tf_keras.Model(inputs, outputs), rows(8, 6, 6, 2), scheme
+    x = rows(8, 6, 6, 2)
+    model = tf_keras.Model(inputs, outputs)
+    return quantize_model(model, scheme=scheme, calibrate=x), x
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_untrained_and_uncompiled_models_load_too_as_bare_functions(kind, tmp_path):
-    model, x, scheme = every_width()
-    quantized = quantize_model(model, scheme=scheme, calibrate=x)
+    quantized, x = every_width()
     quantized.save(tmp_path / f"model{FORMATS[kind]}")
     loaded = tf_keras.models.load_model(tmp_path / f"model{FORMATS[kind]}")
     np.testing.assert_array_equal(loaded(x), quantized(x))

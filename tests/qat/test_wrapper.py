@@ -169,7 +169,7 @@ def test_a_dense_model_compiles_with_xla():
     plain, compiled = dense_model(), dense_model()
     compiled.set_weights(plain.get_weights())
     x, y = data(16, 6), data(16, 3, seed=1)
-    plain.compile(tf_keras.optimizers.SGD(0.1), "mse")
+    plain.compile(tf_keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
     compiled.compile(tf_keras.optimizers.SGD(0.1), "mse", jit_compile=True)
     losses = [
         model.fit(x, y, batch_size=16, shuffle=False, verbose=0).history["loss"]
