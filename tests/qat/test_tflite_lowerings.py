@@ -20,12 +20,19 @@ NETWORKS = {
     "dense on volumes": lambda: net((3, 4, 4, 3), L.Dense(5)),
     "grouped": lambda: net((8, 8, 4), L.Conv2D(6, 3, groups=2, dilation_rate=2)),
 }
+# None has a lowering of its own: "ReLU" and "GlobalAveragePooling2D" stand for them.
+ALIKE = ("LeakyReLU", "relu6", "swish", "gelu")
+ALIKE += ("GlobalAveragePooling1D", "GlobalAveragePooling3D")
 
 
 @pytest.mark.parametrize(
     ("name", "scheme"),
     [
-        *((name, "int8") for name in NETWORKS if name not in PATTERNS),
+        *(
+            pytest.param(name, "int8", marks=[pytest.mark.slow] * (name in ALIKE))
+            for name in NETWORKS
+            if name not in PATTERNS
+        ),
         *in_turn(PATTERNS, ["int8", "int3"]),
     ],
 )
