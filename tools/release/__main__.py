@@ -1,8 +1,9 @@
 """`python -m release`: build both distributions, check them, print how to publish them."""
 
 import argparse
+import hashlib
 import os
-import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -39,15 +40,16 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(
             "there are changes that no commit has.\n  Fix: commit them, or --uncommitted."
         )
-    shutil.rmtree(options.to, ignore_errors=True)
-    options.to.mkdir(parents=True)
+    options.to.mkdir(parents=True, exist_ok=True)
+    for earlier in build.published(options.to):
+        earlier.unlink()
     # Python would hand these to every environment, and the checkout with them.
     for name in ("PYTHONPATH", "LARQLITE_ISA", "LARQLITE_REQUIRE_NATIVE"):
         os.environ.pop(name, None)
     try:
         with tempfile.TemporaryDirectory() as folder:
             _make(options, Path(folder))
-    except ValueError as error:
+    except (ValueError, subprocess.CalledProcessError) as error:
         print(f"make release: {error}", file=sys.stderr)
         return 1
     return 0
@@ -68,6 +70,8 @@ def _make(options: argparse.Namespace, work: Path) -> None:
     if not options.runtime_only:
         (whole,) = to.glob("larqlite-*.whl")
         check.both(first, wheel, whole, work / "both")
+    for file in files:
+        print(hashlib.sha256(file.read_bytes()).hexdigest(), file.name)
     print(
         f"\nAll is as promised. To publish {trees.version()} (CONTRIBUTING.md has the rest):\n"
         f"  git tag -a v{trees.version()} -m v{trees.version()}\n"

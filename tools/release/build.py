@@ -34,7 +34,12 @@ def all_of_both(folder: Path, work: Path) -> list[Path]:
     # One tree for each: what a build leaves behind would be part of the next.
     _build("--sdist", trees.lay_larqlite(work / "larqlite"), folder)
     _build("--wheel", trees.lay_larqlite(work / "larqlite_wheel"), folder)
-    return sorted(folder.iterdir())
+    return published(folder)
+
+
+def published(folder: Path) -> list[Path]:
+    """The files of both distributions in a folder."""
+    return sorted([*folder.glob("larqlite*.whl"), *folder.glob("larqlite*.tar.gz")])
 
 
 def compile_kernels(native: Path, architecture: str, tree: Path) -> Path:
