@@ -20,6 +20,7 @@ import types
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+NOWHERE = Path(os.devnull)
 FORCED_BY_A_TEST = ("TF_USE_LEGACY_KERAS", "TF_XLA_FLAGS", "XLA_FLAGS")
 
 KERNEL = """
@@ -127,7 +128,10 @@ class Forks:
         self._process: subprocess.Popen | None = None
         self._last: Fork | None = None
 
-    def _start(self, code: str, folder: Path, stdout: Path, stderr: Path) -> Fork:
+    def start(
+        self, code: str, folder: Path, stdout: Path = NOWHERE, stderr: Path = NOWHERE
+    ) -> Fork:
+        """A process that runs a snippet in a folder; the one before it is ended."""
         if self._process is None:
             self._process = subprocess.Popen(
                 self._command,
@@ -135,7 +139,7 @@ class Forks:
                 stdout=subprocess.PIPE,
                 env=self._environment,
             )
-        if self._last is not None:  # one at a time
+        if self._last is not None:
             self._last.kill()
             self._last.wait()
         job = {"code": code, "cwd": str(folder)}
@@ -151,7 +155,7 @@ class Forks:
     ) -> subprocess.CompletedProcess:
         """The exit code of a snippet that runs in a folder, and what it printed."""
         printed = [folder / ".stdout", folder / ".stderr"]
-        fork = self._start(code, folder, *printed)
+        fork = self.start(code, folder, *printed)
         late = False
         try:
             fork.wait(timeout)
@@ -180,7 +184,7 @@ class Forks:
             def launch(command: list[str], *, env: dict, cwd: str, **_) -> Fork:
                 words = command[command.index("ipykernel_launcher") :]
                 code = KERNEL.format(environment=env, words=words)
-                return self._start(code, Path(cwd), log, log)
+                return self.start(code, Path(cwd), log, log)
 
             launch_anew = local_provisioner.launch_kernel
             local_provisioner.launch_kernel = launch

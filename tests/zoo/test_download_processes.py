@@ -15,7 +15,7 @@ import pytest
 
 from larqlite_zoo._card import WeightFile
 from larqlite_zoo._download import fetch
-from tests.forks import ROOT
+from tests import forks
 from tests.zoo.weight_server import serve
 
 CONTENT = random.Random(3).randbytes(400_000)
@@ -53,7 +53,7 @@ def files_in(folder):
 
 def start(url):
     arguments = [sys.executable, "-c", textwrap.dedent(FETCH), url, SHA256]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(forks.ROOT)}
     return subprocess.Popen(
         arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -69,9 +69,14 @@ def kill_at(process, part, size):
     process.wait()
 
 
-def test_a_killed_download_leaves_no_file_and_the_next_run_goes_on(server, file, cache):
+def test_a_killed_download_leaves_no_file_and_the_next_run_goes_on(
+    server, file, cache, tmp_path
+):
     server.script = [("drip", 0.05)]
-    kill_at(start(server.url()), cache / "weights.h5.part", 100_000)
+    code = f"import os, sys\nos.environ.update({dict(os.environ)!r})\n"
+    code += f"sys.argv = ['', {server.url()!r}, {SHA256!r}]\n" + textwrap.dedent(FETCH)
+    process = forks.shared().start(code, tmp_path)
+    kill_at(process, cache / "weights.h5.part", 100_000)
     assert files_in(cache) == ["weights.h5.part"]
     assert fetch(file, "tiny", **QUICK).read_bytes() == CONTENT
     assert int(server.asked[1].removeprefix("bytes=").rstrip("-")) >= 100_000
