@@ -11,10 +11,7 @@ import importlib.util
 import os
 import signal
 import sys
-import tempfile
-import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 _MODULES = {"larqlite": "lq", "larqlite_runtime": "lq", "larqlite_zoo": "lqz"}
 # What larqlite imports, and how pip knows it.
@@ -28,6 +25,8 @@ _NEEDED = {
     "tensorboard": '"tensorboard>=2.16,<2.22"',
     "onnx": "onnx",
 }
+# Options of Python itself that have a value in the next word.
+_WITH_VALUE = ("-X", "-W", "--check-hash-based-pycs")
 # Where messages go; another one while the error stream is kept back.
 _errors = 2
 
@@ -41,13 +40,20 @@ def command_of(arguments: list[str]) -> str | None:
     'lq'
     >>> command_of(["python", ".venv/bin/lqz", "train", "quicknet"])
     'lqz'
+    >>> command_of(["python", "-X", "dev", "-u", "-m", "larqlite", "summary"])
+    'lq'
     >>> command_of(["python", "train.py", "lq"])
     """
-    start = arguments[1:3]
-    if start[:1] == ["-m"]:
-        return _MODULES.get(start[-1])
-    stem = Path((start or [""])[0]).stem
-    return stem if stem in ("lq", "lqz") else None
+    words = iter(arguments[1:])
+    for word in words:
+        if word == "-m":
+            return _MODULES.get(next(words, ""))
+        if word in _WITH_VALUE:
+            next(words, "")
+        elif word == "-c" or not word.startswith("-"):
+            stem = os.path.splitext(os.path.basename(word))[0]
+            return stem if stem in ("lq", "lqz") else None
+    return None
 
 
 def begin() -> None:
@@ -58,10 +64,10 @@ def begin() -> None:
     """
     if command_of(sys.orig_argv) is None:
         return
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        with contextlib.suppress(ValueError):  # another thread than the main one
+            signal.signal(signal.SIGINT, _stop)
     _open_what_is_closed()
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _stop)
 
 
 def interruptions_are_errors() -> None:
@@ -93,25 +99,14 @@ def what_is_missing(what: str, modules: Sequence[str] = tuple(_NEEDED)) -> str |
     )
 
 
-def require_in_the_command() -> None:
-    """Ends `python -m larqlite_zoo` with a message if something is missing for it.
-
-    Raises:
-        SystemExit: with code 2.
-    """
-    name = command_of(sys.orig_argv)
-    said = name and what_is_missing(name)
-    if said:
-        print(said, file=sys.stderr)
-        raise SystemExit(2)
-
-
 @contextlib.contextmanager
 def messages_held_back() -> Iterator[None]:
     """Within the block, what is written to the error stream is kept back.
 
     It is written after all if the block raises.
     """
+    import tempfile
+
     global _errors
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()

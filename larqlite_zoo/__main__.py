@@ -1,6 +1,6 @@
 """`python -m larqlite_zoo` is the command `lqz`."""
 
-from larqlite_zoo.cli import main
+from larqlite_runtime.cli import zoo
 
 if __name__ == "__main__":
-    main()
+    zoo()

@@ -21,7 +21,7 @@ from tyro.conf import (
 from larqlite.command_line import BatchSize, Json, Unsafe, parsed
 from larqlite_runtime.commands import run_lqz
 from larqlite_runtime.former_flags import FormerFlag
-from larqlite_runtime.start import command_of
+from larqlite_runtime.start import command_of, interruptions_are_errors
 from larqlite_zoo._imports import Imports, import_modules
 
 Model = Annotated[str, arg(metavar="MODEL", help="A registered model: `lqz list`.")]
@@ -195,16 +195,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def work(arguments: list[str]) -> None:
     """Does what the words after `lqz` say.
 
-    The flags of `train` depend on the recipe, so it reads them itself.
+    They are read before TensorFlow is imported, but for the flags of `train`, which
+    depend on the recipe.
     """
     if command_of(sys.orig_argv):  # its warnings are for those who write Python
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if arguments[:1] == ["train"] and arguments[1:2] not in ([], ["-h"], ["--help"]):
+        _load_everything()
         from larqlite_zoo import _train_command
 
         _train_command.run(arguments[1:])
         return
-    parse(arguments).run()
+    command = parse(arguments)
+    _load_everything()
+    command.run()
+
+
+def _load_everything() -> None:
+    """Imports all of the zoo, and TensorFlow; until then Ctrl-C ends the process at once."""
+    import larqlite_zoo
+
+    larqlite_zoo.load_everything()
+    interruptions_are_errors()
 
 
 def parse(arguments: Sequence[str]) -> Command:

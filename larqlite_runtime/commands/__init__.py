@@ -1,6 +1,5 @@
 """The commands that need no TensorFlow, `lq run` and its like, and the way to the others."""
 
-from larqlite_runtime.arrays import read
 from larqlite_runtime.commands._arguments import PARSERS
 from larqlite_runtime.commands._benchmark import BenchmarkOptions
 from larqlite_runtime.commands._dispatch import COMMANDS, ZOO_COMMANDS, run_lq, run_lqz
@@ -15,7 +14,6 @@ __all__ = [
     "BenchmarkOptions",
     "ExplainOptions",
     "RunOptions",
-    "read",
     "run_lq",
     "run_lqz",
 ]

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from larqlite_runtime import outputs, start
+from larqlite_runtime import start
 from larqlite_runtime._arguments import physical_cores
 from larqlite_runtime._errors import InputError, MissingModelFileError
-from larqlite_runtime.commands._run import require_counts
+from larqlite_runtime.commands._around import require_counts
 
 COMMAND = "lq benchmark"
 HELP = {
@@ -57,7 +57,7 @@ class BenchmarkOptions:
         Raises:
             RuntimeModelError: the file, the model or an option is not usable.
         """
-        from larqlite_runtime import benchmark
+        from larqlite_runtime import benchmark, outputs
 
         names = [name for words in self.against for name in words.split(",") if name]
         if not names:

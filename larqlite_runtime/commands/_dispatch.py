@@ -13,7 +13,7 @@ from types import ModuleType
 from larqlite_runtime import start
 from larqlite_runtime._errors import InputError
 from larqlite_runtime._version import __version__
-from larqlite_runtime.commands import _run
+from larqlite_runtime.commands import _around
 from larqlite_runtime.commands._arguments import PARSERS
 from larqlite_runtime.names import near_matches
 
@@ -52,7 +52,7 @@ def run_lq(
             name (the message is on stderr), 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    _run.run("lq", arguments, lambda words: _do(words, larqlite_cli))
+    _around.run("lq", arguments, lambda words: _do(words, larqlite_cli))
 
 
 def run_lqz(arguments: Sequence[str] | None, zoo_cli: Callable[[], ModuleType]) -> None:
@@ -66,7 +66,7 @@ def run_lqz(arguments: Sequence[str] | None, zoo_cli: Callable[[], ModuleType]) 
         SystemExit: as of `run_lq`.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    _run.run("lqz", arguments, lambda words: _do_zoo(words, zoo_cli))
+    _around.run("lqz", arguments, lambda words: _do_zoo(words, zoo_cli))
 
 
 def _do(arguments: list[str], larqlite_cli: Callable[[], ModuleType]) -> None:
@@ -92,7 +92,6 @@ def _do(arguments: list[str], larqlite_cli: Callable[[], ModuleType]) -> None:
 def _do_zoo(arguments: list[str], zoo_cli: Callable[[], ModuleType]) -> None:
     if arguments[:1] == ["--tyro-print-completion"]:
         _require("lqz --tyro-print-completion")
-        _load_larqlite()
         zoo_cli().parse(arguments)
         return
     about = "Reference binarized networks: list, train and evaluate them."
@@ -100,7 +99,6 @@ def _do_zoo(arguments: list[str], zoo_cli: Callable[[], ModuleType]) -> None:
     if _answered("lqz", version, about, ZOO_COMMANDS, arguments):
         return
     _require(f"lqz {arguments[0]}")
-    _load_larqlite()
     zoo_cli().work(arguments)
 
 
@@ -152,7 +150,7 @@ def _help(program: str, about: str, commands: dict[str, str]) -> str:
     lines = [f"usage: {program} COMMAND ...", "", about, "", "commands:"]
     width = max(map(len, commands)) + 2
     for name, text in commands.items():
-        lines += _run.wrapped(f"  {name:<{width}}", text)
+        lines += _around.wrapped(f"  {name:<{width}}", text)
     lines += ["", "options:"]
     lines += ["  -h, --help   print this", "  --version    print the version", ""]
     lines.append(f"{program} COMMAND --help lists the options of a command.")

@@ -1,35 +1,25 @@
-"""The command `lq run`, and what every command does around its work."""
+"""The command `lq run`: NumPy and the runtime are imported when it is done."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
-import textwrap
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from larqlite_runtime._errors import InputError
+from larqlite_runtime.commands._around import require_counts
 
-from larqlite_runtime._errors import InputError, RuntimeModelError
-from larqlite_runtime.arrays import (
-    LabeledArrays,
-    read,
-    require_output,
-    what_is_not_finite,
-    write_arrays,
-)
-from larqlite_runtime.commands._accuracy import accuracies
+if TYPE_CHECKING:
+    import numpy as np
+
+    from larqlite_runtime.arrays import LabeledArrays
 
 COMMAND = "lq run"
 # Labels that are printed.
 SHOWN = 10
-MOST_THREADS = 1024
-
 
 HELP = {
     "file": "An .onnx file of `lq export`.",
@@ -64,6 +54,8 @@ class RunOptions:
             RuntimeModelError: the file, the data or an option is not usable.
         """
         from larqlite_runtime import load
+        from larqlite_runtime.arrays import read, require_output, write_arrays
+        from larqlite_runtime.commands._accuracy import accuracies
 
         require_counts(
             COMMAND,
@@ -106,6 +98,8 @@ class RunOptions:
         self, model, data: LabeledArrays, seconds: float, outputs
     ) -> dict[str, Any]:
         """The same in types that JSON knows; labels where an output has one a sample."""
+        from larqlite_runtime.commands._accuracy import accuracies
+
         made = {}
         counted = accuracies(outputs, data.labels)
         for name, array in outputs.items():
@@ -134,6 +128,8 @@ class RunOptions:
     def _outputs(
         self, model, data: LabeledArrays
     ) -> tuple[float, dict[str, np.ndarray]]:
+        import numpy as np
+
         parts: list[dict[str, np.ndarray]] = []
         try:
             model.run(data.batch(0, self.batch))  # what only the first call has to do
@@ -148,71 +144,15 @@ class RunOptions:
         }
 
 
-def run(
-    program: str, arguments: Sequence[str], work: Callable[[Sequence[str]], Any]
-) -> None:
-    """Does the work of a command, and ends the process as a shell expects.
-
-    Args:
-        program: its name, which stands before a message.
-        arguments: the words after it.
-        work: takes the arguments.
-
-    Raises:
-        SystemExit: with code 2 after a mistake in the arguments or in a file they
-            name (the message is on stderr), 130 after Ctrl-C.
-    """
-    try:
-        work(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader (`| head`) has seen enough; Python must not flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt as interruption:
-        print(f"{program}: stopped", file=sys.stderr)
-        raise SystemExit(130) from interruption
-    except Exception as error:
-        if not _is_a_mistake(error):
-            raise
-        named = str(error).startswith(f"{program} ")
-        print(f"{'' if named else f'{program}: '}{error}", file=sys.stderr)
-        raise SystemExit(2) from error
-
-
-def wrapped(begin: str, text: str) -> list[str]:
-    """Lines as wide as the terminal, the second one indented below the text."""
-    width = min(shutil.get_terminal_size().columns, 100)
-    return textwrap.wrap(
-        text, width, initial_indent=begin, subsequent_indent=" " * len(begin)
-    )
-
-
-def _is_a_mistake(error: Exception) -> bool:
-    """Whether it is one of the user's, and not of the program."""
-    larqlite = sys.modules.get("larqlite.errors")
-    kinds = (larqlite.LarqliteError,) if larqlite else ()
-    return isinstance(error, (RuntimeModelError, OSError, *kinds))
-
-
 def tell_what_is_not_finite(data: LabeledArrays, where: str) -> None:
     """Says on the error stream which samples have no answer that means anything."""
+    from larqlite_runtime.arrays import what_is_not_finite
+
     said = what_is_not_finite(data.inputs.values())
     if said is not None:
         print(
             f"{where}: {said}; what comes out for them means nothing.", file=sys.stderr
         )
-
-
-def require_counts(where: str, **values: int | None) -> None:
-    """Refuses counts below 1, and more threads than any machine has."""
-    for name, value in values.items():
-        most = MOST_THREADS if name == "threads" else sys.maxsize
-        if value is not None and not 1 <= value <= most:
-            upto = f"from 1 to {most}" if name == "threads" else "from 1 up"
-            raise InputError(
-                f"{where}: --{name.replace('_', '-')} {value} is out of range.\n"
-                f"  Fix: a number {upto}."
-            )
 
 
 def _kernels(model) -> str:
