@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import sys
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import Annotated, Any
 
-from tyro.conf import (
-    FlagCreatePairsOff,
-    Positional,
-    arg,
-    subcommand,
-)
+from tyro.conf import arg
 
 from larqlite._commands.deploy import ExportOptions as Export, VerifyOptions as Verify
 from larqlite._commands.integer import Integer
@@ -25,18 +17,26 @@ from larqlite._commands.plot import Plot
 from larqlite._commands.qat import Qat
 from larqlite._demo_options import DemoOptions
 from larqlite.command_line import (
+    CompletionOptions,
     Imports,
     Json,
     Model,
+    Place,
     Unsafe,
     import_modules,
     parsed,
+    place_of_parser,
+    places_of,
+    root_of,
+    tell,
 )
 from larqlite_runtime.commands import (
+    COMMANDS as RUNTIME_COMMANDS,
     PARSERS,
     BenchmarkOptions,
     ExplainOptions,
     RunOptions,
+    parser_of,
     run_lq,
 )
 
@@ -51,14 +51,16 @@ class Quantizers:
     imports: Imports = ()
 
     def run(self) -> None:
+        tell(lambda: (self._rows(), 0), self.json)
+
+    def _rows(self) -> list[dict[str, Any]]:
         rows = [
             _describe(entry) for entry in _larqlite(self.imports).quantizers.entries()
         ]
         rows.sort(key=lambda row: row["class"] if row["name"] is None else row["name"])
-        if self.json:
-            print(json.dumps(rows, indent=2))
-        else:
+        if not self.json:
             _print_quantizers(rows)
+        return rows
 
 
 @dataclass(frozen=True)
@@ -72,23 +74,41 @@ class Summary:
     unsafe: Unsafe = False
 
     def run(self) -> None:
+        tell(lambda: (self._costs(), 0), self.json)
+
+    def _costs(self) -> dict[str, Any]:
         lq = _larqlite(self.imports)
         model = lq.models.load(self.model, compile=False, safe_mode=not self.unsafe)
         if self.json:
-            print(json.dumps(lq.models.profile(model).to_dict(), indent=2))
-        else:
-            lq.models.summary(model, include_macs=self.macs)
+            return lq.models.profile(model).to_dict()
+        lq.models.summary(model, include_macs=self.macs)
+        return {}
 
 
 @dataclass(frozen=True)
 class Demo(DemoOptions):
     """Train a small binary network on 8,000 real images, deploy it, and measure it."""
 
+    json: Json = False
+
     def run(self) -> None:
         """Runs the demo with these options, and prints what happens."""
+        tell(lambda: (self._run(), 0), self.json)
+
+    def _run(self) -> dict[str, Any]:
         from larqlite import demo
 
-        demo.Options(**dataclasses.asdict(self)).run()
+        options = dataclasses.asdict(self)
+        del options["json"]
+        return demo.run(demo.Options(**options)).to_dict()
+
+
+@dataclass(frozen=True)
+class Completion(CompletionOptions):
+    """Print what lets a shell complete words: commands, flags, values, files."""
+
+    def run(self) -> None:
+        self.show("lq", _places())
 
 
 COMMANDS: dict[str, Any] = {
@@ -100,6 +120,7 @@ COMMANDS: dict[str, Any] = {
     "export": Export,
     "verify": Verify,
     "demo": Demo,
+    "completion": Completion,
 }
 
 
@@ -112,6 +133,7 @@ Command = (
     | Export
     | Verify
     | Demo
+    | Completion
     | RunOptions
     | BenchmarkOptions
     | ExplainOptions
@@ -144,39 +166,13 @@ def parse(arguments: Sequence[str]) -> Command:
     return parsed(COMMANDS[name], f"lq {name}", words)
 
 
-def print_completion(shell: Sequence[str]) -> None:
-    """Prints the script with which a shell completes the words after `lq`.
-
-    Args:
-        shell: "bash", "zsh" or "tcsh".
-
-    Raises:
-        SystemExit: with code 0, or 2 for an unknown shell.
-    """
-    kinds = COMMANDS | {
-        "run": _described(RunOptions),
-        "benchmark": _described(BenchmarkOptions),
-        "explain": _described(ExplainOptions),
-    }
-    each = [Annotated[kind, subcommand(name)] for name, kind in kinds.items()]
-    parsed(Union[tuple(each)], "lq", ["--tyro-print-completion", *shell])  # noqa: UP007
-
-
-def _described(kind: type) -> type:
-    """Such a dataclass with the flags that its own parser has."""
-    hints = {
-        name: FlagCreatePairsOff[bool] if hint is bool else hint
-        for name, hint in typing.get_type_hints(kind).items()
-    }
-    hints["file"] = Positional[Path]
-    names = {"batch": "batch_size"}  # the flag, where the attribute is older
-    if "imports" in hints:
-        hints["imports"] = Imports
-    fields = [
-        (names.get(field.name, field.name), hints[field.name], field)
-        for field in dataclasses.fields(kind)
-    ]
-    return dataclasses.make_dataclass(kind.__name__, fields)
+def _places() -> list[Place]:
+    """All that can be said after `lq`."""
+    found = [root_of(RUNTIME_COMMANDS)]
+    for name, kind in COMMANDS.items():
+        found += places_of(kind, [name])
+    found += [place_of_parser(parser_of(name), [name]) for name in PARSERS]
+    return found
 
 
 def _larqlite(modules: Sequence[str] = ()):

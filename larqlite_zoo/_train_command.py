@@ -17,7 +17,7 @@ import tensorflow as tf
 import tyro
 from tyro.conf import arg
 
-from larqlite.command_line import parsed
+from larqlite.command_line import Json, parsed, tell
 from larqlite.errors import ArgumentError, near_matches
 from larqlite_zoo import _registered_models, datasets, training
 from larqlite_zoo._imports import Imports, import_modules
@@ -36,14 +36,20 @@ def run(arguments: Sequence[str]) -> None:
         ArgumentError: no name first, an unknown one, or values that do not go together.
         SystemExit: with 2 after an unknown flag, 0 after `--help`, 130 after Ctrl-C.
     """
-    recipe, options = parse(arguments)
+    chosen = _chosen(arguments)
+    recipe, options = chosen.recipe, chosen.options
     _check_names(recipe)
     use_threads(options.threads)
     if options.deterministic:
         training.make_deterministic()
     command = shlex.join(["lqz", "train", *arguments])
+
+    def work():
+        result = training.train(recipe, options, command=command)
+        return dataclasses.asdict(result) | {"recipe": recipe.name}, 0
+
     try:
-        training.train(recipe, options, command=command)
+        tell(work, chosen.json)
     except KeyboardInterrupt as interruption:
         print(f"lqz: stopped; {_how_to_go_on(recipe, options)}", file=sys.stderr)
         raise SystemExit(130) from interruption
@@ -53,6 +59,12 @@ def parse(
     arguments: Sequence[str],
 ) -> tuple[training.Recipe | training.MultiStage, training.Options]:
     """The recipe and the options that the words after `lqz train` stand for."""
+    chosen = _chosen(arguments)
+    return chosen.recipe, chosen.options
+
+
+def _chosen(arguments: Sequence[str]) -> Any:
+    """What the words stand for: `recipe`, `options`, `json`."""
     name, *rest = arguments
     if name.startswith("-"):
         raise ArgumentError(
@@ -80,7 +92,7 @@ def parse(
             if getattr(chosen.every_stage, each) is not None
         }
         found = found.with_each_stage(**shared)
-    return found, chosen.options
+    return dataclasses.replace(chosen, recipe=found)
 
 
 def _check_names(recipe) -> None:
@@ -180,6 +192,7 @@ def _flags_of(recipe) -> type:
             Annotated[training.Options, arg(name="")],
             field(default_factory=training.Options),
         ),
+        ("json", Json, field(default=False)),
         ("imports", Imports, field(default=())),
     ]
     if isinstance(recipe, training.MultiStage):

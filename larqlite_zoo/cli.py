@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from tyro.conf import (
     FlagCreatePairsOff,
@@ -18,7 +18,17 @@ from tyro.conf import (
     subcommand,
 )
 
-from larqlite.command_line import BatchSize, Json, Unsafe, parsed
+from larqlite.command_line import (
+    BatchSize,
+    CompletionOptions,
+    Json,
+    Place,
+    Unsafe,
+    parsed,
+    places_of,
+    root_of,
+    tell,
+)
 from larqlite_runtime.commands import run_lqz
 from larqlite_runtime.former_flags import FormerFlag
 from larqlite_runtime.start import command_of, interruptions_are_errors
@@ -44,6 +54,9 @@ class List:
     imports: Imports = ()
 
     def run(self) -> None:
+        tell(lambda: (self._rows(), 0), self.json)
+
+    def _rows(self) -> list[dict[str, Any]]:
         from larqlite_zoo import _lists, _show
 
         import_modules(self.imports)
@@ -55,11 +68,10 @@ class List:
             rows = _lists.model_rows(self.pattern)
         else:
             _show.print_models(self.pattern)
-            return
-        if self.json:
-            print(json.dumps(rows, indent=2))
-        else:
+            return []
+        if not self.json:
             show(rows)
+        return rows
 
 
 @dataclass(frozen=True)
@@ -71,15 +83,17 @@ class Card:
     imports: Imports = ()
 
     def run(self) -> None:
+        tell(lambda: (self._show(), 0), self.json)
+
+    def _show(self) -> Any:
         import larqlite_zoo
         from larqlite_zoo import _show
 
         import_modules(self.imports)
         card = larqlite_zoo.card(self.name)
-        if self.json:
-            print(json.dumps(dataclasses.asdict(card), indent=2))
-        else:
+        if not self.json:
             _show.print_card(card)
+        return card
 
 
 @dataclass(frozen=True)
@@ -154,6 +168,9 @@ class Evaluate:
     unsafe: Unsafe = False
 
     def run(self) -> None:
+        tell(lambda: (self._evaluate(), 0), self.json)
+
+    def _evaluate(self) -> Any:
         from larqlite_zoo import _train_command, training
 
         import_modules(self.imports)
@@ -165,10 +182,17 @@ class Evaluate:
         result = training.evaluate(
             settings.pop("model"), settings.pop("dataset"), **settings
         )
-        if self.json:
-            print(json.dumps(dataclasses.asdict(result), indent=2))
-        else:
+        if not self.json:
             print(result)
+        return result
+
+
+@dataclass(frozen=True)
+class Completion(CompletionOptions):
+    """Print what lets a shell complete words: commands, flags, values, files."""
+
+    def run(self) -> None:
+        self.show("lqz", _places())
 
 
 Command = (
@@ -176,6 +200,7 @@ Command = (
     | Annotated[Card, subcommand("card")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Completion, subcommand("completion")]
 )
 
 
@@ -207,7 +232,8 @@ def work(arguments: list[str]) -> None:
         _train_command.run(arguments[1:])
         return
     command = parse(arguments)
-    _load_everything()
+    if not isinstance(command, Completion):
+        _load_everything()
     command.run()
 
 
@@ -228,3 +254,14 @@ def parse(arguments: Sequence[str]) -> Command:
     """
     about = "Reference binarized networks: list, train and evaluate them."
     return parsed(Command, "lqz", arguments, description=about)
+
+
+def _places() -> list[Place]:
+    """All that can be said after `lqz`; the flags of `train` are those of the recipe."""
+    costs = json.loads(Path(__file__).with_name("_costs.json").read_text("utf-8"))
+    root, *found = places_of(Command, [])
+    for index, place in enumerate(found):
+        if place.path in (("card",), ("train",), ("evaluate",)):
+            models = dataclasses.replace(place.inputs[0], words=tuple(costs))
+            found[index] = dataclasses.replace(place, inputs=(models,))
+    return [root_of(root.commands), *found]

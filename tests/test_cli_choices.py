@@ -15,10 +15,10 @@ COMMANDS = {
     "lq": (
         "quantizers", "summary", "plot quantizer", "plot weights", "plot history", "qat",
         "integer quantize", "integer config", "integer check", "integer insert-rescaling",
-        "integer export", "export", "verify", "demo",
+        "integer export", "export", "verify", "demo", "completion",
     ),
     "lqz": (
-        "list", "card", "evaluate",
+        "list", "card", "evaluate", "completion",
         *(f"train {name}" for name in training.recipe_names()),
     ),
 }  # fmt: skip
@@ -44,15 +44,12 @@ def read(program, words):
 def options_with_lists(help_text):
     """The options whose help has `{one,other}` as their value, and these values."""
     found = {}
-    for line in help_text.splitlines():
-        match = re.search(r"(--[a-z][\w.-]*) (\{.*\}.*?)(?:  |│|$)", line)
-        if match is None:
-            continue
-        parts = match[2].strip().split("|")
-        if all(part.startswith("{") and part.endswith("}") for part in parts):
-            values = [v for part in parts for v in part[1:-1].split(",")]
-            if values != ["None"] and "True" not in values:
-                found[match[1]] = [value for value in values if value != "None"]
+    # Boxes may stand side by side, so a line may have several options.
+    lists = r"(--[a-z][\w.-]*) (\{[^{}]*\}(?:\|\{[^{}]*\})*)(?=  |│| │|$)"
+    for flag, text in re.findall(lists, help_text, re.M):
+        values = [v for part in text.split("|") for v in part[1:-1].split(",")]
+        if values != ["None"] and "True" not in values:
+            found[flag] = [value for value in values if value != "None"]
     return found
 
 

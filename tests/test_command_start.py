@@ -54,7 +54,7 @@ def on_the_device(device):
         "lqz", "lqz --help", "lqz --version", "lqz lst",
         *(f"lq {name}" for name in cli.COMMANDS if name not in ("run", "benchmark")),
         *(f"lqz {name} x" for name in cli.ZOO_COMMANDS),
-        "lq --tyro-print-completion bash",
+        "lq --tyro-print-completion bash", "lqz completion bash",
     ]  # fmt: skip
     code = f"""
 import contextlib, io, json, sys

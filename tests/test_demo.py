@@ -14,7 +14,7 @@ from rich.console import Console
 
 import larqlite as lq
 import larqlite_runtime
-from larqlite import demo
+from larqlite import cli, demo
 from larqlite.demo import _run
 from larqlite.errors import ArgumentError
 
@@ -127,6 +127,31 @@ def test_the_written_file_runs_without_keras_on_the_written_images(tiny_run):
     model = tf_keras.models.load_model(output / "model.keras")
     np.testing.assert_allclose(found, model(data["x"]), atol=1e-4)
     assert data["y"].shape == (150,)
+
+
+def test_the_command_gives_the_result_as_data_and_its_words_to_the_error_stream(
+    tiny_run, monkeypatch, capsys
+):
+    _, result, _ = tiny_run
+
+    def told(_options):
+        print("epoch 1")
+        return result
+
+    monkeypatch.setattr(demo, "run", told)
+    cli.main(["demo", "--json"])
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert list(found) == [
+        "test_accuracy",
+        "float_twin",
+        "seconds",
+        "files",
+        "deployed",
+    ]
+    assert found["test_accuracy"] == result.test_accuracy
+    assert found["deployed"]["verification"]["ok"] == result.deployed.verification.ok
+    assert err == "epoch 1\n"
 
 
 def test_a_network_that_cannot_be_deployed_is_told_and_the_demo_goes_on(

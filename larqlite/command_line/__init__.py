@@ -5,6 +5,13 @@ change without notice.
 """
 
 from larqlite.command_line._choices import followed
+from larqlite.command_line._completion import (
+    CompletionOptions,
+    Place,
+    place_of_parser,
+    places_of,
+    root_of,
+)
 from larqlite.command_line._flags import (
     BatchSize,
     Imports,
@@ -16,13 +23,16 @@ from larqlite.command_line._flags import (
     output_flag,
     require_at_least,
 )
-from larqlite.command_line._parse import import_modules, parsed, tell
+from larqlite.command_line._parse import import_modules, parsed
+from larqlite_runtime.commands import tell
 
 __all__ = [
     "BatchSize",
+    "CompletionOptions",
     "Imports",
     "Json",
     "Model",
+    "Place",
     "Unsafe",
     "data_flag",
     "followed",
@@ -30,6 +40,9 @@ __all__ = [
     "import_modules",
     "output_flag",
     "parsed",
+    "place_of_parser",
+    "places_of",
     "require_at_least",
+    "root_of",
     "tell",
 ]

@@ -54,15 +54,15 @@ def choices_of(kind: Any) -> dict[str, tuple[str, ...]]:
         {'--inputs': ('float32', 'int8'), '--ranges': ('minmax', 'moving_average')}
     """
     found: dict[str, tuple[str, ...]] = {}
-    for name, hint in _fields(kind):
-        inner, settings = _taken_apart(hint)
-        values = _values(inner)
+    for name, hint in inputs_of(kind):
+        inner, settings = taken_apart(hint)
+        values = values_of(inner)
         if not values:
             for part in _parts(inner):
                 if dataclasses.is_dataclass(part):
                     found |= choices_of(part)
             continue
-        given = next((s for s in settings if isinstance(s, _ARG)), None)
+        given = argument_of(settings)
         flag = "--" + ((given and given.name) or name).replace("_", "-")
         for each in (flag, *((given and given.aliases) or ())):
             found[each] = values
@@ -115,23 +115,29 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _commands(kind: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    hints = [hint for _, hint in _fields(kind)] or [kind]
+    hints = [hint for _, hint in inputs_of(kind)] or [kind]
     for part in (part for hint in hints for part in _parts(hint)):
-        inner, settings = _taken_apart(part)
+        inner, settings = taken_apart(part)
         for each in settings:
             if isinstance(each, _SUBCOMMAND) and each.name:
                 found[each.name] = inner
     return found
 
 
-def _fields(kind: Any) -> list[tuple[str, Any]]:
+def argument_of(settings: Sequence[Any]) -> Any:
+    """What `arg(...)` says of a field: its name, aliases, help and metavar; or None."""
+    return next((each for each in settings if isinstance(each, _ARG)), None)
+
+
+def inputs_of(kind: Any) -> list[tuple[str, Any]]:
+    """The fields of a dataclass, each with its type and what is annotated."""
     if not dataclasses.is_dataclass(kind):
         return []
     hints = typing.get_type_hints(kind, include_extras=True)
     return [(field.name, hints[field.name]) for field in dataclasses.fields(kind)]
 
 
-def _taken_apart(hint: Any) -> tuple[Any, tuple]:
+def taken_apart(hint: Any) -> tuple[Any, tuple]:
     """What is annotated, and with what."""
     if typing.get_origin(hint) is typing.Annotated:
         return hint.__origin__, hint.__metadata__
@@ -140,13 +146,13 @@ def _taken_apart(hint: Any) -> tuple[Any, tuple]:
 
 def _parts(hint: Any) -> tuple:
     """The types of a union, or of a tuple; a type by itself is one."""
-    inner, _ = _taken_apart(hint)
+    inner, _ = taken_apart(hint)
     if typing.get_origin(inner) in (typing.Union, types.UnionType, tuple):
         return typing.get_args(inner)
     return (hint,)
 
 
-def _values(hint: Any) -> tuple[str, ...]:
+def values_of(hint: Any) -> tuple[str, ...]:
     """The values of a `Literal`, and None if it may be that; empty for another type."""
     parts = _parts(hint)
     literals = [part for part in parts if typing.get_origin(part) is Literal]

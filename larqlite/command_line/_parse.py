@@ -1,15 +1,14 @@
-"""From words to a dataclass, and from its work to text or JSON; `--import MODULE`."""
+"""From words to a dataclass; `--import MODULE`."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import io
-import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tyro
@@ -79,25 +78,6 @@ def _guess(kind: Any, words: Sequence[str], settings: dict[str, Any]) -> str:
         if flag.startswith("--") and flag not in flags
     )
     return next(filter(None, guesses), "")
-
-
-def tell(work: Callable[[], tuple[dict[str, Any], int]], as_json: bool) -> None:
-    """Does work that prints what it finds; for a program, prints that as JSON instead.
-
-    Args:
-        work: gives what it found, and the exit code.
-        as_json: whether the text goes to the error stream, and JSON to the output.
-
-    Raises:
-        SystemExit: with the exit code, if it is not 0.
-    """
-    stream = sys.stderr if as_json else sys.stdout
-    with contextlib.redirect_stdout(stream):
-        found, code = work()
-    if as_json:
-        print(json.dumps(found, indent=2, default=str))
-    if code:
-        raise SystemExit(code)
 
 
 def import_modules(program: str, modules: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ import math
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -40,6 +40,14 @@ class Deployed:
     verification: Verification
     benchmark: Benchmark
     files: tuple[Path, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The three reports in types that JSON has."""
+        return {
+            "report": self.report.to_dict(),
+            "verification": self.verification.to_dict(),
+            "benchmark": self.benchmark.to_dict(),
+        }
 
 
 def deploy_and_measure(

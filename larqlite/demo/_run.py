@@ -7,6 +7,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -58,6 +59,16 @@ class Result:
     seconds: float
     files: tuple[Path, ...] = ()
     deployed: Deployed | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same in types that JSON has, with the float twin of `float_twin()`."""
+        return {
+            "test_accuracy": self.test_accuracy,
+            "float_twin": float_twin(),
+            "seconds": self.seconds,
+            "files": [str(path) for path in self.files],
+            "deployed": None if self.deployed is None else self.deployed.to_dict(),
+        }
 
 
 def float_twin() -> dict:

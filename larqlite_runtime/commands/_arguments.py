@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{self.prog}: {message}\n  Fix: {self.prog} --help")
 
 
-def _run(words: Sequence[str]) -> run.RunOptions:
+def _run() -> Parser:
     parser = Parser(
         prog="lq run",
         description="Run a deployed model on data in a file. Needs no TensorFlow.",
@@ -70,10 +71,10 @@ def _run(words: Sequence[str]) -> run.RunOptions:
     parser.add_argument("--samples", type=int, metavar="COUNT", help=HELP["samples"])
     parser.add_argument("--profile", action="store_true", help=HELP["profile"])
     parser.add_argument("--json", action="store_true", help=HELP["json"])
-    return run.RunOptions(**vars(parser.parse_args(words)))
+    return parser
 
 
-def _benchmark(words: Sequence[str]) -> benchmark.BenchmarkOptions:
+def _benchmark() -> Parser:
     parser = Parser(
         prog="lq benchmark",
         description="Measure how fast a deployed file runs, in turns with other engines. "
@@ -108,10 +109,10 @@ def _benchmark(words: Sequence[str]) -> benchmark.BenchmarkOptions:
         help=text["imports"],
     )
     parser.add_argument("--unsafe", action="store_true", help=text["unsafe"])
-    return benchmark.BenchmarkOptions(**vars(parser.parse_args(words)))
+    return parser
 
 
-def _explain(words: Sequence[str]) -> ExplainOptions:
+def _explain() -> Parser:
     parser = Parser(
         prog="lq explain",
         description="Show how a deployed file runs: steps, what is fused into them, where "
@@ -119,11 +120,28 @@ def _explain(words: Sequence[str]) -> ExplainOptions:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help=HELP["file"])
     parser.add_argument("--json", action="store_true", help=HELP["json"])
-    return ExplainOptions(**vars(parser.parse_args(words)))
+    return parser
 
 
+def parser_of(name: str) -> Parser:
+    """The parser of a command's words.
+
+    Args:
+        name: of the command, such as "run".
+    """
+    return _COMMANDS[name][0]()
+
+
+def _read(name: str, words: Sequence[str]) -> Any:
+    build, kind = _COMMANDS[name]
+    return kind(**vars(build().parse_args(words)))
+
+
+_COMMANDS: dict[str, tuple[Callable[[], Parser], type]] = {
+    "run": (_run, run.RunOptions),
+    "benchmark": (_benchmark, benchmark.BenchmarkOptions),
+    "explain": (_explain, ExplainOptions),
+}
 PARSERS: dict[str, Callable[[Sequence[str]], Any]] = {
-    "run": _run,
-    "benchmark": _benchmark,
-    "explain": _explain,
+    name: functools.partial(_read, name) for name in _COMMANDS
 }

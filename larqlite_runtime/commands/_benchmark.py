@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from larqlite_runtime import start
 from larqlite_runtime._arguments import physical_cores
 from larqlite_runtime._errors import InputError, MissingModelFileError
-from larqlite_runtime.commands._around import require_counts
+from larqlite_runtime.commands._around import require_counts, tell
 
 COMMAND = "lq benchmark"
 HELP = {
@@ -57,6 +56,9 @@ class BenchmarkOptions:
         Raises:
             RuntimeModelError: the file, the model or an option is not usable.
         """
+        tell(lambda: (self._run(), 0), self.json)
+
+    def _run(self) -> dict[str, Any]:
         from larqlite_runtime import benchmark, outputs
 
         names = [name for words in self.against for name in words.split(",") if name]
@@ -73,14 +75,13 @@ class BenchmarkOptions:
         result = benchmark.benchmark(
             self.file, self._engines(names), self.threads, self.batch, self.seconds
         )
-        if self.json:
-            print(json.dumps(result.to_dict(), indent=2))
-        else:
+        if not self.json:
             print(f"{result}\n\n{result.profile}")
         if self.output is not None:
             result.plot(self.output)
-            stream = sys.stderr if self.json else None
-            print(f"wrote {self.output}", file=stream)
+            print(f"wrote {self.output}")
+        wrote = None if self.output is None else str(self.output)
+        return result.to_dict() | {"wrote": wrote}
 
     def _names_by_default(self) -> list[str]:
         """ONNX Runtime, if it is there, and TensorFlow, if there is a model for it."""

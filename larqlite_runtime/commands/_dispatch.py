@@ -29,13 +29,19 @@ COMMANDS = {
     "benchmark": "Measure how fast a deployed file runs. Needs no TensorFlow.",
     "explain": "Show how a deployed file runs, and where its tensors lie. No TensorFlow.",
     "demo": "Train a small binary network on 8,000 real images, deploy it, measure it.",
+    "completion": "Print what lets a shell complete words: commands, flags, values, files.",
 }
 ZOO_COMMANDS = {
     "list": "List models, recipes or datasets.",
     "card": "Show what is known of a model: paper, costs, accuracies, weight files.",
     "train": "Train a model by its recipe, or go on with a run that was interrupted.",
     "evaluate": "Measure a model on the validation images of a dataset.",
+    "completion": "Print what lets a shell complete words: commands, flags, values, files.",
 }
+
+# Commands that need something of what larqlite does, but no TensorFlow.
+_ONLY = {"completion": ("tyro",)}
+_FORMER_COMPLETION = "--tyro-print-completion"
 
 
 def run_lq(
@@ -70,36 +76,42 @@ def run_lqz(arguments: Sequence[str] | None, zoo_cli: Callable[[], ModuleType]) 
 
 
 def _do(arguments: list[str], larqlite_cli: Callable[[], ModuleType]) -> None:
-    name, *rest = arguments or [None]
-    if name == "--tyro-print-completion":
-        _require("lq --tyro-print-completion")
-        larqlite_cli().print_completion(rest)
-        return
+    arguments = _in_present_words("lq", arguments)
     about = "Build, train, inspect and deploy binarized networks in Keras."
     if _answered("lq", f"larqlite {__version__}", about, COMMANDS, arguments):
         return
+    name, *rest = arguments
     if name in PARSERS:
         options = PARSERS[name](rest)
         start.interruptions_are_errors()
         options.run()
         return
-    _require(f"lq {name}")
+    _require(f"lq {name}", name)
     options = larqlite_cli().parse(arguments)
-    _load_larqlite()
+    if name not in _ONLY:
+        _load_larqlite()
     options.run()
 
 
 def _do_zoo(arguments: list[str], zoo_cli: Callable[[], ModuleType]) -> None:
-    if arguments[:1] == ["--tyro-print-completion"]:
-        _require("lqz --tyro-print-completion")
-        zoo_cli().parse(arguments)
-        return
+    arguments = _in_present_words("lqz", arguments)
     about = "Reference binarized networks: list, train and evaluate them."
     version = f"larqlite_zoo {__version__}"
     if _answered("lqz", version, about, ZOO_COMMANDS, arguments):
         return
-    _require(f"lqz {arguments[0]}")
+    _require(f"lqz {arguments[0]}", arguments[0])
     zoo_cli().work(arguments)
+
+
+def _in_present_words(program: str, arguments: list[str]) -> list[str]:
+    """Words with `completion SHELL` in place of the flag that it was; says so."""
+    if arguments[:1] != [_FORMER_COMPLETION]:
+        return arguments
+    words = ["completion", *arguments[1:]]
+    print(
+        f"{program}: {_FORMER_COMPLETION} is {program} completion now.", file=sys.stderr
+    )
+    return words
 
 
 def _load_larqlite() -> None:
@@ -157,10 +169,11 @@ def _help(program: str, about: str, commands: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _require(what: str) -> None:
-    said = start.what_is_missing(what)
+def _require(what: str, command: str) -> None:
+    needed = _ONLY.get(command)
+    said = start.what_is_missing(what, *([] if needed is None else [needed]))
     if said is None:
         return
-    if what.startswith("lq "):
+    if what.startswith("lq ") and needed is None:
         said += "\n  Without it there are lq run, lq benchmark and lq explain."
     raise InputError(said)

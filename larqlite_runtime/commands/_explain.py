@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from larqlite_runtime.commands._around import tell
 
 WHERE = "lq explain"
 
@@ -22,7 +24,12 @@ class ExplainOptions:
         Raises:
             ModelFileError: the file is missing, damaged, or no packed model.
         """
+        tell(lambda: (self._explain(), 0), self.json)
+
+    def _explain(self) -> dict[str, Any]:
         from larqlite_runtime import load
 
         found = load(self.file).explain()
-        print(json.dumps(found.to_dict(), indent=2) if self.json else found)
+        if not self.json:
+            print(found)
+        return found.to_dict()

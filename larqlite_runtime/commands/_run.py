@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from larqlite_runtime._errors import InputError
-from larqlite_runtime.commands._around import require_counts
+from larqlite_runtime.commands._around import require_counts, tell
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +52,9 @@ class RunOptions:
         Raises:
             RuntimeModelError: the file, the data or an option is not usable.
         """
+        tell(lambda: (self._run(), 0), self.json)
+
+    def _run(self) -> dict[str, Any]:
         from larqlite_runtime import load
         from larqlite_runtime.arrays import read, require_output, write_arrays
         from larqlite_runtime.commands._accuracy import accuracies
@@ -76,8 +78,7 @@ class RunOptions:
         if self.output is not None:
             write_arrays(self.output, outputs)
         if self.json:
-            print(json.dumps(self._as_data(model, data, seconds, outputs), indent=2))
-            return
+            return self._as_data(model, data, seconds, outputs)
         print(f"{self.file}: {_kernels(model)}, {_counted(model.threads, 'thread')}")
         each = 1e6 * seconds / data.samples
         print(
@@ -93,6 +94,7 @@ class RunOptions:
             print(model.profile(data.batch(0, self.batch)))
         if self.output is not None:
             print(f"wrote {self.output}")
+        return {}
 
     def _as_data(
         self, model, data: LabeledArrays, seconds: float, outputs

@@ -46,14 +46,17 @@ IN_PROCESS = f"{TRAIN} --no-deterministic --output run"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Holds `cli_tiny_module.py` and a finished run of `IN_PROCESS`, in `run`."""
+    """Holds `cli_tiny_module.py` and a finished run of `IN_PROCESS`, in `run`; what it
+    printed is in `printed.json`."""
     folder = tmp_path_factory.mktemp("lqz")
     (folder / "cli_tiny_module.py").write_text(MODULE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", list(sys.path))
         patch.setattr(_registered_models, "_entries", dict(_registered_models._entries))
         patch.chdir(folder)
-        cli.main(IN_PROCESS.split())
+        with (folder / "printed.json").open("w") as file:
+            with contextlib.redirect_stdout(file):
+                cli.main([*IN_PROCESS.split(), "--json"])
         yield folder
         sys.modules.pop("cli_tiny_module")
 
@@ -68,9 +71,20 @@ def test_a_run_leaves_an_honest_record_of_its_flags(folder):
     assert recipe["optimizer"]["schedule"]["learning_rate"] == 0.02
     with (folder / "results" / "fashion_mnist_subset.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
-    assert row["command"] == f"lqz {IN_PROCESS}"
+    assert row["command"] == f"lqz {IN_PROCESS} --json"
     picture = tf.io.read_file(str(folder / "run" / "curves.png"))
     assert tf.math.reduce_std(tf.cast(tf.io.decode_png(picture), "float32")) > 0
+
+
+def test_as_data_a_run_is_what_it_wrote_and_nothing_else_is_printed(folder):
+    found = json.loads((folder / "printed.json").read_text())
+    assert list(found) == ["row", "history", "weights", "output", "recipe"]
+    assert found["recipe"] == "TrainCliTiny"
+    with (folder / "results" / "fashion_mnist_subset.csv").open(newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert {k: str(v) for k, v in found["row"].items()}["seed"] == row["seed"]
+    assert found["history"] == json.loads((folder / "run" / "history.json").read_text())
+    assert (folder / found["weights"]).is_file()
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +92,11 @@ def evaluated(folder):
     """What `lqz evaluate run --json` prints."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         cli.main(["evaluate", "run", "--json"])
-    return json.loads(printed.getvalue())
+    found = json.loads(printed.getvalue())
+    assert list(found) == [
+        "model", "dataset", "weights", "images", "top1", "top5", "loss",
+    ]  # fmt: skip
+    return found
 
 
 def test_evaluate_agrees_with_numpy_on_the_saved_model(evaluated, folder):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
@@ -19,6 +18,7 @@ from larqlite.command_line import (
     import_modules,
     output_flag,
     require_at_least,
+    tell,
 )
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.outputs import ONNX, require
@@ -80,6 +80,9 @@ class ExportOptions:
         Raises:
             SystemExit: with code 1 if the file would not compute what the model does.
         """
+        tell(lambda: (self._run(), 0), self.json)
+
+    def _run(self) -> dict[str, Any]:
         read_files = [path for path in (self.model, self.data) if path is not None]
         require(self.output, ONNX, "lq export", read=read_files)
         if self.data is not None and (self.qonnx or not self.verify):
@@ -96,11 +99,9 @@ class ExportOptions:
         if self.qonnx:
             deploy.to_qonnx(model, self.output)
             size = self.output.stat().st_size
-            if self.json:
-                print(json.dumps({"path": str(self.output), "bytes": size}, indent=2))
-            else:
+            if not self.json:
                 print(f"wrote {self.output} ({size:,} bytes, QONNX)")
-            return
+            return {"path": str(self.output), "bytes": size}
         data = None
         if self.data is not None:
             found = read(self.data, model.input_names, "lq export")
@@ -110,12 +111,11 @@ class ExportOptions:
         except deploy.VerificationError as error:
             print(f"lq: {error}", file=sys.stderr)
             raise SystemExit(1) from error
-        if self.json:
-            print(json.dumps(report.to_dict() | {"verified": self.verify}, indent=2))
-            return
-        print(report)
-        checked = "verified: packed layers compute what they do in Keras"
-        print(f"wrote {self.output} ({checked if self.verify else 'not verified'})")
+        if not self.json:
+            checked = "verified: packed layers compute what they do in Keras"
+            print(report)
+            print(f"wrote {self.output} ({checked if self.verify else 'not verified'})")
+        return report.to_dict() | {"verified": self.verify}
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,9 @@ class VerifyOptions:
         Raises:
             SystemExit: with code 1 if a layer or a label differs.
         """
+        tell(self._run, self.json)
+
+    def _run(self) -> tuple[dict[str, Any], int]:
         _require_file(self.file, "lq verify")
         model = _load(self)
         from larqlite import deploy
@@ -165,9 +168,9 @@ class VerifyOptions:
             samples=self.samples or 4,
             stock=self.stock,
         )
-        print(json.dumps(result.to_dict(), indent=2) if self.json else result)
-        if not result.ok:
-            raise SystemExit(1)
+        if not self.json:
+            print(result)
+        return result.to_dict(), int(not result.ok)
 
 
 def _load(options: ExportOptions | VerifyOptions):

@@ -35,15 +35,17 @@ def require_input(path: Path, suffixes: Sequence[str], where: str) -> None:
         )
 
 
-def save(model: tf_keras.Model, path: Path) -> None:
+def save(model: tf_keras.Model, path: Path) -> dict[str, Any]:
     """Saves a Keras model, and says so."""
     save_model(model, path)
-    said(path)
+    return said(path)
 
 
-def said(path: Path) -> None:
-    """Says that a file was written."""
-    print(f"wrote {path} ({path.stat().st_size:,} bytes)")
+def said(path: Path) -> dict[str, Any]:
+    """Says that a file was written; returns the same as data."""
+    size = path.stat().st_size
+    print(f"wrote {path} ({size:,} bytes)")
+    return {"wrote": str(path), "bytes": size}
 
 
 def keras_model(options, where: str) -> tf_keras.Model:

@@ -114,6 +114,7 @@ class Config:
 
     model: Model
     output: Annotated[Path | None, output_flag("Where to write it.", "print it")] = None
+    json: Json = False
     imports: Imports = ()
     unsafe: Unsafe = False
 
@@ -157,6 +158,7 @@ class InsertRescaling:
         tuple[float, ...],
         arg(metavar="OFFSET", help="One, or one for each channel."),
     ] = (0.0,)
+    json: Json = False
     imports: Imports = ()
     unsafe: Unsafe = False
 

@@ -58,7 +58,7 @@ def _quantize(options: Quantize) -> dict[str, Any]:
         "epochs": options.epochs,
     }
     do = _quantize_onnx if is_onnx else _quantize_keras
-    return {"wrote": str(output), **do(options, output, arguments)}
+    return do(options, output, arguments)
 
 
 def _quantize_keras(options: Quantize, output: Path, arguments: dict) -> dict[str, Any]:
@@ -72,8 +72,8 @@ def _quantize_keras(options: Quantize, output: Path, arguments: dict) -> dict[st
     print(report)
     floats = list(float_layers_of(quantized))
     print(f"float layers: {', '.join(floats) or 'none'}")
-    files.save(quantized, output)
-    return {"float_layers": floats, "report": dataclasses.asdict(report)}
+    wrote = files.save(quantized, output)
+    return wrote | {"float_layers": floats, "report": dataclasses.asdict(report)}
 
 
 def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> dict[str, Any]:
@@ -100,8 +100,7 @@ def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> dict[str
     floats = _show_onnx(quantized)
     with written_whole(output) as temporary:
         temporary.write_bytes(quantized.SerializeToString(deterministic=True))
-    files.said(output)
-    return {"float_operations": floats}
+    return files.said(output) | {"float_operations": floats}
 
 
 def _show_onnx(model) -> list[str]:

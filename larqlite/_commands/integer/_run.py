@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +35,19 @@ def run(options: Quantize | Config | Check | InsertRescaling | ExportInteger) ->
 
 def config(options: Config) -> None:
     """Prints the configuration, or writes it."""
+    tell(lambda: (_config(options), 0), options.json or options.output is None)
+
+
+def _config(options: Config) -> dict[str, Any]:
     where = "lq integer config"
     if options.output is not None:
         require(options.output, JSON, where, read=(options.model,))
     model = files.integer_model(options, where)
     found = models.dump_config(model)
     if options.output is None:
-        print(json.dumps(found, indent=2))
-        return
+        return found
     write_json(found, options.output)
-    files.said(options.output)
+    return files.said(options.output)
 
 
 def check(options: Check) -> None:
@@ -86,6 +88,10 @@ def _check(options: Check) -> tuple[dict[str, Any], int]:
 
 def insert_rescaling(options: InsertRescaling) -> None:
     """Writes the model with the layer in front."""
+    tell(lambda: (_insert_rescaling(options), 0), options.json)
+
+
+def _insert_rescaling(options: InsertRescaling) -> dict[str, Any]:
     where = "lq integer insert-rescaling"
     kept = (options.model,)
     require(options.output, KERAS, where, read=kept)
@@ -98,7 +104,7 @@ def insert_rescaling(options: InsertRescaling) -> None:
     scaled = models.transforms.insert_rescaling(
         model, _one_or_all(options.scale), _one_or_all(options.offset)
     )
-    files.save(scaled, options.output)
+    return files.save(scaled, options.output)
 
 
 def export(options: ExportInteger) -> None:
@@ -125,8 +131,7 @@ def _export(options: ExportInteger) -> tuple[dict[str, Any], int]:
         getattr(exports, writer)(
             model, temporary, input_dtype=options.input_dtype, **more
         )
-    files.said(options.output)
-    found = {"wrote": str(options.output), "bytes": options.output.stat().st_size}
+    found = files.said(options.output)
     if samples is None:
         return found | {"comparison": None}, 0
     result = exports.compare(model, options.output, samples, options.batch_size)
