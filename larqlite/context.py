@@ -15,12 +15,14 @@ import contextvars
 import functools
 from collections.abc import Callable, Iterable, Iterator
 
+from larqlite import _progress
 from larqlite.errors import ArgumentError, near_matches
 
 __all__ = [
     "carry",
     "get_training_metrics",
     "metrics_scope",
+    "progress_scope",
     "quantized_scope",
     "should_quantize",
 ]
@@ -68,6 +70,30 @@ def quantized_scope(quantize: bool) -> Iterator[bool]:
         yield quantize
     finally:
         _quantize.reset(token)
+
+
+@contextlib.contextmanager
+def progress_scope(is_shown: bool) -> Iterator[bool]:
+    """Within the block, long work shows how far it is, or does not.
+
+    Where nothing is said, functions of larqlite that take more than a second
+    (`lq.deploy.export`, `lq.deploy.verify`, `lq.integer.models.quantize`, calibration, ...)
+    draw a bar on the error stream as `fit` of Keras does: on a terminal, or in a notebook
+    with ipywidgets, never into a file or a pipe; it is gone when the work is done.
+
+    Args:
+        is_shown: False for no bar; True for a bar within a block that has none.
+
+    Yields:
+        `is_shown`.
+
+    Example:
+        >>> layer = tf_keras.layers.Dense(2, input_shape=(3,))
+        >>> with lq.context.progress_scope(False):
+        ...     model = lq.integer.models.quantize(tf_keras.Sequential([layer]))
+    """
+    with _progress.wanted(bool(is_shown)):
+        yield is_shown
 
 
 def get_training_metrics() -> set[str]:

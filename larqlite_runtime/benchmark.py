@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from larqlite_runtime import progress
 from larqlite_runtime._errors import InputError, RuntimeModelError
 from larqlite_runtime._load import load
 from larqlite_runtime._model import Model
@@ -131,7 +132,8 @@ def benchmark(
     contestants += [engine(content, runtime.threads) for engine in engines]
     calls = [contestant.prepare(inputs) for contestant in contestants]
     results = [call() for call in calls]
-    times = _in_turns(calls, seconds)
+    with progress.line("benchmark") as show:
+        times = _in_turns(calls, seconds, show)
     return Benchmark(
         file=str(path),
         bytes=len(content),
@@ -193,8 +195,11 @@ def _packed(runtime: Model, profile: Profile) -> Contestant:
     return Contestant(PACKED, what, prepare)
 
 
-def _in_turns(calls: Sequence[Call], seconds: float) -> list[np.ndarray]:
-    """Seconds of a call in every turn, for each of the engines."""
+def _in_turns(
+    calls: Sequence[Call], seconds: float, show: Callable[[float], None]
+) -> list[np.ndarray]:
+    """Seconds of a call in every turn, for each of the engines; `show` gets the share of
+    the time that has gone by."""
     counts = []
     for call in calls:
         call()
@@ -202,7 +207,8 @@ def _in_turns(calls: Sequence[Call], seconds: float) -> list[np.ndarray]:
         call()
         counts.append(max(1, int(TURN_SECONDS / (time.perf_counter() - begin))))
     taken: list[list[float]] = [[] for _ in calls]
-    end = time.perf_counter() + seconds * len(calls)
+    whole = seconds * len(calls)
+    end = time.perf_counter() + whole
     while len(taken[0]) < LEAST_TURNS or time.perf_counter() < end:
         for call, count, own in zip(calls, counts, taken, strict=True):
             time.sleep(PAUSE_SECONDS)
@@ -211,6 +217,7 @@ def _in_turns(calls: Sequence[Call], seconds: float) -> list[np.ndarray]:
             for _ in range(count):
                 call()
             own.append((time.perf_counter() - begin) / count)
+        show(1 - (end - time.perf_counter()) / whole)
     return [np.array(own) for own in taken]
 
 

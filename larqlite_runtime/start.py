@@ -67,13 +67,27 @@ def begin() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         with contextlib.suppress(ValueError):  # another thread than the main one
             signal.signal(signal.SIGINT, _stop)
+            sys.unraisablehook = _not_raised
     _open_what_is_closed()
 
 
 def interruptions_are_errors() -> None:
-    """From here on Ctrl-C raises `KeyboardInterrupt`, so that what was begun is undone."""
+    """From here on Ctrl-C raises `KeyboardInterrupt`, so that what was begun is undone.
+
+    A second one does not wait for that: files are written whole or not at all in any case.
+    """
     if signal.getsignal(signal.SIGINT) is _stop:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def nothing_is_left_to_do(is_said: bool) -> None:
+    """From here on Ctrl-C ends the process at once.
+
+    Args:
+        is_said: whether there is a message already.
+    """
+    if signal.getsignal(signal.SIGINT) in (_stop, _interrupt):
+        signal.signal(signal.SIGINT, _end if is_said else _stop)
 
 
 def what_is_missing(what: str, modules: Sequence[str] = tuple(_NEEDED)) -> str | None:
@@ -148,6 +162,23 @@ def _open_what_is_closed() -> None:
             setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115
 
 
+def _interrupt(*_) -> None:
+    signal.signal(signal.SIGINT, _stop)
+    raise KeyboardInterrupt
+
+
+def _end(*_) -> None:
+    os._exit(130)
+
+
+def _not_raised(unraisable) -> None:
+    """Ctrl-C in a destructor, which cannot raise, ends the process too."""
+    if unraisable.exc_type is KeyboardInterrupt:
+        _stop()
+    sys.__unraisablehook__(unraisable)
+
+
 def _stop(*_) -> None:
-    os.write(_errors, f"{command_of(sys.orig_argv)}: stopped\n".encode())
+    begin = "\r\x1b[K" if os.isatty(_errors) else ""  # what a progress bar drew
+    os.write(_errors, f"{begin}{command_of(sys.orig_argv)}: stopped\n".encode())
     os._exit(130)

@@ -29,9 +29,9 @@ from larqlite.command_line import (
     root_of,
     tell,
 )
-from larqlite_runtime.commands import run_lqz
+from larqlite_runtime.commands import load, run_lqz
 from larqlite_runtime.former_flags import FormerFlag
-from larqlite_runtime.start import command_of, interruptions_are_errors
+from larqlite_runtime.start import command_of
 from larqlite_zoo._imports import Imports, import_modules
 
 Model = Annotated[str, arg(metavar="MODEL", help="A registered model: `lqz list`.")]
@@ -238,11 +238,9 @@ def work(arguments: list[str]) -> None:
 
 
 def _load_everything() -> None:
-    """Imports all of the zoo, and TensorFlow; until then Ctrl-C ends the process at once."""
     import larqlite_zoo
 
-    larqlite_zoo.load_everything()
-    interruptions_are_errors()
+    load(larqlite_zoo.load_everything)
 
 
 def parse(arguments: Sequence[str]) -> Command:

@@ -23,7 +23,8 @@ FEW = {"epochs": 2, "train_images": 300, "test_images": 150}
 
 def run(**options):
     printed = io.StringIO()
-    result = demo.run(demo.Options(**FEW | options), Console(file=printed, width=120))
+    terminal = Console(file=printed, width=120, force_terminal=True, color_system=None)
+    result = demo.run(demo.Options(**FEW | options), terminal)
     return result, printed.getvalue()
 
 

@@ -36,6 +36,7 @@ DOORS = {
     "larqlite_runtime.notebook": "reports as HTML, of the cells of their text; loads nothing",
     "larqlite_runtime.outputs": "how files are written; needs no TensorFlow",
     "larqlite_runtime.pictures": "how pictures look; matplotlib is loaded when one is drawn",
+    "larqlite_runtime.progress": "a line that shows how far work is; needs no package",
     "larqlite_runtime.start": "how a command begins, before anything large is loaded",
     "larqlite_runtime.tables": "tables as text; loads nothing",
     "larqlite_zoo.cli": "the command `lqz`",

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from larqlite import context, datasets, models, plot
 from larqlite._demo_options import BATCH, DemoOptions
+from larqlite._progress import below_lines
 from larqlite.demo._deploy import Deployed, deploy_and_measure, paragraph
 from larqlite.demo._network import build_network
 from larqlite.errors import ArgumentError
@@ -193,8 +194,8 @@ def _train(model, options: Options, console: Console, log: Path | None) -> None:
         TextColumn("{task.percentage:3.0f}%"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
-        callbacks = [_ProgressBar(progress)]
+    with below_lines(console, *columns) as progress:
+        callbacks = [_ProgressBar(progress, console)]
         if log is not None:
             callbacks.append(tf_keras.callbacks.CSVLogger(log))
         model.fit(
@@ -226,9 +227,9 @@ def _batches(images: np.ndarray, labels: np.ndarray, seed: int) -> tf.data.Datas
 class _ProgressBar(tf_keras.callbacks.Callback):
     """One bar over all epochs, and one line after each."""
 
-    def __init__(self, progress: Progress):
+    def __init__(self, progress: Progress, console: Console):
         super().__init__()
-        self.progress = progress
+        self.progress, self.console = progress, console
 
     def on_train_begin(self, logs=None):
         total = self.params["epochs"] * self.params["steps"]
@@ -238,7 +239,7 @@ class _ProgressBar(tf_keras.callbacks.Callback):
         self.progress.advance(self.task)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.progress.console.print(
+        self.console.print(
             f"epoch {epoch + 1:2}/{self.params['epochs']}  loss {logs['loss']:.3f}"
             f"  accuracy {logs['accuracy']:.3f}"
             f"  test accuracy {logs['val_accuracy']:.3f}"

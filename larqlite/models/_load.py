@@ -15,6 +15,7 @@ from pathlib import Path
 import h5py
 import tf_keras
 
+from larqlite._progress import bar
 from larqlite._registration import import_companions
 from larqlite.errors import (
     KerasVersionError,
@@ -91,7 +92,7 @@ def load(
     if not path.exists():
         raise MissingFileError(f"lq.models.load: {nothing_at(path)}")
     settings = _Settings(path, custom_objects or {}, compile, safe_mode)
-    with tf_keras.saving.custom_object_scope(settings.custom_objects):
+    with bar("load"), tf_keras.saving.custom_object_scope(settings.custom_objects):
         try:
             if path.is_dir():
                 return _load_saved_model(settings)

@@ -10,6 +10,7 @@ import tf_keras
 
 from larqlite._copies import is_table
 from larqlite._io import batches_of
+from larqlite._progress import bar
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.graph import require_model
 from larqlite.layers import QuantLayer
@@ -115,17 +116,21 @@ def _observe_all(
         return finite
 
     number = 0
-    for inputs in batches:
-        if not len(tf.nest.flatten(inputs)[0]):
-            continue
-        for part, finite in zip(("inputs", "outputs"), observe(inputs), strict=True):
-            if not finite:
-                raise ArgumentError(
-                    f'{where}: batch {number} has {part} of "{model.name}" that are '
-                    "not finite.\n"
-                    "  Fix: look for NaN and infinities in the data and the weights."
-                )
-        number += 1
+    with bar("calibrate") as shown:
+        for inputs in batches:
+            count = len(tf.nest.flatten(inputs)[0])
+            if not count:
+                continue
+            finite_parts = zip(("inputs", "outputs"), observe(inputs), strict=True)
+            for part, finite in finite_parts:
+                if not finite:
+                    raise ArgumentError(
+                        f'{where}: batch {number} has {part} of "{model.name}" that '
+                        "are not finite.\n"
+                        "  Fix: look for NaN and infinities in the data and the weights."
+                    )
+            number += 1
+            shown.advance(count)
     if not number:
         raise ArgumentError(
             f"{where}: the data has no batch.\n"

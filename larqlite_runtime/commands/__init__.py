@@ -1,7 +1,7 @@
 """The commands that need no TensorFlow, `lq run` and its like, and the way to the others."""
 
 from larqlite_runtime.commands._arguments import PARSERS, parser_of
-from larqlite_runtime.commands._around import tell
+from larqlite_runtime.commands._around import load, tell
 from larqlite_runtime.commands._benchmark import BenchmarkOptions
 from larqlite_runtime.commands._dispatch import COMMANDS, ZOO_COMMANDS, run_lq, run_lqz
 from larqlite_runtime.commands._explain import ExplainOptions
@@ -15,6 +15,7 @@ __all__ = [
     "BenchmarkOptions",
     "ExplainOptions",
     "RunOptions",
+    "load",
     "parser_of",
     "run_lq",
     "run_lqz",

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from larqlite_runtime import progress, start
 from larqlite_runtime._errors import InputError, RuntimeModelError
 
 MOST_THREADS = 1024
@@ -38,6 +39,7 @@ def run(
         # The reader (`| head`) has seen enough; Python must not flush into it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt as interruption:
+        start.nothing_is_left_to_do(is_said=True)
         print(f"{program}: stopped", file=sys.stderr)
         raise SystemExit(130) from interruption
     except Exception as error:
@@ -46,6 +48,20 @@ def run(
         named = str(error).startswith(f"{program} ")
         print(f"{'' if named else f'{program}: '}{error}", file=sys.stderr)
         raise SystemExit(2) from error
+    finally:
+        start.nothing_is_left_to_do(is_said=sys.exc_info()[0] is not None)
+
+
+def load(import_all: Callable[[], None]) -> None:
+    """Imports TensorFlow, with a line on a terminal; until it is done Ctrl-C ends the
+    process at once.
+
+    Args:
+        import_all: imports it, and what needs it.
+    """
+    with open(os.dup(2), "w") as stream, progress.line("starting TensorFlow", stream):
+        import_all()
+    start.interruptions_are_errors()
 
 
 def tell(work: Callable[[], tuple[Any, int]], as_json: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from larqlite_runtime import start
 from larqlite_runtime._arguments import physical_cores
 from larqlite_runtime._errors import InputError, MissingModelFileError
-from larqlite_runtime.commands._around import require_counts, tell
+from larqlite_runtime.commands._around import load, require_counts, tell
 
 COMMAND = "lq benchmark"
 HELP = {
@@ -105,7 +105,7 @@ class BenchmarkOptions:
             raise InputError(f"{said}\n  Without --model it needs none.")
         import larqlite
 
-        larqlite.load_everything()
+        load(larqlite.load_everything)
         from larqlite.deploy import benchmark_engines
 
         threads = self.threads or physical_cores()

@@ -115,11 +115,9 @@ def _in_present_words(program: str, arguments: list[str]) -> list[str]:
 
 
 def _load_larqlite() -> None:
-    """Imports all of it, and TensorFlow; until then Ctrl-C ends the process at once."""
     import larqlite
 
-    larqlite.load_everything()
-    start.interruptions_are_errors()
+    _around.load(larqlite.load_everything)
 
 
 def _answered(

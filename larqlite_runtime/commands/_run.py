@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from larqlite_runtime import progress
 from larqlite_runtime._errors import InputError
 from larqlite_runtime.commands._around import require_counts, tell
 
@@ -136,9 +137,11 @@ class RunOptions:
         try:
             model.run(data.batch(0, self.batch))  # what only the first call has to do
             begin = time.perf_counter()
-            for start in range(0, data.samples, self.batch):
-                parts.append(model.run(data.batch(start, self.batch)))
-            seconds = time.perf_counter() - begin
+            with progress.line("run") as show:
+                for start in range(0, data.samples, self.batch):
+                    parts.append(model.run(data.batch(start, self.batch)))
+                    show((start + self.batch) / data.samples)
+                seconds = time.perf_counter() - begin
         except InputError as error:
             raise InputError(f"{COMMAND}: --data {self.data}: {error}") from error
         return seconds, {

@@ -10,6 +10,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.errors import ArgumentError, MissingFileError
+from larqlite.internal import bar
 from larqlite_runtime.notebook import ShownTable, ShowsTables
 from larqlite_zoo import _registered_models, datasets
 from larqlite_zoo.datasets.internal import validation_batches
@@ -181,7 +182,11 @@ def _measure(model: tf_keras.Model, settings: Recipe, data, prepare) -> list[flo
             tf_keras.metrics.SparseTopKCategoricalAccuracy(5, "top_5_accuracy"),
         ],
     )
-    return model.evaluate(batches, verbose=0)
+    with bar("evaluate", unit="batches") as shown:
+        step = tf_keras.callbacks.LambdaCallback(
+            on_test_batch_end=lambda number, logs: shown.advance()
+        )
+        return model.evaluate(batches, verbose=0, callbacks=[step])
 
 
 def _saved_model(path: str) -> Path | None:

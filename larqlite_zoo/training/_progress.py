@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from larqlite.internal import below_lines
+
 
 def say(console: Console, line: str) -> None:
     """Prints a line; in a file it stays one, since only a terminal has a width."""
@@ -35,7 +37,8 @@ def counted(count: int, noun: str) -> str:
 
 @contextlib.contextmanager
 def progress_bar(console: Console, shown: bool, total: int, state) -> Iterator[list]:
-    """The callbacks that show a bar over all steps; none where it is not shown.
+    """The callbacks that print a line for each epoch and show a bar over all steps; none
+    where nothing is to be shown.
 
     Args:
         console: where to print.
@@ -52,13 +55,15 @@ def progress_bar(console: Console, shown: bool, total: int, state) -> Iterator[l
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
-        yield [_Bar(progress, progress.add_task("training", total=total), state)]
+    with below_lines(console, *columns) as progress:
+        task = progress.add_task("training", total=total)
+        yield [_Bar(progress, task, state, console)]
 
 
 class _Bar(tf_keras.callbacks.Callback):
-    def __init__(self, progress: Progress, task, state):
+    def __init__(self, progress: Progress, task, state, console: Console):
         super().__init__()
+        self._console = console
         self._progress, self._task, self._state = progress, task, state
 
     def on_train_batch_end(self, batch, logs=None):
@@ -70,4 +75,4 @@ class _Bar(tf_keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         figures = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        say(self._progress.console, f"epoch {epoch + 1}  {figures}")
+        say(self._console, f"epoch {epoch + 1}  {figures}")

@@ -257,15 +257,6 @@ def test_a_layer_that_makes_integers_is_refused_with_a_fix_that_works(tmp_path):
     np.testing.assert_allclose(found, model(x), atol=1e-5)
 
 
-def test_a_bar_is_drawn_on_terminals_only(capfd):
-    from larqlite._progress import bar
-
-    with bar(100, "verify") as advance:
-        advance(50)
-    captured = capfd.readouterr()
-    assert captured.out == captured.err == ""
-
-
 class Endless(tf_keras.utils.Sequence):
     """As those of ImageDataGenerator: it has a length, but its iterator has no end."""
 

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras
-from rich.console import Console
-from rich.progress import track
 
 from larqlite import deploy, models, qat
 from larqlite._commands.qat._data import Data, read
@@ -139,11 +137,10 @@ def _outputs(options: QatOptions) -> Path:
 
 def _calibration_batches(options: QatOptions, data: Data):
     chosen = data.x[: options.samples]
-    batches = [
+    return [
         chosen[start : start + options.batch_size]
         for start in range(0, len(chosen), options.batch_size)
     ]
-    return track(batches, "calibrating", console=Console(stderr=True), transient=True)
 
 
 def _lesson(model, data: Data, options: QatOptions) -> Lesson:

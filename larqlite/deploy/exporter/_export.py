@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tf_keras
 
+from larqlite._progress import bar
 from larqlite.deploy import converters  # noqa: F401  (registers the converters)
 from larqlite.deploy._report import FloatRow, Report
 from larqlite.deploy.converters import ConverterWalk, check_model, input_values
@@ -44,9 +45,6 @@ def export(
             f"{WHERE.get()}: data is what the file is compared on, and verify=False "
             "compares nothing.\n  Fix: leave one of the two out."
         )
-    finished = finished_graph(model)
-    costs = profile(model)
-    metadata = metadata_of(finished.graph, costs, finished.renamed)
     in_float: list[FloatRow] = []
 
     def accept(content: bytes) -> None:
@@ -54,7 +52,11 @@ def export(
             require_exact(model, data, content)
         in_float.extend(float_rows(finished.graph, costs, content))
 
-    size = write(onnx_model(finished, metadata), path, accept)
+    with bar("export"):
+        finished = finished_graph(model)
+        costs = profile(model)
+        metadata = metadata_of(finished.graph, costs, finished.renamed)
+        size = write(onnx_model(finished, metadata), path, accept)
     return report_of(finished.graph, costs, path, size, in_float)
 
 

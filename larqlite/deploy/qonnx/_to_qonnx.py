@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from larqlite._progress import bar
 from larqlite._version import __version__
 from larqlite.errors import ArgumentError
 from larqlite.outputs import ONNX, require
@@ -79,10 +80,11 @@ def to_qonnx(
     path = require(path, ONNX, _NAME)
     token = WHERE.set(_NAME)
     try:
-        finished = finished_graph(model, batch_size)
-        rewrite(finished.graph)
-        made = onnx_model(finished, {"larqlite.version": __version__})
-        write(made, path)
+        with bar("export"):
+            finished = finished_graph(model, batch_size)
+            rewrite(finished.graph)
+            made = onnx_model(finished, {"larqlite.version": __version__})
+            write(made, path)
     finally:
         WHERE.reset(token)
     return made

@@ -73,9 +73,11 @@ def run(
 
 def _compare(reference: Reference, reports: list[EngineReport], pieces: Pieces) -> None:
     count = 0
-    for inputs in pieces:
-        reference.measure(inputs)
-        count += len(inputs[0])
+    with bar("look at the model") as shown:
+        for inputs in pieces:
+            reference.measure(inputs)
+            count += len(inputs[0])
+            shown.advance(len(inputs[0]))
     if not count:
         raise ArgumentError(
             f"{WHERE.get()}: the data has no samples.\n"
@@ -86,12 +88,12 @@ def _compare(reference: Reference, reports: list[EngineReport], pieces: Pieces) 
             f"{WHERE.get()}: Keras gives NaN on all of the data, so there is nothing to "
             "compare.\n  Fix: inputs that the model takes; model.predict(x) shows it."
         )
-    with bar(count, "verify") as advance:
+    with bar("verify", count) as shown:
         for inputs in pieces:
             expected = reference(inputs)
             for report in reports:
                 report.add(expected)
-            advance(expected.samples)
+            shown.advance(expected.samples)
 
 
 def _loaded(file: Any) -> tuple[larqlite_runtime.Model, bytes]:

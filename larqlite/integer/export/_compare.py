@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._io import batches_of
+from larqlite._progress import bar
 from larqlite.deploy.converters import check_model
 from larqlite.errors import ArgumentError
 from larqlite.graph import LayerCall, call_in_inference, follow, in_order
@@ -31,10 +32,12 @@ def compare(
         check_model(model)
         require_integers(model)
         differences = _OutputDifferences(model, opened(file, model))
-        for batch in batches_of(model, samples, batch_size, where=WHERE.get()):
-            arrays = [np.asarray(array) for array in in_order(model, batch)]
-            require_held(model, arrays)
-            differences.add(arrays)
+        with bar("compare") as shown:
+            for batch in batches_of(model, samples, batch_size, where=WHERE.get()):
+                arrays = [np.asarray(array) for array in in_order(model, batch)]
+                require_held(model, arrays)
+                differences.add(arrays)
+                shown.advance(len(arrays[0]))
         return differences.result()
     finally:
         WHERE.reset(token)

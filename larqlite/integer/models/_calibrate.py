@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite._progress import progress
+from larqlite._progress import bar
 from larqlite.errors import ArgumentError, QuantizedTypeError, near_matches
 from larqlite.graph import in_order, require_model
 from larqlite.integer.layers import OutputObserver
@@ -145,8 +145,7 @@ def _observed(
     def observe(inputs):
         probe(inputs, training=False)
 
-    with progress() as shown:
-        task = shown.add_task("calibration", total=num_samples * epochs)
+    with bar("calibrate", num_samples * epochs) as shown:
         for epoch in range(epochs):
             seen = 0
             for batch, is_new in _samples.batches(
@@ -157,11 +156,10 @@ def _observed(
                 observe(batch)
                 if not epoch:
                     _add(model, batch, inputs)
-                seen += len(tf.nest.flatten(batch)[0])
-                shown.update(
-                    task, completed=min(seen, num_samples) + epoch * num_samples
-                )
-            shown.update(task, total=seen * epochs)
+                count = len(tf.nest.flatten(batch)[0])
+                shown.advance(count)
+                seen += count
+            shown.expect(seen * epochs)
     return {name: observer.range_max.numpy() for name, observer in observers.items()}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import tf_keras
 
+from larqlite._progress import bar
 from larqlite.errors import (
     ArgumentError,
     QuantizedTypeError,
@@ -113,15 +114,16 @@ def quantize(
         )
     require_model(model, _WHERE, refused=QuantizedTypeError)
     q_config = _checked_config(model, q_config)
-    original, low_bit = (model, {}) if _is_quantized(model) else prepared(model)
-    conversion = _convert.conversion_of(original)
-    _say_what_stays_float(conversion, on_unsupported)
-    quantized = _convert.converted(conversion, q_config, qparams, low_bit)
-    float_model = float_model_of(original) if _is_quantized(model) else original
-    _calibrate.calibrate(
-        float_model, quantized, samples, num_samples, batch_size, epochs
-    )
-    _run_once(quantized)
+    with bar("quantize"):
+        original, low_bit = (model, {}) if _is_quantized(model) else prepared(model)
+        conversion = _convert.conversion_of(original)
+        _say_what_stays_float(conversion, on_unsupported)
+        quantized = _convert.converted(conversion, q_config, qparams, low_bit)
+        float_model = float_model_of(original) if _is_quantized(model) else original
+        _calibrate.calibrate(
+            float_model, quantized, samples, num_samples, batch_size, epochs
+        )
+        _run_once(quantized)
     return quantized
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from larqlite._progress import bar
 from larqlite._tables import as_text
 from larqlite.errors import QuantizedTypeError
 from larqlite.graph import LayerCall, call_in_inference, follow, in_order, require_model
@@ -141,9 +142,12 @@ def data_report(
     if samples is None:
         samples = _samples.random_samples(model, num_samples)
     found: dict[str, IntegerLayerReport] = {}
-    for batch, _ in _samples.batches(model, samples, num_samples, batch_size):
-        with recording(True):
-            _walk(model, batch, found)
+    batches = _samples.batches(model, samples, num_samples, batch_size)
+    with bar("look at the integers") as shown:
+        for batch, _ in batches:
+            with recording(True):
+                _walk(model, batch, found)
+            shown.advance(len(tf.nest.flatten(batch)[0]))
     return DataReport(list(found.values()))
 
 

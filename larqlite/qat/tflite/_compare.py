@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._io import batches_of
+from larqlite._progress import bar
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.graph import in_order, require_model
 from larqlite.qat.tflite._comparison import LayerComparison, TFLiteComparison
@@ -62,8 +63,10 @@ def compare_tflite(
     file = read_file(content, where)
     candidates, unmatched = candidates_of(model, file)
     differences = _Differences(model, file, content, candidates, where)
-    for inputs in batches_of(model, data, batch_size, None, where):
-        differences.add(inputs)
+    with bar("compare") as shown:
+        for inputs in batches_of(model, data, batch_size, None, where):
+            differences.add(inputs)
+            shown.advance(len(tf.nest.flatten(inputs)[0]))
     if not differences.examples:
         raise ArgumentError(
             f"{where}: the data has no batch.\n"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 import tf_keras
 
+from larqlite._progress import bar
 from larqlite.errors import ArgumentError, LarqliteError, UnsupportedModelError
 from larqlite.graph import LayerGraph, require_model
 from larqlite.outputs import TFLITE, require, written_whole
@@ -99,7 +100,8 @@ def to_tflite(
     layers = list(_layers(model))
     require_convertible(model, layers, where)
     ready = prepared(model, where)
-    content = _converted(ready.model, ready.alone, inputs, where)
+    with bar("convert to TFLite"):
+        content = _converted(ready.model, ready.alone, inputs, where)
     made = TFLiteModel(content)
     file = read_file(content, where)
     parts, ends = list(_layers(ready.model)), _ends(ready.model)

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import tf_keras
 
+from larqlite._progress import bar
 from larqlite.integer.export._check import check, one_of
 from larqlite.integer.export._file import onnx_model
 from larqlite.integer.export._input_kinds import require_sizes
@@ -28,9 +29,10 @@ def write_onnx(
     token = WHERE.set("lq.integer.export.to_onnx")
     try:
         path = check(model, path, ".onnx")
-        proto = onnx_model(*written(model, input_dtype))
-        if path is not None:
-            write(proto, path)
+        with bar("export"):
+            proto = onnx_model(*written(model, input_dtype))
+            if path is not None:
+                write(proto, path)
         return proto
     finally:
         WHERE.reset(token)

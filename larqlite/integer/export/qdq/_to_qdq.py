@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 from onnx import helper
 
+from larqlite._progress import bar
 from larqlite.deploy.converters import (
     conv_kernel,
     converter_of,
@@ -52,11 +53,12 @@ def write_qdq(
     token = WHERE.set("lq.integer.export.to_qdq")
     try:
         path = check(model, path, ".onnx")
-        plan = plan_of(model, input_dtype)
-        proto = _QdqWriter(plan).model()
-        _require_same(model, plan, proto)
-        if path is not None:
-            write(proto, path)
+        with bar("export"):
+            plan = plan_of(model, input_dtype)
+            proto = _QdqWriter(plan).model()
+            _require_same(model, plan, proto)
+            if path is not None:
+                write(proto, path)
         return proto
     finally:
         WHERE.reset(token)

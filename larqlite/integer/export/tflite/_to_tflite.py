@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._io import batches_of
+from larqlite._progress import bar
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.graph import call_in_inference, in_order
 from larqlite.integer.export._check import check
@@ -45,12 +46,13 @@ def write_tflite(
     token = WHERE.set("lq.integer.export.to_tflite")
     try:
         path = check(model, path, ".tflite")
-        plan = plan_of(model, input_dtype, _known(model, samples))
-        require_8_bits(plan)
-        network = _Network(plan)
-        ranges = _ranges(model, plan, network, samples)
-        content = _converted(model, network, ranges)
-        _require_same(model, network, ranges, content, samples)
+        with bar("export"):
+            plan = plan_of(model, input_dtype, _known(model, samples))
+            require_8_bits(plan)
+            network = _Network(plan)
+            ranges = _ranges(model, plan, network, samples)
+            content = _converted(model, network, ranges)
+            _require_same(model, network, ranges, content, samples)
         if path is not None:
             with written_whole(path) as temporary:
                 temporary.write_bytes(content)
