@@ -77,28 +77,31 @@ def _width(cell: str) -> int:
 
 
 def write(console: Console, title: str, table: Table, notes: Sequence[str]) -> None:
-    """Writes as wide as the content needs; where a terminal is narrower, in parts.
-
-    Each part has some of the columns, and the first one again.
-    """
+    """Writes as wide as the content needs; where a terminal is narrower, as
+    `larqlite_runtime.tables` says."""
     unlimited = Console(file=io.StringIO(), width=1_000_000, force_jupyter=False)
     console.width = unlimited.measure(table).maximum
-    console.print(Text(title), soft_wrap=True)
+    console.print(Text(tables.folded(title)), soft_wrap=True)
     for part in _parts(table):
         console.print(part)
     for note in notes:
-        console.print(Text(note), soft_wrap=True)
+        console.print(Text(tables.folded(note)), soft_wrap=True)
 
 
 def _parts(table: Table) -> Iterator[Table]:
     limit = tables.width_of_the_terminal()
     # Each column has its width, a margin on both sides, and one sign beside it.
     widths = [(column.width or 0) + 3 for column in table.columns]
-    for chosen in tables.parts(widths, None if limit is None else limit - 1):
+    limit = None if limit is None else limit - 2
+    for chosen in tables.parts(widths, limit):
+        narrow = tables.narrowed([widths[index] for index in chosen], limit)
         part = copy.copy(table)
         part.columns = []
         for place, index in enumerate(chosen):
             column = copy.copy(table.columns[index])
             column._index = place
+            if narrow[place] < widths[index]:
+                column.no_wrap, column.overflow = False, "fold"
+                column.width = narrow[place] - 3
             part.columns.append(column)
         yield part

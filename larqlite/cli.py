@@ -30,6 +30,7 @@ from larqlite.command_line import (
     root_of,
     tell,
 )
+from larqlite_runtime import tables
 from larqlite_runtime.commands import (
     COMMANDS as RUNTIME_COMMANDS,
     PARSERS,
@@ -40,6 +41,8 @@ from larqlite_runtime.commands import (
     run_lq,
 )
 
+# As wide as the list of quantizers is.
+_LINE = 80
 PROBES = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 
@@ -218,8 +221,13 @@ def _plain(text: str) -> str:
 
 
 def _print_quantizers(rows: list[dict[str, Any]]) -> None:
-    """Two lines for each quantizer: what a program needs, and what a reader does."""
-    line = "{:<22}{:<20}{:>4}   {}"
+    """Two lines for each quantizer: what a program needs, and what a reader does.
+
+    On a narrow terminal the values have a line of their own.
+    """
+    width = tables.width_of_the_terminal()
+    between = "   " if width is None or width > _LINE else "\n    "
+    line = "{:<22}{:<20}{:>4}" + between + "{}"
     probes = " ".join(f"{x:g}" for x in PROBES)
     print(line.format("name", "class", "bits", f"values at {probes}"))
     for row in rows:
@@ -227,4 +235,4 @@ def _print_quantizers(rows: list[dict[str, Any]]) -> None:
         bits = row["precision"] or "-"
         values = " ".join(f"{value:.3g}" for value in row["values"] or ())
         print(line.format(name, row["class"], bits, values or "need arguments"))
-        print(f"    {row['description']}")
+        print(f"    {tables.folded(row['description'], indent=4)}")

@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from larqlite.errors import ArgumentError, near_matches
+from larqlite_runtime import tables
 from larqlite_zoo import _registered_models
 from larqlite_zoo._figures import card
 from larqlite_zoo._show import console_of_tables, table
@@ -90,14 +91,17 @@ def print_recipes(rows: list[dict[str, Any]], console: Console | None = None) ->
         if row["notes"]:
             noted.setdefault(row["notes"], []).append(row["name"])
     for note, names in noted.items():
-        console.print(f"{', '.join(names)}: {note}", highlight=False, markup=False)
+        text = tables.folded(f"{', '.join(names)}: {note}")
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
 
 
 def print_datasets(rows: list[dict[str, Any]], console: Console | None = None) -> None:
     """Prints a line for each dataset."""
     console = console or console_of_tables()
     for row in rows:
-        console.print(f"{row['name']:<24}{row['description']}", highlight=False)
+        begin = f"{row['name']:<24}"
+        text = tables.folded(f"{row['description']}", indent=len(begin))
+        console.print(f"{begin}{text}", soft_wrap=True, highlight=False, markup=False)
 
 
 def matching(pattern: str, names, what: str) -> list[str]:

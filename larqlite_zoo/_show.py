@@ -17,6 +17,7 @@ from larqlite_zoo._card_tables import card_tables, size_of
 from larqlite_zoo._figures import card
 from larqlite_zoo._registered_models import list_models
 
+_UNBROKEN = 100_000
 _UNITS = ((1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
@@ -48,6 +49,7 @@ def print_models(pattern: str = "*", console: Console | None = None) -> None:
         "Accuracy: as published by others, or measured by this repository. Sources and "
         "commands: lqz card NAME.",
     ):
+        text = tables.folded(text) if text is not printed else text
         console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
@@ -113,9 +115,9 @@ def _count(number: int) -> str:
 
 
 def console_of_tables() -> Console:
-    """The standard output; wide enough for the tables where it is no terminal."""
+    """The standard output; where it is no terminal, no line is broken."""
     console = Console()
-    return console if console.is_terminal else Console(width=120)
+    return console if console.is_terminal else Console(width=_UNBROKEN)
 
 
 def table(
