@@ -17,6 +17,7 @@ from typing import ClassVar
 
 import tf_keras
 
+from larqlite._registry import Registry
 from larqlite.errors import ArgumentError, UnsupportedModelError, near_matches
 
 PACKAGE = "larqlite"
@@ -103,19 +104,6 @@ def deserialize_object(config, custom_objects: dict | None = None):
     return tf_keras.saving.deserialize_keras_object(
         config, custom_objects=custom_objects
     )
-
-
-class Registry(dict):
-    """A table that users add to, by a key; `Registry.all` lists such tables.
-
-    So tests take back what they register, in tables of other packages too.
-    """
-
-    all: ClassVar[list[Registry]] = []
-
-    def __init__(self, *content):
-        super().__init__(*content)
-        Registry.all.append(self)
 
 
 class NamedFunction:

@@ -13,13 +13,12 @@ from dataclasses import field, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import tensorflow as tf
 import tyro
 from tyro.conf import arg
 
 from larqlite.command_line import Json, parsed, tell
 from larqlite.errors import ArgumentError, near_matches
-from larqlite_zoo import _registered_models, datasets, training
+from larqlite_zoo import training
 from larqlite_zoo._imports import Imports, import_modules
 
 # What can be said of all stages of a recipe at once.
@@ -55,6 +54,21 @@ def run(arguments: Sequence[str]) -> None:
         raise SystemExit(130) from interruption
 
 
+def read(arguments: Sequence[str]) -> None:
+    """Reads `lqz train ARGUMENTS` as far as that is possible without TensorFlow: mistakes
+    and `--help` are answered at once, where the recipe is known.
+
+    Raises:
+        As `run`.
+    """
+    name, *rest = arguments
+    # A module of the user's may define recipes, and what they need.
+    if not any(word.partition("=")[0] == "--import" for word in rest):
+        found = training.recipe_by_words(name)
+        if name.startswith("-") or found is not None:
+            _chosen(arguments, found)
+
+
 def parse(
     arguments: Sequence[str],
 ) -> tuple[training.Recipe | training.MultiStage, training.Options]:
@@ -63,8 +77,9 @@ def parse(
     return chosen.recipe, chosen.options
 
 
-def _chosen(arguments: Sequence[str]) -> Any:
-    """What the words stand for: `recipe`, `options`, `json`."""
+def _chosen(arguments: Sequence[str], recipe=None) -> Any:
+    """What the words stand for: `recipe`, `options`, `json`; `recipe` is what the first
+    one names, if that is known."""
     name, *rest = arguments
     if name.startswith("-"):
         raise ArgumentError(
@@ -74,7 +89,7 @@ def _chosen(arguments: Sequence[str]) -> Any:
     before = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     before.add_argument("--import", dest="modules", nargs="*", default=[])
     import_modules(before.parse_known_args(rest)[0].modules)
-    recipe, rest = with_other_kinds(training.recipe(name), rest)
+    recipe, rest = with_other_kinds(recipe or training.recipe(name), rest)
     Train = _flags_of(recipe)
     chosen = parsed(
         Train,
@@ -97,6 +112,8 @@ def _chosen(arguments: Sequence[str]) -> Any:
 
 def _check_names(recipe) -> None:
     """Refuses an unknown name before a folder is made or anything is switched on."""
+    from larqlite_zoo import _registered_models, datasets
+
     for stage in getattr(recipe, "stages", (recipe,)):
         _registered_models.find(stage.model)
         if stage.dataset not in datasets.names():
@@ -113,6 +130,8 @@ def use_threads(count: int | None) -> None:
     """
     if count is None:
         return
+    import tensorflow as tf
+
     try:
         tf.config.threading.set_intra_op_parallelism_threads(count)
         tf.config.threading.set_inter_op_parallelism_threads(count)
@@ -238,6 +257,8 @@ def _kebab(name: type | str) -> str:
 
 def _how_to_go_on(recipe, options: training.Options) -> str:
     """What the next run will do, from the checkpoints that are there."""
+    import tensorflow as tf
+
     output = options.output or Path("runs") / recipe.name
     folders = [*output.glob("stage_*/checkpoints"), output / "checkpoints"]
     again = " without --restart" if options.restart else ""

@@ -220,15 +220,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def work(arguments: list[str]) -> None:
     """Does what the words after `lqz` say.
 
-    They are read before TensorFlow is imported, but for the flags of `train`, which
-    depend on the recipe.
+    They are read before TensorFlow is imported; the flags of `train` are those of the
+    recipe, where that is known by then.
     """
     if command_of(sys.orig_argv):  # its warnings are for those who write Python
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
     if arguments[:1] == ["train"] and arguments[1:2] not in ([], ["-h"], ["--help"]):
-        _load_everything()
         from larqlite_zoo import _train_command
 
+        _train_command.read(arguments[1:])
+        _load_everything()
         _train_command.run(arguments[1:])
         return
     command = parse(arguments)

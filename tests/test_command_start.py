@@ -207,6 +207,9 @@ def test_help_and_words_that_are_no_command_need_nothing_at_all(
         ("larqlite export net.keras", "FILE"),
         ("larqlite_zoo list --jsn", 'Did you mean "--json"'),
         ("larqlite_zoo evaluate --help", "--dataset"),
+        ("larqlite_zoo train quicknet --epohcs 3", 'Did you mean "--epochs"'),
+        ("larqlite_zoo train TrainBinaryVGGSmall --help", "--learning-rate"),
+        ("larqlite_zoo train --epochs 3", "comes first"),
     ],
 )
 def test_words_are_read_before_tensorflow_is_imported(without_an_import, line, said):

@@ -8,7 +8,7 @@ from typing import Any
 
 import tf_keras
 
-from larqlite._registration import Registry
+from larqlite._registry import Registry
 from larqlite.errors import ArgumentError
 
 CONVERTERS: dict[type, Callable] = Registry()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tf_keras
 
-from larqlite._registration import Registry
+from larqlite._registry import Registry
 from larqlite.errors import ArgumentError
 from larqlite.graph._operators import KEEPING_VALUES
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from larqlite._registration import (
     PACKAGE,
     NamedFunction,
-    Registry,
     register_bare_name,
     register_object,
     register_with_the_way_out,
 )
+from larqlite._registry import Registry
 from larqlite.errors import ArgumentError
 from larqlite.quantizers._base import Quantizer, as_function
 

@@ -1,15 +1,17 @@
-"""Optimizers of a recipe: typed data that becomes a Keras optimizer."""
+"""Optimizers of a recipe: typed data that becomes a Keras optimizer, for which Keras is
+imported."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import tf_keras
 from tyro.conf import arg
 
-import larqlite as lq
 from larqlite_zoo.training._schedules import AnySchedule, Constant
+
+if TYPE_CHECKING:
+    import tf_keras
 
 # On the command line a schedule's fields stand beside those of its optimizer.
 _Schedule = Annotated[AnySchedule, arg(name="")]
@@ -34,6 +36,8 @@ class Adam:
 
     def build(self, steps_per_epoch: int, epochs: int) -> tf_keras.optimizers.Optimizer:
         """The Keras optimizer."""
+        import tf_keras
+
         return tf_keras.optimizers.Adam(
             self.schedule.build(steps_per_epoch, epochs),
             beta_1=self.beta_1,
@@ -59,6 +63,8 @@ class SGD:
 
     def build(self, steps_per_epoch: int, epochs: int) -> tf_keras.optimizers.Optimizer:
         """The Keras optimizer."""
+        import tf_keras
+
         return tf_keras.optimizers.SGD(
             self.schedule.build(steps_per_epoch, epochs),
             momentum=self.momentum,
@@ -84,6 +90,8 @@ class Bop:
 
     def build(self, steps_per_epoch: int, epochs: int) -> tf_keras.optimizers.Optimizer:
         """The larqlite optimizer."""
+        import larqlite as lq
+
         return lq.optimizers.Bop(threshold=self.threshold, gamma=self.gamma)
 
 
@@ -99,6 +107,8 @@ class TwoOptimizers:
 
     def build(self, steps_per_epoch: int, epochs: int) -> tf_keras.optimizers.Optimizer:
         """The larqlite optimizer, a `CaseOptimizer`."""
+        import larqlite as lq
+
         return lq.optimizers.CaseOptimizer(
             (
                 lq.optimizers.Bop.is_binary_variable,

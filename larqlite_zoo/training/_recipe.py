@@ -249,9 +249,9 @@ def recipe(name: str) -> AnyRecipe:
         >>> training.recipe("train-quicknet").model
         'quicknet'
     """
-    for known, found in _recipes.items():
-        if _fold(known) == _fold(name):
-            return found
+    found = _named(name)
+    if found is not None:
+        return found
     try:
         entry = _registered_models.find(name)
     except ArgumentError as error:
@@ -269,6 +269,29 @@ def recipe(name: str) -> AnyRecipe:
     return Recipe(
         name=f"Train{entry.function}", model=entry.name, optimizer=Adam(Cosine(1e-3))
     )
+
+
+def recipe_by_words(name: str) -> AnyRecipe | None:
+    """As `recipe`, but models are not imported: None where only they can tell.
+
+    A model that more than one recipe trains, or none, is such a case.
+    """
+    named = _named(name) or _named(f"Train{name}")
+    if named is not None:
+        return named
+    found = [
+        each
+        for each in _recipes.values()
+        if _fold(name) in {_fold(s.model) for s in getattr(each, "stages", (each,))}
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _named(name: str) -> AnyRecipe | None:
+    for known, found in _recipes.items():
+        if _fold(known) == _fold(name):
+            return found
+    return None
 
 
 def recipe_names() -> list[str]:

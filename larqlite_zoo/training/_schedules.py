@@ -7,19 +7,15 @@ into a schedule of optimizer steps, `str` into a phrase for `lqz list --recipes`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import tf_keras
 from tyro.conf import arg
 
 from larqlite.errors import ArgumentError
-from larqlite_zoo.training.learning_schedules import (
-    CosineDecayWithWarmup,
-    LinearCosineDecay,
-    R2BStepSchedule,
-)
 
-Schedule = tf_keras.optimizers.schedules.LearningRateSchedule
+if TYPE_CHECKING:
+    from tf_keras.optimizers.schedules import LearningRateSchedule as Schedule
+
 Rate = Annotated[float, arg(help="The learning rate, before anything lowers it.")]
 
 
@@ -78,6 +74,8 @@ class Steps:
 
     def build(self, steps_per_epoch: int, epochs: int) -> Schedule:
         """The Keras schedule."""
+        import tf_keras
+
         rates = [self.learning_rate * factor for factor in (1.0, *self.factors)]
         # Keras changes the value *after* a boundary, hence the last step of an epoch.
         boundaries = [epoch * steps_per_epoch - 1 for epoch in self.at_epochs]
@@ -99,6 +97,8 @@ class Exponential:
 
     def build(self, steps_per_epoch: int, epochs: int) -> Schedule:
         """The Keras schedule."""
+        import tf_keras
+
         return tf_keras.optimizers.schedules.ExponentialDecay(
             self.learning_rate,
             self.every * steps_per_epoch,
@@ -126,9 +126,11 @@ class Linear:
 
     def build(self, steps_per_epoch: int, epochs: int) -> Schedule:
         """The Keras schedule."""
+        import tf_keras
+
         steps = self.decay_steps or steps_per_epoch * epochs
         if self.cosine:
-            return LinearCosineDecay(self.learning_rate, steps)
+            return _learning_schedules().LinearCosineDecay(self.learning_rate, steps)
         return tf_keras.optimizers.schedules.PolynomialDecay(
             self.learning_rate, steps, end_learning_rate=0.0, power=1.0
         )
@@ -149,7 +151,7 @@ class Cosine:
 
     def build(self, steps_per_epoch: int, epochs: int) -> Schedule:
         """The Keras schedule."""
-        return CosineDecayWithWarmup(
+        return _learning_schedules().CosineDecayWithWarmup(
             self.learning_rate,
             round(self.warmup * steps_per_epoch),
             epochs * steps_per_epoch,
@@ -171,7 +173,16 @@ class RealToBinary:
 
     def build(self, steps_per_epoch: int, epochs: int) -> Schedule:
         """The Keras schedule."""
-        return R2BStepSchedule(self.learning_rate, steps_per_epoch, self.decay_fraction)
+        return _learning_schedules().R2BStepSchedule(
+            self.learning_rate, steps_per_epoch, self.decay_fraction
+        )
 
 
 AnySchedule = Constant | Steps | Exponential | Linear | Cosine | RealToBinary
+
+
+def _learning_schedules():
+    """The schedules of ours, which derive from those of Keras."""
+    from larqlite_zoo.training import learning_schedules
+
+    return learning_schedules

@@ -4,6 +4,7 @@ import typing
 
 import pytest
 
+import larqlite_zoo
 from larqlite_zoo import _train_command, training
 
 
@@ -99,3 +100,15 @@ def test_another_optimizer_or_schedule_keeps_what_it_shares_with_the_old_one():
     )
     steps = training.Steps(1e-3, (3, 5), (0.1, 0.01))
     assert recipe.stages[2].optimizer.schedule == steps
+
+
+def test_a_recipe_that_is_found_by_its_words_is_the_one_of_the_model():
+    found = {
+        name: training.recipe_by_words(name) for name in larqlite_zoo.list_models()
+    }
+    assert sum(each is not None for each in found.values()) > len(found) - 5
+    for name, each in found.items():
+        assert each in (None, training.recipe(name)), name
+    for name in training.recipe_names():
+        assert training.recipe_by_words(name) == training.recipe(name)
+    assert training.recipe_by_words("no_such_model") is None
