@@ -14,7 +14,7 @@ from larqlite_runtime.planner import (
     lower_bound,
     points_of,
 )
-from larqlite_runtime.tables import aligned, shortened
+from larqlite_runtime.tables import aligned, folded, shortened
 
 _STEPS = ("step", "kind", "layers", "epilogues", "reads", "writes")
 _BUFFERS = ("buffer", "holds", "layout", "dtype", "bytes", "offset", "steps")
@@ -101,7 +101,8 @@ class Explanation(ShowsTables):
         for table in self._shown():
             lines += [table.title] * bool(table.title)
             right = (0, 4, 5) if table.header == _BUFFERS else (0,)
-            lines += [aligned(table.header, table.rows, right), "", *table.notes]
+            lines += [aligned(table.header, table.rows, right), ""]
+            lines += map(folded, table.notes)
         return "\n".join(lines)
 
     def _shown(self) -> Iterator[ShownTable]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from larqlite_runtime.notebook import ShownTable, ShowsTables
-from larqlite_runtime.tables import aligned, shortened
+from larqlite_runtime.tables import aligned, folded, shortened
 
 PATHS = {
     "amx": "AMX",
@@ -76,9 +76,8 @@ class Profile(ShowsTables):
 
     def __str__(self) -> str:
         (table,) = self._shown()
-        return "\n".join(
-            [aligned(table.header, table.rows, right=(3, 4)), *table.notes]
-        )
+        text = aligned(table.header, table.rows, right=(3, 4))
+        return "\n".join([text, *map(folded, table.notes)])
 
     def _shown(self) -> list[ShownTable]:
         rows = [

@@ -106,7 +106,8 @@ class Benchmark(ShowsTables):
     def __str__(self) -> str:
         (table,) = self._shown()
         text = tables.text(table.header, table.rows)
-        return "\n".join([table.title, text, *table.notes])
+        title, *notes = map(tables.folded, (table.title, *table.notes))
+        return "\n".join([title, text, *notes])
 
     def _shown(self) -> list[ShownTable]:
         rows = [

@@ -188,7 +188,7 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
-class Completion(CompletionOptions):
+class CompletionOfTheZoo(CompletionOptions):
     """Print what lets a shell complete words: commands, flags, values, files."""
 
     def run(self) -> None:
@@ -200,7 +200,7 @@ Command = (
     | Annotated[Card, subcommand("card")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
-    | Annotated[Completion, subcommand("completion")]
+    | Annotated[CompletionOfTheZoo, subcommand("completion")]
 )
 
 
@@ -233,7 +233,7 @@ def work(arguments: list[str]) -> None:
         _train_command.run(arguments[1:])
         return
     command = parse(arguments)
-    if not isinstance(command, Completion):
+    if not isinstance(command, CompletionOfTheZoo):
         _load_everything()
     command.run()
 

@@ -30,6 +30,7 @@ DOORS = {
     "larqlite_runtime.benchmark": "contestants of a benchmark, without the command",
     "larqlite_runtime.benchmark_result": "what a benchmark measured, as data",
     "larqlite_runtime.cli": "the command `lq` on a device; `larqlite` adds its own words",
+    "larqlite_runtime.command_output": "text or JSON, of every command; loads nothing",
     "larqlite_runtime.former_flags": "flags that commands had, for all of them; loads nothing",
     "larqlite_runtime.internal": "parts of a file that is read once, for `lq.deploy.verify`",
     "larqlite_runtime.names": "names that a user may have meant, or that are free; loads nothing",

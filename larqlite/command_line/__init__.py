@@ -24,7 +24,7 @@ from larqlite.command_line._flags import (
     require_at_least,
 )
 from larqlite.command_line._parse import import_modules, parsed
-from larqlite_runtime.commands import tell
+from larqlite_runtime.command_output import tell
 
 __all__ = [
     "BatchSize",

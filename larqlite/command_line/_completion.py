@@ -21,14 +21,14 @@ from larqlite.command_line._choices import (
     values_of,
 )
 from larqlite.command_line._flags import Json
-from larqlite_runtime.commands import tell
+from larqlite_runtime.command_output import tell
 
 _PATHS = ("FILE", "FOLDER", "MODEL")
 _HELP = ("-h", "--help")
 
 
 @dataclass(frozen=True)
-class Value:
+class Word:
     """What stands behind a flag, or by itself.
 
     Attributes:
@@ -59,8 +59,8 @@ class Place:
 
     path: tuple[str, ...]
     commands: dict[str, str] = dataclasses.field(default_factory=dict)
-    flags: tuple[Value, ...] = ()
-    inputs: tuple[Value, ...] = ()
+    flags: tuple[Word, ...] = ()
+    inputs: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def root_of(commands: dict[str, str]) -> Place:
     Args:
         commands: what each does, by name.
     """
-    version = Value(names=("--version",), help="print the version", is_taken=False)
+    version = Word(names=("--version",), help="print the version", is_taken=False)
     return Place((), dict(commands), (_help_flag(), version))
 
 
@@ -129,7 +129,7 @@ def place_of_parser(parser: argparse.ArgumentParser, path: Sequence[str]) -> Pla
     """A command that `argparse` reads."""
     flags, inputs = [], []
     for action in parser._actions:
-        value = Value(
+        value = Word(
             tuple(map(str, action.choices or ())),
             action.metavar in _PATHS,
             tuple(action.option_strings),
@@ -211,28 +211,28 @@ def zsh(program: str, places: Sequence[Place]) -> str:
 SHELLS: dict[str, Callable[[str, Sequence[Place]], str]] = {"bash": bash, "zsh": zsh}
 
 
-def _help_flag() -> Value:
-    return Value(names=_HELP, help="print this command's options", is_taken=False)
+def _help_flag() -> Word:
+    return Word(names=_HELP, help="print this command's options", is_taken=False)
 
 
-def _value(name: str, hint: Any) -> Value:
+def _value(name: str, hint: Any) -> Word:
     kind, settings = taken_apart(hint)
     given = argument_of(settings)
     is_path = (given and given.metavar) in _PATHS or kind is pathlib.Path
     words, help_ = values_of(kind), (given and given.help) or ""
     words = tuple(word for word in words if word != "None")
     if tyro.conf.Positional in settings:
-        return Value(words, is_path)
+        return Word(words, is_path)
     flag = "--" + ((given and given.name) or name).replace("_", "-")
     names = (*((given and given.aliases) or ()), flag)
     if kind is bool:
         if tyro.conf.FlagCreatePairsOff not in settings:
             names = (*names, f"--no-{flag[2:]}")
-        return Value((), False, names, help_, is_taken=False)
-    return Value(words, is_path, names, help_)
+        return Word((), False, names, help_, is_taken=False)
+    return Word(words, is_path, names, help_)
 
 
-def _behind_flags(place: Place) -> Iterable[tuple[str, Value]]:
+def _behind_flags(place: Place) -> Iterable[tuple[str, Word]]:
     for flag in place.flags:
         if flag.is_taken:
             yield from ((name, flag) for name in flag.names)

@@ -1,7 +1,7 @@
 """The commands that need no TensorFlow, `lq run` and its like, and the way to the others."""
 
 from larqlite_runtime.commands._arguments import PARSERS, parser_of
-from larqlite_runtime.commands._around import load, tell
+from larqlite_runtime.commands._around import load
 from larqlite_runtime.commands._benchmark import BenchmarkOptions
 from larqlite_runtime.commands._dispatch import COMMANDS, ZOO_COMMANDS, run_lq, run_lqz
 from larqlite_runtime.commands._explain import ExplainOptions
@@ -19,5 +19,4 @@ __all__ = [
     "parser_of",
     "run_lq",
     "run_lqz",
-    "tell",
 ]

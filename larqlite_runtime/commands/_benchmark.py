@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 from larqlite_runtime import start
 from larqlite_runtime._arguments import physical_cores
 from larqlite_runtime._errors import InputError, MissingModelFileError
-from larqlite_runtime.commands._around import load, require_counts, tell
+from larqlite_runtime.command_output import tell
+from larqlite_runtime.commands._around import load, require_counts
 
 COMMAND = "lq benchmark"
 HELP = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from larqlite_runtime.commands._around import tell
+from larqlite_runtime.command_output import tell
 
 WHERE = "lq explain"
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from larqlite_runtime import progress
 from larqlite_runtime._errors import InputError
-from larqlite_runtime.commands._around import require_counts, tell
+from larqlite_runtime.command_output import tell
+from larqlite_runtime.commands._around import require_counts
 
 if TYPE_CHECKING:
     import numpy as np
