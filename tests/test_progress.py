@@ -85,7 +85,9 @@ def test_none_where_it_is_not_wanted_nor_without_a_terminal(monkeypatch):
     assert pipe.getvalue() == ""
 
 
-@pytest.mark.parametrize("what", ["quantize", "calibrate", "export", "verify", "load"])
+@pytest.mark.parametrize(
+    "what", [("quantize", "calibrate"), ("export", "verify"), ("load",)], ids=" ".join
+)
 def test_functions_that_take_long_have_one(what, tmp_path, monkeypatch):
     told = []
 
@@ -101,17 +103,17 @@ def test_functions_that_take_long_have_one(what, tmp_path, monkeypatch):
     ]
     model = tf_keras.Sequential(layers, name="net")
     x = np.random.default_rng(0).integers(0, 256, (64, 4)).astype("uint8")
-    if what == "load":
+    if "load" in what:
         model.save(tmp_path / "net.h5")
         lq.models.load(tmp_path / "net.h5")
-    elif what in ("export", "verify"):
+    elif "export" in what:
         binary = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
         packed = lq.layers.QuantDense(3, **binary, kernel_constraint="weight_clip")
         model = tf_keras.Sequential([tf_keras.Input((4,)), packed])
         lq.deploy.export(model, tmp_path / "net.onnx")
     else:
         lq.integer.models.quantize(model, samples=x)
-    assert what in told
+    assert set(what) <= set(told)
 
 
 def test_a_line_without_rich_has_the_share_and_the_time():

@@ -106,7 +106,7 @@ def test_a_recipe_that_is_found_by_its_words_is_the_one_of_the_model():
     found = {
         name: training.recipe_by_words(name) for name in larqlite_zoo.list_models()
     }
-    assert sum(each is not None for each in found.values()) > len(found) - 5
+    assert sum(each is not None for each in found.values()) > len(found) / 2
     for name, each in found.items():
         assert each in (None, training.recipe(name)), name
     for name in training.recipe_names():
