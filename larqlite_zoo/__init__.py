@@ -67,7 +67,7 @@ def load_everything() -> None:
     larqlite.load_everything()
     importlib.import_module("larqlite_zoo._learning_schedules")
     for name in _IMPORTED_AT_ONCE:
-        globals()[name] = _found(name)
+        globals().setdefault(name, _found(name))
     # Where words were read that name a recipe, it is there in part.
     if "larqlite_zoo.training" in sys.modules:
         sys.modules["larqlite_zoo.training"].load_everything()

@@ -95,7 +95,8 @@ def load_everything() -> None:
     """Imports the rest, and registers losses that files may hold."""
     for place, names in _WITH_TENSORFLOW.items():
         module = importlib.import_module(f"{__name__}.{place}")
-        globals().update({name: getattr(module, name) for name in names})
+        for name in names:
+            globals().setdefault(name, getattr(module, name))
     for place in _MODULES:
         importlib.import_module(f"{__name__}.{place}")
 
