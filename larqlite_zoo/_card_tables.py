@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from larqlite.utils import memory_as_readable_str
 from larqlite_runtime.notebook import ShownTable
 
 
@@ -64,6 +63,8 @@ def _facts(card: Any) -> list[tuple[str, str]]:
 
 
 def _costs(card: Any) -> list[tuple[str, str]]:
+    from larqlite.utils import memory_as_readable_str  # and with it Keras
+
     costs = card.costs
     return [
         ("Parameters", f"{costs.parameters:,}"),

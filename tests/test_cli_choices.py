@@ -13,7 +13,8 @@ from larqlite_zoo import cli as zoo_cli, training
 # The words of every command that has options, but for those of the runtime.
 COMMANDS = {
     "lq": (
-        "quantizers", "summary", "plot quantizer", "plot weights", "plot history", "qat",
+        "quantizers", "summary", "plot quantizer", "plot weights", "plot history", "plot costs",
+        "plot accuracy", "plot integers", "plot verification", "plot benchmark", "qat",
         "integer quantize", "integer config", "integer check", "integer insert-rescaling",
         "integer export", "export", "verify", "demo", "completion",
     ),

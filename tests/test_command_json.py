@@ -22,10 +22,13 @@ LINES = (
     "lq plot quantizer ste_sign",
     "lq plot weights net.keras",
     "lq plot history history.csv",
+    "lq plot costs net.keras",
     "lq export net.keras net.onnx --no-verify",
     "lq verify net.keras net.onnx --data data.npz --no-stock",
+    "lq plot verification verify.json",
     "lq run net.onnx --data data.npz",
     "lq benchmark net.onnx --seconds 0.02 --threads 1",
+    "lq plot benchmark benchmark.json",
     "lq explain net.onnx",
     "lq qat float.keras --data data.npz",
     "lq integer insert-rescaling -m float.keras -o scaled.keras --scale 0.5",
@@ -33,8 +36,10 @@ LINES = (
     "lq integer config -m int.keras -o int.json",
     "lq integer check -m int.keras --data data.npz",
     "lq integer export -m int.keras --to onnx -o int.onnx",
+    "lq plot integers int.keras",
     "lq completion bash",
     "lqz list binary_vgg*",
+    "lq plot accuracy list.json",
     "lqz card binary_vgg_small",
     "lqz completion zsh",
 )
@@ -88,6 +93,8 @@ def printed(tmp_path_factory):
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 main([*words, "--json"])
             found[_name(line)] = out.getvalue(), err.getvalue()
+            # Pictures are drawn of what other commands print.
+            Path(f"{_name(line).split()[-1]}.json").write_text(out.getvalue())
     return found
 
 
