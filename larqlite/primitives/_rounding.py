@@ -39,7 +39,7 @@ def half_up(x: tf.Tensor) -> tf.Tensor:
     >>> half_up(tf.constant([-2.5, -0.5, 0.5, 1.5, 1.4])).numpy().tolist()
     [-2.0, 0.0, 1.0, 2.0, 1.0]
     """
-    return tf.floor(x + tf.constant(0.5, x.dtype))
+    return tf.floor(x + 0.5)
 
 
 def straight_through(operation):
