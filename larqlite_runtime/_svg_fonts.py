@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import logging
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +25,8 @@ def embedded(svg: bytes) -> bytes:
     letters: dict[tuple[str, str], set[str]] = {}
     for font, text in _texts(ElementTree.fromstring(svg), ("", "sans-serif")):
         letters.setdefault(font, set()).update(text)
-    rules = [_rule(*font, used) for font, used in sorted(letters.items())]
+    with _quiet():
+        rules = [_rule(*font, used) for font, used in sorted(letters.items())]
     if not any(rules):
         return svg
     style = "\n".join(["<style>", *filter(None, rules), "</style>", ""])
@@ -62,6 +64,18 @@ def _font(style: str, inherited: tuple[str, str]) -> tuple[str, str]:
     own = [stated[name] for name in ("font-style", "font-weight") if name in stated]
     family = families.partition(",")[0].strip().strip("'")
     return " ".join(own) or manner.strip(), family
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without a line for each table of a font, where a program logs what is going on."""
+    log = logging.getLogger("fontTools")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _rule(style: str, family: str, letters: set[str]) -> str | None:

@@ -386,7 +386,7 @@ class TestAccuracy:
         assert len(drawn) >= len({bytes_ for bytes_, _ in wanted}) > 5
         names = {text.get_text() for text in ax.texts} - {""}
         assert "quicknet" in names
-        assert ax.get_title() == "accuracy on imagenet against size"
+        assert ax.get_title() == "accuracy on ImageNet against size"
 
     def test_a_csv_of_results_and_rows_as_json_give_the_same_points(self, tmp_path):
         rows = [("a", 1000, 90.0), ("b", 4000, 92.0), ("c", 5000, 91.0)]

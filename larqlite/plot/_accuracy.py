@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from larqlite.plot._drawing import drawing
+from larqlite.plot._names import placed
 from larqlite.plot._results import Point, points_of
 from larqlite_runtime.pictures import COLORS, GRID, GUIDE, MARKERS, Look
 
@@ -16,11 +19,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from typing_extensions import Unpack
 
+# Datasets as papers write them.
+_DATASETS = {
+    "imagenet": "ImageNet",
+    "fashion_mnist": "Fashion-MNIST",
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+}
 # From here on sizes are compared by factors.
 _WIDE = 3
-# Where a name may stand: directions, by how well they are read, and distances in points.
-_SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
-_DISTANCES = (6, 12, 20)
 
 
 def accuracy(
@@ -62,7 +70,7 @@ def accuracy(
     read = [results] if isinstance(results, (str, Path)) else []
     drawn = drawing("lq.plot.accuracy", path, look, read)
     points = points_of(results, dataset)
-    figure, (ax,) = drawn.axes(1, axes, cell=(7.0, 4.6))
+    figure, (ax,) = drawn.axes(1, axes, cell=(7.6, 5.0))
     for number, group in enumerate(dict.fromkeys(point.group for point in points)):
         own = [point for point in points if point.group == group]
         ax.plot(
@@ -86,7 +94,7 @@ def accuracy(
             label="best of its bytes or fewer",
         )
     _set_axes(ax, points)
-    where = points[0].dataset if len({p.dataset for p in points}) == 1 else ""
+    where = _DATASETS.get(points[0].dataset, points[0].dataset)
     ax.set_title(
         f"accuracy on {where} against size" if where else "accuracy against size"
     )
@@ -114,84 +122,53 @@ def _set_axes(ax: Axes, points: Sequence[Point]) -> None:
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_minor_formatter("")
     ax.xaxis.set_major_formatter(EngFormatter("B"))
-    ax.margins(x=0.12, y=0.12)
+    ax.margins(x=0.15, y=0.12)
     ax.set(xlabel="bytes of the weights, packed", ylabel="top-1 accuracy (%)")
     ax.grid(color=GRID)
     ax.set_axisbelow(True)
 
 
 def _name(figure: Figure, ax: Axes, points: Sequence[Point]) -> None:
-    """Writes the names beside the dots, each where it covers no other, if it can."""
+    """Writes the names beside the dots, with a line to the dot where they stand apart."""
     figure.draw_without_rendering()
-    scale = figure.dpi / 72
-    taken = [_around(ax, point, 4 * scale) for point in points]
-    taken += _steps(ax, list(_best(points)))
-    for point in points:
-        text = ax.annotate(
-            point.name,
-            (point.bytes, point.accuracy),
-            xytext=(0, 0),
-            textcoords="offset points",
-            fontsize=8,
-        )
+    dots = ax.transData.transform([(point.bytes, point.accuracy) for point in points])
+    options = {"textcoords": "offset pixels", "ha": "center", "va": "center"}
+    texts = [
+        ax.annotate(p.name, (p.bytes, p.accuracy), xytext=(0, 0), fontsize=8, **options)
+        for p in points
+    ]
+    boxes = [text.get_window_extent() for text in texts]
+    sizes = np.array([(box.width + 4, box.height) for box in boxes])
+    radius = 4.5 * figure.dpi / 72
+    obstacles = [[*(dot - radius), *(dot + radius)] for dot in dots]
+    obstacles += _steps(ax, list(_best(points)))
+    if (legend := ax.get_legend()) is not None:
+        obstacles.append(legend.get_window_extent().extents)
+    places = placed(dots, sizes, np.array(obstacles), ax.bbox.extents)
+    for point, text, place in zip(points, texts, places, strict=True):
         text.set_in_layout(False)
-        tried = []
-        for distance in _DISTANCES:
-            for side in _SIDES:
-                _put(text, side, distance)
-                box = text.get_window_extent()
-                covered = sum(_overlap(box, other) for other in taken)
-                outside = box.width * box.height - _overlap(box, ax.bbox)
-                tried.append((covered + 2 * outside, distance, side))
-                if not covered and outside < 1:
-                    break
-            else:
-                continue
-            break
-        _, distance, side = min(tried, key=lambda one: one[0])
-        _put(text, side, distance)
-        taken.append(text.get_window_extent())
-        if distance > _DISTANCES[0]:  # whose name it is
-            _lead(ax, point, text)
+        text.set_position(_in_points(figure, place.middle))
+        text.set_anncoords("offset points")
+        if place.end is not None:
+            line = ax.annotate(
+                "",
+                (point.bytes, point.accuracy),
+                xytext=_in_points(figure, place.end),
+                textcoords="offset points",
+                arrowprops={"arrowstyle": "-", "color": GUIDE, "linewidth": 0.7},
+            )
+            line.set_in_layout(False)
 
 
-def _lead(ax: Axes, point: Point, text: Any) -> None:
-    line = ax.annotate(
-        "",
-        (point.bytes, point.accuracy),
-        xytext=text.get_position(),
-        textcoords="offset points",
-        arrowprops={"arrowstyle": "-", "color": GUIDE, "linewidth": 0.7},
-    )
-    line.set_in_layout(False)
+def _in_points(figure: Figure, pixels: Sequence[float]) -> tuple[float, float]:
+    """An offset that stays what it is, whatever the resolution of the file."""
+    across, up = (72 / figure.dpi * side for side in pixels)
+    return across, up
 
 
-def _put(text: Any, side: tuple[int, int], distance: float) -> None:
-    across, up = side
-    text.set_position((across * distance, up * distance * (0.7 if across else 1)))
-    text.set_horizontalalignment({1: "left", 0: "center", -1: "right"}[across])
-    text.set_verticalalignment({1: "bottom", 0: "center", -1: "top"}[up])
-
-
-def _around(ax: Axes, point: Point, radius: float) -> Any:
-    from matplotlib.transforms import Bbox
-
-    x, y = ax.transData.transform((point.bytes, point.accuracy))
-    return Bbox([[x - radius, y - radius], [x + radius, y + radius]])
-
-
-def _steps(ax: Axes, best: Sequence[Point]) -> Iterator[Any]:
+def _steps(ax: Axes, best: Sequence[Point]) -> Iterator[Sequence[float]]:
     """Boxes around the line that leads through the best."""
-    from matplotlib.transforms import Bbox
-
     places = ax.transData.transform([(p.bytes, p.accuracy) for p in best])
     for (x, y), (next_x, next_y) in itertools.pairwise(places):
-        yield Bbox([[x, y - 1], [next_x, y + 1]])
-        yield Bbox([[next_x - 1, y], [next_x + 1, next_y]])
-
-
-def _overlap(one: Any, other: Any) -> float:
-    """Pixels that two boxes have in common."""
-    width = min(one.x1, other.x1) - max(one.x0, other.x0)
-    height = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return max(width, 0) * max(height, 0)
+        yield x, y - 1, next_x, y + 1
+        yield next_x - 1, y, next_x + 1, next_y

@@ -125,7 +125,7 @@ def _bars(
         start = [a + b for a, b in zip(start, widths, strict=True)]
     size = 0.9 * font_of_rows(ax.figure, len(rows))
     for place, (row, end) in enumerate(zip(rows, start, strict=True)):
-        text = "?" if row is None else with_prefix(end, unit)
+        text = "?" if row is None else with_prefix(end, unit) if end else ""
         ax.annotate(
             text,
             (end, place),
