@@ -18,7 +18,7 @@ _SWEEPS = 6
 _COVERED, _OUTSIDE, _FAR, _CROSSED = 2.0, 6.0, 0.2, 4.0
 
 
-class Place(NamedTuple):
+class NamePlace(NamedTuple):
     """Where a name stands.
 
     Attributes:
@@ -32,7 +32,7 @@ class Place(NamedTuple):
 
 def placed(
     dots: np.ndarray, sizes: np.ndarray, obstacles: np.ndarray, bounds: Sequence[float]
-) -> list[Place]:
+) -> list[NamePlace]:
     """A place for each name: they move one after another, until none finds a better one.
 
     Args:
@@ -104,7 +104,7 @@ def _crossings(
     return inside.all(-1).any(-1).sum(1)
 
 
-def _place(middle: np.ndarray, size: np.ndarray) -> Place:
+def _place(middle: np.ndarray, size: np.ndarray) -> NamePlace:
     (end,) = _ends(middle[None], size)
     is_near = np.hypot(*end) < 0.9 * size[1]
-    return Place(tuple(middle.tolist()), None if is_near else tuple(end.tolist()))
+    return NamePlace(tuple(middle.tolist()), None if is_near else tuple(end.tolist()))
