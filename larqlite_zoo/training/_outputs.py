@@ -22,6 +22,7 @@ import tf_keras
 import larqlite as lq
 from larqlite.errors import ArgumentError
 from larqlite.outputs import record_of
+from larqlite_runtime.notebook import ShownTable, ShowsTables
 from larqlite_zoo.training._files import write, write_json, write_text
 from larqlite_zoo.training._images import by_class
 from larqlite_zoo.training._longer import fix_for, goes_on
@@ -42,7 +43,7 @@ MODEL_FILES = (".keras", "_weights.h5", ".json")
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(ShowsTables):
     """What a run ended with.
 
     Attributes:
@@ -56,6 +57,14 @@ class Result:
     history: list[dict]
     weights: Path | None
     output: Path
+
+    def _shown(self) -> list[ShownTable]:
+        rows = [
+            (name.replace("_", " "), str(value)) for name, value in self.row.items()
+        ]
+        files = [f"weights: {self.weights}"] if self.weights else []
+        title = f"{self.row['model']} on {self.row['dataset']}"
+        return [ShownTable(title, ("", ""), rows, [*files, f"in {self.output}"])]
 
 
 def finished(output: Path, recipe, options) -> dict | None:
