@@ -98,7 +98,7 @@ def accuracy(
     ax.set_title(
         f"accuracy on {where} against size" if where else "accuracy against size"
     )
-    if len(ax.get_legend_handles_labels()[1]) > 1:
+    if any(ax.get_legend_handles_labels()[1]):
         ax.legend(frameon=False, fontsize=8, loc="best")
     _name(figure, ax, points)
     return drawn.done(figure)

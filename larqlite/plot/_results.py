@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from larqlite.errors import ArgumentError
 
 _WHERE = "lq.plot.accuracy"
-_NAME = ("name", "model", "label")
+_NAME = ("label", "name", "model")
 _BYTES = ("bytes", "deployed_bytes")
 _ACCURACY = ("top1", "accuracy")
 _GROUP = ("group", "kind")

@@ -63,13 +63,14 @@ class PlotHistory(LookOptions):
             arg(
                 metavar="FILE [FILE ...]",
                 help="Each a .csv of CSVLogger, or a .json of model.fit(...).history.",
+                help_behavior_hint="",
             ),
         ]
     ]
     labels: Annotated[
         tuple[str, ...],
         arg(
-            metavar="NAME",
+            metavar="NAME ...",
             help="Names of the runs, one for each file.",
             help_behavior_hint="(default: what tells the files apart)",
         ),
@@ -77,7 +78,7 @@ class PlotHistory(LookOptions):
     curves: Annotated[
         tuple[str, ...],
         arg(
-            metavar="NAME",
+            metavar="NAME ...",
             help="What to draw, such as loss accuracy flip_ratio.",
             help_behavior_hint="(default: all but the time)",
         ),
