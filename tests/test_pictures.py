@@ -57,10 +57,19 @@ def contrast(one, other) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """One picture as .svg and as .pdf."""
+    folder = tmp_path_factory.mktemp("pictures")
+    figure = plot.history(RUN, path=folder / "a.svg", title="A & B", size=(10, 2))
+    figure.savefig(folder / "a.pdf")
+    return folder
+
+
 class TestFiles:
     def test_a_png_has_as_many_pixels_as_inches_times_dpi(self, tmp_path):
         path = tmp_path / "a.png"
-        plot.history(RUN, path=path, size=(3.5, 2.25), dpi=240)
+        plot.history({"loss": [2, 1]}, path=path, size=(3.5, 2.25), dpi=240)
         content = path.read_bytes()
         assert struct.unpack(">II", content[16:24]) == (840, 540)
         place = content.index(b"pHYs")
@@ -82,26 +91,20 @@ class TestFiles:
         above, below = (ax.get_subplotspec() for ax in figure.axes)
         assert (above.rowspan.start, below.rowspan.start) == (0, 1)
 
-    def test_a_svg_and_a_pdf_are_as_large_as_they_were_asked_to_be(self, tmp_path):
-        plot.history(RUN, path=tmp_path / "a.svg", size=(5, 2))
-        plot.history(RUN, path=tmp_path / "a.pdf", size=(5, 2))
-        root = ElementTree.parse(tmp_path / "a.svg").getroot()
-        assert (root.get("width"), root.get("height")) == ("360pt", "144pt")
-        assert b"/MediaBox [ 0 0 360 144 ]" in (tmp_path / "a.pdf").read_bytes()
+    def test_a_svg_and_a_pdf_are_as_large_as_they_were_asked_to_be(self, files):
+        root = ElementTree.parse(files / "a.svg").getroot()
+        assert (root.get("width"), root.get("height")) == ("720pt", "144pt")
+        assert b"/MediaBox [ 0 0 720 144 ]" in (files / "a.pdf").read_bytes()
 
-    def test_the_text_of_a_svg_is_text_in_words(self, tmp_path):
-        path = tmp_path / "a.svg"
-        plot.history(RUN, path=path, title="A & B")
-        found = texts(path.read_text(encoding="utf-8"))
+    def test_the_text_of_a_svg_is_text_in_words(self, files):
+        found = texts((files / "a.svg").read_text(encoding="utf-8"))
         for word in ("A & B", "loss", "training", "validation", "epoch", "block/conv"):
             assert word in found
         assert "weights that flip in a step" in found
         assert not [text for text in found if "_" in text]
 
-    def test_the_letters_of_a_svg_are_embedded(self, tmp_path):
-        path = tmp_path / "a.svg"
-        plot.history(RUN, path=path)
-        svg = path.read_text(encoding="utf-8")
+    def test_the_letters_of_a_svg_are_embedded(self, files):
+        svg = (files / "a.svg").read_text(encoding="utf-8")
         rules = re.findall(r"@font-face \{font-family: '(.*?)'.*?base64,(.*?)\)", svg)
         letters: dict[str, set[int]] = {}
         for family, data in rules:
@@ -113,10 +116,8 @@ class TestFiles:
         ]
         assert len(svg) < 60_000
 
-    def test_the_fonts_of_a_pdf_are_truetype_and_embedded(self, tmp_path):
-        path = tmp_path / "a.pdf"
-        plot.history(RUN, path=path)
-        content = path.read_bytes()
+    def test_the_fonts_of_a_pdf_are_truetype_and_embedded(self, files):
+        content = (files / "a.pdf").read_bytes()
         assert b"/Type3" not in content
         assert b"/FontFile2" in content
         assert re.search(rb"/BaseFont /[A-Z]{6}\+DejaVuSans", content)
@@ -137,7 +138,7 @@ class TestFiles:
         import matplotlib as mpl
 
         before = dict(mpl.rcParams)
-        plot.history(RUN, theme="dark")._repr_png_()
+        plot.history({"loss": [2, 1]}, theme="dark")._repr_png_()
         assert dict(mpl.rcParams) == before
 
     def test_a_transparent_picture_has_no_background(self, tmp_path):
