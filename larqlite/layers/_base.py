@@ -37,6 +37,11 @@ def arguments(local_variables: Mapping) -> dict:
     return {**named, **local_variables.get("kwargs", {})}
 
 
+def _constraint_of(weight: str) -> str:
+    """The argument of Keras that constrains a weight of this name."""
+    return weight.removesuffix("_kernel") + "_constraint"
+
+
 class QuantLayer(tf_keras.layers.Layer):
     """Mixin for a Keras layer with a quantized input and quantized kernels.
 
@@ -99,7 +104,7 @@ class QuantLayer(tf_keras.layers.Layer):
     def _warn_of_missing_constraints(self) -> None:
         for weight, role in self.quantized_weights.items():
             quantizer = getattr(self, role)
-            constraint = weight.removesuffix("_kernel") + "_constraint"
+            constraint = _constraint_of(weight)
             if (
                 getattr(quantizer, "precision", None) == 1
                 and not isinstance(quantizer, quantizers.NoOp)
@@ -208,6 +213,23 @@ class QuantLayer(tf_keras.layers.Layer):
                 )
             weights.append(getattr(self, name))
         return weights
+
+    def clip_of(self, name: str | None = None) -> float | None:
+        """The magnitude at which latent values are clipped: that of the weight's
+        constraint, else that beyond which its quantizer passes no gradient; or None.
+
+        Args:
+            name: one of `quantized_weights`; the first by default.
+        """
+        name = self._weight_name(name)
+        quantizer = getattr(self, self.quantized_weights[name])
+        if quantizer is None:
+            return None
+        for owner in (getattr(self, _constraint_of(name), None), quantizer):
+            clip = getattr(owner, "clip_value", None)
+            if clip is not None:
+                return float(clip)
+        return None
 
     def _weight_name(self, name: str | None) -> str:
         if name is None:

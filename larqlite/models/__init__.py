@@ -13,6 +13,7 @@ from larqlite.models._weights import (
     flip_ratios,
     freeze,
     quantized_weights,
+    saturation,
 )
 
 __all__ = [
@@ -32,5 +33,6 @@ __all__ = [
     "freeze",
     "load",
     "quantized_weights",
+    "saturation",
     "save_for_larq",
 ]

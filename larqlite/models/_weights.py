@@ -20,7 +20,13 @@ from larqlite.graph import is_functional, require_model
 from larqlite.layers import QuantLayer
 from larqlite.metrics import FlipRatio
 
-__all__ = ["QuantizedWeight", "flip_ratios", "freeze", "quantized_weights"]
+__all__ = [
+    "QuantizedWeight",
+    "flip_ratios",
+    "freeze",
+    "quantized_weights",
+    "saturation",
+]
 
 _FREEZE = "lq.models.freeze"
 
@@ -117,6 +123,47 @@ def flip_ratios(model: tf_keras.Model) -> dict[str, FlipRatio]:
         if isinstance(layer, QuantLayer):
             for place, metric in layer.flip_ratios.items():
                 found[path + place.removeprefix(layer.name)] = metric
+    return found
+
+
+def saturation(model: tf_keras.Model) -> dict[str, float]:
+    r"""The share of the latent weights of each kernel that are at their clip.
+
+    $$ \frac{1}{n} \sum_{i=1}^{n} [\lvert w_i \rvert \geq c] $$
+
+    for $n$ latent weights $w$ and $c$ = `clip_value` of the kernel's constraint
+    (`weight_clip`), or else of its quantizer. A weight at its clip is far from changing
+    its quantized value; one beyond it gets no gradient.
+
+    Args:
+        model: a built tf_keras model of any kind, or a single layer.
+
+    Returns:
+        Shares in [0, 1] by the paths of `quantized_weights`; kernels without a clip are
+        left out, since nothing bounds them.
+
+    Raises:
+        UnbuiltModelError: the weights do not exist yet.
+
+    Example:
+        >>> model = tf_keras.Sequential([tf_keras.Input((2,)), lq.layers.QuantDense(
+        ...     2, kernel_quantizer="ste_sign", kernel_constraint="weight_clip", name="d",
+        ...     use_bias=False)])
+        >>> model.set_weights([np.array([[1.0, -1.0], [0.5, -0.5]])])
+        >>> lq.models.saturation(model)
+        {'d/kernel': 0.5}
+    """
+    require_model(
+        model, "lq.models.saturation", kind=tf_keras.layers.Layer, subclassed=True
+    )
+    found = {}
+    for path, layer in _paths(model, ""):
+        if isinstance(layer, QuantLayer):
+            for name in layer.quantized_weights:
+                clip = layer.clip_of(name)
+                if clip is not None:
+                    latent = abs(layer.latent_weight(name).numpy())
+                    found[f"{path}/{name}"] = float(np.mean(latent >= clip))
     return found
 
 

@@ -1,0 +1,6 @@
+"""Callbacks for `fit`: schedules of hyperparameters, and logs of low-bit training."""
+
+from larqlite.callbacks._hyperparameter_scheduler import HyperparameterScheduler
+from larqlite.callbacks._low_bit_log import LowBitLog
+
+__all__ = ["HyperparameterScheduler", "LowBitLog"]
