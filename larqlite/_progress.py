@@ -125,6 +125,7 @@ def _display() -> Iterator[Progress]:
         TimeElapsedColumn(),
         console=console,
         transient=True,
+        refresh_per_second=4,
         redirect_stdout=False,
         redirect_stderr=False,
         disable=not is_drawn,

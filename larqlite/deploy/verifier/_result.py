@@ -354,6 +354,6 @@ def _ties(row: LayerVerification | None) -> list[str]:
         return []
     return [
         f"    {counted.ties:,} of its {counted.different:,} flips are ties: the number "
-        "that is quantized lies on a",
-        "    threshold, but for the rounding of float32, which decides in Keras",
+        "that is quantized lies on a threshold, but for the rounding of float32, which "
+        "decides in Keras",
     ]
