@@ -98,7 +98,11 @@ def test_integers_in_and_out(command):
 
 def test_it_trains_on_if_asked_to_and_saves_the_quantization_aware_model(command):
     options = ("--epochs", "2", "--learning-rate", "0.01", "--save", "aware.keras")
-    command("net.keras", "--data", "data.npz", *options)
+    printed = command("net.keras", "--data", "data.npz", *options)
+    assert "Epoch 2/2" in printed
+    # A line for each epoch; a bar is for terminals.
+    assert not {"\b", "\r"} & set(printed)
+    assert "[=" not in printed
     before = lq.models.load("net.keras").get_weights()[0]
     aware = lq.models.load("aware.keras")
     layer = next(part for part in aware.layers if part.name == "quant_first")

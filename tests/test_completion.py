@@ -94,6 +94,7 @@ def bash(tmp_path_factory):
         ("lq summary n", "lq summary net.keras "),
         ("lq summary my", "lq summary my\\ models/"),
         ("lq summary net.keras --js", "lq summary net.keras --json "),
+        ("lq plot history d", "lq plot history data.npz "),
         ("lq integer ex", "lq integer export "),
         ("lq integer export --to q", "lq integer export --to qdq "),
         ("lq integer export --to=t", "lq integer export --to=tflite "),

@@ -218,7 +218,9 @@ def _help_flag() -> Word:
 def _value(name: str, hint: Any) -> Word:
     kind, settings = taken_apart(hint)
     given = argument_of(settings)
-    is_path = (given and given.metavar) in _PATHS or kind is pathlib.Path
+    # Several files are FILE [FILE ...].
+    first = ((given and given.metavar) or "").partition(" ")[0]
+    is_path = first in _PATHS or kind is pathlib.Path
     words, help_ = values_of(kind), (given and given.help) or ""
     words = tuple(word for word in words if word != "None")
     if tyro.conf.Positional in settings:

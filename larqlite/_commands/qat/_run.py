@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from larqlite.command_line import tell
 from larqlite.errors import ArgumentError
 from larqlite.layers import QuantLayer
 from larqlite.outputs import KERAS, ONNX, TFLITE, renamed, require, save_model
+from larqlite_runtime.progress import is_terminal
 
 # Inputs that a packed file is verified on, layer by layer.
 VERIFIED = 200
@@ -163,7 +165,9 @@ def _train(model, found: Lesson, data: Data, options: QatOptions) -> None:
         held_out = data.x_test, found.labels(model, data.y_test)
     y = found.labels(model, data.y)
     try:
-        model.fit(data.x, y, validation_data=held_out, verbose=1, **sizes)
+        # A bar on a terminal, a line for each epoch elsewhere.
+        verbose = 1 if is_terminal(sys.stdout) else 2
+        model.fit(data.x, y, validation_data=held_out, verbose=verbose, **sizes)
     except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
         reason = str(getattr(error, "message", error)).strip().partition("\n")[0]
         raise ArgumentError(
