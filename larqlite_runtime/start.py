@@ -97,7 +97,7 @@ def what_is_missing(what: str, modules: Sequence[str] = tuple(_NEEDED)) -> str |
         what: a command or a package.
         modules: that it needs.
     """
-    if "tensorflow" in modules and not _is_there("larqlite"):
+    if not _is_there("larqlite"):
         # The distribution of the runtime is here alone.
         return (
             f"{what} needs larqlite, which is not installed here.\n"

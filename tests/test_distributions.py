@@ -201,6 +201,7 @@ def test_a_command_of_larqlite_names_it_where_the_runtime_is_alone(monkeypatch, 
     file = str(ROOT / "tests" / "golden" / "deploy_ternary.onnx")
     lines = {
         "lq summary": ["summary", "x.keras"],
+        "lq completion": ["completion", "bash"],
         "lq benchmark --model": ["benchmark", file, "--model", "x.keras"],
     }
     for what, words in lines.items():
