@@ -23,6 +23,7 @@ __all__ = [
     "errors",
     "datasets",
     "deploy",
+    "hub",
     "integer",
     "layers",
     "math",
@@ -37,7 +38,7 @@ __all__ = [
     "variables",
 ]
 
-_IMPORTED_WHEN_USED = ("datasets", "deploy", "plot", "runtime")
+_IMPORTED_WHEN_USED = ("datasets", "deploy", "hub", "plot", "runtime")
 
 
 def load_everything() -> None:
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
         datasets,
         deploy,
         errors,
+        hub,
         integer,
         layers,
         math,

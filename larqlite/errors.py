@@ -86,6 +86,10 @@ class DownloadError(LarqliteError, OSError):
     """A file that could not be fetched, or whose content is not what was published."""
 
 
+class UploadError(LarqliteError, OSError):
+    """Files that could not be published."""
+
+
 def require_tf_keras(obj, where: str) -> None:
     """Raises if `obj` belongs to Keras 3.
 

@@ -1,12 +1,14 @@
-"""`larqlite_runtime.outputs` with the errors of larqlite: for everything that writes a file."""
+"""`larqlite_runtime.outputs` with the errors of larqlite: for everything that writes a file,
+and the SHA-256 that says whether one is what was written."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite_runtime import outputs
@@ -21,6 +23,8 @@ __all__ = [
     "renamed",
     "require",
     "save_model",
+    "sha256_of",
+    "sha256_of_stream",
     "write_json",
     "written_whole",
 ]
@@ -81,3 +85,18 @@ def record_of(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return sha256_of_stream(file)
+
+
+def sha256_of_stream(file: BinaryIO) -> str:
+    """The SHA-256 of an open file, from its beginning."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while chunk := file.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()

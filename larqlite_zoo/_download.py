@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from larqlite.errors import DownloadError, MissingFileError
+from larqlite.outputs import sha256_of, sha256_of_stream
 from larqlite_zoo._cache import (
     CACHE_VARIABLE,
     cache_directory,
     partial_file,
     publish,
-    sha256_of,
-    sha256_of_stream,
 )
 from larqlite_zoo._card import WeightFile
 
