@@ -14,11 +14,12 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 RESULTS = Path(__file__).parents[2] / "results"
+DATASETS = {"fashion_mnist": "Fashion-MNIST", "imagenet": "ImageNet"}
 _ALIGNMENT = ("---", "---", *["---:"] * 4)
 
 
 def models_table(selection: str) -> str:
-    """Cards as a Markdown table: costs at the card's input size, published accuracies."""
+    """Cards as a Markdown table: costs at the card's input size, accuracies."""
     import larqlite_zoo
 
     cards = [larqlite_zoo.card(name) for name in larqlite_zoo.list_models()]
@@ -39,15 +40,23 @@ def models_table(selection: str) -> str:
                 f"{card.costs.deployed_bytes / 2**20:.2f}",
                 f"{macs / 1e6:,.0f}",
                 f"{100 * card.costs.macs.get(1, 0) / macs:.1f}",
-                "<br>".join(map(_accuracy, card.published)) or "–",
+                "<br>".join(
+                    [*map(_published, card.published), *map(_measured, card.measured)]
+                )
+                or "–",
             )
         )
     return _markdown(rows)
 
 
-def _accuracy(row) -> str:
+def _published(row) -> str:
     top5 = "–" if row.top5 is None else f"{row.top5:g}"
     return f"{row.top1:g} / {top5} ({row.source})"
+
+
+def _measured(row) -> str:
+    dataset = DATASETS.get(row.dataset, row.dataset)
+    return f"{row.top1:g} / – ({dataset}, measured here in {row.epochs} epochs)"
 
 
 def recipes_table() -> str:
