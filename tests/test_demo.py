@@ -215,7 +215,7 @@ def test_nearly_all_operations_of_the_network_are_binary():
         (32, 32): 28**2 * 9 * 32 + 128 * 10,
     }
     share = pixels_times_weights / sum(m["count"] for m in counted)
-    assert f"{share:.1%}" == "98.0%"  # as the README says
+    assert f"{share:.1%}" == "98.0%"  # as docs/start.md says
 
 
 def test_the_quantizers_can_be_chosen_by_name():

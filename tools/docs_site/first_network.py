@@ -1,0 +1,179 @@
+"""Measures the network of the README as float, int8 and binary, for the first picture.
+
+`make first-picture` runs the ten lines of the README, trains the same network with ReLU in
+place of the signs, takes that one to 8 bits by calibration, and measures all three in turns,
+one image and one thread each. What it finds goes to `docs/_static/first_network.json`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import json
+import os
+import re
+import sys
+import tempfile
+
+import numpy as np
+import tf_keras
+
+import larqlite as lq
+from larqlite_runtime.benchmark import Contestant, benchmark
+
+from . import first_picture
+
+README = first_picture.ROOT / "README.md"
+SECTION = "## Ten lines"
+IMAGES_TO_CALIBRATE = 500
+
+
+def ten_lines() -> str:
+    """The code of the README that trains a network, writes it and verifies it."""
+    section = README.read_text(encoding="utf-8").split(SECTION)[1]
+    return re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
+
+
+def float_twin(model):
+    """The same network in float: a ReLU before each convolution in place of its sign."""
+    layers = tf_keras.layers
+    twin = tf_keras.Sequential()
+    for layer in model.layers:
+        config = layer.get_config()
+        if not isinstance(layer, (lq.layers.QuantConv2D, lq.layers.QuantDense)):
+            twin.add(type(layer).from_config(config))
+            continue
+        twin.add(layers.ReLU())
+        if isinstance(layer, lq.layers.QuantConv2D):
+            keep = ("filters", "kernel_size", "strides", "padding", "use_bias")
+            twin.add(layers.Conv2D(**{name: config[name] for name in keep}))
+        else:
+            twin.add(layers.Dense(config["units"], use_bias=config["use_bias"]))
+    twin.build((None, *model.input_shape[1:]))
+    return twin
+
+
+def trained(twin, names: dict, epochs: int):
+    """Trains the float network as the README trains the binary one, at a float's rate."""
+    twin.compile(
+        tf_keras.optimizers.Adam(0.001), names["model"].loss, metrics=["accuracy"]
+    )
+    twin.fit(names["x"], names["y"], epochs=epochs, verbose=0)
+    return twin
+
+
+def float_in_onnxruntime(path: str, content: bytes, threads: int) -> Contestant:
+    """ONNX Runtime on the float network's own file, in place of the packed one."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options)
+    (name,) = (item.name for item in session.get_inputs())
+
+    def prepare(inputs):
+        return lambda: session.run(None, {name: inputs[0]})
+
+    return Contestant("float", f"ONNX Runtime {onnxruntime.__version__}", prepare)
+
+
+def int8_in_tflite(path: str, content: bytes, threads: int) -> Contestant:
+    """TFLite on the int8 network's file."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(path, num_threads=threads)
+    interpreter.allocate_tensors()
+    (given,), (made,) = (
+        interpreter.get_input_details(),
+        interpreter.get_output_details(),
+    )
+
+    def prepare(inputs):
+        x = inputs[0].astype(given["dtype"])
+
+        def call():
+            interpreter.set_tensor(given["index"], x)
+            interpreter.invoke()
+            return [interpreter.get_tensor(made["index"])]
+
+        return call
+
+    return Contestant("int8", "TFLite", prepare)
+
+
+def measure(machine: str, seconds: float) -> dict:
+    """Trains, writes and measures the three forms in the current folder."""
+    names: dict = {}
+    exec(compile(ten_lines(), str(README), "exec"), names)
+    model, x_test, y_test = names["model"], names["x_test"], names["y_test"]
+    epochs = model.history.params["epochs"]
+    tf_keras.utils.set_random_seed(1)
+    twin = trained(float_twin(model), names, epochs)
+    lq.deploy.export(twin, "float.onnx")
+    aware = lq.qat.quantize_model(twin, calibrate=names["x"][:IMAGES_TO_CALIBRATE])
+    lq.qat.to_tflite(aware, "int8.tflite")
+    found = benchmark(
+        "clothes.onnx",
+        [
+            functools.partial(float_in_onnxruntime, "float.onnx"),
+            functools.partial(int8_in_tflite, "int8.tflite"),
+        ],
+        threads=1,
+        seconds=seconds,
+    )
+    print(found)
+    times = {timing.engine: timing for timing in found.timings}
+    engines = {
+        "float": "ONNX Runtime",
+        "int8": "TFLite",
+        "larqlite": "larqlite",
+    }
+    rows = [
+        ("float", 32, "float", "float.onnx", twin),
+        ("int8", 8, "int8", "int8.tflite", aware),
+        ("binary", 1, "larqlite", "clothes.onnx", model),
+    ]
+    forms = [
+        {
+            "form": form,
+            "engine": engines[engine],
+            "bits": bits,
+            "bytes": os.path.getsize(file),
+            "milliseconds": round(1e3 * times[engine].median, 4),
+            "quartiles": [
+                round(1e3 * value, 4)
+                for value in (times[engine].low, times[engine].high)
+            ],
+            "accuracy": round(
+                float(np.mean(network.predict(x_test, verbose=0).argmax(-1) == y_test)),
+                4,
+            ),
+        }
+        for form, bits, engine, file, network in rows
+    ]
+    return {
+        "title": "The same network in three forms",
+        "machine": machine,
+        "instructions": found.isa,
+        "date": datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat(),
+        "test_images": len(y_test),
+        "forms": forms,
+    }
+
+
+def main(words: list[str]) -> None:
+    """Measures, writes the figures, and draws them."""
+    machine = words[0] if words else "one core of this machine"
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        figures = measure(machine, seconds=3.0)
+        os.chdir(first_picture.ROOT)
+    first_picture.FIGURES.write_text(
+        json.dumps(figures, indent=1) + "\n", encoding="utf-8"
+    )
+    first_picture.main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
