@@ -18,10 +18,11 @@ unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-oldest test-native fuzz lint format bench guard release docs clean
+.PHONY: help demo test test-all test-oldest test-native fuzz lint format bench guard release \
+  docs docs-check docs-outputs first-picture clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.run-ready ## train a small binary network on real images (under 3 minutes)
 	$(BIN)/lq demo $(ARGS)
@@ -65,6 +66,15 @@ structure: ## count files, imports past the doors, circles and homonyms
 
 docs: $(VENV)/.dev-ready ## build the documentation in docs/_build/html; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+docs-check: docs ## look at the built documentation in the system's Chromium
+	PYTHONPATH=tools $(BIN)/python -m docs_site.check $(ARGS)
+
+docs-outputs: $(VENV)/.dev-ready ## write what pages and notebooks print into them
+	PYTHONPATH=tools $(BIN)/python -m docs_site.outputs $(ARGS)
+
+first-picture: $(VENV)/.dev-ready ## measure the network of the README again, and draw it
+	PYTHONPATH=tools $(BIN)/python -m docs_site.first_network $(ARGS)
 
 clean: ## remove .venv, .venv-oldest, .venv-release and everything built; keep runs/
 	rm -rf $(VENV) $(OLDEST) $(RELEASE) .guard build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis

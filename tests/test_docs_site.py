@@ -1,0 +1,207 @@
+"""The site around the pages: pictures, tables, and the checks that `make docs-check` runs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+
+from tests.test_docs import DOCS, ROOT, load_extension
+from tools.docs_site import first_picture, links, outputs
+from tools.docs_site.questions import QUESTIONS
+
+FIGURES = json.loads(first_picture.FIGURES.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def extension(monkeypatch):
+    """Loads a module of `docs/_ext` that imports its neighbours."""
+    pytest.importorskip("sphinx", reason="needs the extra `docs`")
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    return load_extension
+
+
+@pytest.mark.parametrize("name", first_picture.pictures(FIGURES))
+def test_the_first_picture_is_drawn_from_its_figures(name):
+    drawn = first_picture.pictures(FIGURES)[name]
+    assert (first_picture.STATIC / name).read_text("utf-8") == drawn
+    forms = len(FIGURES["forms"])
+    bars = 3 * forms if "narrow" in name else 32 + 8 + 1 + 2 * forms
+    assert drawn.count("<rect") == bars
+    for row in FIGURES["forms"]:
+        assert f"{row['milliseconds']:.3f} ms" in drawn
+        assert first_picture.bytes_in_words(row["bytes"]) in drawn
+
+
+def test_the_first_figures_say_when_and_on_what_they_were_measured():
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", FIGURES["date"])
+    assert FIGURES["machine"]
+    for row in FIGURES["forms"]:
+        low, high = row["quartiles"]
+        assert low <= row["milliseconds"] <= high
+
+
+@pytest.fixture
+def site(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "index.html").write_text(
+        '<h1 id="top">A</h1><a href="sub/page.html#here">b</a><a href="#top">c</a>'
+        '<img src="picture.png"><a href="https://example.org/x">d</a>'
+    )
+    (tmp_path / "sub" / "page.html").write_text('<p id="here"></p><a href="../">e</a>')
+    (tmp_path / "picture.png").touch()
+    return tmp_path
+
+
+def test_links_that_lead_somewhere_are_no_fault(site):
+    assert links.broken(site) == []
+
+
+@pytest.mark.parametrize(
+    ("link", "why"),
+    [
+        ("sub/page.html#there", "has no such anchor"),
+        ("#bottom", "has no such anchor"),
+        ("sub/other.html", "is no file"),
+        ("https://example.org/lq/blob/main/docs/nothing.md", "is no file of the"),
+    ],
+)
+def test_a_link_that_leads_nowhere_is_named_with_its_page(site, link, why):
+    index = site / "index.html"
+    index.write_text(index.read_text() + f'<a href="{link}">f</a>')
+    (fault,) = links.broken(site, "https://example.org/lq", ROOT)
+    assert fault.startswith(f"index.html: {link} {why}")
+
+
+def test_the_questions_are_many_and_their_answers_are_pages():
+    assert len(QUESTIONS) >= 20
+    for pages in QUESTIONS.values():
+        for page in pages:
+            assert any((DOCS / f"{page}.{end}").exists() for end in ("md", "rst")), page
+
+
+def test_outputs_are_written_into_a_page_and_what_it_leaves_out_is_kept(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\n1 + 1\n```\n\n```text\n3\n```\n\n"
+        "```python\nprint('a\\nb')\n```\n\n```text\n...\nb\n```\n\n"
+        "```python\n2.05\n```\n\n<!-- output: within 5% -->\n```text\n2.0\n```\n"
+    )
+    assert outputs.refresh_page(page) == []
+    text = page.read_text()
+    assert "```text\n2\n```" in text
+    assert "```text\n...\nb\n```" in text
+    assert "```text\n2.05\n```" in text
+    page.write_text("```python\nprint('a')\n```\n\n```text\n...\nb\n```\n")
+    (complaint,) = outputs.refresh_page(page)
+    assert complaint.endswith("page.md:2 now prints\na\n")
+
+
+def test_no_page_shows_where_a_test_looked_away():
+    """Sizes, accuracies and times are there to be read."""
+    traces = re.compile(r"\(\.\.\. bytes\)|\.\.\. %|\.\.\.%|\.\.\. s \(|\(missed\)")
+    found = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in DOCS.rglob("*.md")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if traces.search(line)
+    ]
+    assert found == []
+
+
+def test_every_notebook_is_shown_with_its_outputs():
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        assert any(cell.get("outputs") for cell in cells), path.name
+        assert f"notebooks/{path.stem}\n" in (DOCS / "notebooks.md").read_text()
+
+
+def test_the_table_of_small_networks_has_what_was_measured_here(extension):
+    table = extension("zoo_tables").models_table("small")
+    for row in table.splitlines():
+        if "VGGSmall" in row:
+            assert re.search(r"9[23]\.\d+ / – \(Fashion-MNIST, measured here", row)
+
+
+def test_the_picture_of_the_zoo_has_every_published_network(extension):
+    zoo = extension("zoo_pictures")
+    points = zoo.points_of("imagenet")
+    drawn = zoo.scatter(points, "a title")
+    assert len(points) > 15
+    assert drawn.count("<circle") == len(points)
+    quicknet = next(point for point in points if point.label == "QuickNet")
+    assert (quicknet.top1, quicknet.low_bit) == (63.3, True)
+    boxes = []
+    for x, y, anchor, words in re.findall(
+        r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="(start|end)">(\w*[a-z]\w*)<',
+        drawn,
+    ):
+        width = zoo.LETTER * len(words)
+        left = float(x) - (width if anchor == "end" else 0)
+        boxes.append(zoo.Box(left, float(y) - 10, left + width, float(y) + 2))
+    assert len(boxes) == len(points)
+    for number, box in enumerate(boxes):
+        assert not any(box.covers(other) for other in boxes[:number])
+
+
+def test_benchmarks_are_told_as_times_faster_beside_a_peer(extension):
+    benchmarks = extension("benchmark_table")
+    results = [
+        {
+            "name": "lce_Net",
+            "what": "Net (224x224)",
+            "ours": {"library": "larqlite", "options": {}, "cpu": 0.002},
+            "other": {"library": "lce", "options": {}, "cpu": 0.010},
+            "cpu_ratio": 0.2,
+            "cpu_ratio_quartiles": [0.19, 0.21],
+            "reach": 0.1,
+            "reached": False,
+        }
+    ]
+    group = benchmarks.GROUPS[0]
+    assert "5 to 5 times faster" in benchmarks.sentence_of(group, results)
+    chart = benchmarks.chart_of(group, results)
+    assert '<span class="bar-factor">5×</span>' in chart
+    assert "2.000 ms; Larq Compute Engine: 10.0 ms" in chart
+    table = benchmarks.table_of(results)
+    assert "| 0.200 | 0.190 to 0.210 |" in table
+    assert "missed" not in table
+
+
+def test_every_row_of_the_benchmarks_has_a_bar(extension):
+    benchmarks = extension("benchmark_table")
+    results = json.loads(benchmarks.RESULTS.read_text(encoding="utf-8"))["results"]
+    drawn = [
+        row["name"]
+        for group in benchmarks.GROUPS
+        for row in benchmarks.rows_of(group, results)
+    ]
+    assert len(drawn) == len(set(drawn))
+    left = {row["name"] for row in results} - set(drawn)
+    assert left <= {"import", "qat_step_float", "birealnet_threads"}
+
+
+@pytest.mark.slow
+def test_a_browser_finds_what_is_wrong_with_a_page(tmp_path):
+    pytest.importorskip("playwright", reason="needs the extra `docs`")
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        pytest.skip("needs Chromium")
+    from tools.docs_site import check
+
+    (tmp_path / "good.html").write_text(
+        "<head><style>body {background: #fff; color: #111}"
+        "@media (prefers-color-scheme: dark) {body {background: #111; color: #eee}}"
+        "</style></head><body>x</body>"
+    )
+    (tmp_path / "bad.html").write_text(
+        "<body style='background: #fff; color: #000'>"
+        "<div style='width: 800px'>x</div><script>console.error('oh')</script></body>"
+    )
+    with check.served(tmp_path) as address, check.browser() as running:
+        assert check.faults_of_pages(running, address, ["good.html"]) == []
+        found = "\n".join(check.faults_of_pages(running, address, ["bad.html"]))
+    assert "console (light): oh" in found
+    assert "pixels wide on a telephone of 390" in found
+    assert "bad.html (dark): is light" in found

@@ -1,0 +1,37 @@
+"""What people type into the search of the documentation, and the pages that answer it."""
+
+from __future__ import annotations
+
+# The page is to be among the first results, of which so many are looked at.
+FIRST = 3
+
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    "raspberry pi": ("zoo/device", "faq"),
+    "android": ("zoo/device", "faq"),
+    "microcontroller": ("zoo/device", "faq"),
+    "jetson": ("zoo/device",),
+    "where are my binary weights": ("faq", "start", "concepts/weights"),
+    "qkeras": ("faq",),
+    "larq": ("larq",),
+    "tensorflow model optimization": ("qat/tfmot",),
+    "quantizeml": ("integer/quantizeml",),
+    "pytorch": ("faq",),
+    "too slow": ("faq",),
+    "benchmark": ("benchmarks",),
+    "keras 3": ("faq", "troubleshooting"),
+    "loss does not go down": ("troubleshooting",),
+    "accuracy is low": ("troubleshooting",),
+    "out of memory": ("troubleshooting",),
+    "install": ("start", "deploy/runtime"),
+    "gpu": ("faq",),
+    "colab": ("faq",),
+    "windows": ("faq",),
+    "int8 tflite": ("qat", "qat/deploy"),
+    "4 bit": ("qat", "integer/quantize", "integer", "deploy/operations"),
+    "custom quantizer": ("own_quantizer",),
+    "notebook": ("notebooks",),
+    "licence": ("faq",),
+    "cite": ("faq",),
+    "flip ratio": ("training", "api/metrics"),
+    "first layer": ("faq", "deploy", "start", "concepts/inputs"),
+}
