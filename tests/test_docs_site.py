@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 
 import pytest
 
@@ -99,6 +100,26 @@ def test_outputs_are_written_into_a_page_and_what_it_leaves_out_is_kept(tmp_path
     assert complaint.endswith("page.md:2 now prints\na\n")
 
 
+def test_notebooks_are_kept_without_what_differs_from_run_to_run():
+    nbformat = pytest.importorskip("nbformat", reason="needs the extra `docs`")
+    home = tempfile.mkdtemp()
+    output = nbformat.v4.new_output
+    cell = nbformat.v4.new_code_cell(
+        "x",
+        outputs=[
+            output("stream", name="stdout", text=f"wrote {home}/net.onnx\n"),
+            output("stream", name="stderr", text="noise"),
+            output(
+                "display_data", data={"text/plain": "a", "text/html": "<pre>a</pre>"}
+            ),
+        ],
+    )
+    outputs.tidy(nbformat.v4.new_notebook(cells=[cell]))
+    said, shown = cell.outputs
+    assert said.text == "wrote net.onnx\n"
+    assert dict(shown.data) == {"text/plain": "a"}
+
+
 def test_no_page_shows_where_a_test_looked_away():
     """Sizes, accuracies and times are there to be read."""
     traces = re.compile(r"\(\.\.\. bytes\)|\.\.\. %|\.\.\.%|\.\.\. s \(|\(missed\)")
@@ -115,6 +136,7 @@ def test_every_notebook_is_shown_with_its_outputs():
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         assert any(cell.get("outputs") for cell in cells), path.name
+        assert tempfile.gettempdir() not in path.read_text(encoding="utf-8")
         assert f"notebooks/{path.stem}\n" in (DOCS / "notebooks.md").read_text()
 
 

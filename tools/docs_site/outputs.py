@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -56,23 +58,39 @@ def _as_shown(printed: str) -> str:
 
 
 def refresh_notebook(path: Path) -> None:
-    """Runs a notebook and keeps what it shows, but for what differs from run to run."""
+    """Runs a notebook and keeps what it shows."""
     import nbformat
     from nbclient import NotebookClient
 
     notebook = nbformat.read(path, as_version=4)
+    folder = {"metadata": {"path": str(path.parent)}}
     NotebookClient(
-        notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}
+        notebook, timeout=600, resources=folder, coalesce_streams=True
     ).execute()
-    for number, cell in enumerate(notebook.cells):
-        cell.metadata.pop("execution", None)
-        cell.id = f"cell-{number}"
-        if cell.cell_type == "code":
-            cell.outputs = [
-                output for output in cell.outputs if output.get("name") != "stderr"
-            ]
-    notebook.metadata["language_info"] = {"name": "python"}
+    tidy(notebook)
     nbformat.write(notebook, path)
+
+
+def tidy(notebook) -> None:
+    """Takes out of outputs what differs from run to run, and what nobody reads."""
+    temporary = re.compile(rf"{re.escape(tempfile.gettempdir())}/\w+/")
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if cell.cell_type != "code":
+            continue
+        cell.outputs = [
+            output for output in cell.outputs if output.get("name") != "stderr"
+        ]
+        for output in cell.outputs:
+            if "text" in output:
+                output.text = temporary.sub("", output.text)
+            data = output.get("data", {})
+            if "text/plain" in data:
+                data["text/plain"] = temporary.sub("", data["text/plain"])
+            # Tables and lines of rich, which are the same as text.
+            if data.get("text/html", "").startswith("<pre"):
+                del data["text/html"]
+    notebook.metadata["language_info"] = {"name": "python"}
 
 
 def main(words: list[str]) -> int:
