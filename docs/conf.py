@@ -15,6 +15,7 @@ import larqlite
 # The pages that are drawn save and load models; that is no news about the build.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 logging.getLogger("larqlite").setLevel(logging.ERROR)
+logging.getLogger("fontTools").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", message="You are saving your model as an HDF5 file")
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,7 +94,7 @@ html_logo = "_static/logo.svg"
 html_favicon = "_static/logo.svg"
 html_static_path = ["_static"]
 html_css_files = ["larqlite.css"]
-html_search_scorer = "_ext/search_scorer.js"
+html_search_scorer = str(Path(__file__).parent / "_ext" / "search_scorer.js")
 html_math_renderer = "mathml"
 html_show_copyright = False
 html_copy_source = False

@@ -27,8 +27,6 @@ from .questions import FIRST, QUESTIONS
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "docs" / "_build" / "html"
 PHONE = {"width": 390, "height": 844}
-# What is made by Sphinx of the code itself is checked for links only.
-SOURCES = "_modules"
 DARKEST, LIGHTEST = 0.25, 0.75
 
 WIDTH = "document.documentElement.scrollWidth"
@@ -178,7 +176,7 @@ def main(words: list[str]) -> int:
     names = [
         str(path.relative_to(folder))
         for path in sorted(folder.rglob("*.html"))
-        if SOURCES not in path.relative_to(folder).parts
+        if links.SOURCES not in path.relative_to(folder).parts
     ]
     with served(folder) as address, browser() as running:
         complaints += faults_of_pages(running, address, names)

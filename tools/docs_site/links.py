@@ -8,6 +8,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+# What is made by Sphinx of the code itself.
+SOURCES = "_modules"
+
 
 @dataclass
 class Page(HTMLParser):
@@ -74,6 +77,8 @@ def _faults(target, path, pages, folder, repository, root) -> Iterator[str]:
     file = file / "index.html" if file.is_dir() else file
     if not file.exists():
         yield "is no file"
+    elif SOURCES in path.relative_to(folder).parts:
+        return  # Sphinx links sources back to each name of an object, also unlisted ones
     elif parts.fragment and file in pages and not pages[file].has(parts.fragment):
         yield "has no such anchor"
 

@@ -33,5 +33,4 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "licence": ("faq",),
     "cite": ("faq",),
     "flip ratio": ("training", "api/metrics"),
-    "first layer": ("faq", "deploy", "start", "concepts/inputs"),
 }
