@@ -67,7 +67,9 @@ def test_the_first_network_is_the_one_of_the_picture():
     figures = json.loads(FIGURES.read_text(encoding="utf-8"))
     forms = {row["form"]: row for row in figures["forms"]}
     binary, other = forms["binary"], forms["float"]
-    (row,) = re.findall(r"^\| \*\*([\d.]+) times faster.*$", README, re.MULTILINE)
+    (row,) = re.findall(
+        r"^\| \*\*([\d.]+) times faster than float.*$", README, re.MULTILINE
+    )
     factor = other["milliseconds"] / binary["milliseconds"]
     assert float(row) == round(factor, 1) >= 5
     assert f"{binary['milliseconds']:.3f} ms" in README
@@ -89,7 +91,7 @@ def test_the_figures_of_the_zoo_and_of_the_benchmarks_are_those_of_their_files()
     assert f"{1e3 * row['ours']['cpu']:.1f} ms on one core" in README
     assert "make bench ARGS=lce_BiRealNet_avx512" in README
     card = larqlite_zoo.card("binary_vgg_small")
-    assert card.measured[0].top1 == 92.69
+    assert 92.69 in [row.top1 for row in card.measured]
     assert "**92.69 %" in README
     assert f"in {card.costs.deployed_bytes / 1024:.0f} KiB" in README
 

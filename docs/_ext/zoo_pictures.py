@@ -133,6 +133,14 @@ def scatter(points: list[Point], title: str) -> str:
     return (
         f'<div class="scatter"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{html.escape(title)}">\n{body}\n</svg></div>'
+        f"{_key(points)}"
+    )
+
+
+def _key(points: list[Point]) -> str:
+    if all(point.low_bit for point in points):
+        return ""
+    return (
         '<p class="scatter-key"><span class="key binary"></span> of few bits '
         '<span class="key float"></span> float</p>'
     )

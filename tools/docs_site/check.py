@@ -40,7 +40,7 @@ LOOK = """() => {
   const shown = (name) => [...document.querySelectorAll("img." + name)].filter(
     (image) => getComputedStyle(image).display !== "none").length;
   return {page: luminance(style.backgroundColor), text: luminance(style.color),
-          light: shown("only-light"), dark: shown("only-dark")};
+          light: shown("only-light"), dark: shown("only-dark"), wide: shown("wide")};
 }"""
 RESULTS = """() => {
   const done = document.querySelector("#search-results p.search-summary");
@@ -128,6 +128,8 @@ def _faults(page, scheme: str) -> Iterator[str]:
         yield f"is dark: luminance {page_is:.2f} behind text of {text_is:.2f}"
     if look["dark" if scheme == "light" else "light"]:
         yield "shows a picture of the other theme"
+    if look["wide"]:
+        yield "shows a picture that is too wide for a telephone"
 
 
 def faults_of_search(running, address: str) -> list[str]:
