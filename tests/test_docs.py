@@ -145,6 +145,7 @@ def test_an_output_that_differs_is_noticed():
         ("| AMX    | 1,234 |", "| AVX-512 | 34 |", "any numbers", True),
         ("| AMX | 1,234 |", "| AMX | none |", "any numbers", False),
         ("conv_2 in float32", "conv_3 in float32", "any numbers", False),
+        ("y: off by 1e-06 (2e-07 of the largest)", "y: equal", "any numbers", True),
         ("a 1\nb", "a 2\nb\nc", "any numbers, first 2 lines", True),
         ("a\nb", "a\nc\nc", "first 2 lines", False),
     ],

@@ -17,6 +17,8 @@ _VERSION = re.compile(r"\d+(?:\.\d+){2,}\S*")
 _INSTRUCTIONS = re.compile(
     r"\b(?:AMX|AVX-512|AVX2|NEON|NumPy|amx|avx512|avx2|neon|portable)\b"
 )
+# Float parts of a file are those of Keras, or a rounding away.
+_EQUAL = re.compile(r"\boff by \S+ \(\S+ of the largest\)")
 _TIME = re.compile(r"\s*(?:ms|us|s|seconds|minutes|times)\b")
 _WITHIN = re.compile(r"within ([\d.]+)%")
 _FIRST = re.compile(r"(?:(.*), )?first (\d+) lines")
@@ -78,6 +80,7 @@ def _parts(text: str) -> tuple[str, list[tuple[float, bool]]]:
     """The words of a text with `#` for its numbers, and the numbers: value, is it a time."""
     text = _INSTRUCTIONS.sub("ISA", text)
     text = _VERSION.sub("VERSION", text)
+    text = _EQUAL.sub("equal", text)
     numbers = [
         (float(found[0].replace(",", "")), bool(_TIME.match(text, found.end())))
         for found in _NUMBER.finditer(text)
