@@ -224,10 +224,10 @@ def test_words_are_read_before_tensorflow_is_imported(without_an_import, line, s
     ["larqlite --help", "larqlite summary net.keras --jsn", "larqlite_zoo --help"],
 )
 def test_it_takes_no_third_of_a_second_of_computing(tmp_path, line):
-    """The best of four: what else runs on a machine slows a process down, too."""
+    """The best of some: what else runs on a machine slows a process down, too."""
     module, *words = line.split()
     used = []
-    for _ in range(4):
+    for _ in range(8):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
             [sys.executable, "-m", module, *words],
