@@ -8,8 +8,6 @@ import pytest
 from tests.common.graphs import given_back
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Each test process has a core; more threads than cores wait for each other at work.
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # A model is thousands of objects that live on: looking for garbage after each 700 of them
 # was a twentieth of the time of all tests.
 gc.set_threshold(20_000, 10, 10)

@@ -83,12 +83,13 @@ class CodebookKernel:
             sorted(parts.items(), key=lambda item: -np.abs(item[1].scale).max())
         )
 
-    def values(self) -> np.ndarray:
-        """The kernel as the file's nodes compute it, float32."""
-        total = sum(part.values() for part in self.parts.values())
+    def values(self, dtype: type = np.float32) -> np.ndarray:
+        """The kernel as the file's nodes compute it, its terms added in a type."""
+        total = sum(part.values().astype(dtype) for part in self.parts.values())
         if self.center is not None:
-            total = total + shaped_along(self.center, 0, self.codes.ndim)
-        return total.astype(np.float32)
+            center = shaped_along(self.center, 0, self.codes.ndim)
+            total = total + center.astype(dtype)
+        return total.astype(dtype)
 
     def packed(self, bit: int) -> np.ndarray:
         """One bit of all codes as a stream in bytes."""
@@ -116,8 +117,9 @@ def find_table(values: np.ndarray, bits: int) -> CodebookKernel | None:
         table = np.stack([table for table, _ in found])
         codes = np.stack(codes).reshape(values.shape).astype(np.uint8)
         kernel = CodebookKernel(codes, bits, table)
-        error = relative_error(kernel.values(), values)
-        if error <= GRID_TOLERANCE:
+        # What the stored numbers lose; the order in which sixteen are added is the engine's.
+        if relative_error(kernel.values(np.float64), values) <= GRID_TOLERANCE:
+            error = relative_error(kernel.values(), values)
             return dataclasses.replace(kernel, error=error)
     return None
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 import tf_keras
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 import larqlite as lq
 from larqlite.onnx_graph import find_table
@@ -183,6 +183,21 @@ def test_an_alpha_of_zero_has_no_integers():
     seed=st.integers(0, 2**32 - 1),
     per_channel=st.booleans(),
 )
+@example(
+    levels=[
+        -3.541119,
+        -1.9161657,
+        0.0,
+        0.0625,
+        0.1,
+        0.3653199,
+        0.7992178,
+        1.1331296,
+        3.4820778,
+    ],
+    seed=0,
+    per_channel=False,
+)
 def test_a_table_gives_the_values_back(levels, seed, per_channel):
     rng = np.random.default_rng(seed)
     bits = max(1, (len(levels) - 1).bit_length())
@@ -190,11 +205,12 @@ def test_a_table_gives_the_values_back(levels, seed, per_channel):
     if per_channel:
         values = values * rng.uniform(0.5, 2, (4, 1, 1)).astype(np.float32)
     found = find_table(values, bits)
-    if found is None:  # levels that float32 sums don't give to the last two bits
-        assert np.ptp(levels) < 2.0**-10 * np.abs(levels).max() or per_channel
+    if found is None:  # levels too near to each other for float32 coefficients
+        assert np.ptp(levels) < 2.0**-10 * np.abs(levels).max()
         return
+    # Sixteen float32 terms, each half a unit of the last place off, and so their sums.
     np.testing.assert_allclose(
-        found.values(), values, rtol=0, atol=2**-22 * np.abs(values).max()
+        found.values(), values, rtol=0, atol=2**-20 * np.abs(values).max()
     )
     by_hand = np.zeros_like(values, np.float64)
     for streams, part in found.parts.items():

@@ -138,7 +138,7 @@ def _integers(
         integers *= first.step
         integers += first.offset
         off = packed.values() - kernel.values
-    if off is None or np.abs(off).max(initial=0) > 2 * GRID_TOLERANCE * largest:
+    if off is None or np.abs(off).max(initial=0) > 4 * GRID_TOLERANCE * largest:
         raise VerificationError(
             f'lq.deploy.verify: the {name} of "{path}" is no multiple of integers, but '
             "the file sums integers.\n  Fix: verify a file with the model that it was "
