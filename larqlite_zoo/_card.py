@@ -7,10 +7,15 @@ that they were read from.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from larqlite_runtime.notebook import ShownTable, ShowsTables
 from larqlite_zoo._card_tables import card_tables
+
+TRAINED = Path(__file__).with_name("_trained.json")
+PACKAGE_URL = "package:larqlite-zoo-weights"
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,13 @@ class WeightFile:
 
     Attributes:
         name: the file's name.
-        url: where it is fetched from: `https://`, `http://` or `file://`.
+        url: where it is fetched from: `https://`, `http://` or `file://`; or
+            `package:larqlite-zoo-weights`, which holds the files trained here.
         sha256: its SHA-256, 64 hexadecimal digits.
         include_top: whether it holds the classifier too.
         dataset: what the weights were trained on, the word for `weights=`.
+        top1: accuracy of this very file on the validation images, in percent; None if
+            others trained it.
     """
 
     name: str
@@ -79,6 +87,7 @@ class WeightFile:
     sha256: str
     include_top: bool
     dataset: str = "imagenet"
+    top1: float | None = None
 
 
 @dataclass(frozen=True)
@@ -157,3 +166,15 @@ def larq_zoo_file(
         include_top: whether it holds the classifier.
     """
     return WeightFile(name, f"{_RELEASES}/{release}/{name}", sha256, include_top)
+
+
+def trained_here(model: str) -> tuple[WeightFile, ...]:
+    """The weight files of a model that this repository trained, in the order of the table."""
+    rows = json.loads(TRAINED.read_text(encoding="utf-8"))
+    return tuple(
+        WeightFile(
+            row["file"], PACKAGE_URL, row["sha256"], True, row["word"], row["top1"]
+        )
+        for row in rows
+        if row["model"] == model
+    )

@@ -16,8 +16,8 @@ def card_tables(card: Any) -> list[ShownTable]:
     """The tables of a card: facts, costs, accuracies with their sources, weight files."""
     weights = [
         (
-            f'weights="{file.dataset}", include_top={file.include_top}: {file.url}\n'
-            f"  SHA-256 {file.sha256}",
+            f'weights="{file.dataset}", include_top={file.include_top}: {file.url}'
+            f"{_measured_with(file)}\n  SHA-256 {file.sha256}",
         )
         for file in card.weights
     ]
@@ -39,6 +39,14 @@ def card_tables(card: Any) -> list[ShownTable]:
             weights or [("none: weights=None, then train it",)],
         ),
     ]
+
+
+def _measured_with(file: Any) -> str:
+    return (
+        ""
+        if file.top1 is None
+        else f" (top-1 {file.top1:g} %, measured with this file)"
+    )
 
 
 def size_of(card: Any) -> str:

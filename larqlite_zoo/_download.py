@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib.util
 import sys
 import time
 import urllib.error
@@ -21,11 +22,13 @@ from larqlite_zoo._cache import (
     partial_file,
     publish,
 )
-from larqlite_zoo._card import WeightFile
+from larqlite_zoo._card import PACKAGE_URL, WeightFile
 
 TRIES = 3
 STALL_SECONDS = 20.0
 PAUSE_SECONDS = 1.0
+# The folder `weights/` of the repository.
+CHECKOUT = Path(__file__).resolve().parent.parent / "weights"
 _WORTH_ANOTHER_TRY = (408, 425, 429)
 
 
@@ -51,10 +54,12 @@ def fetch(
         pause_seconds: before the second try; twice as long before each further one.
 
     Raises:
-        DownloadError: the file could not be fetched, or is not what was published;
-            the message says where to put it by hand.
+        DownloadError: the file could not be fetched, is not what was published, or lies in
+            a package that is not installed; the message says what to do by hand.
         MissingFileError: a `file://` address that leads nowhere.
     """
+    if file.url == PACKAGE_URL:
+        return _of_package(file, model)
     if urllib.parse.urlsplit(file.url).scheme == "file":
         return _checked(path_of_url(file.url), file, model)
     target = cache_directory() / model / file.name
@@ -82,6 +87,13 @@ def fetch(
         f"  Check: `sha256sum {target}` says {file.sha256}.\n"
         f"  Another folder for such files: the variable {CACHE_VARIABLE}."
     )
+
+
+def folders_of_weights() -> list[Path]:
+    """Where files trained here may lie: the installed package, and this checkout."""
+    spec = importlib.util.find_spec("larqlite_zoo_weights")
+    installed = (spec and spec.submodule_search_locations) or ()
+    return [*map(Path, installed), CHECKOUT]
 
 
 def path_of_url(url: str) -> Path:
@@ -229,3 +241,17 @@ def _checked(path: Path, file: WeightFile, model: str) -> Path:
             f"not {file.sha256}."
         )
     return path
+
+
+def _of_package(file: WeightFile, model: str) -> Path:
+    folders = folders_of_weights()
+    for folder in folders:
+        if (folder / file.name).is_file():
+            return _checked(folder / file.name, file, model)
+    has_it = len(folders) > 1
+    raise DownloadError(
+        f'{model}: weights="{file.dataset}" are the file "{file.name}" of the package '
+        f"larqlite-zoo-weights, which {'lacks it' if has_it else 'is not installed'}.\n"
+        f"  Fix: pip install {'--upgrade ' if has_it else ''}larqlite-zoo-weights; or "
+        "weights=None, or the path of a file."
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.internal import Registry
-from larqlite_zoo._card import Accuracy, Paper, WeightFile
+from larqlite_zoo._card import Accuracy, Paper, WeightFile, trained_here
 
 if TYPE_CHECKING:
     import tf_keras
@@ -64,7 +64,7 @@ def register_model(
         summary: one sentence.
         paper: where the architecture was published.
         published: accuracies that others published, each with its source.
-        weights: files of published weights.
+        weights: files of published weights; those trained here are added by name.
         input_shape: of one image `(height, width, channels)`; costs are given there.
         num_classes: of the default classifier.
         recipe: name of the training recipe, or None.
@@ -79,7 +79,8 @@ def register_model(
         package, _, rest = function.__module__.partition(".")
         family = rest.split(".")[0] if package == "larqlite_zoo" else package
         entry = RegisteredModel(
-            name, function, family, summary, paper, published, weights,
+            name, function, family, summary, paper, published,
+            (*weights, *trained_here(name)),
             input_shape, num_classes, recipe, notes, keras_name or name,
         )  # fmt: skip
         for other in _entries.values():

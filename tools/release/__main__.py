@@ -78,6 +78,7 @@ def _make(options: argparse.Namespace, work: Path) -> None:
         f"  git push origin v{trees.version()}\n"
         f"  python -m twine upload {to}/larqlite_runtime-*\n"
         f"  python -m twine upload {to}/larqlite-*"
+        + (f" {to}/larqlite_zoo_weights-*" if trees.trained_files() else "")
     )
 
 

@@ -34,11 +34,14 @@ def all_of_both(folder: Path, work: Path) -> list[Path]:
     # One tree for each: what a build leaves behind would be part of the next.
     _build("--sdist", trees.lay_larqlite(work / "larqlite"), folder)
     _build("--wheel", trees.lay_larqlite(work / "larqlite_wheel"), folder)
+    if trees.trained_files():
+        _build("--sdist", trees.lay_weights(work / "weights"), folder)
+        _build("--wheel", trees.lay_weights(work / "weights_wheel"), folder)
     return published(folder)
 
 
 def published(folder: Path) -> list[Path]:
-    """The files of both distributions in a folder."""
+    """The files of all distributions in a folder."""
     return sorted([*folder.glob("larqlite*.whl"), *folder.glob("larqlite*.tar.gz")])
 
 

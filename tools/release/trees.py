@@ -2,12 +2,14 @@
 
 `larqlite-runtime` is `larqlite_runtime/` and `native/` with the files of `packaging/runtime/`;
 `larqlite` is all the rest that is installed. The setup.py of both is that of the repository.
+`larqlite-zoo-weights` is the files of `weights/`, where there are some.
 """
 
 import configparser
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import pages
@@ -20,6 +22,8 @@ LARQLITE = (
     "larqlite", "larqlite_zoo", "setup.py", "setup.cfg", "pyproject.toml", "MANIFEST.in",
     "LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "constraints.txt",
 )  # fmt: skip
+WEIGHTS_FILES = "packaging/zoo-weights"
+WEIGHTS = "weights"
 _VERSION_LINE = re.compile(r"^version = attr:.*$", re.M)
 
 
@@ -50,18 +54,48 @@ def lay_larqlite(tree: Path) -> Path:
     Its version cannot be read from the runtime, and its README leads out of the package.
     """
     _copy(LARQLITE, tree)
-    setup = tree / "setup.cfg"
+    _write_version(tree / "setup.cfg")
+    readme = tree / "README.md"
+    tag = f"v{version()}"
+    text = pages.with_absolute_links(readme.read_text("utf-8"), ROOT, repository(), tag)
+    readme.write_text(text, "utf-8")
+    return tree
+
+
+def trained_files(folder: Path = ROOT / WEIGHTS) -> list[Path]:
+    """The weights that `larqlite-zoo-weights` consists of; none, none is built."""
+    return sorted(folder.glob("*.h5"))
+
+
+def lay_weights(tree: Path, files: Sequence[Path] | None = None) -> Path:
+    """Writes the tree of `larqlite-zoo-weights`; returns it.
+
+    Args:
+        tree: a folder that is not there.
+        files: the weights; those of the repository by default.
+    """
+    package = tree / "larqlite_zoo_weights"
+    package.mkdir(parents=True)
+    for name in known_files(WEIGHTS_FILES):
+        shutil.copy2(ROOT / name, tree / Path(name).name)
+    shutil.copy2(ROOT / "LICENSE", tree)
+    for file in trained_files() if files is None else files:
+        shutil.copy2(file, package)
+    shutil.copy2(ROOT / "larqlite_zoo" / "_trained.json", package / "weights.json")
+    (package / "__init__.py").write_text(
+        '"""Files of weights, which `larqlite_zoo` finds here."""\n', "utf-8"
+    )
+    _write_version(tree / "setup.cfg")
+    return tree
+
+
+def _write_version(setup: Path) -> None:
     text, count = _VERSION_LINE.subn(f"version = {version()}", setup.read_text("utf-8"))
     if count != 1:
         raise ValueError(
             "setup.cfg: no line `version = attr: ...` to write a number in"
         )
     setup.write_text(text, "utf-8")
-    readme = tree / "README.md"
-    tag = f"v{version()}"
-    text = pages.with_absolute_links(readme.read_text("utf-8"), ROOT, repository(), tag)
-    readme.write_text(text, "utf-8")
-    return tree
 
 
 def uncommitted() -> list[str]:
