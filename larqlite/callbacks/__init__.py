@@ -2,5 +2,6 @@
 
 from larqlite.callbacks._hyperparameter_scheduler import HyperparameterScheduler
 from larqlite.callbacks._low_bit_log import LowBitLog
+from larqlite.callbacks._mlflow_log import MLflowLog
 
-__all__ = ["HyperparameterScheduler", "LowBitLog"]
+__all__ = ["HyperparameterScheduler", "LowBitLog", "MLflowLog"]

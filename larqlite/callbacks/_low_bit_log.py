@@ -129,10 +129,19 @@ class LowBitLog(tf_keras.callbacks.Callback):
     def scalars(self) -> dict[str, float]:
         """Saturation, bits and packed bytes of the model as it is now, by tag.
 
-        Other loggers may write them too: of W&B, `wandb.log(callback.scalars())`.
+        See `of` for other loggers.
         """
-        profile = models.profile(self.model)
-        saturation = models.saturation(self.model)
+        return self.of(self.model)
+
+    @staticmethod
+    def of(model: tf_keras.Model) -> dict[str, float]:
+        """Saturation, bits and packed bytes of any model, by tag, for other loggers.
+
+        Args:
+            model: a built tf_keras model.
+        """
+        profile = models.profile(model)
+        saturation = models.saturation(model)
         return {
             **{f"saturation/{path}": share for path, share in saturation.items()},
             **{

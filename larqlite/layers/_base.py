@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import sys
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -40,6 +41,23 @@ def arguments(local_variables: Mapping) -> dict:
 def _constraint_of(weight: str) -> str:
     """The argument of Keras that constrains a weight of this name."""
     return weight.removesuffix("_kernel") + "_constraint"
+
+
+def _warn_of_silent_autolog(said=set()) -> None:  # noqa: B006  (once in a process)
+    """Warns if MLflow's autolog waits for models of Keras 3, which these are not."""
+    utilities = sys.modules.get("mlflow.utils.autologging_utils")
+    if said or utilities is None or "mlflow.tensorflow" not in sys.modules:
+        return
+    if tf.keras.Model is tf_keras.Model:  # TF_USE_LEGACY_KERAS
+        return
+    if not utilities.autologging_is_disabled("tensorflow"):
+        said.add("it")
+        log.warning(
+            "MLflow's autolog is on, but logs nothing of models of tf_keras, since it waits "
+            "for those of tf.keras, which is Keras 3 here. Fix: "
+            "model.fit(..., callbacks=[lq.callbacks.MLflowLog()]), or set "
+            "TF_USE_LEGACY_KERAS=1 before TensorFlow is imported."
+        )
 
 
 class QuantLayer(tf_keras.layers.Layer):
@@ -140,6 +158,7 @@ class QuantLayer(tf_keras.layers.Layer):
             return super().add_weight(name=name, **kwargs)
 
     def build(self, input_shape):
+        _warn_of_silent_autolog()
         super().build(input_shape)
         self._build_quantizer(self.input_quantizer, input_shape)
         for weight, role in self.quantized_weights.items():
