@@ -12,7 +12,7 @@ import pytest
 import larqlite as lq
 from larqlite.errors import MissingFileError
 from larqlite.layers import _base
-from tests.test_docs import matches, pages
+from tests.test_docs import compare, pages
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "tools.md"
 TOOLS = {
@@ -45,7 +45,7 @@ def test_the_example_of_a_tool_prints_what_the_page_shows(title, monkeypatch):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(compile(code, str(PAGE), "exec"), namespace)
-    assert matches(expected, printed.getvalue())
+    assert compare.matches(expected, printed.getvalue())
 
 
 def test_every_tool_has_a_section_with_an_example():
