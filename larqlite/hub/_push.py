@@ -48,7 +48,7 @@ def push(
     """Pushes a trained model to the Hugging Face Hub: packed, and as Keras has it.
 
     One commit holds `model.onnx` (of `lq.deploy.export`, verified), `model.keras`, the card
-    `README.md`, and `larqlite.json` with the SHA-256 of both models. The repository is made
+    `README.md`, and a manifest with the SHA-256 of both models. The repository is made
     if it is missing. Needs `pip install "larqlite[hub]"`.
 
     Args:
