@@ -150,7 +150,7 @@ def faults_of_search(running, address: str) -> list[str]:
 def first_results(page, address: str, question: str) -> list[str]:
     """The names of the first pages that the search finds."""
     page.goto(f"{address}/search.html?q={quote(question)}")
-    page.wait_for_function(RESULTS, timeout=20_000)
+    page.wait_for_function(RESULTS, timeout=120_000)
     found = page.eval_on_selector_all(
         "ul.search li a", "links => links.map(link => link.href)"
     )
