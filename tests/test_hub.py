@@ -174,7 +174,10 @@ def test_a_connection_lost_midway_is_taken_up_again(pushed, pushed_files):
             "model.onnx is not the file that was pushed",
         ),
         ([("GET .*model.keras", 500)], "HTTP 500.*Nothing was written"),
-        ([("HEAD .*model.keras", 404)], "HTTP 404.*Nothing was written"),
+        (
+            [("HEAD .*model.keras", 404)],
+            "it lacks a file .*model.keras.*Nothing was written",
+        ),
         ([("GET .*model.keras", ("cut", 10))] * 20, "Nothing was written.*try again"),
         ([("GET /api/models/me/net", 503)] * 20, "HTTP 503.*Fix: try again"),
     ],

@@ -45,10 +45,11 @@ def benchmark(
             be, or a file suffix that matplotlib cannot write.
 
     Example:
-        >>> times = {"what": "", "low": 0.001, "high": 0.002, "turns": 9, "difference": 0}
+        >>> def row(engine, median):
+        ...     return {"engine": engine, "what": "", "median": median, "low": 0.9 * median,
+        ...             "high": 1.1 * median, "turns": 9, "difference": 0}
         >>> figure = lq.plot.benchmark({"file": "net.onnx", "batch": 1, "threads": 2,
-        ...     "timings": [{"engine": "larqlite", "median": 0.001, **times},
-        ...                 {"engine": "onnxruntime", "median": 0.005, **times}]})
+        ...     "timings": [row("larqlite", 0.001), row("onnxruntime", 0.005)]})
         >>> figure.axes[0].texts[1].get_text()
         '5.00 ms, 5.0 times as long'
     """

@@ -51,7 +51,7 @@ def verification(
         >>> flips = {"values": 200, "different": 3}
         >>> figure = lq.plot.verification({"name": "net", "engine": "larqlite_runtime",
         ...     "samples": 2, "layers": [{"layer": "conv", "ok": True, "run_flips": flips}]})
-        >>> figure.axes[0].patches[0].get_width()
+        >>> float(figure.axes[0].patches[0].get_width())
         1.5
     """
     read = [result] if isinstance(result, (str, Path)) else []

@@ -236,7 +236,8 @@ def test_a_layer_without_quantizers_is_a_float_layer():
     ],
 )
 def test_a_kernel_that_needs_more_bits_than_declared_is_refused(quantizer, reason):
-    model = sequential((6,), dense(kernel_quantizer=quantizer, name="hidden"))
+    # More inputs than a table has levels: no channel's own table takes them.
+    model = sequential((40,), dense(kernel_quantizer=quantizer, name="hidden"))
     with pytest.raises(UnsupportedLayerError, match=reason) as error:
         export(model)
     assert 'QuantDense "hidden"' in str(error.value)
