@@ -67,7 +67,10 @@ structure: ## count files, imports past the doors, circles and homonyms
 docs: $(VENV)/.dev-ready ## build the documentation in docs/_build/html; warnings are errors
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-docs-check: docs ## look at the built documentation in the system's Chromium
+# From nothing: pages that Sphinx does not read again lose their words in the index.
+docs-check: $(VENV)/.dev-ready ## build the documentation, and look at it in the system's Chromium
+	rm -rf docs/_build/html
+	$(MAKE) docs
 	PYTHONPATH=tools $(BIN)/python -m docs_site.check $(ARGS)
 
 docs-outputs: $(VENV)/.dev-ready ## write what pages and notebooks print into them
