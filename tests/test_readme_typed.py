@@ -77,7 +77,7 @@ def test_every_line_works_and_the_first_file_is_there_within_a_minute(bare, tmp_
     # Where other processes have the cores, those of this one are what is counted.
     assert min(took, seconds_of_children() - worked) < MOST_SECONDS
     accuracy = float(printed.split("val_accuracy: ")[-1].split()[0])
-    assert accuracy > 0.8
+    assert accuracy > 0.7  # two epochs end between 0.76 and 0.84
 
     everything = "\n".join([first, *others])
     typed([bare / "python", "-c", everything], tmp_path, environment)
