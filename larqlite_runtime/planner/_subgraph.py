@@ -65,7 +65,8 @@ class Subgraph:
     def _join_scaled(self, nodes: list[GraphNode]) -> list[GraphNode]:
         """One node `AddScaled` for y + scale * x, where x has one channel and y has more.
 
-        Such an x is what all output channels of a packed layer add alike.
+        Such an x is what all output channels of a packed layer add alike. Nothing is
+        broadcast but its channel.
         """
         readers = Counter(name for node in nodes for name in node.inputs)
         readers.update(self.outputs)
@@ -75,9 +76,15 @@ class Subgraph:
             if not node.domain and node.op == "Add":
                 for number, name in enumerate(node.inputs):
                     product = made.get(name)
-                    if product is not None and readers[name] == 1:
+                    other = node.inputs[1 - number]
+                    if (
+                        product is not None
+                        and readers[name] == 1
+                        and self.shapes[name] == self.shapes[node.outputs[0]]
+                        and self.shapes[other] == self.shapes[node.outputs[0]]
+                    ):
                         gone.add(id(product))
-                        inputs = (node.inputs[1 - number], *product.inputs)
+                        inputs = (other, *product.inputs)
                         name = f"{product.name}, {node.name}"
                         node = GraphNode(ADD_SCALED, DOMAIN, name, inputs, node.outputs)
                         break

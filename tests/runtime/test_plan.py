@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
+import onnxruntime
 
 import larqlite_runtime
 from larqlite_runtime._program import EpilogueKind, StepKind
 from tests.runtime import files
+from tests.runtime.exported import GOLDEN
 from tests.runtime.files import PACKED, codes, convolution, floats, model
 from tests.runtime.networks import stock
 from tests.runtime.plans import block, compare, kinds, network, planned, steps_of
@@ -237,3 +240,18 @@ def test_bodies_and_unknown_domains_never_reach_onnxruntime():
         "",
         PACKED,
     }
+
+
+def test_what_is_added_to_all_channels_may_be_broadcast_along_an_axis_too(tmp_path):
+    """A convolution whose strides leave one column, added to whole images."""
+    proto = onnx.load(GOLDEN / "deploy_integers.onnx")
+    (node,) = (n for n in proto.graph.node if n.output[0] == "quant_conv2d/input:0")
+    (strides,) = (a for a in node.attribute if a.name == "strides")
+    strides.ints[:] = [1, 16]
+    del proto.graph.value_info[:]
+    onnx.save(proto, tmp_path / "net.onnx")
+    x = np.random.default_rng(0).normal(size=(2, 5, 5, 4)).astype(np.float32)
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    expected = session.run(None, {"input_1": x})[0]
+    found = larqlite_runtime.load(tmp_path / "net.onnx")(x)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
