@@ -435,6 +435,24 @@ class TestAccuracy:
 
 
 class TestReports:
+    @pytest.mark.parametrize("draw", [plot.verification, plot.benchmark])
+    @pytest.mark.parametrize(
+        ("name", "content", "says"),
+        [
+            ("none.json", None, "there is no such file"),
+            ("cut.json", "{", "not a .json file"),
+            ("figures.txt", "{}", 'cannot read ".txt" files'),
+            ("other.json", "{}", "it is no (verification|benchmark) of a file"),
+        ],
+    )
+    def test_a_file_that_holds_no_figures_is_refused(
+        self, tmp_path, draw, name, content, says
+    ):
+        if content is not None:
+            (tmp_path / name).write_text(content)
+        with pytest.raises(ArgumentError, match=f"{name}.*{says}(?s:.*)Fix: .*--json"):
+            draw(tmp_path / name)
+
     def test_integers_shows_needed_bits_against_those_there_are(self):
         report = DataReport(
             [

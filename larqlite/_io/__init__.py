@@ -4,6 +4,6 @@ It is for the packages of larqlite, and may change without notice.
 """
 
 from larqlite._io._batches import batches_of
-from larqlite._io._data import EMBEDDED, arrays_of, read
+from larqlite._io._data import EMBEDDED, arrays_of, content_of, read
 
-__all__ = ["EMBEDDED", "arrays_of", "batches_of", "read"]
+__all__ = ["EMBEDDED", "arrays_of", "batches_of", "content_of", "read"]

@@ -1,10 +1,11 @@
-"""Data that users name on the command line: a file, or the images that come with larqlite."""
+"""What users name: files of arrays, the images that come with larqlite, files of figures."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -60,3 +61,33 @@ def read(
         joined=joined,
         refused=ArgumentError,
     )
+
+
+def content_of(
+    path: str | Path, where: str, fix: str, suffixes: tuple[str, ...] = (".json",)
+) -> Any:
+    """What a `.json` file says, or the text of a `.csv` file.
+
+    Args:
+        path: of the file.
+        where: what errors begin with.
+        fix: which files would do.
+        suffixes: of those that are read.
+
+    Raises:
+        ArgumentError: there is no such file, it has another suffix, or it is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ArgumentError(f"{where}: there is no such file.\n  Fix: {fix}")
+    if path.suffix not in suffixes:
+        raise ArgumentError(
+            f'{where}: cannot read "{path.suffix}" files.\n  Fix: {fix}'
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text) if path.suffix == ".json" else text
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArgumentError(
+            f"{where}: not a {path.suffix} file ({error}).\n  Fix: {fix}"
+        ) from error

@@ -154,55 +154,59 @@ def bash(program: str, places: Sequence[Place]) -> str:
         program: the command.
         places: all that can be said.
     """
-    values, words = [], []
-    for place in places:
-        for flag, behind in _behind_flags(place):
-            if behind.words:
-                do = f'COMPREPLY=($(compgen -W {_quoted(behind.words)} -- "$cur"))'
-            else:
-                do = ":" if behind.is_path else "compopt +o default"
-            values.append(f"        {_at(place, flag)}) {do}; return ;;")
+
+    def value(behind: Word) -> str:
+        if behind.words:
+            return f'COMPREPLY=($(compgen -W {_quoted(behind.words)} -- "$cur"))'
+        return ":" if behind.is_path else "compopt +o default"
+
+    def listed(place: Place) -> str:
         flags, others = _choices(place)
-        is_path = any(each.is_path for each in place.inputs)
-        words.append(
-            f"        {_at(place)}) flags={_quoted(flags)} "
-            f"others={_quoted(others)} files={int(is_path)} ;;"
-        )
-    commands = " | ".join(_at(place) for place in places if place.path)
-    return _BASH.format(
-        name=program.replace("-", "_"),
-        program=program,
-        commands=commands,
-        values="\n".join(values),
-        words="\n".join(words),
-    )
+        return f"flags={_quoted(flags)} others={_quoted(others)}"
+
+    return _script(_BASH, "{})", program, places, value, listed)
 
 
 def zsh(program: str, places: Sequence[Place]) -> str:
     """A script for zsh; Args as of `bash`."""
-    values, words = [], []
-    for place in places:
-        for flag, behind in _behind_flags(place):
-            if behind.words:
-                do = f"compadd -- {' '.join(map(shlex.quote, behind.words))}"
-            else:
-                do = "_files" if behind.is_path else "_message value"
-            values.append(f"        ({_at(place, flag)}) {do}; return ;;")
+
+    def value(behind: Word) -> str:
+        if behind.words:
+            return f"compadd -- {' '.join(map(shlex.quote, behind.words))}"
+        return "_files" if behind.is_path else "_message value"
+
+    def listed(place: Place) -> str:
         _, others = _choices(place)
         flags = [
             _described(name, flag.help) for flag in place.flags for name in flag.names
         ]
         others = [_described(name, place.commands.get(name, "")) for name in others]
+        return f"flags=({' '.join(flags)}) others=({' '.join(others)})"
+
+    return _script(_ZSH, "({})", program, places, value, listed)
+
+
+def _script(
+    template: str,
+    pattern: str,
+    program: str,
+    places: Sequence[Place],
+    value: Callable[[Word], str],
+    listed: Callable[[Place], str],
+) -> str:
+    """A shell's script: what completes the word behind a flag, and what else may stand."""
+    values, words = [], []
+    for place in places:
+        for flag, behind in _behind_flags(place):
+            at = pattern.format(_at(place, flag))
+            values.append(f"        {at} {value(behind)}; return ;;")
         is_path = any(each.is_path for each in place.inputs)
-        words.append(
-            f"        ({_at(place)}) flags=({' '.join(flags)}) "
-            f"others=({' '.join(others)}) files={int(is_path)} ;;"
-        )
-    commands = " | ".join(_at(place) for place in places if place.path)
-    return _ZSH.format(
+        at = pattern.format(_at(place))
+        words.append(f"        {at} {listed(place)} files={int(is_path)} ;;")
+    return template.format(
         name=program.replace("-", "_"),
         program=program,
-        commands=commands,
+        commands=" | ".join(_at(place) for place in places if place.path),
         values="\n".join(values),
         words="\n".join(words),
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from larqlite._io import content_of
 from larqlite.errors import ArgumentError
 from larqlite.plot._drawing import drawing
 from larqlite_runtime.benchmark_result import Benchmark, Timing, draw_timings
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _WHERE = "lq.plot.benchmark"
+_FORMS = "the output of lq benchmark FILE --json in a .json file"
 
 
 def benchmark(
@@ -68,16 +69,13 @@ def _facts(result: Any) -> tuple[str, int, int, Sequence[Timing]]:
     try:
         if isinstance(result, (str, Path)):
             where = f'{_WHERE}: "{result}"'
-            if not Path(result).is_file():
-                raise ArgumentError(f"{where}: there is no such file.")
-            result = json.loads(Path(result).read_text(encoding="utf-8"))
+            result = content_of(result, where, f"{_FORMS}.")
         timings = [Timing(**row) for row in result["timings"]]
         if timings:
             return result["file"], result["batch"], result["threads"], timings
         raise KeyError("timings")
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError) as error:
         raise ArgumentError(
             f"{where}: it is no benchmark of a file.\n"
-            "  Fix: what was measured, or the output of lq benchmark FILE --json in a "
-            ".json file."
+            f"  Fix: what was measured, or {_FORMS}."
         ) from error

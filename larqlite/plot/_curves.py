@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from larqlite._io import content_of
 from larqlite.errors import ArgumentError
 
 
@@ -32,7 +32,7 @@ def read_curves(history) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     where = "lq.plot.history"
     if isinstance(history, (str, Path)):
         where = f'lq.plot.history: "{history}"'
-        table = _read_file(Path(history), where)
+        table = _read_file(history, where)
     else:
         table = getattr(history, "history", history)
     if not isinstance(table, Mapping):
@@ -58,21 +58,13 @@ def read_curves(history) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return epochs + 1, curves
 
 
-def _read_file(path: Path, where: str) -> Any:
-    if not path.is_file():
-        raise ArgumentError(f"{where}: there is no such file.")
-    if path.suffix not in (".csv", ".json"):
-        raise ArgumentError(
-            f'{where}: cannot read "{path.suffix}" files.\n'
-            "  Fix: a .csv of tf_keras.callbacks.CSVLogger, or a .json of "
-            "model.fit(...).history."
-        )
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".json":
-            return json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArgumentError(f"{where}: not a {path.suffix} file ({error}).") from error
+def _read_file(path: str | Path, where: str) -> Any:
+    fix = (
+        "a .csv of tf_keras.callbacks.CSVLogger, or a .json of model.fit(...).history."
+    )
+    text = content_of(path, where, fix, (".csv", ".json"))
+    if Path(path).suffix == ".json":
+        return text
     rows = [row for row in csv.reader(io.StringIO(text)) if row]
     if len({len(row) for row in rows}) > 1:
         raise ArgumentError(f"{where}: its rows have different numbers of columns.")

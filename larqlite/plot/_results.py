@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from larqlite._io import content_of
 from larqlite.errors import ArgumentError
 
 _WHERE = "lq.plot.accuracy"
@@ -44,7 +44,7 @@ def points_of(results: Any, dataset: str | None) -> list[Point]:
     where = _WHERE
     if isinstance(results, (str, Path)):
         where = f'{_WHERE}: "{results}"'
-        results = _read(Path(results), where)
+        results = _read(results, where)
     if isinstance(results, Mapping):  # by name, or a single row or card
         single = any(key in results for key in _NAME)
         results = [results] if single else _named(results, where)
@@ -73,24 +73,14 @@ def points_of(results: Any, dataset: str | None) -> list[Point]:
     return points
 
 
-def _read(path: Path, where: str) -> Any:
-    if not path.is_file():
-        raise ArgumentError(
-            f"{where}: there is no such file.\n"
-            "  Fix: the path of a .csv with the columns model, bytes and top1, or a .json."
-        )
-    if path.suffix not in (".csv", ".json"):
-        raise ArgumentError(
-            f'{where}: cannot read "{path.suffix}" files.\n'
-            "  Fix: a .csv with the columns model, bytes and top1; or a .json of such "
-            "rows, or of lqz list --json."
-        )
-    try:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".json":
-            return json.loads(text)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArgumentError(f"{where}: not a {path.suffix} file ({error}).") from error
+def _read(path: str | Path, where: str) -> Any:
+    fix = (
+        "a .csv with the columns model, bytes and top1; or a .json of such rows, or of "
+        "lqz list --json."
+    )
+    text = content_of(path, where, fix, (".csv", ".json"))
+    if Path(path).suffix == ".json":
+        return text
     return list(csv.DictReader(io.StringIO(text)))
 
 

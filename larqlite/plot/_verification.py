@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from larqlite._io import content_of
 from larqlite.errors import ArgumentError
 from larqlite.plot._drawing import AROUND, ROW, drawing, font_of_rows, name_rows
 from larqlite_runtime.pictures import COLORS, GRID, HATCHES, WRONG, Look
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _WHERE = "lq.plot.verification"
+_FORMS = "the output of lq verify MODEL FILE --json in a .json file"
 
 
 def verification(
@@ -78,19 +79,13 @@ def _content(result: Any) -> Mapping[str, Any]:
     where = _WHERE
     if isinstance(result, (str, Path)):
         where = f'{_WHERE}: "{result}"'
-        if not Path(result).is_file():
-            raise ArgumentError(f"{where}: there is no such file.")
-        try:
-            result = json.loads(Path(result).read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ArgumentError(f"{where}: not a .json file ({error}).") from error
+        result = content_of(result, where, f"{_FORMS}.")
     elif hasattr(result, "to_dict"):
         result = result.to_dict()
     if not _is_verification(result):
         raise ArgumentError(
             f"{where}: it is no verification of a file.\n"
-            "  Fix: what lq.deploy.verify(model, file) returns, or the output of "
-            "lq verify MODEL FILE --json in a .json file."
+            f"  Fix: what lq.deploy.verify(model, file) returns, or {_FORMS}."
         )
     return result
 
