@@ -32,6 +32,8 @@ class ValueType:
         steps: what a file multiplies values with to get integers; where there are a scale
             and an offset, it has the integers themselves.
         scale, offset: of the whole tensor.
+        has_equal_planes: whether all planes weigh 1; else plane p weighs 2^p. So "ternary"
+            and the integers from -1 to 1 have the same values, and other bits.
 
     >>> steps(2).bits_of(3), sign().bits_of(0)
     ((0, 0), None)
@@ -43,6 +45,7 @@ class ValueType:
     steps: int = 1
     scale: float = 1.0
     offset: float = 0.0
+    has_equal_planes: bool = False
 
     @property
     def is_scaled(self) -> bool:
@@ -92,11 +95,6 @@ class ValueType:
         return (0.0, 1.0) if self.low == 0 else (0.0, 1.0, -1.0)
 
     # Planes of bits.
-
-    @property
-    def has_equal_planes(self) -> bool:
-        """Whether all planes weigh 1; else plane p weighs 2^p."""
-        return (self.low, self.high, self.bits) == (-1, 1, 2)
 
     @property
     def weights(self) -> tuple[int, ...]:
@@ -219,7 +217,7 @@ def heaviside() -> ValueType:
 
 def ternary() -> ValueType:
     """-1, 0 and +1."""
-    return ValueType(-1, 1, 2)
+    return ValueType(-1, 1, 2, has_equal_planes=True)
 
 
 def steps(bits: int) -> ValueType:
@@ -229,7 +227,7 @@ def steps(bits: int) -> ValueType:
 
 
 def integers(low: int, high: int) -> ValueType:
-    """The integers from `low` to `high`, 0 among them; -1, 0 and +1 are ternary.
+    """The integers from `low` to `high`, 0 among them.
 
     >>> integers(-8, 7).bits, integers(-7, 7).bits
     (4, 4)

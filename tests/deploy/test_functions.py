@@ -187,7 +187,10 @@ def test_an_operation_of_nodes_takes_what_no_node_gives_out():
         ("Heaviside", {}),
         *(("Ternary", {"threshold": t}) for t in (0.05, 0.0, -0.05)),
         *(("Steps", {"bits": bits}) for bits in (1, 2, 5)),
-        *(("Integers", {"low": a, "high": b}) for a, b in ((-8, 7), (-3, 3), (0, 15))),
+        *(
+            ("Integers", {"low": a, "high": b})
+            for a, b in ((-8, 7), (-3, 3), (0, 15), (-1, 1), (0, 1), (-1, 2))
+        ),
     ],
 )
 def test_the_reference_of_a_quantizer_is_its_body(name, attributes):

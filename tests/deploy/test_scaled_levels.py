@@ -175,6 +175,18 @@ def test_an_alpha_of_zero_has_no_integers():
     assert report.float_layers
 
 
+@pytest.mark.parametrize("layer", ["same", "dense"])
+@pytest.mark.parametrize("kernel", ["ste_sign", "ste_tern"])
+@pytest.mark.parametrize("ends", [(-1, 1), (0, 1), (-1, 2), (-2, 1)], ids=str)
+def test_integers_near_zero_are_no_ternary_values(ends, kernel, layer):
+    """The planes of integers weigh 1 and 2, those of ternary values 1 and 1."""
+    made = LAYERS[layer](
+        input_quantizer=SignedSteps(*ends, 0.5, 0.0), kernel_quantizer=kernel
+    )
+    shape = (8,) if layer == "dense" else (6, 5, 8)
+    assert packed_and_kept(sequential(shape, made))
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     levels=st.lists(

@@ -13,6 +13,8 @@ from onnx import TensorProto, helper
 import larqlite_runtime
 from larqlite_runtime import benchmark, cli
 from larqlite_runtime.backends import _native
+from larqlite_runtime.backends.numpy._float_operations import FLOAT_OPERATIONS
+from larqlite_runtime.format import QUANTIZERS
 from tools.release import bare
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -133,3 +135,11 @@ def test_the_fastest_instruction_set_of_the_processor_is_chosen(monkeypatch):
     if _native.library() is None or expected is None:
         pytest.skip("no native kernels, or an unknown processor")
     assert _native.choose_isa() == expected
+
+
+def test_numpy_has_every_operation_of_a_quantizers_body():
+    for name, quantizer in QUANTIZERS.items():
+        attributes = {"bits": 3, "low": -3, "high": 4, "threshold": 0.25}
+        given = {key: attributes[key] for key in quantizer.attributes}
+        needed = {node.op for node in quantizer.nodes_of(given)} - {"Constant"}
+        assert needed <= FLOAT_OPERATIONS.keys(), name

@@ -185,6 +185,7 @@ FLOAT_OPERATIONS: dict[str, FloatOperation] = {
     "Softplus": _plain(lambda x: np.logaddexp(x, np.float32(0))),
     "Softsign": _plain(lambda x: x / (1 + np.abs(x))),
     "HardSwish": _plain(lambda x: x * np.clip(x / 6 + np.float32(0.5), 0, 1)),
+    "Pow": _plain(np.power),
     "LeakyRelu": _leaky_relu,
     "Elu": _elu,
     "HardSigmoid": _hard_sigmoid,
