@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import yaml
 import larqlite as lq
 import larqlite_zoo
 from larqlite.errors import ArgumentError, DownloadError, MissingFileError, UploadError
+from larqlite.hub._manifest import read_manifest
 from tests import hub_server
 
 constants = pytest.importorskip(
@@ -251,3 +253,40 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
         MissingFileError, match=r"(?s)Fix: pip install .larqlite\[hub\]"
     ):
         lq.hub.push(None, "me/net")
+
+
+@pytest.mark.parametrize("folder", ["", ".", ".."])
+def test_the_present_folder_is_not_replaced(pushed, tmp_path, folder):
+    with pytest.raises(
+        ArgumentError, match=r"(?s)the present folder.*Fix: a name in it"
+    ):
+        lq.hub.pull("me/net", folder)
+    assert Path.cwd().is_dir()
+
+
+def test_an_earlier_pull_comes_back_where_the_new_one_finds_no_place(
+    pushed, tmp_path, monkeypatch
+):
+    earlier = lq.hub.pull("me/net")
+    before = {path.name: path.read_bytes() for path in earlier.folder.iterdir()}
+    rename = Path.rename
+
+    def fails_once(path, target):
+        if path.name == "fetched":
+            raise PermissionError(13, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails_once)
+    with pytest.raises(DownloadError, match=r"(?s)Nothing was written.*Fix: another"):
+        lq.hub.pull("me/net")
+    after = {path.name: path.read_bytes() for path in earlier.folder.iterdir()}
+    assert after == before
+
+
+def test_a_manifest_of_a_later_format_asks_for_a_later_larqlite(tmp_path):
+    path = tmp_path / "larqlite.json"
+    path.write_text('{"format": 2, "models": []}')
+    with pytest.raises(
+        DownloadError, match=r"(?s)format 2.*Fix: pip install --upgrade"
+    ):
+        read_manifest(path, "lq.hub.pull")

@@ -181,3 +181,15 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path):
     with pytest.raises(ArgumentError, match=r"(?s)low_bit is a file.*Fix:"):
         LowBitLog(tmp_path / "low_bit")
     assert (tmp_path / "low_bit").read_text() == "mine"
+
+
+def test_a_model_that_fit_builds_is_logged(tmp_path):
+    layer = lq.layers.QuantDense(
+        3, kernel_quantizer="ste_sign", kernel_constraint="weight_clip"
+    )
+    model = tf_keras.Sequential([layer])
+    model.compile("sgd", "mse", run_eagerly=True)
+    x = np.ones((4, 4), np.float32)
+    log = lq.callbacks.LowBitLog(tmp_path)
+    model.fit(x, x[:, :3], verbose=0, callbacks=[log])
+    assert list(tmp_path.rglob("events*"))

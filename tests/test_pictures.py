@@ -418,6 +418,16 @@ class TestAccuracy:
             (a, b) for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)
         ]
 
+    def test_a_share_is_a_share_in_a_table_that_has_percents_too(self):
+        rows = [
+            {"name": "a", "bytes": 9, "top1": "", "accuracy": 0.9},
+            {"name": "b", "bytes": 9, "top1": 0.5, "accuracy": ""},
+        ]
+        (ax,) = plot.accuracy(rows).axes
+        heights = sorted(y for line in ax.lines for y in line.get_ydata())
+        assert heights[0] == 0.5
+        assert heights[-1] == 90
+
     @pytest.mark.parametrize(
         ("given", "message"),
         [

@@ -6,8 +6,11 @@ import io
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import tf_keras
 
 import larqlite as lq
 from larqlite.errors import MissingFileError
@@ -77,3 +80,76 @@ def test_an_autolog_that_would_log_nothing_is_warned_of_once(monkeypatch, caplog
         lq.layers.QuantDense(2).build((None, 3))
     assert caplog.text.count("MLflow's autolog is on") == 1
     assert "lq.callbacks.MLflowLog()" in caplog.text
+
+
+class Mlflow:
+    """As much of mlflow as a callback asks of it; it refuses what mlflow refuses."""
+
+    def __init__(self):
+        self.run, self.ended, self.artifacts, self.metrics = None, [], [], []
+
+    def active_run(self):
+        return self.run
+
+    def start_run(self):
+        info, data = SimpleNamespace(run_id="r"), SimpleNamespace(params={})
+        self.run = SimpleNamespace(info=info, data=data)
+        return self.run
+
+    def get_run(self, run_id):
+        return self.run
+
+    def log_params(self, params):
+        for name, value in params.items():
+            if self.run.data.params.setdefault(name, str(value)) != str(value):
+                raise ValueError(f"{name} was logged with another value")
+
+    def log_metrics(self, metrics, step):
+        self.metrics.append((step, metrics))
+
+    def log_artifact(self, path):
+        self.artifacts.append(Path(path).name)
+
+    def end_run(self, status="FINISHED"):
+        self.run = self.ended.append(status)
+
+
+@pytest.fixture
+def mlflow(monkeypatch):
+    made = Mlflow()
+    monkeypatch.setitem(sys.modules, "mlflow", made)
+    return made
+
+
+def small(rate=0.1):
+    binary = {"kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}
+    layer = lq.layers.QuantDense(3, input_quantizer="ste_sign", **binary)
+    model = tf_keras.Sequential([tf_keras.Input((4,)), layer], name="net")
+    model.compile(tf_keras.optimizers.SGD(rate), "mse", run_eagerly=True)
+    return model
+
+
+X, Y = np.ones((4, 4), np.float32), np.ones((4, 3), np.float32)
+
+
+def test_a_broken_training_ends_its_run_and_the_next_has_its_own(mlflow):
+    def breaks(epoch, logs):
+        raise KeyboardInterrupt
+
+    log = lq.callbacks.MLflowLog()
+    broken = tf_keras.callbacks.LambdaCallback(on_epoch_end=breaks)
+    with pytest.raises(KeyboardInterrupt):
+        small().fit(X, Y, verbose=0, callbacks=[log, broken])
+    small(0.2).fit(X, Y, verbose=0, callbacks=[log])
+    assert mlflow.ended == ["FAILED", "FINISHED"]
+    assert mlflow.artifacts == ["net.onnx"]
+
+
+def test_a_run_of_several_trainings_keeps_its_first_parameters(mlflow):
+    mlflow.start_run()
+    for rate, epochs in ((0.1, 1), (0.2, 2)):
+        log = lq.callbacks.MLflowLog(packed=False)
+        small(rate).fit(X, Y, epochs=epochs, verbose=0, callbacks=[log])
+    assert mlflow.run.data.params["epochs"] == "1"
+    assert not mlflow.ended
+    assert len(mlflow.metrics) == 3

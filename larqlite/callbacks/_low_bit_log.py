@@ -84,6 +84,8 @@ class LowBitLog(tf_keras.callbacks.Callback):
                 f"LowBitLog: {self.folder} cannot be written ({error}).\n"
                 "  Fix: another log_dir."
             ) from error
+        if not self.model.built:  # `fit` builds it from its first batch
+            return
         if models.quantized_weights(self.model) and not models.flip_ratios(self.model):
             log.warning(
                 'LowBitLog: the model "%s" tracks no flip ratios, so none are written. '

@@ -50,12 +50,20 @@ class MLflowLog(tf_keras.callbacks.Callback):
         """Refuses what cannot be packed, starts a run if none is active, logs parameters."""
         if self.packed:
             self._export(None)
-        if self._mlflow.active_run() is None:
-            self._mlflow.start_run()
+        if self._is_ours:  # of a training that was broken off
+            self._end("FAILED")
+        run = self._mlflow.active_run()
+        if run is None:
+            run = self._mlflow.start_run()
             self._is_ours = True
         optimizer = self.model.optimizer.get_config()
         parameters = {f"opt_{name}": value for name, value in optimizer.items()}
-        self._mlflow.log_params({**parameters, "epochs": self.params.get("epochs")})
+        parameters["epochs"] = self.params.get("epochs")
+        # MLflow refuses another value: those of the first training of a run stay.
+        known = self._mlflow.get_run(run.info.run_id).data.params
+        self._mlflow.log_params(
+            {name: value for name, value in parameters.items() if name not in known}
+        )
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Logs the metrics of this epoch."""
@@ -64,10 +72,17 @@ class MLflowLog(tf_keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Logs the packed file, and ends the run that this callback has started."""
-        if self.packed:
-            self._export(self._mlflow.log_artifact)
+        try:
+            if self.packed:
+                self._export(self._mlflow.log_artifact)
+        except BaseException:
+            self._end("FAILED")
+            raise
+        self._end("FINISHED")
+
+    def _end(self, status: str) -> None:
         if self._is_ours:
-            self._mlflow.end_run()
+            self._mlflow.end_run(status)
             self._is_ours = False
 
     def _export(self, log_artifact: Any) -> None:

@@ -34,7 +34,12 @@ def read_manifest(path: Path, where: str) -> dict[str, str]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        known = content["format"] == _FORMAT
+        if content["format"] != _FORMAT:
+            raise DownloadError(
+                f"{where}: its {NAME} has the format {content['format']!r}, and this "
+                f"version of larqlite reads {_FORMAT}.\n"
+                "  Fix: pip install --upgrade larqlite"
+            )
         found = {name: content["files"][name]["sha256"] for name in FILES}
         for digest in found.values():
             if len(bytes.fromhex(digest)) != 32:
@@ -44,11 +49,6 @@ def read_manifest(path: Path, where: str) -> dict[str, str]:
             f"{where}: its {NAME} is damaged ({error}).\n"
             "  Fix: push the model again with lq.hub.push."
         ) from error
-    if not known:
-        raise DownloadError(
-            f"{where}: its {NAME} has the format {content['format']!r}, and this version "
-            f"of larqlite reads {_FORMAT}.\n  Fix: pip install --upgrade larqlite"
-        )
     return found
 
 

@@ -90,16 +90,40 @@ def pull(
     api = client(WHERE, repo_id, token, needs_token=False)
     target = _require_folder(folder, repo_id)
     state = "Nothing was written."
-    with tempfile.TemporaryDirectory(prefix=".pull-", dir=target.parent) as work:
+    with _beside(target) as work:
         fetched = Path(work) / "fetched"
         with errors_as(DownloadError, WHERE, repo_id, api, state):
             commit = api.model_info(repo_id, revision=revision).sha
             _fetch_checked(api, repo_id, commit, fetched)
         shutil.rmtree(fetched / ".cache", ignore_errors=True)
-        if target.exists():
-            target.rename(Path(work) / "earlier")
-        fetched.rename(target)
+        _put(fetched, target, Path(work) / "earlier")
     return Pulled(target, commit)
+
+
+def _beside(target: Path) -> tempfile.TemporaryDirectory:
+    try:
+        return tempfile.TemporaryDirectory(prefix=".pull-", dir=target.parent)
+    except OSError as error:
+        raise ArgumentError(
+            f"{WHERE}: nothing can be written in {target.parent} ({error.strerror}).\n"
+            "  Fix: another folder."
+        ) from error
+
+
+def _put(fetched: Path, target: Path, earlier: Path) -> None:
+    """Puts what was fetched in its place; what was there comes back if that fails."""
+    is_there = target.exists()
+    try:
+        if is_there:
+            target.rename(earlier)
+        fetched.rename(target)
+    except OSError as error:
+        if earlier.exists():
+            earlier.rename(target)
+        raise DownloadError(
+            f"{WHERE}: {target} cannot be written ({error.strerror}). Nothing was "
+            "written.\n  Fix: another folder."
+        ) from error
 
 
 def _fetch_checked(api, repo_id: str, commit: str, folder: Path) -> None:
@@ -139,6 +163,12 @@ def _require_folder(folder, repo_id: str) -> Path:
             '  Fix: a name, e.g. "net".'
         ) from error
     target = Path(name).absolute()
+    here = Path.cwd().resolve()
+    if target.resolve() in (here, *here.parents):
+        raise ArgumentError(
+            f"{WHERE}: folder={str(folder)!r} is the present folder, or one around it, "
+            'which cannot be replaced.\n  Fix: a name in it, e.g. "net".'
+        )
     if target.exists() and not target.is_dir():
         raise ArgumentError(
             f"{WHERE}: {target} is a file.\n  Fix: the name of a folder."

@@ -30,8 +30,9 @@ def weight_bits(variable: Any, layer: tf_keras.layers.Layer | None = None) -> in
     of a weight that it quantizes itself.
     """
     precision = declared_precision(variable)
-    if precision is None and hasattr(layer, "weight_precision"):
-        precision = layer.weight_precision(variable)
+    of_layer = getattr(layer, "weight_precision", None)
+    if precision is None and callable(of_layer):
+        precision = of_layer(variable)
     return 8 * tf.as_dtype(variable.dtype).size if precision is None else precision
 
 

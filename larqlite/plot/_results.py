@@ -107,13 +107,14 @@ def _points(row: Any, where: str) -> Iterator[Point]:
     if isinstance(row.get("costs"), Mapping):
         yield from _of_card(row)
         return
-    name = str(_cell(row, _NAME, where))
-    accuracy = _number(row, _ACCURACY, where)
-    if "top1" not in row and accuracy <= 1:  # Keras' accuracy is a share
+    _, name = _cell(row, _NAME, where)
+    key, accuracy = _number(row, _ACCURACY, where)
+    if key == "accuracy" and accuracy <= 1:  # Keras' accuracy is a share
         accuracy *= 100
     group = next((str(row[key]) for key in _GROUP if row.get(key)), "")
     dataset = str(row.get("dataset") or "")
-    yield Point(name, _number(row, _BYTES, where), accuracy, group, dataset)
+    _, size = _number(row, _BYTES, where)
+    yield Point(str(name), size, accuracy, group, dataset)
 
 
 def _of_card(card: Mapping) -> Iterator[Point]:
@@ -128,25 +129,26 @@ def _of_card(card: Mapping) -> Iterator[Point]:
             yield Point(card["name"], deployed, top1, group, dataset)
 
 
-def _cell(row: Mapping, names: tuple[str, ...], where: str) -> Any:
+def _cell(row: Mapping, names: tuple[str, ...], where: str) -> tuple[str, Any]:
+    """The first of some columns that a row has something in, and what it is."""
     for name in names:
         if row.get(name) not in (None, ""):
-            return row[name]
+            return name, row[name]
     raise ArgumentError(
         f"{where}: a row has no {' or '.join(names)}: {dict(row)}.\n"
         f'  Fix: give each row "{names[0]}".'
     )
 
 
-def _number(row: Mapping, names: tuple[str, ...], where: str) -> float:
-    value = _cell(row, names, where)
+def _number(row: Mapping, names: tuple[str, ...], where: str) -> tuple[str, float]:
+    name, value = _cell(row, names, where)
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = -1.0
     if not 0 <= number < float("inf"):
         raise ArgumentError(
-            f"{where}: {names[0]} is {value!r} in a row: {dict(row)}.\n"
+            f"{where}: {name} is {value!r} in a row: {dict(row)}.\n"
             "  Fix: a number from 0 up."
         )
-    return number
+    return name, number

@@ -159,3 +159,11 @@ def test_the_record_of_an_average_is_not_that_of_a_sum():
     add, average = (lq.integer.layers.Add(average=average) for average in (False, True))
     assert (facts_of(add).merge, facts_of(add).keeps_range) == ("add", False)
     assert (facts_of(average).merge, facts_of(average).keeps_range) == ("average", True)
+
+
+def test_a_number_under_the_name_of_what_layers_say_of_bits_is_left_alone():
+    class Mine(tf_keras.layers.Dense):
+        weight_precision = 4
+
+    model = tf_keras.Sequential([tf_keras.Input((4,)), Mine(3)])
+    assert lq.models.profile(model).deployed_bytes == 4 * 15

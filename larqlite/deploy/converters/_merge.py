@@ -21,8 +21,7 @@ from larqlite.onnx_graph import (
 from larqlite_runtime.format import united_type
 
 if TYPE_CHECKING:
-    from larqlite_runtime.format import united_type
-from larqlite.onnx_graph import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 layers = tf_keras.layers
 

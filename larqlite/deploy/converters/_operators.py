@@ -20,8 +20,7 @@ from larqlite.onnx_graph import Value, refuse
 from larqlite_runtime.format import heaviside, ternary, united_type
 
 if TYPE_CHECKING:
-    from larqlite_runtime.format import heaviside, ternary, united_type
-from larqlite.onnx_graph import Writer
+    from larqlite.onnx_graph import Writer
 
 UNARY = {
     "math.abs": "Abs",

@@ -14,8 +14,7 @@ from larqlite.onnx_graph import expanded, onnx_order, output_shape, permuted, re
 from larqlite_runtime.format import padded_type
 
 if TYPE_CHECKING:
-    from larqlite_runtime.format import padded_type
-from larqlite.onnx_graph import Value, Writer
+    from larqlite.onnx_graph import Value, Writer
 
 layers = tf_keras.layers
 

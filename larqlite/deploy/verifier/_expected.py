@@ -128,7 +128,7 @@ class Reference:
         self.is_defined = False
         self._largest: dict[Any, float] = {}
         self._last: tuple[list[np.ndarray], Any] | None = None
-        self._twins: dict[tuple[int, float], IntegerTwin] = {}
+        self._twins: dict[tuple[int, float, bool], IntegerTwin] = {}
         counts = (len(model.inputs), len(model.outputs))
         if counts != (len(file.inputs), len(file.outputs)):
             raise _other_model(
@@ -318,7 +318,8 @@ class Reference:
         return _moved(function, source, by)
 
     def _twin(self, entry: DeployedLayer, use: QuantizedCall) -> IntegerTwin:
-        key = id(use.layer), entry.steps  # a shared layer may sum other levels
+        # A shared layer may sum other levels, or scaled ones.
+        key = id(use.layer), entry.steps, entry.is_scaled
         if key not in self._twins:
             self._twins[key] = IntegerTwin(
                 use.layer, entry.path, entry.steps, has_borders=not entry.is_scaled
