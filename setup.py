@@ -37,7 +37,8 @@ def kernels() -> Extension:
         "larqlite_runtime._kernels",
         sources=[str(path) for path in SOURCES],
         depends=[str(path) for path in NATIVE.glob("*.h")]
-        + [str(path) for path in NATIVE.glob("*.inc")],
+        + [str(path) for path in NATIVE.glob("*.inc")]
+        + [str(path) for path in NATIVE.glob("*.txt")],
         # -ffp-contract=off: products and sums are rounded one by one, as NumPy rounds them.
         extra_compile_args=[*FLAGS, *NO_DEBUG],
         extra_link_args=["-pthread", *STRIPPED],

@@ -245,9 +245,16 @@ def _checked(path: Path, file: WeightFile, model: str) -> Path:
 
 def _of_package(file: WeightFile, model: str) -> Path:
     folders = folders_of_weights()
-    for folder in folders:
-        if (folder / file.name).is_file():
-            return _checked(folder / file.name, file, model)
+    there = [folder / file.name for folder in folders if (folder / file.name).is_file()]
+    for path in there:  # an older package may lie in front of the right file
+        if sha256_of(path) == file.sha256.lower():
+            return path
+    if there:
+        raise DownloadError(
+            f"{model}: {there[0]} is not the published file: its SHA-256 is "
+            f"{sha256_of(there[0])}, not {file.sha256}.\n"
+            "  Fix: pip install --upgrade larqlite-zoo-weights"
+        )
     has_it = len(folders) > 1
     raise DownloadError(
         f'{model}: weights="{file.dataset}" are the file "{file.name}" of the package '

@@ -65,10 +65,11 @@ def add(run: Path, folder: Path, table: Path, word: str | None = None) -> dict:
         raise MissingFileError(
             f"{run}: it saved no weights.\n  Fix: train without --no-save-weights."
         )
+    name = word or measured["dataset"]
     row = {
         "model": measured["model"],
-        "word": word or measured["dataset"],
-        "file": f"{measured['recipe']}_{measured['dataset']}.h5",
+        "word": name,
+        "file": f"{measured['model']}_{measured['recipe']}_{name}.h5",
         "sha256": sha256_of(saved),
         "top1": float(measured["top1"]),
         "run": measured["run"],
@@ -76,6 +77,7 @@ def add(run: Path, folder: Path, table: Path, word: str | None = None) -> dict:
     }
     key = (row["model"], row["word"])
     rows = json.loads(table.read_text(encoding="utf-8")) if table.exists() else []
+    replaced = {r["file"] for r in rows if (r["model"], r["word"]) == key}
     rows = [r for r in rows if (r["model"], r["word"]) != key]
     others = [folder / r["file"] for r in rows]
     size = sum(path.stat().st_size for path in (saved, *others))
@@ -87,6 +89,8 @@ def add(run: Path, folder: Path, table: Path, word: str | None = None) -> dict:
     folder.mkdir(exist_ok=True)
     shutil.copyfile(saved, folder / row["file"])
     write_json(sorted([*rows, row], key=lambda r: (r["model"], r["word"])), table)
+    for former in replaced - {r["file"] for r in (*rows, row)}:
+        (folder / former).unlink(missing_ok=True)
     return row
 
 

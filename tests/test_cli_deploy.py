@@ -197,8 +197,10 @@ def test_the_former_name_of_the_batch_size_is_taken_with_a_notice(
 
 
 def test_the_batch_size_by_its_name_is_taken_without_a_notice(here, capfd):
-    cli.main(["run", "net.onnx", "--data", "x.npy", "--batch-size", "3"])
-    assert " now." not in capfd.readouterr().err
+    benchmark = "benchmark net.onnx --seconds 0.05 --against onnxruntime --batch-size=3"
+    for words in ("run net.onnx --data x.npy --batch-size 3", benchmark):
+        cli.main(words.split())
+        assert " now." not in capfd.readouterr().err
 
 
 def test_the_output_of_an_export_is_a_word_or_a_flag_and_never_both(command, here):

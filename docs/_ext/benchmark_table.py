@@ -84,7 +84,7 @@ GROUPS = (
         "Building the networks of the zoo",
         "build_.*",
         "Building and summing up a network takes as long as in Larq Zoo ({low} to {high} times "
-        "its speed): a second at most, once.",
+        "its speed): a second or so, once.",
     ),
 )
 

@@ -22,6 +22,11 @@ _EQUAL = re.compile(r"\boff by \S+ \(\S+ of the largest\)")
 _TIME = re.compile(r"\s*(?:ms|us|s|seconds|minutes|times)\b")
 _WITHIN = re.compile(r"within ([\d.]+)%")
 _FIRST = re.compile(r"(?:(.*), )?first (\d+) lines")
+# What no machine may change: all of all, 100 %, and integers that are equal.
+_ALL = re.compile(r"\b(\d[\d,]*) of \1\b")
+_EXACT = re.compile(
+    r"\b100(?:\.0+)?(?= ?%)|\b0(?:\.0+)?(?:e[-+]00)?(?= (?:apart|units?)\b)"
+)
 ANY = "any numbers"
 
 
@@ -32,7 +37,8 @@ def matches(expected: str, shown: str, near: str | None = None) -> bool:
         expected: what the page shows.
         shown: what its code printed.
         near: "within 5%": words are the same, numbers as near as that, and times are any;
-            "any numbers": numbers may all differ. None, or "logged": the same. With
+            "any numbers": numbers may all differ, but for "100 of 100", "100 %" and what
+            is "0 apart" or "0 units" away. None, or "logged": the same. With
             ", first 9 lines" behind it, or that alone, the page shows no more of it.
     """
     near, shown = first_lines(near, shown)
@@ -42,8 +48,10 @@ def matches(expected: str, shown: str, near: str | None = None) -> bool:
     (words, numbers), (other_words, others) = _parts(expected), _parts(shown)
     if not _words_agree(words, other_words):
         return False
-    if near == ANY or leaves_out(expected, near):
+    if leaves_out(expected, near):
         return True
+    if near == ANY:
+        return _stays_whole(expected, shown)
     if (within := _WITHIN.fullmatch(near)) is None:
         raise ValueError(f'no nearness "{near}": "within 5%", or "{ANY}"')
     bound = float(within[1]) / 100
@@ -89,6 +97,15 @@ def _parts(text: str) -> tuple[str, list[tuple[float, bool]]]:
     # Columns are as wide as their numbers.
     words = re.sub(r"-{3,}", "---", words)
     return re.sub(r"[ \t]+", " ", words), numbers
+
+
+def _stays_whole(expected: str, shown: str) -> bool:
+    """Whether what is all, or nothing, on a page is so in what is printed, line by line."""
+    return all(
+        len(which.findall(there)) >= len(which.findall(here))
+        for here, there in zip(expected.splitlines(), shown.splitlines(), strict=True)
+        for which in (_ALL, _EXACT)
+    )
 
 
 def _words_agree(expected: str, shown: str) -> bool:

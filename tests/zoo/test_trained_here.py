@@ -90,7 +90,7 @@ def test_weights_of_a_run_are_found_in_a_checkout_by_their_word(trained, run):
     np.testing.assert_array_equal(built(), run[1])
     (file,) = larqlite_zoo.card("binary_vgg_small").weights
     assert (file.dataset, file.top1) == ("toys", 12.5)
-    content = (trained / "TrainBinaryVGGSmall_toys.h5").read_bytes()
+    content = (trained / "binary_vgg_small_TrainBinaryVGGSmall_toys.h5").read_bytes()
     assert file.sha256 == hashlib.sha256(content).hexdigest()
     text = str(larqlite_zoo.card("binary_vgg_small")._repr_html_())
     assert "top-1 12.5 %, measured with this file" in text
@@ -125,12 +125,48 @@ def test_an_older_package_is_named(trained, tmp_path, monkeypatch):
 
 
 def test_a_damaged_file_is_never_loaded(trained):
-    path = trained / "TrainBinaryVGGSmall_toys.h5"
+    path = trained / "binary_vgg_small_TrainBinaryVGGSmall_toys.h5"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(DownloadError, match="is not the published file"):
         built()
+
+
+def test_an_older_package_does_not_hide_the_right_file(
+    trained, run, tmp_path, monkeypatch
+):
+    (tmp_path / PACKAGE).mkdir()
+    (tmp_path / PACKAGE / "__init__.py").touch()
+    (file,) = trained.glob("*.h5")
+    (tmp_path / PACKAGE / file.name).write_bytes(b"an older network")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    np.testing.assert_array_equal(built(), run[1])
+
+
+def test_a_second_run_under_another_word_leaves_the_first_as_it_is(
+    trained, run, tmp_path
+):
+    """A word has a file of its own, and a file that no word has any more goes."""
+    table, second = tmp_path / "trained.json", tmp_path / "second"
+    second.mkdir()
+    weights = run[0] / "binary_vgg_small_weights.h5"
+    (second / weights.name).write_bytes(weights.read_bytes() + b"another")
+
+    def add(recipe, *words):
+        record = {"row": ROW | {"recipe": recipe}, "weights": weights.name}
+        (second / "finished.json").write_text(json.dumps(record))
+        target = ["--to", str(trained), "--table", str(table)]
+        make_weights.main([str(second), *target, *words])
+        rows = json.loads(table.read_text())
+        assert {row["file"] for row in rows} == {p.name for p in trained.glob("*.h5")}
+        for row in rows:
+            content = (trained / row["file"]).read_bytes()
+            assert hashlib.sha256(content).hexdigest() == row["sha256"]
+        return [row["word"] for row in rows]
+
+    assert add("TrainBinaryVGGSmall", "--word", "again") == ["again", "toys"]
+    assert add("Another") == ["again", "toys"]
 
 
 def test_a_word_that_is_none_is_refused_with_those_that_there_are(trained):
@@ -175,5 +211,8 @@ def test_the_package_of_weights_has_the_files_a_licence_and_the_version(
     assert "Name: larqlite-zoo-weights" in text
     assert f"Version: {trees.version()}\n" in text
     (listed,) = tree.glob("*.egg-info/SOURCES.txt")
-    assert "larqlite_zoo_weights/TrainBinaryVGGSmall_toys.h5" in listed.read_text()
+    assert (
+        "larqlite_zoo_weights/binary_vgg_small_TrainBinaryVGGSmall_toys.h5"
+        in listed.read_text()
+    )
     assert (tree / "LICENSE").is_file()

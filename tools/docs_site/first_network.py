@@ -164,7 +164,7 @@ def measure(machine: str, seconds: float) -> dict:
 
 def main(words: list[str]) -> None:
     """Measures, writes the figures, and draws them."""
-    machine = words[0] if words else "one core of this machine"
+    machine = " ".join(words) if words else "one core of this machine"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         figures = measure(machine, seconds=3.0)
