@@ -8,6 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+import larqlite_runtime
 from larqlite_runtime.reader import _budget, read
 from tests.runtime import files
 from tests.runtime.files import codes, floats, integers, model, node, packed
@@ -139,3 +140,22 @@ def test_the_bound_grows_with_the_batch(name, monkeypatch):
     for batch in (1, 2, 3):
         read(files.SEEDS[name]().SerializeToString(), batch=batch)
     assert seen[2] - seen[1] == seen[1] - seen[0] > 0
+
+
+def test_exclusive_ors_of_a_few_bytes_do_not_fill_the_memory():
+    """Each result is made while the file is read, before its size is counted."""
+    names = [f"made_{number}" for number in range(40)]
+    nodes = [
+        node("BitwiseXor", f"{before} w", name)
+        for before, name in zip(["w", *names], names, strict=False)
+    ]
+    proto = model(
+        [*nodes, node("Identity", "x", "y")],
+        {"x": (3,)},
+        {"y": None},
+        {"w": np.zeros(100_000, np.uint8)},
+    )
+    with pytest.raises(
+        larqlite_runtime.ModelFileError, match=r"(?s)BitwiseXor.*too many bits.*Fix: "
+    ):
+        read(proto.SerializeToString())

@@ -98,10 +98,20 @@ def _layer_normalization(call: NodeCall) -> Results:
     return [(shape, dtype)]
 
 
+# Bytes of all constants of the file, and of what exclusive ors have made of them.
+_MADE = ("", "bytes of exclusive ors")
+
+
 def _bitwise_xor(call: NodeCall) -> Results:
     """Bits of two constants, which is a constant: the planes of a table's codes."""
     first, second = (call.constant(index, np.uint8) for index in range(2))
     call.require(first.shape == second.shape, "its inputs differ in their sizes")
+    # A table of 4 bits needs 11 of them, of a quarter of its kernel each.
+    made = call.facts.setdefault(_MADE, [0, 0])
+    if not made[0]:
+        made[0] = sum(array.nbytes for array in call.graph.constants.values())
+    made[1] += first.nbytes
+    call.require(made[1] <= 16 * made[0], "too many bits are made of those of the file")
     call.graph.constants[call.node.outputs[0]] = first ^ second
     return [(call.shape(0), np.dtype(np.uint8))]
 
