@@ -60,7 +60,8 @@ def built(name: str, side: int | None) -> tf_keras.Model:
 def centred(model: tf_keras.Model, x: np.ndarray) -> tf_keras.Model:
     """The model with its last bias, if it has one, set so that no class is always ahead."""
     biases = [w for w in model.trainable_weights if w.shape == model.output_shape[1:]]
-    ahead = np.log(model(x).numpy()).mean(axis=0)
+    # A class may be so far behind that its probability is 0 in float32.
+    ahead = np.log(np.maximum(model(x).numpy(), np.finfo(np.float32).tiny)).mean(axis=0)
     for bias in biases[-1:]:
         bias.assign_sub(ahead - ahead.mean())
     return model
