@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 from hypothesis import example, given, settings, strategies as st
 
-from tests.deploy.keras_and_file import assert_same, with_random_weights
+from tests.deploy.keras_and_file import assert_same, random_inputs, with_random_weights
 
 layers = tf_keras.layers
 
@@ -64,6 +65,7 @@ def test_a_random_network(seed):
 @pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 2**32 - 1))
+@example(692286675)
 def test_a_random_deep_network(seed):
     _check(seed, largest=14)
 
@@ -87,4 +89,24 @@ def _check(seed: int, largest: int) -> None:
         outputs.append(seen[rng.integers(len(seen))])
     model = with_random_weights(tf_keras.Model(image, outputs))
     # Rounding adds up along the network, and softmax and means cancel what is common.
-    assert_same(model, tolerance=1e-5)
+    assert_same(
+        model, tolerance=1e-5 + 3 * (_sensitivity(model) if largest > 6 else 0.0)
+    )
+
+
+def _sensitivity(model: tf_keras.Model) -> float:
+    """How far Keras' own outputs move, relative to the largest, with inputs an ulp beside.
+
+    A normalization of channels whose values are nearly equal makes 3e-5 of it (seed 692286675),
+    so that no order of sums is right to 1e-5.
+    """
+    (x,) = random_inputs(model)
+    before = [np.asarray(y) for y in tf.nest.flatten(model(x, training=False))]
+    moved = 0.0
+    for side in (-np.inf, np.inf):
+        after = tf.nest.flatten(
+            model(np.nextafter(x, np.float32(side)), training=False)
+        )
+        for a, b in zip(after, before, strict=True):
+            moved = max(moved, np.abs(a - b).max() / max(np.abs(b).max(), 1e-30))
+    return moved
