@@ -16,8 +16,8 @@ def build(name: str) -> tf_keras.Model:
 
     Args:
         name: a model of the zoo; "layer:56x56x64:0" for a 3x3 binary convolution of this
-            size with borders of 0 (or of +1), and a normalization; "float_twin" for
-            BiRealNet's float network.
+            size with borders of 0 (or of +1), and a normalization; "chain:56x56x64:1" for
+            six of them, one behind the other; "float_twin" for BiRealNet's float network.
     """
     kind, *rest = name.split(":")
     model = _BUILDERS[kind](*rest) if kind in _BUILDERS else _zoo(kind)
@@ -26,22 +26,29 @@ def build(name: str) -> tf_keras.Model:
     return model
 
 
-def binary_layer(stage: str, pad_value: str) -> tf_keras.Model:
+def binary_layers(stage: str, pad_value: str, count: int = 1) -> tf_keras.Model:
     """Floats in, binarized, convolved with binary weights, normalized, floats out."""
     import larqlite as lq
 
     size, channels = STAGES[stage]
-    inputs = layers.Input((size, size, channels))
-    x = lq.layers.QuantConv2D(
-        *(channels, 3),
-        padding="same",
-        pad_values=float(pad_value),
-        input_quantizer="ste_sign",
-        kernel_quantizer="ste_sign",
-        kernel_constraint="weight_clip",
-        use_bias=False,
-    )(inputs)
-    return tf_keras.Model(inputs, layers.BatchNormalization()(x))
+    x = inputs = layers.Input((size, size, channels))
+    for _ in range(count):
+        x = lq.layers.QuantConv2D(
+            *(channels, 3),
+            padding="same",
+            pad_values=float(pad_value),
+            input_quantizer="ste_sign",
+            kernel_quantizer="ste_sign",
+            kernel_constraint="weight_clip",
+            use_bias=False,
+        )(x)
+        x = layers.BatchNormalization()(x)
+    return tf_keras.Model(inputs, x)
+
+
+def chain(stage: str, pad_value: str) -> tf_keras.Model:
+    """Six binary layers: between them the values are bits, not floats."""
+    return binary_layers(stage, pad_value, 6)
 
 
 def float_twin() -> tf_keras.Model:
@@ -93,4 +100,4 @@ def _set_statistics(model: tf_keras.Model) -> None:
             layer.set_weights(values)
 
 
-_BUILDERS = {"layer": binary_layer, "float_twin": float_twin}
+_BUILDERS = {"layer": binary_layers, "chain": chain, "float_twin": float_twin}

@@ -1,9 +1,12 @@
 """What runs a trained network: how each engine's file is made, and how it is run.
 
 Making a file needs TensorFlow and happens in a process of its own:
-`python engines.py ENGINE NETWORK PATH`. Running imports the engine alone.
+`python engines.py ENGINE NETWORK PATH`. Running imports the engine alone. What Keras
+answers is a file, too: the numbers that every engine has to find.
 """
 
+import importlib
+import json
 import os
 import pathlib
 import subprocess
@@ -11,11 +14,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import inputs
 import numpy as np
 
-# The variable that says where files are kept, for all rows of a run of the driver.
+# The variables that say where files are kept, for all rows of a run of the driver, and
+# which Python has larqlite.
 FOLDER = "LARQLITE_BENCHMARK_FILES"
+PYTHON = "LARQLITE_BENCHMARK_PYTHON"
 Run = Callable[[np.ndarray], np.ndarray]
+HERE = pathlib.Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
@@ -24,13 +31,15 @@ class Engine:
 
     Args:
         ending: of its files.
-        make: writes the file of a Keras model.
+        make: writes the file of a Keras model, which has a name in the benchmarks.
         load: gives the function of one input that runs a file on some threads.
+        makes_alone: whether making needs the engine's own environment.
     """
 
     ending: str
     make: Callable[..., None]
     load: Callable[..., Run]
+    makes_alone: bool = False
 
 
 def load(engine: str, network: str, threads: int = 1, **options) -> Run:
@@ -45,26 +54,64 @@ def file_of(engine: str, network: str) -> pathlib.Path:
     name = f"{engine}-{network.replace(':', '-')}.{ENGINES[engine].ending}"
     path = folder / name
     if not path.exists():
-        command = [sys.executable, __file__, engine, network, str(path)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        python, variables = sys.executable, dict(os.environ)
+        if not ENGINES[engine].makes_alone and PYTHON in os.environ:
+            python = os.environ[PYTHON]
+            variables["PYTHONPATH"] = str(HERE.parent)
+            variables.pop("TF_USE_LEGACY_KERAS", None)
+        command = [python, __file__, engine, network, str(path)]
+        done = subprocess.run(command, capture_output=True, text=True, env=variables)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
     return path
 
 
-def _export(model, path: pathlib.Path) -> None:
+def answers(run: Run, network: str) -> list[float]:
+    """One number for each of the seeded inputs: the output, centred, times a direction."""
+    return [
+        _project(np.asarray(run(inputs.batch(network, seed)), "float64").ravel())
+        for seed in range(inputs.count(network))
+    ]
+
+
+def answers_of_keras(network: str) -> list[float]:
+    """The numbers of `answers` as Keras has them, from a file that is made once."""
+    return json.loads(file_of("keras", network).read_text())
+
+
+def _project(values: np.ndarray) -> float:
+    direction = np.random.default_rng(4).normal(0, 1, values.size)
+    return float(direction @ (values - values.mean()))
+
+
+def _write_answers(model, path: pathlib.Path, network: str) -> None:
+    path.write_text(json.dumps(answers(model.predict_on_batch, network)))
+
+
+def _no_engine(path: pathlib.Path, threads: int) -> Run:
+    raise RuntimeError(f"{path.name} holds numbers; the engine is called tensorflow.")
+
+
+def _of(module: str, name: str) -> Callable:
+    """A function of a module that is imported when it is needed."""
+    return lambda *args, **options: getattr(importlib.import_module(module), name)(
+        *args, **options
+    )
+
+
+def _export(model, path: pathlib.Path, network: str) -> None:
     import larqlite as lq
 
     lq.deploy.export(model, path)
 
 
-def _load_runtime(path: pathlib.Path, threads: int, isa: str | None = None) -> Run:
+def _load_runtime(path: pathlib.Path, threads: int, **options) -> Run:
     import larqlite_runtime
 
-    return larqlite_runtime.load(path, threads=threads, isa=isa)
+    return larqlite_runtime.load(path, threads=threads, **options)
 
 
-def _convert_with_lce(model, path: pathlib.Path) -> None:
+def _convert_with_lce(model, path: pathlib.Path, network: str) -> None:
     import larq_compute_engine as lce
 
     path.write_bytes(lce.convert_keras_model(model))
@@ -80,7 +127,7 @@ def _load_lce(path: pathlib.Path, threads: int, xnnpack: bool = True) -> Run:
     return lambda x: interpreter.predict([x])[0]
 
 
-def _convert_to_int8(model, path: pathlib.Path) -> None:
+def _convert_to_int8(model, path: pathlib.Path, network: str) -> None:
     import tensorflow as tf
 
     rng = np.random.default_rng(3)
@@ -110,7 +157,7 @@ def _load_litert(path: pathlib.Path, threads: int) -> Run:
     return run
 
 
-def _save(model, path: pathlib.Path) -> None:
+def _save(model, path: pathlib.Path, network: str) -> None:
     model.save(path)
 
 
@@ -127,9 +174,13 @@ def _load_tensorflow(path: pathlib.Path, threads: int) -> Run:
 
 ENGINES = {
     "runtime": Engine("onnx", _export, _load_runtime),
-    "lce": Engine("tflite", _convert_with_lce, _load_lce),
+    "lce": Engine("tflite", _convert_with_lce, _load_lce, makes_alone=True),
     "int8": Engine("tflite", _convert_to_int8, _load_litert),
     "tensorflow": Engine("keras", _save, _load_tensorflow),
+    "keras": Engine("json", _write_answers, _no_engine),
+    "openvino": Engine(
+        "npz", _of("plain_networks", "write"), _of("openvino_engine", "load")
+    ),
 }
 
 
@@ -139,7 +190,7 @@ def main(engine: str, network: str, path: str) -> None:
 
     wanted = pathlib.Path(path)
     part = wanted.with_stem(f"{wanted.stem}-{os.getpid()}")
-    ENGINES[engine].make(deployed_networks.build(network), part)
+    ENGINES[engine].make(deployed_networks.build(network), part, network)
     part.rename(wanted)
 
 

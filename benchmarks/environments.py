@@ -58,6 +58,11 @@ ENVIRONMENTS = {
         pins=("numpy==1.26.4", "ml-dtypes==0.5.4"),
         reads_larqlite=True,
     ),
+    # Its graphs are built from the weights of a Keras model: it needs no TensorFlow.
+    "openvino": Environment(
+        packages=("openvino==2026.4.1",),
+        needs=("numpy",),
+    ),
     # It knows no TensorFlow after 2.12, which is from 2023 and has its own Keras.
     "quantizeml": Environment(
         packages=("quantizeml==0.8.1",),

@@ -13,9 +13,14 @@ STAGES = {
 
 def shape(network: str) -> tuple[int, ...]:
     """The shape of a batch of one for a network of `deployed_networks.py`."""
-    kind, *rest = network.split(":")
-    size, channels = STAGES[rest[0]] if kind == "layer" else (224, 3)
+    _, *rest = network.split(":")
+    size, channels = STAGES[rest[0]] if rest else (224, 3)
     return (1, size, size, channels)
+
+
+def count(network: str) -> int:
+    """How many seeded inputs are compared."""
+    return 10
 
 
 def batch(network: str, seed: int = 0) -> np.ndarray:

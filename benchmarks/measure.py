@@ -1,6 +1,8 @@
 """Measures a row: two worker processes take turns, and medians tell their ratio."""
 
+import itertools
 import json
+import os
 import statistics
 import subprocess
 import tempfile
@@ -15,8 +17,14 @@ WORKER = environments.ROOT / "benchmarks" / "worker.py"
 class Worker:
     """A persistent process that prepares one side of a row and times it on request."""
 
-    def __init__(self, workload: str, side: Side):
-        """Start the process; it prepares and warms up before its first answer."""
+    def __init__(self, workload: str, side: Side, compare: bool = True):
+        """Start the process; it prepares and warms up before its first answer.
+
+        Args:
+            workload: module in `workloads/`, where the side names none.
+            side: what it does.
+            compare: whether its first answer has the numbers that it has to find.
+        """
         self.side = side
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
@@ -27,7 +35,8 @@ class Worker:
             text=True,
             env=environments.variables_of(side.library),
         )
-        self._send({"workload": workload, **asdict(side)})
+        order = {**asdict(side), "workload": side.workload or workload}
+        self._send({**order, "compare": compare})
 
     def _send(self, order: dict) -> None:
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -68,12 +77,14 @@ def measure(row: Row, rounds: int | None = None, only: str | None = None) -> dic
 
     Returns:
         Plain data: `{"name", "what", "rounds", "ours", "other", "cpu_ratio",
-        "cpu_ratio_quartiles", "wall_ratio", "reach", "aim", "figure", "reached"}`; a
-        side is `{"library", "options", "cpu", "wall"}` in seconds per step, or None.
-        Where bytes are measured, "bytes" stands in place of "cpu" and "wall".
+        "cpu_ratio_quartiles", "wall_ratio", "reach", "aim", "figure", "reached",
+        "load"}`; a side is `{"library", "options", "workload", "cpu", "wall"}` in seconds
+        per step, or None. Where bytes are measured, "bytes" stands in place of "cpu" and
+        "wall". The load is that of the last minute at the end.
 
     Raises:
-        RuntimeError: a worker died, or the two sides computed different numbers.
+        RuntimeError: a worker died, or a side computed other numbers than the other side
+            or than its workload says.
     """
     sides = {"ours": row.ours, "other": row.other}
     sides = {
@@ -85,10 +96,10 @@ def measure(row: Row, rounds: int | None = None, only: str | None = None) -> dic
     workers: dict[str, Worker] = {}
     try:
         for key, side in sides.items():
-            workers[key] = Worker(row.workload, side)
-        checks = {key: worker.answer()["check"] for key, worker in workers.items()}
-        if len(checks) == 2 and row.agree is not None:
-            _must_agree(row, checks["ours"], checks["other"])
+            workers[key] = Worker(row.workload, side, row.agree is not None)
+        answers = {key: worker.answer() for key, worker in workers.items()}
+        if row.agree is not None:
+            _must_agree(row, _numbers(sides, answers))
         times: dict[str, list[dict]] = {key: [] for key in workers}
         for i in range(rounds):
             for key in sorted(workers, reverse=i % 2 == 0):
@@ -99,19 +110,27 @@ def measure(row: Row, rounds: int | None = None, only: str | None = None) -> dic
     return _result(row, sides, times)
 
 
-def _must_agree(row: Row, ours: list[float], other: list[float]) -> None:
-    agreed = [
-        abs(a - b) <= row.agree * max(abs(a), abs(b))
-        for a, b in zip(ours, other, strict=True)
-    ]
-    if sum(agreed) < row.share * len(agreed):
-        raise RuntimeError(
-            f"{row.name}: the two sides compute different numbers, so their times "
-            f"do not compare.\n  {row.ours.library}: {ours}\n"
-            f"  {row.other.library}: {other}\n"
-            f"  Allowed is a relative difference of {row.agree}, and "
-            f"{row.share:.0%} of the numbers have to keep to it."
-        )
+def _numbers(sides: dict[str, Side], answers: dict[str, dict]) -> dict[str, list]:
+    """The lists that have to be equal, by whose they are."""
+    found = {f"{key}, {sides[key].library}": a["check"] for key, a in answers.items()}
+    # Both sides have it from the same file.
+    expected = next((a["expected"] for a in answers.values() if a["expected"]), None)
+    return found if expected is None else {**found, "expected": expected}
+
+
+def _must_agree(row: Row, numbers: dict[str, list[float]]) -> None:
+    for (one, ours), (two, other) in itertools.combinations(numbers.items(), 2):
+        agreed = [
+            abs(a - b) <= row.agree * max(abs(a), abs(b))
+            for a, b in zip(ours, other, strict=True)
+        ]
+        if sum(agreed) < row.share * len(agreed):
+            raise RuntimeError(
+                f"{row.name}: the sides compute different numbers, so their times do "
+                f"not compare.\n  {one}: {ours}\n  {two}: {other}\n"
+                f"  Allowed is a relative difference of {row.agree}, and "
+                f"{row.share:.0%} of the numbers have to keep to it."
+            )
 
 
 def _result(row: Row, sides: dict[str, Side], measured: dict[str, list[dict]]) -> dict:
@@ -125,6 +144,7 @@ def _result(row: Row, sides: dict[str, Side], measured: dict[str, list[dict]]) -
             **{kind: _median(measured[key], kind) for kind in kinds},
         }
     result.update(reach=row.reach, aim=row.aim, figure=row.figure, reached=None)
+    result["load"] = round(os.getloadavg()[0], 1)
     figure = None
     if len(sides) == 2:
         for kind in kinds:

@@ -5,6 +5,7 @@ import pathlib
 
 from rich.console import Console
 from rich.table import Table
+from workloads.peak import READS
 
 
 def show(results: list[dict], machine: dict) -> None:
@@ -15,6 +16,8 @@ def show(results: list[dict], machine: dict) -> None:
         f"{machine['packages']}, Python {machine['python']}",
         highlight=False,
     )
+    if machine["peaks"]:
+        console.print(f"Peaks of one core: {peaks_in_words(machine['peaks'])}")
     table = Table(
         caption="Milliseconds of CPU of the whole process (of the clock where the line "
         "says so), medians over rounds"
@@ -25,6 +28,14 @@ def show(results: list[dict], machine: dict) -> None:
     for result in results:
         table.add_row(*_cells(result))
     console.print(table)
+
+
+def peaks_in_words(peaks: dict[str, float]) -> str:
+    """Each with its unit: reads are named by where the bytes are."""
+    return ", ".join(
+        f"{kind} {rate:.4g} {'GB/s read' if kind in READS else 'GMAC/s'}"
+        for kind, rate in peaks.items()
+    )
 
 
 def keep(

@@ -11,10 +11,13 @@ class Side:
         library: "larqlite" or a peer of `environments.py`, each in an environment of
             its own.
         options: keyword arguments of the workload's `prepare`.
+        workload: in place of the row's: a row may hold what the machine can do at most
+            against a network.
     """
 
     library: str
     options: dict = field(default_factory=dict)
+    workload: str | None = None
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,9 @@ class Row:
         aim: the ratio hoped for, where it differs.
         steps: steps per round and side.
         rounds: rounds; each runs both sides once.
-        agree: largest relative difference between the sides' checked numbers, or
-            None where they compute something different.
+        agree: largest relative difference between the sides' checked numbers, and from
+            what the workload says they have to be, or None where they compute something
+            different.
         share: the part of these numbers that has to agree.
         figure: what the ratio is of: "cpu", "wall" or "bytes".
     """

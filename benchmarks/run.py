@@ -19,7 +19,9 @@ import report
 from environments import ENVIRONMENTS
 from measure import measure
 from table import ROWS
+from workloads import peak
 
+QUICK_ROUNDS = 3
 RESULTS = pathlib.Path(__file__).resolve().parent / "results.json"
 
 
@@ -37,7 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
     facts = machine.facts()
     results, failed = [], False
     with tempfile.TemporaryDirectory() as folder:
-        os.environ[engines.FOLDER] = folder  # rows share the files of their networks
+        os.environ[engines.PYTHON] = sys.executable
+        # Rows share the files of their networks.
+        os.environ[engines.FOLDER] = _files(options.files) or folder
+        # Shares of a peak are of this run: the machine may be slower today.
+        facts["peaks"] = peak.rates() if options.only is None else {}
         for name in options.rows or rows:
             print(f"{name} ...", file=sys.stderr, flush=True)
             try:
@@ -55,12 +61,32 @@ def main(arguments: list[str] | None = None) -> int:
     return int(failed)
 
 
+def _files(folder: str | None) -> str | None:
+    if folder is None:
+        return None
+    path = pathlib.Path(folder).resolve()
+    path.mkdir(parents=True, exist_ok=True)
+    return str(path)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = ", ".join(row.name for row in ROWS)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"{names}; default all")
     parser.add_argument("--list", action="store_true", help="list the rows and stop")
     parser.add_argument("--rounds", type=int, help="rounds in place of the row's own")
+    parser.add_argument(
+        "--quick",
+        action="store_const",
+        const=QUICK_ROUNDS,
+        dest="rounds",
+        help=f"the same as --rounds {QUICK_ROUNDS}: a look, which is not kept",
+    )
+    parser.add_argument(
+        "--files",
+        metavar="FOLDER",
+        help="keep the files of the networks there, for the next run of the same commit",
+    )
     parser.add_argument(
         "--only",
         choices=("larqlite", *ENVIRONMENTS),

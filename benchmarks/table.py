@@ -3,6 +3,7 @@
 from rows import Row, Side
 from table_deployed import DEPLOYED
 from table_integer import INTEGER
+from table_peers import PEERS
 
 
 def _against_larq(name: str, what: str, workload: str, *, options=None, **row) -> Row:
@@ -158,5 +159,6 @@ ROWS = (
         agree=None,
     ),
     *DEPLOYED,
+    *PEERS,
     *INTEGER,
 )

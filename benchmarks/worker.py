@@ -1,7 +1,7 @@
 """One side of a benchmark: a process that prepares a workload and times it on request.
 
 It reads one JSON object per line and answers with one: first `{"workload", "library",
-"options"}`, then `{"steps"}` as often as the driver likes; an empty line ends it.
+"options", "compare"}`, then `{"steps"}` as often as the driver likes; an empty line ends it.
 """
 
 import importlib
@@ -23,7 +23,9 @@ def main() -> None:
     workload = _prepare(order)
     for _ in range(WARM_UP_STEPS):
         workload.step()
-    print(json.dumps({"check": workload.check()}), file=answers)
+    found = {"check": workload.check()}
+    found["expected"] = workload.expected() if order["compare"] else []
+    print(json.dumps(found), file=answers)
     while line := sys.stdin.readline().strip():
         measured = workload.measure(json.loads(line)["steps"])
         print(json.dumps(asdict(measured)), file=answers)

@@ -27,10 +27,13 @@ class Workload:
     Args:
         step: one unit of work; it returns when the work is done.
         check: the numbers to compare, asked for once, after the warm-up steps.
+        expected: what they have to be by a third one's word, asked for where they are
+            compared; it may say nothing.
     """
 
     step: Callable[[], None]
     check: Callable[[], list[float]] = list
+    expected: Callable[[], list[float]] = list
 
     def measure(self, steps: int) -> Times | Bytes:
         """Seconds per step over `steps` steps; a subclass may measure something else."""
