@@ -11,10 +11,11 @@ import pytest
 from onnx import TensorProto, helper
 
 import larqlite_runtime
+from larqlite.onnx_graph import functions_used_by
 from larqlite_runtime import benchmark, cli
 from larqlite_runtime.backends import _native
 from larqlite_runtime.backends.numpy._float_operations import FLOAT_OPERATIONS
-from larqlite_runtime.format import QUANTIZERS
+from larqlite_runtime.format import DOMAIN, QUANTIZERS
 from tools.release import bare
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -86,6 +87,35 @@ def test_what_numpy_cannot_run_names_its_nodes_and_the_extra(absent):
     assert 'in float, "gelu/Erf" (Erf), needs ONNX Runtime' in str(caught.value)
     assert re.search(f"Fix: {EXTRA}", str(caught.value))
     assert isinstance(caught.value, ImportError)
+
+
+def test_an_operation_of_a_quantizers_body_that_numpy_lacks_is_named_as_in_the_file(
+    absent, monkeypatch
+):
+    tensors = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3])
+        for name in ("x", "y")
+    ]
+    nodes = [
+        helper.make_node("Exp", ["x"], ["e"], name="first"),
+        helper.make_node(
+            "Steps", ["e"], ["y"], name="act/Steps", domain=DOMAIN, bits=2
+        ),
+    ]
+    graph = helper.make_graph(nodes, "g", tensors[:1], tensors[1:])
+    opset = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, 1)]
+    content = helper.make_model(
+        graph,
+        ir_version=9,
+        opset_imports=opset,
+        functions=functions_used_by({"Steps"}),
+    ).SerializeToString()
+    monkeypatch.delitem(FLOAT_OPERATIONS, "Pow")
+    absent()
+    with pytest.raises(larqlite_runtime.MissingOnnxRuntimeError) as caught:
+        larqlite_runtime.load(content)
+    said = 'in float, "act/Steps" (Steps, made of Pow), needs ONNX Runtime'
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("isa", ["avx2", "portable", "numpy"])

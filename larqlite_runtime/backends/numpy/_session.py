@@ -9,17 +9,25 @@ from typing import Any
 
 import numpy as np
 
+from larqlite_runtime._graph import GraphNode
 from larqlite_runtime.backends.numpy._float_operations import FLOAT_OPERATIONS
 
 
 @dataclass(frozen=True)
 class SegmentNode:
-    """A node of a segment, by the names of its tensors; "" is an input that is left out."""
+    """A node of a segment, by the names of its tensors; "" is an input that is left out.
+
+    Attributes:
+        op, inputs, outputs, attributes: as of a `GraphNode`.
+        source: the node of the file that it stands for, or a part of; None where it only
+            brings a tensor to its place.
+    """
 
     op: str
     inputs: Sequence[str]
     outputs: Sequence[str]
     attributes: Mapping[str, Any]
+    source: GraphNode | None = None
 
 
 @dataclass
@@ -69,15 +77,13 @@ class NumpySession:
             memory[...] = values[name]
 
 
-def cannot_run(nodes: Iterable[SegmentNode]) -> list[str]:
-    """The operations of some nodes that NumPy does not run here."""
-    return sorted(
-        {
-            node.op
-            for node in nodes
-            if node.op not in FLOAT_OPERATIONS or len(node.outputs) != 1
-        }
-    )
+def cannot_run(nodes: Iterable[SegmentNode]) -> list[SegmentNode]:
+    """Those of some nodes that NumPy does not run here."""
+    return [
+        node
+        for node in nodes
+        if node.op not in FLOAT_OPERATIONS or len(node.outputs) != 1
+    ]
 
 
 def _memory(dtype: type, shape: Sequence[int], pointer: int) -> np.ndarray:

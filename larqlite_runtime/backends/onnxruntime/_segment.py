@@ -74,6 +74,7 @@ class _Builder:
         self.large: dict[str, np.ndarray] = {}
         self._nodes: list[dict] = []
         self.in_order: list[SegmentNode] = []
+        self._source: GraphNode | None = None
         self._constants: dict[str, np.ndarray] = {}
         self._used: set[str] = set()
 
@@ -87,6 +88,7 @@ class _Builder:
         """One node of the graph."""
         if id(node) in self._folded:
             return
+        self._source = node
         if node.domain == DOMAIN:
             self._packed(node)
         elif not (self._point_convolution(node) or self._in_nhwc(node)):
@@ -94,7 +96,7 @@ class _Builder:
 
     def results(self, ports: Sequence[Port]) -> list[str]:
         """The names of what comes out; an input that comes out gets a name of its own."""
-        names = []
+        self._source, names = None, []
         for port in ports:
             name = self.name(port.tensor, port.key.layout)
             if name in names:
@@ -140,8 +142,8 @@ class _Builder:
         return dict(self._constants)
 
     def _append(self, op, inputs, outputs, name, attributes) -> None:
-        made = SegmentNode(op, tuple(inputs), tuple(outputs), dict(attributes))
-        self.in_order.append(made)
+        names, given = (tuple(inputs), tuple(outputs)), dict(attributes)
+        self.in_order.append(SegmentNode(op, *names, given, self._source))
         self._nodes.append(
             {
                 "input": list(inputs),

@@ -11,7 +11,7 @@ from typing import Any
 
 from larqlite_runtime._errors import MissingOnnxRuntimeError, quoted
 from larqlite_runtime._graph import GraphNode
-from larqlite_runtime.backends.numpy import NumpySession, cannot_run
+from larqlite_runtime.backends.numpy import NumpySession, SegmentNode, cannot_run
 from larqlite_runtime.backends.onnxruntime._segment import SegmentModel
 
 # ONNX Runtime before 1.32 moves zeros around an image into the pads of a pooling behind
@@ -61,7 +61,7 @@ def session(segment: SegmentModel, nodes: Sequence[GraphNode], threads: int) -> 
     """
     if not is_installed() and not cannot_run(segment.nodes):
         return NumpySession(segment.nodes, segment.values)
-    onnxruntime = imported(_float_part(segment, nodes))
+    onnxruntime = imported(_float_part(segment))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -81,10 +81,19 @@ def session(segment: SegmentModel, nodes: Sequence[GraphNode], threads: int) -> 
     )
 
 
-def _float_part(segment: SegmentModel, nodes: Sequence[GraphNode]) -> str:
+def _float_part(segment: SegmentModel) -> str:
     """Which nodes of the file it is that need it, in a few words."""
-    hard = cannot_run(segment.nodes)
-    chosen = [node for node in nodes if node.op in hard] or list(nodes)
-    named = ", ".join(f"{quoted(node.name)} ({node.op})" for node in chosen[:_SHOWN])
-    more = f" and {len(chosen) - _SHOWN} more" if len(chosen) > _SHOWN else ""
-    return f"the part of the file that computes in float, {named}{more},"
+    named = list(dict.fromkeys(map(_in_the_file, cannot_run(segment.nodes))))
+    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
+    return (
+        "the part of the file that computes in float, "
+        f"{', '.join(named[:_SHOWN])}{more},"
+    )
+
+
+def _in_the_file(node: SegmentNode) -> str:
+    """The node of the file behind a node of a segment, and what it is made of there."""
+    if node.source is None:
+        return node.op
+    name, op = node.source.name, node.source.op
+    return f"{quoted(name)} ({op if op == node.op else f'{op}, made of {node.op}'})"
