@@ -137,13 +137,14 @@ class NamedGraph(OnnxGraph):
         return self._constant_of[key]
 
     def drop_constants(self, names: Iterable[str]) -> None:
-        """Removes initializers that are no weights."""
+        """Removes initializers that are no weights, scales among them."""
         gone = set(names)
         for name in gone:
             self.constants.pop(name, None)
-        self._constant_of = {
-            key: name for key, name in self._constant_of.items() if name not in gone
-        }
+        self.scales = [name for name in self.scales if name not in gone]
+        for stored in (self._constant_of, self._weight_of):
+            for key in [key for key, name in stored.items() if name in gone]:
+                del stored[key]
 
     def weight(
         self,

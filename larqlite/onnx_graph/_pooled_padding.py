@@ -228,8 +228,8 @@ def _keep_apart(graph: Writer, pooling: OnnxNode) -> None:
 
 
 def drop_unread(graph: Writer, outputs: Sequence[str]) -> bool:
-    """Removes what nobody reads any more: paddings, scales of what is read as integers;
-    whether there was any."""
+    """Removes what nobody reads any more: paddings, nodes and scales of what is read as
+    integers; whether there was any. Weights stay: the summary counts them."""
     given_out, read_before, changed = set(outputs), set(), False
     for node in reversed(graph.nodes):
         is_read = any(graph.uses(t) or t in given_out for t in node.given)
@@ -238,9 +238,10 @@ def drop_unread(graph: Writer, outputs: Sequence[str]) -> bool:
             graph.remove(node)
             graph.shapes.pop(node.outputs[0], None)
             changed = True
-    graph.drop_constants(
+    unread = [
         name
-        for name in read_before
-        if not graph.uses(name) and name not in (*graph.weights, *graph.scales)
-    )
-    return changed
+        for name in (*read_before, *graph.scales)
+        if not graph.uses(name) and name not in graph.weights
+    ]
+    graph.drop_constants(unread)
+    return changed or bool(unread)

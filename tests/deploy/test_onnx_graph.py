@@ -13,6 +13,7 @@ from larqlite.onnx_graph import (
     OnnxNode,
     Value,
     Writer,
+    drop_unread,
     fault_of,
     keep_zeros,
     onnx_model,
@@ -192,6 +193,22 @@ def test_a_pass_says_whether_it_changed_something():
     assert graph.producer(pooled) is graph.nodes[1]
     require_right(graph)
     assert not keep_zeros(graph, [pooled])
+
+
+def test_what_nobody_reads_leaves_with_its_scales():
+    """A table of which packed layers read the steps; a later scale is stored anew."""
+    graph = Writer()
+    graph.path = "act"
+    read = graph.table(graph.value("x", (None, 4)), [0.0, 1.0], [-0.5, 0.25, 2.0])
+    assert set(graph.scales) >= {"act/step_0", "act/step_1", "act/lowest"}
+    given_out = list(read.integers)
+    assert drop_unread(graph, given_out)
+    taken = {name for node in graph.nodes for name in node.inputs}
+    assert set(graph.constants) == set(graph.scales) == taken & set(graph.constants)
+    assert not drop_unread(graph, given_out)
+    again = graph.scale("act", "lowest", np.float32(-0.5))
+    assert again in graph.constants
+    assert again in graph.scales
 
 
 @pytest.mark.parametrize("axis", [-1, 1])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from larqlite.deploy.exporter._downstream_quantizers import through_maxima
-from larqlite.onnx_graph import Normalization, Writer
+from larqlite.onnx_graph import Normalization, Writer, drop_unread
 
 
 def fold_scales(graph: Writer, outputs: Sequence[str]) -> bool:
@@ -48,7 +48,7 @@ def fold_scales(graph: Writer, outputs: Sequence[str]) -> bool:
             )
         packed.scaled = packed.output = None
         changed = True
-    _drop_unread_scales(graph)
+    drop_unread(graph, outputs)
     return changed
 
 
@@ -68,9 +68,3 @@ def _fold(graph: Writer, packed, normalization: Normalization) -> None:
     own = graph.constants[normalization.scale]
     product = own.astype(np.float64) * graph.constants[kernel_scale]
     graph.constants[normalization.scale] = product.astype(np.float32)
-
-
-def _drop_unread_scales(graph: Writer) -> None:
-    for name in [name for name in graph.scales if not graph.uses(name)]:
-        graph.scales.remove(name)
-        del graph.constants[name]
