@@ -17,6 +17,7 @@ from larqlite_runtime.format import (
     QUANTIZERS,
     pack_codes as pack,
 )
+from tests.runtime import files
 
 SPECIAL = np.array(
     [-np.inf, -2, -0.05, -1e-45, -0.0, 0.0, 1e-45, 0.05, 0.5, 1.0, 2, np.inf, np.nan],
@@ -81,6 +82,40 @@ def test_ternary_reaches_its_levels_at_the_threshold():
     np.testing.assert_array_equal(found, expected)
     assert found[x == threshold] == 1
     assert found[x == -threshold] == -1
+
+
+@pytest.mark.parametrize(
+    ("op", "given", "as_float", "as_bits", "reader"),
+    [
+        ("Sign", {}, 1, 1, "sign"),
+        ("Heaviside", {}, 0, 0, "heaviside"),
+        ("Ternary", {"threshold": 0.05}, np.nan, 0, "ternary"),
+        ("Steps", {"bits": 2}, np.nan, 0, "steps"),
+        ("Integers", {"low": -3, "high": 4}, np.nan, -3, "integers:-3:4"),
+    ],
+)
+def test_a_nan_is_what_the_page_says_in_floats_and_in_bits(
+    op, given, as_float, as_bits, reader
+):
+    x = np.full((1, 3), np.nan, np.float32)
+    np.testing.assert_array_equal(run(op, [x], **given), np.full((1, 3), as_float))
+    layer = {"weight_shape": [2, 3], "bits": 2, "step": 2.0, "offset": -3.0}
+    layer |= {"input": reader, "input_steps": 3.0 if op == "Steps" else 1.0}
+    model = files.model(
+        [
+            files.packed(op, "x", "q", **given),
+            files.packed("QDense", "q w", "y", **layer),
+        ],
+        {"x": (3,)},
+        {"y": (2,)},
+        {"w": np.packbits([0, 0, 1, 0, 1, 1, 0, 1, 1, 1, 0, 0], bitorder="little")},
+    )
+    model.opset_import[1].version = 2
+    kernel = [[-3, -1, 3], [1, 3, -3]]
+    for isa in ("avx2", "portable", "numpy"):
+        found = larqlite_runtime.load(model.SerializeToString(), isa=isa)(x)
+        sums = np.sum(kernel, 1) * as_bits
+        np.testing.assert_array_equal(found[0], sums)
 
 
 @pytest.mark.parametrize("bits", range(1, 9))
