@@ -30,8 +30,8 @@ class QuantizationParams:
             channel.
         weight_bits: of kernels; 1 is binary (-1, 1), 2 ternary (-1, 0, 1).
         output_bits: of the outputs of other layers, signed.
-        input_weight_bits: of the kernels up to and with the first convolution or dense
-            layer.
+        input_weight_bits: of the kernels up to and with the first convolution (of any
+            kind; both kernels of a separable one) or dense layer.
         buffer_bits: the widest integers that operations may use, sign included.
 
     Raises:

@@ -163,6 +163,15 @@ class QuantizedAveragePooling2D(QuantizedLayer, tf_keras.layers.AveragePooling2D
         sums = tf.reshape(sums, (-1, channels, height, width))
         return tf.transpose(sums, (0, 2, 3, 1))
 
+    def multiple_of(self, shape) -> int:
+        """What the largest input can be multiplied by in a sum: the cells of the largest
+        window times its factor, $L$.
+
+        Args:
+            shape: of the inputs.
+        """
+        return self._factors(shape)[1]
+
     def _factors(self, shape) -> tuple[np.ndarray | None, int]:
         """What each sum is multiplied by, `(1, height, width, 1)`, and $L$."""
         window = self.pool_size[0] * self.pool_size[1]

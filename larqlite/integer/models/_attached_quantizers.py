@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import tf_keras
 
@@ -35,7 +35,10 @@ class AttachedQuantizer:
 
 
 def output_quantizers(
-    graph: LayerGraph, classes: dict[int, type], params: QuantizationParams
+    graph: LayerGraph,
+    classes: dict[int, type],
+    params: QuantizationParams,
+    large_sums: Collection[str] = (),
 ) -> dict[int, AttachedQuantizer]:
     """The layers that need an output quantizer, by `id` of their entry.
 
@@ -47,11 +50,15 @@ def output_quantizers(
         graph: the float model.
         classes: the quantized class for each entry (by `id`) that is quantized.
         params: the bit widths.
+        large_sums: names of layers that need few bits in too: their sums of accumulators
+            would not fit, see `_large_sums.py`.
     """
     attached: dict[int, AttachedQuantizer] = {}
     for use in reversed(graph.uses):
         cls = classes.get(id(use.entry))
-        if cls is None or not cls.requires_aligned_inputs:
+        if cls is None:
+            continue
+        if not (cls.requires_aligned_inputs or use.entry.name in large_sums):
             continue
         if _only_moves(use) and _few_bits_follow(use, graph, classes):
             continue

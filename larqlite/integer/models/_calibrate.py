@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,27 @@ def calibrate(
     References:
         Equalization across layers: Nagel et al., https://arxiv.org/abs/1906.04721
     """
+    calibrated(model, qmodel, samples, num_samples, batch_size, epochs)
+
+
+def calibrated(
+    model: tf_keras.Model,
+    qmodel: tf_keras.Model,
+    samples: Any = None,
+    num_samples: int = 1024,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    beside: Mapping[str, str] | None = None,
+) -> Callable[[tf_keras.Model], None]:
+    """As `calibrate`, and the ranges of layers without an output quantizer come along.
+
+    Args:
+        model, qmodel, samples, num_samples, batch_size, epochs: see `calibrate`.
+        beside: names of such layers, with the axis of the quantizer that they may get.
+
+    Returns:
+        A function that sets what was found in another quantized form of the model.
+    """
     where = _samples.FUNCTION
     require_model(model, where, refused=QuantizedTypeError)
     require_model(qmodel, where, refused=QuantizedTypeError)
@@ -90,14 +112,24 @@ def calibrate(
     if not calibration_required(qmodel):
         if samples is not None and None in _calibrated_inputs.known_ends(qmodel):
             _look_at(model, qmodel, samples, num_samples, batch_size, seen)
-        return
+        return lambda other: None
     if samples is None:
         _warn_of_random_samples(qmodel)
         samples = _samples.random_samples(model, num_samples)
-    ranges = _observed(model, qmodel, samples, num_samples, batch_size, epochs, seen)
-    _equalize.set_ranges(qmodel, ranges)
-    _calibrated_inputs.keep(qmodel, seen)
+    axes = {name: q.axis for name, q in output_quantizers_of(qmodel).items()}
+    axes |= beside or {}
+    ranges = _observed(
+        model, axes, qmodel, samples, num_samples, batch_size, epochs, seen
+    )
+
+    def set_in(other: tf_keras.Model) -> None:
+        own = {name: ranges[name] for name in output_quantizers_of(other)}
+        _equalize.set_ranges(other, own)
+        _calibrated_inputs.keep(other, seen)
+
+    set_in(qmodel)
     _calibrated_inputs.warn(seen, where)
+    return set_in
 
 
 def _look_at(model, qmodel, samples, num_samples, batch_size, seen) -> None:
@@ -123,18 +155,18 @@ def _warn_of_random_samples(qmodel: tf_keras.Model) -> None:
             f'{_samples.FUNCTION}: "{qmodel.name}" is calibrated with random samples, and '
             "has a range for each channel: ranges of real samples will differ.\n"
             "  Fix: pass samples=..., some hundred real inputs.",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
 def _observed(
-    model, qmodel, samples, num_samples, batch_size, epochs, inputs
+    model, axes, qmodel, samples, num_samples, batch_size, epochs, inputs
 ) -> dict[str, np.ndarray]:
-    """The ranges of the float model where the quantized one has output quantizers."""
+    """The ranges of the float model by name of the layer, for those with an axis."""
     model = _with_the_layers_of(model, qmodel)
     observers, outputs = {}, []
-    for name, quantizer in output_quantizers_of(qmodel).items():
-        observer = OutputObserver(axis=quantizer.axis, name=f"{name}_observer")
+    for name, axis in axes.items():
+        observer = OutputObserver(axis=axis, name=f"{name}_observer")
         output = tf.nest.flatten(model.get_layer(name).output)[0]
         outputs.append(observer(output))
         observers[name] = observer

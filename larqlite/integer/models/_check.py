@@ -12,6 +12,7 @@ from larqlite.graph import LayerCall, follow, require_model
 from larqlite.integer.layers import Dequantizer, OutputQuantizer, WeightQuantizer
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models._calibrated_inputs import readers_of
+from larqlite.integer.models._large_sums import fix_for
 from larqlite.integer.models._load import record_quantization_variables
 from larqlite.integer.models._model_graph import output_quantizers_of
 
@@ -144,7 +145,7 @@ def _saturation(layer, quantizer) -> list[str]:
     return [
         f"Possible saturation detected in {layer.name}{where}: the output keeps the "
         f"highest {quantizer.bitwidth} of the {buffer_bits} bits of the accumulator. "
-        "Use fewer weight bits, or fewer bits of the input."
+        f"{fix_for(layer)}"
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 import numpy as np
 import tensorflow as tf
@@ -138,7 +139,11 @@ def _arriving(edge) -> type:
 
 
 def converted(
-    conversion: Conversion, q_config: dict, params: QuantizationParams, low_bit: dict
+    conversion: Conversion,
+    q_config: dict,
+    params: QuantizationParams,
+    low_bit: dict,
+    large_sums: Collection[str] = (),
 ) -> tf_keras.Model:
     """The quantized model, not calibrated; what stays float comes after Dequantizers.
 
@@ -147,10 +152,11 @@ def converted(
         q_config: configurations by name of the layer, in place of the defaults.
         params: bit widths for the others.
         low_bit: configurations of kernels that are of few bits already.
+        large_sums: names of layers whose sums do not fit if accumulators come in.
     """
     graph, classes = conversion.graph, conversion.classes
     _check_names(q_config, graph)
-    attached = output_quantizers(graph, classes, params)
+    attached = output_quantizers(graph, classes, params, large_sums)
     is_first, pairs = True, []
     with quantization(params):
         for entry in list(graph.entries()):
@@ -165,8 +171,7 @@ def converted(
                 bits = params.input_weight_bits if is_first else params.weight_bits
                 config = _default(cls, entry, attached, bits, params)
                 config.update(low_bit.get(entry.name, {}))
-            # Up to and with the first layer that has one kernel: a separable one has two.
-            is_first = is_first and facts_of(entry.layer, ()).kernel is None
+            is_first = is_first and not facts_of(entry.layer, ()).kernels
             source = entry.layer
             entry.layer, entry.is_new = twin(source, cls, config), True
             pairs.append((source, entry.layer))

@@ -18,7 +18,7 @@ from larqlite.errors import (
 from larqlite.graph import require_model
 from larqlite.integer._quantization_params import QuantizationParams
 from larqlite.integer.layers.internal import QuantizedLayer
-from larqlite.integer.models import _calibrate, _convert, _samples
+from larqlite.integer.models import _calibrate, _convert, _large_sums, _samples
 from larqlite.integer.models._float_model import float_model_of
 from larqlite.integer.models.transforms.internal import prepared
 
@@ -118,20 +118,37 @@ def quantize(
         original, low_bit = (model, {}) if _is_quantized(model) else prepared(model)
         conversion = _convert.conversion_of(original)
         _say_what_stays_float(conversion, on_unsupported)
+        spare = _large_sums.spare_quantizers(conversion, qparams, q_config)
         quantized = _convert.converted(conversion, q_config, qparams, low_bit)
         float_model = float_model_of(original) if _is_quantized(model) else original
-        _calibrate.calibrate(
-            float_model, quantized, samples, num_samples, batch_size, epochs
+        set_ranges = _calibrate.calibrated(
+            *(float_model, quantized, samples, num_samples, batch_size, epochs),
+            beside=spare,
         )
-        _run_once(quantized)
+        saturating = _run_once(quantized)
+        large_sums = _large_sums.names_of(quantized, saturating) if spare else []
+        if large_sums:
+            conversion = _convert.conversion_of(original)
+            quantized = _convert.converted(
+                conversion, q_config, qparams, low_bit, large_sums
+            )
+            set_ranges(quantized)
+            saturating = _run_once(quantized)
+        _large_sums.warn(_WHERE, quantized, saturating)
     return quantized
 
 
-def _run_once(model: tf_keras.Model) -> None:
+def _run_once(model: tf_keras.Model) -> list[str]:
     """Runs the model on one sample: faults show now, and TensorFlow's kernels, which are
-    made at the first use of each, are there for the first call of the user."""
-    model(_samples.one_batch(model), training=False)
+    made at the first use of each, are there for the first call of the user.
+
+    Returns:
+        Names of layers whose output quantizer saturates within its own range.
+    """
+    with _large_sums.shifts_of(model) as shifts:
+        model(_samples.one_batch(model), training=False)
     model.reset_states()
+    return _large_sums.saturating(model, shifts)
 
 
 def _is_onnx(model) -> bool:

@@ -16,9 +16,9 @@ from larqlite.graph import LayerCall, call_in_inference, follow, in_order, requi
 from larqlite.integer.layers import recording
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models import _samples
-from larqlite.integer.models._bounds import accumulator_limit
+from larqlite.integer.models._bounds import accumulator_limit, output_limit
 from larqlite.integer.models._calibrated_inputs import cut
-from larqlite.integer.tensors import QTensor
+from larqlite.integer.tensors import FixedPoint, QTensor
 from larqlite.integer.tensors.internal import counting
 from larqlite_runtime.notebook import ShownTable, ShowsTables
 
@@ -48,8 +48,9 @@ class IntegerLayerReport:
         input_bits: bits of its inputs, sign included.
         weight_bits: bits of its weights, by name of the quantizer.
         needed_bits: bits that its accumulator needs, sign included, for any input of
-            these bits: proven from the weights where the layer has a kernel, and from
-            the widths of its operands otherwise.
+            these bits: proven from the weights where the layer has a kernel, from those
+            before it and the number of its terms where it is a mean, and from the widths
+            of its operands otherwise.
         buffer_bits: bits that it has; None for a layer that only moves values.
         shifts: smallest and largest shift of its output, negative to the right; None
             for an output that is not requantized.
@@ -153,6 +154,8 @@ def data_report(
 
 def _walk(model, batch, found: dict[str, IntegerLayerReport]) -> None:
     """Calls the layers one by one, eagerly."""
+    # What is proven of the accumulators on their way, by the tensors that hold them.
+    proven: list[tuple[Any, int]] = []
 
     def apply(call: LayerCall) -> list:
         layer, given = call.layer, _flat((call.args, call.kwargs))
@@ -160,7 +163,7 @@ def _walk(model, batch, found: dict[str, IntegerLayerReport]) -> None:
             outputs = _flat(call_in_inference(layer, call.args, call.kwargs))
         if isinstance(layer, QuantizedLayer):
             if call.path not in found:
-                found[call.path] = _described(call.path, layer, given, outputs)
+                found[call.path] = _described(call.path, layer, given, outputs, proven)
             row = found[call.path]
             dropped = sum(cut(x, x.dtype) for x in given if tf.is_tensor(x))
             row.cut += dropped
@@ -182,9 +185,15 @@ def _fixed(x):
 
 
 def _described(
-    path: str, layer: QuantizedLayer, inputs: list, outputs: list
+    path: str, layer: QuantizedLayer, inputs: list, outputs: list, proven: list
 ) -> IntegerLayerReport:
     quantized = [_fixed(layer.gated(x)) for x in inputs if _is_input(x)]
+    limits = [_limit(x, proven) for x in quantized]
+    bound = accumulator_limit(layer, quantized, limits) if quantized else None
+    if layer.out_quantizer is None:
+        largest = output_limit(layer, bound, quantized, limits)
+        if largest is not None:
+            proven.append((_fixed(outputs[0]).values, largest))
     quantizer = layer.out_quantizer
     shift = quantizer.shift.value if quantizer is not None else None
     config = layer.quant_config
@@ -195,7 +204,7 @@ def _described(
         weight_bits={
             slot: getattr(layer, slot).bitwidth for slot in layer.weight_quantizers
         },
-        needed_bits=_needed_bits(layer, quantized, outputs),
+        needed_bits=_needed_bits(layer, bound, outputs),
         buffer_bits=config.get("buffer_bitwidth"),
         shifts=None if shift is None else (int(np.min(shift)), int(np.max(shift))),
         output_bits=_bits(_fixed(outputs[0]).limit),
@@ -211,8 +220,13 @@ def _bits(limit: int) -> int:
     return max(limit - 1, 0).bit_length() + 1
 
 
-def _needed_bits(layer, inputs: list, outputs: list) -> int | None:
-    bound = accumulator_limit(layer, inputs) if inputs else None
+def _limit(x: FixedPoint, proven: list) -> int:
+    """The largest magnitude of an input: what is proven, or what its bits hold."""
+    known = (limit for values, limit in proven if values is x.values)
+    return min([x.limit, *known])
+
+
+def _needed_bits(layer, bound: int | None, outputs: list) -> int | None:
     if bound is not None:
         return int(bound).bit_length() + 1
     if layer.out_quantizer is None and _fixed(outputs[0]).limit is not None:

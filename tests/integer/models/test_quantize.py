@@ -86,6 +86,79 @@ def test_activation_bits_below_8_are_unsigned_after_a_relu():
     assert config["second"]["output_quantizer"]["bitwidth"] == 6
 
 
+def summing(*mean):
+    """A convolution whose sums over an image do not fit: each weight is the largest."""
+    chain = [
+        layers.Conv2D(2, 3, use_bias=False, name="conv"),
+        layers.ReLU(name="relu"),
+        *mean,
+        layers.Dense(2, name="fc"),
+    ]
+    model = tf_keras.Sequential([layers.InputLayer((34, 34, 3)), *chain])
+    model.get_layer("conv").kernel.assign(np.full((3, 3, 3, 2), 0.01))
+    return model
+
+
+LARGE = networks.random_images(8, (34, 34, 3))
+
+
+@pytest.mark.parametrize(
+    "mean",
+    [
+        lambda: [layers.GlobalAveragePooling2D(name="mean")],
+        lambda: [layers.AveragePooling2D(32, name="mean"), layers.Flatten()],
+    ],
+    ids=["global", "window"],
+)
+def test_few_bits_come_into_a_mean_whose_sum_would_saturate(mean):
+    """The sum of 1024 accumulators of 20 bits, times scales of 8, in 32 bits."""
+    model = summing(*mean())
+    with eagerly():
+        # A generator allows for one calibration.
+        integers = models.quantize(model, samples=(LARGE[i : i + 4] for i in (0, 4)))
+    assert "output_quantizer" in models.dump_config(integers)["relu"]
+    assert models.check_quantization(integers) == []
+    expected = model(LARGE).numpy()
+    error = np.abs(integers(LARGE) - expected).max()
+    assert error < 0.02 * np.abs(expected).max()
+
+
+def test_a_mean_that_is_configured_to_saturate_is_warned_of_with_the_fix():
+    model, samples = summing(layers.GlobalAveragePooling2D(name="mean")), LARGE[:2]
+    with eagerly():
+        with pytest.warns(UserWarning, match="saturate.*\n.*the layer before") as seen:
+            models.quantize(model, q_config={"relu": {}}, samples=samples)
+        assert 'lq.integer.quantize: the accumulators of "mean"' in str(seen[0].message)
+        fixed = {"relu": {"output_quantizer": {"bitwidth": 8}}}
+        models.quantize(model, q_config=fixed, samples=samples)  # a warning is an error
+
+
+def weight_bits(config: dict) -> list[int]:
+    """Of the kernels of a layer."""
+    return [part["bitwidth"] for key, part in config.items() if "weight" in key]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        lambda: layers.Conv2D(3, 3, name="first"),
+        lambda: layers.Conv2DTranspose(3, 3, name="first"),
+        lambda: layers.DepthwiseConv2D(3, name="first"),
+        lambda: layers.SeparableConv2D(3, 3, name="first"),
+        lambda: layers.Dense(3, name="first"),
+    ],
+    ids=["plain", "transposed", "depthwise", "separable", "dense"],
+)
+def test_input_weight_bits_are_those_of_the_first_kernels_alone(first):
+    """Of every kind of layer with kernels; a pooling before it has none."""
+    chain = [layers.MaxPooling2D(), first(), layers.Conv2D(2, 3, name="second")]
+    model = tf_keras.Sequential([layers.InputLayer((12, 12, 3)), *chain])
+    params = models.QuantizationParams(weight_bits=3, input_weight_bits=5)
+    config = models.dump_config(quantized(model, qparams=params))
+    assert set(weight_bits(config["first"])) == {5}
+    assert weight_bits(config["second"]) == [3]
+
+
 def test_a_configuration_replaces_all_defaults_of_its_layer():
     own = {
         "weight_quantizer": {"bitwidth": 4},

@@ -47,6 +47,25 @@ def test_the_bits_that_an_accumulator_needs_are_those_of_the_worst_input():
     assert row.weight_bits == {"weight_quantizer": 8}
 
 
+def test_a_sum_over_an_image_needs_the_bits_of_the_sums_before_it_and_of_its_terms():
+    chain = [
+        layers.Conv2D(2, 3, use_bias=False, input_shape=(6, 6, 3), name="conv"),
+        layers.ReLU(name="relu"),
+        layers.MaxPooling2D(2, 1),
+        layers.GlobalAveragePooling2D(name="mean"),
+    ]
+    model = quantize(
+        tf_keras.Sequential(chain), samples=RNG.integers(0, 9, (2, 6, 6, 3))
+    )
+    report = models.data_report(model, np.zeros((1, 6, 6, 3)))
+    models.record_quantization_variables(model)
+    kernel = model.get_layer("conv").weight_quantizer.qweights.value.fp.values.numpy()
+    largest = int(np.abs(kernel).sum((0, 1, 2)).max()) * 256
+    assert report["conv"].needed_bits == largest.bit_length() + 1
+    assert report["mean"].needed_bits == (largest * 3 * 3).bit_length() + 1
+    assert report["mean"].fits
+
+
 def test_saturated_accumulators_are_counted():
     model = dense(64, buffer_bitwidth=16, weight_quantizer={"bitwidth": 8})
     model.get_layer("fc").kernel.assign(np.ones((64, 3)))
