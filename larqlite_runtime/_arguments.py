@@ -1,15 +1,11 @@
-"""Arguments that are no arrays: numbers of things, names of tensors, how many threads."""
+"""Arguments that are no arrays: numbers of things, names of tensors."""
 
 from __future__ import annotations
 
 import operator
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from larqlite_runtime._errors import ArgumentError
-
-_TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 
 
 def whole_number(name: str, value: object, least: int, most: int, fix: str) -> int:
@@ -66,16 +62,3 @@ def tensor_names(name: str, value: Sequence[str] | None) -> tuple[str, ...] | No
             f'names of tensors, {name}=["..."].'
         )
     return names
-
-
-def physical_cores() -> int:
-    """Cores available to this process; two threads of one core count once."""
-    if not hasattr(os, "sched_getaffinity"):
-        return os.cpu_count() or 1
-    cores = set()
-    for cpu in os.sched_getaffinity(0):
-        try:
-            cores.add(Path(_TOPOLOGY.format(cpu)).read_text().strip())
-        except OSError:
-            cores.add(str(cpu))
-    return len(cores) or 1

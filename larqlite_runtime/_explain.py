@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 from larqlite_runtime._profile import PATHS, in_float
-from larqlite_runtime.backends import Engine
+from larqlite_runtime.backends import Engine, pieces_of, threads_of
 from larqlite_runtime.notebook import ShownTable, ShowsTables
 from larqlite_runtime.planner import (
     ExecutionPlan,
@@ -84,6 +84,10 @@ class Explanation(ShowsTables):
         lower_bound: the largest sum of bytes in use at one step.
         float_layers: what multiplies in float, and why; see
             `larqlite_runtime.float_layers`.
+        threads: that work on one sample: as many as are worth their while.
+        most_threads: that the model may use.
+        seconds: that the steps of the kernels are estimated to take for one sample on one
+            thread, by which threads are chosen.
     """
 
     steps: tuple[ExplainedStep, ...]
@@ -91,6 +95,9 @@ class Explanation(ShowsTables):
     arena: int
     lower_bound: int
     float_layers: dict[str, str] = field(default_factory=dict)
+    threads: int = 1
+    most_threads: int = 1
+    seconds: float = 0.0
 
     def to_dict(self) -> dict:
         """The same as dictionaries, lists and numbers."""
@@ -135,7 +142,13 @@ class Explanation(ShowsTables):
             for buffer in self.buffers
         ]
         needed = f"arena: {self.arena:,} bytes a sample; {self.lower_bound:,} are in use at once"
-        notes = [needed, *in_float(self.float_layers)]
+        plural = "s" * (self.threads != 1)
+        chosen = (
+            f"threads: a sample is run by {self.threads} thread{plural} of at most "
+            f"{self.most_threads}; the kernels take an estimated {self.seconds * 1e6:,.0f} "
+            "us on one"
+        )
+        notes = [needed, chosen, *in_float(self.float_layers)]
         yield ShownTable("", _BUFFERS, rows, notes)
 
 
@@ -146,12 +159,16 @@ def explanation(engine: Engine, float_layers: Mapping[str, str]) -> Explanation:
     live = live_ranges_of(
         program, stages, [output.port.buffer for output in plan.outputs.values()]
     )
+    pieces = pieces_of(engine, 1)
     return Explanation(
         tuple(_steps(engine)),
         tuple(_buffers(plan, live)),
         program.arena,
         lower_bound(program, stages, live),
         dict(float_layers),
+        threads_of(engine, pieces),
+        engine.threads,
+        sum(pieces.seconds),
     )
 
 

@@ -46,6 +46,8 @@ class CheckedGraph:
         dtypes: of every tensor, constants included.
         metadata: `metadata_props` of the file, as text.
         opset: version of the standard operations.
+        products: of one sample that each node makes, or values that its window reads, by
+            name of the node.
     """
 
     inputs: dict[str, Shape] = field(default_factory=dict)
@@ -56,3 +58,4 @@ class CheckedGraph:
     dtypes: dict[str, np.dtype] = field(default_factory=dict)
     metadata: dict[str, str] = field(default_factory=dict)
     opset: int = 18
+    products: dict[str, int] = field(default_factory=dict)

@@ -7,7 +7,8 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 
-from larqlite_runtime._arguments import physical_cores, tensor_names, whole_number
+from larqlite_runtime._arguments import tensor_names, whole_number
+from larqlite_runtime._machine import available_cores
 from larqlite_runtime._model import Model, reload  # noqa: F401 (pickles of earlier versions)
 from larqlite_runtime._runner import LoadOptions
 from larqlite_runtime.reader import DEFAULT_BUDGET, ModelSource
@@ -31,7 +32,10 @@ def load(
 
     Args:
         path_or_bytes: path of the file, or its bytes.
-        threads: that work on one call; all physical cores of this process by default.
+        threads: that work on one call, at most; by default all physical cores that this
+            process may use. A small model, or a small step, is run by fewer where these
+            are faster (`Model.explain` says how many), and no more than there are
+            processors that the caller may run on.
         isa: instruction set of the kernels: "amx", "avx512", "avx2", "neon" or "portable"; the
             fastest of this CPU by default. The environment variable LARQLITE_ISA says
             the same.
@@ -65,7 +69,7 @@ def load(
         True
     """
     if threads is None:
-        threads = physical_cores()
+        threads = available_cores()
     fix = "an integer from 1 up; leave it out for all physical cores."
     threads = whole_number("load: threads", threads, 1, MOST_THREADS, fix)
     fix = "bytes as an integer, e.g. budget=256 << 20 for 256 MiB."

@@ -19,7 +19,13 @@ from larqlite_runtime._input import batches_of, check_indices, check_inputs, tab
 from larqlite_runtime._profile import PATHS, Profile, StepTime
 from larqlite_runtime._program import POPCOUNTS, StepKind
 from larqlite_runtime._runner import LoadOptions, ModelRunner
-from larqlite_runtime.backends import Engine, Workspace
+from larqlite_runtime.backends import (
+    Engine,
+    Workspace,
+    pieces_of,
+    threads_of,
+    workspace_bytes,
+)
 from larqlite_runtime.planner import Subgraph
 from larqlite_runtime.reader import DEFAULT_BUDGET, ModelSource
 
@@ -45,7 +51,7 @@ class Model:
     Attributes:
         inputs, outputs: descriptions, in order.
         layers: what the file says of each packed layer.
-        threads: that work on one call.
+        threads: that work on one call, at most.
         isa: the instruction set of the kernels, or "numpy".
         budget: most bytes that the model may need, as it was loaded.
         float_layers: what multiplies in float, and why; see
@@ -206,7 +212,8 @@ class Model:
         steps = tuple(
             step for step in self._step_times(engine, seconds.tolist(), batch)
         )
-        result = Profile(steps, min(whole), batch, self.threads, self.float_layers)
+        threads = threads_of(engine, workspace.pieces)
+        result = Profile(steps, min(whole), batch, threads, self.float_layers)
         if show:
             print(result)
             result._is_printed()
@@ -258,7 +265,9 @@ class Model:
 
         Returns:
             `packed_weights`, `float_weights`, `tables` (scales, thresholds, corrections
-            of borders), and `workspace`, which every running call needs once.
+            of borders), and `workspace`, which every running call needs once. A batch
+            needs more than a sample only for what its threads work on at the same time, and
+            for what segments and outputs hold.
         """
         fix = "an integer from 1 up, e.g. batch=1."
         batch = whole_number("memory: batch", batch, 1, sys.maxsize, fix)
@@ -275,13 +284,14 @@ class Model:
             numbers = {step.weights for step in steps if step.kind in kinds}
             return sum(sizes[number] for number in numbers)
 
+        pieces = pieces_of(engine, min(batch, self._runner.most_batch))
         packed, floats = weights(*POPCOUNTS), weights(StepKind.CONV_FLOAT)
         sessions = engine.sessions.values()
         return {
             "packed_weights": packed,
             "float_weights": floats + sum(part.float_bytes for _, part in sessions),
             "tables": sum(sizes.values()) - packed - floats,
-            "workspace": program.arena * min(batch, self._runner.most_batch),
+            "workspace": workspace_bytes(engine, pieces),
         }
 
     def __reduce__(self):

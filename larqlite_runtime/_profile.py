@@ -50,7 +50,7 @@ class Profile(ShowsTables):
         steps: in the order in which they run.
         seconds: of one whole call, measured apart from the steps.
         batch: samples of the call.
-        threads: that worked on it.
+        threads: that worked on it, where no other call had them.
         float_layers: what multiplies in float, and why; see
             `larqlite_runtime.float_layers`.
     """

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from larqlite_runtime._graph import CheckedGraph
-from larqlite_runtime.backends import Engine, Workspace, build_engine
+from larqlite_runtime.backends import Engine, Workspace, build_engine, bytes_kept
 
-# Bytes of workspace for each thread beyond which a batch is run in parts: more images at
-# once are slower, since what one layer writes has left the cache when the next reads it.
+# Bytes for each thread, of what a batch keeps between segments and kernels, beyond which it is
+# run in parts: segments are run for all of it at once.
 MOST_WORKSPACE = 8 << 20
-# Idle workspaces that are kept.
-MOST_IDLE = 4
+# Idle workspaces that are kept, whatever their size; more of them, up to so many bytes in all.
+MOST_IDLE, MOST_IDLE_BYTES = 4, 32 << 20
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ModelRunner:
         # The first one is made at once: whatever may be wrong shows when a model is loaded.
         self._idle = [Workspace(self._engine, 1)]
         self._is_stale = False
-        size = max(1, self._engine.plan.program.arena)
+        size = max(1, bytes_kept(self._engine))
         self.most_batch = max(1, self.options.threads * MOST_WORKSPACE // size)
 
     def engine(self) -> Engine:
@@ -99,8 +99,15 @@ class ModelRunner:
         with self._lock:
             if engine is self._engine:
                 self._idle.append(workspace)
-                del self._idle[:-MOST_IDLE]
+                if len(self._idle) > MOST_IDLE:
+                    self._forget_some()
         return results
+
+    def _forget_some(self) -> None:
+        """Lets go the workspaces that were idle the longest, beyond what is kept."""
+        size = sum(workspace.bytes for workspace in self._idle)
+        while len(self._idle) > MOST_IDLE and size > MOST_IDLE_BYTES:
+            size -= self._idle.pop(0).bytes
 
     def _take(self, engine: Engine, batch: int) -> Workspace:
         """An idle workspace for a batch size, or a new one."""

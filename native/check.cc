@@ -38,7 +38,10 @@ struct Checker {
     if (buffer < 0 || buffer >= buffer_count || elements < 0) return false;
     const lq_buffer& b = buffers[buffer];
     if (b.data == nullptr || reinterpret_cast<uintptr_t>(b.data) % 4 != 0) return false;
-    return elements * 4 <= b.bytes;
+    if (b.image_bytes < 0 || b.image_bytes % 4 != 0) return false;
+    if (b.thread_bytes != 0 && (b.thread_bytes < b.bytes || b.thread_bytes % 4 != 0)) return false;
+    const Wide of_images = Wide{b.image_bytes} * batch;
+    return elements * 4 <= (of_images > 0 && of_images < b.bytes ? of_images : Wide{b.bytes});
   }
 
   static bool fits(int64_t stride) { return 0 <= stride && stride <= kMostStride; }

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define LQ_ABI 2
+#define LQ_ABI 3
 
 // Where a tensor lies in a buffer.
 typedef struct {
@@ -119,9 +119,14 @@ typedef struct {
   int32_t column_classes;
 } lq_step;
 
+// Memory of a run. Where it holds every image of a batch, `image_bytes` lead from one to the
+// next; where only those that are worked on at once, 0. Each thread has a copy of the latter
+// that steps write: `thread_bytes` lead from one copy, of `bytes`, to the next; else 0.
 typedef struct {
   void* data;
   int64_t bytes;
+  int64_t image_bytes;
+  int64_t thread_bytes;
 } lq_buffer;
 
 // LQ_ABI of the library.
@@ -138,16 +143,29 @@ int32_t lq_supports(int32_t isa);
 // reads channel c. LQ_CONV_FLOAT: float [block of 16 channels][tap][in_channels][16].
 int64_t lq_weights_size(const lq_step* step);
 
-// 0 if every address that the step touches for `batch` images lies in its buffers and all
-// fields make sense; else the number of the check that failed.
+// 0 if every address that the step touches for `batch` images lies in its buffers (in those of
+// a whole batch: in `batch` times `image_bytes`) and all fields make sense; else the number of
+// the check that failed.
 int32_t lq_check(const lq_step* step, const lq_buffer* buffers, int32_t buffer_count,
                  int32_t batch);
 
-// Runs steps in order for `batch` images on up to `threads` threads with an instruction set.
-// seconds: null, or one double a step that wall time is added to. Steps must have passed
-// lq_check. 0, or the 1-based number of the step that could not run.
+// Runs steps in order for `batch` images, `piece` at a time, on up to `threads` threads with an
+// instruction set. Threads run pieces of their own while there is one for each, and share the
+// steps of those that are left; so `thread_bytes` count for as many copies as there are threads
+// or pieces, whichever is less. seconds: null, or one double a step that wall time is added to
+// (of pieces that run at the same time, their mean). Steps must have passed lq_check for
+// `piece` images. 0, or the 1-based number of the step that could not run.
 int32_t lq_run(const lq_step* steps, int32_t step_count, const lq_buffer* buffers,
-               int32_t buffer_count, int32_t batch, int32_t threads, int32_t isa, double* seconds);
+               int32_t buffer_count, int32_t batch, int32_t piece, int32_t threads, int32_t isa,
+               double* seconds);
+
+// Of up to `threads` threads, how many are estimated to be done first with the steps.
+// estimates: null, or one double a step: nanoseconds that one thread takes.
+int32_t lq_threads(const lq_step* steps, int32_t step_count, int32_t batch, int32_t piece,
+                   int32_t threads, int32_t isa, double* estimates);
+
+// Processors that the calling thread may run on.
+int32_t lq_processors(void);
 
 // Adds up what an otherwise idle core can do: 512-bit (or the widest) xor + popcount + add on
 // registers, for about the given time. Returns 10^9 one-bit products per second.

@@ -3,12 +3,11 @@
 #include <initializer_list>
 #include <vector>
 
+#include "cost.h"
 #include "cpu.h"
 #include "work.h"
 
 namespace larqlite {
-
-double worth_sharing = 20e3;
 
 Value* scratch(int64_t values) {
   thread_local std::vector<Value> room;
@@ -78,25 +77,6 @@ bool rows_become_one(const lq_step& s) {
   return true;
 }
 
-// Roughly how long one thread takes for a step, in nanoseconds: products at the rate of the
-// slower half of CPUs, or values moved.
-double nanoseconds(const lq_step& s, int64_t images) {
-  const double values = static_cast<double>(images) * s.depth * s.height * s.width * s.channels;
-  const double taps = static_cast<double>(s.kernel_d) * s.kernel_h * s.kernel_w;
-  switch (s.kind) {
-    case LQ_CONV:
-      return values * (1.0 + taps * s.words * 32 * s.input_planes * s.weight_planes / 500);
-    case LQ_CONV_FLOAT:
-      return values * (1.0 + taps * s.in_channels / 50);
-    case LQ_MEAN:
-      return values * (1.0 + static_cast<double>(s.in_d) * s.in_h * s.in_w / 4);
-    case LQ_LOAD:
-      return values * (1.0 + s.op_count) / 8;
-    default:
-      return values * (1.0 + taps / 4);
-  }
-}
-
 // A step as it is run: of one shape or another, with its taps.
 struct Prepared {
   lq_step step;
@@ -104,9 +84,11 @@ struct Prepared {
   std::vector<int64_t> taps;
   Work work = {};
   int64_t images;
+  int32_t isa;
 
-  Prepared(const lq_step& given, const lq_buffer* buffers, int32_t batch, const Kernels* kernels)
-      : step(given), images(batch) {
+  Prepared(const lq_step& given, const lq_buffer* buffers, int32_t batch, int32_t set)
+      : step(given), images(batch), isa(set) {
+    const Kernels* kernels = kernels_of(isa);
     if (batch > 1 && images_become_pixels(step)) {
       ops.assign(step.ops, step.ops + step.op_count);
       for (lq_op& op : ops) op.view.pixel = op.view.image;
@@ -133,7 +115,8 @@ struct Prepared {
   Prepared& operator=(const Prepared&) = delete;
 
   void run(int32_t threads) {
-    if (nanoseconds(step, images) < larqlite::worth_sharing) threads = 1;
+    if (!larqlite::is_worth_sharing(larqlite::nanoseconds(step, images, isa), threads))
+      threads = 1;
     if (!work.expanded || !larqlite::expand_weights(work, threads)) {
       work.expanded = nullptr;
       larqlite::run_blocks(work, images, threads);
@@ -222,8 +205,8 @@ class Watch {
 
 // Steps i and i + 1, of which in_bands() is true.
 void run_in_bands(const lq_step* steps, int32_t i, const lq_buffer* buffers, int32_t threads,
-                  const Kernels* kernels, Watch& watch) {
-  Prepared conv(steps[i], buffers, 1, kernels), pool(steps[i + 1], buffers, 1, kernels);
+                  int32_t isa, Watch& watch) {
+  Prepared conv(steps[i], buffers, 1, isa), pool(steps[i + 1], buffers, 1, isa);
   const lq_step& p = pool.step;
   if (conv.work.expanded && !(larqlite::expand_weights(conv.work, threads) &&
                               larqlite::expand_image(conv.work, 0, threads)))
@@ -245,25 +228,77 @@ void run_in_bands(const lq_step* steps, int32_t i, const lq_buffer* buffers, int
   }
 }
 
+// What lq_run is given.
+struct Call {
+  const lq_step* steps;
+  int32_t step_count;
+  const lq_buffer* buffers;
+  int32_t buffer_count, batch, piece, isa;
+};
+
+// All steps, for the images of one piece.
+void run_piece(const Call& call, int64_t number, int32_t threads, double* seconds) {
+  const int64_t first = number * call.piece;
+  const int32_t images = static_cast<int32_t>(
+      first + call.piece < call.batch ? call.piece : call.batch - first);
+  std::vector<lq_buffer> buffers(call.buffers, call.buffers + call.buffer_count);
+  for (lq_buffer& buffer : buffers) {
+    const int64_t moved =
+        first * buffer.image_bytes + larqlite::slot_of_thread() * buffer.thread_bytes;
+    buffer.data = static_cast<char*>(buffer.data) + moved;
+  }
+  const lq_step* steps = call.steps;
+  Watch watch(seconds);
+  for (int32_t i = 0; i < call.step_count; ++i) {
+    if (i + 1 < call.step_count && in_bands(steps[i], steps[i + 1], buffers.data(), images)) {
+      run_in_bands(steps, i++, buffers.data(), threads, call.isa, watch);
+      continue;
+    }
+    Prepared(steps[i], buffers.data(), images, call.isa).run(threads);
+    watch.lap(i);
+  }
+}
+
+// Pieces that threads run whole, each by one of them.
+struct Apart {
+  const Call* call;
+  std::vector<double> seconds;  // of each step, for each slot; or empty
+
+  static void run(void* context, int64_t number) {
+    Apart& self = *static_cast<Apart*>(context);
+    double* own = self.seconds.empty()
+                      ? nullptr
+                      : self.seconds.data() + larqlite::slot_of_thread() * self.call->step_count;
+    run_piece(*self.call, number, 1, own);
+  }
+};
+
 }  // namespace
 
 extern "C" int32_t lq_abi(void) { return LQ_ABI; }
 
 extern "C" int32_t lq_supports(int32_t isa) { return kernels_of(isa) != nullptr; }
 
+extern "C" int32_t lq_processors(void) { return larqlite::processors(); }
+
 extern "C" int32_t lq_run(const lq_step* steps, int32_t step_count, const lq_buffer* buffers,
-                          int32_t, int32_t batch, int32_t threads, int32_t isa, double* seconds) {
-  const Kernels* kernels = kernels_of(isa);
-  if (kernels == nullptr) return 1;
-  Watch watch(seconds);
-  for (int32_t i = 0; i < step_count; ++i) {
-    if (i + 1 < step_count && in_bands(steps[i], steps[i + 1], buffers, batch)) {
-      run_in_bands(steps, i++, buffers, threads, kernels, watch);
-      continue;
-    }
-    Prepared(steps[i], buffers, batch, kernels).run(threads);
-    watch.lap(i);
+                          int32_t buffer_count, int32_t batch, int32_t piece, int32_t threads,
+                          int32_t isa, double* seconds) {
+  if (kernels_of(isa) == nullptr) return 1;
+  const Call call = {steps, step_count, buffers, buffer_count, batch, piece, isa};
+  const int64_t pieces = (static_cast<int64_t>(batch) + piece - 1) / piece;
+  const larqlite::Team team(threads);
+  threads = team.threads();
+  const int64_t apart = threads > 1 ? pieces - pieces % threads : 0;
+  if (apart > 0) {
+    Apart all = {&call, {}};
+    if (seconds != nullptr) all.seconds.resize(static_cast<size_t>(threads) * step_count);
+    larqlite::parallel_for(apart, threads, Apart::run, &all);
+    for (size_t i = 0; i < all.seconds.size(); ++i)
+      seconds[i % step_count] += all.seconds[i] / threads;
   }
+  for (int64_t number = apart; number < pieces; ++number)
+    run_piece(call, number, threads, seconds);
   return 0;
 }
 

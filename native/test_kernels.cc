@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "cost.h"
 #include "work.h"
 
 namespace {
@@ -335,6 +336,9 @@ void float_operations(Case& c, Random& random) {
       case LQ_ADD:
       case LQ_PRELU:
         op.a = random_floats(c, random, channels);
+        if (op.kind == LQ_DIVIDE)  // of NaN, bits are anybody's
+          for (size_t k = 0; k < channels; ++k)
+            if (c.floats(op.a)[k] == 0.0f) c.floats(op.a)[k] = 1.0f;
         c.ops.push_back(op);
         break;
       case LQ_MULTIPLY_IMAGE:
@@ -575,7 +579,22 @@ void expect(Case& c, const Place& at) {
   }
 }
 
-bool run_case(Case& c, int32_t threads, long number) {
+// The memory of a case; `whole_batch`: that of each image is told apart, so that pieces of the
+// batch can be run by themselves.
+std::vector<lq_buffer> buffers_of(Case& c, bool whole_batch) {
+  std::vector<lq_buffer> buffers;
+  for (auto& m : c.memory)
+    buffers.push_back({m.data(), static_cast<int64_t>(m.size()) * 4, 0, 0});
+  if (!whole_batch) return buffers;
+  buffers[c.step.input.buffer].image_bytes = c.step.input.image * 4;
+  for (const lq_op& op : c.ops) {
+    if (op.view.buffer >= 0) buffers[op.view.buffer].image_bytes = op.view.image * 4;
+    if (op.kind == LQ_MULTIPLY_IMAGE) buffers[op.a].image_bytes = int64_t{c.step.channels} * 4;
+  }
+  return buffers;
+}
+
+bool run_case(Case& c, int32_t threads, int32_t piece, long number) {
   c.step.ops = c.ops.data();
   c.step.op_count = static_cast<int32_t>(c.ops.size());
   Case wanted = c;
@@ -588,19 +607,18 @@ bool run_case(Case& c, int32_t threads, long number) {
     if (!lq_supports(isa)) continue;
     Case run = c;
     run.step.ops = run.ops.data();
-    std::vector<lq_buffer> buffers;
-    for (auto& m : run.memory) buffers.push_back({m.data(), static_cast<int64_t>(m.size()) * 4});
+    std::vector<lq_buffer> buffers = buffers_of(run, piece < c.batch);
     const int32_t count = static_cast<int32_t>(buffers.size());
-    const int32_t failed = lq_check(&run.step, buffers.data(), count, c.batch);
+    const int32_t failed = lq_check(&run.step, buffers.data(), count, piece);
     if (failed != 0) {
       std::printf("case %ld: a good step (kind %d) fails check %d\n", number, c.step.kind, failed);
       return false;
     }
-    lq_run(&run.step, 1, buffers.data(), count, c.batch, threads, isa, nullptr);
+    lq_run(&run.step, 1, buffers.data(), count, c.batch, piece, threads, isa, nullptr);
     for (const int b : c.outputs)
       if (std::memcmp(run.memory[b].data(), wanted.memory[b].data(), run.memory[b].size() * 4)) {
-        std::printf("case %ld: kind %d, %s, %d threads: buffer %d differs\n", number, c.step.kind,
-                    kNames[isa], threads, b);
+        std::printf("case %ld: kind %d, %s, %d threads, %d of %d images: buffer %d differs\n",
+                    number, c.step.kind, kNames[isa], threads, piece, c.batch, b);
         for (const lq_op& op : c.ops) std::printf("  op %d buffer %d\n", op.kind, op.view.buffer);
         return false;
       }
@@ -608,7 +626,7 @@ bool run_case(Case& c, int32_t threads, long number) {
     for (const int b : c.outputs) {
       lq_buffer& shorter = buffers[b];
       shorter.bytes -= 4 * static_cast<int64_t>(c.step.channels) * 1024;
-      if (lq_check(&run.step, buffers.data(), count, c.batch) == 0) {
+      if (lq_check(&run.step, buffers.data(), count, piece) == 0) {
         std::printf("case %ld: buffer %d is too short, unnoticed\n", number, b);
         return false;
       }
@@ -618,9 +636,11 @@ bool run_case(Case& c, int32_t threads, long number) {
   return true;
 }
 
-// A large convolution and the pooling of what it stores, in one call and in two.
+// A large convolution and the pooling of what it stores, in one call and in two; in one call
+// for each image, and in one for all of them, where each thread keeps what lies between.
 bool run_pair(Random& random, int32_t threads) {
   Case c;
+  c.batch = static_cast<int32_t>(random.between(1, 4));
   c.add(0);
   lq_step& s = c.step;
   s.kind = LQ_CONV_FLOAT;
@@ -656,8 +676,9 @@ bool run_pair(Random& random, int32_t threads) {
   pool.input.row = store.view.row * pool.stride_h;
   pool.input.pixel = store.view.pixel * pool.stride_w;
   lq_op pooled = operation(LQ_STORE);
-  const int out = c.add(static_cast<size_t>(pool.height) * pool.width * pool.channels);
-  pooled.view = {out, 0, 0, 0, 0, static_cast<int64_t>(pool.width) * pool.channels, pool.channels};
+  const int64_t row = static_cast<int64_t>(pool.width) * pool.channels, image = pool.height * row;
+  const int out = c.add(static_cast<size_t>(image * c.batch));
+  pooled.view = {out, 0, 0, image, 0, row, pool.channels};
   s.ops = &store;
   pool.ops = &pooled;
   s.op_count = pool.op_count = 1;
@@ -667,18 +688,27 @@ bool run_pair(Random& random, int32_t threads) {
     if (!lq_supports(isa)) continue;
     for (int together = 0; together < 2; ++together) {
       Case run = c;
-      std::vector<lq_buffer> buffers;
-      for (auto& m : run.memory) buffers.push_back({m.data(), static_cast<int64_t>(m.size()) * 4});
+      std::vector<lq_buffer> buffers = buffers_of(run, true);
       const int32_t count = static_cast<int32_t>(buffers.size());
+      lq_buffer& between = buffers[store.view.buffer];  // has room for an image of each thread
+      between.bytes = between.thread_bytes = between.image_bytes;
+      between.image_bytes = 0;
+      buffers[out].image_bytes = image * 4;
       for (const lq_step& step : steps)
         if (lq_check(&step, buffers.data(), count, 1) != 0) return false;
       double seconds[2] = {};
       if (together) {
-        lq_run(steps, 2, buffers.data(), count, 1, threads, isa, seconds);
+        lq_run(steps, 2, buffers.data(), count, c.batch, 1, threads, isa, seconds);
       } else {
-        lq_run(steps, 1, buffers.data(), count, 1, threads, isa, seconds);
-        lq_run(steps + 1, 1, buffers.data(), count, 1, threads, isa, seconds);
+        for (int32_t n = 0; n < c.batch; ++n)
+          for (int32_t i = 0; i < 2; ++i) {
+            std::vector<lq_buffer> moved = buffers;
+            for (lq_buffer& b : moved)
+              b.data = static_cast<char*>(b.data) + n * b.image_bytes;
+            lq_run(steps + i, 1, moved.data(), count, 1, 1, threads, isa, seconds + i);
+          }
       }
+      if (!(seconds[0] > 0 && seconds[1] > 0)) return false;
       results[together] = run.memory[out];
     }
     if (isa == 0) of_portable = results[0];
@@ -693,12 +723,14 @@ bool run_pair(Random& random, int32_t threads) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  larqlite::worth_sharing = 0;  // however small the steps are
+  larqlite::cost_of_loop = 0;  // threads, however small the steps are
+  larqlite::Budget::is_unlimited = true;
   const long count = argc > 1 ? std::atol(argv[1]) : 2000;
   Random random{std::mt19937_64(argc > 2 ? static_cast<uint64_t>(std::atoll(argv[2])) : 0)};
   for (long i = 0; i < count; ++i) {
     Case c = make_case(random);
-    if (!run_case(c, static_cast<int32_t>(random.between(1, 3)), i)) return 1;
+    const int32_t threads = static_cast<int32_t>(random.between(1, 3));
+    if (!run_case(c, threads, static_cast<int32_t>(random.between(1, c.batch)), i)) return 1;
   }
   for (long i = 0; i < count / 100 + 1; ++i)
     if (!run_pair(random, static_cast<int32_t>(random.between(1, 3)))) return 1;
@@ -710,7 +742,7 @@ int main(int argc, char** argv) {
       Random own{std::mt19937_64(1000 + static_cast<uint64_t>(t))};
       for (long i = 0; i < count / 20 + 1; ++i) {
         Case c = make_case(own);
-        if (!run_case(c, 3, i)) return;
+        if (!run_case(c, 3, static_cast<int32_t>(own.between(1, c.batch)), i)) return;
       }
       good[t] = 1;
     });

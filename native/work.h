@@ -12,10 +12,6 @@ constexpr int64_t kBlockValues = 6144;
 constexpr int32_t kMostChannels = 512;
 constexpr int32_t kLeastChannels = 64;
 
-// Waking threads and waiting for them takes microseconds: steps of fewer nanoseconds stay on
-// one. A test that wants threads sets it to 0 before any run.
-extern double worth_sharing;
-
 // Room for the values of a block, kept by each thread from one block to the next.
 Value* scratch(int64_t values);
 

@@ -1,6 +1,22 @@
 """What runs an `ExecutionPlan`: native kernels or NumPy, and ONNX Runtime."""
 
 from larqlite_runtime.backends._engine import Engine, build_engine
+from larqlite_runtime.backends._pieces import (
+    BatchCut,
+    bytes_kept,
+    pieces_of,
+    threads_of,
+    workspace_bytes,
+)
 from larqlite_runtime.backends._workspace import Workspace
 
-__all__ = ["Engine", "Workspace", "build_engine"]
+__all__ = [
+    "Engine",
+    "BatchCut",
+    "Workspace",
+    "build_engine",
+    "bytes_kept",
+    "pieces_of",
+    "threads_of",
+    "workspace_bytes",
+]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from larqlite_runtime._program import EpilogueOp, KernelStep, TensorView
 
-ABI = 2
+ABI = 3
 
 int32, int64 = ctypes.c_int32, ctypes.c_int64
 
@@ -76,7 +76,10 @@ class CStep(ctypes.Structure):
 class CBuffer(ctypes.Structure):
     """`lq_buffer`."""
 
-    _fields_ = [("data", ctypes.c_void_p), ("bytes", int64)]
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        *((name, int64) for name in ("bytes", "image_bytes", "thread_bytes")),
+    ]
 
 
 _TRIPLES = {

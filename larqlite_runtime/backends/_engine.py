@@ -16,6 +16,9 @@ from larqlite_runtime.backends.onnxruntime import (
 )
 from larqlite_runtime.planner import ExecutionPlan, plan as make_plan
 
+# Products of a segment of one sample from which a second thread gains more than waking it costs:
+# half of them take some 80 microseconds.
+WORTH_THREADS = 8_000_000
 # Where sums of floats in the kernels are at least as fast as ONNX Runtime (measured).
 FAST_WITH_FLOATS = ("amx", "avx512")
 
@@ -31,7 +34,8 @@ class Engine:
             stage, with the names of the ports.
         segment_path: which of the two: "onnxruntime" or "numpy".
         isa: instruction set, or "numpy".
-        threads: that work on one call.
+        threads: that work on one call, at most.
+        segment_threads: of each session.
     """
 
     plan: ExecutionPlan
@@ -40,6 +44,7 @@ class Engine:
     isa: str
     threads: int
     segment_path: str = "onnxruntime"
+    segment_threads: tuple[int, ...] = ()
 
 
 def build_engine(
@@ -64,17 +69,20 @@ def build_engine(
     parts = (
         [] if isa == "numpy" else [_native.Part(part) for part in plan.program.parts]
     )
-    sessions = {}
+    sessions, of_segments = {}, []
     for number, stage in enumerate(plan.stages):
         if stage.part is None:
             segment = SegmentModel(plan.subgraph, stage)
-            sessions[number] = session(segment, stage.nodes, threads), segment
+            products = sum(graph.products.get(node.name, 0) for node in stage.nodes)
+            of_segments.append(threads if products >= WORTH_THREADS else 1)
+            own = session(segment, stage.nodes, of_segments[-1])
+            sessions[number] = own, segment
             segment.forget()
     plan.subgraph.forget_constants()
     if is_alone:
         _say_what_is_slow(plan, isa)
     path = _native.NUMPY if is_alone else "onnxruntime"
-    return Engine(plan, parts, sessions, isa, threads, path)
+    return Engine(plan, parts, sessions, isa, threads, path, tuple(of_segments))
 
 
 def _say_what_is_slow(plan: ExecutionPlan, isa: str) -> None:

@@ -71,14 +71,24 @@ def _load() -> ctypes.CDLL:
     lib.lq_weights_size.argtypes = [steps]
     lib.lq_weights_size.restype = ctypes.c_int64
     lib.lq_check.argtypes, lib.lq_check.restype = [steps, buffers, int32, int32], int32
-    lib.lq_run.argtypes = [
-        *(steps, int32, buffers, int32, int32, int32, int32),
-        ctypes.POINTER(ctypes.c_double),
-    ]
+    times = ctypes.POINTER(ctypes.c_double)
+    lib.lq_run.argtypes = [steps, int32, buffers, *[int32] * 5, times]
     lib.lq_run.restype = int32
+    lib.lq_threads.argtypes = [steps, *[int32] * 5, times]
+    lib.lq_threads.restype = int32
+    lib.lq_processors.argtypes, lib.lq_processors.restype = [], int32
     lib.lq_peak.argtypes = [int32, ctypes.c_double]
     lib.lq_peak.restype = ctypes.c_double
     return lib
+
+
+@functools.cache
+def _runs_short() -> Callable:
+    """`lq_run` of the library, called without letting other threads of Python in."""
+    lib = library()
+    run = ctypes.PyDLL(lib._name).lq_run
+    run.argtypes, run.restype = lib.lq_run.argtypes, lib.lq_run.restype
+    return run
 
 
 @functools.cache
@@ -136,24 +146,53 @@ class Part:
         self.steps = steps
         self._c_steps = c_steps(steps)
 
+    def estimate(
+        self, batch: int, piece: int, threads: int, isa: str
+    ) -> tuple[int, float]:
+        """How many of the threads are worth their while, and what one would take.
+
+        Args:
+            batch, piece, threads, isa: as of `bind`.
+
+        Returns:
+            A number of threads, and seconds of all steps on one.
+        """
+        steps, number = self._c_steps, INSTRUCTION_SETS[isa]
+        of_steps = (ctypes.c_double * len(self.steps))()
+        chosen = library().lq_threads(
+            steps, len(self.steps), batch, piece, threads, number, of_steps
+        )
+        return chosen, sum(of_steps) * 1e-9
+
     def bind(
-        self, buffers: ctypes.Array, batch: int, threads: int, isa: str
+        self,
+        buffers: ctypes.Array,
+        batch: int,
+        threads: int,
+        isa: str,
+        piece: int | None = None,
+        is_short: bool = False,
     ) -> Callable[[np.ndarray | None], None]:
         """A function that runs the steps on these buffers.
 
         Args:
             buffers: array of `CBuffer`, which the caller keeps and may change.
             batch: images.
-            threads: that work together.
+            threads: that work together, at most.
             isa: name of the instruction set.
+            piece: images that all steps are run for before the next come; all of them
+                by default.
+            is_short: whether a call takes so little time that other threads of Python
+                wait for its end rather than take turns.
 
         Raises:
             NativeError: a step does not fit the buffers.
         """
         lib, count = library(), len(self.steps)
+        piece = batch if piece is None else piece
         for number, step in enumerate(self.steps):
             failed = lib.lq_check(
-                ctypes.byref(self._c_steps[number]), buffers, len(buffers), batch
+                ctypes.byref(self._c_steps[number]), buffers, len(buffers), piece
             )
             if failed:
                 raise NativeError(
@@ -161,7 +200,7 @@ class Part:
                     "This is a defect of larqlite_runtime.\n"
                     "  Fix: please report it with the model file."
                 )
-        run, steps = lib.lq_run, self._c_steps
+        run, steps = (_runs_short() if is_short else lib.lq_run), self._c_steps
         number = INSTRUCTION_SETS[isa]
 
         def call(seconds: np.ndarray | None = None) -> None:
@@ -169,7 +208,8 @@ class Part:
             if seconds is not None:
                 times = seconds.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
             failed = run(
-                steps, count, buffers, len(buffers), batch, threads, number, times
+                *(steps, count, buffers, len(buffers)),
+                *(batch, piece, threads, number, times),
             )
             if failed:
                 raise NativeError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -13,27 +14,54 @@ from larqlite_runtime._program import ALIGNMENT
 from larqlite_runtime.backends import numpy as numpy_kernels
 from larqlite_runtime.backends._c_structures import CBuffer
 from larqlite_runtime.backends._engine import Engine
+from larqlite_runtime.backends._pieces import (
+    SHORT,
+    kept_buffers,
+    pieces_of,
+    workspace_bytes,
+)
 from larqlite_runtime.planner import ExecutionStage, Port, memory_shape
 
-COPIED = 1 << 15  # bytes of an input up to which a copy costs less than a new binding
+# Bytes of an input or an output up to which a copy costs less than a new binding.
+COPIED = 1 << 15
 
 
 class Workspace:
-    """Buffers for one batch size, with every stage bound to them."""
+    """Buffers for one batch size, with every stage bound to them.
+
+    Where a batch is cut into pieces, most buffers hold the images of a piece, once for each
+    thread that runs pieces of its own; those that the caller, segments or several parts see
+    hold the batch.
+
+    Attributes:
+        batch: images.
+        engine: that runs them.
+        pieces: how it does.
+        arrays: memory of each buffer.
+        stages: functions that run the stages.
+    """
 
     def __init__(self, engine: Engine, batch: int) -> None:
         self.batch = batch
         self.engine = engine
+        self.pieces = pieces_of(engine, batch)
         self._plan = plan = engine.plan
-        self._memory = _aligned(plan.program.arena * batch)
-        self.arrays = [
-            self._array(number) for number in range(len(plan.program.buffers))
-        ]
-        self._c_buffers = (CBuffer * len(self.arrays))(
-            *(CBuffer(array.ctypes.data, array.nbytes) for array in self.arrays)
-        )
+        buffers = plan.program.buffers
+        is_cut = self.pieces.count > 1
+        self._kept = kept_buffers(engine) if is_cut else set()
+        self._of_a_copy = plan.program.arena * self.pieces.piece
+        self._memory = _aligned(self._of_a_copy * self.pieces.copies)
         self._nothing = np.zeros(0, np.float32)
         self._bound_late = [port for port in plan.inputs if self._is_bound_late(port)]
+        self._direct = self._outputs_written_directly()
+        late = {port.buffer for port in self._bound_late} | {*self._direct.values()}
+        self.arrays = [
+            self._nothing if number in late else self._array(number)
+            for number in range(len(buffers))
+        ]
+        self._c_buffers = (CBuffer * len(buffers))(
+            *(self._c_buffer(number, number in late) for number in range(len(buffers)))
+        )
         self._fed: dict[int, list[tuple[object, str, Port]]] = {}
         self.stages = [
             self._segment(number, stage)
@@ -58,35 +86,98 @@ class Workspace:
         """
         for port in self._plan.inputs:
             self._feed(port, inputs[port.tensor])
+        written = {name: self._bound(name) for name in self._direct}
         if seconds is None:
             for stage in self.stages:
                 stage(None)
         else:
             for stage, times in zip(self.stages, seconds, strict=True):
                 stage(times)
-        results = [self._result(name) for name in self._plan.subgraph.outputs]
-        for port in self._bound_late:
-            self.arrays[port.buffer] = self._nothing
+        results = [
+            written[name] if name in written else self._result(name)
+            for name in self._plan.subgraph.outputs
+        ]
+        for number in (
+            *(port.buffer for port in self._bound_late),
+            *self._direct.values(),
+        ):
+            self.arrays[number] = self._nothing
         return results
+
+    @property
+    def bytes(self) -> int:
+        """Of all memory that is made for it."""
+        return workspace_bytes(self.engine, self.pieces)
 
     def _is_bound_late(self, port: Port) -> bool:
         """Whether a tensor is read where the caller holds it."""
         buffer = self._plan.program.buffers[port.buffer]
         return buffer.external and buffer.bytes * self.batch > COPIED
 
+    def _outputs_written_directly(self) -> dict[str, int]:
+        """Large outputs that steps of the kernels write into memory of the caller's."""
+        plan, buffers = self._plan, self._plan.program.buffers
+        of_segments = {
+            port.buffer
+            for stage in plan.stages
+            for port in (*stage.inputs, *stage.outputs)
+        }
+        uses = Counter(output.port.buffer for output in plan.outputs.values())
+        return {
+            name: output.port.buffer
+            for name, output in plan.outputs.items()
+            for buffer in [buffers[output.port.buffer]]
+            if uses[output.port.buffer] == 1
+            and output.port.buffer not in of_segments
+            and output.slice.is_contiguous
+            and not output.port.key.layout
+            and not buffer.external
+            and buffer.initial is None
+            and buffer.constant is None
+            and buffer.bytes * self.batch > COPIED
+            and buffer.count * self.batch == math.prod(self._shape(output.port))
+        }
+
     def _array(self, number: int) -> np.ndarray:
-        """The memory of a buffer as a flat array."""
+        """The memory of a buffer as a flat array; of those of a piece, the first copy."""
         buffer = self._plan.program.buffers[number]
         if buffer.constant is not None:
             return buffer.constant.reshape(-1)
         if buffer.external:
             return np.zeros(buffer.count * self.batch, buffer.dtype)
-        begin = buffer.offset * self.batch
-        size = buffer.bytes * self.batch
-        array = self._memory[begin : begin + size].view(buffer.dtype)
+        if number in self._kept:
+            array = _aligned(buffer.bytes * self.batch).view(buffer.dtype)
+            if buffer.initial is not None:
+                array.reshape(self.batch, -1)[...] = buffer.initial
+            return array
+        piece, copies = self.pieces.piece, self.pieces.copies
+        begin, size = buffer.offset * piece, buffer.bytes * piece
+        of_copies = self._memory.reshape(copies, -1)[:, begin : begin + size]
         if buffer.initial is not None:
-            array.reshape(self.batch, -1)[...] = buffer.initial
-        return array
+            for copy in of_copies:
+                copy.view(buffer.dtype).reshape(piece, -1)[...] = buffer.initial
+        return of_copies[0].view(buffer.dtype)
+
+    def _c_buffer(self, number: int, is_late: bool) -> CBuffer:
+        buffer, array = self._plan.program.buffers[number], self.arrays[number]
+        holds_batch = buffer.external or is_late or number in self._kept
+        if buffer.constant is not None or not holds_batch:
+            is_copied = buffer.constant is None and self.pieces.copies > 1
+            size = self._of_a_copy if is_copied else 0
+            return CBuffer(array.ctypes.data, array.nbytes, 0, size)
+        # What is bound at every call must be somewhere for the check, which reads nothing.
+        data = _SOMEWHERE.ctypes.data if is_late else array.ctypes.data
+        return CBuffer(data, buffer.bytes * self.batch, buffer.bytes, 0)
+
+    def _bound(self, name: str) -> np.ndarray:
+        """Memory for an output, that steps will write into."""
+        number = self._direct[name]
+        shape = self._shape(self._plan.outputs[name].port)
+        buffer = self._plan.program.buffers[number]
+        memory = _aligned(buffer.bytes * self.batch, np.empty).view(buffer.dtype)
+        self.arrays[number] = memory
+        self._c_buffers[number].data = memory.ctypes.data
+        return memory.reshape(shape)
 
     def _feed(self, port: Port, array: np.ndarray) -> None:
         number = port.buffer
@@ -106,10 +197,15 @@ class Workspace:
         return tuple(self.batch if size is None else size for size in shape)
 
     def _part(self, number: int) -> Callable[[np.ndarray | None], None]:
-        engine = self.engine
+        engine, pieces = self.engine, self.pieces
         if engine.parts:
             return engine.parts[number].bind(
-                self._c_buffers, self.batch, engine.threads, engine.isa
+                self._c_buffers,
+                self.batch,
+                pieces.threads[number],
+                engine.isa,
+                pieces.piece,
+                is_short=pieces.seconds[number] < SHORT,
             )
         steps = engine.plan.program.parts[number]
 
@@ -169,8 +265,11 @@ class Workspace:
         return np.moveaxis(array, -1, 1).copy() if port.key.layout else array.copy()
 
 
-def _aligned(size: int) -> np.ndarray:
+def _aligned(size: int, make: Callable = np.zeros) -> np.ndarray:
     """Bytes that begin at a cache line."""
-    memory = np.zeros(size + ALIGNMENT, np.uint8)
+    memory = make(size + ALIGNMENT, np.uint8)
     begin = -memory.ctypes.data % ALIGNMENT
     return memory[begin : begin + size]
+
+
+_SOMEWHERE = _aligned(ALIGNMENT)

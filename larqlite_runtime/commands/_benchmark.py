@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from larqlite_runtime import start
-from larqlite_runtime._arguments import physical_cores
 from larqlite_runtime._errors import InputError, MissingModelFileError
+from larqlite_runtime._machine import available_cores
 from larqlite_runtime.command_output import tell
 from larqlite_runtime.commands._around import load, require_counts
 
@@ -110,7 +110,7 @@ class BenchmarkOptions:
         load(larqlite.load_everything)
         from larqlite.deploy import benchmark_engines
 
-        threads = self.threads or physical_cores()
+        threads = self.threads or available_cores()
         return benchmark_engines.loaded(
             self.model, names, threads, self.imports, self.unsafe
         )

@@ -53,6 +53,7 @@ def read(
         _check_domains(graph, domains)
         graph.metadata = _metadata(model.get("metadata_props", ()))
         costs = _shapes.infer(graph)
+        graph.products = {cost.node.name: cost.macs for cost in costs if cost.macs}
         check_declared(graph, model["graph"])
         _budget.check(graph, costs, budget, batch)
     except ModelFileError as error:
