@@ -64,6 +64,6 @@ def prepare(library: str, stage: str, isa: str, peak: bool = False):
         raise RuntimeError(f"the step fails check {failed}")
 
     def run() -> None:
-        lib.lq_run(steps, 1, buffers, 4, 1, 1, number, None)
+        lib.lq_run(steps, 1, buffers, 4, 1, 1, 1, number, None)
 
     return Workload(run, lambda: [float(arrays[3].sum())])

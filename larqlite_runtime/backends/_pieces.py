@@ -35,7 +35,7 @@ class BatchCut:
 
     @property
     def count(self) -> int:
-        """BatchCut of the batch."""
+        """Pieces of the batch."""
         return -(-self.batch // self.piece)
 
     @property
