@@ -5,7 +5,7 @@ import importlib
 import networks
 import numpy as np
 import tf_keras
-from inputs import STAGES
+from inputs import FEATURES, STAGES
 
 layers = tf_keras.layers
 ZOO = {"BiRealNet": "literature", "BinaryResNetE18": "literature", "QuickNet": "sota"}
@@ -17,7 +17,10 @@ def build(name: str) -> tf_keras.Model:
     Args:
         name: a model of the zoo; "layer:56x56x64:0" for a 3x3 binary convolution of this
             size with borders of 0 (or of +1), and a normalization; "chain:56x56x64:1" for
-            six of them, one behind the other; "float_twin" for BiRealNet's float network.
+            six of them, one behind the other; "float_layer:56x56x64" for a float one;
+            "dense:ternary:256" for a dense layer of a kernel "ternary" or "sign" and
+            inputs of 8 bits, 256 at a time, and "float_dense:256" for a float one;
+            "float_twin" for BiRealNet's float network.
     """
     kind, *rest = name.split(":")
     model = _BUILDERS[kind](*rest) if kind in _BUILDERS else _zoo(kind)
@@ -49,6 +52,39 @@ def binary_layers(stage: str, pad_value: str, count: int = 1) -> tf_keras.Model:
 def chain(stage: str, pad_value: str) -> tf_keras.Model:
     """Six binary layers: between them the values are bits, not floats."""
     return binary_layers(stage, pad_value, 6)
+
+
+def float_layer(stage: str) -> tf_keras.Model:
+    """A float convolution of the same shape, which an engine may round to 8 bits."""
+    size, channels = STAGES[stage]
+    inputs = layers.Input((size, size, channels))
+    x = layers.Conv2D(channels, 3, padding="same", use_bias=False)(inputs)
+    return tf_keras.Model(inputs, layers.BatchNormalization()(x))
+
+
+def dense(kernel: str, batch: str) -> tf_keras.Model:
+    """Inputs of 8 bits by a kernel of few: floats in and out."""
+    import larqlite as lq
+
+    quantizers = {
+        "ternary": lq.quantizers.SteTern(ternary_weight_networks=True),
+        "sign": "ste_sign",
+    }
+    inputs = layers.Input((FEATURES,))
+    layer = lq.layers.QuantDense(
+        FEATURES,
+        input_quantizer=lq.quantizers.DoReFa(8, mode="activations"),
+        kernel_quantizer=quantizers[kernel],
+        kernel_constraint="weight_clip",
+        use_bias=False,
+    )
+    return tf_keras.Model(inputs, layer(inputs))
+
+
+def float_dense(batch: str) -> tf_keras.Model:
+    """A float layer of the same shape."""
+    inputs = layers.Input((FEATURES,))
+    return tf_keras.Model(inputs, layers.Dense(FEATURES, use_bias=False)(inputs))
 
 
 def float_twin() -> tf_keras.Model:
@@ -100,4 +136,11 @@ def _set_statistics(model: tf_keras.Model) -> None:
             layer.set_weights(values)
 
 
-_BUILDERS = {"layer": binary_layers, "chain": chain, "float_twin": float_twin}
+_BUILDERS = {
+    "layer": binary_layers,
+    "chain": chain,
+    "float_layer": float_layer,
+    "dense": dense,
+    "float_dense": float_dense,
+    "float_twin": float_twin,
+}

@@ -130,9 +130,7 @@ def _load_lce(path: pathlib.Path, threads: int, xnnpack: bool = True) -> Run:
 def _convert_to_int8(model, path: pathlib.Path, network: str) -> None:
     import tensorflow as tf
 
-    rng = np.random.default_rng(3)
-    shape = (1, *model.input_shape[1:])
-    images = [rng.normal(0, 1, shape).astype("float32") for _ in range(8)]
+    images = [inputs.batch(network, seed) for seed in range(10, 18)]
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: ([image] for image in images)
@@ -176,6 +174,16 @@ ENGINES = {
     "runtime": Engine("onnx", _export, _load_runtime),
     "lce": Engine("tflite", _convert_with_lce, _load_lce, makes_alone=True),
     "int8": Engine("tflite", _convert_to_int8, _load_litert),
+    "ort_int8": Engine(
+        "onnx", _of("onnx_int8", "write_int8"), _of("onnx_int8", "load")
+    ),
+    "ort_2bits": Engine(
+        "onnx", _of("onnx_int8", "write_2_bits"), _of("onnx_int8", "load")
+    ),
+    "ort_4bits": Engine(
+        "onnx", _of("onnx_int8", "write_4_bits"), _of("onnx_int8", "load")
+    ),
+    "ggml": Engine("npz", _of("ggml_engine", "write"), _of("ggml_engine", "load")),
     "tensorflow": Engine("keras", _save, _load_tensorflow),
     "keras": Engine("json", _write_answers, _no_engine),
     "openvino": Engine(

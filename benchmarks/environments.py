@@ -5,7 +5,7 @@ import pathlib
 import subprocess
 import sys
 import venv
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Both sides should use the same of these.
@@ -23,6 +23,7 @@ class Environment:
         pins: versions in place of this project's, where a peer works with no other.
         reads_larqlite: whether its side builds networks with this checkout's larqlite.
         constrained: whether what `needs` leaves open is taken from this project.
+        settings: variables of the environment while the peers are installed.
     """
 
     packages: tuple[str, ...]
@@ -30,6 +31,7 @@ class Environment:
     pins: tuple[str, ...] = ()
     reads_larqlite: bool = False
     constrained: bool = True
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 ENVIRONMENTS = {
@@ -62,6 +64,12 @@ ENVIRONMENTS = {
     "openvino": Environment(
         packages=("openvino==2026.4.1",),
         needs=("numpy",),
+    ),
+    # Compiled here, for this processor. Its kernels alone are called, from ctypes.
+    "ggml": Environment(
+        packages=("llama-cpp-python==0.3.36",),
+        needs=("numpy",),
+        settings={"CMAKE_ARGS": "-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF"},
     ),
     # It knows no TensorFlow after 2.12, which is from 2023 and has its own Keras.
     "quantizeml": Environment(
@@ -97,7 +105,11 @@ def python_of(library: str) -> str:
         pip = [str(python), "-m", "pip", "install", "--quiet"]
         needs = ["--constraint", str(folder / "constraints.txt"), *environment.needs]
         subprocess.run([*pip, *needs], check=True)
-        subprocess.run([*pip, "--no-deps", *environment.packages], check=True)
+        subprocess.run(
+            [*pip, "--no-deps", *environment.packages],
+            check=True,
+            env={**os.environ, **environment.settings},
+        )
         stamp.write_text(wanted)
     return str(python)
 

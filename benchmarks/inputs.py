@@ -11,19 +11,34 @@ STAGES = {
 }
 
 
+FEATURES = 2048
+
+
 def shape(network: str) -> tuple[int, ...]:
-    """The shape of a batch of one for a network of `deployed_networks.py`."""
+    """The shape of an input of a network of `deployed_networks.py`: a batch of one image.
+
+    "dense:ternary:256" has a batch of 256 vectors.
+    """
     _, *rest = network.split(":")
+    if is_dense(network):
+        return (int(rest[-1]), FEATURES)
     size, channels = STAGES[rest[0]] if rest else (224, 3)
     return (1, size, size, channels)
 
 
 def count(network: str) -> int:
     """How many seeded inputs are compared."""
-    return 10
+    return 2 if is_dense(network) else 10
+
+
+def is_dense(network: str) -> bool:
+    """Whether it is a dense layer of 2048 inputs, which are of 8 bits."""
+    return network.partition(":")[0] in ("dense", "float_dense")
 
 
 def batch(network: str, seed: int = 0) -> np.ndarray:
     """One seeded input."""
-    values = np.random.default_rng(seed).normal(0, 1, shape(network))
-    return values.astype("float32")
+    rng = np.random.default_rng(seed)
+    if is_dense(network):
+        return rng.integers(0, 256, shape(network)).astype("float32") / np.float32(255)
+    return rng.normal(0, 1, shape(network)).astype("float32")

@@ -1,11 +1,11 @@
 """Measures a row: two worker processes take turns, and medians tell their ratio."""
 
-import itertools
 import json
 import os
 import statistics
 import subprocess
 import tempfile
+import time
 from dataclasses import asdict
 
 import environments
@@ -78,7 +78,7 @@ def measure(row: Row, rounds: int | None = None, only: str | None = None) -> dic
     Returns:
         Plain data: `{"name", "what", "rounds", "ours", "other", "cpu_ratio",
         "cpu_ratio_quartiles", "wall_ratio", "reach", "aim", "figure", "reached",
-        "load"}`; a side is `{"library", "options", "workload", "cpu", "wall"}` in seconds
+        "load", "date"}`; a side is `{"library", "options", "workload", "cpu", "wall"}` in seconds
         per step, or None. Where bytes are measured, "bytes" stands in place of "cpu" and
         "wall". The load is that of the last minute at the end.
 
@@ -99,7 +99,7 @@ def measure(row: Row, rounds: int | None = None, only: str | None = None) -> dic
             workers[key] = Worker(row.workload, side, row.agree is not None)
         answers = {key: worker.answer() for key, worker in workers.items()}
         if row.agree is not None:
-            _must_agree(row, _numbers(sides, answers))
+            _must_agree(row, answers)
         times: dict[str, list[dict]] = {key: [] for key in workers}
         for i in range(rounds):
             for key in sorted(workers, reverse=i % 2 == 0):
@@ -110,27 +110,28 @@ def measure(row: Row, rounds: int | None = None, only: str | None = None) -> dic
     return _result(row, sides, times)
 
 
-def _numbers(sides: dict[str, Side], answers: dict[str, dict]) -> dict[str, list]:
-    """The lists that have to be equal, by whose they are."""
-    found = {f"{key}, {sides[key].library}": a["check"] for key, a in answers.items()}
-    # Both sides have it from the same file.
-    expected = next((a["expected"] for a in answers.values() if a["expected"]), None)
-    return found if expected is None else {**found, "expected": expected}
+def _must_agree(row: Row, answers: dict[str, dict]) -> None:
+    """Each side with what its workload expects, and both where they expect the same."""
+    for key, answer in answers.items():
+        if answer["expected"]:
+            _compare(row, key, answer["check"], "expected", answer["expected"])
+    ours, other = answers.get("ours"), answers.get("other")
+    if ours and other and ours["expected"] == other["expected"]:
+        _compare(row, "ours", ours["check"], "other", other["check"])
 
 
-def _must_agree(row: Row, numbers: dict[str, list[float]]) -> None:
-    for (one, ours), (two, other) in itertools.combinations(numbers.items(), 2):
-        agreed = [
-            abs(a - b) <= row.agree * max(abs(a), abs(b))
-            for a, b in zip(ours, other, strict=True)
-        ]
-        if sum(agreed) < row.share * len(agreed):
-            raise RuntimeError(
-                f"{row.name}: the sides compute different numbers, so their times do "
-                f"not compare.\n  {one}: {ours}\n  {two}: {other}\n"
-                f"  Allowed is a relative difference of {row.agree}, and "
-                f"{row.share:.0%} of the numbers have to keep to it."
-            )
+def _compare(row: Row, one: str, ours: list, two: str, other: list) -> None:
+    agreed = [
+        abs(a - b) <= row.agree * max(abs(a), abs(b))
+        for a, b in zip(ours, other, strict=True)
+    ]
+    if sum(agreed) < row.share * len(agreed):
+        raise RuntimeError(
+            f"{row.name}: the numbers differ, so the times do not compare.\n"
+            f"  {one}: {ours}\n  {two}: {other}\n"
+            f"  ours is {row.ours}, other {row.other}. Allowed is a relative difference "
+            f"of {row.agree}, and {row.share:.0%} of the numbers have to keep to it."
+        )
 
 
 def _result(row: Row, sides: dict[str, Side], measured: dict[str, list[dict]]) -> dict:
@@ -145,6 +146,7 @@ def _result(row: Row, sides: dict[str, Side], measured: dict[str, list[dict]]) -
         }
     result.update(reach=row.reach, aim=row.aim, figure=row.figure, reached=None)
     result["load"] = round(os.getloadavg()[0], 1)
+    result["date"] = time.strftime("%Y-%m-%d", time.gmtime())
     figure = None
     if len(sides) == 2:
         for kind in kinds:

@@ -142,6 +142,10 @@ def _global_mean(ops, node, given):
     return ops.reduce_mean(given[0], np.array([2, 3]), keep_dims=False)
 
 
+def _flatten(ops, node, given):
+    return ops.reshape(given[0], np.array([1, -1]), special_zero=False)
+
+
 def _dense(ops, node, given):
     product = ops.matmul(given[0], node["kernel"], False, False)
     return ops.add(product, node["bias"].reshape(1, -1))
@@ -155,6 +159,7 @@ _BUILDERS = {
     "max_pool": _max_pool,
     "mean_pool": _mean_pool,
     "global_mean": _global_mean,
+    "flatten": _flatten,
     "dense": _dense,
     "add": lambda ops, node, given: ops.add(*given),
     "relu": lambda ops, node, given: ops.relu(given[0]),

@@ -9,7 +9,8 @@
 - `conv`: array `kernel`; `strides`, `pads`. `pads` is `[[top, left], [bottom, right]]`.
 - `affine`: arrays `scale` and `shift` of the last axis.
 - `max_pool`, `mean_pool`: `size`, `strides`, `pads`; what is outside does not count.
-- `add`, `relu`, `softmax`, `global_mean`; `dense`: arrays `kernel` and `bias`.
+- `add`, `relu`, `softmax`, `global_mean`; `flatten`, of one pixel.
+- `dense`: arrays `kernel` and `bias`.
 """
 
 import json
@@ -109,6 +110,12 @@ def _pool(op: str):
     return write_pool
 
 
+def _flatten(layer):
+    if layer.input.shape[1:3] != (1, 1):
+        raise ValueError(f"{layer.name}: only one pixel is the same in every layout")
+    return {"op": "flatten"}, {}
+
+
 def _dense(layer):
     return {"op": "dense"}, {
         "kernel": layer.kernel.numpy(),
@@ -127,6 +134,7 @@ _WRITERS = {
     "MaxPooling2D": _pool("max_pool"),
     "AveragePooling2D": _pool("mean_pool"),
     "GlobalAveragePooling2D": lambda layer: ({"op": "global_mean"}, {}),
+    "Flatten": _flatten,
     "Add": lambda layer: ({"op": "add"}, {}),
     "ReLU": lambda layer: ({"op": "relu"}, {}),
     "Activation": lambda layer: ({"op": layer.activation.__name__}, {}),

@@ -12,6 +12,37 @@ KINDS = {"layer": "3x3 binary layer", "chain": "six 3x3 binary layers"}
 # A value that is 0 but for its last place may get another sign behind a float stem, and
 # that changes most of what lies behind it: not for every image.
 SOME_FLIP = {"agree": 1e-3, "share": 0.3}
+# Engines that compute the same shapes with 8 bits, each held to its own float network.
+ROUNDED = {"agree": 0.1, "share": 0.7}
+INT8 = {
+    "ort_int8": ("larqlite", "ONNX Runtime's int8", {"engine": "ort_int8"}),
+    "litert": ("larqlite", "int8 TFLite", {"engine": "int8"}),
+}
+LAYER_INT8_REACH = 0.35
+# Dense layers with inputs of 8 bits: whose kernel in how many bits, and the largest ratio
+# for one vector and for many.
+DENSE = {
+    "ort_int8": (*INT8["ort_int8"], {"ternary": (0.45, 1.0), "sign": (0.45, 0.7)}),
+    "ort_2bits": (
+        "larqlite",
+        "ONNX Runtime's MatMulNBits of 2 bits",
+        {"engine": "ort_2bits"},
+        {"ternary": (0.5, 0.5), "sign": (0.5, 0.4)},
+    ),
+    "ort_4bits": (
+        "larqlite",
+        "ONNX Runtime's MatMulNBits of 4 bits",
+        {"engine": "ort_4bits"},
+        {"ternary": (0.5, 0.5), "sign": (0.5, 0.4)},
+    ),
+    "ggml": (
+        "ggml",
+        "ggml's TQ2_0",
+        {"engine": "ggml", "values": "TQ2_0"},
+        {"ternary": (0.5, 0.35)},
+    ),
+}
+BATCHES = (1, 32, 256)
 
 
 def _against_openvino(
@@ -55,6 +86,35 @@ def _birealnet(name: str, what: str, reach: float, **row) -> Row:
     )
 
 
+def _layer_int8(stage: str, peer: str) -> Row:
+    library, whose, options = INT8[peer]
+    return Row(
+        f"{peer}_layer_{stage}",
+        f"3x3 binary layer {stage}, against {whose} of the same shape",
+        "deployed",
+        Side("larqlite", {**RUNTIME, "network": f"layer:{stage}:1"}),
+        Side(library, {**options, "network": f"float_layer:{stage}"}),
+        reach=LAYER_INT8_REACH,
+        steps=30,
+        **ROUNDED,
+    )
+
+
+def _dense(kernel: str, batch: int, peer: str) -> Row:
+    library, whose, options, reach = DENSE[peer]
+    network = f"dense:{kernel}:{batch}"
+    return Row(
+        f"{peer}_dense_{kernel}_{batch}",
+        f"{batch}x2048x2048, 8-bit inputs, {kernel} kernel, against {whose}",
+        "deployed",
+        Side("larqlite", {**RUNTIME, "network": network}),
+        Side(library, {**options, "network": network}),
+        reach=reach[kernel][batch > 1],
+        steps=max(2, 200 // batch),
+        **ROUNDED,
+    )
+
+
 PEERS = (
     *(
         _layers("layer", stage, border, isa)
@@ -88,6 +148,15 @@ PEERS = (
         "the other side in its default precision",
         0.85,
         theirs={"precision": "default"},
-        agree=None,
+        # Half as many bits: every answer moves, and none by much more than a tenth.
+        agree=0.3,
+        share=0.9,
+    ),
+    *(_layer_int8(stage, peer) for peer in INT8 for stage in STAGES),
+    *(
+        _dense(kernel, batch, peer)
+        for peer, settings in DENSE.items()
+        for kernel in settings[-1]
+        for batch in BATCHES
     ),
 )

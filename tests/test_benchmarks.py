@@ -1,7 +1,9 @@
 """The benchmark driver works: one quick row, on the larqlite side only."""
 
+import importlib
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -69,3 +71,43 @@ def test_the_list_holds_every_row_of_the_speed_table():
     listed = run("--list").stdout
     for name in ("binary_vgg", "bireal_net", "bop", "flip_ratio", "ste_sign", "import"):
         assert f"{name} " in listed
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Imports a file of the folder, as the driver does."""
+    monkeypatch.syspath_prepend(str(DRIVER.parent))
+    return importlib.import_module
+
+
+@pytest.mark.parametrize("wrong", ["check", "expected"])
+def test_a_side_with_other_numbers_is_refused_not_timed(module, wrong):
+    rows = module("rows")
+    side = rows.Side("larqlite")
+    row = rows.Row("a", "a row", "w", side, side, 1.0, agree=1e-3, share=0.7)
+    good = {"check": [1.0, 2.0, 3.0, 4.0], "expected": [1.0, 2.0, 3.0001, 9.0]}
+    compare = module("measure")._must_agree
+    compare(row, {"ours": good, "other": good})
+    # A graph that computes something else may still be fast.
+    other = {**good, wrong: [1.0, -2.0, 3.5, 4.0]}
+    with pytest.raises(RuntimeError, match="the numbers differ"):
+        compare(row, {"ours": good, "other": other})
+
+
+def test_sides_with_networks_of_their_own_are_held_to_their_own_numbers(module):
+    rows = module("rows")
+    side = rows.Side("larqlite")
+    row = rows.Row("a", "a row", "w", side, side, 1.0)
+    ours = {"check": [1.0], "expected": [1.0]}
+    other = {"check": [2.0], "expected": [2.0]}
+    module("measure")._must_agree(row, {"ours": ours, "other": other})
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="peaks.cc is compiled")
+def test_peaks_are_those_of_a_processor(module, monkeypatch, tmp_path):
+    monkeypatch.setenv(module("engines").FOLDER, str(tmp_path))
+    rates = module("workloads.peak").rates()
+    # No core does more than a few instructions a cycle, and none reads at 10 TB/s.
+    assert all(1 < rate < 10_000 for rate in rates.values())
+    if {"fma", "vpdpbusd"} <= set(rates):
+        assert 1.5 < rates["vpdpbusd"] / rates["fma"] < 10

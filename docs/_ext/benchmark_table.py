@@ -28,6 +28,19 @@ PEERS = {
     "tensorflow": "float in TensorFlow",
     "larqlite": "the same in float32",
     "quantizeml": "QuantizeML",
+    "openvino": "OpenVINO",
+    "ort_int8": "int8 in ONNX Runtime",
+    "ort_2bits": "2 bits in ONNX Runtime",
+    "ort_4bits": "4 bits in ONNX Runtime",
+    "ggml": "ggml",
+}
+PEAKS = {
+    "popcount": "bits by popcount",
+    "vpdpbusd": "bytes by `vpdpbusd`",
+    "vpmaddubsw": "bytes by `vpmaddubsw`",
+    "vdpbf16ps": "bfloat16",
+    "fma": "float32",
+    "fma_avx2": "float32, AVX2",
 }
 
 
@@ -60,6 +73,36 @@ GROUPS = (
         "layer_.*",
         "A binary 3x3 convolution runs {low} to {high} times faster than in Larq Compute "
         "Engine in its best mode: the higher with AVX-512, the lower with AVX2.",
+    ),
+    Group(
+        "Beside OpenVINO",
+        "openvino_(layer|chain)_.*_avx512|openvino_BiRealNet_(f32|default)",
+        "OpenVINO has kernels for bits as well, for a graph that one builds by hand with "
+        "their traps in mind. larqlite runs an exported and verified file at {low} to {high} "
+        "times its speed, on one core with AVX-512.",
+    ),
+    Group(
+        "Beside OpenVINO without AVX-512",
+        "openvino_.*_avx2",
+        "The same networks on a processor that has AVX2 alone: {low} to {high} times its speed.",
+    ),
+    Group(
+        "Beside OpenVINO with two threads",
+        "openvino_.*_2threads",
+        "Both with two threads, by the clock on the wall: {low} to {high} times its speed.",
+    ),
+    Group(
+        "A binary layer beside 8 bits",
+        "(ort_int8|litert)_layer_.*",
+        "A convolution of bits, floats in and out, is {low} to {high} times faster than one of "
+        "8-bit integers of the same shape in ONNX Runtime or TFLite.",
+    ),
+    Group(
+        "Inputs of 8 bits, kernels of one or two",
+        "(ort_int8|ort_2bits|ort_4bits|ggml)_dense_.*",
+        "A dense layer of 2048 inputs and outputs, for one vector or many, runs at {low} to "
+        "{high} times the speed of engines for language models and of int8. All answers are "
+        "compared with Keras.",
     ),
     Group(
         "Training a binary network",
@@ -129,7 +172,36 @@ def chart_of(group: Group, results: list[dict]) -> str:
             f'<span class="bar-note">{_time(result["ours"], figure)}; '
             f"{html.escape(peer)}: {_time(other, figure)}</span></div>"
         )
-    return "\n".join([*lines, "</div>"])
+    places = "; ".join(dict.fromkeys(map(place_of, rows)))
+    return "\n".join(
+        [*lines, f'<div class="bar-note">{html.escape(places)}</div>', "</div>"]
+    )
+
+
+def place_of(result: dict) -> str:
+    """The machine of a row, and the day where it is known."""
+    machine = result["machine"]
+    place = f"{machine['processor']}, {machine['cpus']} CPUs"
+    return f"{place}, {result['date']}" if "date" in result else place
+
+
+def peaks_of(results: list[dict]) -> str:
+    """What one core of each machine did at most, in the last run, as a Markdown table."""
+    machines = {}
+    for result in results:
+        if peaks := result["machine"].get("peaks"):
+            machines[place_of(result)] = peaks
+    if not machines:
+        return ""
+    rows = [("most of one core", *machines), ("---", *["---:"] * len(machines))]
+    for kind in dict.fromkeys(kind for peaks in machines.values() for kind in peaks):
+        unit = "GMAC/s" if kind in PEAKS else "GB/s"
+        name = PEAKS.get(kind, f"reading from {kind}")
+        rates = [peaks.get(kind) for peaks in machines.values()]
+        rows.append(
+            (name, *("–" if rate is None else f"{rate:.4g} {unit}" for rate in rates))
+        )
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def table_of(results: list[dict]) -> str:
@@ -198,11 +270,13 @@ def _charts(results: list[dict]) -> str:
     return "\n\n".join(
         f"**{group.title}.** {sentence_of(group, results)}\n\n{chart_of(group, results)}"
         for group in GROUPS
+        if rows_of(group, results)
     )
 
 
 def _table(results: list[dict]) -> str:
-    return f"{table_of(results)}\n\nMeasured on: {'; '.join(machines_of(results))}"
+    parts = table_of(results), f"Measured on: {'; '.join(machines_of(results))}"
+    return "\n\n".join(filter(None, (*parts, peaks_of(results))))
 
 
 class BenchmarkCharts(_OfResults):
