@@ -7,8 +7,9 @@ import re
 import pytest
 
 from larqlite import cli
+from larqlite.command_line._choices import flags_of, followed
 from larqlite.errors import ArgumentError
-from larqlite_zoo import cli as zoo_cli, training
+from larqlite_zoo import _train_command, cli as zoo_cli, training
 
 # The words of every command that has options, but for those of the runtime.
 COMMANDS = {
@@ -45,13 +46,30 @@ def read(program, words):
 def options_with_lists(help_text):
     """The options whose help has `{one,other}` as their value, and these values."""
     found = {}
-    # Boxes may stand side by side, so a line may have several options.
     lists = r"(--[a-z][\w.-]*) (\{[^{}]*\}(?:\|\{[^{}]*\})*)(?=  |│| │|$)"
     for flag, text in re.findall(lists, help_text, re.M):
         values = [v for part in text.split("|") for v in part[1:-1].split(",")]
         if values != ["None"] and "True" not in values:
             found[flag] = [value for value in values if value != "None"]
     return found
+
+
+def known_flags(program, command):
+    """The flags that are not refused."""
+    name, *rest = command.split()
+    if name == "train":
+        kind = _train_command._flags_of(training.recipe(*rest))
+        return set(flags_of(kind, kind(), ""))
+    commands = zoo_cli.Command if program == "lqz" else cli.COMMANDS[name]
+    return set(flags_of(followed(commands, [name] if program == "lqz" else rest)[0]))
+
+
+def listed_flags(help_text):
+    """The flags that have a row of their own: `-o FILE, --output FILE`."""
+    one = r"-[\w.-]+(?: (?!-)\S+)*?"
+    # Boxes may stand side by side, so a line may have several options.
+    rows = re.findall(rf"(?:^|  |│ )({one}(?:, {one})*)(?=  |│| │|$)", help_text, re.M)
+    return {flag for row in rows for flag in re.findall(r"(?<!\S)--?[a-z][\w.-]*", row)}
 
 
 @pytest.fixture(autouse=True)
@@ -64,11 +82,13 @@ def wide(monkeypatch):
     ("program", "command"),
     [(program, each) for program, commands in COMMANDS.items() for each in commands],
 )
-def test_a_wrong_value_is_named_with_its_option_the_values_and_the_nearest(
+def test_the_flags_are_those_of_the_help_and_a_wrong_value_names_the_values(
     program, command
 ):
     words = command.split()
-    options = options_with_lists(read(program, [*words, "--help"]))
+    help_text = read(program, [*words, "--help"])
+    assert known_flags(program, command) | {"-h", "--help"} == listed_flags(help_text)
+    options = options_with_lists(help_text)
     assert KNOWN.get(f"{program} {command}", set()) <= set(options)
     for flag, values in options.items():
         last = values[-1]

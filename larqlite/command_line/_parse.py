@@ -6,14 +6,13 @@ import contextlib
 import importlib
 import io
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tyro
 
-from larqlite.command_line._choices import followed, require_choices
+from larqlite.command_line._choices import followed, require_choices, require_flags
 from larqlite.errors import ArgumentError, near_matches
 from larqlite_runtime.former_flags import in_present_flags
 
@@ -28,20 +27,23 @@ def parsed(kind: Any, program: str, words: Sequence[str], **options: Any) -> Any
         options: of `tyro.cli`.
 
     Raises:
-        ArgumentError: an option has a value that is none of its fixed list.
+        ArgumentError: a flag that there is not, or an option with a value that is none of
+            its fixed list.
         SystemExit: with code 2 after another mistake, with 0 after `--help`.
     """
     command, path, _ = followed(kind, words)
     former = getattr(command, "FORMER_FLAGS", ())
     words = in_present_flags(" ".join([program, *path]), words, former)
-    require_choices(kind, program, words)
     config = (tyro.conf.OmitArgPrefixes, tyro.conf.OmitSubcommandPrefixes)
     settings = {"prog": program, "config": config} | options
+    prefix = None if tyro.conf.OmitArgPrefixes in settings["config"] else ""
+    require_flags(kind, program, words, settings.get("default"), prefix)
+    require_choices(kind, program, words)
     try:
         with _without_colours():
             return tyro.cli(kind, args=words, **settings)
     except SystemExit as exit_:
-        if exit_.code and (guess := _guess(kind, words, settings)):
+        if exit_.code and (guess := _guess(kind, words)):
             print(f"{program}:{guess}", file=sys.stderr)
         raise
 
@@ -61,23 +63,11 @@ def _without_colours() -> Iterator[None]:
         sys.stderr.write(said.getvalue())
 
 
-def _guess(kind: Any, words: Sequence[str], settings: dict[str, Any]) -> str:
-    """What a flag or a command of the words may have been meant as; empty if unknown."""
+def _guess(kind: Any, words: Sequence[str]) -> str:
+    """What a command of the words may have been meant as; empty if unknown."""
     _, path, commands = followed(kind, words)
     word = words[len(path)] if len(path) < len(words) else "-"
-    if commands and not word.startswith("-"):
-        return near_matches(word, commands)
-    text = io.StringIO()
-    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        tyro.cli(kind, args=[*path, "--help"], **settings)
-    flags = set(re.findall(r"--[a-z](?:[a-z0-9.-]*[a-z0-9])?", text.getvalue()))
-    given = [word.partition("=")[0] for word in words]
-    guesses = (
-        near_matches(flag, flags)
-        for flag in given
-        if flag.startswith("--") and flag not in flags
-    )
-    return next(filter(None, guesses), "")
+    return near_matches(word, commands) if commands and word[:1] != "-" else ""
 
 
 def import_modules(program: str, modules: Sequence[str]) -> None:
