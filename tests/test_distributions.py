@@ -16,7 +16,7 @@ import larqlite
 import larqlite_runtime
 import larqlite_zoo
 from larqlite_runtime import cli
-from tools.release import build, pages, trees
+from tools.release import build, check, emulated, pages, trees
 
 ROOT = Path(__file__).resolve().parent.parent
 REPOSITORY = "https://github.com/larqlite/larqlite"
@@ -254,6 +254,40 @@ def test_public_functions_and_constructors_are_typed():
             if (module, node.name) in names and any(map(untyped, made)):
                 found.append(f"{module}.{node.name}")
     assert found == []
+
+
+def test_only_files_that_git_knows_are_changes_and_others_are_named(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(trees, "ROOT", tmp_path)
+    for name in ("native", "notes"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "known").touch()
+    for words in (
+        ("init", "--quiet"),
+        ("add", "."),
+        ("-c", "user.name=a", "-c", "user.email=b", "commit", "--quiet", "-m", "c"),
+    ):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    (tmp_path / "native" / "new.cc").touch()
+    (tmp_path / "notes" / "new").touch()
+    assert trees.uncommitted() == []
+    assert trees.unknown() == ["native/new.cc"]
+    (tmp_path / "notes" / "known").write_text("changed")
+    assert trees.uncommitted() == [" M notes/known"]
+
+
+def test_what_a_program_of_the_release_says_is_in_the_error(tmp_path, monkeypatch):
+    for name in (emulated.QEMU, "dpkg", "apt-get"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\necho E: no such host >&2\nexit 100\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    with pytest.raises(ValueError, match=r"apt-get update failed:\nE: no such host"):
+        emulated.runtime(tmp_path / "a.whl", tmp_path / "work")
+    with pytest.raises(ValueError, match="E: no such host"):
+        check.run("apt-get", "download")
 
 
 @pytest.mark.slow

@@ -40,6 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(
             "there are changes that no commit has.\n  Fix: commit them, or --uncommitted."
         )
+    if left_out := trees.unknown():
+        print(
+            f"make release: git does not know {', '.join(left_out[:10])}: left out.",
+            file=sys.stderr,
+        )
     options.to.mkdir(parents=True, exist_ok=True)
     for earlier in build.published(options.to):
         earlier.unlink()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import build, trees
@@ -41,8 +41,8 @@ def contents(files: Sequence[Path]) -> None:
                 )
             if "larqlite_runtime/_kernels.so" not in names:
                 raise ValueError(f"{file.name} holds no kernels")
-            _run(sys.executable, "-m", "auditwheel", "show", file)
-    _run(sys.executable, "-m", "twine", "check", "--strict", *files)
+            run(sys.executable, "-m", "auditwheel", "show", file)
+    run(sys.executable, "-m", "twine", "check", "--strict", *files)
 
 
 def runtime(python: str, install: Path, work: Path) -> dict:
@@ -58,7 +58,7 @@ def runtime(python: str, install: Path, work: Path) -> dict:
     """
     bare = _environment(python, work, install)
     files = copied(work / "files")
-    found = json.loads(_run(bare, BARE, files, cwd=work, shown=False))
+    found = json.loads(run(bare, BARE, files, cwd=work, shown=False))
     print(f"{install.name} on Python {found['python']}: {json.dumps(found)}")
     return found
 
@@ -67,7 +67,7 @@ def onnxruntime(python: str, wheel: Path, work: Path) -> None:
     """With the extra, a file with float parts runs."""
     bare = _environment(python, work, f"{wheel}[onnxruntime]")
     code = f"import larqlite_runtime as r; r.load(r'{GOLDEN / 'deploy_residual.onnx'}')"
-    _run(bare, "-c", code, cwd=work)
+    run(bare, "-c", code, cwd=work)
 
 
 def both(python: str, runtime_wheel: Path, wheel: Path, work: Path) -> None:
@@ -83,13 +83,13 @@ x = np.ones((2, 8), "float32")
 assert np.allclose(larqlite_runtime.load("net.onnx")(x), model(x), atol=1e-6)
 assert larqlite_zoo.list_models()
 """
-    _run(bare, "-c", code, cwd=work)
+    run(bare, "-c", code, cwd=work)
     scripts = bare.parent
     for line in ("lq --version", "lq summary net.keras", "lqz --help", "lqz list"):
         program, *words = line.split()
-        _run(scripts / program, *words, cwd=work)
-    _run(bare, "-m", "pip", "uninstall", "--yes", "--quiet", "larqlite")
-    _run(scripts / "lq", "--version", cwd=work)
+        run(scripts / program, *words, cwd=work)
+    run(bare, "-m", "pip", "uninstall", "--yes", "--quiet", "larqlite")
+    run(scripts / "lq", "--version", cwd=work)
     if (scripts / "lqz").exists():
         raise ValueError("lqz is still there without larqlite")
 
@@ -114,11 +114,11 @@ def same_outputs(found: Sequence[dict]) -> None:
 def _environment(python: str, work: Path, *install: object) -> Path:
     """The Python of a new environment, in which pip finds nothing to complain of."""
     shutil.rmtree(work, ignore_errors=True)
-    _run(python, "-m", "venv", work)
+    run(python, "-m", "venv", work)
     bare = work / "bin" / "python"
-    _run(bare, "-m", "pip", "install", "--quiet", "--upgrade", "pip")
-    _run(bare, "-m", "pip", "install", "--quiet", *install)
-    _run(bare, "-m", "pip", "check")
+    run(bare, "-m", "pip", "install", "--quiet", "--upgrade", "pip")
+    run(bare, "-m", "pip", "install", "--quiet", *install)
+    run(bare, "-m", "pip", "check")
     return bare
 
 
@@ -130,14 +130,25 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def _run(*command: object, cwd: Path | None = None, shown: bool = True) -> str:
-    """What a command prints; it is printed too.
+def run(
+    *command: object,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    shown: bool = True,
+) -> str:
+    """What a command prints.
+
+    Args:
+        command: its words.
+        cwd: the folder that it runs in.
+        env: its environment; that of this process by default.
+        shown: whether it is printed here, too.
 
     Raises:
-        ValueError: it failed.
+        ValueError: it failed; with all that it said.
     """
     words = [str(word) for word in command]
-    ran = subprocess.run(words, cwd=cwd, capture_output=True, text=True)
+    ran = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True)
     if ran.returncode:
         raise ValueError(f"{' '.join(words)} failed:\n{ran.stdout}{ran.stderr}")
     if shown and ran.stdout.strip():

@@ -83,14 +83,7 @@ def _system(folder: Path) -> tuple[Path, str]:
     environment = os.environ | {"APT_CONFIG": str(configuration)}
 
     def apt(*words: str) -> str:
-        return subprocess.run(
-            words,
-            env=environment,
-            cwd=folder / "debs",
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+        return check.run(*words, env=environment, cwd=folder / "debs", shown=False)
 
     apt("apt-get", "update")
     depends = apt("apt-cache", "depends", "python3-minimal")

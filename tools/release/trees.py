@@ -99,8 +99,16 @@ def _write_version(setup: Path) -> None:
 
 
 def uncommitted() -> list[str]:
-    """Files that differ from the commit, as `git status` has them."""
-    return _git("status", "--porcelain").splitlines()
+    """Known files that differ from the commit, as `git status` has them."""
+    return _git("status", "--porcelain", "--untracked-files=no").splitlines()
+
+
+def unknown() -> list[str]:
+    """Files among those that are published which git does not know: nothing is built of
+    them."""
+    names = (*RUNTIME, *LARQLITE, RUNTIME_FILES, WEIGHTS_FILES)
+    found = _git("ls-files", "--others", "--exclude-standard", "--", *names)
+    return found.splitlines()
 
 
 def _copy(names: tuple[str, ...], tree: Path) -> None:
