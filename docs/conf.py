@@ -73,13 +73,20 @@ copybutton_selector = (
     "div.highlight-console pre, div.highlight-ipython3 pre"
 )
 
-ogp_site_url = os.environ.get("DOCS_URL", "")  # where the site is served, if it is
+# Where the site is served, if it is; without the slash the last folder would be left out.
+ogp_site_url = os.environ.get("DOCS_URL", "").rstrip("/")
+ogp_site_url = f"{ogp_site_url}/" if ogp_site_url else ""
 ogp_site_name = "larqlite"
 ogp_image = "_static/first_network_light.png"
 ogp_image_alt = "The same network in float, int8 and binary: bits, bytes, milliseconds"
 ogp_description_length = 180
 ogp_enable_meta_description = True
 ogp_social_cards = {"enable": False}
+ogp_custom_meta_tags = [
+    '<meta property="og:image:width" content="1200" />',
+    '<meta property="og:image:height" content="630" />',
+    '<meta name="twitter:card" content="summary_large_image" />',
+]
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"

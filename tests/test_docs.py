@@ -47,6 +47,9 @@ def test_the_code_of_a_page_runs_and_prints_what_the_page_shows(page):
             if block.kind == "{draw}":
                 assert value.axes, f"{page.name}:{block.line} draws no figure"
             elif block.output is not None:
+                assert not compare.untrue(block.near, shown), (
+                    f"{page.name}:{block.line}"
+                )
                 assert compare.matches(block.output, shown, block.near), (
                     f"{page.name}:{block.line} shows\n{block.output}\nbut prints\n{shown}"
                     "\nFix: if the new output is right, make docs-outputs"
@@ -157,6 +160,33 @@ def test_an_output_that_differs_is_noticed():
 )
 def test_numbers_may_differ_by_as_much_as_the_page_says(expected, shown, near, same):
     assert compare.matches(expected, shown, near) == same
+
+
+def test_what_a_page_says_of_its_numbers_fails_where_it_is_untrue():
+    near = "within 5%, first 2 lines; #2 > #1 - 1; #3 >= 98; 80 < #1"
+    shown = "float 81.5 %, int8 {} %\n{} of the labels agree\nin 3 s"
+    assert not compare.untrue(near, shown.format("80.6", "98"))
+    assert compare.untrue(near, shown.format("80.5", "98")) == ["#2 > #1 - 1"]
+    assert compare.untrue(near, shown.format("90", "97.9")) == ["#3 >= 98"]
+    assert not compare.untrue("any numbers", "1")
+    assert not compare.untrue(None, "1")
+    assert compare.matches("loss 0.8", "loss 0.7", "within 20%; #1 < 1")
+    assert not compare.matches("loss 0.8", "lost 0.7", "any numbers; #1 < 1")
+    for relation in ("#1 is small", "#1 < #1 * 2", "#4 < 1", "#0 < 1"):
+        with pytest.raises(ValueError, match=relation.partition(" ")[0]):
+            compare.untrue(f"any numbers; {relation}", "1 2 3")
+
+
+def test_every_page_shows_numbers_of_which_it_says_what_is_true():
+    blocks = [
+        (page.name, block)
+        for page in PAGES
+        for block in pages.blocks_of(page.read_text(encoding="utf-8"))
+        if block.output is not None
+    ]
+    for name, block in blocks:
+        assert not compare.untrue(block.near, block.output), f"{name}:{block.line}"
+    assert sum(";" in (block.near or "") for _, block in blocks) >= 12
 
 
 def test_docstrings_keep_examples_and_turn_math_code_and_bars_into_roles():

@@ -10,7 +10,7 @@ import tempfile
 import pytest
 
 from tests.test_docs import DOCS, ROOT, load_extension
-from tools.docs_site import first_picture, links, outputs
+from tools.docs_site import first_picture, links, outputs, shared_picture
 from tools.docs_site.questions import QUESTIONS
 
 FIGURES = json.loads(first_picture.FIGURES.read_text(encoding="utf-8"))
@@ -34,6 +34,22 @@ def test_the_first_picture_is_drawn_from_its_figures(name):
     for row in FIGURES["forms"]:
         assert f"{row['milliseconds']:.3f} ms" in drawn
         assert first_picture.bytes_in_words(row["bytes"]) in drawn
+
+
+def test_the_picture_of_shared_links_is_there_and_of_the_same_figures(tmp_path):
+    image = pytest.importorskip("PIL.Image", reason="needs the extra `docs`")
+    settings = (DOCS / "conf.py").read_text(encoding="utf-8")
+    named = re.search(r'^ogp_image = "(.*)"', settings, re.MULTILINE)[1]
+    assert DOCS / named == first_picture.STATIC / shared_picture.NAME
+    drawn = tmp_path / "drawn.png"
+    shared_picture.draw(FIGURES, drawn)
+    for path in (DOCS / named, drawn):
+        with image.open(path) as picture:
+            assert picture.size == (1200, 630)
+            assert picture.text["Description"] == first_picture.in_a_sentence(FIGURES)
+    for side in map(str, picture.size):
+        assert f'content="{side}"' in settings
+    assert (DOCS / named).stat().st_size < 100_000
 
 
 def test_the_first_figures_say_when_and_on_what_they_were_measured():
@@ -74,6 +90,25 @@ def test_a_link_that_leads_nowhere_is_named_with_its_page(site, link, why):
     index.write_text(index.read_text() + f'<a href="{link}">f</a>')
     (fault,) = links.broken(site, "https://example.org/lq", ROOT)
     assert fault.startswith(f"index.html: {link} {why}")
+
+
+@pytest.mark.parametrize(
+    ("address", "is_there"),
+    [
+        ("picture.png", True),
+        ("https://example.org/lq/picture.png", True),
+        ("_static/picture.png", False),
+        ("https://example.org/lq/other.png", False),
+        ("", False),
+    ],
+)
+def test_a_picture_of_shared_links_that_is_not_made_is_named(site, address, is_there):
+    page = site / "sub" / "page.html"
+    meta = f'<meta property="og:image" content="{address}">'
+    page.write_text(meta + page.read_text())
+    faults = links.broken(site)
+    named = f"sub/page.html: {address} (og:image) is no file of the site"
+    assert faults == ([] if is_there else [named])
 
 
 def test_the_questions_are_many_and_their_answers_are_pages():

@@ -3,10 +3,12 @@
 What a page shows was printed once, on one machine (`make docs-outputs`). Another machine
 takes other times, has other vector instructions, and trains to an accuracy some tenths
 away; a comment on the page says so (see `pages.py`), and then words must agree and numbers
-come near.
+come near. What the page says of its numbers, such as that four bits are no point behind
+float, has to hold wherever it runs: `within 5%; #2 > #1 - 1`.
 """
 
 import doctest
+import operator
 import re
 
 # A number that is no part of a name or a version: not conv_2, float32, 2.21.0 or AVX-512.
@@ -28,6 +30,16 @@ _EXACT = re.compile(
     r"\b100(?:\.0+)?(?= ?%)|\b0(?:\.0+)?(?:e[-+]00)?(?= (?:apart|units?)\b)"
 )
 ANY = "any numbers"
+# `#2 >= #1 - 1.5`: the second number of an output, against the first one.
+_TERM = r"(#\d+|-?\d+(?:\.\d+)?)(?: ([-+]) (\d+(?:\.\d+)?))?"
+_RELATION = re.compile(rf"{_TERM} (<=|>=|<|>|=) {_TERM}")
+_HOLDS = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "=": operator.eq,
+}
 
 
 def matches(expected: str, shown: str, near: str | None = None) -> bool:
@@ -40,6 +52,7 @@ def matches(expected: str, shown: str, near: str | None = None) -> bool:
             "any numbers": numbers may all differ, but for "100 of 100", "100 %" and what
             is "0 apart" or "0 units" away. None, or "logged": the same. With
             ", first 9 lines" behind it, or that alone, the page shows no more of it.
+            What follows a ";" are relations, which are not looked at: see `untrue`.
     """
     near, shown = first_lines(near, shown)
     expected, shown = (_lines(text) for text in (expected, shown))
@@ -61,6 +74,43 @@ def matches(expected: str, shown: str, near: str | None = None) -> bool:
     )
 
 
+def untrue(near: str | None, shown: str) -> list[str]:
+    """The relations of a comment that do not hold between the numbers that are shown.
+
+    Args:
+        near: the comment: "any numbers; #2 > #1 - 1; #3 >= 98" has two, with #1 for the
+            first number that is shown. A number that is the name of something, as in
+            conv_2, or in int8, is none.
+        shown: what is printed, or what the page shows.
+
+    Raises:
+        ValueError: a relation cannot be read, or names a number that there is not.
+    """
+    _, shown = first_lines(near, shown)
+    numbers = [value for value, _ in _parts(shown)[1]]
+
+    def value_of(name: str, sign: str | None, change: str | None) -> float:
+        value = numbers[int(name[1:]) - 1] if name[0] == "#" else float(name)
+        return value + float(f"{sign}{change}" if sign else 0)
+
+    false = []
+    for relation in _relations(near):
+        found = _RELATION.fullmatch(relation)
+        if found is None:
+            raise ValueError(f'no relation "{relation}": such as "#2 > #1 - 1"')
+        places = [int(place) for place in re.findall(r"#(\d+)", relation)]
+        if not 0 < min(places, default=1) <= max(places, default=1) <= len(numbers):
+            raise ValueError(f'"{relation}": there are {len(numbers)} numbers')
+        *left, sign, name, plus, change = found.groups()
+        if not _HOLDS[sign](value_of(*left), value_of(name, plus, change)):
+            false.append(relation)
+    return false
+
+
+def _relations(near: str | None) -> list[str]:
+    return [each.strip() for each in (near or "").split(";")[1:]]
+
+
 def leaves_out(expected: str, near: str | None) -> bool:
     """Whether a page leaves out some of what is printed, which only a reader can write.
 
@@ -72,7 +122,9 @@ def leaves_out(expected: str, near: str | None) -> bool:
 
 
 def first_lines(near: str | None, shown: str) -> tuple[str | None, str]:
-    """What is printed, cut to what the page shows of it, and how near that must come."""
+    """What is printed, cut to what the page shows of it, and how near that must come,
+    without its relations."""
+    near = near and near.partition(";")[0].strip()
     cut = _FIRST.fullmatch(near or "")
     if cut is None:
         return near, shown

@@ -4,7 +4,8 @@ The build (`draw.py`), `tests/test_docs.py` and `make docs-outputs` read pages w
 `blocks_of`. A comment above a command, or between code and its output, says how near what
 is printed must come to what the page shows: `<!-- output: within 5% -->` or
 `<!-- output: any numbers -->`. Without one it must be the same. `<!-- output: logged -->`
-stands above warnings, which a reader sees as well.
+stands above warnings, which a reader sees as well. Behind a semicolon stands what holds
+between the numbers on every machine: `<!-- output: within 5%; #2 > #1 - 1 -->`.
 """
 
 import ast
@@ -48,7 +49,8 @@ class Block:
         output: the text block that follows it directly, or None; of a command, what
             stands below it.
         near: how near what is printed must come to it: "within 5%", "any numbers",
-            "logged" for the same with warnings, or None for the same.
+            "logged" for the same with warnings, or None for the same; and relations of
+            its numbers, as `compare.untrue` reads them.
         output_span: where on the page its output stands, or None.
     """
 

@@ -1,4 +1,4 @@
-"""Draws the picture of the first page from what `first_network.py` measured, as SVG.
+"""Draws the picture of the first page as SVG, from what `first_network.py` measured.
 
 One row for each form of the network (float, int8, binary), three columns: the bits of a
 weight as squares, the bytes of the file and the milliseconds of an image as bars; on a
@@ -7,7 +7,6 @@ telephone the columns stand below each other. Light and dark differ in their col
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -93,7 +92,7 @@ def picture(figures: dict, colours: Colours) -> str:
             ),
         ]
     parts.append(
-        _text(BITS_X, HEIGHT - 12, ". ".join(_notes(figures)), colours.faint, 11)
+        _text(BITS_X, HEIGHT - 12, ". ".join(notes(figures)), colours.faint, 11)
     )
     return _svg(parts, WIDTH, HEIGHT, figures)
 
@@ -121,7 +120,7 @@ def narrow_picture(figures: dict, colours: Colours) -> str:
             parts += _bar(NARROW_X, top, share, colour, words(row), "", colours)
             top += 28
         top += 12
-    for note in _notes(figures):
+    for note in notes(figures):
         parts.append(_text(0, top + 8, note, colours.faint, 10))
         top += 15
     return _svg(parts, NARROW_WIDTH, top + 4, figures)
@@ -145,7 +144,8 @@ def in_a_sentence(figures: dict) -> str:
     )
 
 
-def _notes(figures: dict) -> tuple[str, str]:
+def notes(figures: dict) -> tuple[str, str]:
+    """On what the figures were measured, and how often each form is right."""
     accuracies = ", ".join(
         f"{row['form']} {100 * row['accuracy']:.1f} %" for row in figures["forms"]
     )
@@ -192,14 +192,6 @@ def _bar(x, top, share, colour, figure, factor, colours) -> list[str]:
     return parts
 
 
-def main() -> None:
-    """Writes the picture in both themes beside its figures."""
-    figures = json.loads(FIGURES.read_text(encoding="utf-8"))
-    for name, text in pictures(figures).items():
-        (STATIC / name).write_text(text, encoding="utf-8")
-        print(f"wrote docs/_static/{name}")
-
-
 def pictures(figures: dict) -> dict[str, str]:
     """All of them by the names of their files."""
     return {
@@ -207,7 +199,3 @@ def pictures(figures: dict) -> dict[str, str]:
         for theme, colours in THEMES.items()
         for ending, draw in (("", picture), ("_narrow", narrow_picture))
     }
-
-
-if __name__ == "__main__":
-    main()

@@ -14,10 +14,12 @@ SOURCES = "_modules"
 
 @dataclass
 class Page(HTMLParser):
-    """The anchors of a page, and where its links and pictures lead."""
+    """The anchors of a page, where its links and pictures lead, and what it shows where a
+    link to it is shared."""
 
     anchors: set[str] = field(default_factory=set)
     targets: list[str] = field(default_factory=list)
+    shared: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -35,6 +37,8 @@ class Page(HTMLParser):
         for name in ("href", "src"):
             if given.get(name):
                 self.targets.append(given[name])
+        if given.get("property") == "og:image":
+            self.shared.append(given.get("content") or "")
 
 
 def pages_of(folder: Path) -> dict[Path, Page]:
@@ -61,7 +65,20 @@ def broken(folder: Path, repository: str = "", root: Path | None = None) -> list
         for target in dict.fromkeys(page.targets):
             for why in _faults(target, path, pages, folder, repository, root):
                 complaints.append(f"{path.relative_to(folder)}: {target} {why}")
+        complaints += [
+            f"{path.relative_to(folder)}: {shared} (og:image) is no file of the site"
+            for shared in page.shared
+            if not _is_of_the_site(shared, folder)
+        ]
     return complaints
+
+
+def _is_of_the_site(shared: str, folder: Path) -> bool:
+    """Whether a shared picture is a file; its address is from the root of the site, which
+    may be served from a folder of its host."""
+    parts = [part for part in unquote(urlsplit(shared).path).split("/") if part]
+    starts = range(len(parts) if urlsplit(shared).netloc else min(1, len(parts)))
+    return any(folder.joinpath(*parts[start:]).is_file() for start in starts)
 
 
 def _faults(target, path, pages, folder, repository, root) -> Iterator[str]:

@@ -30,8 +30,9 @@ def refresh_page(path: Path) -> list[str]:
     """Runs a page and writes its outputs into it.
 
     Returns:
-        A line for each output that left something out (`...`) and agrees no more; only a
-        reader can say what it should leave out now.
+        A line for each output that left something out (`...`) and agrees no more, since
+        only a reader can say what it should leave out now; and for each relation of its
+        numbers that does not hold here.
     """
     compare, pages = extensions()
     text, complaints, edits = path.read_text(encoding="utf-8"), [], []
@@ -40,6 +41,8 @@ def refresh_page(path: Path) -> list[str]:
             _, shown = pages.shown_by(block, path, namespace)
             if block.output is None or block.kind == "{draw}":
                 continue
+            for relation in compare.untrue(block.near, shown):
+                complaints.append(f"{path}:{block.line}: not {relation} in\n{shown}")
             agrees = compare.matches(block.output, shown, block.near)
             if compare.leaves_out(block.output, block.near):
                 if not agrees:
