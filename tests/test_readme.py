@@ -47,9 +47,12 @@ def shortened(code):
 
 
 def test_the_python_of_the_readme_runs_from_top_to_bottom(run_fork, tmp_path):
+    """Of 500 images, once through, the network is right for 49 to 55 % on the way (five
+    seeds); with binary kernels that stay as they are, for 11 to 18 %."""
     code = shortened("\n".join(blocks(README, "python")))
     printed = run_fork(
         f"""{code}
+assert model.history.history["accuracy"][0] > 0.35, model.history.history
 assert set(abs(weights.quantized).ravel()) == {{1.0}}
 assert abs(weights.latent).max() <= 1
 frozen_kernel = tf_keras.models.load_model("frozen.keras").get_layer("quant_dense").kernel
