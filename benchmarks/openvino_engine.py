@@ -45,10 +45,12 @@ def load(
     compiled = openvino.Core().compile_model(model, "CPU", settings)
     _must_count_bits(compiled)
     request = compiled.create_infer_request()
-    output = compiled.output(0)
 
     def run(x: np.ndarray) -> np.ndarray:
-        return request.infer([x], share_inputs=True, share_outputs=True)[output]
+        # Given to `infer`, the input would cost 30 us more.
+        request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
+        request.infer(share_outputs=True)
+        return request.get_output_tensor().data
 
     return run
 

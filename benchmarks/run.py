@@ -51,13 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
             except RuntimeError as error:
                 print(f"{name}: {error}", file=sys.stderr)
                 failed = True
+                continue
+            # A quick look (fewer rounds, one side) must not replace a measured figure.
+            # What is measured is there, even if the run is ended before its last row.
+            if options.rounds is None and options.only is None:
+                report.keep(results, facts, RESULTS, list(rows))
     if options.json:
         print(json.dumps({"results": results, "machine": facts}, indent=1))
     else:
         report.show(results, facts)
-    # A quick look (fewer rounds, one side) must not replace a measured figure.
-    if options.rounds is None and options.only is None:
-        report.keep(results, facts, RESULTS, list(rows))
     return int(failed)
 
 
