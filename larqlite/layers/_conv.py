@@ -8,6 +8,8 @@ import tf_keras
 from larqlite._registration import register_object
 from larqlite.layers._base import arguments
 from larqlite.layers._padding import PaddedConv
+from larqlite.layers._sign_sums import conv_of_signs, has_integer_sums
+from larqlite.quantizers import MagnitudeAwareSign
 
 __all__ = ["QuantConv1D", "QuantConv2D", "QuantConv3D"]
 
@@ -142,6 +144,16 @@ class QuantConv2D(PaddedPlainConv, tf_keras.layers.Conv2D):
         **kwargs,
     ) -> None:
         super().__init__(**arguments(locals()))
+
+    def convolution_op(self, inputs, kernel):
+        if not has_integer_sums(self, inputs):
+            return super().convolution_op(inputs, kernel)
+        padding = self.padding.upper()
+        if self.pads_explicitly():
+            inputs, padding = self.padded(inputs), "VALID"
+        scaled = isinstance(self.kernel_quantizer, MagnitudeAwareSign)
+        kernel = tf.convert_to_tensor(kernel)
+        return conv_of_signs(inputs, kernel, self.strides, padding, scaled=scaled)
 
 
 @register_object()
