@@ -8,6 +8,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from larqlite_runtime._halves import Runs, runs_of
+
 NOWHERE = -1  # no buffer
 LANES = 16  # channels of a block of weights
 ALIGNMENT = 64  # of offsets in the arena, and of the arena, in bytes
@@ -24,6 +26,8 @@ class StepKind(IntEnum):
     POOL_AVERAGE_PADDED = 6
     MEAN = 7
     CONV_FLOAT = 8
+    CONV_BF16 = 11
+    CONV_PIXELS = 12
 
 
 class EpilogueKind(IntEnum):
@@ -48,9 +52,14 @@ class EpilogueKind(IntEnum):
     PACK_TERNARY = 32
     PACK_STEPS = 33
     PACK_INTEGERS = 34
+    PACK_BF16 = 45
+    PACK_PIXELS = 46
 
 
 POPCOUNTS = (StepKind.CONV, StepKind.DEPTHWISE)
+HALF_CONVS = (StepKind.CONV_BF16, StepKind.CONV_PIXELS)
+FLOAT_CONVS = (StepKind.CONV_FLOAT, *HALF_CONVS)
+INTEGER_SUMS = (*POPCOUNTS, StepKind.CONV_PIXELS)
 POOLS = (StepKind.POOL_MAX, StepKind.POOL_AVERAGE, StepKind.POOL_AVERAGE_PADDED)
 PACKS = (
     EpilogueKind.PACK_SIGN,
@@ -59,6 +68,8 @@ PACKS = (
     EpilogueKind.PACK_STEPS,
     EpilogueKind.PACK_INTEGERS,
 )
+# What stores numbers of 16 bits.
+HALF_PACKS = (EpilogueKind.PACK_BF16, EpilogueKind.PACK_PIXELS)
 
 
 @dataclass(frozen=True)
@@ -149,6 +160,11 @@ class KernelStep:
     def taps(self) -> int:
         """Positions of the window."""
         return int(np.prod(self.kernel))
+
+    @property
+    def runs(self) -> Runs:
+        """Input values that lie side by side, of convolutions of numbers of 16 bits."""
+        return runs_of(self.kernel, self.tap[2], self.in_channels)
 
 
 @dataclass

@@ -237,6 +237,7 @@ const larqlite::Expanded kBytes = {takes,          weight_parts, kPart,     expa
 }  // namespace
 
 #include "amx_float.inc"
+#include "amx_halves.inc"
 
 namespace {
 
@@ -256,7 +257,7 @@ double peak(int64_t rounds) {
 
 namespace larqlite {
 extern const Kernels kAmx = {load,       depthwise, pool, mean,    conv,
-                             conv_float, apply,     peak, &kBytes, &kSplit};
+                             conv_float, conv_halves_of_amx, apply,     peak, &kBytes, &kSplit};
 }
 
 LARQLITE_TARGET_END

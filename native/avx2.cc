@@ -40,6 +40,7 @@ inline int32_t float_vectors_for(int64_t, int32_t) { return 1; }
 struct Tile;
 void conv_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 void float_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+void halves_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 
 }  // namespace
 
@@ -205,6 +206,49 @@ void float_tile(const Tile& tile, int32_t pixels, int32_t) {
   kCores[pixels - 1](tile);
 }
 
+// i16_conv_Px16__avx2: P pixels, 16 channels; two products of 16 bits a lane at a time.
+template <int P>
+void pixels_core(const Tile& tile) {
+  const int64_t pixel = tile.step->input.pixel, run = tile.run;
+  __m256i sums[P][2];
+  for (int p = 0; p < P; ++p) sums[p][0] = sums[p][1] = _mm256_setzero_si256();
+  const uint16_t* w = tile.half_weights;
+  for (int64_t t = 0; t < tile.tap_count; ++t) {
+    const uint16_t* x = tile.halves + tile.taps[t];
+    for (int64_t k = 0; k < run; k += 2, w += 2 * larqlite::kLanes) {
+      const __m256i w0 = read(w), w1 = read(w + larqlite::kLanes);
+#pragma GCC unroll 6
+      for (int p = 0; p < P; ++p) {
+        uint32_t pair = x[k + p * pixel];  // an odd run ends with one value
+        if (k + 1 < run) __builtin_memcpy(&pair, x + k + p * pixel, sizeof pair);
+        const __m256i v = _mm256_set1_epi32(static_cast<int>(pair));
+        sums[p][0] = _mm256_add_epi32(sums[p][0], _mm256_madd_epi16(v, w0));
+        sums[p][1] = _mm256_add_epi32(sums[p][1], _mm256_madd_epi16(v, w1));
+      }
+    }
+  }
+  for (int p = 0; p < P; ++p) {
+    int32_t totals[larqlite::kLanes];
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(totals), sums[p][0]);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(totals + 8), sums[p][1]);
+    Value v[larqlite::kLanes];
+    for (int32_t c = 0; c < tile.channels; ++c)
+      v[c].integer = static_cast<int32_t>(static_cast<uint32_t>(totals[c]) +
+                                          static_cast<uint32_t>(tile.base[p][c]));
+    finish_values(tile, p, v);
+  }
+}
+
+void halves_tile(const Tile& tile, int32_t pixels, int32_t) {
+  using Core = void (*)(const Tile&);
+  static const Core kCores[6] = {pixels_core<1>, pixels_core<2>, pixels_core<3>,
+                                 pixels_core<4>, pixels_core<5>, pixels_core<6>};
+  if (tile.step->kind == LQ_CONV_PIXELS)
+    kCores[pixels - 1](tile);
+  else
+    plain_halves_tile(tile, pixels);
+}
+
 double peak(int64_t rounds) {
   __m256i bytes[12], sums = _mm256_setzero_si256();
   for (int i = 0; i < 12; ++i) bytes[i] = _mm256_setzero_si256();
@@ -227,7 +271,7 @@ double peak(int64_t rounds) {
 
 namespace larqlite {
 extern const Kernels kAvx2 = {load,       depthwise, pool, mean,    conv,
-                              conv_float, apply,     peak, nullptr, nullptr};
+                              conv_float, conv_halves, apply,     peak, nullptr, nullptr};
 }
 
 LARQLITE_TARGET_END

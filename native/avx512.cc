@@ -1,4 +1,5 @@
 // Kernels for CPUs with AVX-512 and VPOPCNTDQ (Intel since Ice Lake, AMD since Zen 4).
+#include "cpu.h"
 #include "kernels.h"
 #include "target.h"
 
@@ -17,6 +18,15 @@ LARQLITE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,prefer
 #include "avx512.inc"
 
 namespace {
+
+void halves_tile(const Tile& tile, int32_t pixels, int32_t) { plain_halves_tile(tile, pixels); }
+
+// In registers, where the CPU has the instructions.
+int32_t conv_halves_if_there(const Block& block, Value* values) {
+  const bool there = block.step->kind == LQ_CONV_BF16 ? larqlite::has_avx512_bf16()
+                                                      : larqlite::has_avx512_vnni();
+  return there ? larqlite::conv_halves__avx512(block, values) : conv_halves(block, values);
+}
 
 double peak(int64_t rounds) {
   __m512i sums[12];
@@ -39,7 +49,7 @@ double peak(int64_t rounds) {
 
 namespace larqlite {
 extern const Kernels kAvx512 = {load,       depthwise, pool, mean,    conv,
-                                conv_float, apply,     peak, nullptr, nullptr};
+                                conv_float, conv_halves_if_there, apply,     peak, nullptr, nullptr};
 }
 
 LARQLITE_TARGET_END

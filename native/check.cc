@@ -34,14 +34,19 @@ struct Checker {
   int32_t buffer_count;
   int32_t batch;
 
-  bool holds(int32_t buffer, Wide elements) const {
+  bool holds(int32_t buffer, Wide elements, int32_t bytes = 4) const {
     if (buffer < 0 || buffer >= buffer_count || elements < 0) return false;
     const lq_buffer& b = buffers[buffer];
     if (b.data == nullptr || reinterpret_cast<uintptr_t>(b.data) % 4 != 0) return false;
     if (b.image_bytes < 0 || b.image_bytes % 4 != 0) return false;
     if (b.thread_bytes != 0 && (b.thread_bytes < b.bytes || b.thread_bytes % 4 != 0)) return false;
     const Wide of_images = Wide{b.image_bytes} * batch;
-    return elements * 4 <= (of_images > 0 && of_images < b.bytes ? of_images : Wide{b.bytes});
+    return elements * bytes <= (of_images > 0 && of_images < b.bytes ? of_images : Wide{b.bytes});
+  }
+
+  // The same of numbers of 16 bits.
+  bool holds_halves(int32_t buffer, Wide elements) const {
+    return holds(buffer, elements, 2);
   }
 
   static bool fits(int64_t stride) { return 0 <= stride && stride <= kMostStride; }
@@ -61,10 +66,16 @@ struct Checker {
     return static_cast<int64_t>(step.kernel_d) * step.kernel_h * step.kernel_w;
   }
 
-  bool is_sum_of_bits() const { return step.kind == LQ_CONV || step.kind == LQ_DEPTHWISE; }
+  bool sums_integers() const {
+    return step.kind == LQ_CONV || step.kind == LQ_DEPTHWISE || step.kind == LQ_CONV_PIXELS;
+  }
+
+  bool is_kind() const {
+    return (step.kind >= LQ_LOAD && step.kind <= LQ_CONV_FLOAT) || larqlite::takes_halves(step);
+  }
 
   Failed run() const {
-    if (step.kind < LQ_LOAD || step.kind > LQ_CONV_FLOAT) return kKind;
+    if (!is_kind()) return kKind;
     if (!size(batch) || !size(step.depth) || !size(step.height) || !size(step.width) ||
         !size(step.channels) || !size(step.kernel_d, kMostTaps) ||
         !size(step.kernel_h, kMostTaps) || !size(step.kernel_w, kMostTaps) || taps() > kMostTaps)
@@ -84,6 +95,10 @@ struct Checker {
       case LQ_CONV_FLOAT:
         failed = float_sums();
         break;
+      case LQ_CONV_BF16:
+      case LQ_CONV_PIXELS:
+        failed = half_sums();
+        break;
       case LQ_LOAD:
         failed = load();
         break;
@@ -94,7 +109,7 @@ struct Checker {
         failed = pool();
     }
     if (failed != kNone) return failed;
-    bool integers = is_sum_of_bits();
+    bool integers = sums_integers();
     for (int32_t i = 0; i < step.op_count; ++i) {
       failed = operation(step.ops[i], integers);
       if (failed != kNone) return failed;
@@ -183,6 +198,19 @@ struct Checker {
                                                                                   : kWeights;
   }
 
+  Failed half_sums() const {
+    if (!size(step.in_channels) || step.groups != 1) return kWindow;
+    const larqlite::Runs runs = larqlite::runs_of(step);
+    const Wide last =
+        reach(step.input, step.in_channels) + Wide{step.kernel_d - 1} * step.tap_depth +
+        Wide{step.kernel_h - 1} * step.tap_row + Wide{step.kernel_w - 1} * step.tap_pixel;
+    if (!holds_halves(step.input.buffer, last + runs.values % 2)) return kView;
+    const int64_t size_of_weights = lq_weights_size(&step);
+    if (size_of_weights < 0 || !holds(step.weights, Wide{size_of_weights} / 4)) return kWeights;
+    if (step.kind == LQ_CONV_BF16) return kNone;
+    return step.shift == 0 ? classes() : kWindow;
+  }
+
   // The largest class of `count` places, or -1 if one is negative.
   int64_t largest(int32_t buffer, int64_t count) const {
     if (buffer < 0) return 0;
@@ -208,7 +236,8 @@ struct Checker {
   Failed operation(const lq_op& op, bool& integers) const {
     const bool wants_integers = op.kind >= LQ_STORE_INT && op.kind <= LQ_TO_FLOAT;
     const bool is_pack =
-        op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_INTEGERS);
+        op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_INTEGERS) ||
+        op.kind == LQ_PACK_BF16 || op.kind == LQ_PACK_PIXELS;
     const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_DIVIDE;
     if (!(wants_integers || is_float || is_pack) || wants_integers != integers) return kOpKind;
     switch (op.kind) {
@@ -239,6 +268,11 @@ struct Checker {
         return packing(op, 1, 1);
       case LQ_PACK_TERNARY:
         return packing(op, 2, 2);
+      case LQ_PACK_BF16:
+      case LQ_PACK_PIXELS:
+        return strides(op.view) && holds_halves(op.view.buffer, reach(op.view, step.channels))
+                   ? kNone
+                   : kOpView;
       case LQ_PACK_STEPS:
         return packing(op, 1, kMostPlanes);
       case LQ_PACK_INTEGERS:
@@ -278,6 +312,11 @@ extern "C" int64_t lq_weights_size(const lq_step* step) {
         Wide{step->multiplier} * step->weight_planes * taps * larqlite::words_of(step->in_channels);
   else if (step->kind == LQ_CONV_FLOAT)
     words = Wide{larqlite::blocks_of(step->channels)} * taps * step->in_channels * larqlite::kLanes;
+  else if (larqlite::takes_halves(*step)) {
+    const larqlite::Runs runs = larqlite::runs_of(*step);
+    words = Wide{larqlite::blocks_of(step->channels)} * runs.count * larqlite::pairs_of(runs) *
+            larqlite::kLanes;
+  }
   if (words <= 0 || words > (int64_t{1} << 40)) return -1;
   return static_cast<int64_t>(words) * 4;
 }

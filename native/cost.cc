@@ -55,6 +55,10 @@ double nanoseconds(const lq_step& s, int64_t images, int32_t isa) {
     case LQ_CONV_FLOAT:
       products = taps * s.in_channels / rates.floats;
       break;
+    case LQ_CONV_BF16:
+    case LQ_CONV_PIXELS:
+      products = taps * s.in_channels / (2 * rates.floats);
+      break;
     case LQ_DEPTHWISE:
       passes += 1 + taps * s.input_planes * s.weight_planes / 2;
       break;

@@ -13,8 +13,8 @@ struct CpuRegisters {
   uint32_t a, b, c, d;
 };
 
-inline CpuRegisters cpuid(uint32_t leaf) {
-  CpuRegisters r = {leaf, 0, 0, 0};
+inline CpuRegisters cpuid(uint32_t leaf, uint32_t part = 0) {
+  CpuRegisters r = {leaf, 0, part, 0};
   __asm__ volatile("cpuid" : "+a"(r.a), "=b"(r.b), "+c"(r.c), "=d"(r.d));
   return r;
 }
@@ -46,6 +46,19 @@ inline bool has_avx512() {
   constexpr uint32_t kZmm = 0xe6;
   static const bool there = has_bits(features().b, kSets) && has_bits(features().c, kCounts) &&
                             has_bits(saved_registers(), kZmm);
+  return there;
+}
+
+// Sums of pairs of products of 16 bits, in registers of 512: of integers, of bfloat16.
+inline bool has_avx512_vnni() {
+  constexpr uint32_t kVnni = 1u << 11;
+  static const bool there = has_avx512() && has_bits(features().c, kVnni);
+  return there;
+}
+inline bool has_avx512_bf16() {
+  constexpr uint32_t kBf16 = 1u << 5;
+  static const bool there =
+      has_avx512() && features().a >= 1 && has_bits(cpuid(7, 1).a, kBf16);
   return there;
 }
 

@@ -57,6 +57,7 @@ struct Kernels {
   // registers; they return how many.
   int32_t (*conv)(const Block& block, Value* values);
   int32_t (*conv_float)(const Block& block, Value* values);
+  int32_t (*conv_halves)(const Block& block, Value* values);
   // Passes the block's values through the operations of the step from the given one on.
   void (*apply)(const Block& block, Value* values, int32_t first);
   // Executes about `rounds` x 1000 x 12 xor + popcount + add; returns one-bit products.
@@ -70,6 +71,8 @@ extern const Kernels kPortable;
 #if defined(__x86_64__)
 extern const Kernels kAvx2;
 extern const Kernels kAvx512;
+// `Kernels::conv_halves` where the CPU multiplies pairs of 16 bits in registers of 512.
+int32_t conv_halves__avx512(const Block& block, Value* values);
 extern const Kernels kAmx;
 bool amx_is_there();
 #elif defined(__aarch64__)
@@ -88,6 +91,24 @@ T* data(const Block& block, int32_t buffer) {
 
 inline int32_t blocks_of(int32_t channels) { return (channels + kLanes - 1) / kLanes; }
 inline int32_t words_of(int32_t channels) { return (channels + 31) / 32; }
+
+// Whether a step sums products of numbers of 16 bits.
+inline bool takes_halves(const lq_step& s) {
+  return s.kind == LQ_CONV_BF16 || s.kind == LQ_CONV_PIXELS;
+}
+
+// Input values that lie side by side are multiplied with one run of weights.
+struct Runs {
+  int64_t count, values, every;  // how many, of how many values, every how many taps
+};
+
+inline Runs runs_of(const lq_step& s) {
+  const int64_t taps = static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w;
+  if (s.tap_pixel != s.in_channels) return {taps, s.in_channels, 1};
+  return {taps / s.kernel_w, static_cast<int64_t>(s.in_channels) * s.kernel_w, s.kernel_w};
+}
+
+inline int64_t pairs_of(const Runs& runs) { return (runs.values + 1) / 2; }
 
 }  // namespace larqlite
 #endif

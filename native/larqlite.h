@@ -4,7 +4,7 @@
 // row through a list of operations (scale, add a residual, threshold, store, pack bits).
 // All tensors are channels-last. Bits: 0 is +1, 1 is -1; channel c of a pixel is bit
 // (c % 32) of 32-bit word c / 32; unused bits of the last word are 0. Strides and offsets
-// count elements: float or int32 values, or 32-bit words of bits.
+// count elements: float or int32 values, 32-bit words of bits, or numbers of 16 bits.
 #ifndef LARQLITE_H
 #define LARQLITE_H
 
@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define LQ_ABI 3
+#define LQ_ABI 4
 
 // Where a tensor lies in a buffer.
 typedef struct {
@@ -55,6 +55,9 @@ enum {
   LQ_PACK_STEPS = 33,      // k = planes: code = round_half_even(clip(v, 0, 1) * (2^k - 1));
                            // bit p = !((code >> p) & 1), so that code = sum 2^p (s_p + 1) / 2
   LQ_PACK_INTEGERS = 34,   // the same with code = round_half_even(clip(v, x, y)) - x
+  // Floats to numbers of 16 bits, which the view counts, v is kept:
+  LQ_PACK_BF16 = 45,    // bfloat16: the upper half of v, rounded half to even; NaN stays NaN
+  LQ_PACK_PIXELS = 46,  // int16: round_half_even(clip(v, 0, 255)); NaN is 0
 };
 
 typedef struct {
@@ -77,6 +80,8 @@ enum {
   LQ_POOL_AVERAGE_PADDED = 6,  // the same, divided by the whole window
   LQ_MEAN = 7,                 // over all pixels of a float image: one row of one pixel
   LQ_CONV_FLOAT = 8,           // sums of products of floats, one group
+  LQ_CONV_BF16 = 11,           // the same of bfloat16, summed as floats
+  LQ_CONV_PIXELS = 12,         // the same of int16, summed as int32: v = sum + base[class][c]
 };
 
 typedef struct {
@@ -92,6 +97,8 @@ typedef struct {
   // (for pooling: stride of the window x stride of the tensor; for LQ_MEAN of the tensor).
   // LQ_CONV, LQ_DEPTHWISE: a tensor of bits with its borders; `input.offset` is where the
   // first tap of output position 0 lies. LQ_CONV_FLOAT: the same of a float tensor.
+  // LQ_CONV_BF16, LQ_CONV_PIXELS: of numbers of 16 bits. Where the values of a run (see
+  // lq_weights_size) are odd in number, one more must lie behind the last that is read.
   lq_view input;
   // From one tap of the window to the next (dilation x stride of the tensor).
   int64_t tap_depth, tap_row, tap_pixel;
@@ -105,7 +112,7 @@ typedef struct {
   // LQ_CONV, LQ_DEPTHWISE:
   int32_t groups;        // LQ_CONV: channels / groups come out of each
   int32_t words;         // LQ_CONV: words of one plane of one group of an input pixel
-  int32_t in_channels;   // LQ_DEPTHWISE, LQ_CONV_FLOAT: channels of the input
+  int32_t in_channels;   // LQ_DEPTHWISE, convolutions of numbers: channels of the input
   int32_t multiplier;    // LQ_DEPTHWISE: channels = in_channels * multiplier
   int32_t input_planes;  // plane p of an input pixel begins at word p * groups * words
   int32_t weight_planes;
@@ -141,6 +148,9 @@ int32_t lq_supports(int32_t isa);
 // order depth, row, column, channels beyond the last 0. LQ_DEPTHWISE: uint32
 // [multiplier][plane][tap][ceil(in_channels / 32)]; channel c * multiplier + m of the output
 // reads channel c. LQ_CONV_FLOAT: float [block of 16 channels][tap][in_channels][16].
+// LQ_CONV_BF16, LQ_CONV_PIXELS: bfloat16 or int16 [block of 16 channels][run][pair][16][2]. A run
+// is what lies side by side in the input: the channels of one tap, or, if tap_pixel is
+// in_channels, those of all taps along a row. It is cut into pairs, the last one filled with 0.
 int64_t lq_weights_size(const lq_step* step);
 
 // 0 if every address that the step touches for `batch` images lies in its buffers (in those of
@@ -148,6 +158,10 @@ int64_t lq_weights_size(const lq_step* step);
 // the check that failed.
 int32_t lq_check(const lq_step* step, const lq_buffer* buffers, int32_t buffer_count,
                  int32_t batch);
+
+// Which numbers of 16 bits an instruction set multiplies faster than floats on this CPU:
+// 1 bfloat16, 2 int16, or their sum.
+int32_t lq_halves(int32_t isa);
 
 // Runs steps in order for `batch` images, `piece` at a time, on up to `threads` threads with an
 // instruction set. Threads run pieces of their own while there is one for each, and share the

@@ -36,6 +36,7 @@ inline int32_t float_vectors_for(int64_t, int32_t) { return 1; }
 struct Tile;
 void conv_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 void float_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+void halves_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 
 }  // namespace
 
@@ -108,6 +109,42 @@ void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
 
 void float_tile(const Tile& tile, int32_t pixels, int32_t) { plain_float_tile(tile, pixels); }
 
+// i16_conv_1x16__neon: one pixel after another, 16 channels; even and odd values of a run apart.
+inline void pixels_core(const Tile& tile, int32_t p) {
+  const uint16_t* w = tile.half_weights;
+  int32x4_t sums[4];
+  for (int i = 0; i < 4; ++i) sums[i] = vdupq_n_s32(0);
+  for (int64_t t = 0; t < tile.tap_count; ++t) {
+    const uint16_t* x = tile.halves + p * tile.step->input.pixel + tile.taps[t];
+    for (int64_t k = 0; k < tile.run; k += 2, w += 2 * larqlite::kLanes) {
+      const int16_t even = static_cast<int16_t>(x[k]);
+      const int16_t odd = k + 1 < tile.run ? static_cast<int16_t>(x[k + 1]) : int16_t{0};
+      for (int i = 0; i < 4; i += 2) {
+        const int16x8x2_t pairs = vld2q_s16(reinterpret_cast<const int16_t*>(w) + 8 * i);
+        for (int side = 0; side < 2; ++side) {
+          const int16_t value = side ? odd : even;
+          sums[i] = vmlal_n_s16(sums[i], vget_low_s16(pairs.val[side]), value);
+          sums[i + 1] = vmlal_n_s16(sums[i + 1], vget_high_s16(pairs.val[side]), value);
+        }
+      }
+    }
+  }
+  int32_t totals[larqlite::kLanes];
+  for (int i = 0; i < 4; ++i) vst1q_s32(totals + 4 * i, sums[i]);
+  Value v[larqlite::kLanes];
+  for (int32_t c = 0; c < tile.channels; ++c)
+    v[c].integer = static_cast<int32_t>(static_cast<uint32_t>(totals[c]) +
+                                        static_cast<uint32_t>(tile.base[p][c]));
+  finish_values(tile, p, v);
+}
+
+void halves_tile(const Tile& tile, int32_t pixels, int32_t) {
+  if (tile.step->kind == LQ_CONV_PIXELS)
+    for (int32_t p = 0; p < pixels; ++p) pixels_core(tile, p);
+  else
+    plain_halves_tile(tile, pixels);
+}
+
 double peak(int64_t rounds) {
   uint8x16_t bytes[12];
   for (int i = 0; i < 12; ++i) bytes[i] = vdupq_n_u8(0);
@@ -128,6 +165,6 @@ double peak(int64_t rounds) {
 
 namespace larqlite {
 extern const Kernels kNeon = {load,       depthwise, pool, mean,    conv,
-                              conv_float, apply,     peak, nullptr, nullptr};
+                              conv_float, conv_halves, apply,     peak, nullptr, nullptr};
 }
 #endif

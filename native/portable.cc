@@ -30,6 +30,7 @@ inline int32_t float_vectors_for(int64_t, int32_t) { return 1; }
 struct Tile;
 void conv_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 void float_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+void halves_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 
 }  // namespace
 
@@ -63,6 +64,8 @@ void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
   }
 }
 
+void halves_tile(const Tile& tile, int32_t pixels, int32_t) { plain_halves_tile(tile, pixels); }
+
 void float_tile(const Tile& tile, int32_t pixels, int32_t) { plain_float_tile(tile, pixels); }
 
 double peak(int64_t rounds) {
@@ -81,5 +84,5 @@ double peak(int64_t rounds) {
 
 namespace larqlite {
 const Kernels kPortable = {load,       depthwise, pool, mean,    conv,
-                           conv_float, apply,     peak, nullptr, nullptr};
+                           conv_float, conv_halves, apply,     peak, nullptr, nullptr};
 }

@@ -55,7 +55,8 @@ bool images_become_pixels(const lq_step& s) {
   if (s.kind == LQ_MEAN || s.kind == LQ_POOL_MAX || s.kind == LQ_POOL_AVERAGE ||
       s.kind == LQ_POOL_AVERAGE_PADDED)
     return false;
-  if ((s.kind == LQ_CONV || s.kind == LQ_DEPTHWISE) && (s.row_class >= 0 || s.column_class >= 0))
+  if ((s.kind == LQ_CONV || s.kind == LQ_DEPTHWISE || s.kind == LQ_CONV_PIXELS) &&
+      (s.row_class >= 0 || s.column_class >= 0))
     return false;
   for (int32_t i = 0; i < s.op_count; ++i)
     if (s.ops[i].kind == LQ_MULTIPLY_IMAGE) return false;
@@ -64,8 +65,9 @@ bool images_become_pixels(const lq_step& s) {
 
 // Rows that lie end to end become one row: blocks can then be as long as they like.
 bool rows_become_one(const lq_step& s) {
-  const bool takes = s.kind == LQ_LOAD || s.kind == LQ_CONV_FLOAT ||
-                     (s.kind == LQ_CONV && s.row_class < 0 && s.column_class < 0);
+  const bool sums = s.kind == LQ_CONV || s.kind == LQ_CONV_PIXELS;
+  const bool takes = s.kind == LQ_LOAD || s.kind == LQ_CONV_FLOAT || s.kind == LQ_CONV_BF16 ||
+                     (sums && s.row_class < 0 && s.column_class < 0);
   const int64_t rows = static_cast<int64_t>(s.depth) * s.height;
   const auto end_to_end = [&s](const lq_view& v) {
     return (s.height == 1 || v.row == s.width * v.pixel) &&
@@ -140,10 +142,10 @@ struct Prepared {
 
  private:
   void find_taps() {
-    if (step.kind != LQ_CONV && step.kind != LQ_DEPTHWISE && step.kind != LQ_CONV_FLOAT) return;
-    // Floats of taps side by side are read as those of one tap.
-    const bool runs = step.kind == LQ_CONV_FLOAT && step.tap_pixel == step.in_channels;
-    const int64_t columns = runs ? 1 : step.kernel_w;
+    const bool is_real = step.kind == LQ_CONV_FLOAT || larqlite::takes_halves(step);
+    if (step.kind != LQ_CONV && step.kind != LQ_DEPTHWISE && !is_real) return;
+    // Numbers of taps side by side are read as those of one tap.
+    const int64_t columns = is_real ? step.kernel_w / larqlite::runs_of(step).every : step.kernel_w;
     for (int64_t d = 0; d < step.kernel_d; ++d)
       for (int64_t h = 0; h < step.kernel_h; ++h)
         for (int64_t w = 0; w < columns; ++w)
@@ -162,8 +164,9 @@ constexpr int64_t kBandBytes = 512 << 10;  // stay in a second-level cache
 // Whether a pooling reads what a large convolution before it stores last, so that both can go
 // through the image in bands of rows, and what is pooled is still in the cache.
 bool in_bands(const lq_step& conv, const lq_step& pool, const lq_buffer* buffers, int32_t batch) {
+  const bool is_real = conv.kind == LQ_CONV_FLOAT || larqlite::takes_halves(conv);
   const bool kinds =
-      conv.kind == LQ_CONV_FLOAT && pool.kind >= LQ_POOL_MAX && pool.kind <= LQ_POOL_AVERAGE_PADDED;
+      is_real && pool.kind >= LQ_POOL_MAX && pool.kind <= LQ_POOL_AVERAGE_PADDED;
   if (!kinds || batch != 1 || conv.depth != 1 || pool.depth != 1 || pool.in_d != 1 ||
       conv.op_count < 1)
     return false;
@@ -280,6 +283,24 @@ extern "C" int32_t lq_abi(void) { return LQ_ABI; }
 extern "C" int32_t lq_supports(int32_t isa) { return kernels_of(isa) != nullptr; }
 
 extern "C" int32_t lq_processors(void) { return larqlite::processors(); }
+
+extern "C" int32_t lq_halves(int32_t isa) {
+  if (kernels_of(isa) == nullptr) return 0;
+  switch (isa) {
+#if defined(__x86_64__)
+    case 1:
+      return 2;
+    case 2:
+    case 4:
+      return (larqlite::has_avx512_bf16() ? 1 : 0) + (larqlite::has_avx512_vnni() ? 2 : 0);
+#elif defined(__aarch64__)
+    case 3:
+      return 2;
+#endif
+    default:
+      return 0;
+  }
+}
 
 extern "C" int32_t lq_run(const lq_step* steps, int32_t step_count, const lq_buffer* buffers,
                           int32_t buffer_count, int32_t batch, int32_t piece, int32_t threads,

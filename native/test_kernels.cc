@@ -39,6 +39,7 @@ struct Case {
   }
   float* floats(int b) { return reinterpret_cast<float*>(memory[b].data()); }
   int32_t* integers(int b) { return reinterpret_cast<int32_t*>(memory[b].data()); }
+  uint16_t* halves(int b) { return reinterpret_cast<uint16_t*>(memory[b].data()); }
 };
 
 int64_t rows_of(const Case& c) {
@@ -159,6 +160,61 @@ void sums_of_bits(Case& c, Random& random) {
   classes(c, random);
 }
 
+// The upper half of a float, rounded to the nearest, to the even one of two.
+uint16_t bf16_of(float v) {
+  if (std::isnan(v)) {
+    uint32_t bits;
+    std::memcpy(&bits, &v, 4);
+    return static_cast<uint16_t>(bits >> 16 | 0x40);
+  }
+  uint32_t bits;
+  std::memcpy(&bits, &v, 4);
+  const uint32_t below = bits & 0xffffu;
+  uint32_t upper = bits >> 16;
+  if (below > 0x8000u || (below == 0x8000u && upper % 2)) ++upper;
+  return static_cast<uint16_t>(upper);
+}
+
+float of_bf16(uint16_t half) {
+  const uint32_t bits = static_cast<uint32_t>(half) << 16;
+  float v;
+  std::memcpy(&v, &bits, 4);
+  return v;
+}
+
+void sums_of_halves(Case& c, Random& random) {
+  lq_step& s = c.step;
+  window(c, random, random.chance(20));
+  s.in_channels = static_cast<int32_t>(random.between(1, 40));
+  if (random.chance(15)) {  // large and regular, as tiles want it
+    s.channels = 32 * static_cast<int32_t>(random.between(1, 3));
+    s.height = static_cast<int32_t>(random.between(6, 9));
+    s.width = static_cast<int32_t>(random.between(18, 70));
+    s.in_channels = random.chance(50) ? 64 : static_cast<int32_t>(random.between(12, 32));
+  }
+  if (random.chance(50)) s.dilation_w = 1;
+  int64_t sizes[3];
+  const size_t count = input_of(c, s.in_channels, sizes);
+  const bool is_real = s.kind == LQ_CONV_BF16;
+  const larqlite::Runs runs = larqlite::runs_of(s);
+  const int64_t pairs = larqlite::pairs_of(runs);
+  c.memory[0].resize((count + static_cast<size_t>(runs.values % 2) + 1) / 2);
+  for (size_t i = 0; i < 2 * c.memory[0].size(); ++i)
+    c.halves(0)[i] = is_real ? bf16_of(random.number())
+                             : static_cast<uint16_t>(random.chance(30) ? 255 : random.between(0, 255));
+  s.weights = c.add(static_cast<size_t>(lq_weights_size(&s) / 4));
+  for (size_t i = 0; i < 2 * c.memory[s.weights].size(); ++i) {
+    const int64_t value = static_cast<int64_t>(i) / 32 % pairs * 2 + static_cast<int64_t>(i) % 2;
+    if (value >= runs.values)
+      c.halves(s.weights)[i] = 0;
+    else if (is_real)
+      c.halves(s.weights)[i] = bf16_of(random.number());
+    else
+      c.halves(s.weights)[i] = static_cast<uint16_t>(random.between(-32768, 32767));
+  }
+  if (!is_real) classes(c, random);
+}
+
 // v of the step before its operations, for one pixel and channel.
 struct Place {
   int64_t image, depth, row, pixel, channel;
@@ -209,6 +265,40 @@ int32_t expected_sum(Case& c, const Place& at) {
          s.shift;
 }
 
+// The sum of products of 16 bits, of floats or, modulo 2^32, of integers.
+template <typename Sum, typename Of>
+Sum expected_halves(Case& c, const Place& at, Of of) {
+  const lq_step& s = c.step;
+  const larqlite::Runs runs = larqlite::runs_of(s);
+  const int64_t pairs = larqlite::pairs_of(runs);
+  const uint16_t* x = c.halves(0) + at.image * s.input.image + at.depth * s.input.depth +
+                      at.row * s.input.row + at.pixel * s.input.pixel;
+  const int64_t columns = s.kernel_w / runs.every;
+  Sum sum = 0;
+  for (int64_t r = 0; r < runs.count; ++r) {
+    const int64_t kw = r % columns, kh = r / columns % s.kernel_h, kd = r / columns / s.kernel_h;
+    for (int64_t k = 0; k < runs.values; ++k)
+      sum += of(x[kd * s.tap_depth + kh * s.tap_row + kw * s.tap_pixel + k]) *
+             of(c.halves(s.weights)[(((at.channel / 16 * runs.count + r) * pairs + k / 2) * 16 +
+                                     at.channel % 16) *
+                                        2 +
+                                    k % 2]);
+  }
+  return sum;
+}
+
+int32_t expected_pixels(Case& c, const Place& at) {
+  const lq_step& s = c.step;
+  const auto of = [](uint16_t half) { return static_cast<int64_t>(static_cast<int16_t>(half)); };
+  int64_t index = 0;
+  if (s.row_class >= 0)
+    index = static_cast<int64_t>(c.integers(s.row_class)[at.depth * s.height + at.row]) *
+                s.column_classes +
+            c.integers(s.column_class)[at.pixel];
+  const int64_t sum = expected_halves<int64_t>(c, at, of);
+  return static_cast<int32_t>(sum + c.integers(s.base)[index * s.channels + at.channel]);
+}
+
 float expected_pool(Case& c, const Place& at) {
   const lq_step& s = c.step;
   double most = -INFINITY;
@@ -256,6 +346,7 @@ float expected_conv(Case& c, const Place& at) {
 float expected_float(Case& c, const Place& at) {
   const lq_step& s = c.step;
   if (s.kind == LQ_CONV_FLOAT) return expected_conv(c, at);
+  if (s.kind == LQ_CONV_BF16) return expected_halves<float>(c, at, of_bf16);
   if (s.kind == LQ_LOAD)
     return c.floats(0)[at.image * s.input.image + at.depth * s.input.depth + at.row * s.input.row +
                        at.pixel * s.input.pixel + at.channel];
@@ -327,8 +418,8 @@ void float_operations(Case& c, Random& random) {
         LQ_MULTIPLY,       LQ_ADD,          LQ_ADD_TENSOR, LQ_MULTIPLY_IMAGE, LQ_RELU,
         LQ_PRELU,          LQ_CLIP,         LQ_STORE,      LQ_SIGN,           LQ_PACK_SIGN,
         LQ_PACK_HEAVISIDE, LQ_PACK_TERNARY, LQ_PACK_STEPS, LQ_ADD_SCALED,
-        LQ_PACK_INTEGERS,  LQ_DIVIDE};
-    lq_op op = operation(kKinds[random.between(0, 15)]);
+        LQ_PACK_INTEGERS,  LQ_DIVIDE,       LQ_PACK_BF16,  LQ_PACK_PIXELS};
+    lq_op op = operation(kKinds[random.between(0, 17)]);
     const size_t channels = static_cast<size_t>(c.step.channels);
     switch (op.kind) {
       case LQ_MULTIPLY:
@@ -378,6 +469,14 @@ void float_operations(Case& c, Random& random) {
         op.y = op.x + static_cast<float>((1 << op.planes) - 1);
         add_pack(c, random, op);
         break;
+      case LQ_PACK_BF16:
+      case LQ_PACK_PIXELS: {
+        const int b = c.add((static_cast<size_t>(rows_of(c)) * channels + 1) / 2);
+        op.view = dense(c, b, c.step.channels);
+        c.outputs.push_back(b);
+        c.ops.push_back(op);
+        break;
+      }
       case LQ_PACK_SIGN:
       case LQ_PACK_HEAVISIDE:
         op.planes = 1;
@@ -396,8 +495,8 @@ Case make_case(Random& random) {
   lq_step& s = c.step;
   static const int32_t kKinds[] = {LQ_CONV, LQ_CONV,      LQ_CONV,         LQ_DEPTHWISE,
                                    LQ_LOAD, LQ_POOL_MAX,  LQ_POOL_AVERAGE, LQ_POOL_AVERAGE_PADDED,
-                                   LQ_MEAN, LQ_CONV_FLOAT};
-  s.kind = kKinds[random.between(0, 9)];
+                                   LQ_MEAN, LQ_CONV_FLOAT, LQ_CONV_BF16,    LQ_CONV_PIXELS};
+  s.kind = kKinds[random.between(0, 11)];
   c.batch = static_cast<int32_t>(random.between(1, 3));
   const bool is_vector = s.kind == LQ_MEAN || random.chance(15);
   s.depth = is_vector || random.chance(80) ? 1 : 2;
@@ -426,6 +525,9 @@ Case make_case(Random& random) {
       if (random.chance(50)) return c;
     }
     c.ops.push_back(operation(LQ_TO_FLOAT));
+  } else if (larqlite::takes_halves(s)) {
+    sums_of_halves(c, random);
+    if (s.kind == LQ_CONV_PIXELS) c.ops.push_back(operation(LQ_TO_FLOAT));
   } else if (s.kind == LQ_CONV_FLOAT) {
     window(c, random, random.chance(20));
     s.in_channels = static_cast<int32_t>(random.between(1, 40));
@@ -497,6 +599,8 @@ void expect(Case& c, const Place& at) {
   float v = 0;
   if (c.step.kind == LQ_CONV || c.step.kind == LQ_DEPTHWISE)
     integer = expected_sum(c, at);
+  else if (c.step.kind == LQ_CONV_PIXELS)
+    integer = expected_pixels(c, at);
   else
     v = expected_float(c, at);
   for (const lq_op& op : c.ops) {
@@ -550,6 +654,14 @@ void expect(Case& c, const Place& at) {
       case LQ_SIGN:
         v = v < 0 ? -1.0f : 1.0f;
         break;
+      case LQ_PACK_BF16:
+        c.halves(op.view.buffer)[place] = bf16_of(v);
+        break;
+      case LQ_PACK_PIXELS: {
+        const float inside = v > 0 ? std::fmin(v, 255.0f) : 0.0f;
+        c.halves(op.view.buffer)[place] = static_cast<uint16_t>(std::nearbyint(inside));
+        break;
+      }
       case LQ_PACK_SIGN:
         put_bit(c, op, at, 0, v < 0);
         break;

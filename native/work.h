@@ -97,6 +97,10 @@ struct Work {
       case LQ_CONV_FLOAT:
         done = expanded ? expanded->conv(block, values) : kernels->conv_float(block, values);
         break;
+      case LQ_CONV_BF16:
+      case LQ_CONV_PIXELS:
+        done = kernels->conv_halves(block, values);
+        break;
       case LQ_DEPTHWISE:
         kernels->depthwise(block, values);
         break;

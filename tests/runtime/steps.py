@@ -6,8 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from larqlite_runtime._halves import runs_of, to_bf16
 from larqlite_runtime._program import (
-    POPCOUNTS,
+    HALF_CONVS,
+    HALF_PACKS,
+    INTEGER_SUMS,
     EpilogueKind,
     EpilogueOp,
     KernelStep,
@@ -69,7 +72,7 @@ class _Maker:
         kind = self.one_of(*StepKind) if kind is None else kind
         size = (1, 1, 1) if kind == StepKind.MEAN else self.triple(1, 2, 3, 5, 9)
         made = {"size": size} | self.head(kind, size)
-        ops = self.integer_ops(made) if kind in POPCOUNTS else self.float_ops(made)
+        ops = self.integer_ops(made) if kind in INTEGER_SUMS else self.float_ops(made)
         return Case(KernelStep(kind, ops=tuple(ops), **made), self.buffers, self.batch)
 
     def head(self, kind: StepKind, size: Triple) -> dict:
@@ -79,6 +82,8 @@ class _Maker:
             return self.depthwise(size)
         if kind == StepKind.CONV_FLOAT:
             return self.conv_float(size)
+        if kind in HALF_CONVS:
+            return self.conv_halves(size, kind)
         channels = self.one_of(1, 3, 8, 16, 17, 31, 32, 40, 65)
         if kind == StepKind.LOAD:
             view = self.view(np.float32, size, channels)
@@ -232,6 +237,41 @@ class _Maker:
             "tap": tuple(dilation * stride for dilation, stride in dilations),
         }
 
+    def conv_halves(self, size: Triple, kind: StepKind) -> dict:
+        """Sums of multiples of a half in bfloat16, or of pixels and any weights."""
+        window, whole = self.window(size)
+        channels = self.one_of(1, 3, 16, 20, 40, 64)
+        inside = self.one_of(1, 3, 8, 17, 32)
+        view = self.view(np.uint16, whole, inside)
+        strides = view.depth, view.row, view.pixel
+        dilations = zip(window["dilation"], strides, strict=True)
+        taps = tuple(dilation * stride for dilation, stride in dilations)
+        runs = runs_of(window["kernel"], taps[2], inside)
+        shape = -(-channels // 16), runs.count, runs.pairs, 16, 2
+        # One more lies behind the last of an odd run.
+        count = self.buffers[view.buffer].size + 1
+        if kind == StepKind.CONV_PIXELS:
+            pixels = self.rng.integers(0, 256, count)
+            self.buffers[view.buffer] = pixels.astype(np.uint16)
+            weights = self.rng.integers(-(1 << 15), 1 << 15, shape).astype(np.int16)
+            weights = weights.view(np.uint16)
+        else:
+            halves = self.rng.integers(-8, 9, count) / 2
+            self.buffers[view.buffer] = to_bf16(halves)
+            weights = to_bf16(self.rng.integers(-4, 5, shape) / 2)
+        weights[:, :, runs.values // 2 :, :, runs.values % 2 :] = 0
+        made = {
+            "channels": channels,
+            "in_channels": inside,
+            "weights": self.buffer(weights),
+            **window,
+            "input": view.every(*window["stride"]),
+            "tap": taps,
+        }
+        if kind == StepKind.CONV_PIXELS:
+            made |= self.base(size, channels) | {"shift": 0}
+        return made
+
     def pool(self, size: Triple, channels: int) -> dict:
         window, whole = self.window(size)
         # Every window meets the input: the padding is smaller than the kernel.
@@ -298,6 +338,8 @@ class _Maker:
             return EpilogueOp(kind, a=self.buffer(self.floats(channels)), view=view)
         if kind == EpilogueKind.MULTIPLY_IMAGE:
             return EpilogueOp(kind, a=self.buffer(self.floats(self.batch, channels)))
+        if kind in HALF_PACKS:
+            return EpilogueOp(kind, view=self.view(np.uint16, made["size"], channels))
         if kind in (EpilogueKind.STORE, EpilogueKind.ADD_TENSOR):
             return EpilogueOp(kind, view=self.view(np.float32, made["size"], channels))
         if kind == EpilogueKind.CLIP:

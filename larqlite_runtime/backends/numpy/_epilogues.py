@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from larqlite_runtime._halves import to_bf16
 from larqlite_runtime._program import EpilogueKind, EpilogueOp, KernelStep, TensorView
 from larqlite_runtime.format import QUANTIZERS, SIGN, pack
 
@@ -101,6 +102,17 @@ def _add_scaled(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
     )
 
 
+def _pack_bf16(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
+    run.at(op)[...] = to_bf16(v)
+    return v
+
+
+def _pack_pixels(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
+    inside = np.where(v > 0, np.minimum(v, np.float32(255)), np.float32(0))
+    run.at(op)[...] = np.rint(inside).astype(np.uint16)
+    return v
+
+
 def _packs(name: str):
     def pack_planes(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
         attributes = {
@@ -134,6 +146,8 @@ _EPILOGUES: dict[EpilogueKind, Callable[[Run, EpilogueOp, np.ndarray], np.ndarra
     ),
     EpilogueKind.STORE: _store,
     EpilogueKind.SIGN: lambda run, op, v: SIGN.values_of(v, {}),
+    EpilogueKind.PACK_BF16: _pack_bf16,
+    EpilogueKind.PACK_PIXELS: _pack_pixels,
     EpilogueKind.PACK_SIGN: _packs("Sign"),
     EpilogueKind.PACK_HEAVISIDE: _packs("Heaviside"),
     EpilogueKind.PACK_TERNARY: _packs("Ternary"),

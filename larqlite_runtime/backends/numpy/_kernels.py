@@ -1,7 +1,8 @@
 """An interpreter of programs in NumPy: what runs without a compiler, and the reference.
 
 It follows `native/larqlite.h` on whole images instead of rows: to the bit, but for the order in
-which a float convolution sums its products.
+which a float convolution sums its products, and numbers below 2^-126, which some CPUs take for
+0 where they multiply bfloat16.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from larqlite_runtime._halves import from_bf16
 from larqlite_runtime._program import KernelStep, StepKind
 from larqlite_runtime.backends.numpy._epilogues import (
     Run,
@@ -124,6 +126,30 @@ def _conv_float(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.n
     return sums[:, : step.channels].reshape(batch, *step.size, step.channels)
 
 
+def _half_weights(step: KernelStep, buffers: list[np.ndarray]) -> np.ndarray:
+    """`(taps * in_channels, channels)` numbers of 16 bits."""
+    blocks, runs = -(-step.channels // 16), step.runs
+    weights = buffers[step.weights].reshape(blocks, runs.count, runs.pairs, 16, 2)
+    weights = weights.transpose(1, 2, 4, 0, 3).reshape(runs.count, -1, blocks * 16)
+    return weights[:, : runs.values].reshape(-1, blocks * 16)[:, : step.channels]
+
+
+def _conv_bf16(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+    x = from_bf16(_taps(step, buffers, batch, (step.in_channels,)))
+    sums = x.reshape(len(x), -1) @ from_bf16(_half_weights(step, buffers))
+    return sums.reshape(batch, *step.size, step.channels)
+
+
+def _conv_pixels(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+    x = _taps(step, buffers, batch, (step.in_channels,)).view(np.int16)
+    weights = _half_weights(step, buffers).view(np.int16)
+    # Sums of int32 are exact in float64.
+    sums = x.reshape(len(x), -1).astype(np.float64) @ weights.astype(np.float64)
+    sums = sums.astype(np.int64).astype(np.int32)
+    sums = sums.reshape(batch, *step.size, step.channels)
+    return sums + _base(step, buffers)
+
+
 def _count(x: np.ndarray, w: np.ndarray, counts: np.ndarray, shift: int) -> None:
     """counts[p, c] += 2^shift popcount(x[p] ^ w[:, c]), 64 bits at a time."""
     if x.shape[1] % 2:
@@ -232,4 +258,6 @@ _KINDS: dict[StepKind, Callable[[KernelStep, list[np.ndarray], int], np.ndarray]
     StepKind.POOL_AVERAGE_PADDED: _pool,
     StepKind.MEAN: _mean,
     StepKind.CONV_FLOAT: _conv_float,
+    StepKind.CONV_BF16: _conv_bf16,
+    StepKind.CONV_PIXELS: _conv_pixels,
 }
