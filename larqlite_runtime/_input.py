@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,6 +184,32 @@ def check_indices(found: Mapping[str, Table], inputs: Mapping[str, np.ndarray]) 
             "  Fix: give indices of that range; words that are unknown need a row of "
             "their own."
         )
+
+
+def check_pixels(
+    names: Sequence[str], given: object, inputs: Mapping[str, np.ndarray]
+) -> None:
+    """Refuses what is no integer pixel, where the first layer computes on these.
+
+    Args:
+        names: of the inputs that hold pixels.
+        given: what the model was called with.
+        inputs: the same as float32.
+
+    Raises:
+        InputError: a value that is no whole number from 0 to 255.
+    """
+    if getattr(given, "dtype", None) == np.uint8:
+        return
+    for name in names:
+        values = inputs[name]
+        wrong = ~((values >= 0) & (values <= 255) & (values == np.rint(values)))
+        if wrong.any():
+            raise InputError(
+                f"the input {quoted(name)} holds {values[wrong][0]:.9g}, but with "
+                'precision="int8-input" it takes whole numbers from 0 to 255.\n  Fix: give '
+                'a uint8 array, not scaled, or load the file with precision="float32".'
+            )
 
 
 def batches_of(

@@ -24,6 +24,7 @@ def load(
     threads: int | None = None,
     *,
     isa: str | None = None,
+    precision: str = "float32",
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
     budget: int = DEFAULT_BUDGET,
@@ -39,6 +40,12 @@ def load(
         isa: instruction set of the kernels: "amx", "avx512", "avx2", "neon" or "portable"; the
             fastest of this CPU by default. The environment variable LARQLITE_ISA says
             the same.
+        precision: of float layers. "float32", the default, is exact but for the order of
+            sums. "bf16" rounds inputs and weights of the float convolutions and dense
+            layers that the kernels run to bfloat16 (8 bits), and sums in float32.
+            "int8-input" takes whole numbers from 0 to 255 and computes the first layer on
+            them in integers, its weights rounded to 16 bits. Where the CPU or the file
+            lets it not, float32 runs, which is said; `Model.precision` is what runs.
         inputs: names of tensors that are fed in place of the inputs of the model; those
             inside have the layout of the file (channels first).
         outputs: names of tensors that come out in place of the outputs of the model,
@@ -49,8 +56,8 @@ def load(
         A `Model`: `model(x)` runs it.
 
     Raises:
-        ArgumentError: `threads` or `budget` is no number of something, or `inputs` or
-            `outputs` no list of names.
+        ArgumentError: `threads` or `budget` is no number of something, `inputs` or
+            `outputs` no list of names, or `precision` none of the above.
         ModelFileError: the file is missing, damaged, or no packed model.
         InputError: a name in `inputs` or `outputs` that the model does not have.
         NativeError: an unknown `isa`; or no native kernels although
@@ -76,7 +83,7 @@ def load(
     budget = whole_number("load: budget", budget, 1, MOST_BYTES, fix)
     chosen = tensor_names("inputs", inputs), tensor_names("outputs", outputs)
     source = ModelSource(path_or_bytes, budget)
-    model = Model(source, source(), LoadOptions(threads, isa, *chosen))
+    model = Model(source, source(), LoadOptions(threads, isa, *chosen, precision))
     if source.size >= WORTH_GIVING_BACK:
         _give_back_memory()
     return model
@@ -89,7 +96,8 @@ def part_loader(
 
     Args:
         content: of the file.
-        model: the same, loaded; parts have its instruction set, threads and budget.
+        model: the same, loaded; parts have its instruction set, threads, budget, and
+            precision, but for that of pixels, of which only the first layer reads any.
 
     Returns:
         A function of the names of inputs and outputs; see `load`.
@@ -97,10 +105,13 @@ def part_loader(
     source = ModelSource(content, model.budget)
     read = functools.cache(source)
     isa = None if model.isa == "numpy" else model.isa
+    precision = model.precision if model.precision == "bf16" else "float32"
 
     def load_part(inputs: Sequence[str], outputs: Sequence[str]) -> Model:
         chosen = tensor_names("inputs", inputs), tensor_names("outputs", outputs)
-        return Model(source, read(), LoadOptions(model.threads, isa, *chosen))
+        return Model(
+            source, read(), LoadOptions(model.threads, isa, *chosen, precision)
+        )
 
     return load_part
 

@@ -15,9 +15,15 @@ from larqlite_runtime._arguments import whole_number
 from larqlite_runtime._errors import InputError
 from larqlite_runtime._float_layers import reasons
 from larqlite_runtime._graph import CheckedGraph, Shape
-from larqlite_runtime._input import batches_of, check_indices, check_inputs, tables
+from larqlite_runtime._input import (
+    batches_of,
+    check_indices,
+    check_inputs,
+    check_pixels,
+    tables,
+)
 from larqlite_runtime._profile import PATHS, Profile, StepTime
-from larqlite_runtime._program import POPCOUNTS, StepKind
+from larqlite_runtime._program import FLOAT_CONVS, POPCOUNTS, StepKind
 from larqlite_runtime._runner import LoadOptions, ModelRunner
 from larqlite_runtime.backends import (
     Engine,
@@ -53,6 +59,7 @@ class Model:
         layers: what the file says of each packed layer.
         threads: that work on one call, at most.
         isa: the instruction set of the kernels, or "numpy".
+        precision: of float layers, as they run: "float32", "bf16" or "int8-input".
         budget: most bytes that the model may need, as it was loaded.
         float_layers: what multiplies in float, and why; see
             `larqlite_runtime.float_layers`.
@@ -74,6 +81,7 @@ class Model:
             inputs={name: subgraph.shapes[name] for name in subgraph.inputs}
         )
         self._tables = tables(subgraph)
+        self._pixels = plan.pixel_inputs
         self.inputs = self._describe(subgraph, subgraph.inputs)
         self.outputs = self._describe(subgraph, subgraph.outputs)
 
@@ -81,6 +89,11 @@ class Model:
     def isa(self) -> str:
         """The instruction set of the kernels, or "numpy"."""
         return self._runner.engine().isa
+
+    @property
+    def precision(self) -> str:
+        """In which numbers float layers run; see `larqlite_runtime.load`."""
+        return self._runner.engine().plan.numbers.value
 
     @staticmethod
     def _describe(subgraph: Subgraph, names: Iterable[str]) -> list[TensorInfo]:
@@ -94,12 +107,13 @@ class Model:
     def _checked(self, x) -> dict[str, np.ndarray]:
         """The inputs by name, ready to run; the usual case without a second look."""
         is_usual = type(x) is np.ndarray and x.dtype == np.float32
-        if is_usual and len(self.inputs) == 1 and not self._tables:
+        if is_usual and len(self.inputs) == 1 and not (self._tables or self._pixels):
             item = self.inputs[0]
             if x.shape[1:] == item.shape[1:] and len(x) and x.flags.c_contiguous:
                 return {item.name: x}
         arrays = check_inputs(self._fed, x)
         check_indices(self._tables, arrays)
+        check_pixels(self._pixels, x, arrays)
         return arrays
 
     def __repr__(self) -> str:
@@ -121,7 +135,8 @@ class Model:
             A float32 array; a list of arrays if there are several outputs.
 
         Raises:
-            InputError: a wrong shape, or missing inputs; says what was expected.
+            InputError: a wrong shape, or missing inputs; with the precision "int8-input",
+                values that are no whole numbers from 0 to 255; says what was expected.
             InputTypeError: what is no array of numbers.
         """
         results = self._runner.run(self._checked(x))
@@ -285,7 +300,7 @@ class Model:
             return sum(sizes[number] for number in numbers)
 
         pieces = pieces_of(engine, min(batch, self._runner.most_batch))
-        packed, floats = weights(*POPCOUNTS), weights(StepKind.CONV_FLOAT)
+        packed, floats = weights(*POPCOUNTS), weights(*FLOAT_CONVS)
         sessions = engine.sessions.values()
         return {
             "packed_weights": packed,

@@ -29,6 +29,7 @@ class LoadOptions:
     isa: str | None = None
     inputs: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
+    precision: str = "float32"
 
 
 Options = LoadOptions  # pickles of earlier versions know it by this name
@@ -60,7 +61,12 @@ class ModelRunner:
     def _build(self, graph: CheckedGraph) -> None:
         asked = self.options
         self._engine = build_engine(
-            graph, asked.threads, asked.isa, asked.inputs, asked.outputs
+            graph,
+            asked.threads,
+            asked.isa,
+            asked.inputs,
+            asked.outputs,
+            asked.precision,
         )
         # The first one is made at once: whatever may be wrong shows when a model is loaded.
         self._idle = [Workspace(self._engine, 1)]

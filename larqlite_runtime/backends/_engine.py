@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from larqlite_runtime._graph import CheckedGraph
 from larqlite_runtime._program import StepKind
-from larqlite_runtime.backends import _native
+from larqlite_runtime.backends import _native, _precision
 from larqlite_runtime.backends.onnxruntime import (
     INSTALL,
     SegmentModel,
     is_installed,
     session,
 )
-from larqlite_runtime.planner import ExecutionPlan, plan as make_plan
+from larqlite_runtime.planner import ExecutionPlan, Numbers, plan as make_plan
 
 # Products of a segment of one sample from which a second thread gains more than waking it costs:
 # half of them take some 80 microseconds.
@@ -53,6 +53,7 @@ def build_engine(
     isa: str | None = None,
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
+    precision: str = "float32",
 ) -> Engine:
     """Everything that runs a graph, but for memory of calls; the arguments are `load`'s.
 
@@ -60,12 +61,18 @@ def build_engine(
     can run, and NumPy what is left for it, which is said once.
 
     Raises:
+        ArgumentError: an unknown `precision`.
         MissingOnnxRuntimeError: it is not installed, and NumPy can't run a part of the graph.
     """
     isa = _native.choose_isa(isa)
     is_alone = not is_installed()
-    float_kernels = isa in FAST_WITH_FLOATS or is_alone
-    plan = make_plan(graph, inputs, outputs, float_kernels=float_kernels)
+    asked = _precision.precision_of(precision)
+    numbers = _precision.usable(asked, isa)
+    is_bf16 = numbers is Numbers.BF16
+    float_kernels = isa in FAST_WITH_FLOATS or is_alone or is_bf16
+    plan = make_plan(graph, inputs, outputs, float_kernels, numbers)
+    if numbers is asked:
+        _precision.say_what_is_missing(asked, plan)
     parts = (
         [] if isa == "numpy" else [_native.Part(part) for part in plan.program.parts]
     )

@@ -68,6 +68,7 @@ def _load() -> ctypes.CDLL:
     steps, buffers = ctypes.POINTER(CStep), ctypes.POINTER(CBuffer)
     int32 = ctypes.c_int32
     lib.lq_supports.argtypes, lib.lq_supports.restype = [int32], int32
+    lib.lq_halves.argtypes, lib.lq_halves.restype = [int32], int32
     lib.lq_weights_size.argtypes = [steps]
     lib.lq_weights_size.restype = ctypes.c_int64
     lib.lq_check.argtypes, lib.lq_check.restype = [steps, buffers, int32, int32], int32
@@ -137,6 +138,18 @@ def peak(isa: str, seconds: float = 0.2) -> float:
     """One-bit products per second that one core can do in registers."""
     lib = library()
     return lib.lq_peak(INSTRUCTION_SETS[isa], seconds) * 1e9 if lib else 0.0
+
+
+def multiplies(isa: str) -> tuple[bool, bool]:
+    """Whether an instruction set multiplies bfloat16, and int16, faster than floats.
+
+    NumPy is the reference for both.
+    """
+    lib = library()
+    if isa == NUMPY or lib is None:
+        return True, True
+    found = lib.lq_halves(INSTRUCTION_SETS[isa])
+    return bool(found & 1), bool(found & 2)
 
 
 class Part:

@@ -10,6 +10,7 @@ from larqlite_runtime.planner._layouts import NCHW, NHWC, memory_shape, per_chan
 from larqlite_runtime.planner._partition import partition_nodes
 from larqlite_runtime.planner._plan import plan
 from larqlite_runtime.planner._subgraph import ADD_SCALED, Subgraph
+from larqlite_runtime.planner.producers import Numbers
 
 __all__ = [
     "ADD_SCALED",
@@ -18,6 +19,7 @@ __all__ = [
     "BrokenPlanError",
     "ExecutionPlan",
     "ExecutionStage",
+    "Numbers",
     "PlanOutput",
     "Port",
     "Subgraph",

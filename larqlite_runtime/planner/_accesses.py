@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from larqlite_runtime._program import (
+    HALF_CONVS,
+    HALF_PACKS,
     NOWHERE,
     PACKS,
     POOLS,
@@ -28,6 +30,7 @@ from larqlite_runtime.planner._execution_plan import ExecutionStage
 
 _FLOAT, _WORD = np.dtype(np.float32), np.dtype(np.uint32)
 _INT = np.dtype(np.int32)
+_HALF = np.dtype(np.uint16)
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,12 @@ def _input_of(step: KernelStep) -> Access:
         StepKind.CONV: step.input_planes * step.groups * step.words,
         StepKind.DEPTHWISE: step.input_planes * words_of(step.in_channels),
         StepKind.CONV_FLOAT: step.in_channels,
+        StepKind.CONV_BF16: step.in_channels,
+        StepKind.CONV_PIXELS: step.in_channels,
     }[kind]
     return Access(
         view.buffer,
-        _WORD if kind in POPCOUNTS else _FLOAT,
+        _WORD if kind in POPCOUNTS else _HALF if kind in HALF_CONVS else _FLOAT,
         view=view,
         size=step.size,
         last=last,
@@ -123,7 +128,7 @@ def _input_of(step: KernelStep) -> Access:
 
 def _of_epilogue(step: KernelStep, op: EpilogueOp, position: int) -> Access:
     is_bits = op.kind in PACKS or op.kind == EpilogueKind.THRESHOLD
-    dtype = _WORD if is_bits else _FLOAT
+    dtype = _WORD if is_bits else _HALF if op.kind in HALF_PACKS else _FLOAT
     last = op.planes * op.words if is_bits else step.channels
     if op.kind == EpilogueKind.ADD_SCALED:
         last = 1

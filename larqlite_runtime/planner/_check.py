@@ -12,6 +12,8 @@ import numpy as np
 
 from larqlite_runtime._program import (
     ALIGNMENT,
+    HALF_CONVS,
+    INTEGER_SUMS,
     LANES,
     NOWHERE,
     PACKS,
@@ -121,6 +123,8 @@ def _check_step(step: KernelStep, program: Program) -> None:
         blocks = -(-step.channels // LANES)
         count = blocks * step.taps * step.in_channels * LANES
         _check_constant(program, step.weights, np.float32, count, f"{where}: weights")
+    elif step.kind in HALF_CONVS:
+        _check_halves(step, program, where)
     elif step.kind in POOLS:
         _check_pool(step, where)
     else:
@@ -147,9 +151,22 @@ def _check_sums_of_bits(step: KernelStep, program: Program, where: str) -> None:
         blocks = -(-step.channels // step.groups // LANES)
         count = step.groups * blocks * planes * step.words * LANES
     _check_constant(program, step.weights, np.uint32, count, f"{where}: weights")
+    _check_starts(step, program, where)
+
+
+def _check_halves(step: KernelStep, program: Program, where: str) -> None:
+    blocks, runs = -(-step.channels // LANES), step.runs
+    count = blocks * runs.count * runs.pairs * LANES * 2
+    _check_constant(program, step.weights, np.uint16, count, f"{where}: weights")
+    if step.kind == StepKind.CONV_PIXELS:
+        _require(not step.shift, f"{where} is shifted")
+        _check_starts(step, program, where)
+
+
+def _check_starts(step: KernelStep, program: Program, where: str) -> None:
+    depth, height, width = step.size
     starts = _constant(program, step.base, np.int32, f"{where}: starts of sums")
     rows, left = divmod(len(starts), step.column_classes * step.channels)
-    depth, height, width = step.size
     _require(rows > 0 and not left, f"{where}: {len(starts)} starts of sums")
     for number, positions, classes, axis in (
         (step.row_class, depth * height, rows, "row"),
@@ -183,7 +200,7 @@ def _check_pool(step: KernelStep, where: str) -> None:
 
 
 def _check_epilogues(step: KernelStep, program: Program, where: str) -> None:
-    is_float = step.kind not in POPCOUNTS
+    is_float = step.kind not in INTEGER_SUMS
     for op in step.ops:
         what = f"{where}: {op.kind.name}"
         _require(

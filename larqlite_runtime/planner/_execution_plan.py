@@ -9,6 +9,7 @@ from larqlite_runtime._program import Program
 from larqlite_runtime.planner._buffers import BufferSlice
 from larqlite_runtime.planner._layouts import StoredTensor
 from larqlite_runtime.planner._subgraph import Subgraph
+from larqlite_runtime.planner.producers import Numbers
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class ExecutionPlan:
         stages: in the order in which they run.
         inputs, outputs: of the model; an output that is a constant is missing.
         why_float: for packed nodes that ONNX Runtime runs in float, by name, the reason.
+        numbers: that the float layers of the kernels multiply.
+        pixel_inputs: names of the inputs that have to be whole numbers of 0 to 255.
     """
 
     subgraph: Subgraph
@@ -68,3 +71,5 @@ class ExecutionPlan:
     inputs: list[Port]
     outputs: dict[str, PlanOutput]
     why_float: dict[str, str] = field(default_factory=dict)
+    numbers: Numbers = Numbers.FLOAT32
+    pixel_inputs: tuple[str, ...] = ()

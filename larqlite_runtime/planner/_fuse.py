@@ -16,7 +16,7 @@ from larqlite_runtime.planner._fusion_group import (
 from larqlite_runtime.planner._partition import Partition
 from larqlite_runtime.planner._subgraph import Subgraph
 from larqlite_runtime.planner._views import Structure
-from larqlite_runtime.planner.producers import FloatConv, Packed, Pool
+from larqlite_runtime.planner.producers import FloatConv, Numbers, Packed, Pool
 
 
 def fuse(subgraph: Subgraph, partition: Partition) -> FusionGroups:
@@ -78,8 +78,11 @@ def _conv(groups: FusionGroups, number: int, node: GraphNode, conv: FloatConv) -
     if conv.padded is not None:
         conv = _reading_whole(groups, conv)
     group = FusionGroup(number, source=conv.source, axis=1, conv=conv)
+    group.nodes += conv.scaling
     if conv.padded is not None:
-        before = _group_of(groups, conv.source, 1, node.name + "/pad", number)
+        is_float = conv.numbers is Numbers.FLOAT32
+        name = f"{node.name}/{'pad' if is_float else conv.numbers.value}"
+        before = _group_of(groups, conv.source, 1, name, number)
         before.padded_readers.append((before.position(conv.source, 1), group))
         group.input_group = before
     _start(groups, group, node)

@@ -21,6 +21,14 @@ from larqlite_runtime.planner._layouts import key_of
 from larqlite_runtime.planner._lower_producer import GroupInput, producer_step
 from larqlite_runtime.planner._padding import PaddedTensor
 from larqlite_runtime.planner._thresholds import Interval, can_threshold, intervals
+from larqlite_runtime.planner.producers import Numbers
+
+# How what a float convolution reads is stored, by the numbers that it multiplies.
+_STORES = {
+    Numbers.FLOAT32: (EpilogueKind.STORE, np.dtype(np.float32)),
+    Numbers.BF16: (EpilogueKind.PACK_BF16, np.dtype(np.uint16)),
+    Numbers.PIXELS: (EpilogueKind.PACK_PIXELS, np.dtype(np.uint16)),
+}
 
 
 @dataclass
@@ -54,6 +62,12 @@ class GroupLowering:
         ]
         if group.packed is not None and float_until >= 0:
             ops.append(EpilogueOp(EpilogueKind.TO_FLOAT))
+        if group.conv is not None and group.conv.numbers is Numbers.PIXELS:
+            scale = self._program.constant(group.conv.sums.scale)
+            ops += [
+                EpilogueOp(EpilogueKind.TO_FLOAT),
+                EpilogueOp(EpilogueKind.MULTIPLY, a=scale),
+            ]
         if group.conv is not None and group.conv.bias is not None:
             ops.append(
                 EpilogueOp(EpilogueKind.ADD, a=self._program.constant(group.conv.bias))
@@ -64,9 +78,10 @@ class GroupLowering:
         reads = self._reads(group, epilogues)
         for position, epilogue in enumerate(epilogues):
             ops += epilogue
-            for view in stores[position]:
-                self._replace(view, reads, position)
-                ops.append(EpilogueOp(EpilogueKind.STORE, view=view))
+            for op in stores[position]:
+                if op.kind == EpilogueKind.STORE:
+                    self._replace(op.view, reads, position)
+                ops.append(op)
             ops += [
                 self._pack(packing)
                 for packing in packings
@@ -74,9 +89,23 @@ class GroupLowering:
             ]
         if float_until < 0 and not packings:
             return None
+        if group.conv is not None and group.conv.numbers is Numbers.PIXELS:
+            self._join_scales(ops)
         return producer_step(
             self._buffers, group, self._inputs.get(id(group)), tuple(ops)
         )
+
+    def _join_scales(self, ops: list[EpilogueOp]) -> None:
+        """The scale of sums of pixels takes in one that comes right behind it."""
+        number = next(
+            number for number, op in enumerate(ops) if op.kind == EpilogueKind.MULTIPLY
+        )
+        both = ops[number : number + 2]
+        if [op.kind for op in both] == [EpilogueKind.MULTIPLY] * 2:
+            first, second = (self._program.buffers[op.a].constant for op in both)
+            scale = (first.astype(np.float64) * second).astype(np.float32)
+            joined = EpilogueOp(EpilogueKind.MULTIPLY, a=self._program.constant(scale))
+            ops[number : number + 2] = [joined]
 
     def _reads(
         self, group: FusionGroup, epilogues: list[list[EpilogueOp]]
@@ -112,36 +141,39 @@ class GroupLowering:
 
     # What comes out of a group.
 
-    def _stores(self, group: FusionGroup) -> dict[int, list[TensorView]]:
-        found: dict[int, list[TensorView]] = defaultdict(list)
+    def _stores(self, group: FusionGroup) -> dict[int, list[EpilogueOp]]:
+        found: dict[int, list[EpilogueOp]] = defaultdict(list)
+
+        def store(position: int, view: TensorView) -> None:
+            found[position].append(EpilogueOp(EpilogueKind.STORE, view=view))
+
         for position, (tensor, axis) in enumerate(group.tensors):
             key = key_of(tensor, self._buffers.shape(tensor), axis)
             if (position or not group.loads) and self._buffers.assignment.is_stored(
                 key
             ):
-                found[position].append(self._buffers.view(tensor, axis, key))
+                store(position, self._buffers.view(tensor, axis, key))
         for position, key in group.stores:
             if key in self._buffers.assignment.needed:
-                found[position].append(
-                    self._buffers.view(*group.tensors[position], key)
-                )
-        padded_tensors: dict[tuple[int, PaddedTensor], int] = {}
+                store(position, self._buffers.view(*group.tensors[position], key))
+        padded_tensors: dict[tuple[int, PaddedTensor, Numbers], int] = {}
         for position, reader in group.padded_readers:
-            padded = reader.conv.padded
-            if (position, padded) not in padded_tensors:
+            padded, numbers = reader.conv.padded, reader.conv.numbers
+            key = position, padded, numbers
+            kind, dtype = _STORES[numbers]
+            if key not in padded_tensors:
                 buffer = self._live.new(
-                    np.dtype(np.float32),
+                    dtype,
                     padded.elements,
-                    initial=np.zeros((), np.float32),
-                    like=padded,
+                    initial=np.zeros((), dtype) if padded.has_more else None,
+                    like=(padded, dtype),
                     holds=group.tensors[position][0],
-                    layout="padded NHWC",
+                    layout="padded NHWC" if padded.has_more else "NHWC",
                 )
-                padded_tensors[position, padded] = self._live.use(buffer)
-                found[position].append(padded.image_view(buffer))
-            self._inputs[id(reader)] = GroupInput(
-                padded, padded_tensors[position, padded]
-            )
+                padded_tensors[key] = self._live.use(buffer)
+                view = padded.image_view(buffer)
+                found[position].append(EpilogueOp(kind, view=view))
+            self._inputs[id(reader)] = GroupInput(padded, padded_tensors[key])
         return found
 
     def _packings(self, group: FusionGroup) -> list[_Packing]:
@@ -171,7 +203,7 @@ class GroupLowering:
         self,
         group: FusionGroup,
         packings: list[_Packing],
-        stores: dict[int, list[TensorView]],
+        stores: dict[int, list[EpilogueOp]],
     ) -> int:
         """Finds intervals where floats are not needed; the last position that is a float."""
         float_until = max(stores, default=-1)

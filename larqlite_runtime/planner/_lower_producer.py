@@ -18,6 +18,7 @@ from larqlite_runtime.planner._fusion_group import FusionGroup
 from larqlite_runtime.planner._layouts import image_of
 from larqlite_runtime.planner._padding import PaddedTensor
 from larqlite_runtime.planner._weight_layout import layout_of
+from larqlite_runtime.planner.producers import Numbers
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ _ALIKE = (
     EpilogueKind.RELU,
     EpilogueKind.CLIP,
     EpilogueKind.SIGN,
+    EpilogueKind.PACK_BF16,
+    EpilogueKind.PACK_PIXELS,
 )
 
 
@@ -121,16 +124,29 @@ def _sums_of_floats(
         taps = tuple(
             step * stride for step, stride in zip(window.dilation, strides, strict=True)
         )
+    made |= {
+        "input": view,
+        "kernel": window.kernel,
+        "tap": taps,
+        "stride": window.stride,
+        "dilation": window.dilation,
+        "in_channels": conv.in_channels,
+        "products": conv.products,
+    }
+    constant = buffers.program.constant
+    if conv.numbers is Numbers.FLOAT32:
+        weights = constant(conv.stored_weights())
+        return KernelStep(StepKind.CONV_FLOAT, weights=weights, **made)
+    made["weights"] = constant(conv.half_weights(taps[2]))
+    if conv.numbers is Numbers.BF16:
+        return KernelStep(StepKind.CONV_BF16, **made)
+    sums = conv.sums
     return KernelStep(
-        StepKind.CONV_FLOAT,
-        input=view,
-        kernel=window.kernel,
-        tap=taps,
-        stride=window.stride,
-        dilation=window.dilation,
-        in_channels=conv.in_channels,
-        weights=buffers.program.constant(conv.stored_weights()),
-        products=conv.products,
+        StepKind.CONV_PIXELS,
+        base=constant(sums.starts),
+        row_class=-1 if sums.of_row is None else constant(sums.of_row),
+        column_class=-1 if sums.of_column is None else constant(sums.of_column),
+        column_classes=sums.starts.shape[1],
         **made,
     )
 

@@ -17,6 +17,7 @@ class PaddedTensor:
         pixel: elements of one pixel.
         spacing: from one pixel to the next.
         before, after: borders.
+        tail: elements behind the last pixel, which stand for nothing.
     """
 
     size: Triple
@@ -24,6 +25,7 @@ class PaddedTensor:
     spacing: Triple = (1, 1, 1)
     before: Triple = (0, 0, 0)
     after: Triple = (0, 0, 0)
+    tail: int = 0
 
     @property
     def whole(self) -> Triple:
@@ -39,12 +41,12 @@ class PaddedTensor:
     def elements(self) -> int:
         """Elements of one image."""
         depth, height, width = self.whole
-        return depth * height * width * self.pixel
+        return depth * height * width * self.pixel + self.tail
 
     @property
     def has_more(self) -> bool:
         """Whether there is anything but the image."""
-        return self.whole != self.size
+        return self.whole != self.size or self.tail > 0
 
     @property
     def _strides(self) -> Triple:

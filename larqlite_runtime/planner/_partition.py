@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,11 +13,13 @@ from larqlite_runtime.format import DOMAIN, PACKED_LAYERS
 from larqlite_runtime.planner._codebooks import is_quantizer
 from larqlite_runtime.planner._epilogues import Epilogue, epilogues_of
 from larqlite_runtime.planner._layouts import image_of
+from larqlite_runtime.planner._pixels import PixelLayer
 from larqlite_runtime.planner._subgraph import Subgraph
 from larqlite_runtime.planner._views import Structure, structure_of
 from larqlite_runtime.planner._weight_layout import has_layout
 from larqlite_runtime.planner.producers import (
     FloatConv,
+    Numbers,
     Packed,
     Pool,
     float_conv_of,
@@ -59,25 +62,33 @@ class Partition:
         }
 
 
-def partition_nodes(subgraph: Subgraph, float_kernels: bool = True) -> Partition:
+def partition_nodes(
+    subgraph: Subgraph,
+    float_kernels: bool = True,
+    numbers: Numbers = Numbers.FLOAT32,
+    pixels: Sequence[PixelLayer] = (),
+) -> Partition:
     """Decides for every node of the graph.
 
     Args:
         subgraph: the graph.
         float_kernels: whether the kernels are fast with floats too.
+        numbers: that float convolutions of the kernels multiply.
+        pixels: layers that read integer pixels, if `numbers` are these.
     """
     packed, why = _packed_nodes(subgraph)
-    convs = {
-        number: found
-        for number, node in enumerate(subgraph.nodes)
-        if float_kernels and (found := float_conv_of(node, subgraph)) is not None
-    }
+    convs = _float_convs(
+        subgraph, float_kernels, {layer.name: layer for layer in pixels}
+    )
     partition = _forward(subgraph, packed, convs, {})
     while early := _too_early(subgraph, partition):
         convs = {number: conv for number, conv in convs.items() if number not in early}
         partition = _forward(subgraph, packed, convs, {})
     scales = _early_scales(subgraph, partition)
     partition = _forward(subgraph, packed, convs, scales) if scales else partition
+    if numbers is Numbers.BF16:
+        for number, conv in partition.convs.items():
+            partition.convs[number] = replace(conv, numbers=numbers)
     partition.why_float = {
         number: why.get(
             number, "its input lies in memory as the kernels cannot read it"
@@ -85,6 +96,28 @@ def partition_nodes(subgraph: Subgraph, float_kernels: bool = True) -> Partition
         for number in sorted({*packed, *why} - partition.packed.keys())
     }
     return partition
+
+
+def _float_convs(
+    subgraph: Subgraph, float_kernels: bool, pixels: dict[str, PixelLayer]
+) -> dict[int, FloatConv]:
+    """The float convolutions that kernels can run; of pixels on every CPU."""
+    convs = {}
+    for number, node in enumerate(subgraph.nodes):
+        layer = pixels.get(node.name)
+        found = None
+        if float_kernels or layer is not None:
+            found = float_conv_of(node, subgraph)
+        if found is not None and layer is not None:
+            found = replace(
+                found,
+                numbers=Numbers.PIXELS,
+                pixels=layer.scale,
+                scaling=layer.scaling,
+            )
+        if found is not None:
+            convs[number] = found
+    return convs
 
 
 def _packed_nodes(subgraph: Subgraph) -> tuple[dict[int, Packed], dict[int, str]]:
@@ -164,7 +197,13 @@ def _forward(
 
 
 def _may_convolve(subgraph: Subgraph, partition: Partition, conv: FloatConv) -> bool:
-    """Whether the input of a float convolution lies right already."""
+    """Whether the input of a float convolution lies right already.
+
+    Dense layers before anything native are as fast, or faster, in ONNX Runtime.
+    """
+    is_plain = conv.is_dense and conv.numbers is Numbers.FLOAT32
+    if is_plain and conv.source not in partition.native:
+        return False
     return (
         partition.axes.get(conv.source) == 1
         and subgraph.dtypes[conv.source] == np.float32
@@ -178,7 +217,7 @@ def _too_early(subgraph: Subgraph, partition: Partition) -> set[int]:
     """
     found = set()
     for number, conv in partition.convs.items():
-        if conv.source in partition.native:
+        if conv.source in partition.native or conv.numbers is Numbers.PIXELS:
             continue
         waiting, seen = [number], set()
         while waiting:

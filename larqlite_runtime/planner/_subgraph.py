@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,7 +42,10 @@ class Subgraph:
         self.inputs = list(inputs)
         self.outputs = list(outputs)
         nodes = self._fold(_needed(graph, self.inputs, self.outputs))
-        self.nodes = self._join_scaled(nodes)
+        self._link(self._join_scaled(nodes))
+
+    def _link(self, nodes: list[GraphNode]) -> None:
+        self.nodes = nodes
         self.producer: dict[str, int] = {}
         self.consumers: dict[str, list[int]] = {}
         for number, node in enumerate(self.nodes):
@@ -105,6 +110,27 @@ class Subgraph:
             and len(one) == len(whole)
             and sum(a != b for a, b in zip(one, whole, strict=True)) == 1
         )
+
+    def without(self, gone: set[int], fed_by: dict[str, str]) -> Subgraph:
+        """A graph without some nodes.
+
+        Args:
+            gone: their numbers.
+            fed_by: for each tensor that they make, the one that is read in its place.
+        """
+        nodes = []
+        for number, node in enumerate(self.nodes):
+            if number in gone:
+                continue
+            inputs = list(node.inputs)
+            for place, name in enumerate(inputs):
+                while name in fed_by:
+                    name = fed_by[name]
+                inputs[place] = name
+            nodes.append(replace(node, inputs=tuple(inputs)))
+        made = copy(self)
+        made._link(nodes)
+        return made
 
     def forget_constants(self) -> None:
         """Frees all constants but those that come out; nothing can be planned any more."""

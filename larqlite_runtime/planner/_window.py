@@ -52,6 +52,34 @@ class Window:
             for axis in range(3)
         )
 
+    def by_class(
+        self, weights: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sums of the weights whose taps meet an input, by the class of the position.
+
+        Args:
+            weights: `(out, depth, height, width)`.
+
+        Returns:
+            `(row classes, column classes, out)` sums; int32 classes of each row (depth by
+            height) and of each column.
+        """
+        (depths, of_depth), (rows, of_row), (columns, of_column) = (
+            np.unique(self.reads(axis), axis=0, return_inverse=True)
+            for axis in range(3)
+        )
+        met = np.einsum(
+            "oabc,ra,sb,tc->rsto",
+            weights,
+            *(taps.astype(weights.dtype) for taps in (depths, rows, columns)),
+        )
+        of_line = of_depth.reshape(-1)[:, None] * len(rows) + of_row.reshape(-1)
+        return (
+            met.reshape(-1, len(columns), len(weights)),
+            of_line.reshape(-1).astype(np.int32),
+            of_column.reshape(-1).astype(np.int32),
+        )
+
     def reads(self, axis: int) -> np.ndarray:
         """(out, kernel) booleans: which taps of which outputs meet an input."""
         tap = (

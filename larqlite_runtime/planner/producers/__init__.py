@@ -1,7 +1,21 @@
 """What makes the rows of a fusion group: packed layers, float convolutions, poolings."""
 
-from larqlite_runtime.planner.producers._float_conv import FloatConv, float_conv_of
+from larqlite_runtime.planner.producers._float_conv import (
+    FloatConv,
+    Numbers,
+    float_conv_of,
+)
+from larqlite_runtime.planner.producers._half_conv import PixelScale
 from larqlite_runtime.planner.producers._packed import Packed, packed_or_why
 from larqlite_runtime.planner.producers._pooling import Pool, pool_of
 
-__all__ = ["FloatConv", "Packed", "Pool", "float_conv_of", "packed_or_why", "pool_of"]
+__all__ = [
+    "FloatConv",
+    "Numbers",
+    "Packed",
+    "PixelScale",
+    "Pool",
+    "float_conv_of",
+    "packed_or_why",
+    "pool_of",
+]

@@ -92,22 +92,9 @@ class Packed:
         missing = self.pad_value - self.codebook.type.value_of(self.pad_bits)
         if not missing:
             return always.astype(np.int32)[None, None], None, None
-        (depths, of_depth), (rows, of_row), (columns, of_column) = (
-            np.unique(self.window.reads(axis), axis=0, return_inverse=True)
-            for axis in range(3)
-        )
-        met = np.einsum(
-            "oabc,ra,sb,tc->rsto",
-            w,
-            *(taps.astype(np.int64) for taps in (depths, rows, columns)),
-        )
+        met, of_line, of_column = self.window.by_class(w)
         table = always + round(missing * (1 << self.shift)) * (total - met)
-        of_line = of_depth.reshape(-1)[:, None] * len(rows) + of_row.reshape(-1)
-        return (
-            table.reshape(-1, len(columns), self.out_channels).astype(np.int32),
-            of_line.reshape(-1).astype(np.int32),
-            of_column.reshape(-1).astype(np.int32),
-        )
+        return table.astype(np.int32), of_line, of_column
 
 
 def packed_or_why(node: GraphNode, subgraph: Subgraph) -> Packed | str:
