@@ -97,7 +97,7 @@ def part_loader(
     Args:
         content: of the file.
         model: the same, loaded; parts have its instruction set, threads, budget, and
-            precision, but for that of pixels, of which only the first layer reads any.
+            precision, but for that of pixels where it does not begin with the input.
 
     Returns:
         A function of the names of inputs and outputs; see `load`.
@@ -105,10 +105,12 @@ def part_loader(
     source = ModelSource(content, model.budget)
     read = functools.cache(source)
     isa = None if model.isa == "numpy" else model.isa
-    precision = model.precision if model.precision == "bf16" else "float32"
 
     def load_part(inputs: Sequence[str], outputs: Sequence[str]) -> Model:
         chosen = tensor_names("inputs", inputs), tensor_names("outputs", outputs)
+        begins = {item.name for item in model.inputs} <= set(inputs)
+        is_other = model.precision == "int8-input" and not begins
+        precision = "float32" if is_other else model.precision
         return Model(
             source, read(), LoadOptions(model.threads, isa, *chosen, precision)
         )

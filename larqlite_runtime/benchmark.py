@@ -110,6 +110,7 @@ def benchmark(
     threads: int | None = None,
     batch: int = 1,
     seconds: float = 1.0,
+    precision: str = "float32",
 ) -> Benchmark:
     """Measures a file on larqlite_runtime, and other engines in turns with it.
 
@@ -119,11 +120,12 @@ def benchmark(
         threads: of every engine; all physical cores by default.
         batch: samples of a call.
         seconds: how long to measure each engine.
+        precision: of float layers in larqlite_runtime; see `larqlite_runtime.load`.
 
     Raises:
         RuntimeModelError: no packed model in the file.
     """
-    runtime = load(path, threads)
+    runtime = load(path, threads, precision=precision)
     content = Path(path).read_bytes()
     inputs = _inputs(runtime, batch)
     given = inputs if len(inputs) > 1 else inputs[0]
@@ -192,6 +194,8 @@ def _packed(runtime: Model, profile: Profile) -> Contestant:
 
     kernels = [path for path in profile.by_path() if path != "onnxruntime"]
     what = f"the file with packed kernels, {', '.join(kernels)}"
+    if runtime.precision != "float32":
+        what += f", float layers in {runtime.precision}"
     return Contestant(PACKED, what, prepare)
 
 

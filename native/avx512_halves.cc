@@ -106,7 +106,7 @@ void halves_core(const Tile& tile) {
 
 template <bool kReal>
 Core core_of(int32_t pixels, int32_t vectors) {
-  static const Core kCores[7][4] = {
+  static const Core kPairCores[7][4] = {
       {halves_core<1, 1, kReal>, halves_core<1, 2, kReal>, halves_core<1, 4, kReal>,
        halves_core<1, 8, kReal>},
       {halves_core<2, 1, kReal>, halves_core<2, 2, kReal>, halves_core<2, 4, kReal>, nullptr},
@@ -116,7 +116,7 @@ Core core_of(int32_t pixels, int32_t vectors) {
       {halves_core<6, 1, kReal>, halves_core<6, 2, kReal>, nullptr, nullptr},
       {halves_core<7, 1, kReal>, halves_core<7, 2, kReal>, nullptr, nullptr},
   };
-  return kCores[pixels - 1][vectors >= 8 ? 3 : vectors >= 4 ? 2 : vectors - 1];
+  return kPairCores[pixels - 1][vectors >= 8 ? 3 : vectors >= 4 ? 2 : vectors - 1];
 }
 
 void halves_tile(const Tile& tile, int32_t pixels, int32_t vectors) {

@@ -68,6 +68,9 @@ def _run() -> Parser:
         default=32,
         help=HELP["batch"],
     )
+    parser.add_argument(
+        "--precision", metavar="NAME", default="float32", help=HELP["precision"]
+    )
     parser.add_argument("--samples", type=int, metavar="COUNT", help=HELP["samples"])
     parser.add_argument("--profile", action="store_true", help=HELP["profile"])
     parser.add_argument("--json", action="store_true", help=HELP["json"])
@@ -95,6 +98,9 @@ def _benchmark() -> Parser:
         default=1,
         help=text["batch"],
     )
+    parser.add_argument(
+        "--precision", metavar="NAME", default="float32", help=HELP["precision"]
+    )
     parser.add_argument("--seconds", type=float, default=1.0, help=text["seconds"])
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help=text["output"]
@@ -119,6 +125,9 @@ def _explain() -> Parser:
         "tensors lie, what is computed in float and why. Needs no TensorFlow.",
     )
     parser.add_argument("file", type=Path, metavar="FILE", help=HELP["file"])
+    parser.add_argument(
+        "--precision", metavar="NAME", default="float32", help=HELP["precision"]
+    )
     parser.add_argument("--json", action="store_true", help=HELP["json"])
     return parser
 

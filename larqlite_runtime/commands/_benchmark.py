@@ -43,6 +43,7 @@ class BenchmarkOptions:
     json: bool = False
     imports: Sequence[str] = ()
     unsafe: bool = False
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         require_counts(COMMAND, threads=self.threads, batch_size=self.batch)
@@ -75,7 +76,12 @@ class BenchmarkOptions:
             where = f"{COMMAND}: --output"
             outputs.require_picture(self.output, where, read=(self.file, self.model))
         result = benchmark.benchmark(
-            self.file, self._engines(names), self.threads, self.batch, self.seconds
+            self.file,
+            self._engines(names),
+            self.threads,
+            self.batch,
+            self.seconds,
+            self.precision,
         )
         if not self.json:
             print(f"{result}\n\n{result.profile}")

@@ -17,19 +17,21 @@ class ExplainOptions:
 
     file: Path
     json: bool = False
+    precision: str = "float32"
 
     def run(self) -> None:
         """Prints steps, buffers, the arena and float layers.
 
         Raises:
             ModelFileError: the file is missing, damaged, or no packed model.
+            ArgumentError: there is no such precision.
         """
         tell(lambda: (self._explain(), 0), self.json)
 
     def _explain(self) -> dict[str, Any]:
         from larqlite_runtime import load
 
-        found = load(self.file).explain()
+        found = load(self.file, precision=self.precision).explain()
         if not self.json:
             print(found)
         return found.to_dict()

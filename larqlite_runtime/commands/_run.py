@@ -29,6 +29,8 @@ HELP = {
     "output": "Where to write the outputs (.npz, or .npy for one).",
     "threads": "That work on one call (default: all physical cores).",
     "batch": "Samples of a call.",
+    "precision": "Of float layers: float32 (default), bf16, or int8-input for whole "
+    "numbers from 0 to 255.",
     "samples": "How many of the samples (default: all).",
     "profile": "Show where the time of a call goes, step by step.",
     "json": "Print JSON, for a program to read.",
@@ -47,6 +49,7 @@ class RunOptions:
     profile: bool = False
     json: bool = False
     samples: int | None = None
+    precision: str = "float32"
 
     def run(self) -> None:
         """Runs the model, and prints labels and times.
@@ -67,7 +70,7 @@ class RunOptions:
             batch_size=self.batch,
             samples=self.samples,
         )
-        model = load(self.file, self.threads)
+        model = load(self.file, self.threads, precision=self.precision)
         read_too = (self.file, self.data)
         require_output(
             self.output, [item.name for item in model.outputs], COMMAND, read_too

@@ -10,7 +10,7 @@ from larqlite_runtime.planner._layouts import NCHW, NHWC, memory_shape, per_chan
 from larqlite_runtime.planner._partition import partition_nodes
 from larqlite_runtime.planner._plan import plan
 from larqlite_runtime.planner._subgraph import ADD_SCALED, Subgraph
-from larqlite_runtime.planner.producers import Numbers
+from larqlite_runtime.planner.producers import Numbers, PixelScale, pixel_sums
 
 __all__ = [
     "ADD_SCALED",
@@ -20,6 +20,7 @@ __all__ = [
     "ExecutionPlan",
     "ExecutionStage",
     "Numbers",
+    "PixelScale",
     "PlanOutput",
     "Port",
     "Subgraph",
@@ -29,6 +30,7 @@ __all__ = [
     "memory_shape",
     "partition_nodes",
     "per_channel",
+    "pixel_sums",
     "plan",
     "points_of",
 ]

@@ -136,6 +136,15 @@ class VerifyOptions:
     stock: Annotated[bool, arg(help="Run everything on a stock ONNX Runtime too.")] = (
         True
     )
+    precision: Annotated[
+        str | None,
+        arg(
+            metavar="NAME",
+            help="Run the whole file with float layers in this precision too: bf16 or "
+            "int8-input.",
+            help_behavior_hint="(default: float32 only)",
+        ),
+    ] = None
     json: Json = False
     imports: Imports = ()
     unsafe: Unsafe = False
@@ -167,6 +176,7 @@ class VerifyOptions:
             data,
             samples=self.samples or 4,
             stock=self.stock,
+            precision=self.precision,
         )
         if not self.json:
             print(result)

@@ -4,6 +4,7 @@ from larqlite.deploy.verifier._result import (
     Differences,
     LayerVerification,
     OutputVerification,
+    PrecisionVerification,
     Verification,
     VerificationError,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "Differences",
     "LayerVerification",
     "OutputVerification",
+    "PrecisionVerification",
     "Verification",
     "VerificationError",
     "require_exact",

@@ -208,3 +208,12 @@ def _fits(channels: tuple, shape: tuple) -> bool:
     """Whether what there is for each channel meets arrays of a shape axis by axis."""
     pairs = zip(reversed(channels), reversed(shape), strict=False)
     return len(channels) <= len(shape) and all(n in (1, size) for n, size in pairs)
+
+
+def random_pixels(model: tf_keras.Model, samples: int) -> list[np.ndarray]:
+    """Whole numbers from 0 to 255 for every input, as float32."""
+    rng = np.random.default_rng(0)
+    return [
+        rng.integers(0, 256, (samples, *item.shape[1:])).astype(np.float32)
+        for item in model.inputs
+    ]

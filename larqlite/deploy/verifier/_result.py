@@ -132,6 +132,29 @@ class OutputVerification:
         return is_defined and self.agreeing + self.ties == self.labels
 
 
+@dataclasses.dataclass(frozen=True)
+class PrecisionVerification:
+    """A file whose float layers run in a precision that was asked for, against Keras.
+
+    Attributes:
+        precision: that was asked for.
+        ran: what this CPU made of it: the same, or "float32".
+        outputs: of the model.
+        flips: by the path of each packed layer its quantized inputs: how many are not those
+            of Keras when the whole file runs.
+    """
+
+    precision: str
+    ran: str
+    outputs: tuple[OutputVerification, ...]
+    flips: dict[str, Differences]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all labels are those of Keras, ties aside."""
+        return all(item.ok for item in self.outputs)
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Verification(ShowsTables):
     """A deployed file against its model; `str()` of it is a table.
@@ -146,6 +169,8 @@ class Verification(ShowsTables):
         before_flips: the same after their input quantizers; None if they have none.
         outputs: the outputs of the model, when the whole file runs.
         stock: the same on a stock ONNX Runtime; None if that was not asked for.
+        reduced: the whole file with its float layers in another precision; None if that
+            was not asked for.
     """
 
     name: str
@@ -156,6 +181,7 @@ class Verification(ShowsTables):
     before_flips: Differences | None
     outputs: tuple[OutputVerification, ...]
     stock: Verification | None = None
+    reduced: PrecisionVerification | None = None
 
     @property
     def wrong(self) -> tuple[str, ...]:
@@ -174,8 +200,11 @@ class Verification(ShowsTables):
     @property
     def ok(self) -> bool:
         """Whether each layer is exact, and all labels of the whole file are the same but
-        for ties, of the outputs that are classes."""
+        for ties, of the outputs that are classes; in the precision that was asked for
+        too."""
         are_same = all(item.ok for item in self.outputs)
+        if self.reduced is not None and not self.reduced.ok:
+            return False
         return self.exact and are_same and (self.stock is None or self.stock.ok)
 
     @property
@@ -203,6 +232,9 @@ class Verification(ShowsTables):
             "exact": self.exact,
             "ok": self.ok,
             "first_departing": self.first_departing,
+            "reduced": None
+            if self.reduced is None
+            else {**dataclasses.asdict(self.reduced), "ok": self.reduced.ok},
         }
 
     def print(self, print_fn: Callable[[str], Any] | None = None) -> None:
@@ -298,6 +330,20 @@ def _notes(result: Verification) -> list[str]:
     for item in (result, result.stock):
         if item is not None:
             lines += [f"The whole file on {item.engine}:", *_whole(item)]
+    if result.reduced is not None:
+        lines += _reduced(result.reduced)
+    return lines
+
+
+def _reduced(result: PrecisionVerification) -> list[str]:
+    is_there = result.ran == result.precision
+    runs = "" if is_there else f', not to be had here: "{result.ran}" ran'
+    lines = [f'The whole file with precision="{result.precision}"{runs}:']
+    lines += map(_output, result.outputs)
+    lines += _flipped(list(result.flips.values()))
+    most = max(result.flips.items(), key=lambda item: item[1].different, default=None)
+    if most is not None and most[1].different:
+        lines.append(f"  most of them before {most[0]}: {_flips(most[1])}")
     return lines
 
 
@@ -311,40 +357,44 @@ def _judged(result: Verification) -> str:
 
 
 def _whole(result: Verification) -> list[str]:
-    lines = []
-    for output in result.outputs:
-        text = f"  {output.name}: equal"
-        if output.values.largest:
-            text = (
-                f"  {output.name}: off by {output.values.largest:.1e} "
-                f"({output.values.relative:.0e} of the largest)"
-            )
-        if output.labels:
-            share = output.agreeing / output.labels
-            text += (
-                f", {output.agreeing:,} of {output.labels:,} labels agree ({share:.2%})"
-            )
-        if output.ties:
-            text += f", {output.ties:,} are ties in Keras"
-        if output.values.undefined:
-            text += (
-                f"; {output.values.undefined:,} of {output.values.values:,} values are "
-                "NaN in Keras"
-            )
-        lines.append(text)
-    flipped = [row.run_flips for row in result.layers if row.run_flips]
-    different = sum(counted.different for counted in flipped)
-    values = sum(counted.values for counted in flipped)
-    if values:
-        lines.append(
-            f"  {different:,} of {values:,} quantized inputs of packed layers flip "
-            f"({different / values:.1e})"
-        )
+    lines = list(map(_output, result.outputs))
+    lines += _flipped([row.run_flips for row in result.layers if row.run_flips])
     first = result.first_departing
     if first is not None:
         lines.append(f"  first layer that departs from Keras: {first}")
         lines += _ties(next((r for r in result.layers if r.layer == first), None))
     return lines
+
+
+def _output(output: OutputVerification) -> str:
+    text = f"  {output.name}: equal"
+    if output.values.largest:
+        text = (
+            f"  {output.name}: off by {output.values.largest:.1e} "
+            f"({output.values.relative:.0e} of the largest)"
+        )
+    if output.labels:
+        share = output.agreeing / output.labels
+        text += f", {output.agreeing:,} of {output.labels:,} labels agree ({share:.2%})"
+    if output.ties:
+        text += f", {output.ties:,} are ties in Keras"
+    if output.values.undefined:
+        text += (
+            f"; {output.values.undefined:,} of {output.values.values:,} values are "
+            "NaN in Keras"
+        )
+    return text
+
+
+def _flipped(flipped: list[Differences]) -> list[str]:
+    different = sum(counted.different for counted in flipped)
+    values = sum(counted.values for counted in flipped)
+    if not values:
+        return []
+    return [
+        f"  {different:,} of {values:,} quantized inputs of packed layers flip "
+        f"({different / values:.1e})"
+    ]
 
 
 def _ties(row: LayerVerification | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,8 @@ from larqlite.deploy.verifier._deployed_file import DeployedFile
 from larqlite.deploy.verifier._engine import RuntimeEngine, StockEngine
 from larqlite.deploy.verifier._engine_report import EngineReport
 from larqlite.deploy.verifier._expected import Reference
-from larqlite.deploy.verifier._random_inputs import in_short
+from larqlite.deploy.verifier._precision import PrecisionReport
+from larqlite.deploy.verifier._random_inputs import in_short, random_pixels
 from larqlite.deploy.verifier._result import Verification
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.models.internal import label_axes
@@ -26,6 +28,7 @@ from larqlite.onnx_graph import WHERE
 
 # Inputs and outputs of packed layers that are held at a time; some ten copies of them are.
 MOST_VALUES = 2**24
+FLOAT32, PIXELS = "float32", "int8-input"
 
 
 def run(
@@ -39,9 +42,10 @@ def run(
     absolute_tolerance: float,
     where: str = "lq.deploy.verify",
     limit: int | None = None,
+    precision: str | None = None,
 ) -> Verification:
     """See `larqlite.deploy.verify`; `where` is the function that messages name, `limit`
-    the number of samples of the data that count."""
+    the number of samples of the data that count, `precision` None that of a loaded file."""
     token = WHERE.set(where)
     try:
         check_model(model)
@@ -49,13 +53,19 @@ def run(
         require_count("batch_size", batch_size)
         require_share("tolerance", tolerance)
         require_share("absolute_tolerance", absolute_tolerance)
-        runtime, content = _loaded(file)
+        runtime, content, reduced = _loaded(file, precision)
         parsed = DeployedFile(content)
         reference = Reference(model, parsed, tolerance, absolute_tolerance)
         axes = label_axes(model)
         reports = [EngineReport(parsed, RuntimeEngine(parsed, runtime), axes)]
         if stock:
             reports.append(EngineReport(parsed, StockEngine(parsed), axes))
+        asked = precision or (reduced or runtime).precision
+        if reduced is not None:
+            reduced = PrecisionReport(parsed, reduced, asked, axes)
+            reports.append(reduced)
+        if asked == PIXELS and data is None:
+            data = random_pixels(model, samples)
         most = max(1, MOST_VALUES // max(1, parsed.values_a_sample))
         batches = Batches(model, data, samples, batch_size, reference.run)
         with closing(batches):
@@ -67,11 +77,18 @@ def run(
         ) from error
     finally:
         WHERE.reset(token)
-    others = [report.result(model.name) for report in reports[1:]]
-    return reports[0].result(model.name, *others)
+    others = [report.result(model.name) for report in reports[1 : 1 + stock]]
+    found = reports[0].result(model.name, *others)
+    if reduced is None:
+        return found
+    return dataclasses.replace(found, reduced=reduced.result())
 
 
-def _compare(reference: Reference, reports: list[EngineReport], pieces: Pieces) -> None:
+def _compare(
+    reference: Reference,
+    reports: list[EngineReport | PrecisionReport],
+    pieces: Pieces,
+) -> None:
     count = 0
     with bar("look at the model") as shown:
         for inputs in pieces:
@@ -96,15 +113,35 @@ def _compare(reference: Reference, reports: list[EngineReport], pieces: Pieces) 
             shown.advance(expected.samples)
 
 
-def _loaded(file: Any) -> tuple[larqlite_runtime.Model, bytes]:
-    """The file, loaded, and its bytes."""
-    where = WHERE.get()
+def _loaded(
+    file: Any, precision: str | None
+) -> tuple[larqlite_runtime.Model, bytes, larqlite_runtime.Model | None]:
+    """The file, loaded in float32, its bytes, and it in another precision if one is meant."""
     if isinstance(file, larqlite_runtime.Model):
         # A pickled model keeps the bytes of its file.
         _, (content, *_) = file.__reduce__()
-        return file, content
+        isa = None if file.isa == "numpy" else file.isa
+        options = {"threads": file.threads, "isa": isa, "budget": file.budget}
+        if precision in (None, file.precision):
+            if file.precision == FLOAT32:
+                return file, content, None
+            return larqlite_runtime.load(content, **options), content, file
+        exact = file
+        if file.precision != FLOAT32:
+            exact = larqlite_runtime.load(content, **options)
+    else:
+        content, options = _content(file), {}
+        exact = larqlite_runtime.load(content)
+    if precision in (None, FLOAT32):
+        return exact, content, None
+    reduced = larqlite_runtime.load(content, precision=precision, **options)
+    return exact, content, reduced
+
+
+def _content(file: Any) -> bytes:
+    where = WHERE.get()
     if isinstance(file, (bytes, bytearray)):
-        return larqlite_runtime.load(bytes(file)), bytes(file)
+        return bytes(file)
     if not isinstance(file, (str, os.PathLike)):
         raise ArgumentError(
             f"{where}: {type(file).__name__} is no file.\n"
@@ -116,4 +153,4 @@ def _loaded(file: Any) -> tuple[larqlite_runtime.Model, bytes]:
             f'{where}: there is no file "{path}".\n'
             "  Fix: write it with lq.deploy.export(model, path)."
         )
-    return larqlite_runtime.load(path), path.read_bytes()
+    return path.read_bytes()

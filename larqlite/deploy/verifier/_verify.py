@@ -34,6 +34,7 @@ def verify(
     stock: bool = True,
     tolerance: float = TOLERANCE,
     absolute_tolerance: float = ABSOLUTE,
+    precision: str | None = None,
 ) -> Verification:
     r"""Compares a deployed file with its model, layer by layer and as a whole.
 
@@ -76,15 +77,19 @@ def verify(
         absolute_tolerance: largest difference of what a function with bounded values
             (sigmoid, softmax, tanh, ...) gives out, however small it is; layers behind it
             carry it on.
+        precision: of float layers, as `larqlite_runtime.load` takes it. The proof above is
+            one of "float32". In another precision the whole file runs once more: `reduced`
+            of the result has its labels, the quantized inputs of packed layers that flip,
+            and the largest difference. That of a loaded file by default, else "float32".
 
     Returns:
         A `Verification`: `print()` shows a table, `ok` says whether each packed layer is
         exact and all labels are the same but for ties.
 
     Raises:
-        ArgumentError: no data, data that the model does not take or on which it gives
-            NaN only, random inputs where it takes others, a number out of range, or a
-            file of another model.
+        ArgumentError: no such precision, no data, data that the model does not take or
+            on which it gives NaN only, random inputs where it takes others, a number out
+            of range, or a file of another model.
         MissingFileError: there is no such file.
         UnsupportedModelError: a model that cannot be exported.
 
@@ -118,6 +123,7 @@ def verify(
             stock,
             tolerance,
             absolute_tolerance,
+            precision=precision,
         )
     except RuntimeModelError as error:
         raise ArgumentError(f"lq.deploy.verify: {error}") from error

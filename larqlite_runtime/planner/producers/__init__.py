@@ -5,7 +5,7 @@ from larqlite_runtime.planner.producers._float_conv import (
     Numbers,
     float_conv_of,
 )
-from larqlite_runtime.planner.producers._half_conv import PixelScale
+from larqlite_runtime.planner.producers._half_conv import PixelScale, pixel_sums
 from larqlite_runtime.planner.producers._packed import Packed, packed_or_why
 from larqlite_runtime.planner.producers._pooling import Pool, pool_of
 
@@ -17,5 +17,6 @@ __all__ = [
     "Pool",
     "float_conv_of",
     "packed_or_why",
+    "pixel_sums",
     "pool_of",
 ]
