@@ -88,6 +88,11 @@ def folder_of(library: str) -> pathlib.Path:
     return ROOT / f".venv-bench-{library}"
 
 
+def packages_of(library: str) -> list[str]:
+    """What a peer's environment is made for, with versions; the machine tells ours."""
+    return [] if library == "larqlite" else list(ENVIRONMENTS[library].packages)
+
+
 def python_of(library: str) -> str:
     """The interpreter of a side; makes its environment when it is missing."""
     if library == "larqlite":

@@ -78,9 +78,9 @@ def measure(row: Row, rounds: int | None = None, only: str | None = None) -> dic
     Returns:
         Plain data: `{"name", "what", "rounds", "ours", "other", "cpu_ratio",
         "cpu_ratio_quartiles", "wall_ratio", "reach", "aim", "figure", "reached",
-        "load", "date"}`; a side is `{"library", "options", "workload", "cpu", "wall"}` in seconds
-        per step, or None. Where bytes are measured, "bytes" stands in place of "cpu" and
-        "wall". The load is that of the last minute at the end.
+        "load", "date"}`; a side is `{"library", "options", "workload", "packages", "cpu",
+        "wall"}` in seconds per step, or None. Where bytes are measured, "bytes" stands in
+        place of "cpu" and "wall". The load is that of the last minute at the end.
 
     Raises:
         RuntimeError: a worker died, or a side computed other numbers than the other side
@@ -142,6 +142,7 @@ def _result(row: Row, sides: dict[str, Side], measured: dict[str, list[dict]]) -
     for key in ("ours", "other"):
         result[key] = sides.get(key) and {
             **asdict(sides[key]),
+            "packages": environments.packages_of(sides[key].library),
             **{kind: _median(measured[key], kind) for kind in kinds},
         }
     result.update(reach=row.reach, aim=row.aim, figure=row.figure, reached=None)

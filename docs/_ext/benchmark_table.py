@@ -172,7 +172,9 @@ def chart_of(group: Group, results: list[dict]) -> str:
             f'<span class="bar-note">{_time(result["ours"], figure)}; '
             f"{html.escape(peer)}: {_time(other, figure)}</span></div>"
         )
-    places = "; ".join(dict.fromkeys(map(place_of, rows)))
+    versions = (each for row in rows for each in row["other"].get("packages", ())[:1])
+    named = (version.replace("==", " ") for version in versions)
+    places = "; ".join(dict.fromkeys([*named, *map(place_of, rows)]))
     return "\n".join(
         [*lines, f'<div class="bar-note">{html.escape(places)}</div>', "</div>"]
     )
