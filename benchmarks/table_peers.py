@@ -144,9 +144,10 @@ PEERS = (
         **SOME_FLIP,
     ),
     _birealnet(
-        "default",
-        "the other side in its default precision",
+        "bf16",
+        "bfloat16, the default there",
         0.85,
+        ours={"precision": "bf16"},
         theirs={"precision": "default"},
         # Half as many bits: every answer moves, and none by much more than a tenth.
         agree=0.3,

@@ -76,7 +76,7 @@ GROUPS = (
     ),
     Group(
         "Beside OpenVINO",
-        "openvino_(layer|chain)_.*_avx512|openvino_BiRealNet_(f32|default)",
+        "openvino_(layer|chain)_.*_avx512|openvino_BiRealNet_(f32|bf16)",
         "OpenVINO has kernels for bits as well, for a graph that one builds by hand with "
         "their traps in mind. larqlite runs an exported and verified file at {low} to {high} "
         "times its speed, on one core with AVX-512.",
