@@ -53,8 +53,8 @@ class ExplainedBuffer:
         number: of the buffer.
         holds: name of the tensor, or of the one that others lie in.
         layout: "NCHW" (the order of the file), "NHWC" (its axis 1 innermost), with
-            "padded" before it where it has borders, or "bits".
-        dtype: of the elements; bits are 32 in a "uint32".
+            "padded" before it where it has borders, "bits", or "codes".
+        dtype: of the elements; bits are 32 in a "uint32", codes four.
         bytes: of one sample.
         offset: in the arena; None for what the caller hands in.
         first, last: steps at which it is in use; an output is read after the last one.

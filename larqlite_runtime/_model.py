@@ -23,7 +23,7 @@ from larqlite_runtime._input import (
     tables,
 )
 from larqlite_runtime._profile import PATHS, Profile, StepTime
-from larqlite_runtime._program import FLOAT_CONVS, POPCOUNTS, StepKind
+from larqlite_runtime._program import FLOAT_CONVS, SUMS_OF_INTEGERS, StepKind
 from larqlite_runtime._runner import LoadOptions, ModelRunner
 from larqlite_runtime.backends import (
     Engine,
@@ -247,7 +247,7 @@ class Model:
                 yield StepTime(names, "segment", engine.segment_path, next(left), 0)
                 continue
             for step in engine.plan.program.parts[stage.part]:
-                products = step.products * batch if step.kind in POPCOUNTS else 0
+                products = step.products * batch if step.kind in SUMS_OF_INTEGERS else 0
                 kind = step.kind.name.lower()
                 yield StepTime(
                     step.label, kind, PATHS[engine.isa], next(left), products
@@ -300,7 +300,7 @@ class Model:
             return sum(sizes[number] for number in numbers)
 
         pieces = pieces_of(engine, min(batch, self._runner.most_batch))
-        packed, floats = weights(*POPCOUNTS), weights(*FLOAT_CONVS)
+        packed, floats = weights(*SUMS_OF_INTEGERS), weights(*FLOAT_CONVS)
         sessions = engine.sessions.values()
         return {
             "packed_weights": packed,

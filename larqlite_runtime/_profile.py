@@ -27,7 +27,7 @@ class StepTime:
         kind: "conv", "depthwise", "load", "pool_max"..., or "segment".
         path: what ran it: an instruction set, "numpy" or "onnxruntime".
         seconds: of one call.
-        products: one-bit products of one call; 0 where values are floats.
+        products: products of one call, of single bits or of codes; 0 where values are floats.
     """
 
     layer: str
@@ -38,7 +38,7 @@ class StepTime:
 
     @property
     def gmacs(self) -> float:
-        """10^9 one-bit products per second."""
+        """10^9 of these products per second."""
         return self.products / self.seconds / 1e9 if self.seconds else 0.0
 
 

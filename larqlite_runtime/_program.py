@@ -12,6 +12,9 @@ from larqlite_runtime._halves import Runs, runs_of
 
 NOWHERE = -1  # no buffer
 LANES = 16  # channels of a block of weights
+CODE_BLOCKS = 4  # whose weights lie side by side where codes are multiplied
+LOOKUP_LANES = 32  # channels of a block where products are looked up
+LOOKUP_BYTES = 15  # codes that a word of its weights is for
 ALIGNMENT = 64  # of offsets in the arena, and of the arena, in bytes
 
 
@@ -26,8 +29,11 @@ class StepKind(IntEnum):
     POOL_AVERAGE_PADDED = 6
     MEAN = 7
     CONV_FLOAT = 8
+    CONV_CODES = 9
+    DEPTHWISE_CODES = 10
     CONV_BF16 = 11
     CONV_PIXELS = 12
+    CONV_LOOKUPS = 13
 
 
 class EpilogueKind(IntEnum):
@@ -52,14 +58,22 @@ class EpilogueKind(IntEnum):
     PACK_TERNARY = 32
     PACK_STEPS = 33
     PACK_INTEGERS = 34
+    CODE_SIGN = 35
+    CODE_HEAVISIDE = 36
+    CODE_TERNARY = 37
+    CODE_STEPS = 38
+    CODE_INTEGERS = 39
     PACK_BF16 = 45
     PACK_PIXELS = 46
 
 
 POPCOUNTS = (StepKind.CONV, StepKind.DEPTHWISE)
+CODE_SUMS = (StepKind.CONV_CODES, StepKind.DEPTHWISE_CODES, StepKind.CONV_LOOKUPS)
+# Sums of packed layers.
+SUMS_OF_INTEGERS = (*POPCOUNTS, *CODE_SUMS)
 HALF_CONVS = (StepKind.CONV_BF16, StepKind.CONV_PIXELS)
 FLOAT_CONVS = (StepKind.CONV_FLOAT, *HALF_CONVS)
-INTEGER_SUMS = (*POPCOUNTS, StepKind.CONV_PIXELS)
+INTEGER_SUMS = (*SUMS_OF_INTEGERS, StepKind.CONV_PIXELS)
 POOLS = (StepKind.POOL_MAX, StepKind.POOL_AVERAGE, StepKind.POOL_AVERAGE_PADDED)
 PACKS = (
     EpilogueKind.PACK_SIGN,
@@ -67,6 +81,13 @@ PACKS = (
     EpilogueKind.PACK_TERNARY,
     EpilogueKind.PACK_STEPS,
     EpilogueKind.PACK_INTEGERS,
+)
+CODES = (
+    EpilogueKind.CODE_SIGN,
+    EpilogueKind.CODE_HEAVISIDE,
+    EpilogueKind.CODE_TERNARY,
+    EpilogueKind.CODE_STEPS,
+    EpilogueKind.CODE_INTEGERS,
 )
 # What stores numbers of 16 bits.
 HALF_PACKS = (EpilogueKind.PACK_BF16, EpilogueKind.PACK_PIXELS)
@@ -120,7 +141,7 @@ class KernelStep:
         size: depth, height and width of what comes out.
         tap: elements from one tap of the window to the next, for the three axes.
         nodes: names of the nodes that it stands for.
-        products: one-bit products (or multiplications) of one image, for speeds.
+        products: one-bit products, or products of codes or floats, of one image, for speeds.
 
     The other fields are those of `lq_step`.
     """
@@ -148,6 +169,9 @@ class KernelStep:
     row_class: int = NOWHERE
     column_class: int = NOWHERE
     column_classes: int = 1
+    weight_bits: int = 0
+    weight_step: int = 0
+    weight_offset: int = 0
     nodes: tuple[str, ...] = ()
     products: int = 0
 
@@ -179,7 +203,7 @@ class Buffer:
             (borders); None if nothing.
         holds: what lies there, for people.
         layout: of that: "NCHW" or "NHWC", with "padded" before it where there are
-            borders, or "bits".
+            borders, or "bits", or "codes".
         external: whether the caller hands the memory in at every run.
         offset: bytes from the start of the arena, for one image; times the number
             of images where a buffer lies.

@@ -256,8 +256,22 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kAmx = {load,       depthwise, pool, mean,    conv,
-                             conv_float, conv_halves_of_amx, apply,     peak, &kBytes, &kSplit};
+// Codes are multiplied as with AVX-512 alone.
+extern const Kernels kAmx = {load,
+                             depthwise,
+                             pool,
+                             mean,
+                             conv,
+                             conv_float,
+                             conv_halves_of_amx,
+                             avx512_conv_codes,
+                             avx512_conv_lookups,
+                             avx512_depthwise_codes,
+                             apply,
+                             peak,
+                             avx512_peak_of_codes,
+                             &kBytes,
+                             &kSplit};
 }
 
 LARQLITE_TARGET_END

@@ -36,15 +36,23 @@ inline int32_t vectors_for(int64_t, int32_t) { return 1; }
 constexpr bool kPacksInRegisters = false;
 constexpr int kFloatPixels = 6;  // of a tile of a float convolution
 inline int32_t float_vectors_for(int64_t, int32_t) { return 1; }
+inline int32_t code_vectors_for(int32_t) { return 1; }
+constexpr int32_t kFinishedChannels = larqlite::kLanes;  // whose sums are finished at once
 
 struct Tile;
 void conv_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 void float_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+void code_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+void lookup_sums(const larqlite::Block& block, const uint32_t* input, int32_t pixels,
+                 larqlite::Value* sums);
+void finish_sums(const Tile& tile, int32_t p, const larqlite::Value* sums);
 void halves_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 
 }  // namespace
 
 #include "rows.inc"
+#include "codes.inc"
+#include "codes_plain_lookups.inc"
 
 namespace {
 
@@ -249,6 +257,12 @@ void halves_tile(const Tile& tile, int32_t pixels, int32_t) {
     plain_halves_tile(tile, pixels);
 }
 
+}  // namespace
+
+#include "codes_avx2.inc"
+
+namespace {
+
 double peak(int64_t rounds) {
   __m256i bytes[12], sums = _mm256_setzero_si256();
   for (int i = 0; i < 12; ++i) bytes[i] = _mm256_setzero_si256();
@@ -270,8 +284,9 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kAvx2 = {load,       depthwise, pool, mean,    conv,
-                              conv_float, conv_halves, apply,     peak, nullptr, nullptr};
+extern const Kernels kAvx2 = {
+    load,         depthwise,       pool,  mean, conv,          conv_float, conv_halves, conv_codes,
+    conv_lookups, depthwise_codes, apply, peak, peak_of_codes, nullptr,    nullptr};
 }
 
 LARQLITE_TARGET_END

@@ -7,15 +7,18 @@
 #include <immintrin.h>
 
 #if defined(__clang__)
-LARQLITE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq")
+LARQLITE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,avx512vnni")
 #else
-LARQLITE_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,prefer-vector-width=512")
+LARQLITE_TARGET_BEGIN(
+    "avx512f,avx512bw,avx512dq,avx512vl,avx512vpopcntdq,avx512vnni,prefer-vector-width=512")
 // GCC 12 warns of values that its own headers leave undefined on purpose.
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
 #include "avx512.inc"
+#include "codes_avx512.inc"
+#include "lookups_avx512.inc"
 
 namespace {
 
@@ -48,8 +51,17 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kAvx512 = {load,       depthwise, pool, mean,    conv,
-                                conv_float, conv_halves_if_there, apply,     peak, nullptr, nullptr};
+int32_t avx512_conv_codes(const Block& block, Value* values) { return conv_codes(block, values); }
+int32_t avx512_conv_lookups(const Block& block, Value* values) {
+  return conv_lookups(block, values);
+}
+void avx512_depthwise_codes(const Block& block, Value* values) { depthwise_codes(block, values); }
+double avx512_peak_of_codes(int64_t rounds) { return peak_of_codes(rounds); }
+
+extern const Kernels kAvx512 = {load,         depthwise,       pool,
+                                mean,         conv,            conv_float,
+                                conv_halves_if_there, conv_codes, conv_lookups,
+                                depthwise_codes, apply, peak, peak_of_codes, nullptr, nullptr};
 }
 
 LARQLITE_TARGET_END

@@ -66,12 +66,9 @@ struct Checker {
     return static_cast<int64_t>(step.kernel_d) * step.kernel_h * step.kernel_w;
   }
 
-  bool sums_integers() const {
-    return step.kind == LQ_CONV || step.kind == LQ_DEPTHWISE || step.kind == LQ_CONV_PIXELS;
-  }
-
   bool is_kind() const {
-    return (step.kind >= LQ_LOAD && step.kind <= LQ_CONV_FLOAT) || larqlite::takes_halves(step);
+    return (step.kind >= LQ_LOAD && step.kind <= LQ_CONV_FLOAT) || larqlite::takes_halves(step) ||
+           larqlite::sums_codes(step);
   }
 
   Failed run() const {
@@ -95,6 +92,11 @@ struct Checker {
       case LQ_CONV_FLOAT:
         failed = float_sums();
         break;
+      case LQ_CONV_CODES:
+      case LQ_DEPTHWISE_CODES:
+      case LQ_CONV_LOOKUPS:
+        failed = code_sums();
+        break;
       case LQ_CONV_BF16:
       case LQ_CONV_PIXELS:
         failed = half_sums();
@@ -109,7 +111,7 @@ struct Checker {
         failed = pool();
     }
     if (failed != kNone) return failed;
-    bool integers = sums_integers();
+    bool integers = larqlite::sums_integers(step);
     for (int32_t i = 0; i < step.op_count; ++i) {
       failed = operation(step.ops[i], integers);
       if (failed != kNone) return failed;
@@ -198,6 +200,36 @@ struct Checker {
                                                                                   : kWeights;
   }
 
+  Failed code_sums() const {
+    int64_t words = 0;  // of an input pixel
+    if (step.kind == LQ_CONV_CODES) {
+      const int32_t bits = step.weight_bits;
+      if (!size(step.groups) || step.channels % step.groups || !size(step.words, 1 << 20) ||
+          (bits != 1 && bits != 2 && bits != 4 && bits != 8))
+        return kWindow;
+      words = static_cast<int64_t>(step.groups) * step.words;
+      // A byte of weights times -128, four in a lane: what a lane adds up before it is shifted.
+      if (Wide{taps()} * larqlite::code_vectors(step) * 4 * 255 * 128 > INT32_MAX)
+        return kOverflow;
+    } else if (step.kind == LQ_CONV_LOOKUPS) {
+      if (step.groups != 1 || !size(step.words, 1 << 20) || step.weight_bits != 1) return kWindow;
+      words = step.words;
+      if (Wide{taps()} * words * 4 * 128 > INT32_MAX) return kOverflow;
+    } else {
+      if (!size(step.in_channels) || !size(step.multiplier) ||
+          Wide{step.in_channels} * step.multiplier != step.channels)
+        return kWindow;
+      words = larqlite::code_words_of(step.in_channels);
+    }
+    const Wide last = reach(step.input, words) + Wide{step.kernel_d - 1} * step.tap_depth +
+                      Wide{step.kernel_h - 1} * step.tap_row +
+                      Wide{step.kernel_w - 1} * step.tap_pixel;
+    if (!holds(step.input.buffer, last)) return kView;
+    const int64_t size_of_weights = lq_weights_size(&step);
+    if (size_of_weights < 0 || !holds(step.weights, Wide{size_of_weights} / 4)) return kWeights;
+    return classes();
+  }
+
   Failed half_sums() const {
     if (!size(step.in_channels) || step.groups != 1) return kWindow;
     const larqlite::Runs runs = larqlite::runs_of(step);
@@ -236,7 +268,7 @@ struct Checker {
   Failed operation(const lq_op& op, bool& integers) const {
     const bool wants_integers = op.kind >= LQ_STORE_INT && op.kind <= LQ_TO_FLOAT;
     const bool is_pack =
-        op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_INTEGERS) ||
+        op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_CODE_INTEGERS) ||
         op.kind == LQ_PACK_BF16 || op.kind == LQ_PACK_PIXELS;
     const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_DIVIDE;
     if (!(wants_integers || is_float || is_pack) || wants_integers != integers) return kOpKind;
@@ -276,14 +308,34 @@ struct Checker {
       case LQ_PACK_STEPS:
         return packing(op, 1, kMostPlanes);
       case LQ_PACK_INTEGERS:
-        // Codes of the bounds, and of all between, are below 2^planes.
-        if (!(op.x >= -256.0f && op.y <= 256.0f && op.x <= op.y) || op.planes < 1 ||
-            op.planes > kMostPlanes || op.y - op.x >= static_cast<float>(1 << op.planes))
-          return kOpPacking;
-        return packing(op, 1, kMostPlanes);
+        return clips_to_codes(op) ? packing(op, 1, kMostPlanes) : kOpPacking;
+      case LQ_CODE_SIGN:
+      case LQ_CODE_HEAVISIDE:
+      case LQ_CODE_TERNARY:
+      case LQ_CODE_STEPS:
+        return coding(op);
+      case LQ_CODE_INTEGERS:
+        return clips_to_codes(op) ? coding(op) : kOpPacking;
       default:
         return kNone;
     }
+  }
+
+  // Codes of the bounds, and of all between, are below 2^planes.
+  static bool clips_to_codes(const lq_op& op) {
+    return op.x >= -256.0f && op.y <= 256.0f && op.x <= op.y && size(op.planes, kMostPlanes) &&
+           op.y - op.x < static_cast<float>(1 << op.planes);
+  }
+
+  Failed coding(const lq_op& op) const {
+    if (!size(op.planes, kMostPlanes) || op.group < 0 ||
+        (op.group > 0 && step.channels % op.group))
+      return kOpPacking;
+    const int64_t needed = op.group > 0 ? static_cast<int64_t>(step.channels / op.group) *
+                                              larqlite::code_words_of(op.group)
+                                        : larqlite::code_words_of(step.channels);
+    if (op.words < needed || op.words > kMostSize) return kOpPacking;
+    return strides(op.view) && holds(op.view.buffer, reach(op.view, needed)) ? kNone : kOpView;
   }
 
   Failed packing(const lq_op& op, int32_t least, int32_t most) const {
@@ -310,6 +362,15 @@ extern "C" int64_t lq_weights_size(const lq_step* step) {
   else if (step->kind == LQ_DEPTHWISE)
     words =
         Wide{step->multiplier} * step->weight_planes * taps * larqlite::words_of(step->in_channels);
+  else if (step->kind == LQ_CONV_CODES && step->groups > 0 && step->weight_bits > 0 &&
+           step->weight_bits <= 8)
+    words = Wide{step->groups} * larqlite::blocks_of(step->channels / step->groups) * taps *
+            larqlite::code_vectors(*step) * larqlite::kLanes;
+  else if (step->kind == LQ_CONV_LOOKUPS)
+    words = (Wide{step->channels} + larqlite::kLookupLanes - 1) / larqlite::kLookupLanes * taps *
+            larqlite::lookup_vectors(*step) * (larqlite::kLookupLanes / 2);
+  else if (step->kind == LQ_DEPTHWISE_CODES)
+    words = Wide{step->multiplier} * taps * step->in_channels;
   else if (step->kind == LQ_CONV_FLOAT)
     words = Wide{larqlite::blocks_of(step->channels)} * taps * step->in_channels * larqlite::kLanes;
   else if (larqlite::takes_halves(*step)) {

@@ -40,9 +40,9 @@ inline bool has_avx2() {
   return there;
 }
 
-// Foundation, DQ, BW, VL, and counting bits.
+// Foundation, DQ, BW, VL, counting bits, and products of bytes (every CPU that counts has them).
 inline bool has_avx512() {
-  constexpr uint32_t kSets = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, kCounts = 1u << 14;
+  constexpr uint32_t kSets = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, kCounts = 1u << 11 | 1u << 14;
   constexpr uint32_t kZmm = 0xe6;
   static const bool there = has_bits(features().b, kSets) && has_bits(features().c, kCounts) &&
                             has_bits(saved_registers(), kZmm);

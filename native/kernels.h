@@ -9,7 +9,14 @@
 namespace larqlite {
 
 constexpr int kLanes = 16;  // channels of a block of convolution weights
+// Values that a block holds at a time: half of a first-level cache.
+constexpr int64_t kBlockValues = 6144;
 constexpr int kPixels = 7;  // most pixels that a convolution keeps in registers
+constexpr int kCodePixels = 6;  // of one of codes
+constexpr int kCodeBlocks = 4;  // of 16 channels, whose weights lie side by side for codes
+constexpr int kLookupPixels = 4;
+constexpr int kLookupLanes = 32;  // channels of a block
+constexpr int kLookupBytes = 15;  // of codes, in three tables of five
 
 // A block of one output row: `pixels` pixels from `pixel`, `count` channels from `channel`.
 struct Block {
@@ -58,10 +65,15 @@ struct Kernels {
   int32_t (*conv)(const Block& block, Value* values);
   int32_t (*conv_float)(const Block& block, Value* values);
   int32_t (*conv_halves)(const Block& block, Value* values);
+  int32_t (*conv_codes)(const Block& block, Value* values);
+  int32_t (*conv_lookups)(const Block& block, Value* values);
+  void (*depthwise_codes)(const Block& block, Value* values);
   // Passes the block's values through the operations of the step from the given one on.
   void (*apply)(const Block& block, Value* values, int32_t first);
   // Executes about `rounds` x 1000 x 12 xor + popcount + add; returns one-bit products.
   double (*peak)(int64_t rounds);
+  // The same with products of bytes, as many of each vector as it has.
+  double (*peak_of_codes)(int64_t rounds);
   // In place of conv and conv_float, where they take a step; or null.
   const Expanded* expanded_conv;
   const Expanded* expanded_float;
@@ -74,6 +86,11 @@ extern const Kernels kAvx512;
 // `Kernels::conv_halves` where the CPU multiplies pairs of 16 bits in registers of 512.
 int32_t conv_halves__avx512(const Block& block, Value* values);
 extern const Kernels kAmx;
+// Of AVX-512, for AMX too; functions, so that the tables are there before anything runs.
+int32_t avx512_conv_codes(const Block& block, Value* values);
+int32_t avx512_conv_lookups(const Block& block, Value* values);
+void avx512_depthwise_codes(const Block& block, Value* values);
+double avx512_peak_of_codes(int64_t rounds);
 bool amx_is_there();
 #elif defined(__aarch64__)
 extern const Kernels kNeon;
@@ -91,6 +108,25 @@ T* data(const Block& block, int32_t buffer) {
 
 inline int32_t blocks_of(int32_t channels) { return (channels + kLanes - 1) / kLanes; }
 inline int32_t words_of(int32_t channels) { return (channels + 31) / 32; }
+inline int32_t code_words_of(int32_t channels) { return (channels + 3) / 4; }
+// Words of weights of a channel and tap of a convolution of codes.
+inline int64_t code_vectors(const lq_step& s) {
+  const int32_t together = 8 / s.weight_bits;
+  return (s.words + together - 1) / together;
+}
+// The same of 32 channels, in vectors, where products are looked up.
+inline int64_t lookup_vectors(const lq_step& s) {
+  return (4 * static_cast<int64_t>(s.words) + kLookupBytes - 1) / kLookupBytes;
+}
+
+inline bool sums_codes(const lq_step& s) {
+  return s.kind == LQ_CONV_CODES || s.kind == LQ_DEPTHWISE_CODES || s.kind == LQ_CONV_LOOKUPS;
+}
+
+// Whether what a step makes are integers.
+inline bool sums_integers(const lq_step& s) {
+  return s.kind == LQ_CONV || s.kind == LQ_DEPTHWISE || s.kind == LQ_CONV_PIXELS || sums_codes(s);
+}
 
 // Whether a step sums products of numbers of 16 bits.
 inline bool takes_halves(const lq_step& s) {

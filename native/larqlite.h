@@ -3,8 +3,10 @@
 // A step produces rows of `width` pixels with `channels` values each, and passes every
 // row through a list of operations (scale, add a residual, threshold, store, pack bits).
 // All tensors are channels-last. Bits: 0 is +1, 1 is -1; channel c of a pixel is bit
-// (c % 32) of 32-bit word c / 32; unused bits of the last word are 0. Strides and offsets
-// count elements: float or int32 values, 32-bit words of bits, or numbers of 16 bits.
+// (c % 32) of 32-bit word c / 32; unused bits of the last word are 0. Codes: a value is a byte,
+// its number counted from the lowest minus 128; channel c is byte c % 4 of word c / 4; unused
+// bytes of the last word are 0. Strides and offsets count elements: float or int32 values,
+// 32-bit words of bits or of codes, or numbers of 16 bits.
 #ifndef LARQLITE_H
 #define LARQLITE_H
 
@@ -14,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LQ_ABI 4
+#define LQ_ABI 5
 
 // Where a tensor lies in a buffer.
 typedef struct {
@@ -55,6 +57,13 @@ enum {
   LQ_PACK_STEPS = 33,      // k = planes: code = round_half_even(clip(v, 0, 1) * (2^k - 1));
                            // bit p = !((code >> p) & 1), so that code = sum 2^p (s_p + 1) / 2
   LQ_PACK_INTEGERS = 34,   // the same with code = round_half_even(clip(v, x, y)) - x
+  // Floats to codes of `planes` bits, each minus 128 as a byte, v is kept; `group` and `words`
+  // as for bits:
+  LQ_CODE_SIGN = 35,       // !(v < 0)
+  LQ_CODE_HEAVISIDE = 36,  // v > 0
+  LQ_CODE_TERNARY = 37,    // t + 1, with t of LQ_PACK_TERNARY
+  LQ_CODE_STEPS = 38,      // the code of LQ_PACK_STEPS
+  LQ_CODE_INTEGERS = 39,   // that of LQ_PACK_INTEGERS
   // Floats to numbers of 16 bits, which the view counts, v is kept:
   LQ_PACK_BF16 = 45,    // bfloat16: the upper half of v, rounded half to even; NaN stays NaN
   LQ_PACK_PIXELS = 46,  // int16: round_half_even(clip(v, 0, 255)); NaN is 0
@@ -64,9 +73,9 @@ typedef struct {
   int32_t kind;
   int32_t a, b;    // buffers of per-channel values, -1: none
   int32_t planes;  // of packed bits
-  int32_t group;   // packed bits: channels of a group; each group begins at a new
+  int32_t group;   // packed bits, codes: channels of a group; each group begins at a new
                    // word; 0: one group of all channels
-  int32_t words;   // packed bits: words of one plane of a pixel
+  int32_t words;   // packed bits: words of one plane of a pixel; codes: of a pixel
   float x, y;
   lq_view view;
 } lq_op;
@@ -80,8 +89,11 @@ enum {
   LQ_POOL_AVERAGE_PADDED = 6,  // the same, divided by the whole window
   LQ_MEAN = 7,                 // over all pixels of a float image: one row of one pixel
   LQ_CONV_FLOAT = 8,           // sums of products of floats, one group
-  LQ_CONV_BF16 = 11,           // the same of bfloat16, summed as floats
+  LQ_CONV_CODES = 9,           // sums of products of codes and whole numbers
+  LQ_DEPTHWISE_CODES = 10,     // the same, one filter for each channel, or `multiplier`
+  LQ_CONV_BF16 = 11,           // LQ_CONV_FLOAT of bfloat16, summed as floats
   LQ_CONV_PIXELS = 12,         // the same of int16, summed as int32: v = sum + base[class][c]
+  LQ_CONV_LOOKUPS = 13,        // LQ_CONV_CODES of numbers of one bit and one group, by tables
 };
 
 typedef struct {
@@ -96,9 +108,10 @@ typedef struct {
   // first pixel lies. The strides of the view are those from one output position to the next
   // (for pooling: stride of the window x stride of the tensor; for LQ_MEAN of the tensor).
   // LQ_CONV, LQ_DEPTHWISE: a tensor of bits with its borders; `input.offset` is where the
-  // first tap of output position 0 lies. LQ_CONV_FLOAT: the same of a float tensor.
-  // LQ_CONV_BF16, LQ_CONV_PIXELS: of numbers of 16 bits. Where the values of a run (see
-  // lq_weights_size) are odd in number, one more must lie behind the last that is read.
+  // first tap of output position 0 lies. LQ_CONV_FLOAT, and those of codes: the same of a
+  // float tensor or of codes. LQ_CONV_BF16, LQ_CONV_PIXELS: of numbers of 16 bits. Where the
+  // values of a run (see lq_weights_size) are odd in number, one more must lie behind the last
+  // that is read.
   lq_view input;
   // From one tap of the window to the next (dilation x stride of the tensor).
   int64_t tap_depth, tap_row, tap_pixel;
@@ -109,11 +122,12 @@ typedef struct {
   int32_t stride_d, stride_h, stride_w;
   int32_t pad_d, pad_h, pad_w;
   int32_t dilation_d, dilation_h, dilation_w;
-  // LQ_CONV, LQ_DEPTHWISE:
-  int32_t groups;        // LQ_CONV: channels / groups come out of each
-  int32_t words;         // LQ_CONV: words of one plane of one group of an input pixel
-  int32_t in_channels;   // LQ_DEPTHWISE, convolutions of numbers: channels of the input
-  int32_t multiplier;    // LQ_DEPTHWISE: channels = in_channels * multiplier
+  // LQ_CONV, LQ_DEPTHWISE, those of codes:
+  int32_t groups;        // LQ_CONV, LQ_CONV_CODES: channels / groups come out of each
+  int32_t words;         // the same, LQ_CONV_LOOKUPS: words of one plane, or of the codes, of one
+                         // group of an input pixel
+  int32_t in_channels;   // LQ_DEPTHWISE*, convolutions of numbers: channels of the input
+  int32_t multiplier;    // LQ_DEPTHWISE*: channels = in_channels * multiplier
   int32_t input_planes;  // plane p of an input pixel begins at word p * groups * words
   int32_t weight_planes;
   // p = popcount of input xor weights, plane by plane, times 2^(input + weight plane):
@@ -124,6 +138,13 @@ typedef struct {
   int32_t weights;                        // buffer, laid out as lq_weights_size says
   int32_t base, row_class, column_class;  // buffers of int32; the classes may be -1: all 0
   int32_t column_classes;
+  // LQ_CONV_CODES, LQ_CONV_LOOKUPS: with P = sum of u * x over codes x of the input and numbers u
+  // of the weights, of `weight_bits` = 1, 2, 4 or 8 bits, and S = sum of x over the window (groups
+  // apart),
+  //   v = weight_step * P + weight_offset * S + base[class][c]
+  // LQ_DEPTHWISE_CODES: v = sum of w * x + base[class][c]
+  int32_t weight_bits;
+  int32_t weight_step, weight_offset;
 } lq_step;
 
 // Memory of a run. Where it holds every image of a batch, `image_bytes` lead from one to the
@@ -148,6 +169,11 @@ int32_t lq_supports(int32_t isa);
 // order depth, row, column, channels beyond the last 0. LQ_DEPTHWISE: uint32
 // [multiplier][plane][tap][ceil(in_channels / 32)]; channel c * multiplier + m of the output
 // reads channel c. LQ_CONV_FLOAT: float [block of 16 channels][tap][in_channels][16].
+// LQ_CONV_CODES: uint32 [group][up to 4 blocks of 16 channels][tap][word][block][16], the word
+// for 8 / weight_bits words of codes: number u of byte b of the j-th of these is in the bits from
+// 8 * b + weight_bits * j on. LQ_DEPTHWISE_CODES: int32 [multiplier][tap][in_channels].
+// LQ_CONV_LOOKUPS: uint16 [up to 4 blocks of 32 channels][tap][15 bytes of codes][block][32], bit
+// k the number of byte k of the 15; those beyond the words of a tap are 0.
 // LQ_CONV_BF16, LQ_CONV_PIXELS: bfloat16 or int16 [block of 16 channels][run][pair][16][2]. A run
 // is what lies side by side in the input: the channels of one tap, or, if tap_pixel is
 // in_channels, those of all taps along a row. It is cut into pairs, the last one filled with 0.
@@ -184,6 +210,9 @@ int32_t lq_processors(void);
 // Adds up what an otherwise idle core can do: 512-bit (or the widest) xor + popcount + add on
 // registers, for about the given time. Returns 10^9 one-bit products per second.
 double lq_peak(int32_t isa, double seconds);
+
+// The same of products of bytes, four of which make a number of 32 bits.
+double lq_peak_of_codes(int32_t isa, double seconds);
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,12 @@
 // Kernels for 64-bit ARM: NEON counts the ones of every byte in one instruction.
 #include "kernels.h"
+#include "target.h"
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
 
 namespace {
 
@@ -32,15 +36,23 @@ inline int32_t vectors_for(int64_t, int32_t) { return 1; }
 constexpr bool kPacksInRegisters = false;
 constexpr int kFloatPixels = 4;  // of a tile of a float convolution
 inline int32_t float_vectors_for(int64_t, int32_t) { return 1; }
+inline int32_t code_vectors_for(int32_t) { return 1; }
+constexpr int32_t kFinishedChannels = larqlite::kLanes;  // whose sums are finished at once
 
 struct Tile;
 void conv_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 void float_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+void code_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+void lookup_sums(const larqlite::Block& block, const uint32_t* input, int32_t pixels,
+                 larqlite::Value* sums);
+void finish_sums(const Tile& tile, int32_t p, const larqlite::Value* sums);
 void halves_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 
 }  // namespace
 
 #include "rows.inc"
+#include "codes.inc"
+#include "codes_plain_lookups.inc"
 
 namespace {
 
@@ -145,6 +157,12 @@ void halves_tile(const Tile& tile, int32_t pixels, int32_t) {
     plain_halves_tile(tile, pixels);
 }
 
+}  // namespace
+
+#include "codes_neon.inc"
+
+namespace {
+
 double peak(int64_t rounds) {
   uint8x16_t bytes[12];
   for (int i = 0; i < 12; ++i) bytes[i] = vdupq_n_u8(0);
@@ -164,7 +182,8 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-extern const Kernels kNeon = {load,       depthwise, pool, mean,    conv,
-                              conv_float, conv_halves, apply,     peak, nullptr, nullptr};
+extern const Kernels kNeon = {
+    load,         depthwise,       pool,  mean, conv,          conv_float, conv_halves, conv_codes,
+    conv_lookups, depthwise_codes, apply, peak, peak_of_codes, nullptr,    nullptr};
 }
 #endif

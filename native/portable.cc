@@ -26,15 +26,23 @@ inline int32_t vectors_for(int64_t, int32_t) { return 1; }
 constexpr bool kPacksInRegisters = false;
 constexpr int kFloatPixels = 4;  // of a tile of a float convolution
 inline int32_t float_vectors_for(int64_t, int32_t) { return 1; }
+inline int32_t code_vectors_for(int32_t) { return 1; }
+constexpr int32_t kFinishedChannels = larqlite::kLanes;  // whose sums are finished at once
 
 struct Tile;
 void conv_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 void float_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+void code_tile(const Tile& tile, int32_t pixels, int32_t vectors);
+void lookup_sums(const larqlite::Block& block, const uint32_t* input, int32_t pixels,
+                 larqlite::Value* sums);
+void finish_sums(const Tile& tile, int32_t p, const larqlite::Value* sums);
 void halves_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 
 }  // namespace
 
 #include "rows.inc"
+#include "codes.inc"
+#include "codes_plain_lookups.inc"
 
 namespace {
 
@@ -68,6 +76,22 @@ void halves_tile(const Tile& tile, int32_t pixels, int32_t) { plain_halves_tile(
 
 void float_tile(const Tile& tile, int32_t pixels, int32_t) { plain_float_tile(tile, pixels); }
 
+void code_tile(const Tile& tile, int32_t pixels, int32_t) { plain_code_tile(tile, pixels); }
+
+// As Kernels::peak, of products of bytes.
+double peak_of_codes(int64_t rounds) {
+  uint32_t sums[larqlite::kLanes] = {};
+  int8_t x[larqlite::kLanes];
+  for (int lane = 0; lane < larqlite::kLanes; ++lane) x[lane] = static_cast<int8_t>(7 * lane);
+  for (int64_t i = 0; i < rounds * 1000; ++i)
+    for (int k = 0; k < 12; ++k)
+      for (int lane = 0; lane < larqlite::kLanes; ++lane)
+        sums[lane] += (static_cast<uint32_t>(i + k) & 15u) * static_cast<uint32_t>(x[lane]);
+  volatile uint32_t kept = sums[0] + sums[larqlite::kLanes - 1];
+  (void)kept;
+  return 12000.0 * static_cast<double>(rounds) * larqlite::kLanes;
+}
+
 double peak(int64_t rounds) {
   uint32_t sums[larqlite::kLanes] = {}, words[larqlite::kLanes];
   for (int lane = 0; lane < larqlite::kLanes; ++lane) words[lane] = 77u * lane;
@@ -83,6 +107,7 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-const Kernels kPortable = {load,       depthwise, pool, mean,    conv,
-                           conv_float, conv_halves, apply,     peak, nullptr, nullptr};
+const Kernels kPortable = {
+    load,         depthwise,       pool,  mean, conv,          conv_float, conv_halves, conv_codes,
+    conv_lookups, depthwise_codes, apply, peak, peak_of_codes, nullptr,    nullptr};
 }

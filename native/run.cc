@@ -55,9 +55,7 @@ bool images_become_pixels(const lq_step& s) {
   if (s.kind == LQ_MEAN || s.kind == LQ_POOL_MAX || s.kind == LQ_POOL_AVERAGE ||
       s.kind == LQ_POOL_AVERAGE_PADDED)
     return false;
-  if ((s.kind == LQ_CONV || s.kind == LQ_DEPTHWISE || s.kind == LQ_CONV_PIXELS) &&
-      (s.row_class >= 0 || s.column_class >= 0))
-    return false;
+  if (larqlite::sums_integers(s) && (s.row_class >= 0 || s.column_class >= 0)) return false;
   for (int32_t i = 0; i < s.op_count; ++i)
     if (s.ops[i].kind == LQ_MULTIPLY_IMAGE) return false;
   return true;
@@ -65,7 +63,8 @@ bool images_become_pixels(const lq_step& s) {
 
 // Rows that lie end to end become one row: blocks can then be as long as they like.
 bool rows_become_one(const lq_step& s) {
-  const bool sums = s.kind == LQ_CONV || s.kind == LQ_CONV_PIXELS;
+  const bool sums = s.kind == LQ_CONV || s.kind == LQ_CONV_PIXELS || s.kind == LQ_CONV_CODES ||
+                    s.kind == LQ_CONV_LOOKUPS;
   const bool takes = s.kind == LQ_LOAD || s.kind == LQ_CONV_FLOAT || s.kind == LQ_CONV_BF16 ||
                      (sums && s.row_class < 0 && s.column_class < 0);
   const int64_t rows = static_cast<int64_t>(s.depth) * s.height;
@@ -143,7 +142,7 @@ struct Prepared {
  private:
   void find_taps() {
     const bool is_real = step.kind == LQ_CONV_FLOAT || larqlite::takes_halves(step);
-    if (step.kind != LQ_CONV && step.kind != LQ_DEPTHWISE && !is_real) return;
+    if (!larqlite::sums_integers(step) && !is_real) return;
     // Numbers of taps side by side are read as those of one tap.
     const int64_t columns = is_real ? step.kernel_w / larqlite::runs_of(step).every : step.kernel_w;
     for (int64_t d = 0; d < step.kernel_d; ++d)
@@ -323,18 +322,31 @@ extern "C" int32_t lq_run(const lq_step* steps, int32_t step_count, const lq_buf
   return 0;
 }
 
-extern "C" double lq_peak(int32_t isa, double seconds) {
-  const Kernels* kernels = kernels_of(isa);
-  if (kernels == nullptr) return 0.0;
+namespace {
+
+// The best rate of a loop of `Kernels` in some time, 10^9 products a second.
+double best_rate(double (*loop)(int64_t rounds), double seconds) {
   using Clock = std::chrono::steady_clock;
   double best = 0.0;
   const auto start = Clock::now();
   do {
     const auto begin = Clock::now();
-    const double products = kernels->peak(20);
+    const double products = loop(20);
     const double rate =
         products / std::chrono::duration<double>(Clock::now() - begin).count() * 1e-9;
     if (rate > best) best = rate;
   } while (std::chrono::duration<double>(Clock::now() - start).count() < seconds);
   return best;
+}
+
+}  // namespace
+
+extern "C" double lq_peak(int32_t isa, double seconds) {
+  const Kernels* kernels = kernels_of(isa);
+  return kernels == nullptr ? 0.0 : best_rate(kernels->peak, seconds);
+}
+
+extern "C" double lq_peak_of_codes(int32_t isa, double seconds) {
+  const Kernels* kernels = kernels_of(isa);
+  return kernels == nullptr ? 0.0 : best_rate(kernels->peak_of_codes, seconds);
 }

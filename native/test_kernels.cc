@@ -109,6 +109,23 @@ void classes(Case& c, Random& random) {
   for (uint32_t& v : c.memory[s.base]) v = static_cast<uint32_t>(random.between(-300, 900));
 }
 
+// v of the step before its operations, for one pixel and channel.
+struct Place {
+  int64_t image, depth, row, pixel, channel;
+};
+
+float sign_of(float v) { return v > 0 ? 1.0f : v < 0 ? -1.0f : 0.0f; }
+
+lq_op operation(int32_t kind) {
+  lq_op op = {};
+  op.kind = kind;
+  op.a = op.b = -1;
+  op.view.buffer = -1;
+  return op;
+}
+
+#include "test_codes.inc"
+
 void sums_of_bits(Case& c, Random& random) {
   lq_step& s = c.step;
   window(c, random, random.chance(20));
@@ -214,11 +231,6 @@ void sums_of_halves(Case& c, Random& random) {
   }
   if (!is_real) classes(c, random);
 }
-
-// v of the step before its operations, for one pixel and channel.
-struct Place {
-  int64_t image, depth, row, pixel, channel;
-};
 
 int32_t expected_sum(Case& c, const Place& at) {
   const lq_step& s = c.step;
@@ -360,14 +372,6 @@ float expected_float(Case& c, const Place& at) {
   return static_cast<float>(sum / (static_cast<double>(s.in_d) * s.in_h * s.in_w));
 }
 
-lq_op operation(int32_t kind) {
-  lq_op op = {};
-  op.kind = kind;
-  op.a = op.b = -1;
-  op.view.buffer = -1;
-  return op;
-}
-
 int64_t words_needed(const lq_op& op, int32_t channels) {
   return op.group > 0 ? channels / op.group * ((op.group + 31) / 32) : (channels + 31) / 32;
 }
@@ -418,8 +422,9 @@ void float_operations(Case& c, Random& random) {
         LQ_MULTIPLY,       LQ_ADD,          LQ_ADD_TENSOR, LQ_MULTIPLY_IMAGE, LQ_RELU,
         LQ_PRELU,          LQ_CLIP,         LQ_STORE,      LQ_SIGN,           LQ_PACK_SIGN,
         LQ_PACK_HEAVISIDE, LQ_PACK_TERNARY, LQ_PACK_STEPS, LQ_ADD_SCALED,
-        LQ_PACK_INTEGERS,  LQ_DIVIDE,       LQ_PACK_BF16,  LQ_PACK_PIXELS};
-    lq_op op = operation(kKinds[random.between(0, 17)]);
+        LQ_PACK_INTEGERS,  LQ_DIVIDE,       LQ_CODE_STEPS, LQ_CODE_INTEGERS,  LQ_CODE_TERNARY,
+        LQ_CODE_SIGN,      LQ_CODE_HEAVISIDE, LQ_PACK_BF16, LQ_PACK_PIXELS};
+    lq_op op = operation(kKinds[random.between(0, 22)]);
     const size_t channels = static_cast<size_t>(c.step.channels);
     switch (op.kind) {
       case LQ_MULTIPLY:
@@ -482,6 +487,13 @@ void float_operations(Case& c, Random& random) {
         op.planes = 1;
         add_pack(c, random, op);
         break;
+      case LQ_CODE_SIGN:
+      case LQ_CODE_HEAVISIDE:
+      case LQ_CODE_TERNARY:
+      case LQ_CODE_STEPS:
+      case LQ_CODE_INTEGERS:
+        add_codes(c, random, op);
+        break;
       default:
         c.ops.push_back(op);
     }
@@ -495,8 +507,9 @@ Case make_case(Random& random) {
   lq_step& s = c.step;
   static const int32_t kKinds[] = {LQ_CONV, LQ_CONV,      LQ_CONV,         LQ_DEPTHWISE,
                                    LQ_LOAD, LQ_POOL_MAX,  LQ_POOL_AVERAGE, LQ_POOL_AVERAGE_PADDED,
-                                   LQ_MEAN, LQ_CONV_FLOAT, LQ_CONV_BF16,    LQ_CONV_PIXELS};
-  s.kind = kKinds[random.between(0, 11)];
+                                   LQ_MEAN, LQ_CONV_FLOAT, LQ_CONV_CODES,  LQ_CONV_CODES,
+                                   LQ_DEPTHWISE_CODES, LQ_CONV_LOOKUPS, LQ_CONV_BF16, LQ_CONV_PIXELS};
+  s.kind = kKinds[random.between(0, 15)];
   c.batch = static_cast<int32_t>(random.between(1, 3));
   const bool is_vector = s.kind == LQ_MEAN || random.chance(15);
   s.depth = is_vector || random.chance(80) ? 1 : 2;
@@ -507,8 +520,11 @@ Case make_case(Random& random) {
   s.groups = s.column_classes = 1;
   s.weights = s.base = s.row_class = s.column_class = -1;
   s.channels = static_cast<int32_t>(random.between(1, 150));
-  if (s.kind == LQ_CONV || s.kind == LQ_DEPTHWISE) {
-    sums_of_bits(c, random);
+  if (s.kind == LQ_CONV || s.kind == LQ_DEPTHWISE || larqlite::sums_codes(s)) {
+    if (s.kind == LQ_CONV || s.kind == LQ_DEPTHWISE)
+      sums_of_bits(c, random);
+    else
+      sums_of_codes(c, random);
     if (random.chance(40)) add_store(c, random, LQ_STORE_INT);
     if (random.chance(40)) {
       lq_op op = operation(LQ_THRESHOLD);
@@ -577,8 +593,6 @@ Case make_case(Random& random) {
   return c;
 }
 
-float sign_of(float v) { return v > 0 ? 1.0f : v < 0 ? -1.0f : 0.0f; }
-
 void put_bit(Case& c, const lq_op& op, const Place& at, int plane, bool is_minus) {
   int64_t word = at.channel / 32, bit = at.channel % 32;
   if (op.group > 0) {
@@ -597,7 +611,9 @@ void put_bit(Case& c, const lq_op& op, const Place& at, int plane, bool is_minus
 void expect(Case& c, const Place& at) {
   int32_t integer = 0;
   float v = 0;
-  if (c.step.kind == LQ_CONV || c.step.kind == LQ_DEPTHWISE)
+  if (larqlite::sums_codes(c.step))
+    integer = expected_code_sum(c, at);
+  else if (c.step.kind == LQ_CONV || c.step.kind == LQ_DEPTHWISE)
     integer = expected_sum(c, at);
   else if (c.step.kind == LQ_CONV_PIXELS)
     integer = expected_pixels(c, at);
@@ -685,10 +701,33 @@ void expect(Case& c, const Place& at) {
         for (int p = 0; p < op.planes; ++p) put_bit(c, op, at, p, !(code >> p & 1));
         break;
       }
+      case LQ_CODE_SIGN:
+      case LQ_CODE_HEAVISIDE:
+      case LQ_CODE_TERNARY:
+      case LQ_CODE_STEPS:
+      case LQ_CODE_INTEGERS:
+        put_code(c, op, at, v);
+        break;
       default:
         std::abort();
     }
   }
+}
+
+// Bytes of what views count.
+int64_t size_of_input(const Case& c) { return larqlite::takes_halves(c.step) ? 2 : 4; }
+int64_t size_of_elements(const lq_op& op) {
+  return op.kind == LQ_PACK_BF16 || op.kind == LQ_PACK_PIXELS ? 2 : 4;
+}
+
+// Whether images begin at whole words, as memory of images apart has to, and end with what is
+// read of them.
+bool has_images_of_words(const Case& c) {
+  if (larqlite::takes_halves(c.step) && larqlite::runs_of(c.step).values % 2) return false;
+  if (c.step.input.image * size_of_input(c) % 4 != 0) return false;
+  for (const lq_op& op : c.ops)
+    if (op.view.image * size_of_elements(op) % 4 != 0) return false;
+  return true;
 }
 
 // The memory of a case; `whole_batch`: that of each image is told apart, so that pieces of the
@@ -698,9 +737,10 @@ std::vector<lq_buffer> buffers_of(Case& c, bool whole_batch) {
   for (auto& m : c.memory)
     buffers.push_back({m.data(), static_cast<int64_t>(m.size()) * 4, 0, 0});
   if (!whole_batch) return buffers;
-  buffers[c.step.input.buffer].image_bytes = c.step.input.image * 4;
+  buffers[c.step.input.buffer].image_bytes = c.step.input.image * size_of_input(c);
   for (const lq_op& op : c.ops) {
-    if (op.view.buffer >= 0) buffers[op.view.buffer].image_bytes = op.view.image * 4;
+    if (op.view.buffer >= 0)
+      buffers[op.view.buffer].image_bytes = op.view.image * size_of_elements(op);
     if (op.kind == LQ_MULTIPLY_IMAGE) buffers[op.a].image_bytes = int64_t{c.step.channels} * 4;
   }
   return buffers;
@@ -709,6 +749,7 @@ std::vector<lq_buffer> buffers_of(Case& c, bool whole_batch) {
 bool run_case(Case& c, int32_t threads, int32_t piece, long number) {
   c.step.ops = c.ops.data();
   c.step.op_count = static_cast<int32_t>(c.ops.size());
+  if (!has_images_of_words(c)) piece = c.batch;
   Case wanted = c;
   for (int64_t n = 0; n < c.batch; ++n)
     for (int64_t d = 0; d < c.step.depth; ++d)
@@ -832,6 +873,8 @@ bool run_pair(Random& random, int32_t threads) {
   return true;
 }
 
+#include "test_code_extremes.inc"
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -861,6 +904,7 @@ int main(int argc, char** argv) {
   for (std::thread& caller : callers) caller.join();
   for (const int g : good)
     if (!g) return 1;
+  if (!extremes_of_codes()) return 1;
   std::printf("%ld random steps agree:", count);
   for (int32_t isa = 0; isa < 5; ++isa)
     if (lq_supports(isa)) std::printf(" %s", kNames[isa]);

@@ -7,8 +7,6 @@
 
 namespace larqlite {
 
-// Values that a block holds at a time: half of a first-level cache.
-constexpr int64_t kBlockValues = 6144;
 constexpr int32_t kMostChannels = 512;
 constexpr int32_t kLeastChannels = 64;
 
@@ -42,8 +40,9 @@ struct Work {
     if (splits && channels > kMostChannels) channels = kMostChannels;
     const int64_t rows = images * s.depth * row_count;
     for (;;) {
-      pixels = kBlockValues / channels / kPixels * kPixels;
-      if (pixels < kPixels) pixels = kPixels;
+      const int64_t together = s.kind == LQ_CONV_CODES ? kCodePixels : kPixels;
+      pixels = kBlockValues / channels / together * together;
+      if (pixels < together) pixels = together;
       if (pixels > s.width) pixels = s.width;
       along = (s.width + pixels - 1) / pixels;
       across = (s.channels + channels - 1) / channels;
@@ -58,7 +57,7 @@ struct Work {
 
   // Whether blocks of 32 channels can be worked on apart.
   bool may_split() const {
-    if (step->kind == LQ_CONV && step->groups != 1) return false;
+    if ((step->kind == LQ_CONV || step->kind == LQ_CONV_CODES) && step->groups != 1) return false;
     for (int32_t i = 0; i < step->op_count; ++i)
       if (step->ops[i].group > 0 && step->ops[i].group % 32 != 0) return false;
     return true;
@@ -103,6 +102,12 @@ struct Work {
         break;
       case LQ_DEPTHWISE:
         kernels->depthwise(block, values);
+        break;
+      case LQ_CONV_CODES:
+        done = kernels->conv_codes(block, values);
+        break;
+      case LQ_DEPTHWISE_CODES:
+        kernels->depthwise_codes(block, values);
         break;
       case LQ_MEAN:
         kernels->mean(block, values);

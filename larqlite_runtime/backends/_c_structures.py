@@ -68,6 +68,9 @@ class CStep(ctypes.Structure):
                 "row_class",
                 "column_class",
                 "column_classes",
+                "weight_bits",
+                "weight_step",
+                "weight_offset",
             )
         ),
     ]

@@ -70,7 +70,7 @@ def build_engine(
     numbers = _precision.usable(asked, isa)
     is_bf16 = numbers is Numbers.BF16
     float_kernels = isa in FAST_WITH_FLOATS or is_alone or is_bf16
-    plan = make_plan(graph, inputs, outputs, float_kernels, numbers)
+    plan = make_plan(graph, inputs, outputs, float_kernels, numbers, isa=isa)
     if numbers is asked:
         _precision.say_what_is_missing(asked, plan)
     parts = (

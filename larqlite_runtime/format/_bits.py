@@ -17,6 +17,9 @@ from larqlite_runtime._graph import GraphNode
 # Float32 holds every integer of a smaller magnitude, so that sums of them are exact.
 EXACT = 1 << 24
 
+# The number of the level whose byte is 0.
+LEVEL_OF_ZERO = 128
+
 
 class Grid(NamedTuple):
     """Integers that codes of some bits stand for: `code * step + offset`."""
@@ -85,6 +88,38 @@ def words_of(channels: int) -> int:
     2
     """
     return -(-channels // 32)
+
+
+def code_words_of(channels: int) -> int:
+    """32-bit words that hold a byte of each channel.
+
+    >>> code_words_of(5)
+    2
+    """
+    return -(-channels // 4)
+
+
+def pack_bytes(levels: np.ndarray, group: int = 0) -> np.ndarray:
+    """Numbers of levels `(..., channels)` from 0 to 255, minus 128, as bytes of words.
+
+    Each group of channels begins with a word; what is left of its last one is 0.
+
+    >>> pack_bytes(np.array([128, 129, 130, 128, 255])).tolist()
+    [131328, 127]
+    """
+    *shape, channels = levels.shape
+    group = group or channels
+    groups, words = channels // group, code_words_of(group)
+    whole = np.zeros((*shape, groups, words * 4), np.int8)
+    moved = (levels.astype(np.int16) - LEVEL_OF_ZERO).astype(np.int8)
+    whole[..., :group] = moved.reshape(*shape, groups, group)
+    return whole.view("<u4").reshape(*shape, groups * words)
+
+
+def unpack_bytes(words: np.ndarray, channels: int) -> np.ndarray:
+    """The first `channels` bytes of words along the last axis, as int8."""
+    flat = np.ascontiguousarray(words.astype("<u4", copy=False)).view(np.int8)
+    return flat[..., :channels]
 
 
 def pack(bits: np.ndarray, group: int = 0) -> np.ndarray:

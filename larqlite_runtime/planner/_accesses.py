@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from larqlite_runtime._program import (
+    CODES,
     HALF_CONVS,
     HALF_PACKS,
     NOWHERE,
     PACKS,
     POOLS,
-    POPCOUNTS,
+    SUMS_OF_INTEGERS,
     Buffer,
     EpilogueKind,
     EpilogueOp,
@@ -25,7 +26,7 @@ from larqlite_runtime._program import (
     StepKind,
     TensorView,
 )
-from larqlite_runtime.format import words_of
+from larqlite_runtime.format import code_words_of, words_of
 from larqlite_runtime.planner._execution_plan import ExecutionStage
 
 _FLOAT, _WORD = np.dtype(np.float32), np.dtype(np.uint32)
@@ -112,12 +113,16 @@ def _input_of(step: KernelStep) -> Access:
         StepKind.CONV: step.input_planes * step.groups * step.words,
         StepKind.DEPTHWISE: step.input_planes * words_of(step.in_channels),
         StepKind.CONV_FLOAT: step.in_channels,
+        StepKind.CONV_CODES: step.groups * step.words,
+        StepKind.CONV_LOOKUPS: step.words,
+        StepKind.DEPTHWISE_CODES: code_words_of(step.in_channels),
         StepKind.CONV_BF16: step.in_channels,
         StepKind.CONV_PIXELS: step.in_channels,
     }[kind]
+    is_words = kind in SUMS_OF_INTEGERS
     return Access(
         view.buffer,
-        _WORD if kind in POPCOUNTS else _HALF if kind in HALF_CONVS else _FLOAT,
+        _WORD if is_words else _HALF if kind in HALF_CONVS else _FLOAT,
         view=view,
         size=step.size,
         last=last,
@@ -128,8 +133,11 @@ def _input_of(step: KernelStep) -> Access:
 
 def _of_epilogue(step: KernelStep, op: EpilogueOp, position: int) -> Access:
     is_bits = op.kind in PACKS or op.kind == EpilogueKind.THRESHOLD
-    dtype = _WORD if is_bits else _HALF if op.kind in HALF_PACKS else _FLOAT
+    is_words = is_bits or op.kind in CODES
+    dtype = _WORD if is_words else _HALF if op.kind in HALF_PACKS else _FLOAT
     last = op.planes * op.words if is_bits else step.channels
+    if op.kind in CODES:
+        last = op.words
     if op.kind == EpilogueKind.ADD_SCALED:
         last = 1
     return Access(

@@ -1,4 +1,4 @@
-"""How a tensor of bits lies in memory: planes, groups, and the bits of its borders."""
+"""How a tensor of bits or codes lies in memory: planes, groups, and what borders hold."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from larqlite_runtime.format import pack, words_of
+from larqlite_runtime.format import code_words_of, pack, pack_bytes, words_of
 from larqlite_runtime.planner._codebooks import Codebook
 from larqlite_runtime.planner._padding import PaddedTensor, padded_for
 from larqlite_runtime.planner.producers import Packed
@@ -14,14 +14,16 @@ from larqlite_runtime.planner.producers import Packed
 
 @dataclass(frozen=True)
 class Bits:
-    """The layout of one tensor of bits.
+    """The layout of one tensor of bits, or of codes.
 
     Attributes:
         codebook: how floats become bits.
         channels: of the tensor.
         padded: where its pixels lie, in words.
         group: channels that begin at a word of their own; 0 if there is one group.
-        pad_bits: of borders and gaps; None if no reader sees any.
+        pad_bits: of borders and gaps; None if no reader sees any. Of codes, the number of
+            their level alone.
+        are_codes: whether values are bytes; the words of a plane are then those of a pixel.
     """
 
     codebook: Codebook
@@ -29,16 +31,21 @@ class Bits:
     padded: PaddedTensor
     group: int = 0
     pad_bits: tuple[int, ...] | None = None
+    are_codes: bool = False
 
     @property
     def plane_words(self) -> int:
         """Words of one plane of a pixel."""
-        return _plane_words(self.channels, self.group)
+        return _plane_words(self.channels, self.group, self.are_codes)
 
     def initial_words(self) -> np.ndarray | None:
         """The words of an image whose every pixel holds the pad bits; None if it needs none."""
         if self.pad_bits is None:
             return None
+        if self.are_codes:
+            levels = np.full(self.channels, self.pad_bits[0])
+            pixel = pack_bytes(levels, self.group)
+            return np.tile(pixel, self.padded.elements // len(pixel))
         if not any(self.pad_bits):
             return np.zeros((), np.uint32)
         group = self.group or self.channels
@@ -48,10 +55,11 @@ class Bits:
 
     def serves(self, other: Bits) -> Bits | None:
         """The layout from which the readers of both can read, or None."""
-        if (self.codebook, self.channels, self.group) != (
+        if (self.codebook, self.channels, self.group, self.are_codes) != (
             other.codebook,
             other.channels,
             other.group,
+            other.are_codes,
         ):
             return None
         if (
@@ -76,23 +84,28 @@ class Bits:
         )
 
 
-def _plane_words(channels: int, group: int) -> int:
-    return channels // group * words_of(group) if group else words_of(channels)
+def _plane_words(channels: int, group: int, are_codes: bool) -> int:
+    words = code_words_of if are_codes else words_of
+    return channels // group * words(group) if group else words(channels)
 
 
 def bits_for(packed: Packed) -> Bits:
     """The layout that a packed node reads."""
     each = packed.in_channels // packed.groups
-    is_grouped = packed.groups > 1 and not packed.is_depthwise and each % 32
+    whole = 4 if packed.takes_codes else 32
+    is_grouped = packed.groups > 1 and not packed.is_depthwise and each % whole
     group = each if is_grouped else 0
-    pixel = packed.codebook.type.bits * _plane_words(packed.in_channels, group)
-    padded = padded_for(packed.window, pixel)
+    planes = 1 if packed.takes_codes else packed.codebook.type.bits
+    words = _plane_words(packed.in_channels, group, packed.takes_codes)
+    padded = padded_for(packed.window, planes * words)
+    pad_bits = (packed.pad_level,) if packed.takes_codes else packed.pad_bits
     return Bits(
         codebook=packed.codebook,
         channels=packed.in_channels,
         padded=padded,
         group=group,
-        pad_bits=packed.pad_bits if padded.has_more else None,
+        pad_bits=pad_bits if padded.has_more else None,
+        are_codes=packed.takes_codes,
     )
 
 

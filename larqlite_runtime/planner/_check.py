@@ -12,9 +12,13 @@ import numpy as np
 
 from larqlite_runtime._program import (
     ALIGNMENT,
+    CODE_SUMS,
+    CODES,
     HALF_CONVS,
     INTEGER_SUMS,
     LANES,
+    LOOKUP_BYTES,
+    LOOKUP_LANES,
     NOWHERE,
     PACKS,
     POOLS,
@@ -25,7 +29,7 @@ from larqlite_runtime._program import (
     Program,
     StepKind,
 )
-from larqlite_runtime.format import words_of
+from larqlite_runtime.format import code_words_of, words_of
 from larqlite_runtime.planner._accesses import (
     Access,
     content_of,
@@ -119,6 +123,8 @@ def _check_step(step: KernelStep, program: Program) -> None:
     _require(min(*step.size, step.channels, step.taps) > 0, f"{where} is empty")
     if step.kind in POPCOUNTS:
         _check_sums_of_bits(step, program, where)
+    elif step.kind in CODE_SUMS:
+        _check_sums_of_codes(step, program, where)
     elif step.kind == StepKind.CONV_FLOAT:
         blocks = -(-step.channels // LANES)
         count = blocks * step.taps * step.in_channels * LANES
@@ -151,6 +157,35 @@ def _check_sums_of_bits(step: KernelStep, program: Program, where: str) -> None:
         blocks = -(-step.channels // step.groups // LANES)
         count = step.groups * blocks * planes * step.words * LANES
     _check_constant(program, step.weights, np.uint32, count, f"{where}: weights")
+    _check_starts(step, program, where)
+
+
+def _check_sums_of_codes(step: KernelStep, program: Program, where: str) -> None:
+    bits, each = step.weight_bits, step.channels // max(1, step.groups)
+    if step.kind == StepKind.DEPTHWISE_CODES:
+        is_right = step.channels == step.in_channels * step.multiplier
+        dtype, count = np.int32, step.channels * step.taps
+    elif step.kind == StepKind.CONV_LOOKUPS:
+        is_right = (step.groups, bits) == (1, 1)
+        vectors = -(-4 * step.words // LOOKUP_BYTES)
+        blocks = -(-step.channels // LOOKUP_LANES)
+        dtype, count = np.uint16, blocks * step.taps * vectors * LOOKUP_LANES
+    else:
+        is_right = step.groups > 0 == step.channels % step.groups and bits in (
+            1,
+            2,
+            4,
+            8,
+        )
+        vectors = -(-step.words * bits // 8)
+        dtype = np.uint32
+        count = step.groups * -(-each // LANES) * step.taps * vectors * LANES
+    _require(
+        is_right,
+        f"{where}: {step.channels} channels come out of {step.in_channels} in "
+        f"{step.groups} groups, by weights of {bits} bits",
+    )
+    _check_constant(program, step.weights, dtype, count, f"{where}: weights")
     _check_starts(step, program, where)
 
 
@@ -223,6 +258,15 @@ def _check_epilogues(step: KernelStep, program: Program, where: str) -> None:
             words = step.channels // group * words_of(group)
             _require(
                 op.planes > 0 and step.channels % group == 0 and op.words == words,
+                f"{what}: {op.words} words of {step.channels} channels",
+            )
+        elif op.kind in CODES:
+            group = op.group or step.channels
+            words = step.channels // group * code_words_of(group)
+            _require(
+                1 <= op.planes <= 8
+                and step.channels % group == 0
+                and op.words == words,
                 f"{what}: {op.words} words of {step.channels} channels",
             )
 

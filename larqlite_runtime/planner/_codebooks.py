@@ -24,6 +24,13 @@ _PACKS = {
     "Steps": EpilogueKind.PACK_STEPS,
     "Integers": EpilogueKind.PACK_INTEGERS,
 }
+_CODES = {
+    "Sign": EpilogueKind.CODE_SIGN,
+    "Heaviside": EpilogueKind.CODE_HEAVISIDE,
+    "Ternary": EpilogueKind.CODE_TERNARY,
+    "Steps": EpilogueKind.CODE_STEPS,
+    "Integers": EpilogueKind.CODE_INTEGERS,
+}
 # What makes the bits of values that are those of a type already, by its word.
 _IDENTITIES = {
     "sign": ("Sign", {}),
@@ -52,6 +59,11 @@ class Codebook:
     def pack(self) -> EpilogueKind:
         """The epilogue that makes the bits."""
         return _PACKS[self.quantizer]
+
+    @property
+    def code(self) -> EpilogueKind:
+        """The epilogue that makes codes."""
+        return _CODES[self.quantizer]
 
     @property
     def operands(self) -> tuple[float, float]:

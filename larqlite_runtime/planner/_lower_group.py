@@ -189,7 +189,7 @@ class GroupLowering:
                     initial=bits.initial_words(),
                     like=bits,
                     holds=group.tensors[position][0],
-                    layout="bits",
+                    layout="codes" if bits.are_codes else "bits",
                 )
                 self._live.use(buffer)
                 found.append(_Packing(position, bits, buffer))
@@ -212,6 +212,7 @@ class GroupLowering:
             if (
                 group.packed is not None
                 and packing.position > float_until
+                and not packing.bits.are_codes
                 and can_threshold(epilogues, packing.bits.codebook)
             ):
                 packing.intervals = intervals(
@@ -244,7 +245,7 @@ class GroupLowering:
     def _pack(self, packing: _Packing) -> EpilogueOp:
         bits = packing.bits
         return EpilogueOp(
-            bits.codebook.pack,
+            bits.codebook.code if bits.are_codes else bits.codebook.pack,
             planes=bits.codebook.type.bits,
             group=bits.group,
             words=bits.plane_words,

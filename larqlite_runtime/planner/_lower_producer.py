@@ -53,7 +53,7 @@ def producer_step(
         "nodes": tuple(group.nodes),
     }
     if group.packed is not None:
-        return _sums_of_bits(buffers, group, group_input, made)
+        return _sums_of_integers(buffers, group, group_input, made)
     if group.conv is not None:
         return _sums_of_floats(buffers, group, group_input, made)
     source = buffers.view(group.source, group.axis)
@@ -151,7 +151,7 @@ def _sums_of_floats(
     )
 
 
-def _sums_of_bits(
+def _sums_of_integers(
     buffers: BufferTable, group: FusionGroup, group_input: GroupInput, made: dict
 ) -> KernelStep:
     packed, window, program = group.packed, group.packed.window, buffers.program
@@ -159,8 +159,11 @@ def _sums_of_bits(
     base, of_row, of_column = packed.accumulator_starts()
     layout = layout_of(packed, group_input.bits)
     multiplier = packed.out_channels // packed.in_channels
+    kinds = StepKind.CONV, StepKind.DEPTHWISE
+    if packed.takes_codes:
+        kinds = StepKind.CONV_CODES, StepKind.DEPTHWISE_CODES
     return KernelStep(
-        StepKind.DEPTHWISE if packed.is_depthwise else StepKind.CONV,
+        kinds[packed.is_depthwise],
         input=group_input.padded.window_view(group_input.buffer, window),
         kernel=layout.kernel,
         tap=layout.tap,
@@ -170,7 +173,10 @@ def _sums_of_bits(
         multiplier=multiplier if packed.is_depthwise else 1,
         input_planes=layout.input_planes,
         weight_planes=layout.weight_planes,
-        shift=packed.shift,
+        shift=0 if packed.takes_codes else packed.shift,
+        weight_bits=layout.weight_bits,
+        weight_step=layout.weight_step,
+        weight_offset=layout.weight_offset,
         weights=program.constant(layout.weights),
         base=program.constant(base),
         row_class=-1 if of_row is None else program.constant(of_row),

@@ -16,7 +16,6 @@ from larqlite_runtime.planner._layouts import image_of
 from larqlite_runtime.planner._pixels import PixelLayer
 from larqlite_runtime.planner._subgraph import Subgraph
 from larqlite_runtime.planner._views import Structure, structure_of
-from larqlite_runtime.planner._weight_layout import has_layout
 from larqlite_runtime.planner.producers import (
     FloatConv,
     Numbers,
@@ -67,6 +66,7 @@ def partition_nodes(
     float_kernels: bool = True,
     numbers: Numbers = Numbers.FLOAT32,
     pixels: Sequence[PixelLayer] = (),
+    isa: str = "portable",
 ) -> Partition:
     """Decides for every node of the graph.
 
@@ -75,8 +75,9 @@ def partition_nodes(
         float_kernels: whether the kernels are fast with floats too.
         numbers: that float convolutions of the kernels multiply.
         pixels: layers that read integer pixels, if `numbers` are these.
+        isa: the instruction set, which says how packed nodes are summed, not whether.
     """
-    packed, why = _packed_nodes(subgraph)
+    packed, why = _packed_nodes(subgraph, isa)
     convs = _float_convs(
         subgraph, float_kernels, {layer.name: layer for layer in pixels}
     )
@@ -120,22 +121,19 @@ def _float_convs(
     return convs
 
 
-def _packed_nodes(subgraph: Subgraph) -> tuple[dict[int, Packed], dict[int, str]]:
+def _packed_nodes(
+    subgraph: Subgraph, isa: str
+) -> tuple[dict[int, Packed], dict[int, str]]:
     """The packed nodes that kernels can run, and why they cannot run the others."""
     packed, why = {}, {}
     for number, node in enumerate(subgraph.nodes):
         if node.domain != DOMAIN or node.op not in PACKED_LAYERS:
             continue
-        found = packed_or_why(node, subgraph)
+        found = packed_or_why(node, subgraph, isa)
         if isinstance(found, str):
             why[number] = found
-        elif has_layout(found):
-            packed[number] = found
         else:
-            why[number] = (
-                "planes of equal weight need an axis of its window that is free, and all "
-                f"of {'x'.join(map(str, found.window.kernel))} are taken"
-            )
+            packed[number] = found
     return packed, why
 
 

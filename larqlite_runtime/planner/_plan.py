@@ -25,6 +25,7 @@ def plan(
     float_kernels: bool = True,
     numbers: Numbers = Numbers.FLOAT32,
     checked: bool = False,
+    isa: str = "portable",
 ) -> ExecutionPlan:
     """Plans how a graph runs.
 
@@ -36,6 +37,7 @@ def plan(
         numbers: that the kernels had better multiply in float layers; float32 where they
             can't, as the plan says.
         checked: whether every program on the way is checked, which takes long.
+        isa: the instruction set, whose speeds say how packed nodes are summed.
 
     Raises:
         InputError: a name that the model does not have, or outputs that depend on an
@@ -43,7 +45,7 @@ def plan(
         BrokenPlanError: `checked`, and the planner made a mistake.
     """
     subgraph = Subgraph(graph, inputs or graph.inputs, outputs or graph.outputs)
-    subgraph, partition, pixels = _divided(subgraph, float_kernels, numbers)
+    subgraph, partition, pixels = _divided(subgraph, float_kernels, numbers, isa)
     groups = fuse(subgraph, partition)
     assignment = assign_buffers(groups)
     scheduled = schedule(groups, assignment)
@@ -68,17 +70,17 @@ def plan(
 
 
 def _divided(
-    subgraph: Subgraph, float_kernels: bool, numbers: Numbers
+    subgraph: Subgraph, float_kernels: bool, numbers: Numbers, isa: str
 ) -> tuple[Subgraph, Partition, list[PixelLayer]]:
     """The graph, who runs its nodes, and the layers that read pixels."""
     if numbers is Numbers.PIXELS:
         bare, pixels = take_pixels(subgraph)
-        partition = partition_nodes(bare, float_kernels, numbers, pixels)
+        partition = partition_nodes(bare, float_kernels, numbers, pixels, isa)
         taken = {bare.nodes[number].name for number in partition.convs}
         if pixels and all(layer.name in taken for layer in pixels):
             return bare, partition, pixels
         numbers = Numbers.FLOAT32
-    return subgraph, partition_nodes(subgraph, float_kernels, numbers), []
+    return subgraph, partition_nodes(subgraph, float_kernels, numbers, (), isa), []
 
 
 def _numbers_in(program: Program) -> Numbers:

@@ -4,6 +4,8 @@ Planes that weigh the same (ternary values) are told to the kernels as more prod
 plane. Those of weights are an axis of the window whose size was 1 and is now the number of
 planes; its taps lie at the same input. Those of inputs are more words of a pixel, or, where
 there are groups or the convolution is depthwise, such an axis too, whose taps are the planes.
+
+Weights that are multiplied with codes are codes of 1, 2, 4 or 8 bits themselves.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._program import LANES
+from larqlite_runtime._program import CODE_BLOCKS, LANES
 from larqlite_runtime.format import pack
 from larqlite_runtime.planner._bit_tensors import Bits
 from larqlite_runtime.planner._window import Triple
@@ -21,7 +23,7 @@ from larqlite_runtime.planner.producers import Packed
 
 @dataclass(frozen=True)
 class WeightLayout:
-    """Fields of a step that sums products of bits."""
+    """Fields of a step that sums products of bits or codes."""
 
     kernel: Triple
     tap: Triple
@@ -30,23 +32,15 @@ class WeightLayout:
     input_planes: int
     weight_planes: int
     weights: np.ndarray
-
-
-def free_axes_needed(packed: Packed) -> int:
-    """Axes of one tap that planes of equal weight take."""
-    beside = packed.codebook.type.has_equal_planes and (
-        packed.groups > 1 or packed.is_depthwise
-    )
-    return int(packed.weights.equal) + int(beside)
-
-
-def has_layout(packed: Packed) -> bool:
-    """Whether the kernels can run a packed node."""
-    return packed.window.kernel.count(1) >= free_axes_needed(packed)
+    weight_bits: int = 0
+    weight_step: int = 0
+    weight_offset: int = 0
 
 
 def layout_of(packed: Packed, bits: Bits) -> WeightLayout:
     """The window and the weights of a packed node that reads bits laid out as given."""
+    if packed.takes_codes:
+        return _layout_of_codes(packed, bits)
     kernel, tap = list(packed.window.kernel), list(bits.padded.taps(packed.window))
     planes = packed.weights.planes()  # (plane, out, depth, height, width, in)
     free = [axis for axis in range(3) if kernel[axis] == 1]
@@ -95,3 +89,60 @@ def _blocks(packed: Packed, planes: np.ndarray, copies: int) -> np.ndarray:
     padded[:, :, :each] = words.reshape(shape)
     padded = padded.reshape(*shape[:2], blocks, LANES, *shape[3:])
     return np.ascontiguousarray(padded.transpose(1, 2, 0, 4, 5, 3))
+
+
+def _layout_of_codes(packed: Packed, bits: Bits) -> WeightLayout:
+    groups = 1 if packed.is_depthwise else packed.groups
+    weights = packed.weights
+    return WeightLayout(
+        kernel=packed.window.kernel,
+        tap=bits.padded.taps(packed.window),
+        groups=groups,
+        words=bits.plane_words // groups,
+        input_planes=1,
+        weight_planes=1,
+        weights=_depthwise_numbers(packed)
+        if packed.is_depthwise
+        else _code_blocks(packed, bits.plane_words // groups),
+        weight_bits=weights.stored_bits,
+        weight_step=int(weights.step) * packed.codebook.type.apart,
+        weight_offset=int(weights.offset) * packed.codebook.type.apart,
+    )
+
+
+def _depthwise_numbers(packed: Packed) -> np.ndarray:
+    """(multiplier, tap, channel)."""
+    multiplier = packed.out_channels // packed.in_channels
+    whole = packed.weights.whole().reshape(packed.in_channels, multiplier, -1)
+    whole = whole * np.int32(packed.codebook.type.apart)
+    return np.ascontiguousarray(whole.transpose(1, 2, 0))
+
+
+def _code_blocks(packed: Packed, words: int) -> np.ndarray:
+    """(group, blocks side by side, tap, word, block, lane): flat, since the last may be fewer.
+
+    Byte b of a word has the codes of channel 4 k + b of the input for as many words k of
+    codes, which follow one another, as fit.
+    """
+    bits, each = packed.weights.stored_bits, packed.out_channels // packed.groups
+    together, blocks = 8 // bits, -(-each // LANES)
+    codes = packed.weights.codes()
+    channels = codes.shape[-1]
+    codes = codes.reshape(packed.groups, each, -1, channels)
+    vectors = -(-words // together)
+    whole = np.zeros(
+        (packed.groups, blocks * LANES, codes.shape[2], vectors * together * 4),
+        np.uint8,
+    )
+    whole[:, :each, :, :channels] = codes
+    whole = whole.reshape(*whole.shape[:3], vectors, together, 4)
+    shifts = (bits * np.arange(together, dtype=np.uint8))[:, None]
+    packed_bytes = np.bitwise_or.reduce(whole << shifts, axis=-2)
+    lanes = np.ascontiguousarray(packed_bytes).view("<u4")[..., 0]
+    lanes = lanes.reshape(packed.groups, blocks, LANES, *lanes.shape[2:])
+    lanes = lanes.transpose(0, 3, 4, 1, 2)  # (group, tap, word, block, lane)
+    parts = [
+        lanes[..., first : first + CODE_BLOCKS, :].reshape(packed.groups, -1)
+        for first in range(0, blocks, CODE_BLOCKS)
+    ]
+    return np.concatenate(parts, 1).reshape(-1)

@@ -22,7 +22,7 @@ class Weights:
 
     Attributes:
         shape: out, depth, height, width, in.
-        stream, bits, step: as stored.
+        stream, bits, step, offset: as stored.
         count: of planes.
         equal: whether all planes weigh 1; else plane p weighs 2^p.
         halved: as in the formula.
@@ -35,6 +35,7 @@ class Weights:
     stream: np.ndarray
     bits: int
     step: float
+    offset: float
     count: int
     equal: bool
     halved: int
@@ -52,15 +53,30 @@ class Weights:
         """How many weights there are."""
         return math.prod(self.shape)
 
+    @property
+    def stored_bits(self) -> int:
+        """Bits of a code where they are 1, 2, 4 or 8."""
+        return 1 << (self.bits - 1).bit_length()
+
+    def whole(self) -> np.ndarray:
+        """The weights, int32 (*shape)."""
+        codes = self.codes().astype(np.int32)
+        return codes * np.int32(self.step) + np.int32(self.offset)
+
+    def codes(self) -> np.ndarray:
+        """The stored codes, uint8 (*shape)."""
+        codes = unpack_codes(self.stream, self.size, self.bits).reshape(self.shape)
+        return codes[:, ::-1, ::-1, ::-1] if self.flipped else codes
+
     def planes(self) -> np.ndarray:
         """Booleans (planes, *shape): whether the plane is -1."""
-        codes = unpack_codes(self.stream, self.size, self.bits).reshape(self.shape)
+        codes = self.codes()
         if self.equal:
             planes = np.stack([codes < 1, codes < 2])
         else:
             planes = np.stack([codes >> plane & 1 for plane in range(self.bits)])
             planes = planes.view(bool) if self.step < 0 else planes == 0
-        return planes[:, :, ::-1, ::-1, ::-1] if self.flipped else planes
+        return planes
 
 
 def weights_of(
@@ -92,6 +108,7 @@ def weights_of(
         stream=stream,
         bits=bits,
         step=step,
+        offset=offset,
         count=bits,
         equal=is_ternary,
         halved=int(is_ternary),

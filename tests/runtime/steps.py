@@ -8,6 +8,7 @@ import numpy as np
 
 from larqlite_runtime._halves import runs_of, to_bf16
 from larqlite_runtime._program import (
+    CODES,
     HALF_CONVS,
     HALF_PACKS,
     INTEGER_SUMS,
@@ -17,7 +18,7 @@ from larqlite_runtime._program import (
     StepKind,
     TensorView,
 )
-from larqlite_runtime.format import pack, words_of
+from larqlite_runtime.format import code_words_of, pack, pack_bytes, words_of
 
 Triple = tuple[int, int, int]
 
@@ -82,6 +83,10 @@ class _Maker:
             return self.depthwise(size)
         if kind == StepKind.CONV_FLOAT:
             return self.conv_float(size)
+        if kind in (StepKind.CONV_CODES, StepKind.CONV_LOOKUPS):
+            return self.conv_codes(size, kind == StepKind.CONV_LOOKUPS)
+        if kind == StepKind.DEPTHWISE_CODES:
+            return self.depthwise_codes(size)
         if kind in HALF_CONVS:
             return self.conv_halves(size, kind)
         channels = self.one_of(1, 3, 8, 16, 17, 31, 32, 40, 65)
@@ -211,6 +216,58 @@ class _Maker:
             **planes,
             **self.bits(window, whole, inputs),
             **self.base(size, channels * multiplier),
+        }
+
+    def levels(self, *shape: int) -> np.ndarray:
+        """Numbers of levels, the ends among them more often than others."""
+        ends = self.rng.choice([0, 255], shape)
+        return np.where(
+            self.rng.random(shape) < 0.1, ends, self.rng.integers(0, 256, shape)
+        )
+
+    def conv_codes(self, size: Triple, looked_up: bool) -> dict:
+        window, whole = self.window(size)
+        groups, each = self.one_of(1, 1, 2, 3), self.one_of(1, 5, 16, 33, 64, 130)
+        inside, bits = self.one_of(1, 4, 7, 32, 33, 70), self.one_of(1, 2, 4, 8)
+        taps, blocks = int(np.prod(window["kernel"])), -(-each // 16)
+        words = code_words_of(inside)
+        vectors = -(-words * bits // 8)
+        count = groups * blocks * taps * vectors * 16
+        if looked_up:  # 15 codes a word of 16 bits, 32 channels a block
+            groups = bits = 1
+            count = -(-each // 32) * taps * -(-4 * words // 15) * 16
+        wide = (self.batch, *whole, groups * inside)
+        inputs = pack_bytes(self.levels(*wide), inside)
+        base = self.base(size, groups * each) | {"shift": 0}
+        weights = self.rng.integers(0, 1 << 32, count, np.uint32)
+        return {
+            "channels": groups * each,
+            "groups": groups,
+            "words": words,
+            "weight_bits": bits,
+            "weight_step": self.one_of(1, 2, -2),
+            "weight_offset": self.one_of(0, -1, 1, -15),
+            "weights": self.buffer(weights),
+            **window,
+            **self.bits(window, whole, inputs),
+            **base,
+        }
+
+    def depthwise_codes(self, size: Triple) -> dict:
+        window, whole = self.window(size)
+        channels, multiplier = self.one_of(1, 5, 32, 70), self.one_of(1, 1, 3)
+        taps = int(np.prod(window["kernel"]))
+        inputs = pack_bytes(self.levels(self.batch, *whole, channels))
+        weights = self.integers(-255, 256, multiplier, taps, channels)
+        return {
+            "channels": channels * multiplier,
+            "in_channels": channels,
+            "multiplier": multiplier,
+            "weights": self.buffer(weights),
+            **window,
+            **self.bits(window, whole, inputs),
+            **self.base(size, channels * multiplier),
+            "shift": 0,
         }
 
     def conv_float(self, size: Triple) -> dict:
@@ -348,12 +405,14 @@ class _Maker:
             )
         if kind in (EpilogueKind.RELU, EpilogueKind.SIGN):
             return EpilogueOp(kind)
-        if kind == EpilogueKind.PACK_INTEGERS:
-            planes, low = self.one_of(1, 2, 3, 4), self.one_of(0, -1, -2, -4)
+        if kind in (EpilogueKind.PACK_INTEGERS, EpilogueKind.CODE_INTEGERS):
+            planes, low = self.one_of(1, 2, 3, 4, 8), self.one_of(0, -1, -2, -4)
             high = low + (1 << planes) - self.one_of(1, 1, min(planes, 2))
             return self.packing(kind, made, planes, x=float(low), y=float(high))
         planes = {
             EpilogueKind.PACK_TERNARY: 2,
+            EpilogueKind.CODE_TERNARY: 2,
+            EpilogueKind.CODE_STEPS: self.one_of(1, 4, 8),
             EpilogueKind.PACK_STEPS: self.one_of(1, 2, 3, 4),
         }
         return self.packing(
@@ -366,9 +425,11 @@ class _Maker:
         channels = made["channels"]
         divisors = [n for n in range(1, channels + 1) if channels % n == 0]
         group = self.one_of(0, 0, self.one_of(*divisors))
-        words = words_of(group) * (channels // group) if group else words_of(channels)
+        words_for = code_words_of if kind in CODES else words_of
+        words = words_for(group or channels) * (channels // (group or channels))
         words += self.one_of(0, 0, 1)
-        view = self.view(np.uint32, made["size"], planes * words)
+        last = words if kind in CODES else planes * words
+        view = self.view(np.uint32, made["size"], last)
         return EpilogueOp(
             kind, planes=planes, group=group, words=words, view=view, **values
         )

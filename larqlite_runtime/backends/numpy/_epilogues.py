@@ -1,4 +1,4 @@
-"""The epilogues of a step in NumPy, on all rows of all images at once."""
+"""What a step reads and its epilogues, in NumPy, on all rows of all images at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from larqlite_runtime._halves import to_bf16
 from larqlite_runtime._program import EpilogueKind, EpilogueOp, KernelStep, TensorView
-from larqlite_runtime.format import QUANTIZERS, SIGN, pack
+from larqlite_runtime.format import QUANTIZERS, SIGN, pack, pack_bytes
 
 
 def window(
@@ -34,6 +34,34 @@ def pixels(
     return window(
         buffer, view, shape, (view.image, view.depth, view.row, view.pixel, 1)
     )
+
+
+def taps_of(
+    step: KernelStep, buffers: list[np.ndarray], batch: int, last: tuple[int, ...]
+) -> np.ndarray:
+    """`(pixels, taps, *last)` words of the input of a convolution, copied."""
+    view = step.input
+    inner = [1]
+    for size in reversed(last[1:]):
+        inner.insert(0, inner[0] * size)
+    shape = (batch, *step.size, *step.kernel, *last)
+    strides = (view.image, view.depth, view.row, view.pixel, *step.tap, *inner)
+    found = window(buffers[view.buffer], view, shape, strides)
+    return found.reshape(-1, step.taps, *last)
+
+
+def starts_of(step: KernelStep, buffers: list[np.ndarray]) -> np.ndarray:
+    """`(depth, height, width, channels)` values that sums begin with."""
+    depth, height, width = step.size
+
+    def classes(number: int, count: int) -> np.ndarray:
+        return buffers[number][:count] if number >= 0 else np.zeros(count, np.int32)
+
+    rows = classes(step.row_class, depth * height)
+    columns = classes(step.column_class, width)
+    index = rows[:, None] * step.column_classes + columns
+    table = buffers[step.base].reshape(-1, step.channels)
+    return table[index].reshape(depth, height, width, step.channels)
 
 
 @dataclass
@@ -102,6 +130,11 @@ def _add_scaled(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
     )
 
 
+def _attributes(op: EpilogueOp) -> dict[str, float]:
+    """What the quantizer of an operation has."""
+    return {"threshold": op.x, "bits": op.planes, "low": op.x, "high": op.y}
+
+
 def _pack_bf16(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
     run.at(op)[...] = to_bf16(v)
     return v
@@ -115,16 +148,20 @@ def _pack_pixels(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
 
 def _packs(name: str):
     def pack_planes(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
-        attributes = {
-            "threshold": op.x,
-            "bits": op.planes,
-            "low": op.x,
-            "high": op.y,
-        }
-        run.write_bits(op, QUANTIZERS[name].planes_of(v, attributes))
+        run.write_bits(op, QUANTIZERS[name].planes_of(v, _attributes(op)))
         return v
 
     return pack_planes
+
+
+def _codes(name: str):
+    def pack_levels(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
+        words = pack_bytes(QUANTIZERS[name].levels_of(v, _attributes(op)), op.group)
+        where = run.buffers[op.view.buffer]
+        pixels(where, op.view, run.step, run.batch, words.shape[-1])[...] = words
+        return v
+
+    return pack_levels
 
 
 _EPILOGUES: dict[EpilogueKind, Callable[[Run, EpilogueOp, np.ndarray], np.ndarray]] = {
@@ -153,4 +190,9 @@ _EPILOGUES: dict[EpilogueKind, Callable[[Run, EpilogueOp, np.ndarray], np.ndarra
     EpilogueKind.PACK_TERNARY: _packs("Ternary"),
     EpilogueKind.PACK_STEPS: _packs("Steps"),
     EpilogueKind.PACK_INTEGERS: _packs("Integers"),
+    EpilogueKind.CODE_SIGN: _codes("Sign"),
+    EpilogueKind.CODE_HEAVISIDE: _codes("Heaviside"),
+    EpilogueKind.CODE_TERNARY: _codes("Ternary"),
+    EpilogueKind.CODE_STEPS: _codes("Steps"),
+    EpilogueKind.CODE_INTEGERS: _codes("Integers"),
 }

@@ -18,8 +18,11 @@ from larqlite_runtime.backends.numpy._epilogues import (
     Run,
     apply,
     pixels,
+    starts_of,
+    taps_of,
     window,
 )
+from larqlite_runtime.backends.numpy._sums_of_codes import conv_codes, depthwise_codes
 from larqlite_runtime.format import unpack, words_of
 
 # Values of a block of sums, so that what is computed on stays in the cache.
@@ -58,38 +61,10 @@ def _load(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray
     ).copy()
 
 
-def _taps(
-    step: KernelStep, buffers: list[np.ndarray], batch: int, last: tuple[int, ...]
-) -> np.ndarray:
-    """`(pixels, taps, *last)` words of the input of a convolution, copied."""
-    view = step.input
-    inner = [1]
-    for size in reversed(last[1:]):
-        inner.insert(0, inner[0] * size)
-    shape = (batch, *step.size, *step.kernel, *last)
-    strides = (view.image, view.depth, view.row, view.pixel, *step.tap, *inner)
-    found = window(buffers[view.buffer], view, shape, strides)
-    return found.reshape(-1, step.taps, *last)
-
-
-def _base(step: KernelStep, buffers: list[np.ndarray]) -> np.ndarray:
-    """`(depth, height, width, channels)` values that sums begin with."""
-    depth, height, width = step.size
-
-    def classes(number: int, count: int) -> np.ndarray:
-        return buffers[number][:count] if number >= 0 else np.zeros(count, np.int32)
-
-    rows = classes(step.row_class, depth * height)
-    columns = classes(step.column_class, width)
-    index = rows[:, None] * step.column_classes + columns
-    table = buffers[step.base].reshape(-1, step.channels)
-    return table[index].reshape(depth, height, width, step.channels)
-
-
 def _sums(
     step: KernelStep, buffers: list[np.ndarray], counts: np.ndarray
 ) -> np.ndarray:
-    return (_base(step, buffers) - 2 * counts) >> step.shift
+    return (starts_of(step, buffers) - 2 * counts) >> step.shift
 
 
 def _plane_pairs(step: KernelStep):
@@ -101,7 +76,7 @@ def _plane_pairs(step: KernelStep):
 def _conv(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
     groups, words, planes = step.groups, step.words, step.weight_planes
     each = step.channels // groups
-    inputs = _taps(step, buffers, batch, (step.input_planes, groups, words))
+    inputs = taps_of(step, buffers, batch, (step.input_planes, groups, words))
     blocks = -(-each // 16)
     weights = buffers[step.weights].reshape(
         groups, blocks, planes, step.taps, words, 16
@@ -119,7 +94,7 @@ def _conv(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray
 
 
 def _conv_float(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
-    x = _taps(step, buffers, batch, (step.in_channels,))
+    x = taps_of(step, buffers, batch, (step.in_channels,))
     blocks = -(-step.channels // 16)
     weights = buffers[step.weights].reshape(blocks, -1, 16).transpose(1, 0, 2)
     sums = x.reshape(len(x), -1) @ weights.reshape(-1, blocks * 16)
@@ -135,19 +110,19 @@ def _half_weights(step: KernelStep, buffers: list[np.ndarray]) -> np.ndarray:
 
 
 def _conv_bf16(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
-    x = from_bf16(_taps(step, buffers, batch, (step.in_channels,)))
+    x = from_bf16(taps_of(step, buffers, batch, (step.in_channels,)))
     sums = x.reshape(len(x), -1) @ from_bf16(_half_weights(step, buffers))
     return sums.reshape(batch, *step.size, step.channels)
 
 
 def _conv_pixels(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
-    x = _taps(step, buffers, batch, (step.in_channels,)).view(np.int16)
+    x = taps_of(step, buffers, batch, (step.in_channels,)).view(np.int16)
     weights = _half_weights(step, buffers).view(np.int16)
     # Sums of int32 are exact in float64.
     sums = x.reshape(len(x), -1).astype(np.float64) @ weights.astype(np.float64)
     sums = sums.astype(np.int64).astype(np.int32)
     sums = sums.reshape(batch, *step.size, step.channels)
-    return sums + _base(step, buffers)
+    return sums + starts_of(step, buffers)
 
 
 def _count(x: np.ndarray, w: np.ndarray, counts: np.ndarray, shift: int) -> None:
@@ -183,7 +158,7 @@ popcount: Callable[[np.ndarray], np.ndarray] = getattr(
 def _depthwise(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
     channels, multiplier = step.in_channels, step.multiplier
     words = words_of(channels)
-    inputs = _taps(step, buffers, batch, (step.input_planes, words))
+    inputs = taps_of(step, buffers, batch, (step.input_planes, words))
     weights = buffers[step.weights].reshape(
         multiplier, step.weight_planes, step.taps, words
     )
@@ -258,6 +233,9 @@ _KINDS: dict[StepKind, Callable[[KernelStep, list[np.ndarray], int], np.ndarray]
     StepKind.POOL_AVERAGE_PADDED: _pool,
     StepKind.MEAN: _mean,
     StepKind.CONV_FLOAT: _conv_float,
+    StepKind.CONV_CODES: conv_codes,
+    StepKind.DEPTHWISE_CODES: depthwise_codes,
+    StepKind.CONV_LOOKUPS: conv_codes,
     StepKind.CONV_BF16: _conv_bf16,
     StepKind.CONV_PIXELS: _conv_pixels,
 }

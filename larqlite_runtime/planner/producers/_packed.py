@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from larqlite_runtime._graph import GraphNode
-from larqlite_runtime.format import PACKED_LAYERS, integer_pad_value
+from larqlite_runtime.format import (
+    LEVEL_OF_ZERO,
+    PACKED_LAYERS,
+    code_words_of,
+    integer_pad_value,
+)
 from larqlite_runtime.planner._codebooks import Codebook, codebook_of_input
 from larqlite_runtime.planner._layouts import image_of
 from larqlite_runtime.planner._subgraph import Subgraph
 from larqlite_runtime.planner._weight_planes import Weights, weights_of
 from larqlite_runtime.planner._window import Triple, Window
+from larqlite_runtime.planner.producers._sum_forms import SumForm, forms_of
 
-MOST_PLANE_PAIRS = 8
+_LAST_LEVEL = 255  # that a byte has a number for
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,7 @@ class Packed:
         axis: of the channels in the input and the output.
         weights: as planes of bits.
         pad_value: whole number that borders hold.
+        form: how its sums are computed.
     """
 
     node: GraphNode
@@ -40,6 +47,7 @@ class Packed:
     groups: int
     weights: Weights
     pad_value: int
+    form: SumForm = SumForm.PLANES
 
     @property
     def is_depthwise(self) -> bool:
@@ -54,14 +62,30 @@ class Packed:
         )
 
     @property
+    def pad_level(self) -> int:
+        """The number of a level that borders hold as codes: that of the pad value, where a
+        byte has one, whether the input has it or not."""
+        level, between = divmod(
+            self.pad_value - self.codebook.type.low, self.codebook.type.apart
+        )
+        return level if not between and 0 <= level <= _LAST_LEVEL else 0
+
+    @property
+    def takes_codes(self) -> bool:
+        """Whether it reads codes, not bits."""
+        return self.form is not SumForm.PLANES
+
+    @property
     def shift(self) -> int:
         """Halvings of the sum of bits."""
         return self.codebook.type.halved + self.weights.halved
 
     @property
     def products(self) -> int:
-        """One-bit products of one image."""
+        """Products of one image: of bits, or of codes."""
         pairs = self.codebook.type.bits * self.weights.count
+        if self.takes_codes:
+            pairs = 1
         return pairs * math.prod(self.window.out) * self.weights.size
 
     def range(self) -> tuple[np.ndarray, np.ndarray]:
@@ -83,22 +107,31 @@ class Packed:
         """
         w = self.weights.sums
         total = w.sum((1, 2, 3))
-        always = self.weights.size // self.out_channels
-        always *= self.codebook.type.weight * self.weights.weight
-        # The offset of the type meets every weight: sums of planes are 2^halved weights.
-        always = always + self.codebook.type.plane_offset * (
-            total << self.weights.halved
-        )
-        missing = self.pad_value - self.codebook.type.value_of(self.pad_bits)
+        if self.takes_codes:
+            low, apart = self.codebook.type.low, self.codebook.type.apart
+            always = (low + apart * LEVEL_OF_ZERO) * total
+            missing, shift = self.pad_value - low - apart * self.pad_level, 0
+        else:
+            always = self.weights.size // self.out_channels
+            always *= self.codebook.type.weight * self.weights.weight
+            # The offset of the type meets every weight: sums of planes are 2^halved weights.
+            always = always + self.codebook.type.plane_offset * (
+                total << self.weights.halved
+            )
+            missing = self.pad_value - self.codebook.type.value_of(self.pad_bits)
+            shift = self.shift
         if not missing:
             return always.astype(np.int32)[None, None], None, None
         met, of_line, of_column = self.window.by_class(w)
-        table = always + round(missing * (1 << self.shift)) * (total - met)
+        table = always + round(missing * (1 << shift)) * (total - met)
         return table.astype(np.int32), of_line, of_column
 
 
-def packed_or_why(node: GraphNode, subgraph: Subgraph) -> Packed | str:
-    """A packed node as the kernels run it, or why ONNX Runtime has to, in float."""
+def packed_or_why(
+    node: GraphNode, subgraph: Subgraph, isa: str = "portable"
+) -> Packed | str:
+    """A packed node as the kernels of an instruction set run it, or why ONNX Runtime has
+    to, in float."""
     found = codebook_of_input(node, subgraph)
     stream = subgraph.constant_input(node, 1)
     if found is None:
@@ -120,12 +153,6 @@ def packed_or_why(node: GraphNode, subgraph: Subgraph) -> Packed | str:
     weights = weights_of(node, stream, (shape[0], *window.kernel, shape[-1]))
     if weights is None:
         return "its weights are no sums of planes of -1 and +1"
-    pairs = codebook.type.bits * weights.count
-    if pairs > MOST_PLANE_PAIRS:
-        return (
-            f"{codebook.type.bits} planes of bits of its input times {weights.count} of its "
-            f"kernel are {pairs} pairs, and the kernels sum at most {MOST_PLANE_PAIRS}"
-        )
     rank = len(subgraph.shapes[node.inputs[0]])
     groups = int(node.attributes.get("group", 1))
     packed = Packed(
@@ -140,7 +167,11 @@ def packed_or_why(node: GraphNode, subgraph: Subgraph) -> Packed | str:
         weights=weights,
         pad_value=0 if is_dense else int(pad_value),
     )
-    return packed if _fits(packed) else "its sums may leave the range of int32"
+    forms = forms_of(codebook.type, weights.count, groups, shape[0], isa)
+    candidates = [replace(packed, form=form) for form in forms]
+    whys = [_why_not(candidate) for candidate in candidates]
+    usable = [made for made, why in zip(candidates, whys, strict=True) if why is None]
+    return usable[0] if usable else whys[0]
 
 
 def _rows(node: GraphNode, subgraph: Subgraph, shape: tuple[int, ...]) -> Window | None:
@@ -175,9 +206,45 @@ def _window(
     return Window(size, out, kernel, (1, 1, 1), dilation, before, strides)
 
 
-def _fits(packed: Packed) -> bool:
+def _why_not(packed: Packed) -> str | None:
+    """Why the kernels cannot sum in the form of a packed node; None if they can."""
+    if not (_codes_fit if packed.takes_codes else _planes_fit)(packed):
+        return "its sums may leave the range of int32"
+    if packed.takes_codes or packed.window.kernel.count(1) >= _free_axes_needed(packed):
+        return None
+    return (
+        "planes of equal weight need an axis of its window that is free, and all of "
+        f"{'x'.join(map(str, packed.window.kernel))} are taken"
+    )
+
+
+def _free_axes_needed(packed: Packed) -> int:
+    """Axes of one tap that planes of equal weight take."""
+    beside = packed.codebook.type.has_equal_planes and (
+        packed.groups > 1 or packed.is_depthwise
+    )
+    return int(packed.weights.equal) + int(beside)
+
+
+def _planes_fit(packed: Packed) -> bool:
     """Whether sums stay far below what int32 holds on the way, as the kernels check it."""
     each = packed.weights.size // packed.out_channels
     padded = each // packed.weights.shape[-1] * (packed.weights.shape[-1] + 31)
     planes = packed.codebook.type.bits + packed.weights.count
     return padded * (2 + abs(packed.pad_value)) << (planes + 1) < 1 << 30
+
+
+def _codes_fit(packed: Packed) -> bool:
+    """Whether no sum of codes can leave int32: neither the whole, whatever the input, nor, in
+    any order of adding, what a lane of the kernels holds of it: bytes of weights, up to 255,
+    times -128."""
+    most = np.iinfo(np.int32).max
+    low, high = packed.range()
+    kind = packed.codebook.type
+    of_start = kind.largest + kind.apart * LEVEL_OF_ZERO + abs(packed.pad_value)
+    starts = of_start * packed.weights.magnitudes
+    whole = np.maximum(np.abs(low), np.abs(high)) + starts
+    channels = packed.weights.shape[-1]
+    taps = packed.weights.size // packed.out_channels // channels
+    held = taps * -(-code_words_of(channels) * packed.weights.stored_bits // 8) * 4
+    return int(whole.max(initial=0)) <= most and held * 255 * LEVEL_OF_ZERO <= most
