@@ -1,6 +1,7 @@
 """The benchmarks: what each row times, on which two sides, and what it has to reach."""
 
 from rows import Row, Side
+from table_codes import CODES
 from table_deployed import DEPLOYED
 from table_integer import INTEGER
 from table_peers import PEERS
@@ -158,5 +159,6 @@ ROWS = (
     ),
     *DEPLOYED,
     *PEERS,
+    *CODES,
     *INTEGER,
 )

@@ -9,6 +9,8 @@ namespace larqlite {
 
 constexpr int32_t kMostChannels = 512;
 constexpr int32_t kLeastChannels = 64;
+// Tables are made for all channels of a block: the more there are, the better.
+constexpr int32_t kMostLookupChannels = 2048;
 
 // Room for the values of a block, kept by each thread from one block to the next.
 Value* scratch(int64_t values);
@@ -37,10 +39,14 @@ struct Work {
     const lq_step& s = *step;
     channels = s.channels;
     const bool splits = may_split();
-    if (splits && channels > kMostChannels) channels = kMostChannels;
+    const bool looks_up = s.kind == LQ_CONV_LOOKUPS;
+    const int32_t most = looks_up ? kMostLookupChannels : kMostChannels;
+    if (splits && channels > most) channels = most;
     const int64_t rows = images * s.depth * row_count;
     for (;;) {
-      const int64_t together = s.kind == LQ_CONV_CODES ? kCodePixels : kPixels;
+      const int64_t together = looks_up                  ? kLookupPixels
+                               : s.kind == LQ_CONV_CODES ? kCodePixels
+                                                         : kPixels;
       pixels = kBlockValues / channels / together * together;
       if (pixels < together) pixels = together;
       if (pixels > s.width) pixels = s.width;
@@ -105,6 +111,9 @@ struct Work {
         break;
       case LQ_CONV_CODES:
         done = kernels->conv_codes(block, values);
+        break;
+      case LQ_CONV_LOOKUPS:
+        done = kernels->conv_lookups(block, values);
         break;
       case LQ_DEPTHWISE_CODES:
         kernels->depthwise_codes(block, values);

@@ -78,8 +78,8 @@ def _load() -> ctypes.CDLL:
     lib.lq_threads.argtypes = [steps, *[int32] * 5, times]
     lib.lq_threads.restype = int32
     lib.lq_processors.argtypes, lib.lq_processors.restype = [], int32
-    lib.lq_peak.argtypes = [int32, ctypes.c_double]
-    lib.lq_peak.restype = ctypes.c_double
+    for peak_of in (lib.lq_peak, lib.lq_peak_of_codes):
+        peak_of.argtypes, peak_of.restype = [int32, ctypes.c_double], ctypes.c_double
     return lib
 
 

@@ -18,7 +18,7 @@ from larqlite_runtime.planner._fusion_group import FusionGroup
 from larqlite_runtime.planner._layouts import image_of
 from larqlite_runtime.planner._padding import PaddedTensor
 from larqlite_runtime.planner._weight_layout import layout_of
-from larqlite_runtime.planner.producers import Numbers
+from larqlite_runtime.planner.producers import Numbers, SumForm
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,14 @@ def _sums_of_floats(
     )
 
 
+# By whether each channel has filters of its own.
+_SUMS = {
+    SumForm.PLANES: (StepKind.CONV, StepKind.DEPTHWISE),
+    SumForm.CODES: (StepKind.CONV_CODES, StepKind.DEPTHWISE_CODES),
+    SumForm.LOOKUPS: (StepKind.CONV_LOOKUPS,),
+}
+
+
 def _sums_of_integers(
     buffers: BufferTable, group: FusionGroup, group_input: GroupInput, made: dict
 ) -> KernelStep:
@@ -159,11 +167,8 @@ def _sums_of_integers(
     base, of_row, of_column = packed.accumulator_starts()
     layout = layout_of(packed, group_input.bits)
     multiplier = packed.out_channels // packed.in_channels
-    kinds = StepKind.CONV, StepKind.DEPTHWISE
-    if packed.takes_codes:
-        kinds = StepKind.CONV_CODES, StepKind.DEPTHWISE_CODES
     return KernelStep(
-        kinds[packed.is_depthwise],
+        _SUMS[packed.form][packed.is_depthwise],
         input=group_input.padded.window_view(group_input.buffer, window),
         kernel=layout.kernel,
         tap=layout.tap,

@@ -14,11 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite_runtime._program import CODE_BLOCKS, LANES
+from larqlite_runtime._program import (
+    CODE_BLOCKS,
+    LANES,
+    LOOKUP_BYTES,
+    LOOKUP_LANES,
+)
 from larqlite_runtime.format import pack
 from larqlite_runtime.planner._bit_tensors import Bits
 from larqlite_runtime.planner._window import Triple
-from larqlite_runtime.planner.producers import Packed
+from larqlite_runtime.planner.producers import Packed, SumForm
 
 
 @dataclass(frozen=True)
@@ -101,13 +106,19 @@ def _layout_of_codes(packed: Packed, bits: Bits) -> WeightLayout:
         words=bits.plane_words // groups,
         input_planes=1,
         weight_planes=1,
-        weights=_depthwise_numbers(packed)
-        if packed.is_depthwise
-        else _code_blocks(packed, bits.plane_words // groups),
+        weights=_numbers(packed, bits.plane_words // groups),
         weight_bits=weights.stored_bits,
         weight_step=int(weights.step) * packed.codebook.type.apart,
         weight_offset=int(weights.offset) * packed.codebook.type.apart,
     )
+
+
+def _numbers(packed: Packed, words: int) -> np.ndarray:
+    if packed.is_depthwise:
+        return _depthwise_numbers(packed)
+    if packed.form is SumForm.LOOKUPS:
+        return _lookup_blocks(packed, words)
+    return _code_blocks(packed, words)
 
 
 def _depthwise_numbers(packed: Packed) -> np.ndarray:
@@ -141,8 +152,31 @@ def _code_blocks(packed: Packed, words: int) -> np.ndarray:
     lanes = np.ascontiguousarray(packed_bytes).view("<u4")[..., 0]
     lanes = lanes.reshape(packed.groups, blocks, LANES, *lanes.shape[2:])
     lanes = lanes.transpose(0, 3, 4, 1, 2)  # (group, tap, word, block, lane)
+    return _side_by_side(lanes)
+
+
+def _lookup_blocks(packed: Packed, words: int) -> np.ndarray:
+    """(blocks side by side, tap, 15 codes, block, lane), uint16, flat: bit k is of code k."""
+    blocks, vectors = (
+        -(-packed.out_channels // LOOKUP_LANES),
+        -(-4 * words // LOOKUP_BYTES),
+    )
+    codes = packed.weights.codes()
+    codes = codes.reshape(packed.out_channels, -1, codes.shape[-1])
+    whole = np.zeros(
+        (blocks * LOOKUP_LANES, codes.shape[1], vectors * LOOKUP_BYTES), np.uint8
+    )
+    whole[: packed.out_channels, :, : codes.shape[-1]] = codes
+    whole = whole.reshape(blocks, LOOKUP_LANES, -1, vectors, LOOKUP_BYTES)
+    lanes = np.packbits(whole, axis=-1, bitorder="little").view("<u2")[..., 0]
+    return _side_by_side(lanes.transpose(2, 3, 0, 1)[None])
+
+
+def _side_by_side(lanes: np.ndarray) -> np.ndarray:
+    """(group, tap, word, block, lane) with some blocks side by side, flat."""
+    groups, *_, blocks, _ = lanes.shape
     parts = [
-        lanes[..., first : first + CODE_BLOCKS, :].reshape(packed.groups, -1)
+        lanes[..., first : first + CODE_BLOCKS, :].reshape(groups, -1)
         for first in range(0, blocks, CODE_BLOCKS)
     ]
     return np.concatenate(parts, 1).reshape(-1)

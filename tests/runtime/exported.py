@@ -144,6 +144,38 @@ def tables() -> tf_keras.Model:
     return tf_keras.Model(inputs, x)
 
 
+def codes() -> tf_keras.Model:
+    """Inputs of 8 bits, unsigned and signed, and kernels of 1, 1.5, 2 and 4."""
+    inputs = layers.Input((6, 5, 5))
+    x = lq.layers.QuantConv2D(
+        20,
+        3,
+        input_quantizer=lq.quantizers.DoReFa(8),
+        kernel_quantizer="ste_tern",
+        padding="same",
+        pad_values=1.0,
+    )(inputs)
+    x = lq.layers.QuantDepthwiseConv2D(
+        3,
+        strides=2,
+        input_quantizer=SignedSteps(-100, 27, scale=1.0),
+        depthwise_quantizer=lq.quantizers.DoReFa(4, mode="weights"),
+        padding="same",
+        use_bias=False,
+    )(x)
+    x = lq.layers.QuantConv2D(
+        6,
+        2,
+        groups=2,
+        input_quantizer=lq.quantizers.DoReFa(5),
+        kernel_quantizer=lq.quantizers.DoReFa(2, mode="weights"),
+    )(x)
+    x = lq.layers.QuantDense(
+        260, input_quantizer=lq.quantizers.DoReFa(8), kernel_quantizer="ste_sign"
+    )(layers.Flatten()(x))
+    return tf_keras.Model(inputs, x)
+
+
 NETWORKS: dict[str, Callable[[], tf_keras.Model]] = {
     "deploy_residual": residual,
     "deploy_ternary": ternary,
@@ -151,6 +183,7 @@ NETWORKS: dict[str, Callable[[], tf_keras.Model]] = {
     "deploy_scaled": scaled,
     "deploy_integers": integers,
     "deploy_tables": tables,
+    "deploy_codes": codes,
 }
 
 

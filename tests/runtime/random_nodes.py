@@ -12,7 +12,7 @@ def _quantized(net: Network, source: Tensor) -> tuple[str, str, int, float]:
     """A quantizer node: its output, the name of its values, input_steps, largest value."""
     kind = net.one_of("sign", "sign", "sign", "heaviside", "ternary", "steps")
     if kind == "steps":
-        bits = net.one_of(1, 2, 3)
+        bits = net.one_of(1, 2, 3, 8)
         count = (1 << bits) - 1
         return net.packed("Steps", [source.name], bits=bits), kind, count, count
     op, more = {
@@ -28,7 +28,7 @@ def _quantized(net: Network, source: Tensor) -> tuple[str, str, int, float]:
 def _letter(net: Network, kind: str) -> tuple[str, int, dict]:
     """Which weights: letter of the operation, bits, attributes of k-bit ones."""
     letter = "Q" if kind == "steps" else net.one_of("B", "B", "T", "Q")
-    bits = {"B": 1, "T": 2}.get(letter) or net.one_of(1, 2, 3)
+    bits = {"B": 1, "T": 2}.get(letter) or net.one_of(1, 2, 3, 4)
     if letter != "Q":
         return letter, bits, {}
     step, offset = 2.0, -float((1 << bits) - 1)

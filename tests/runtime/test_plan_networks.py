@@ -77,7 +77,8 @@ def test_networks_use_every_kind_of_step_and_of_row_operation():
     needed = {"LOAD", "CONV", "DEPTHWISE", "POOL_MAX", "POOL_AVERAGE", "MEAN"}
     needed |= {"PACK_SIGN", "PACK_HEAVISIDE", "PACK_TERNARY", "PACK_STEPS", "THRESHOLD"}
     needed |= {"MULTIPLY_IMAGE", "ADD_TENSOR", "PRELU", "CLIP", "SIGN"}
-    needed |= {"BConv2D", "QConv2D", "HardSigmoid", "Sub"}  # in segments
+    needed |= {"CONV_CODES", "DEPTHWISE_CODES", "CODE_STEPS", "CODE_TERNARY"}
+    needed |= {"BConv2D", "HardSigmoid", "Sub"}  # in segments
     found = set()
     # The first ones have everything today, so that few networks are planned.
     for seed in (42, 3, 17, 0, 6, 75, 134, *range(250)):

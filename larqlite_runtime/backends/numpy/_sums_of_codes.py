@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from larqlite_runtime._program import CODE_BLOCKS, LANES, KernelStep
-from larqlite_runtime.backends.numpy._taps import starts_of, taps_of
+from larqlite_runtime._program import (
+    CODE_BLOCKS,
+    LANES,
+    LOOKUP_BYTES,
+    LOOKUP_LANES,
+    KernelStep,
+    StepKind,
+)
+from larqlite_runtime.backends.numpy._epilogues import starts_of, taps_of
 from larqlite_runtime.format import code_words_of, unpack_bytes
 
 
@@ -14,7 +21,8 @@ def conv_codes(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.nd
     groups, each = step.groups, step.channels // step.groups
     words = taps_of(step, buffers, batch, (groups, step.words))
     x = unpack_bytes(words, 4 * step.words).astype(np.float64)
-    numbers = _numbers(step, buffers[step.weights])
+    looks_up = step.kind == StepKind.CONV_LOOKUPS
+    numbers = (_looked_up if looks_up else _numbers)(step, buffers[step.weights])
     sums = np.empty((len(x), groups, each), np.int64)
     for group in range(groups):
         of_group = x[:, :, group].reshape(len(x), -1)
@@ -28,22 +36,38 @@ def conv_codes(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.nd
 def _numbers(step: KernelStep, weights: np.ndarray) -> np.ndarray:
     """`(group, channel, tap * byte)` numbers of the weights."""
     bits, each = step.weight_bits, step.channels // step.groups
-    blocks, together = -(-each // LANES), 8 // step.weight_bits
+    together = 8 // bits
     vectors = -(-step.words // together)
-    whole = weights.reshape(step.groups, -1)
-    found, first = [], 0
-    for begin in range(0, blocks, CODE_BLOCKS):
-        beside = min(CODE_BLOCKS, blocks - begin)
-        size = step.taps * vectors * beside * LANES
-        part = whole[:, first : first + size]
-        part = part.reshape(step.groups, step.taps, vectors, beside, LANES)
-        found.append(part.transpose(0, 3, 4, 1, 2))
-        first += size
-    words = np.concatenate(found, 1)  # (group, block, lane, tap, vector)
+    words = _apart(weights.reshape(step.groups, -1), each, LANES, step.taps, vectors)
     shifts = 8 * np.arange(4) + bits * np.arange(together)[:, None]
     numbers = words[..., None, None] >> shifts.astype(np.uint32) & ((1 << bits) - 1)
-    numbers = numbers.reshape(step.groups, blocks * LANES, step.taps, -1)
-    return numbers[..., : 4 * step.words].reshape(step.groups, blocks * LANES, -1)
+    numbers = numbers.reshape(*numbers.shape[:3], -1)[..., : 4 * step.words]
+    return numbers.reshape(*numbers.shape[:2], -1)
+
+
+def _looked_up(step: KernelStep, weights: np.ndarray) -> np.ndarray:
+    """The same where products are looked up."""
+    vectors = -(-4 * step.words // LOOKUP_BYTES)
+    whole = weights.view(np.uint16).reshape(1, -1)
+    words = _apart(whole, step.channels, LOOKUP_LANES, step.taps, vectors)
+    numbers = words[..., None] >> np.arange(LOOKUP_BYTES, dtype=np.uint16) & 1
+    numbers = numbers.reshape(*numbers.shape[:3], -1)[..., : 4 * step.words]
+    return numbers.reshape(*numbers.shape[:2], -1)
+
+
+def _apart(
+    whole: np.ndarray, channels: int, lanes: int, taps: int, vectors: int
+) -> np.ndarray:
+    """`(group, channel, tap, vector)` of `(group, ...)` with some blocks side by side."""
+    groups, blocks, first, found = len(whole), -(-channels // lanes), 0, []
+    for begin in range(0, blocks, CODE_BLOCKS):
+        beside = min(CODE_BLOCKS, blocks - begin)
+        size = taps * vectors * beside * lanes
+        part = whole[:, first : first + size]
+        part = part.reshape(groups, taps, vectors, beside, lanes)
+        found.append(part.transpose(0, 3, 4, 1, 2))
+        first += size
+    return np.concatenate(found, 1).reshape(groups, blocks * lanes, taps, vectors)
 
 
 def depthwise_codes(

@@ -8,6 +8,7 @@ from larqlite_runtime.planner.producers._float_conv import (
 from larqlite_runtime.planner.producers._half_conv import PixelScale, pixel_sums
 from larqlite_runtime.planner.producers._packed import Packed, packed_or_why
 from larqlite_runtime.planner.producers._pooling import Pool, pool_of
+from larqlite_runtime.planner.producers._sum_forms import SumForm
 
 __all__ = [
     "FloatConv",
@@ -15,6 +16,7 @@ __all__ = [
     "Packed",
     "PixelScale",
     "Pool",
+    "SumForm",
     "float_conv_of",
     "packed_or_why",
     "pixel_sums",

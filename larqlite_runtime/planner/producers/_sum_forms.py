@@ -1,4 +1,4 @@
-"""In which form a packed layer is summed: bits by planes, or codes by bytes."""
+"""In which form a packed layer is summed: bits by planes, codes by bytes, or by tables."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from larqlite_runtime.format import ValueType
 
 # Pairs of planes that the kernels sum.
 MOST_PLANE_PAIRS = 8
-# Planes of an input up to which counting bits is faster than multiplying bytes, by bits of the
-# kernel and instruction set; `benchmarks/codes.py` measures both.
+# Planes of an input up to which counting bits is faster than multiplying bytes, by planes of
+# the kernel; `make bench ARGS="codes_counted"` measures both. A set that is not named multiplies
+# bytes where more than `MOST_PLANE_PAIRS` leave nothing else.
 _COUNTED: dict[str, dict[int, int]] = {
-    "avx512": {1: 3, 2: 2},
-    "amx": {1: 3, 2: 2},
+    "avx512": {1: 3, 2: 2, 3: 1, 4: 1},
+    "amx": {1: 3, 2: 2, 3: 1, 4: 1},
 }
-_COUNTED_ELSEWHERE = {1: 8, 2: 4}
+# Channels from which on tables are made for enough of them.
+_LOOKED_UP = {"avx512": 256, "amx": 256}
 
 
 class SumForm(Enum):
@@ -22,19 +24,25 @@ class SumForm(Enum):
 
     PLANES = "planes"
     CODES = "codes"
+    LOOKUPS = "lookups"
 
 
-def forms_of(value_type: ValueType, planes: int, isa: str) -> list[SumForm]:
-    """The forms that sum an input and a kernel, the faster one first.
+def forms_of(
+    value_type: ValueType, planes: int, groups: int, channels: int, isa: str
+) -> list[SumForm]:
+    """The forms that sum an input and a kernel, the fastest one first.
 
     Args:
         value_type: of the input.
         planes: of the kernel.
+        groups, channels: of the output.
         isa: the instruction set.
     """
+    found = [SumForm.CODES]
+    if planes == groups == 1 and channels >= _LOOKED_UP.get(isa, channels + 1):
+        found.insert(0, SumForm.LOOKUPS)
     if value_type.bits * planes > MOST_PLANE_PAIRS:
-        return [SumForm.CODES]
-    counted = _COUNTED.get(isa, _COUNTED_ELSEWHERE)
-    if value_type.bits <= counted.get(planes, MOST_PLANE_PAIRS):
-        return [SumForm.PLANES, SumForm.CODES]
-    return [SumForm.CODES, SumForm.PLANES]
+        return found
+    counted = _COUNTED[isa].get(planes, 0) if isa in _COUNTED else MOST_PLANE_PAIRS
+    place = 0 if value_type.bits <= counted else len(found)
+    return [*found[:place], SumForm.PLANES, *found[place:]]
