@@ -81,7 +81,7 @@ def test_networks_use_every_kind_of_step_and_of_row_operation():
     needed |= {"BConv2D", "HardSigmoid", "Sub"}  # in segments
     found = set()
     # The first ones have everything today, so that few networks are planned.
-    for seed in (42, 3, 17, 0, 6, 75, 134, *range(250)):
+    for seed in (42, 3, 12, 6, 0, 5, 75, *range(250)):
         model, _ = random_network(seed)
         plan = planned(read(model.SerializeToString()))
         for step in [step for part in plan.program.parts for step in part]:
