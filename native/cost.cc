@@ -11,17 +11,17 @@ namespace {
 constexpr double kWaking = 5e3;
 
 // What one core does in a nanosecond, by instruction set as `lq_supports` numbers them:
-// one-bit products, products of floats, values that pass through an operation. Measured on
+// one-bit products, products of floats, of bytes, values that pass through an operation. Measured on
 // Zen 4 (x86); the sets of other processors are guesses, within a factor of two.
 struct Rates {
-  double bits, floats, values;
+  double bits, floats, codes, values;
 };
 constexpr Rates kRates[] = {
-    {40, 4, 1.5},     // portable
-    {350, 28, 8},     // AVX2
-    {900, 52, 12},    // AVX-512
-    {150, 6, 4},      // NEON
-    {1500, 100, 12},  // AMX
+    {40, 4, 3, 1.5},       // portable
+    {350, 28, 100, 8},     // AVX2
+    {900, 52, 200, 12},    // AVX-512
+    {150, 6, 30, 4},       // NEON
+    {1500, 100, 200, 12},  // AMX
 };
 
 const Rates& rates_of(int32_t isa) {
@@ -54,6 +54,13 @@ double nanoseconds(const lq_step& s, int64_t images, int32_t isa) {
       break;
     case LQ_CONV_FLOAT:
       products = taps * s.in_channels / rates.floats;
+      break;
+    case LQ_CONV_CODES:
+    case LQ_CONV_LOOKUPS:
+      products = taps * s.words * 4 / rates.codes;
+      break;
+    case LQ_DEPTHWISE_CODES:
+      passes += 1 + taps;
       break;
     case LQ_CONV_BF16:
     case LQ_CONV_PIXELS:

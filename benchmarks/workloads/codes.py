@@ -148,6 +148,8 @@ def _step(
     turn = iter(range(1 << 60))
 
     def run() -> None:
-        lib.lq_run(steps, 1, bound[next(turn) % len(bound)], 4, batch, 1, number, None)
+        lib.lq_run(
+            steps, 1, bound[next(turn) % len(bound)], 4, batch, batch, 1, number, None
+        )
 
     return Workload(run, lambda: [float(shared[3].sum())])
