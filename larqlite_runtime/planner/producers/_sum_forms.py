@@ -20,7 +20,14 @@ _LOOKED_UP = {"avx512": 256, "amx": 256}
 
 
 class SumForm(Enum):
-    """How sums of products are computed."""
+    """How sums of products are computed.
+
+    Attributes:
+        PLANES: ones of exclusive ors are counted, for each pair of planes.
+        CODES: bytes of the input are multiplied with the codes of the kernel.
+        LOOKUPS: for some bytes of the input, a table of all sums that a kernel of one bit can
+            make of them.
+    """
 
     PLANES = "planes"
     CODES = "codes"
