@@ -13,6 +13,8 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "where are my binary weights": ("faq", "start", "concepts/weights"),
     "qkeras": ("faq",),
     "larq": ("larq",),
+    "brevitas": ("other_libraries",),
+    "alternatives": ("other_libraries",),
     "tensorflow model optimization": ("qat/tfmot",),
     "quantizeml": ("integer/quantizeml",),
     "pytorch": ("faq",),
