@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
 
+import numpy as np
 import pytest
+import tf_keras
+from ai_edge_litert.interpreter import Interpreter
 
+import larqlite as lq
+from larqlite_runtime.benchmark import Contestant
 from tests.test_docs import DOCS, ROOT, load_extension
-from tools.docs_site import first_picture, links, outputs, shared_picture
+from tools.docs_site import (
+    first_network,
+    first_picture,
+    links,
+    outputs,
+    shared_picture,
+)
 from tools.docs_site.questions import QUESTIONS
 
 FIGURES = json.loads(first_picture.FIGURES.read_text(encoding="utf-8"))
@@ -58,6 +70,51 @@ def test_the_first_figures_say_when_and_on_what_they_were_measured():
     for row in FIGURES["forms"]:
         low, high = row["quartiles"]
         assert low <= row["milliseconds"] <= high
+
+
+def test_a_file_is_right_as_often_as_its_engine_says_one_image_at_a_time():
+    def prepare(inputs):
+        (image,) = inputs
+        assert image.shape == (1, 2)
+        assert image.dtype == np.float32
+        return lambda: [np.eye(3)[image[:, 0].astype(int)]]
+
+    engine = Contestant("any", "an engine", prepare)
+    images = np.array([[2, 9], [0, 9], [1, 9], [1, 9]], np.uint8)
+    assert first_network.right(engine, images, np.array([2, 0, 1, 0])) == 0.75
+
+
+@pytest.mark.slow
+def test_the_figures_are_of_the_files_and_not_of_their_models(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    layers = tf_keras.layers
+    tf_keras.utils.set_random_seed(0)
+    plain = tf_keras.Sequential([tf_keras.Input((16,)), layers.Dense(3)])
+    lq.deploy.export(plain, first_network.FLOAT)
+    images = np.random.default_rng(0).integers(0, 256, (60, 16)).astype("float32")
+    # Its ranges are of other images, so that its labels are not those of the model.
+    aware = lq.qat.quantize_model(plain, calibrate=images / 64)
+    lq.qat.to_tflite(aware, first_network.INT8)
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+    binary = [tf_keras.Input((16,)), lq.layers.QuantDense(3, **signs)]
+    lq.deploy.export(tf_keras.Sequential(binary), first_network.BINARY)
+    interpreter = Interpreter(first_network.INT8)
+    interpreter.allocate_tensors()
+    labels = []
+    for image in images:
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+        interpreter.invoke()
+        (made,) = interpreter.get_output_details()
+        labels.append(interpreter.get_tensor(made["index"]).argmax())
+    found = first_network.measure("here", 0.02, images, np.array(labels))
+    rows = {row["form"]: row for row in found["forms"]}
+    assert rows["int8"]["accuracy"] == 1
+    assert rows["float"]["accuracy"] == round(
+        float(np.mean(plain.predict(images, verbose=0).argmax(-1) == labels)), 4
+    )
+    assert rows["float"]["accuracy"] < 1
+    for row in rows.values():
+        assert row["bytes"] == os.path.getsize(vars(first_network)[row["form"].upper()])
 
 
 @pytest.fixture

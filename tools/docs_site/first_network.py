@@ -28,6 +28,8 @@ from . import first_picture, shared_picture
 README = first_picture.ROOT / "README.md"
 SECTION = "## Ten lines"
 IMAGES_TO_CALIBRATE = 500
+# The files of the three forms; the README writes the binary one.
+FLOAT, INT8, BINARY = "float.onnx", "int8.tflite", "clothes.onnx"
 
 
 def ten_lines() -> str:
@@ -120,28 +122,48 @@ def larqlite_on(path: str, threads: int) -> Contestant:
     return Contestant("larqlite", "packed", lambda inputs: lambda: [packed(inputs[0])])
 
 
-def measure(machine: str, seconds: float) -> dict:
-    """Trains, writes and measures the three forms in the current folder."""
+def make_files() -> tuple[np.ndarray, np.ndarray]:
+    """Trains the three forms and writes their files in the current folder.
+
+    Returns:
+        Images and labels to test on.
+    """
     names: dict = {}
     exec(compile(ten_lines(), str(README), "exec"), names)
-    model, x_test, y_test = names["model"], names["x_test"], names["y_test"]
-    epochs = model.history.params["epochs"]
+    epochs = names["model"].history.params["epochs"]
     tf_keras.utils.set_random_seed(1)
-    twin = trained(float_twin(model), names, epochs)
-    lq.deploy.export(twin, "float.onnx")
+    twin = trained(float_twin(names["model"]), names, epochs)
+    lq.deploy.export(twin, FLOAT)
     aware = lq.qat.quantize_model(twin, calibrate=names["x"][:IMAGES_TO_CALIBRATE])
-    lq.qat.to_tflite(aware, "int8.tflite")
+    lq.qat.to_tflite(aware, INT8)
+    return names["x_test"], names["y_test"]
+
+
+def measure(
+    machine: str, seconds: float, images: np.ndarray, labels: np.ndarray
+) -> dict:
+    """Measures the three files in the current folder.
+
+    Args:
+        machine: what it is called.
+        seconds: to time each file for.
+        images: to count on how often each file is right.
+        labels: of the images.
+
+    Returns:
+        The figures of the picture.
+    """
     others = [
-        functools.partial(float_in_onnxruntime, "float.onnx"),
-        functools.partial(int8_in_tflite, "int8.tflite"),
+        functools.partial(float_in_onnxruntime, FLOAT),
+        functools.partial(int8_in_tflite, INT8),
     ]
-    found = benchmark("clothes.onnx", others, threads=1, seconds=seconds)
+    found = benchmark(BINARY, others, threads=1, seconds=seconds)
     print(found)
     times = {timing.engine: timing for timing in found.timings}
     rows = [
-        ("float", 32, "ONNX Runtime", "float.onnx", others[0](b"", 1)),
-        ("int8", 8, "TFLite", "int8.tflite", others[1](b"", 1)),
-        ("binary", 1, "larqlite", "clothes.onnx", larqlite_on("clothes.onnx", 1)),
+        ("float", 32, "ONNX Runtime", FLOAT, others[0](b"", 1)),
+        ("int8", 8, "TFLite", INT8, others[1](b"", 1)),
+        ("binary", 1, "larqlite", BINARY, larqlite_on(BINARY, 1)),
     ]
     forms = [
         {
@@ -154,7 +176,7 @@ def measure(machine: str, seconds: float) -> dict:
                 round(1e3 * value, 4)
                 for value in (times[contestant.name].low, times[contestant.name].high)
             ],
-            "accuracy": round(right(contestant, x_test, y_test), 4),
+            "accuracy": round(right(contestant, images, labels), 4),
         }
         for form, bits, engine, file, contestant in rows
     ]
@@ -163,7 +185,7 @@ def measure(machine: str, seconds: float) -> dict:
         "machine": machine,
         "instructions": found.isa,
         "date": datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat(),
-        "test_images": len(y_test),
+        "test_images": len(labels),
         "forms": forms,
     }
 
@@ -184,7 +206,7 @@ def main(words: list[str]) -> None:
     machine = " ".join(words) if words else "one core of this machine"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        figures = measure(machine, seconds=3.0)
+        figures = measure(machine, 3.0, *make_files())
         os.chdir(first_picture.ROOT)
     first_picture.FIGURES.write_text(
         json.dumps(figures, indent=1) + "\n", encoding="utf-8"
