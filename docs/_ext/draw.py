@@ -18,6 +18,7 @@ from larqlite.plot import darken
 
 # The class of furo by which a page shows a picture in one of its themes only.
 THEMES = ("only-light", "only-dark")
+LONG = 9  # inches
 
 
 def pictures(app: Sphinx, figure, name: str) -> dict[str, str]:
@@ -53,10 +54,13 @@ class Draw(SphinxDirective):
         name = f"{self.env.docname.replace('/', '_')}_{digest}"
         paths = pictures(self.env.app, figure, name)
         alt = self.options["alt"]
-        return [
+        images = [
             nodes.image(uri=uri, alt=alt, classes=[theme])
             for theme, uri in paths.items()
         ]
+        # On a telephone it scrolls in its box, by as much as its words need.
+        classes = ["drawn", "long"] if figure.get_figwidth() > LONG else ["drawn"]
+        return [nodes.container("", *images, classes=classes)]
 
 
 def _figures(page: Path) -> dict[str, object]:
