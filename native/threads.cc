@@ -64,6 +64,13 @@ class Allowed {
   void give_to(pthread_t thread) const {
     if (is_known_) pthread_setaffinity_np(thread, sizeof set_, &set_);
   }
+  // All but one, if others are left.
+  void give_others_to(pthread_t thread, int processor) const {
+    if (!is_known_ || processor < 0 || processor >= CPU_SETSIZE || count() < 2) return;
+    cpu_set_t others = set_;
+    CPU_CLR(processor, &others);
+    pthread_setaffinity_np(thread, sizeof others, &others);
+  }
 
  private:
   cpu_set_t set_;
@@ -95,7 +102,8 @@ class Pool {
   // Helpers follow where the caller may run now.
   void follow(const Allowed& allowed) {
 #if defined(__linux__)
-    if (allowed == allowed_) return;
+    if (allowed == allowed_) return;  // nobody else changes it
+    const std::lock_guard<std::mutex> lock(mutex_);
     allowed_ = allowed;
     for (std::thread& thread : threads_) allowed.give_to(thread.native_handle());
 #else
@@ -192,7 +200,7 @@ class Pool {
         sleeping_.fetch_sub(1);
       }
       seen = generation_.load(std::memory_order_acquire);
-      const bool is_here = shares_processor();
+      const bool is_here = !is_elsewhere();
       uint32_t gate = gate_.load(std::memory_order_acquire);
       while ((gate & kJoined) < gate >> kLimit &&
              !gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acquire)) {
@@ -214,20 +222,27 @@ class Pool {
   }
 
   // Looks for another loop than the one it has seen; false if it should sleep.
-  bool finds_loop(uint64_t seen) const {
+  bool finds_loop(uint64_t seen) {
     const Clock::time_point begin = Clock::now();
     for (;;) {
       for (int i = 0; i < kPauses; ++i) {
         if (generation_.load(std::memory_order_acquire) != seen) return true;
         pause();
       }
-      if (shares_processor() || nanoseconds(Clock::now() - begin) > kAwake) return false;
+      if (!is_elsewhere() || nanoseconds(Clock::now() - begin) > kAwake) return false;
     }
   }
 
-  bool shares_processor() const {
-    const int here = current_processor();
-    return here >= 0 && here == processor_.load(std::memory_order_relaxed);
+  // Whether this helper has another processor than the caller. If not, it asks for one: the
+  // system wakes it where it slept, even where another processor is idle.
+  bool is_elsewhere() {
+    const int taken = processor_.load(std::memory_order_relaxed);
+    if (taken < 0 || current_processor() != taken) return true;
+#if defined(__linux__)
+    const std::lock_guard<std::mutex> lock(mutex_);
+    allowed_.give_others_to(pthread_self(), taken);
+#endif
+    return current_processor() != taken;
   }
 
   void wait_for(int joined, Clock::time_point since) {
