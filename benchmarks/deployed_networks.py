@@ -19,7 +19,8 @@ def build(name: str) -> tf_keras.Model:
             size with borders of 0 (or of +1), and a normalization; "chain:56x56x64:1" for
             six of them, one behind the other; "float_layer:56x56x64" for a float one;
             "dense:ternary:256" for a dense layer of a kernel "ternary" or "sign" and
-            inputs of 8 bits, 256 at a time, and "float_dense:256" for a float one;
+            inputs of 8 bits, 256 at a time, and "float_dense:256" for a float one; "first"
+            for the first network of the README;
             "float_twin" for BiRealNet's float network.
     """
     kind, *rest = name.split(":")
@@ -136,7 +137,23 @@ def _set_statistics(model: tf_keras.Model) -> None:
             layer.set_weights(values)
 
 
+def first() -> tf_keras.Model:
+    """The network that the README begins with, but for the layers that scale pixels."""
+    import larqlite as lq
+
+    sign = {"input_quantizer": "approx_sign", "kernel_quantizer": "ste_sign"}
+    conv = {"filters": 64, "kernel_size": 3, "padding": "same", "use_bias": False}
+    x = inputs = layers.Input((28, 28, 1))
+    x = layers.Conv2D(64, 3, strides=2, padding="same")(x)
+    for _ in range(3):
+        x = lq.layers.QuantConv2D(**conv, **sign)(layers.BatchNormalization()(x))
+    x = layers.Flatten()(layers.BatchNormalization()(layers.MaxPool2D()(x)))
+    x = lq.layers.QuantDense(10, use_bias=False, **sign)(x)
+    return tf_keras.Model(inputs, layers.BatchNormalization()(x))
+
+
 _BUILDERS = {
+    "first": first,
     "layer": binary_layers,
     "chain": chain,
     "float_layer": float_layer,

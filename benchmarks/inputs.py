@@ -19,6 +19,8 @@ def shape(network: str) -> tuple[int, ...]:
 
     "dense:ternary:256" has a batch of 256 vectors.
     """
+    if network == "first":
+        return (1, 28, 28, 1)
     _, *rest = network.split(":")
     if is_dense(network):
         return (int(rest[-1]), FEATURES)

@@ -5,6 +5,7 @@ from table_codes import CODES
 from table_deployed import DEPLOYED
 from table_integer import INTEGER
 from table_peers import PEERS
+from table_threads import THREADS
 
 
 def _against_larq(name: str, what: str, workload: str, *, options=None, **row) -> Row:
@@ -158,6 +159,7 @@ ROWS = (
         agree=None,
     ),
     *DEPLOYED,
+    *THREADS,
     *PEERS,
     *CODES,
     *INTEGER,

@@ -73,34 +73,6 @@ def _birealnet(
     )
 
 
-def _one_processor(name: str, network: str, steps: int) -> Row:
-    """Two threads that have to share one processor, against one thread on it."""
-    side = {**RUNTIME, "network": network, "cpus": 1}
-    return Row(
-        f"threads_one_cpu_{name}",
-        f"{network}, two threads on one processor against one",
-        "deployed",
-        Side("larqlite", {**side, "threads": 2}),
-        Side("larqlite", {**side, "threads": 1}),
-        reach=1.1,
-        steps=steps,
-    )
-
-
-def _two_threads(stage: str) -> Row:
-    network = f"layer:{stage}:0"
-    return Row(
-        f"threads_{stage}",
-        f"{network}, two threads against one, wall time",
-        "deployed",
-        Side("larqlite", {**RUNTIME, "network": network, "threads": 2}),
-        Side("larqlite", {**RUNTIME, "network": network, "threads": 1}),
-        reach=0.70,
-        steps=100,
-        figure="wall",
-    )
-
-
 def _sizes(name: str, what: str, workload: str, other: Side) -> Row:
     return Row(
         name,
@@ -117,7 +89,6 @@ def _sizes(name: str, what: str, workload: str, other: Side) -> Row:
 
 INT8 = Side("larqlite", {"engine": "int8", "network": "float_twin"})
 FLOAT = Side("larqlite", {"engine": "tensorflow", "network": "float_twin"})
-ONE_THREAD = Side("larqlite", {**RUNTIME, "network": "BiRealNet"})
 
 
 def _accumulate(stage: str) -> Row:
@@ -149,17 +120,6 @@ DEPLOYED = (
     _against_lce("BinaryResNetE18", 1 / 5),
     _birealnet("int8", "against int8 TFLite of the same shape", {}, INT8, 1 / 1.6),
     _birealnet("float", "against TensorFlow's float graph", {}, FLOAT, 1 / 10),
-    _birealnet(
-        "threads",
-        "two threads against one, wall time",
-        {"threads": 2},
-        ONE_THREAD,
-        0.55,
-        figure="wall",
-    ),
-    *map(_two_threads, STAGES),
-    *(_one_processor(stage, f"layer:{stage}:0", 100) for stage in STAGES),
-    _one_processor("BiRealNet", "BiRealNet", 10),
     _sizes(
         "lce_file_BiRealNet",
         "file of",
