@@ -25,7 +25,9 @@ def _what_is_imported_is_not_looked_through_for_garbage():
     import tf_keras  # noqa: F401
 
     import larqlite  # noqa: F401
+    from tests.common.one_trace import trace_once
 
+    trace_once()
     gc.freeze()
 
 

@@ -40,6 +40,9 @@ def _serve() -> dict:
     import tensorflow as tf
     import tf_keras
 
+    from tests.common.one_trace import trace_once
+
+    trace_once()
     # What TensorFlow imports at the first use.
     _ = tf.Tensor, tf.raw_ops, tf.saved_model, tf_keras.Model, tf_keras.saving
     gc.freeze()
