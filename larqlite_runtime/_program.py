@@ -172,6 +172,7 @@ class KernelStep:
     weight_bits: int = 0
     weight_step: int = 0
     weight_offset: int = 0
+    inside_base: int = NOWHERE
     nodes: tuple[str, ...] = ()
     products: int = 0
 

@@ -33,6 +33,7 @@ inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* 
 }
 
 inline int32_t vectors_for(int64_t, int32_t) { return 1; }
+constexpr bool kLeavesBordersOut = false;
 constexpr bool kPacksInRegisters = false;
 constexpr int kFloatPixels = 6;  // of a tile of a float convolution
 inline int32_t float_vectors_for(int64_t, int32_t) { return 1; }
@@ -155,7 +156,7 @@ void conv_core(const Tile& tile, int32_t first) {
     uint32_t lanes[larqlite::kLanes];
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), sums[p][0]);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes + 8), sums[p][1]);
-    finish(tile, first + p, lanes);
+    finish(tile, first + p, 0, lanes);
   }
 }
 
@@ -179,6 +180,12 @@ void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
       break;
   }
 }
+
+}  // namespace
+
+#include "avx2_lookup.inc"
+
+namespace {
 
 // f32_conv_Px16__avx2: P pixels, 16 channels.
 template <int P>
@@ -286,7 +293,7 @@ double peak(int64_t rounds) {
 namespace larqlite {
 extern const Kernels kAvx2 = {
     load,         depthwise,       pool,  mean, conv,          conv_float, conv_halves, conv_codes,
-    conv_lookups, depthwise_codes, apply, peak, peak_of_codes, nullptr,    nullptr};
+    conv_lookups, depthwise_codes, apply, peak, peak_of_codes, &kLookups,  nullptr};
 }
 
 LARQLITE_TARGET_END

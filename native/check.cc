@@ -1,4 +1,6 @@
 // Whether a step touches only what lies in its buffers: every address, before any is used.
+#include <initializer_list>
+
 #include "kernels.h"
 
 namespace {
@@ -9,6 +11,7 @@ constexpr int64_t kMostStride = int64_t{1} << 40;
 constexpr int32_t kMostSize = 1 << 28;
 constexpr int32_t kMostTaps = 1 << 15;
 constexpr int32_t kMostPlanes = 8;
+constexpr int32_t kMostInside = 16;  // taps of an axis, where some may lie outside
 
 // The numbers of the checks, as lq_check returns them.
 enum Failed {
@@ -256,13 +259,37 @@ struct Checker {
     return most;
   }
 
+  // Whether the fields that tell taps inside of the image make sense, and leave out taps of no
+  // pixel of a row but its first and its last.
+  bool has_inside() const {
+    const auto axis = [](int32_t stride, int32_t pad, int32_t dilation, int32_t taps, int32_t in) {
+      return size(stride) && pad >= 0 && pad <= kMostSize && size(dilation) &&
+             size(taps, kMostInside) && size(in);
+    };
+    if (step.kind != LQ_CONV ||
+        !axis(step.stride_d, step.pad_d, step.dilation_d, step.kernel_d, step.in_d) ||
+        !axis(step.stride_h, step.pad_h, step.dilation_h, step.kernel_h, step.in_h) ||
+        !axis(step.stride_w, step.pad_w, step.dilation_w, step.kernel_w, step.in_w))
+      return false;
+    for (const int64_t pixel : {int64_t{1}, int64_t{step.width} - 2}) {
+      if (pixel < 1 || pixel > step.width - 2) continue;
+      const larqlite::TapRange inside = larqlite::taps_inside(
+          pixel, step.stride_w, step.pad_w, step.dilation_w, step.kernel_w, step.in_w);
+      if (inside.first != 0 || inside.last != step.kernel_w) return false;
+    }
+    return true;
+  }
+
   Failed classes() const {
     const int64_t row = largest(step.row_class, static_cast<int64_t>(step.depth) * step.height);
     const int64_t column = largest(step.column_class, step.width);
     if (row < 0 || column < 0 || !size(step.column_classes) || column >= step.column_classes)
       return kClasses;
     const Wide rows = (Wide{row} + 1) * step.column_classes * step.channels;
-    return holds(step.base, rows) ? kNone : kBase;
+    if (!holds(step.base, rows)) return kBase;
+    if (step.inside_base < 0) return kNone;
+    if (!has_inside()) return kWindow;
+    return holds(step.inside_base, rows) ? kNone : kBase;
   }
 
   Failed operation(const lq_op& op, bool& integers) const {

@@ -18,11 +18,45 @@ constexpr int kLookupPixels = 4;
 constexpr int kLookupLanes = 32;  // channels of a block
 constexpr int kLookupBytes = 15;  // of codes, in three tables of five
 
+// The taps [first, last) of a window at output position `out` that lie in the input.
+struct TapRange {
+  int64_t first, last;
+  bool operator==(const TapRange& other) const {
+    return first == other.first && last == other.last;
+  }
+};
+
+inline TapRange taps_inside(int64_t out, int32_t stride, int32_t pad, int32_t dilation,
+                            int32_t taps, int32_t size) {
+  const int64_t start = out * stride - pad;
+  const int64_t before = start < 0 ? (-start + dilation - 1) / dilation : 0;
+  const int64_t room = size - start;  // taps at start + k * dilation < size
+  int64_t last = room <= 0 ? 0 : (room + dilation - 1) / dilation;
+  if (last > taps) last = taps;
+  return {before, last < before ? before : last};
+}
+
+// A word of the window: where it lies from the first tap's first word of the input, and where
+// its weights do, in words.
+struct Position {
+  int64_t input, weights;
+};
+
+// The words of a window that one tile of a row sums: those of all its pixels; of all but the
+// first; of all but the first and the last; of all but the last. Each list ends at `end`.
+struct Positions {
+  const Position* at;
+  int64_t end[4];
+};
+
 // A block of one output row: `pixels` pixels from `pixel`, `count` channels from `channel`.
 struct Block {
   const lq_step* step;
   const lq_buffer* buffers;
   const int64_t* taps;  // sums of bits: where each tap of the window lies from the first
+  // LQ_CONV: words of the window inside of the image for tiles of this row, by whether they
+  // hold its first pixel (1) and its last (2).
+  const Positions* positions;
   // For `Expanded` convolutions: this image, of how many elements, and the weights.
   const int8_t* input;
   int64_t input_elements;
@@ -38,16 +72,17 @@ union Value {
   float real;
 };
 
-// Convolutions for machines that multiply matrices of narrow numbers: weights and input are
-// rewritten as those first. Elements are the step's: words of bits, or floats. Where a value
-// cannot be rewritten (infinity, NaN), it returns false, and the plain convolution runs.
+// Convolutions that rewrite weights, and maybe the input, first: for machines that multiply
+// matrices of narrow numbers, or for look-ups by bytes. Elements are the step's: words of bits,
+// or floats. Where a value cannot be rewritten (infinity, NaN), it returns false, and the plain
+// convolution runs.
 struct Expanded {
   bool (*takes)(const lq_step& step);
   // Weights are rewritten in parts that do not depend on each other.
   int64_t (*weight_parts)(const lq_step& step);
   int64_t part_bytes;
   bool (*expand_weights)(const lq_step& step, const void* weights, int64_t part, int8_t* out);
-  // `count` elements from `first` on, of `total` of an image.
+  // `count` elements from `first` on, of `total` of an image; null: the input is read as it is.
   int64_t (*input_bytes)(int64_t total);
   bool (*expand_input)(const uint32_t* elements, int64_t first, int64_t count, int64_t total,
                        int8_t* out);
@@ -104,6 +139,13 @@ inline int64_t address(const lq_view& view, const Block& block) {
 template <typename T>
 T* data(const Block& block, int32_t buffer) {
   return static_cast<T*>(block.buffers[buffer].data);
+}
+
+// Whether the operations from `first` on only read floats to pack them.
+inline bool only_packs(const lq_step& step, int32_t first) {
+  for (int32_t i = first; i < step.op_count; ++i)
+    if (step.ops[i].kind < LQ_PACK_SIGN) return false;
+  return true;
 }
 
 inline int32_t blocks_of(int32_t channels) { return (channels + kLanes - 1) / kLanes; }

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LQ_ABI 5
+#define LQ_ABI 6
 
 // Where a tensor lies in a buffer.
 typedef struct {
@@ -145,6 +145,12 @@ typedef struct {
   // LQ_DEPTHWISE_CODES: v = sum of w * x + base[class][c]
   int32_t weight_bits;
   int32_t weight_step, weight_offset;
+  // LQ_CONV: -1, or `base` for sums that leave out the taps in borders:
+  //   v = (inside_base[class][c] - 2 * p of the taps inside) >> shift
+  // which is the same v. Tap k of row y is inside if y * stride_h - pad_h + k * dilation_h is a
+  // row of in_h; depth and columns likewise. Of a row, only the first and the last pixel have
+  // taps outside.
+  int32_t inside_base;
 } lq_step;
 
 // Memory of a run. Where it holds every image of a batch, `image_bytes` lead from one to the

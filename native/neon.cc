@@ -33,6 +33,7 @@ inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* 
 }
 
 inline int32_t vectors_for(int64_t, int32_t) { return 1; }
+constexpr bool kLeavesBordersOut = false;
 constexpr bool kPacksInRegisters = false;
 constexpr int kFloatPixels = 4;  // of a tile of a float convolution
 inline int32_t float_vectors_for(int64_t, int32_t) { return 1; }
@@ -109,7 +110,7 @@ void conv_core(const Tile& tile, int32_t first) {
   for (int p = 0; p < P; ++p) {
     uint32_t lanes[larqlite::kLanes];
     for (int i = 0; i < 4; ++i) vst1q_u32(lanes + 4 * i, sums[p][i]);
-    finish(tile, first + p, lanes);
+    finish(tile, first + p, 0, lanes);
   }
 }
 

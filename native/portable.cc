@@ -23,6 +23,7 @@ inline uint32_t popcount(uint32_t x) {
 }
 
 inline int32_t vectors_for(int64_t, int32_t) { return 1; }
+constexpr bool kLeavesBordersOut = false;
 constexpr bool kPacksInRegisters = false;
 constexpr int kFloatPixels = 4;  // of a tile of a float convolution
 inline int32_t float_vectors_for(int64_t, int32_t) { return 1; }
@@ -68,7 +69,7 @@ void conv_tile(const Tile& tile, int32_t pixels, int32_t) {
         }
       }
     }
-    finish(tile, p, sums);
+    finish(tile, p, 0, sums);
   }
 }
 

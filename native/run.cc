@@ -1,6 +1,7 @@
 // Runs the steps of a program: which kernels, which blocks, on which threads.
 #include <chrono>
 #include <initializer_list>
+#include <memory>
 #include <vector>
 
 #include "cost.h"
@@ -55,7 +56,8 @@ bool images_become_pixels(const lq_step& s) {
   if (s.kind == LQ_MEAN || s.kind == LQ_POOL_MAX || s.kind == LQ_POOL_AVERAGE ||
       s.kind == LQ_POOL_AVERAGE_PADDED)
     return false;
-  if (larqlite::sums_integers(s) && (s.row_class >= 0 || s.column_class >= 0)) return false;
+  if (larqlite::sums_integers(s) && (s.row_class >= 0 || s.column_class >= 0 || s.inside_base >= 0))
+    return false;
   for (int32_t i = 0; i < s.op_count; ++i)
     if (s.ops[i].kind == LQ_MULTIPLY_IMAGE) return false;
   return true;
@@ -65,8 +67,9 @@ bool images_become_pixels(const lq_step& s) {
 bool rows_become_one(const lq_step& s) {
   const bool sums = s.kind == LQ_CONV || s.kind == LQ_CONV_PIXELS || s.kind == LQ_CONV_CODES ||
                     s.kind == LQ_CONV_LOOKUPS;
+  const bool has_borders = s.row_class >= 0 || s.column_class >= 0 || s.inside_base >= 0;
   const bool takes = s.kind == LQ_LOAD || s.kind == LQ_CONV_FLOAT || s.kind == LQ_CONV_BF16 ||
-                     (sums && s.row_class < 0 && s.column_class < 0);
+                     (sums && !has_borders);
   const int64_t rows = static_cast<int64_t>(s.depth) * s.height;
   const auto end_to_end = [&s](const lq_view& v) {
     return (s.height == 1 || v.row == s.width * v.pixel) &&
@@ -83,6 +86,7 @@ struct Prepared {
   lq_step step;
   std::vector<lq_op> ops;
   std::vector<int64_t> taps;
+  std::unique_ptr<larqlite::WindowPositions> positions;
   Work work = {};
   int64_t images;
   int32_t isa;
@@ -106,6 +110,8 @@ struct Prepared {
     work.buffers = buffers;
     work.kernels = kernels;
     work.taps = taps.data();
+    positions = std::make_unique<larqlite::WindowPositions>(step);
+    work.positions = positions.get();
     work.row_count = step.height;
     work.expanded = step.kind == LQ_CONV         ? kernels->expanded_conv
                     : step.kind == LQ_CONV_FLOAT ? kernels->expanded_float
@@ -124,6 +130,10 @@ struct Prepared {
       return;
     }
     const larqlite::Expanded* expanded = work.expanded;
+    if (!expanded->expand_input) {
+      larqlite::run_blocks(work, images, threads);
+      return;
+    }
     for (int64_t image = 0; image < images; ++image) {
       work.image = image;
       work.expanded = expanded;
@@ -211,7 +221,8 @@ void run_in_bands(const lq_step* steps, int32_t i, const lq_buffer* buffers, int
   Prepared conv(steps[i], buffers, 1, isa), pool(steps[i + 1], buffers, 1, isa);
   const lq_step& p = pool.step;
   if (conv.work.expanded && !(larqlite::expand_weights(conv.work, threads) &&
-                              larqlite::expand_image(conv.work, 0, threads)))
+                              (!conv.work.expanded->expand_input ||
+                               larqlite::expand_image(conv.work, 0, threads))))
     conv.work.expanded = nullptr;
   const int64_t row_bytes = p.tap_row / p.dilation_h * 4 * p.stride_h;
   const int64_t band = kBandBytes / row_bytes < 1 ? 1 : kBandBytes / row_bytes;

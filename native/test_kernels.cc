@@ -1,5 +1,6 @@
 // Random steps on every instruction set of this CPU, against sums written as plainly as
 // they can be. Usage: test_kernels [how many] [seed]. Meant to run under sanitizers too.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -126,6 +127,8 @@ lq_op operation(int32_t kind) {
 
 #include "test_codes.inc"
 
+#include "test_borders.inc"
+
 void sums_of_bits(Case& c, Random& random) {
   lq_step& s = c.step;
   window(c, random, random.chance(20));
@@ -143,6 +146,15 @@ void sums_of_bits(Case& c, Random& random) {
       in = 64 * random.between(1, 3) - random.between(0, 20);
       s.height = static_cast<int32_t>(random.between(6, 9));
       s.width = static_cast<int32_t>(random.between(18, 70));
+    }
+    // As many ones as sums of 16 bits can hold, and a few more.
+    const bool is_full = random.chance(2);
+    if (is_full) {
+      s.kernel_d = s.kernel_h = s.kernel_w = s.groups = s.input_planes = s.weight_planes = 1;
+      s.channels = static_cast<int32_t>(random.between(1, 4));
+      s.height = 1;
+      s.width = static_cast<int32_t>(random.between(8, 13));
+      in = 65504 + 32 * random.between(0, 1);
     }
     s.words = static_cast<int32_t>((in + 31) / 32);
     words = static_cast<int64_t>(s.groups) * s.words * s.input_planes;
@@ -163,6 +175,12 @@ void sums_of_bits(Case& c, Random& random) {
       if (left < 32) w[i] &= (1u << left) - 1;
       if (block * 16 + lane >= per_group) w[i] = 0;
     }
+    if (is_full) {
+      std::fill(c.memory[0].begin(), c.memory[0].end(), 0xffffffffu);
+      std::fill(w.begin(), w.end(), 0u);
+    }
+    if (random.chance(40)) borders(c, random, sizes, words);
+    if (s.inside_base >= 0) return;
   } else {
     s.in_channels = static_cast<int32_t>(random.between(1, 100));
     s.multiplier = static_cast<int32_t>(random.between(1, 3));
@@ -234,40 +252,7 @@ void sums_of_halves(Case& c, Random& random) {
 
 int32_t expected_sum(Case& c, const Place& at) {
   const lq_step& s = c.step;
-  const uint32_t* x = c.memory[0].data() + s.input.offset + at.image * s.input.image +
-                      at.depth * s.input.depth + at.row * s.input.row + at.pixel * s.input.pixel;
-  const uint32_t* w = c.memory[s.weights].data();
-  const int64_t taps = static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w;
-  int64_t sum = 0;
-  for (int in = 0; in < s.input_planes; ++in)
-    for (int of = 0; of < s.weight_planes; ++of)
-      for (int64_t t = 0; t < taps; ++t) {
-        const int64_t kw = t % s.kernel_w, kh = t / s.kernel_w % s.kernel_h,
-                      kd = t / s.kernel_w / s.kernel_h;
-        const uint32_t* input = x + kd * s.tap_depth + kh * s.tap_row + kw * s.tap_pixel;
-        int64_t ones = 0;
-        if (s.kind == LQ_CONV) {
-          const int64_t per_group = s.channels / s.groups, blocks = (per_group + 15) / 16;
-          const int64_t group = at.channel / per_group, within = at.channel % per_group;
-          for (int64_t k = 0; k < s.words; ++k) {
-            const uint32_t a = input[(in * s.groups + group) * s.words + k];
-            const uint32_t b =
-                w[(((((group * blocks + within / 16) * s.weight_planes + of) * taps + t) * s.words +
-                    k) *
-                   16) +
-                  within % 16];
-            ones += __builtin_popcount(a ^ b);
-          }
-        } else {
-          const int64_t of_plane = (s.in_channels + 31) / 32, channel = at.channel / s.multiplier;
-          const uint32_t a = input[in * of_plane + channel / 32];
-          const uint32_t b =
-              w[((at.channel % s.multiplier * s.weight_planes + of) * taps + t) * of_plane +
-                channel / 32];
-          ones = (a ^ b) >> channel % 32 & 1;
-        }
-        sum += ones << (in + of);
-      }
+  const int64_t sum = ones_of(c, at, false);
   int64_t index = 0;
   if (s.row_class >= 0)
     index = static_cast<int64_t>(c.integers(s.row_class)[at.depth * s.height + at.row]) *
@@ -518,7 +503,7 @@ Case make_case(Random& random) {
   s.kernel_d = s.kernel_h = s.kernel_w = 1;
   s.stride_d = s.stride_h = s.stride_w = s.dilation_d = s.dilation_h = s.dilation_w = 1;
   s.groups = s.column_classes = 1;
-  s.weights = s.base = s.row_class = s.column_class = -1;
+  s.weights = s.base = s.row_class = s.column_class = s.inside_base = -1;
   s.channels = static_cast<int32_t>(random.between(1, 150));
   if (s.kind == LQ_CONV || s.kind == LQ_DEPTHWISE || larqlite::sums_codes(s)) {
     if (s.kind == LQ_CONV || s.kind == LQ_DEPTHWISE)
@@ -778,12 +763,14 @@ bool run_case(Case& c, int32_t threads, int32_t piece, long number) {
     // One word less in any buffer that is used to its end must be noticed.
     for (const int b : c.outputs) {
       lq_buffer& shorter = buffers[b];
+      const int64_t whole = shorter.bytes;
+      shorter.bytes -= (c.batch - piece) * shorter.image_bytes;  // no more than a piece needs
       shorter.bytes -= 4 * static_cast<int64_t>(c.step.channels) * 1024;
       if (lq_check(&run.step, buffers.data(), count, piece) == 0) {
         std::printf("case %ld: buffer %d is too short, unnoticed\n", number, b);
         return false;
       }
-      shorter.bytes += 4 * static_cast<int64_t>(c.step.channels) * 1024;
+      shorter.bytes = whole;
     }
   }
   return true;
@@ -799,7 +786,7 @@ bool run_pair(Random& random, int32_t threads) {
   s.kind = LQ_CONV_FLOAT;
   s.depth = s.stride_d = s.stride_h = s.stride_w = s.dilation_d = s.dilation_h = s.dilation_w = 1;
   s.kernel_d = s.groups = s.column_classes = 1;
-  s.base = s.row_class = s.column_class = -1;
+  s.base = s.row_class = s.column_class = s.inside_base = -1;
   s.kernel_h = s.kernel_w = static_cast<int32_t>(random.between(1, 3));
   s.channels = 32 * static_cast<int32_t>(random.between(1, 4));
   s.height = static_cast<int32_t>(random.between(40, 90));

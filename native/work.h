@@ -3,11 +3,13 @@
 #define LARQLITE_WORK_H
 
 #include "kernels.h"
+#include "positions.h"
 #include "threads.h"
 
 namespace larqlite {
 
 constexpr int32_t kMostChannels = 512;
+constexpr int64_t kWantedPixels = 5 * kPixels;  // of a block of a convolution of bits
 constexpr int32_t kLeastChannels = 64;
 // Tables are made for all channels of a block: the more there are, the better.
 constexpr int32_t kMostLookupChannels = 2048;
@@ -21,6 +23,7 @@ struct Work {
   const lq_buffer* buffers;
   const Kernels* kernels;
   const int64_t* taps;
+  const WindowPositions* positions;
   // For `Expanded` convolutions, else null and 0.
   const Expanded* expanded;
   const int8_t* input;
@@ -42,6 +45,10 @@ struct Work {
     const bool looks_up = s.kind == LQ_CONV_LOOKUPS;
     const int32_t most = looks_up ? kMostLookupChannels : kMostChannels;
     if (splits && channels > most) channels = most;
+    // Weights are read once for all pixels of a block.
+    const int64_t wanted = s.width < kWantedPixels ? s.width : kWantedPixels;
+    const int32_t at_most = static_cast<int32_t>(kBlockValues / wanted / 32 * 32);
+    if (splits && s.kind == LQ_CONV && channels > at_most) channels = at_most;
     const int64_t rows = images * s.depth * row_count;
     for (;;) {
       const int64_t together = looks_up                  ? kLookupPixels
@@ -86,6 +93,7 @@ struct Work {
     index /= row_count;
     block.depth = index % s.depth;
     block.image = image + index / s.depth;
+    block.positions = positions->of(block.depth, block.row);
     block.pixel = piece * pixels;
     block.pixels = block.pixel + pixels > s.width ? s.width - block.pixel : pixels;
     block.channel = static_cast<int32_t>(part) * channels;
@@ -94,7 +102,7 @@ struct Work {
     int32_t done = 0;  // operations
     switch (s.kind) {
       case LQ_LOAD:
-        kernels->load(block, values);
+        if (!only_packs(s, 0)) kernels->load(block, values);
         break;
       case LQ_CONV:
         done = expanded ? expanded->conv(block, values) : kernels->conv(block, values);

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from larqlite_runtime._program import EpilogueOp, KernelStep, TensorView
 
-ABI = 5
+ABI = 6
 
 int32, int64 = ctypes.c_int32, ctypes.c_int64
 
@@ -71,6 +71,7 @@ class CStep(ctypes.Structure):
                 "weight_bits",
                 "weight_step",
                 "weight_offset",
+                "inside_base",
             )
         ),
     ]

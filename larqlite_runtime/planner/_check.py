@@ -203,6 +203,14 @@ def _check_starts(step: KernelStep, program: Program, where: str) -> None:
     starts = _constant(program, step.base, np.int32, f"{where}: starts of sums")
     rows, left = divmod(len(starts), step.column_classes * step.channels)
     _require(rows > 0 and not left, f"{where}: {len(starts)} starts of sums")
+    if step.inside_base != NOWHERE:
+        _check_constant(
+            program,
+            step.inside_base,
+            np.int32,
+            len(starts),
+            f"{where}: starts of sums of taps inside",
+        )
     for number, positions, classes, axis in (
         (step.row_class, depth * height, rows, "row"),
         (step.column_class, width, step.column_classes, "column"),

@@ -17,8 +17,8 @@ from larqlite_runtime.planner._buffer_table import BufferTable
 from larqlite_runtime.planner._fusion_group import FusionGroup
 from larqlite_runtime.planner._layouts import image_of
 from larqlite_runtime.planner._padding import PaddedTensor
-from larqlite_runtime.planner._weight_layout import layout_of
-from larqlite_runtime.planner.producers import Numbers, SumForm
+from larqlite_runtime.planner._weight_layout import WeightLayout, layout_of
+from larqlite_runtime.planner.producers import Numbers, Packed, SumForm
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _sums_of_integers(
 ) -> KernelStep:
     packed, window, program = group.packed, group.packed.window, buffers.program
     buffers.live.use(group_input.buffer)
-    base, of_row, of_column = packed.accumulator_starts()
+    starts = packed.accumulator_starts()
     layout = layout_of(packed, group_input.bits)
     multiplier = packed.out_channels // packed.in_channels
     return KernelStep(
@@ -183,10 +183,45 @@ def _sums_of_integers(
         weight_step=layout.weight_step,
         weight_offset=layout.weight_offset,
         weights=program.constant(layout.weights),
-        base=program.constant(base),
-        row_class=-1 if of_row is None else program.constant(of_row),
-        column_class=-1 if of_column is None else program.constant(of_column),
-        column_classes=base.shape[1],
+        base=program.constant(starts.base),
+        row_class=-1 if starts.of_row is None else program.constant(starts.of_row),
+        column_class=(
+            -1 if starts.of_column is None else program.constant(starts.of_column)
+        ),
+        column_classes=starts.base.shape[1],
         products=packed.products,
-        **made,
+        **(
+            made
+            if starts.inside is None
+            else made | _inside(packed, layout, program.constant(starts.inside))
+        ),
     )
+
+
+def _inside(packed: Packed, layout: WeightLayout, inside_base: int) -> dict:
+    """The fields that tell which taps lie in borders, and what sums without them begin with.
+
+    An axis of one tap whose place planes of weights take has no borders: all its taps are
+    inside.
+    """
+    window, inside = packed.window, {}
+    for axis, name in enumerate(("d", "h", "w")):
+        is_of_planes = layout.kernel[axis] != window.kernel[axis]
+        inside[name] = (
+            (window.out[axis] + layout.kernel[axis], 1, 0, 1)
+            if is_of_planes
+            else (
+                window.size[axis],
+                window.stride[axis],
+                window.before[axis],
+                window.dilation[axis],
+            )
+        )
+    in_size, stride, pad, dilation = zip(*inside.values(), strict=True)
+    return {
+        "inside_base": inside_base,
+        "in_size": in_size,
+        "stride": stride,
+        "pad": pad,
+        "dilation": dilation,
+    }

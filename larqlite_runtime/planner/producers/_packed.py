@@ -22,6 +22,24 @@ from larqlite_runtime.planner._window import Triple, Window
 from larqlite_runtime.planner.producers._sum_forms import SumForm, forms_of
 
 _LAST_LEVEL = 255  # that a byte has a number for
+MOST_INSIDE = 16  # taps of an axis, where the kernels leave out those in borders
+
+
+@dataclass(frozen=True)
+class AccumulatorStarts:
+    """What sums begin with.
+
+    Attributes:
+        base: int32 (row classes, column classes, channels), for sums over all taps.
+        of_row: the class of each row (depth by height), None where there is one class.
+        of_column: the class of each column, likewise.
+        inside: as `base`, for sums that leave out taps in borders; None if none does.
+    """
+
+    base: np.ndarray
+    of_row: np.ndarray | None = None
+    of_column: np.ndarray | None = None
+    inside: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -96,35 +114,59 @@ class Packed:
         plus, minus = (most + total) // 2, (total - most) // 2
         return minus * high + plus * low, minus * low + plus * high
 
-    def accumulator_starts(
-        self,
-    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-        """What sums begin with.
+    @property
+    def leaves_borders_out(self) -> bool:
+        """Whether taps in borders are worth leaving out, and the kernels can.
 
-        Returns:
-            int32 (row classes, column classes, channels); the class of each row (depth by
-            height) and of each column, None where there is one class.
+        They look at the first and the last pixel of a row for columns of taps outside.
         """
+        window = self.window
+        if self.is_depthwise or self.takes_codes or window.spacing != (1, 1, 1):
+            return False
+        if max(window.kernel) > MOST_INSIDE or min(window.before) < 0:
+            return False
+        reads = [window.reads(axis) for axis in range(3)]
+        free = [axis for axis in range(3) if window.kernel[axis] == 1]
+        return (
+            math.prod(window.out) > 1
+            and not all(axis.all() for axis in reads)
+            and bool(reads[2][1:-1].all())
+            and all(reads[axis].all() for axis in free)
+        )
+
+    def accumulator_starts(self) -> AccumulatorStarts:
+        """What sums begin with."""
         w = self.weights.sums
         total = w.sum((1, 2, 3))
+        taps = math.prod(self.window.kernel)
         if self.takes_codes:
             low, apart = self.codebook.type.low, self.codebook.type.apart
             always = (low + apart * LEVEL_OF_ZERO) * total
             missing, shift = self.pad_value - low - apart * self.pad_level, 0
         else:
-            always = self.weights.size // self.out_channels
-            always *= self.codebook.type.weight * self.weights.weight
+            of_tap = self.weights.size // self.out_channels // taps
+            of_tap *= self.codebook.type.weight * self.weights.weight
             # The offset of the type meets every weight: sums of planes are 2^halved weights.
-            always = always + self.codebook.type.plane_offset * (
-                total << self.weights.halved
-            )
+            offset = self.codebook.type.plane_offset
+            always = taps * of_tap + offset * (total << self.weights.halved)
             missing = self.pad_value - self.codebook.type.value_of(self.pad_bits)
             shift = self.shift
-        if not missing:
-            return always.astype(np.int32)[None, None], None, None
+        if all(self.window.reads(axis).all() for axis in range(3)):
+            missing = 0  # there are no borders
+        leaves_out = self.leaves_borders_out
+        if not missing and not leaves_out:
+            return AccumulatorStarts(always.astype(np.int32)[None, None])
         met, of_line, of_column = self.window.by_class(w)
-        table = always + round(missing * (1 << shift)) * (total - met)
-        return table.astype(np.int32), of_line, of_column
+        base = always + round(missing * (1 << shift)) * (total - met)
+        if not leaves_out:
+            return AccumulatorStarts(base.astype(np.int32), of_line, of_column)
+        kernel = np.ones((1, *self.window.kernel), np.int64)
+        counts, _, _ = self.window.by_class(kernel)  # of taps inside
+        inside = of_tap * counts + offset * (met << self.weights.halved)
+        inside = inside + self.pad_value * (1 << shift) * (total - met)
+        return AccumulatorStarts(
+            base.astype(np.int32), of_line, of_column, inside.astype(np.int32)
+        )
 
 
 def packed_or_why(
