@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,8 @@ from larqlite_runtime.planner import ExecutionStage, Port, memory_shape
 
 # Bytes of an input or an output up to which a copy costs less than a new binding.
 COPIED = 1 << 15
+# Results whose memory is used again: while a caller still has the last one, there is another.
+KEPT_RESULTS = 2
 
 
 class Workspace:
@@ -63,6 +66,7 @@ class Workspace:
             *(self._c_buffer(number, number in late) for number in range(len(buffers)))
         )
         self._fed: dict[int, list[tuple[object, str, Port]]] = {}
+        self._results: dict[int, list[np.ndarray]] = {}
         self.stages = [
             self._segment(number, stage)
             if stage.part is None
@@ -174,7 +178,9 @@ class Workspace:
         number = self._direct[name]
         shape = self._shape(self._plan.outputs[name].port)
         buffer = self._plan.program.buffers[number]
-        memory = _aligned(buffer.bytes * self.batch, np.empty).view(buffer.dtype)
+        size = buffer.bytes * self.batch
+        memory = _aligned_in(self._memory_of_results(number, size))[:size]
+        memory = memory.view(buffer.dtype)
         self.arrays[number] = memory
         self._c_buffers[number].data = memory.ctypes.data
         return memory.reshape(shape)
@@ -195,6 +201,21 @@ class Workspace:
     def _shape(self, port: Port) -> tuple[int, ...]:
         shape = memory_shape(self._plan.subgraph.shapes[port.tensor], port.key.layout)
         return tuple(self.batch if size is None else size for size in shape)
+
+    def _memory_of_results(self, number: int, size: int) -> np.ndarray:
+        """Memory of an earlier result that nobody has any more, or new memory.
+
+        The system fills new memory with zeros, page by page, which takes as long as the
+        steps that write into it.
+        """
+        own = self._results.setdefault(number, [])
+        for memory, count in zip(own, _references(own), strict=False):
+            if count == _UNUSED:
+                return memory
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+        own.append(memory)
+        del own[:-KEPT_RESULTS]
+        return memory
 
     def _part(self, number: int) -> Callable[[np.ndarray | None], None]:
         engine, pieces = self.engine, self.pieces
@@ -265,11 +286,26 @@ class Workspace:
         return np.moveaxis(array, -1, 1).copy() if port.key.layout else array.copy()
 
 
-def _aligned(size: int, make: Callable = np.zeros) -> np.ndarray:
-    """Bytes that begin at a cache line."""
-    memory = make(size + ALIGNMENT, np.uint8)
-    begin = -memory.ctypes.data % ALIGNMENT
-    return memory[begin : begin + size]
+def _aligned(size: int) -> np.ndarray:
+    """Zeros that begin at a cache line."""
+    return _aligned_in(np.zeros(size + ALIGNMENT, np.uint8))[:size]
+
+
+def _aligned_in(memory: np.ndarray) -> np.ndarray:
+    """Bytes from the first cache line that begins in some memory."""
+    return memory[-memory.ctypes.data % ALIGNMENT :]
+
+
+def _references(arrays: list[np.ndarray]) -> list[int]:
+    """How often each is referred to; nothing where Python does not know."""
+    if (
+        not hasattr(sys, "getrefcount")
+        or not getattr(sys, "_is_gil_enabled", lambda: True)()
+    ):
+        return []
+    return [sys.getrefcount(array) for array in arrays]
 
 
 _SOMEWHERE = _aligned(ALIGNMENT)
+# References to what only a list has.
+_UNUSED = next(iter(_references([np.empty(1)])), None)

@@ -231,3 +231,18 @@ def test_the_cache_of_a_core_is_read(tmp_path, size, sharing, siblings, wanted):
         path.write_text(text + "\n")
     assert _machine.cache_in(tmp_path) == wanted
     assert _machine.cache_in(tmp_path / "nowhere") is None
+
+
+@needs_native
+def test_memory_of_a_result_is_used_again_when_nobody_has_it(proto, images):
+    model = load(proto, outputs=["sums2"])
+    many = np.concatenate([images] * 30)
+    wanted = model(many)
+    found = [model(many * -1)[3:, ..., :1] for _ in range(2)]  # a view keeps it all
+    other = found[0].copy()
+    for _ in range(4):
+        places = {model(many).ctypes.data for _ in range(3)}
+        np.testing.assert_array_equal(model(many), wanted)
+        assert len(places) == 1
+    for view in found:
+        np.testing.assert_array_equal(view, other)
