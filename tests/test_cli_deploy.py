@@ -161,6 +161,26 @@ def test_verify_takes_random_inputs_and_prints_data_for_programs(command):
     ]
 
 
+def test_commands_take_a_precision_and_say_what_ran(command, here):
+    model, x = lq.models.load("net.keras"), np.load("data.npz")["x"][:5]
+    wanted = lq.deploy.verify(model, "net.onnx", x, stock=False, precision="bf16")
+    words = "--data data.npz --samples 5 --no-stock --precision bf16"
+    printed = command(f"verify net.keras net.onnx {words}", code=int(not wanted.ok))
+    assert printed == f"{wanted}\n"
+    assert 'The whole file with precision="bf16"' in printed
+    for main in (cli.main, runtime_cli.main):
+        printed = command("explain net.onnx --precision bf16 --json", main=main)
+        kinds = {step["kind"] for step in json.loads(printed)["steps"]}
+        assert ("conv_bf16" in kinds) == (wanted.reduced.ran == "bf16")
+    for words in (
+        "run net.onnx --data x.npy",
+        "benchmark net.onnx",
+        "explain net.onnx",
+    ):
+        printed = command(f"{words} --precision int7", code=2)
+        assert '"float32", "bf16", "int8-input"' in printed
+
+
 def test_verify_ends_with_1_and_names_the_layer_if_the_file_departs(command):
     printed = command("verify net.keras wrong.onnx", code=1)
     assert "WRONG: third (1 of 4 layers)" in printed

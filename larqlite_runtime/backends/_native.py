@@ -140,18 +140,6 @@ def peak(isa: str, seconds: float = 0.2) -> float:
     return lib.lq_peak(INSTRUCTION_SETS[isa], seconds) * 1e9 if lib else 0.0
 
 
-def multiplies(isa: str) -> tuple[bool, bool]:
-    """Whether an instruction set multiplies bfloat16, and int16, faster than floats.
-
-    NumPy is the reference for both.
-    """
-    lib = library()
-    if isa == NUMPY or lib is None:
-        return True, True
-    found = lib.lq_halves(INSTRUCTION_SETS[isa])
-    return bool(found & 1), bool(found & 2)
-
-
 class Part:
     """Steps as the library takes them; they can be bound to memory any number of times."""
 

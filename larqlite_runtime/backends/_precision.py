@@ -23,9 +23,21 @@ def precision_of(precision: object) -> Numbers:
     return Numbers(precision)
 
 
+def multiplies(isa: str) -> tuple[bool, bool]:
+    """Whether an instruction set multiplies bfloat16, and int16, faster than floats.
+
+    NumPy is the reference for both.
+    """
+    lib = _native.library()
+    if isa == _native.NUMPY or lib is None:
+        return True, True
+    found = lib.lq_halves(_native.INSTRUCTION_SETS[isa])
+    return bool(found & 1), bool(found & 2)
+
+
 def usable(asked: Numbers, isa: str) -> Numbers:
     """What is asked for, or float32 if this CPU has no instructions for it, which is said."""
-    bf16, int16 = _native.multiplies(isa)
+    bf16, int16 = multiplies(isa)
     has = {Numbers.FLOAT32: True, Numbers.BF16: bf16, Numbers.PIXELS: int16}
     if has[asked]:
         return asked

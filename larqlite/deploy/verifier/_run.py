@@ -130,15 +130,17 @@ def _loaded(
         if file.precision != FLOAT32:
             exact = larqlite_runtime.load(content, **options)
     else:
-        content, options = _content(file), {}
-        exact = larqlite_runtime.load(content)
+        source, options = _source(file), {}
+        exact = larqlite_runtime.load(source)
+        content = source if isinstance(source, bytes) else source.read_bytes()
     if precision in (None, FLOAT32):
         return exact, content, None
     reduced = larqlite_runtime.load(content, precision=precision, **options)
     return exact, content, reduced
 
 
-def _content(file: Any) -> bytes:
+def _source(file: Any) -> Path | bytes:
+    """The path of a file that is there, or its bytes."""
     where = WHERE.get()
     if isinstance(file, (bytes, bytearray)):
         return bytes(file)
@@ -153,4 +155,4 @@ def _content(file: Any) -> bytes:
             f'{where}: there is no file "{path}".\n'
             "  Fix: write it with lq.deploy.export(model, path)."
         )
-    return path.read_bytes()
+    return path
