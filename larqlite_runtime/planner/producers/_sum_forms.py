@@ -48,6 +48,10 @@ def forms_of(
         planes: of the kernel.
         groups, channels: of the output.
         isa: the instruction set.
+
+    >>> from larqlite_runtime.format import steps
+    >>> [form.value for form in forms_of(steps(8), 2, 1, 64, "avx512")]
+    ['codes']
     """
     found = [SumForm.CODES]
     if planes == groups == 1 and channels >= _LOOKED_UP.get(isa, channels + 1):
