@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "docs" / "_build" / "html"
 PHONE = {"width": 390, "height": 844}
 DARKEST, LIGHTEST = 0.25, 0.75
+PATIENCE = 120_000  # milliseconds; a machine may be busy
 
 WIDTH = "document.documentElement.scrollWidth"
 # Luminance of the page and of its text; which pictures of the two themes are shown.
@@ -98,6 +99,7 @@ def faults_of_pages(running, address: str, names: list[str]) -> list[str]:
     for scheme in ("light", "dark"):
         context = running.new_context(viewport=PHONE, color_scheme=scheme)
         page = context.new_page()
+        page.set_default_timeout(PATIENCE)
         heard: list[str] = []
         page.on(
             "console",
@@ -136,6 +138,7 @@ def faults_of_search(running, address: str) -> list[str]:
     """Questions whose answer is not among the first results."""
     complaints = []
     page = running.new_page()
+    page.set_default_timeout(PATIENCE)
     for question, answers in QUESTIONS.items():
         found = first_results(page, address, question)
         if not set(found) & set(answers):
@@ -150,7 +153,7 @@ def faults_of_search(running, address: str) -> list[str]:
 def first_results(page, address: str, question: str) -> list[str]:
     """The names of the first pages that the search finds."""
     page.goto(f"{address}/search.html?q={quote(question)}")
-    page.wait_for_function(RESULTS, timeout=120_000)
+    page.wait_for_function(RESULTS)
     found = page.eval_on_selector_all(
         "ul.search li a", "links => links.map(link => link.href)"
     )
