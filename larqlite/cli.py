@@ -13,7 +13,12 @@ from tyro.conf import arg
 
 from larqlite._commands.deploy import ExportOptions as Export, VerifyOptions as Verify
 from larqlite._commands.integer import Integer
-from larqlite._commands.plot import Plot
+from larqlite._commands.plot import (  # the parts of Plot are found here too
+    Plot,
+    PlotHistory,  # noqa: F401
+    PlotQuantizer,  # noqa: F401
+    PlotWeights,  # noqa: F401
+)
 from larqlite._commands.qat import Qat
 from larqlite._demo_options import DemoOptions
 from larqlite.command_line import (
