@@ -17,7 +17,7 @@ _NUMBER = re.compile(
 )
 _VERSION = re.compile(r"\d+(?:\.\d+){2,}\S*")
 _INSTRUCTIONS = re.compile(
-    r"\b(?:AMX|AVX-512|AVX2|NEON|NumPy|amx|avx512|avx2|neon|portable)\b"
+    r"\b(?:AMX|AVX-512|AVX2|NEON|NumPy|numpy|amx|avx512|avx2|neon|portable)\b"
 )
 # Float parts of a file are those of Keras, or a rounding away.
 _EQUAL = re.compile(r"\boff by \S+ \(\S+ of the largest\)")
