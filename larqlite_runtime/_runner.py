@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import threading
@@ -57,6 +58,7 @@ class ModelRunner:
 
     def _renew_locks(self) -> None:
         self._lock, self._building = threading.Lock(), threading.Lock()
+        self._turn = threading.Lock()
 
     def _build(self, graph: CheckedGraph) -> None:
         asked = self.options
@@ -101,7 +103,8 @@ class ModelRunner:
     ) -> list[np.ndarray]:
         engine = self.engine()
         workspace = self._take(engine, batch)
-        results = workspace.run(inputs)
+        with self._turn if workspace.takes_turns else contextlib.nullcontext():
+            results = workspace.run(inputs)
         with self._lock:
             if engine is self._engine:
                 self._idle.append(workspace)

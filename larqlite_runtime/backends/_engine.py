@@ -36,6 +36,7 @@ class Engine:
         isa: instruction set, or "numpy".
         threads: that work on one call, at most.
         segment_threads: of each session.
+        segment_products: of all segments, for one sample.
     """
 
     plan: ExecutionPlan
@@ -45,6 +46,7 @@ class Engine:
     threads: int
     segment_path: str = "onnxruntime"
     segment_threads: tuple[int, ...] = ()
+    segment_products: int = 0
 
 
 def build_engine(
@@ -76,11 +78,12 @@ def build_engine(
     parts = (
         [] if isa == "numpy" else [_native.Part(part) for part in plan.program.parts]
     )
-    sessions, of_segments = {}, []
+    sessions, of_segments, total = {}, [], 0
     for number, stage in enumerate(plan.stages):
         if stage.part is None:
             segment = SegmentModel(plan.subgraph, stage)
             products = sum(graph.products.get(node.name, 0) for node in stage.nodes)
+            total += products
             of_segments.append(threads if products >= WORTH_THREADS else 1)
             own = session(segment, stage.nodes, of_segments[-1])
             sessions[number] = own, segment
@@ -89,7 +92,7 @@ def build_engine(
     if is_alone:
         _say_what_is_slow(plan, isa)
     path = _native.NUMPY if is_alone else "onnxruntime"
-    return Engine(plan, parts, sessions, isa, threads, path, tuple(of_segments))
+    return Engine(plan, parts, sessions, isa, threads, path, tuple(of_segments), total)
 
 
 def _say_what_is_slow(plan: ExecutionPlan, isa: str) -> None:

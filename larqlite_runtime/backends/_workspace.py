@@ -26,6 +26,8 @@ from larqlite_runtime.planner import ExecutionStage, Port, memory_shape
 
 # Bytes of an input or an output up to which a copy costs less than a new binding.
 COPIED = 1 << 15
+# Of floats, on the slower half of processors.
+PRODUCTS_A_SECOND = 20e9
 # Results whose memory is used again: while a caller still has the last one, there is another.
 KEPT_RESULTS = 2
 
@@ -114,6 +116,17 @@ class Workspace:
         for number in self._late:
             self.arrays[number] = self._nothing
         return results
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether calls at the same time are done sooner one after the other.
+
+        ONNX Runtime lets other threads of Python in, which takes longer than a short segment.
+        """
+        engine = self.engine
+        products = engine.segment_products * self.batch
+        short = sum(self.pieces.seconds) + products / PRODUCTS_A_SECOND < 2 * SHORT
+        return bool(engine.parts and engine.sessions) and short
 
     @property
     def bytes(self) -> int:

@@ -246,3 +246,14 @@ def test_memory_of_a_result_is_used_again_when_nobody_has_it(proto, images):
         assert len(places) == 1
     for view in found:
         np.testing.assert_array_equal(view, other)
+
+
+@needs_native
+def test_short_calls_with_segments_take_turns(proto):
+    runner = load(proto, threads=1, isa="portable")._runner
+    engine = runner.engine()
+    assert engine.sessions
+    seconds = sum(pieces_of(engine, 1).seconds)
+    many = int(2 * _workspace.SHORT / seconds) + 1
+    assert runner._take(engine, 1).takes_turns == (seconds < _workspace.SHORT)
+    assert not runner._take(engine, many).takes_turns
