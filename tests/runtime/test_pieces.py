@@ -249,11 +249,12 @@ def test_memory_of_a_result_is_used_again_when_nobody_has_it(proto, images):
 
 
 @needs_native
-def test_short_calls_with_segments_take_turns(proto):
-    runner = load(proto, threads=1, isa="portable")._runner
-    engine = runner.engine()
+def test_short_calls_with_segments_take_turns(proto, images, monkeypatch):
+    model = load(proto, threads=1, isa="portable")
+    engine = model._runner.engine()
     assert engine.sessions
-    seconds = sum(pieces_of(engine, 1).seconds)
-    many = int(2 * _workspace.SHORT / seconds) + 1
-    assert runner._take(engine, 1).takes_turns == (seconds < _workspace.SHORT)
-    assert not runner._take(engine, many).takes_turns
+    wanted = model(images[:1])
+    for short, turns in ((1.0, True), (0.0, False)):
+        monkeypatch.setattr(_workspace, "SHORT", short)
+        assert model._runner._take(engine, 1).takes_turns is turns
+        np.testing.assert_array_equal(model(images[:1]), wanted)
