@@ -27,6 +27,7 @@ class Workload:
     Args:
         step: one unit of work; it returns when the work is done.
         check: the numbers to compare, asked for once, after the warm-up steps.
+        share: the part of a step that is asked for, where it can do no less.
         expected: what they have to be by a third one's word, asked for where they are
             compared; it may say nothing.
     """
@@ -34,6 +35,7 @@ class Workload:
     step: Callable[[], None]
     check: Callable[[], list[float]] = list
     expected: Callable[[], list[float]] = list
+    share: float = 1.0
 
     def measure(self, steps: int) -> Times | Bytes:
         """Seconds per step over `steps` steps; a subclass may measure something else."""
@@ -41,4 +43,4 @@ class Workload:
         for _ in range(steps):
             self.step()
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        return Times(cpu / steps, wall / steps)
+        return Times(*(self.share * spent / steps for spent in (cpu, wall)))

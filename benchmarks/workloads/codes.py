@@ -17,6 +17,8 @@ from larqlite_runtime.backends._c_structures import CBuffer, c_steps
 from workloads._base import Workload
 
 FEATURES = CHANNELS = 2048
+# One look at the peak: 20 x 1000 x 12 instructions of 64 products.
+PEAK_PRODUCTS = 20 * 1000 * 12 * 64
 # What is read cold lies in so many bytes, far more than caches hold.
 COLD_BYTES = 200 << 20
 
@@ -36,9 +38,11 @@ def prepare(library: str, what: str, isa: str, **options):
     return make(isa, **options)
 
 
-def _peak(isa: str) -> Workload:
+def _peak(isa: str, products: int) -> Workload:
     lib, number = _native.library(), _native.INSTRUCTION_SETS[isa]
-    return Workload(lambda: lib.lq_peak_of_codes(number, 0.0))
+    return Workload(
+        lambda: lib.lq_peak_of_codes(number, 0.0), share=products / PEAK_PRODUCTS
+    )
 
 
 def _int8(isa: str, batch: int) -> Workload:
