@@ -151,7 +151,8 @@ def _step(
         raise RuntimeError(f"the step fails check {failed}")
     turn = iter(range(1 << 60))
 
-    def run() -> None:
+    # The buffers are addresses of these arrays.
+    def run(kept: list = every) -> None:
         lib.lq_run(
             steps, 1, bound[next(turn) % len(bound)], 4, batch, batch, 1, number, None
         )
