@@ -43,7 +43,7 @@ def _gemm(kind: str, batch: int) -> Row:
         _step(kind, batch),
         _side("peak", products=PRODUCTS * batch),
         1 / GOALS[kind],
-        max(1, 256 // batch),
+        max(4, 256 // batch),
     )
 
 
