@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tf_keras.src.engine.base_layer_utils import call_context
 
+from larqlite._gradients import custom_gradient
 from larqlite.layers._padding import same_padding
 from larqlite.quantizers import (
     ApproxSign,
@@ -157,7 +158,7 @@ def conv_of_signs(
         of `x` makes all of it NaN, one of `kernel` its filter.
     """
 
-    @tf.custom_gradient
+    @custom_gradient
     def convolved(x, kernel):
         geometry = {"strides": [1, *strides, 1], "padding": padding}
 

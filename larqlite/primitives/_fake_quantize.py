@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from larqlite._gradients import custom_gradient
 from larqlite.math import as_floating
 from larqlite.primitives import _fake_quantize_gradient as _gradients
 from larqlite.primitives._fake_quantize_along_axis import quantized_along_axis
@@ -83,7 +84,7 @@ def fake_quant(
 
 
 def _two_levels(x, scale) -> tf.Tensor:
-    @tf.custom_gradient
+    @custom_gradient
     def quantized(x):
         return tf.where(x < 0, -scale, tf.where(tf.math.is_nan(x), x, scale)), _same
 
@@ -105,7 +106,7 @@ def _with_one_range(x, minimum, maximum, bits, narrow_range, bounds) -> tf.Tenso
             return mask(dy, x, minimum, maximum, arguments)
         return _gradients.if_outside(mask, dy, x, minimum, maximum, arguments, bounds)
 
-    @tf.custom_gradient
+    @custom_gradient
     def quantized(x):
         rounded = tf.quantization.fake_quant_with_min_max_vars(
             x, minimum, maximum, **arguments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from larqlite._gradients import custom_gradient
 from larqlite.primitives._fake_quantize_gradient import linear
 from larqlite.primitives._qparams import levels_of, step_of, steps_of
 
@@ -37,7 +38,7 @@ def quantized_along_axis(
             x, minimum, maximum, num_bits=bits, narrow_range=narrow_range
         )
 
-    @tf.custom_gradient
+    @custom_gradient
     def quantized(x):
         def pull_back(dy):
             # A range of nothing but 0 has one level, and passes every gradient.
@@ -64,7 +65,7 @@ def centred_along_axis(x, largest, bits: int) -> tf.Tensor:
     half, step = steps / 2, step_of(width, bits, narrow_range=True)
     end = half * step
 
-    @tf.custom_gradient
+    @custom_gradient
     def quantized(x):
         def pull_back(dy):
             # ReluGrad, dy where its second argument is positive, is one pass.

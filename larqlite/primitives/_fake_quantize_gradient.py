@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from larqlite._gradients import custom_gradient
 from larqlite.primitives._qparams import nudged
 
 __all__ = [
@@ -24,7 +25,7 @@ def linear(function):
     TensorFlow has no gradient of the gradient operations of fake quantization.
     """
 
-    @tf.custom_gradient
+    @custom_gradient
     def differentiable(dy):
         return function(dy), differentiable
 

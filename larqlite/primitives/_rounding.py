@@ -10,6 +10,8 @@ import math
 
 import tensorflow as tf
 
+from larqlite._gradients import custom_gradient
+
 __all__ = [
     "ceil_log2",
     "exp2",
@@ -49,7 +51,7 @@ def straight_through(operation):
         Bengio et al. 2013, https://arxiv.org/abs/1308.3432
     """
 
-    @tf.custom_gradient
+    @custom_gradient
     def rounded(x):
         return operation(x), lambda upstream: upstream
 

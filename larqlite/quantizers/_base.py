@@ -18,6 +18,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import context
+from larqlite._gradients import custom_gradient
 from larqlite._registration import NamedFunction
 from larqlite.errors import QuantizerError, require_tf_keras
 from larqlite.math import as_floating
@@ -121,7 +122,7 @@ class Quantizer(tf_keras.layers.Layer):
         return self._quantize(x)
 
     def _quantize(self, x: tf.Tensor) -> tf.Tensor:
-        @tf.custom_gradient
+        @custom_gradient
         def quantized(x):
             return self.forward(x), lambda dy: self.pull_back(x, dy)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from larqlite._gradients import custom_gradient
 from larqlite.quantizers._base import Quantizer
 
 __all__ = ["StraightThrough"]
@@ -23,7 +24,7 @@ def pass_within(x: tf.Tensor, dy: tf.Tensor, bound: float) -> tf.Tensor:
     # One pass over memory instead of three. With two bits and a narrow range the
     # levels are -bound, 0 and bound, so that no bound is moved by rounding.
     # TensorFlow has no gradient for this operation; it is linear in dy, and so its own.
-    @tf.custom_gradient
+    @custom_gradient
     def masked(dy):
         passed = tf.quantization.fake_quant_with_min_max_args_gradient(
             dy, x, min=-bound, max=bound, num_bits=2, narrow_range=True

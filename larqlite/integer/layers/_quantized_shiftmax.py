@@ -6,6 +6,7 @@ from math import log
 
 import tensorflow as tf
 
+from larqlite._gradients import custom_gradient
 from larqlite.errors import ArgumentError
 from larqlite.integer.tensors import FixedPoint
 from larqlite.integer.tensors.internal import dtype_for, exp2
@@ -60,7 +61,7 @@ def shiftmax_of_integers(
     )
     sum_dtype = dtype_for(_product([x.shape[a] for a in axes]) << precision)
 
-    @tf.custom_gradient
+    @custom_gradient
     def of_values(values):
         scale = exp2(-x.frac_bits, values.dtype)
         whole = tf.floor(values * scale)

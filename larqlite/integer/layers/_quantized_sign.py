@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from larqlite._gradients import custom_gradient
 from larqlite.errors import ArgumentError
 from larqlite.integer.layers._base import QuantizedLayer
 from larqlite.integer.layers._layer_classes import quantizes
@@ -37,7 +38,7 @@ class _QuantizedQuantizer(QuantizedLayer):
         fp = getattr(inputs, "fp", inputs)
         scales = inputs.scales if isinstance(inputs, QFloat) else tf.constant(1.0)
 
-        @tf.custom_gradient
+        @custom_gradient
         def coded(values):
             def gradient(upstream):
                 scale = exp2(-fp.frac_bits) * scales

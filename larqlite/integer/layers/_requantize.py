@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from larqlite._gradients import custom_gradient
 from larqlite.integer.layers._compiled import requantized_by_constants
 from larqlite.integer.tensors import FixedPoint
 from larqlite.integer.tensors.internal import (
@@ -23,7 +24,7 @@ from larqlite.primitives import half_up, signed_codes
 __all__ = ["requantized"]
 
 
-@tf.custom_gradient
+@custom_gradient
 def _rounded_and_clipped(x, low, high):
     """`clip(floor(x + 0.5), low, high)`; the gradient is 1, outside of the limits too."""
     result = tf.clip_by_value(half_up(x), low, high)

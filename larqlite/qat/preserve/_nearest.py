@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from larqlite._gradients import custom_gradient
 from larqlite.qat.preserve._find import PRUNED
 
 __all__ = ["nearest", "pulled"]
@@ -41,7 +42,7 @@ def pulled(
     is_pruned = tf.equal(lookup, PRUNED)
     zero = tf.zeros((), centroids.dtype)
 
-    @tf.custom_gradient
+    @custom_gradient
     def looked_up(centroids, *latent):
         values = tf.gather(centroids, tf.maximum(lookup, 0))
 
