@@ -30,7 +30,6 @@ def custom_gradient(f: Callable) -> Callable:
     """
     traced = tf.custom_gradient(f)  # noqa: TID251
 
-    @tf.autograph.experimental.do_not_convert
     @functools.wraps(f)
     def call(*tensors: Any) -> Any:
         values = traced(*tensors)
@@ -41,6 +40,7 @@ def custom_gradient(f: Callable) -> Callable:
     return call
 
 
+@tf.autograph.experimental.do_not_convert
 def _end_with_its_graph(value: tf.Tensor) -> None:
     name = tf.compat.as_str(value.op.get_attr("_gradient_op_type"))
     table = ops.gradient_registry._registry
