@@ -70,6 +70,26 @@ LARQLITE_INLINE void sum_pairs(const Tile& tile, __m512i (&sums)[P][V]) {
   }
 }
 
+// What follows the sums of a tile; not part of each core, of which there are many.
+template <bool kReal>
+__attribute__((noinline)) void finish_pairs(const Tile& tile, int32_t pixels, int32_t vectors,
+                                            const __m512i* sums) {
+  for (int32_t p = 0; p < pixels; ++p) {
+    __mmask16 bits[8];
+    for (int32_t i = 0; i < vectors; ++i, ++sums) {
+      const int32_t at = i * larqlite::kLanes;
+      const __mmask16 mask = lanes(tile.channels - at);
+      if (kReal) {
+        bits[i] = finish_reals(tile, p, at, mask, _mm512_castsi512_ps(*sums));
+        continue;
+      }
+      const __m512i base = _mm512_maskz_loadu_epi32(mask, tile.base[p] + at);
+      bits[i] = finish_lanes(tile, p, at, mask, _mm512_add_epi32(*sums, base));
+    }
+    put_bits(tile, p, vectors, bits);
+  }
+}
+
 // bf16_conv_PxC__avx512, i16_conv_PxC__avx512: P pixels, C = 16 V channels.
 template <int P, int V, bool kReal>
 void halves_core(const Tile& tile) {
@@ -86,22 +106,12 @@ void halves_core(const Tile& tile) {
       return;
     }
   }
+  __m512i kept[P * V];  // so that `sums` stay in registers up to here
 #pragma GCC unroll 8
-  for (int p = 0; p < P; ++p) {
-    __mmask16 bits[V];
+  for (int p = 0; p < P; ++p)
 #pragma GCC unroll 8
-    for (int i = 0; i < V; ++i) {
-      const int32_t at = i * kLanes;
-      const __mmask16 mask = lanes(tile.channels - at);
-      if (kReal) {
-        bits[i] = finish_reals(tile, p, at, mask, _mm512_castsi512_ps(sums[p][i]));
-        continue;
-      }
-      const __m512i base = _mm512_maskz_loadu_epi32(mask, tile.base[p] + at);
-      bits[i] = finish_lanes(tile, p, at, mask, _mm512_add_epi32(sums[p][i], base));
-    }
-    put_bits<V>(tile, p, bits);
-  }
+    for (int i = 0; i < V; ++i) kept[p * V + i] = sums[p][i];
+  finish_pairs<kReal>(tile, P, V, kept);
 }
 
 template <bool kReal>
