@@ -116,7 +116,7 @@ def flags_of(kind: Any, value: Any = None, prefix: str | None = None) -> Iterato
     Example:
         >>> from larqlite._commands.qat import Qat
         >>> list(flags_of(Qat))[:3]
-        ['--data', '--output', '-o']
+        ['--data', '--scheme', '--output']
     """
     for name, hint in inputs_of(kind):
         inner, settings = taken_apart(hint)
