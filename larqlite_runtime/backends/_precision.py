@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from larqlite_runtime._errors import ArgumentError
 from larqlite_runtime.backends import _native
+from larqlite_runtime.names import near_matches
 from larqlite_runtime.planner import ExecutionPlan, Numbers
 
 PRECISIONS = tuple(numbers.value for numbers in Numbers)
@@ -18,7 +19,8 @@ def precision_of(precision: object) -> Numbers:
     """
     if not isinstance(precision, str) or precision not in PRECISIONS:
         raise ArgumentError(
-            f"load: precision={precision!r} is none.\n  Fix: one of {_NAMES}."
+            f"load: there is no precision {precision!r}."
+            f"{near_matches(str(precision), PRECISIONS)}\n  Fix: one of {_NAMES}."
         )
     return Numbers(precision)
 
