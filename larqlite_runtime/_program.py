@@ -182,6 +182,15 @@ class KernelStep:
         return ", ".join(self.nodes)
 
     @property
+    def buffers(self) -> set[int]:
+        """Numbers of all that it reads or writes: tensors, weights, tables."""
+        found = {self.input.buffer, self.weights, self.base, self.inside_base}
+        found |= {self.row_class, self.column_class}
+        for op in self.ops:
+            found |= {op.a, op.b, op.view.buffer}
+        return found - {NOWHERE}
+
+    @property
     def taps(self) -> int:
         """Positions of the window."""
         return int(np.prod(self.kernel))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from larqlite_runtime._machine import cache_of_a_core
-from larqlite_runtime._program import KernelStep
 from larqlite_runtime.backends._engine import Engine
 
 # Of the second-level cache, for what the images of a piece touch; weights need the rest.
@@ -80,24 +78,12 @@ def _touched(engine: Engine) -> int:
     return max(
         sum(
             buffers[number].bytes
-            for number in buffers_of(step)
+            for number in step.buffers
             if buffers[number].constant is None
         )
         for part in engine.plan.program.parts
         for step in part
     )
-
-
-def buffers_of(step: KernelStep) -> set[int]:
-    """Numbers of the buffers that a step reads or writes."""
-    return set(_numbers(step)) - {-1}
-
-
-def _numbers(step: KernelStep) -> Iterator[int]:
-    yield from (step.input.buffer, step.weights, step.base)
-    yield from (step.row_class, step.column_class)
-    for op in step.ops:
-        yield from (op.a, op.b, op.view.buffer)
 
 
 def kept_buffers(engine: Engine) -> set[int]:
@@ -113,7 +99,7 @@ def kept_buffers(engine: Engine) -> set[int]:
         if stage.part is None:
             kept |= {port.buffer for port in (*stage.inputs, *stage.outputs)}
             continue
-        own = set().union(*map(buffers_of, plan.program.parts[stage.part]))
+        own = set().union(*(step.buffers for step in plan.program.parts[stage.part]))
         kept |= used & own
         used |= own
     buffers = plan.program.buffers
