@@ -18,16 +18,6 @@ needs_native = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def proto():
-    return files.binary_block()
-
-
-@pytest.fixture
-def images():
-    return np.random.default_rng(1).normal(size=(7, 12, 12, 3)).astype(np.float32)
-
-
 def load(proto, **options):
     return larqlite_runtime.load(proto.SerializeToString(), **options)
 

@@ -11,23 +11,12 @@ import pytest
 import larqlite_runtime
 from larqlite_runtime import NativeError
 from larqlite_runtime.backends import _native
-from tests.runtime import files
 from tests.runtime.networks import stock
 from tests.runtime.random_networks import random_input, random_network
 
 needs_native = pytest.mark.skipif(
     _native.library() is None, reason="no compiler: no native kernels"
 )
-
-
-@pytest.fixture
-def proto():
-    return files.binary_block()
-
-
-@pytest.fixture
-def images():
-    return np.random.default_rng(1).normal(size=(7, 12, 12, 3)).astype(np.float32)
 
 
 def load(proto, **options):

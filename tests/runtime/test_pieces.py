@@ -13,18 +13,12 @@ import pytest
 import larqlite_runtime
 from larqlite_runtime import _machine, _runner
 from larqlite_runtime.backends import _native, _pieces, _workspace, pieces_of
-from tests.runtime import files
 from tests.runtime.networks import stock
 from tests.runtime.random_networks import random_input, random_network
 
 needs_native = pytest.mark.skipif(
     _native.library() is None, reason="no compiler: no native kernels"
 )
-
-
-@pytest.fixture
-def proto():
-    return files.binary_block()
 
 
 @pytest.fixture
