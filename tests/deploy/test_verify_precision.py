@@ -97,5 +97,5 @@ def test_data_that_are_no_pixels_and_unknown_precisions_are_refused(model, path)
     x = np.full((2, 8, 8, 3), 0.5, np.float32)
     with pytest.raises(lq.errors.ArgumentError, match=r"holds 0\.5.*whole numbers"):
         lq.deploy.verify(model, path, x, stock=False, precision="int8-input")
-    with pytest.raises(ValueError, match="precision='fp8'"):
+    with pytest.raises(ValueError, match="there is no precision 'fp8'"):
         lq.deploy.verify(model, path, stock=False, precision="fp8")
