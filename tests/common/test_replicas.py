@@ -23,6 +23,7 @@ TRAIN_ON_REPLICAS = """
             model.fit(x, y, batch_size=len(x), verbose=0)
         return model.get_weights()
 
+    tf_keras.utils.set_random_seed(1)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     report = {}
     for name in cases.LAYERS:
@@ -55,7 +56,8 @@ TRAIN_ON_REPLICAS = """
             ]
         report[name] = dict(
             difference=max(
-                float(np.max(np.abs(a - b))) for a, b in zip(actual, expected)
+                float(np.max(np.abs(a - b)) / max(1, np.max(np.abs(b))))
+                for a, b in zip(actual, expected)
             ),
             moved=max(float(np.max(np.abs(a - b))) for a, b in zip(actual, start)),
             distributed=all(isinstance(k, tf.distribute.DistributedValues) for k in kernels),
@@ -73,6 +75,7 @@ def test_two_replicas_train_like_one_and_kernels_stay_distributed(run_fork):
     assert len(report) == 13
     for name, found in report.items():
         assert found["moved"] > 1e-4, name
+        # Of the largest weight: gradients of two halves are added in another order.
         assert found["difference"] < 1e-5, (name, found)
         assert found["distributed"], (name, found)
         assert found["reads"], (name, found)
