@@ -1,14 +1,13 @@
 // How long steps take, estimated, and how many threads are worth what they cost.
 #include "cost.h"
 
+#include "threads.h"
+
 namespace larqlite {
 
 double cost_of_loop = 2.5e3;
 
 namespace {
-
-// Sleeping threads are woken once a call, for each of them.
-constexpr double kWaking = 5e3;
 
 // What one core does in a nanosecond, by instruction set as `lq_supports` numbers them:
 // one-bit products, products of floats, of bytes, values that pass through an operation. Measured on
@@ -98,7 +97,8 @@ extern "C" int32_t lq_threads(const lq_step* steps, int32_t step_count, int32_t 
   for (int32_t count = 2; count <= threads; ++count) {
     // Of the pieces, as many as can be are run whole, each by one thread.
     const double rest = static_cast<double>(pieces % count) / static_cast<double>(pieces);
-    double time = kWaking * (count - 1) + alone * (1 - rest) / count;
+    // Till the others are awake, one does the work alone.
+    double time = (kWaking * (count - 1) + alone * (1 - rest)) / count;
     if (rest > 0) time += shared(steps, step_count, batch, count, isa) * rest;
     if (time < least) {
       least = time;

@@ -26,8 +26,8 @@ int64_t nanoseconds(Clock::duration time) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
 }
 
-// How long a helper looks for the next loop before it sleeps: waking it takes as long.
-constexpr int64_t kAwake = 50'000;
+// How long a helper looks for the next loop before it sleeps.
+constexpr int64_t kAwake = kWaking;
 // How long a caller waits actively for helpers, and then sleeps: its processor is free for one
 // that has lost its own.
 constexpr int64_t kActive = 20'000;

@@ -8,6 +8,9 @@
 
 namespace larqlite {
 
+// Nanoseconds from a call until a helper that slept takes part in it.
+constexpr int64_t kWaking = 50'000;
+
 // Calls work(context, i) once for every 0 <= i < count, on the calling thread and up to
 // threads - 1 others. If those are busy with another loop, the calling thread does it all.
 void parallel_for(int64_t count, int32_t threads, void (*work)(void*, int64_t), void* context);

@@ -102,6 +102,16 @@ def test_small_networks_take_one_thread_and_large_ones_all(proto):
 
 
 @needs_native
+def test_calls_that_end_before_a_helper_is_awake_take_one_thread(proto):
+    """The README's network takes 40 microseconds: two threads took 1.13 of one's time."""
+    (part,) = load(proto, threads=2)._runner.engine().parts
+    for isa in _native.INSTRUCTION_SETS:
+        found = [part.estimate(batch, batch, 2, isa) for batch in range(1, 500)]
+        assert all(threads == 1 for threads, time in found if time < 60e-6)
+        assert all(threads == 2 for threads, time in found if time > 120e-6)
+
+
+@needs_native
 def test_a_batch_needs_memory_for_what_is_worked_on_only(proto):
     model = load(proto, threads=2, isa="portable")
     one = model.memory()["workspace"]
