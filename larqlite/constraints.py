@@ -9,7 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import register_object
-from larqlite.errors import ArgumentError
+from larqlite.errors import ArgumentError, require_tf_keras
 
 __all__ = ["WeightClip", "weight_clip"]
 
@@ -49,6 +49,7 @@ class WeightClip(tf_keras.constraints.Constraint):
         self.clip_value = clip_value
 
     def __call__(self, w) -> tf.Tensor:
+        require_tf_keras(w, "WeightClip")
         w = tf.convert_to_tensor(w)
         # One pass over memory; `tf.clip_by_value` takes two.
         bound = tf.cast(self.clip_value, w.dtype)

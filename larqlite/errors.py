@@ -7,6 +7,8 @@ raises, or the literature documents, for the same case, so both kinds of
 
 from __future__ import annotations
 
+import sys
+
 from larqlite_runtime.names import near_matches as near_matches
 
 
@@ -90,6 +92,13 @@ class UploadError(LarqliteError, OSError):
     """Files that could not be published."""
 
 
+# The way out of a mixture of the two, whatever it is.
+TF_KERAS_INSTEAD = (
+    "or, to keep writing `tf.keras`, set the environment variable TF_USE_LEGACY_KERAS=1 "
+    "before TensorFlow is imported."
+)
+
+
 def require_tf_keras(obj, where: str) -> None:
     """Raises if `obj` belongs to Keras 3.
 
@@ -105,10 +114,22 @@ def require_tf_keras(obj, where: str) -> None:
             raise KerasVersionError(
                 f"{where}: got a Keras 3 object ({base.__module__}.{base.__name__}), "
                 "but larqlite works with tf_keras (Keras 2).\n"
-                "  Fix: build it with `import tf_keras`; or, to keep writing `tf.keras`, "
-                "set the environment variable TF_USE_LEGACY_KERAS=1 before TensorFlow "
-                "is imported."
+                f"  Fix: build it with `import tf_keras`{_same_in_tf_keras(base)}; "
+                f"{TF_KERAS_INSTEAD}"
             )
+
+
+def _same_in_tf_keras(cls: type) -> str:
+    """Where tf_keras has a class of that name, as words to add; none if it has not."""
+    tf_keras = sys.modules.get("tf_keras")
+    kind = [*cls.__module__.split("."), "", "", ""][2]
+    for path in (kind, f"{kind}.schedules", ""):
+        place = tf_keras
+        for part in filter(None, path.split(".")):
+            place = getattr(place, part, None)
+        if isinstance(getattr(place, cls.__name__, None), type):
+            return f" and {'.'.join(filter(None, ('tf_keras', path, cls.__name__)))}"
+    return ""
 
 
 def require_model_of_tf_keras(model, where: str) -> None:

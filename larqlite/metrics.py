@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import named_function, register_object
+from larqlite._two_kerases import OfTfKeras, refuse_inside_keras_3
 from larqlite.errors import ArgumentError
 
 __all__ = ["FlipRatio"]
@@ -16,7 +17,7 @@ ROW = 128  # the largest power of two whose sum of ones fits into a byte
 
 
 @register_object()
-class FlipRatio(tf_keras.metrics.Metric):
+class FlipRatio(OfTfKeras, tf_keras.metrics.Metric):
     r"""Mean share of values that changed from one update to the next.
 
     $$ \frac{1}{T - 1} \sum_{t=2}^{T} \frac{1}{n} \sum_{i=1}^{n} [v_{i,t} \neq v_{i,t-1}] $$
@@ -32,7 +33,8 @@ class FlipRatio(tf_keras.metrics.Metric):
         dtype: dtype of the result.
 
     Raises:
-        ArgumentError: values of another shape than before.
+        ArgumentError: values of another shape than before; or it is called as one of the
+            metrics of `compile`.
 
     Example:
         >>> metric = lq.metrics.FlipRatio()
@@ -79,6 +81,9 @@ class FlipRatio(tf_keras.metrics.Metric):
             values: tensor, of the same shape at every update.
             sample_weight: must be None; a flip has no weight.
         """
+        if sample_weight is not None:
+            refuse_inside_keras_3(self, "metrics")
+            raise _belongs_to_a_kernel("FlipRatio()")
         values = tf.convert_to_tensor(values)
         if self._previous_values is None:
             with tf.init_scope():
@@ -139,8 +144,12 @@ def _share(mask: tf.Tensor, dtype) -> tf.Tensor:
 @named_function
 def flip_ratio(y_true: Any, y_pred: Any) -> NoReturn:
     """What `compile(metrics=["flip_ratio"])` resolves to: an error that says the way."""
-    raise ArgumentError(
-        'metrics=["flip_ratio"] in compile() compares labels with predictions, but a flip '
+    raise _belongs_to_a_kernel('"flip_ratio"')
+
+
+def _belongs_to_a_kernel(metric: str) -> ArgumentError:
+    return ArgumentError(
+        f"metrics=[{metric}] in compile() compares labels with predictions, but a flip "
         "ratio belongs to a kernel.\n"
         '  Fix: build the layers inside of `with lq.context.metrics_scope(["flip_ratio"]):`.'
     )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 import tf_keras
 
+from larqlite._two_kerases import CallbackOfTfKeras
 from larqlite.errors import (
     ArgumentError,
     MissingHyperparameterError,
@@ -22,7 +23,7 @@ __all__ = ["HyperparameterScheduler"]
 PROBED = ("learning_rate", "gamma", "threshold")
 
 
-class HyperparameterScheduler(tf_keras.callbacks.Callback):
+class HyperparameterScheduler(CallbackOfTfKeras):
     """Sets a hyperparameter of an optimizer at every epoch or step.
 
     It works for the learning rate (`"learning_rate"` or `"lr"`) of new and legacy

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import models
+from larqlite._two_kerases import CallbackOfTfKeras
 from larqlite.errors import ArgumentError
 
 __all__ = ["LowBitLog"]
@@ -20,7 +21,7 @@ RUN = "low_bit"
 log = logging.getLogger("larqlite.callbacks")
 
 
-class LowBitLog(tf_keras.callbacks.Callback):
+class LowBitLog(CallbackOfTfKeras):
     r"""Writes scalars and histograms of low-bit training for TensorBoard.
 
     At the end of every epoch (or every few), in the run `low_bit` of the folder:

@@ -6,8 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import tf_keras
-
+from larqlite._two_kerases import CallbackOfTfKeras
 from larqlite.errors import MissingFileError
 
 __all__ = ["MLflowLog"]
@@ -15,7 +14,7 @@ __all__ = ["MLflowLog"]
 WHERE = "lq.callbacks.MLflowLog"
 
 
-class MLflowLog(tf_keras.callbacks.Callback):
+class MLflowLog(CallbackOfTfKeras):
     """Logs training to MLflow: metrics of each epoch, and at the end the packed file.
 
     `mlflow.autolog()` and `mlflow.tensorflow.MlflowCallback` know the models of `tf.keras`,

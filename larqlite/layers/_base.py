@@ -11,13 +11,18 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import context, quantizers
+from larqlite._misspelt import place, raise_with_a_guess, refuse_names
+from larqlite._two_kerases import (
+    OfTfKeras,
+    refuse_inside_keras_3,
+    require_arguments_of_tf_keras,
+)
 from larqlite.errors import (
     ArgumentError,
     UnknownQuantizerError,
     require_tf_keras,
 )
 from larqlite.layers._autograph import runs_a_users_code, without_autograph
-from larqlite.layers._misspelt import raise_with_a_guess, refuse_names
 from larqlite.metrics import FlipRatio
 from larqlite.quantizers import Quantizer
 from larqlite.quantizers.internal import adopt
@@ -60,7 +65,7 @@ def _warn_of_silent_autolog(said=set()) -> None:  # noqa: B006  (once in a proce
         )
 
 
-class QuantLayer(tf_keras.layers.Layer):
+class QuantLayer(OfTfKeras, tf_keras.layers.Layer):
     """Mixin for a Keras layer with a quantized input and quantized kernels.
 
     A concrete layer derives from this class and from the Keras layer, and says
@@ -81,6 +86,7 @@ class QuantLayer(tf_keras.layers.Layer):
         kernel_quantizers = {
             role: kwargs.pop(role, None) for role in self.quantized_weights.values()
         }
+        require_arguments_of_tf_keras(kwargs, place(type(self), kwargs))
         try:
             super().__init__(*args, **kwargs)
         except (TypeError, ValueError) as error:
@@ -265,6 +271,8 @@ class QuantLayer(tf_keras.layers.Layer):
     def __call__(self, inputs, *args, **kwargs):
         for tensor in tf.nest.flatten(inputs):
             require_tf_keras(tensor, f'{type(self).__name__} "{self.name}"')
+        if not self.built:
+            refuse_inside_keras_3(self)
         return super().__call__(inputs, *args, **kwargs)
 
     def call(self, inputs, training=None):

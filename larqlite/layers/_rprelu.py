@@ -7,22 +7,30 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._channels import along_channels, channels_shape
+from larqlite._misspelt import raise_with_a_guess
 from larqlite._registration import register_object, register_with_the_way_out
+from larqlite._two_kerases import OfTfKeras, refuse_inside_keras_3
 from larqlite.errors import require_tf_keras
 
 __all__ = ["RPReLU", "TwoSlopeReLU"]
 
 
-class _ChannelwiseActivation(tf_keras.layers.Layer):
+class _ChannelwiseActivation(OfTfKeras, tf_keras.layers.Layer):
     """Base class: learned numbers for each channel of `axis`, and a formula over them."""
 
     def __init__(self, axis: int = -1, **kwargs) -> None:
-        super().__init__(**kwargs)
+        try:
+            super().__init__(**kwargs)
+        except TypeError as error:
+            raise_with_a_guess(type(self), kwargs, error)
+            raise
         self.axis = axis
         self.supports_masking = True
 
     def __call__(self, inputs, *args, **kwargs):
         require_tf_keras(inputs, f'{type(self).__name__} "{self.name}"')
+        if not self.built:
+            refuse_inside_keras_3(self)
         return super().__call__(inputs, *args, **kwargs)
 
     def get_prunable_weights(self) -> list:

@@ -10,7 +10,9 @@ from collections.abc import Iterable
 import tensorflow as tf
 import tf_keras
 
+from larqlite._misspelt import raise_with_a_guess
 from larqlite._registration import PACKAGE, register_object
+from larqlite._two_kerases import OfTfKeras
 from larqlite.errors import ArgumentError, MissingHyperparameterError
 from larqlite.optimizers._hyperparameters import (
     Schedule,
@@ -26,7 +28,7 @@ __all__ = ["Bop"]
 
 
 @register_object(aliases=("bop",))
-class Bop(tf_keras.optimizers.Optimizer):
+class Bop(OfTfKeras, tf_keras.optimizers.Optimizer):
     r"""Binary optimizer: flips a weight when a moving average of its gradient says so.
 
     $$ m_t = m_{t-1} + \gamma (g_t - m_{t-1}) $$
@@ -94,7 +96,11 @@ class Bop(tf_keras.optimizers.Optimizer):
                 f'Bop "{name}": got use_ema=True, but an average of binary weights is '
                 "not binary.\n  Fix: leave it out; gamma averages the gradients."
             )
-        super().__init__(name, jit_compile=jit_compile, **kwargs)
+        try:
+            super().__init__(name, jit_compile=jit_compile, **kwargs)
+        except TypeError as error:
+            raise_with_a_guess(type(self), {"name": name, **kwargs}, error)
+            raise
         # Keras compiles on a GPU only, but here it pays on every device.
         self.jit_compile = bool(jit_compile) and _xla_is_available()
         self._learning_rate = None

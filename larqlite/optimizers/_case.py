@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import register_object
+from larqlite._two_kerases import OfTfKeras
 from larqlite.errors import MissingHyperparameterError, OptimizerError
 from larqlite.optimizers import _members as members
 from larqlite.optimizers._assignment import Assignment, assign, described, enumeration
@@ -18,7 +19,7 @@ __all__ = ["CaseOptimizer"]
 
 
 @register_object()
-class CaseOptimizer(tf_keras.optimizers.Optimizer):
+class CaseOptimizer(OfTfKeras, tf_keras.optimizers.Optimizer):
     """Gives each variable to the optimizer whose predicate claims it.
 
     A variable must not be claimed twice, and a predicate must claim something; the

@@ -19,7 +19,13 @@ import tf_keras
 
 from larqlite import context
 from larqlite._gradients import custom_gradient
+from larqlite._misspelt import place, raise_with_a_guess
 from larqlite._registration import NamedFunction
+from larqlite._two_kerases import (
+    OfTfKeras,
+    refuse_inside_keras_3,
+    require_arguments_of_tf_keras,
+)
 from larqlite.errors import QuantizerError, require_tf_keras
 from larqlite.math import as_floating
 from larqlite.metrics import FlipRatio
@@ -27,7 +33,7 @@ from larqlite.metrics import FlipRatio
 __all__ = ["Quantizer"]
 
 
-class Quantizer(tf_keras.layers.Layer):
+class Quantizer(OfTfKeras, tf_keras.layers.Layer):
     r"""Base class: write `precision`, `forward` and `derivative`, the rest follows.
 
     The backward pass multiplies the incoming gradient with `derivative(x)`, the
@@ -77,7 +83,12 @@ class Quantizer(tf_keras.layers.Layer):
         # their own dtype (`autocast=False`) and state is cast to it where used.
         if kwargs.get("dtype") is None:
             kwargs["dtype"] = "float32"
-        super().__init__(*args, autocast=False, **kwargs)
+        require_arguments_of_tf_keras(kwargs, place(type(self), kwargs))
+        try:
+            super().__init__(*args, autocast=False, **kwargs)
+        except TypeError as error:
+            raise_with_a_guess(type(self), kwargs, error)
+            raise
         self._metric_names = (
             None if metrics is None else context.check_metrics(metrics, self._where())
         )
@@ -143,6 +154,8 @@ class Quantizer(tf_keras.layers.Layer):
 
     def __call__(self, inputs, *args, **kwargs):
         require_tf_keras(inputs, self._where())
+        if not self.built and type(self).call is not Quantizer.call:  # has weights
+            refuse_inside_keras_3(self)
         return super().__call__(inputs, *args, **kwargs)
 
     def build_from_config(self, config):

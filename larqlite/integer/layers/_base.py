@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 import tf_keras
 
+from larqlite._two_kerases import OfTfKeras
 from larqlite.errors import (
     ArgumentError,
     QuantizedTensorError,
@@ -25,7 +26,7 @@ from larqlite.primitives import signed_codes
 __all__ = ["QuantizedLayer"]
 
 
-class QuantizedLayer(NamedWeights, ToldTypes, tf_keras.layers.Layer):
+class QuantizedLayer(OfTfKeras, NamedWeights, ToldTypes, tf_keras.layers.Layer):
     """Mixin for a Keras layer that computes on quantized tensors.
 
     A concrete layer derives from this class and from the float layer, says in a few

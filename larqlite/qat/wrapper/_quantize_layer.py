@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import deserialize_object, register_object
+from larqlite._two_kerases import OfTfKeras
 from larqlite.qat import quantizers
 from larqlite.qat.wrapper._call_phase import CallPhase, counted
 
@@ -15,7 +16,7 @@ __all__ = ["QuantizeLayer"]
 
 
 @register_object(bare=False)
-class QuantizeLayer(tf_keras.layers.Layer):
+class QuantizeLayer(OfTfKeras, tf_keras.layers.Layer):
     """Quantizes what passes; `quantize_apply` puts one after each input.
 
     Args:

@@ -11,6 +11,7 @@ import tf_keras
 
 from larqlite._copies import carry, config_of, layer_like
 from larqlite._registration import deserialize_object, register_object
+from larqlite._two_kerases import OfTfKeras
 from larqlite.errors import ArgumentError, require_tf_keras
 from larqlite.qat import _quantized_views, lowerings
 from larqlite.qat.config import QuantizeConfig
@@ -39,7 +40,7 @@ BUILT_IN_CALL = (tf_keras.layers.MultiHeadAttention,)
 
 
 @register_object(bare=False)
-class QuantizeWrapperV2(tf_keras.layers.Wrapper):
+class QuantizeWrapperV2(OfTfKeras, tf_keras.layers.Wrapper):
     """Fake-quantizes the weights, activations, inputs and outputs of a layer.
 
     In training, ranges follow the data and kernels; otherwise the stored ranges are

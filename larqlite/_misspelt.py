@@ -1,4 +1,4 @@
-"""What a misspelt argument of a Quant layer may have been meant as."""
+"""What a misspelt argument of a layer, quantizer or optimizer may have been meant as."""
 
 from __future__ import annotations
 
@@ -25,29 +25,46 @@ _MODULES = {
 }
 
 
+# What Keras says of an argument of a layer, and of an optimizer.
+_UNKNOWN = ("not understood", "is not a valid argument")
+
+
+def place(kind: type, given: Mapping[str, Any]) -> str:
+    """The class and, if it is among the arguments, the name, for messages."""
+    return f'{kind.__name__} "{given["name"]}"' if given.get("name") else kind.__name__
+
+
+def _public(kind: type) -> str:
+    """How users write the class: in the folder of its file, if it is one of ours."""
+    package, *folders = kind.__module__.split(".")
+    if package != "larqlite":
+        return kind.__name__
+    return ".".join(["lq", *(f for f in folders if f[0] != "_"), kind.__name__])
+
+
 def raise_with_a_guess(kind: type, given: Mapping[str, Any], error: Exception) -> None:
     """Raises an error of this library where Keras does not know an argument.
 
     Args:
-        kind: the class of the layer.
+        kind: the class of the layer, quantizer or optimizer.
         given: arguments by name.
         error: of Keras.
 
     Raises:
-        UnknownArgumentError: the layer has no such argument.
+        UnknownArgumentError: it has no such argument.
         ArgumentError: it is the name of no activation, constraint, initializer or
             regularizer.
     """
-    where = f'{kind.__name__} "{given["name"]}"' if given.get("name") else kind.__name__
+    where = place(kind, given)
     text = str(error)
-    if isinstance(error, TypeError) and "not understood" in text:
+    if isinstance(error, TypeError) and any(said in text for said in _UNKNOWN):
         known = _arguments_of(kind)
         unknown = [name for name in given if name not in known]
         if unknown:
             raise UnknownArgumentError(
                 f"{where}: there is no argument {unknown[0]}."
                 f"{near_matches(unknown[0], known)}\n"
-                f"  Fix: a name out of help(lq.layers.{kind.__name__})."
+                f"  Fix: a name out of help({_public(kind)})."
             ) from error
     found = re.search(r"Unknown ([a-z ]+?):? '([^']*)'", text)
     if found and found[1] in _MODULES:
@@ -82,7 +99,8 @@ def _refuse(where: str, given, kind: str, value: str, error) -> NoReturn:
 
 
 def _arguments_of(kind: type) -> set[str]:
-    known = set(_OF_EVERY_LAYER)
+    is_layer = issubclass(kind, tf_keras.layers.Layer)
+    known = set(_OF_EVERY_LAYER if is_layer else ())
     for base in kind.__mro__:
         if "__init__" in vars(base):
             known |= {
