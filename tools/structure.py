@@ -33,6 +33,7 @@ SMALL = ("__init__.py", "__main__.py", "internal.py")
 # Tables by layer class that say what is made of a layer; others say what is true of it,
 # which `larqlite.graph.facts_of` knows.
 REGISTRIES = {
+    "larqlite.from_keras._layers.RULES": "the layer in its place",
     "larqlite.deploy.converters._merge.OPERATIONS": "the ONNX operation",
     "larqlite.models._kinds._OF_KERAS": "the formula that counts it",
     "larqlite.models._kinds._WITH_PRODUCTS": "the formula that counts it",

@@ -1,5 +1,6 @@
 """What a model costs, where its quantized weights are, and how it is loaded."""
 
+from larqlite.from_keras import from_keras, keras3_converter
 from larqlite.graph import KernelAxes, LayerFacts, add_layer_facts
 from larqlite.models._call import Call
 from larqlite.models._for_larq import save_for_larq
@@ -31,6 +32,8 @@ __all__ = [
     "QuantizedWeight",
     "flip_ratios",
     "freeze",
+    "from_keras",
+    "keras3_converter",
     "load",
     "quantized_weights",
     "saturation",

@@ -1,0 +1,223 @@
+"""The tf_keras model of a Keras 3 model: layers, calls, weights, what is trainable."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tf_keras
+
+from larqlite.errors import UnsupportedLayerError
+from larqlite.from_keras import _layers, _rule, _walk
+from larqlite.from_keras._config import arrays
+from larqlite.from_keras._registry import CONVERTERS
+
+Layer = tf_keras.layers.Layer
+
+
+@dataclasses.dataclass(eq=False)
+class Step:
+    """A call of Keras 3 and what computes it in tf_keras.
+
+    Attributes:
+        call: the call.
+        apply: takes what the call takes, Keras tensors of tf_keras or values.
+        layer: the one layer that does it; None for several.
+        inside: for a model inside, its graph.
+    """
+
+    call: _walk.RecordedCall
+    apply: Callable
+    layer: Layer | None = None
+    inside: Graph | None = None
+
+
+@dataclasses.dataclass(eq=False)
+class Graph:
+    """A converted model: that of Keras 3, ours, and the steps between."""
+
+    source: keras.Model
+    graph: Any
+    model: tf_keras.Model
+    steps: list[Step]
+
+
+@dataclasses.dataclass(eq=False)
+class Built:
+    """What `build` made."""
+
+    top: Graph
+    notes: list[str]
+
+    @property
+    def model(self) -> tf_keras.Model:
+        return self.top.model
+
+
+def build(model: keras.Model, where: str) -> Built:
+    """A tf_keras model for a model of Keras 3, with its weights; nothing is compared yet.
+
+    Raises:
+        UnbuiltModelError, UnsupportedModelError, UnsupportedLayerError: as `from_keras`.
+    """
+    maker = Maker(where)
+    top = maker.graph(model)
+    maker.finish()
+    return Built(top, maker.notes)
+
+
+class Maker:
+    """Makes each layer of a conversion once.
+
+    Args:
+        where: the public function on whose behalf it is done, for messages.
+    """
+
+    def __init__(self, where: str):
+        self.where = where
+        self.notes: list[str] = []
+        self._layers: dict[int, Layer] = {}
+        self._graphs: dict[int, Graph] = {}
+        self._names: dict[int, str] = {}
+        # Layers of Keras 3 and ours, with what gives the weights; outer ones first.
+        self._pairs: list[tuple[Any, Layer, Callable | None]] = []
+
+    def name_of(self, operation: Any) -> str:
+        """The name of a layer, with "_" for what tf_keras cannot have in one."""
+        if id(operation) not in self._names:
+            name = re.sub(r"[^A-Za-z0-9_.\\/>-]", "_", operation.name)
+            name = name if re.match(r"[A-Za-z0-9.]", name) else f"layer{name}"
+            taken = set(self._names.values())
+            if name != operation.name:
+                while name in taken:
+                    name += "_"
+                self.notes.append(f'"{operation.name}" is named "{name}" here')
+            self._names[id(operation)] = name
+        return self._names[id(operation)]
+
+    def inside(self, layer: Any) -> Layer:
+        """A layer that is inside another one, which gets its own weights."""
+        return self.graph(layer).model if _walk.is_model(layer) else self.layer(layer)
+
+    def alone(self, layer: Any) -> Layer:
+        """A layer of which the one around it makes copies or takes the weights."""
+        return self._made(layer)[0]
+
+    def layer(self, layer: Any) -> Layer:
+        """The layer of tf_keras for one of Keras 3; the same one for the same one."""
+        if id(layer) not in self._layers:
+            made, weights = self._made(layer)
+            self._layers[id(layer)] = made
+            self._pairs.append((layer, made, weights))
+        return self._layers[id(layer)]
+
+    def _made(self, layer: Any) -> tuple[Layer, Callable | None]:
+        cls = type(layer)
+        own = CONVERTERS.get(cls)
+        if own is not None:
+            made = own.convert(layer)
+            if not isinstance(made, Layer):
+                raise UnsupportedLayerError(
+                    f'{self.where}: {cls.__name__} "{layer.name}": its converter '
+                    f"returned {type(made).__name__}.\n  Fix: return a layer of tf_keras."
+                )
+            return made, own.weights or (lambda layer: arrays(layer.weights))
+        rule = _layers.RULES.get(cls.__name__)
+        if rule is None or not cls.__module__.startswith("keras.src."):
+            raise _rule.unknown(layer, self.where)
+        made = _rule.make(layer, rule, self)
+        return made, rule.weights if rule.has_weights else None
+
+    def graph(self, model: keras.Model) -> Graph:
+        """The converted graph of a model; the same one for the same model."""
+        if id(model) not in self._graphs:
+            self._graphs[id(model)] = self._graph(model)
+        return self._graphs[id(model)]
+
+    def _graph(self, model: keras.Model) -> Graph:
+        graph = _walk.graph_of(model, self.where)
+        steps = [self._step(call) for call in _walk.calls_of(graph)]
+        inputs = [self._input(layer) for layer in _walk.input_layers(graph)]
+        name = self.name_of(model)
+        layers = [step.layer for step in steps]
+        linear = isinstance(model, keras.Sequential) and None not in layers
+        if linear and all(_takes_one(step) for step in steps):
+            made = tf_keras.Sequential([inputs[0]._keras_history.layer, *layers], name)
+        else:
+            made = self._functional(graph, steps, inputs, name)
+        self._pairs.insert(0, (model, made, None))
+        return Graph(model, graph, made, steps)
+
+    def _functional(self, graph: Any, steps: list, inputs: list, name: str):
+        known = dict(zip(map(id, graph.inputs), inputs, strict=True))
+        for step in steps:
+            args, kwargs = _walk.filled(step.call, lambda t: known[id(t)])
+            outputs = step.apply(*args, **kwargs)
+            flat = keras.tree.flatten(outputs)
+            known.update(zip(map(id, step.call.outputs), flat, strict=True))
+
+        def ours(structure: Any) -> Any:
+            return keras.tree.map_structure(lambda t: known[id(t)], structure)
+
+        return tf_keras.Model(
+            ours(_walk.input_structure(graph)),
+            ours(_walk.output_structure(graph)),
+            name=name,
+        )
+
+    def _input(self, layer: Any) -> Any:
+        return tf_keras.Input(
+            batch_shape=layer.batch_shape,
+            dtype=layer.dtype,
+            name=self.name_of(layer),
+            sparse=layer.sparse,
+        )
+
+    def _step(self, call: _walk.RecordedCall) -> Step:
+        operation = call.operation
+        if _walk.is_model(operation):
+            inside = self.graph(operation)
+            return Step(call, inside.model, inside.model, inside)
+        if _walk.is_layer(operation):
+            layer = self.layer(operation)
+            return Step(call, layer, layer)
+        raise UnsupportedLayerError(
+            f"{self.where}: there is no rule for the operation "
+            f'{type(operation).__name__} ("{operation.name}").'
+        )
+
+    def finish(self) -> None:
+        """Gives the layers their weights, and what is trainable, from the outside in."""
+        for layer3, layer, weights in self._pairs:
+            if weights is not None:
+                _give(layer3, layer, weights(layer3), self.where)
+                layer.finalize_state()
+        for layer3, layer, _ in self._pairs:
+            if layer.trainable != layer3.trainable:
+                layer.trainable = layer3.trainable
+
+
+def _takes_one(step: Step) -> bool:
+    """Whether a call takes one tensor, as all in a Sequential model do."""
+    return len(step.call.args) == 1 and not step.call.kwargs
+
+
+def _give(layer3: Any, layer: tf_keras.layers.Layer, values: list, where: str) -> None:
+    """Sets the weights of a layer; all of them are compared before the first is set.
+
+    Raises:
+        UnsupportedLayerError: the two do not hold weights of the same shapes.
+    """
+    have, want = [w.shape for w in values], [tuple(w.shape) for w in layer.weights]
+    if have != want:
+        raise UnsupportedLayerError(
+            f'{where}: {type(layer3).__name__} "{layer3.name}": its weights have the '
+            f"shapes {have}, those of tf_keras' {type(layer).__name__} {want}.\n"
+            "  Fix: register how it is to be converted, weights included: "
+            "@lq.models.keras3_converter(cls, weights=function)."
+        )
+    for variable, value in zip(layer.weights, values, strict=True):
+        variable.assign(value)
