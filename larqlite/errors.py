@@ -111,10 +111,15 @@ def require_tf_keras(obj, where: str) -> None:
     """
     for base in type(obj).__mro__:
         if base.__module__ == "keras" or base.__module__.startswith("keras.src"):
+            is_model = base.__module__.startswith("keras.src.models")
+            fix = (
+                "lq.models.from_keras(model) makes one of tf_keras of it; or "
+                * is_model
+            )
             raise KerasVersionError(
                 f"{where}: got a Keras 3 object ({base.__module__}.{base.__name__}), "
                 "but larqlite works with tf_keras (Keras 2).\n"
-                f"  Fix: build it with `import tf_keras`{_same_in_tf_keras(base)}; "
+                f"  Fix: {fix}build it with `import tf_keras`{_same_in_tf_keras(base)}; "
                 f"{TF_KERAS_INSTEAD}"
             )
 

@@ -69,7 +69,8 @@ def export(
 
     Args:
         model: a built Sequential or functional tf_keras model in float32; nested models,
-            shared layers, and several inputs and outputs included.
+            shared layers, and several inputs and outputs included. A model of Keras 3
+            comes in as by `lq.models.from_keras`, here and in all that takes models.
         path: of the file, usually `*.onnx`. It is replaced only when all went well.
         data: a few inputs, in any form that `lq.deploy.verify` takes. The file is compared
             with Keras on the first 16 of them instead of random ones. Only models that
@@ -91,7 +92,6 @@ def export(
         VerificationError: a packed layer of the file would not compute what it does in
             Keras.
         UnbuiltModelError: the model has no weights yet.
-        KerasVersionError: it is a Keras 3 model.
         ArgumentError: it is no model, `path` is no path, the model does not run on
             `data`, or it takes no random inputs and there are none given.
         MissingFileError: the folder of `path` does not exist.

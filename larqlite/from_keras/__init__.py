@@ -5,15 +5,24 @@ and `keras3_converter`.
 """
 
 from larqlite.from_keras import _activations, _operation_layers, _own_layers
-from larqlite.from_keras._door import ConvertedModel, convert, from_keras, is_of_keras3
+from larqlite.from_keras._door import (
+    ConvertedModel,
+    as_tf_keras,
+    convert,
+    from_keras,
+    is_of_keras3,
+    say_that_it_came_in,
+)
 from larqlite.from_keras._registry import keras3_converter
 
 del _activations, _operation_layers, _own_layers  # imported for what they register
 
 __all__ = [
     "ConvertedModel",
+    "as_tf_keras",
     "convert",
     "from_keras",
     "is_of_keras3",
     "keras3_converter",
+    "say_that_it_came_in",
 ]

@@ -14,7 +14,7 @@ import tf_keras
 from larqlite._progress import bar
 from larqlite.errors import ArgumentError, KerasVersionError
 
-__all__ = ["ConvertedModel", "convert", "from_keras", "is_of_keras3"]
+__all__ = ["ConvertedModel", "as_tf_keras", "convert", "from_keras", "is_of_keras3"]
 
 log = logging.getLogger("larqlite.models")
 WHERE = "lq.models.from_keras"
@@ -134,4 +134,37 @@ def is_of_keras3(obj: Any) -> bool:
     return any(
         base.__module__ == "keras" or base.__module__.startswith("keras.src")
         for base in type(obj).__mro__
+    )
+
+
+def as_tf_keras(model: Any, where: str) -> Any:
+    """What a function of larqlite works with: a model of Keras 3 comes in, with a line.
+
+    Args:
+        model: anything that a user may hand in as a model.
+        where: the function that received it, for the line and for errors.
+
+    Returns:
+        The model of tf_keras, for a model of Keras 3; all else as it is.
+
+    Raises:
+        As `from_keras`, for a model of Keras 3.
+    """
+    if any(
+        base.__module__.startswith("keras.src.models") for base in type(model).__mro__
+    ):
+        came = convert(model, where=where)
+        say_that_it_came_in(f'"{model.name}"', came, where)
+        return came.model
+    return model
+
+
+def say_that_it_came_in(what: str, came: ConvertedModel, where: str) -> None:
+    """The line about a model of Keras 3 that was given where one of tf_keras is needed."""
+    log.warning(
+        "%s: %s is of Keras 3 and came in as by lq.models.from_keras; outputs differ by "
+        "at most %.1g of the largest.",
+        where,
+        what,
+        came.difference,
     )

@@ -18,12 +18,12 @@ import tf_keras
 from larqlite._progress import bar
 from larqlite._registration import import_companions
 from larqlite.errors import (
-    KerasVersionError,
     LarqliteError,
     MissingFileError,
     UnsafeFileError,
     UnsupportedModelError,
 )
+from larqlite.from_keras import convert, say_that_it_came_in
 from larqlite.graph import is_restored
 from larqlite.models._carried_code import Finding, carried_code
 from larqlite.models._foreign_values import foreign_values
@@ -54,7 +54,8 @@ def load(
     Beyond `tf_keras.models.load_model` it reads files saved by Larq 0.14, also
     beside another library that took the bare names first, `.h5` files with
     custom activation functions, and models with objects of `larqlite_zoo`,
-    which it imports for them. An optimizer, loss or metric that cannot be
+    which it imports for them. A `.keras` or `.h5` file of Keras 3 comes in as by
+    `from_keras`, uncompiled, and a line says so. An optimizer, loss or metric that cannot be
     restored is left out with a warning, as are Bop and CaseOptimizer of Larq,
     whose state depends on the process that saved it: the model comes uncompiled.
 
@@ -74,7 +75,8 @@ def load(
 
     Raises:
         MissingFileError: there is nothing at `path`.
-        KerasVersionError: the file was saved by Keras 3.
+        UnsupportedLayerError: the file was saved by Keras 3, and a layer of it has no
+            equal here.
         UnsafeFileError: an `UnsupportedModelError`: the file would run code of its
             own, or read or write files. Nothing of it has run.
         UnsupportedModelError: the file holds no model, or names a class or
@@ -139,11 +141,7 @@ def _load_keras(settings: _Settings):
                     elsewhere += foreign_values(weights)
     version = metadata.get("keras_version", "2")
     if not version.startswith("2"):
-        raise KerasVersionError(
-            f"lq.models.load: {str(path)!r} was saved by Keras {version}, but larqlite "
-            "works with tf_keras (Keras 2).\n"
-            "  Fix: save it with tf_keras, or with TF_USE_LEGACY_KERAS=1 set."
-        )
+        return _of_keras3(settings)
     training = config.get("compile_config") or {}
     network = {key: value for key, value in config.items() if key != "compile_config"}
     _look_inside(settings, [network], [training], elsewhere)
@@ -165,6 +163,14 @@ def _load_keras(settings: _Settings):
             )
 
         return _with_state(_restored(read, settings, training.get("optimizer")))
+
+
+def _of_keras3(settings: _Settings):
+    """The model of a file of Keras 3, with a line that says so."""
+    where = "lq.models.load"
+    came = convert(settings.path, custom_objects=settings.custom_objects, where=where)
+    say_that_it_came_in(repr(str(settings.path)), came, where)
+    return came.model
 
 
 def _with_state(model):
@@ -192,6 +198,8 @@ def _load_h5(settings: _Settings):
                 f"lq.models.load: {str(path)!r} holds weights but no model.\n"
                 "  Fix: build the model and call model.load_weights(path)."
             )
+        if not str(file.attrs.get("keras_version", "2")).startswith("2"):
+            return _of_keras3(settings)
         config = json.loads(file.attrs["model_config"])
         training = json.loads(file.attrs.get("training_config", "{}"))
         elsewhere = foreign_values(file)

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import ArgumentError
+from larqlite.from_keras import as_tf_keras
 from larqlite.graph import is_functional, require_model
 from larqlite.models import _bits, _notes
 from larqlite.models._call import (
@@ -44,7 +45,8 @@ def profile(model: tf_keras.Model, input_shape: Any = None) -> ModelProfile:
     \mathrm{ACE} = \sum \mathrm{MACs} \cdot b_w \cdot b_a$$
 
     Args:
-        model: a built tf_keras model: Functional, Sequential or subclassed.
+        model: a built tf_keras model: Functional, Sequential or subclassed; or one of
+            Keras 3 (`lq.models.from_keras`).
         input_shape: sizes for what the model leaves open, batch first (a list or
             dictionary of them for several inputs), e.g. `(None, 224, 224, 3)`.
 
@@ -53,7 +55,6 @@ def profile(model: tf_keras.Model, input_shape: Any = None) -> ModelProfile:
 
     Raises:
         UnbuiltModelError: the model has no weights yet.
-        KerasVersionError: it is a Keras 3 model.
         ArgumentError: it is no model, or `input_shape` does not fit it.
 
     Example:
@@ -78,6 +79,7 @@ def profile(model: tf_keras.Model, input_shape: Any = None) -> ModelProfile:
 
 def measure(model: tf_keras.Model, input_shape: Any, where: str) -> ModelProfile:
     """`profile` on behalf of the function named `where`."""
+    model = as_tf_keras(model, where)
     require_model(model, where, subclassed=True)
     walk = Walk()
     inputs = _inputs(model, input_shape, where)

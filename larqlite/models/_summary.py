@@ -31,7 +31,7 @@ def summary(
     sample. The second has the totals. What is not known is "?" with a footnote.
 
     Args:
-        model: a built tf_keras model.
+        model: a built tf_keras model, or one of Keras 3 (`lq.models.from_keras`).
         print_fn: takes the text instead of the standard output: called once with
             each table.
         include_macs: whether to show multiply-accumulates and what follows from them.
@@ -43,7 +43,6 @@ def summary(
 
     Raises:
         UnbuiltModelError: the model has no weights yet.
-        KerasVersionError: it is a Keras 3 model.
         ArgumentError: it is no model, or `input_shape` does not fit it.
 
     Example:

@@ -18,6 +18,7 @@ from larqlite.errors import (
     ArgumentError,
     require_tf_keras,
 )
+from larqlite.from_keras import as_tf_keras
 from larqlite.graph import MARKS, LayerCall, LayerEntry, ends_of, follow, require_model
 from larqlite.qat.config import QuantizeConfig
 from larqlite.qat.wrapper import layer_from
@@ -138,7 +139,6 @@ def quantize_annotate_model(to_annotate: tf_keras.Model) -> tf_keras.Model:
     Raises:
         ArgumentError: it is no model.
         UnsupportedModelError: it is subclassed.
-        KerasVersionError: it is a Keras 3 model.
 
     Example:
         >>> model = tf_keras.Sequential([
@@ -148,6 +148,7 @@ def quantize_annotate_model(to_annotate: tf_keras.Model) -> tf_keras.Model:
         [True, True]
     """
     where = "lq.qat.quantize_annotate_model"
+    to_annotate = as_tf_keras(to_annotate, where)
     require_model(to_annotate, where, unbuilt=True)
 
     def annotate(layer):

@@ -36,7 +36,8 @@ def quantize_model(
     training and in inference; compile it and train on.
 
     Args:
-        to_quantize: a built Sequential or functional tf_keras model.
+        to_quantize: a built Sequential or functional tf_keras model, or one of Keras 3
+            (`lq.models.from_keras`).
         quantized_layer_name_prefix: goes before the names of quantized layers.
         scheme: as for `quantize_apply`; 8 bits by default.
         calibrate: data to set the ranges from, as for `lq.qat.calibrate`.
@@ -100,7 +101,6 @@ def quantize_apply(
         UnsupportedModelError: subclassed, already quantization-aware, or with a layer
             that cannot be cloned.
         UnsupportedLayerError: a layer whose class the scheme has no rule for.
-        KerasVersionError: a Keras 3 model.
 
     Example:
         >>> model = tf_keras.Sequential([

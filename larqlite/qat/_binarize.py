@@ -35,7 +35,8 @@ def binarize(
     takes one bit a weight and one of the ends as many as its scheme says.
 
     Args:
-        model: a built Sequential or functional tf_keras model.
+        model: a built Sequential or functional tf_keras model, or one of Keras 3
+            (`lq.models.from_keras`).
         ends: scheme of the other layers, as for `quantize_apply`; "float" leaves them.
         kernel_quantizer: quantizer of the binary kernels.
         input_quantizer: quantizer of the inputs of binary layers.

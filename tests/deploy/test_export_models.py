@@ -8,7 +8,6 @@ import tf_keras
 import larqlite as lq
 from larqlite.errors import (
     ArgumentError,
-    KerasVersionError,
     UnbuiltModelError,
     UnsupportedLayerError,
     UnsupportedModelError,
@@ -231,11 +230,6 @@ def test_models_that_no_graph_describes_are_refused():
     refused(tf_keras.Sequential([K.Dense(2)]), UnbuiltModelError, "tf_keras.Input")
     refused(K.Dense(2), ArgumentError, "Dense", "Sequential")
     refused("model.h5", ArgumentError, "lq.models.load")
-
-
-def test_a_keras_3_model_is_named_as_such():
-    keras = pytest.importorskip("keras")
-    refused(keras.Sequential([keras.layers.Dense(2)]), KerasVersionError, "Keras 3")
 
 
 def test_sizes_and_dtypes_that_a_file_cannot_have_are_refused():

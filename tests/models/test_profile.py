@@ -397,15 +397,6 @@ def test_an_unbuilt_model_is_refused_with_the_way_to_build_it(function):
         function(tf_keras.Sequential([layers.Dense(2)], name="unbuilt"))
 
 
-def test_a_keras_3_model_is_named_as_such():
-    keras = pytest.importorskip("keras", minversion="3.0")
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    with pytest.raises(
-        lq.errors.KerasVersionError, match=r"lq.models.summary.*Keras 3"
-    ):
-        lq.models.summary(model)
-
-
 @pytest.mark.parametrize("model", ["model.h5", None, 3, layers.Layer()])
 def test_what_is_no_model_is_refused_with_the_fix(model):
     with pytest.raises(lq.errors.ArgumentError, match=r"(?s)no tf_keras model.*Fix: "):

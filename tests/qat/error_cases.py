@@ -126,22 +126,14 @@ CASES = {
     ),
     "a layer for a model": (dense, quantize, ArgumentError, "got Dense "),
     "a word for a model": (lambda: "resnet", quantize, ArgumentError, "'resnet'"),
-    "a Keras 3 model": (
-        *(keras_3, quantize, KerasVersionError),
-        *("got a Keras 3 object", "import tf_keras", "TF_USE_LEGACY_KERAS=1"),
-    ),
-    "a Keras 3 model to apply": (keras_3, apply, KerasVersionError, "Keras 3"),
-    "a Keras 3 model to annotate": (
-        *(keras_3, qat.quantize_annotate_model, KerasVersionError),
-        "lq.qat.quantize_annotate_model: got a Keras 3 object",
-    ),
     "a Keras 3 layer": (
         *(lambda: keras.layers.Dense(2), annotate, KerasVersionError),
         "lq.qat.quantize_annotate_layer: got a Keras 3 object",
     ),
     "a Keras 3 model to calibrate": (
         *(keras_3, lambda m: qat.calibrate(m, X), KerasVersionError),
-        "lq.qat.calibrate: got a Keras 3 object",
+        *("lq.qat.calibrate: got a Keras 3 object", "lq.models.from_keras(model)"),
+        *("import tf_keras", "TF_USE_LEGACY_KERAS=1"),
     ),
     "a subclassed model": (
         *(Subclassed, quantize, UnsupportedModelError),

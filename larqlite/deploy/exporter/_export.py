@@ -18,6 +18,7 @@ from larqlite.deploy.exporter._move_off_ties import move_off_ties
 from larqlite.deploy.exporter._report_rows import float_rows, report_of
 from larqlite.deploy.verifier import require_exact
 from larqlite.errors import ArgumentError, UnsupportedModelError
+from larqlite.from_keras import as_tf_keras
 from larqlite.models import profile
 from larqlite.onnx_graph import (
     WHERE,
@@ -52,6 +53,7 @@ def export(
             require_exact(model, data, content)
         in_float.extend(float_rows(finished.graph, costs, content))
 
+    model = as_tf_keras(model, WHERE.get())
     with bar("export"):
         finished = finished_graph(model)
         costs = profile(model)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from larqlite._progress import bar
 from larqlite._version import __version__
 from larqlite.errors import ArgumentError
+from larqlite.from_keras import as_tf_keras
 from larqlite.outputs import ONNX, require
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def to_qonnx(
     from larqlite.onnx_graph import WHERE, onnx_model, write
 
     path = require(path, ONNX, _NAME)
+    model = as_tf_keras(model, _NAME)
     token = WHERE.set(_NAME)
     try:
         with bar("export"):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from larqlite.deploy.verifier._result import Verification, VerificationError
 from larqlite.errors import ArgumentError
+from larqlite.from_keras import as_tf_keras
 
 if TYPE_CHECKING:
     import os
@@ -113,6 +114,7 @@ def verify(
     from larqlite.deploy.verifier import _run
     from larqlite_runtime import RuntimeModelError
 
+    model = as_tf_keras(model, "lq.deploy.verify")
     try:
         return _run.run(
             model,

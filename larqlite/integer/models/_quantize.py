@@ -15,6 +15,7 @@ from larqlite.errors import (
     UnsupportedLayerError,
     UnsupportedModelError,
 )
+from larqlite.from_keras import as_tf_keras
 from larqlite.graph import require_model
 from larqlite.integer._quantization_params import QuantizationParams
 from larqlite.integer.layers.internal import QuantizedLayer
@@ -48,7 +49,8 @@ def quantize(
     warning names them. A softmax or sigmoid at the very end is left float silently.
 
     Args:
-        model: a Sequential or functional Keras model, or an `onnx.ModelProto`.
+        model: a Sequential or functional Keras model, of Keras 3 too
+            (`lq.models.from_keras`), or an `onnx.ModelProto`.
         q_config: configurations by name of the layer, `{name: quant_config}`, as
             `dump_config` gives them. Each replaces all defaults of its layer. For a
             model that is quantized already, the configurations of all its layers.
@@ -112,6 +114,7 @@ def quantize(
             on_unsupported=on_unsupported,
             **vars(qparams),
         )
+    model = as_tf_keras(model, _WHERE)
     require_model(model, _WHERE, refused=QuantizedTypeError)
     q_config = _checked_config(model, q_config)
     with bar("quantize"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tf_keras
 
 from larqlite.errors import UnbuiltModelError, UnsupportedModelError
+from larqlite.from_keras import as_tf_keras
 from larqlite.graph import Builder, LayerEntry, LayerGraph, require_model
 from larqlite.qat import _quantized_views
 from larqlite.qat.wrapper import (
@@ -24,6 +25,7 @@ def read(model: tf_keras.Model, where: str) -> LayerGraph:
     Raises:
         ArgumentError, UnbuiltModelError, UnsupportedModelError: it cannot be quantized.
     """
+    model = as_tf_keras(model, where)
     require_model(model, where, unbuilt=True)
     if not model.built or not model.inputs:
         raise UnbuiltModelError(

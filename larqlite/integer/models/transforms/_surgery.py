@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from larqlite.from_keras import as_tf_keras
 from larqlite.graph import (
     Builder,
     Edge,
@@ -86,6 +87,7 @@ def transformed(
         function: name of the public function, for messages.
         passes: functions `(graph, surgery) -> bool`, in order.
     """
+    model = as_tf_keras(model, f"{PACKAGE}.{function}")
     surgery = Surgery(model, function)
     is_changed = False
     for run in passes:
