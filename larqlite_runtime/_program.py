@@ -15,6 +15,7 @@ LANES = 16  # channels of a block of weights
 CODE_BLOCKS = 4  # whose weights lie side by side where codes are multiplied
 LOOKUP_LANES = 32  # channels of a block where products are looked up
 LOOKUP_BYTES = 15  # codes that a word of its weights is for
+MOVE_FIELDS = 9  # of a move of bits, a word each
 ALIGNMENT = 64  # of offsets in the arena, and of the arena, in bytes
 
 
@@ -34,6 +35,7 @@ class StepKind(IntEnum):
     CONV_BF16 = 11
     CONV_PIXELS = 12
     CONV_LOOKUPS = 13
+    MOVE_BITS = 14
 
 
 class EpilogueKind(IntEnum):
@@ -63,6 +65,7 @@ class EpilogueKind(IntEnum):
     CODE_TERNARY = 37
     CODE_STEPS = 38
     CODE_INTEGERS = 39
+    PACK_RANGE = 40
     PACK_BF16 = 45
     PACK_PIXELS = 46
 
@@ -74,6 +77,8 @@ SUMS_OF_INTEGERS = (*POPCOUNTS, *CODE_SUMS)
 HALF_CONVS = (StepKind.CONV_BF16, StepKind.CONV_PIXELS)
 FLOAT_CONVS = (StepKind.CONV_FLOAT, *HALF_CONVS)
 INTEGER_SUMS = (*SUMS_OF_INTEGERS, StepKind.CONV_PIXELS)
+# What makes integers: sums, or words of bits.
+MAKES_INTEGERS = (*INTEGER_SUMS, StepKind.MOVE_BITS)
 POOLS = (StepKind.POOL_MAX, StepKind.POOL_AVERAGE, StepKind.POOL_AVERAGE_PADDED)
 PACKS = (
     EpilogueKind.PACK_SIGN,
@@ -81,6 +86,7 @@ PACKS = (
     EpilogueKind.PACK_TERNARY,
     EpilogueKind.PACK_STEPS,
     EpilogueKind.PACK_INTEGERS,
+    EpilogueKind.PACK_RANGE,
 )
 CODES = (
     EpilogueKind.CODE_SIGN,

@@ -32,6 +32,17 @@ inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* 
   return bits;
 }
 
+inline uint32_t pack_range(const float* v, const float* low, const float* high) {
+  uint32_t bits = 0;
+  for (int i = 0; i < 32; i += 8) {
+    const __m256 x = _mm256_loadu_ps(v + i);
+    const __m256 outside = _mm256_or_ps(_mm256_cmp_ps(x, _mm256_loadu_ps(low + i), _CMP_LT_OQ),
+                                        _mm256_cmp_ps(x, _mm256_loadu_ps(high + i), _CMP_GT_OQ));
+    bits |= static_cast<uint32_t>(_mm256_movemask_ps(outside)) << i;
+  }
+  return bits;
+}
+
 inline int32_t vectors_for(int64_t, int32_t) { return 1; }
 constexpr bool kLeavesBordersOut = false;
 constexpr bool kPacksInRegisters = false;
@@ -292,8 +303,9 @@ double peak(int64_t rounds) {
 
 namespace larqlite {
 extern const Kernels kAvx2 = {
-    load,         depthwise,       pool,  mean, conv,          conv_float, conv_halves, conv_codes,
-    conv_lookups, depthwise_codes, apply, peak, peak_of_codes, &kLookups,  nullptr};
+    load,       depthwise,   pool,       mean,         move_bits,       conv,
+    conv_float, conv_halves, conv_codes, conv_lookups, depthwise_codes, apply,
+    peak,       peak_of_codes, &kLookups,  nullptr};
 }
 
 LARQLITE_TARGET_END

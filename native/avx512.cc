@@ -59,7 +59,7 @@ void avx512_depthwise_codes(const Block& block, Value* values) { depthwise_codes
 double avx512_peak_of_codes(int64_t rounds) { return peak_of_codes(rounds); }
 
 extern const Kernels kAvx512 = {load,         depthwise,       pool,
-                                mean,         conv,            conv_float,
+                                mean,         move_bits,       conv,            conv_float,
                                 conv_halves_if_there, conv_codes, conv_lookups,
                                 depthwise_codes, apply, peak, peak_of_codes, nullptr, nullptr};
 }

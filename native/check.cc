@@ -11,6 +11,7 @@ constexpr int64_t kMostStride = int64_t{1} << 40;
 constexpr int32_t kMostSize = 1 << 28;
 constexpr int32_t kMostTaps = 1 << 15;
 constexpr int32_t kMostPlanes = 8;
+constexpr int32_t kMostMoves = 32;  // that make a word, one for each bit
 constexpr int32_t kMostInside = 16;  // taps of an axis, where some may lie outside
 
 // The numbers of the checks, as lq_check returns them.
@@ -71,7 +72,7 @@ struct Checker {
 
   bool is_kind() const {
     return (step.kind >= LQ_LOAD && step.kind <= LQ_CONV_FLOAT) || larqlite::takes_halves(step) ||
-           larqlite::sums_codes(step);
+           larqlite::sums_codes(step) || step.kind == LQ_MOVE_BITS;
   }
 
   Failed run() const {
@@ -110,11 +111,14 @@ struct Checker {
       case LQ_MEAN:
         failed = mean();
         break;
+      case LQ_MOVE_BITS:
+        failed = moves();
+        break;
       default:
-        failed = pool();
+        failed = pool(step.channels);
     }
     if (failed != kNone) return failed;
-    bool integers = larqlite::sums_integers(step);
+    bool integers = larqlite::makes_integers(step);
     for (int32_t i = 0; i < step.op_count; ++i) {
       failed = operation(step.ops[i], integers);
       if (failed != kNone) return failed;
@@ -143,7 +147,8 @@ struct Checker {
            Wide{tap / dilation} * stride == position;
   }
 
-  Failed pool() const {
+  // A window over a tensor of `last` elements a pixel.
+  Failed pool(int64_t last) const {
     const lq_view& v = step.input;
     const bool one_row = step.height == 1, one_depth = step.depth == 1, one = step.width == 1;
     if (!has_input_sizes() || step.pad_d < 0 || step.pad_h < 0 || step.pad_w < 0 ||
@@ -156,11 +161,33 @@ struct Checker {
         step.tap_depth % step.dilation_d || step.tap_row % step.dilation_h ||
         step.tap_pixel % step.dilation_w)
       return kWindow;
-    const Wide last = Wide{v.offset} + Wide{batch - 1} * v.image +
-                      Wide{step.in_d - 1} * (step.tap_depth / step.dilation_d) +
-                      Wide{step.in_h - 1} * (step.tap_row / step.dilation_h) +
-                      Wide{step.in_w - 1} * (step.tap_pixel / step.dilation_w) + step.channels;
-    return holds(v.buffer, last) ? kNone : kView;
+    const Wide end = Wide{v.offset} + Wide{batch - 1} * v.image +
+                     Wide{step.in_d - 1} * (step.tap_depth / step.dilation_d) +
+                     Wide{step.in_h - 1} * (step.tap_row / step.dilation_h) +
+                     Wide{step.in_w - 1} * (step.tap_pixel / step.dilation_w) + last;
+    return holds(v.buffer, end) ? kNone : kView;
+  }
+
+  Failed moves() const {
+    if (!size(step.words, 1 << 20)) return kWindow;
+    for (int32_t i = 0; i < step.op_count; ++i)
+      if (step.ops[i].kind != LQ_STORE_INT) return kOpKind;
+    const Failed failed = pool(step.words);
+    if (failed != kNone) return failed;
+    if (step.base >= 0 && !holds(step.base, step.words)) return kBase;
+    if (step.weights < 0) return step.channels == step.words ? kNone : kWindow;
+    const int64_t size_of_table = lq_weights_size(&step);
+    if (!size(step.multiplier, kMostMoves) || size_of_table < 0 ||
+        !holds(step.weights, Wide{size_of_table} / 4))
+      return kWeights;
+    const uint32_t* row = static_cast<const uint32_t*>(buffers[step.weights].data);
+    for (int32_t m = 0; m < step.multiplier; ++m, row += larqlite::kMoveFields * int64_t{step.channels})
+      for (int64_t c = 0; c < step.channels; ++c) {
+        const uint32_t words = static_cast<uint32_t>(step.words);
+        if (row[c] >= words || row[step.channels + c] >= words || row[2 * int64_t{step.channels} + c] > 31)
+          return kWeights;
+      }
+    return kNone;
   }
 
   Failed sums() const {
@@ -295,7 +322,7 @@ struct Checker {
   Failed operation(const lq_op& op, bool& integers) const {
     const bool wants_integers = op.kind >= LQ_STORE_INT && op.kind <= LQ_TO_FLOAT;
     const bool is_pack =
-        op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_CODE_INTEGERS) ||
+        op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_RANGE) ||
         op.kind == LQ_PACK_BF16 || op.kind == LQ_PACK_PIXELS;
     const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_DIVIDE;
     if (!(wants_integers || is_float || is_pack) || wants_integers != integers) return kOpKind;
@@ -320,6 +347,9 @@ struct Checker {
         if (!holds(op.a, step.channels)) return kOpValues;
         return strides(op.view) && holds(op.view.buffer, reach(op.view, 1)) ? kNone : kOpView;
       case LQ_THRESHOLD:
+        if (!holds(op.a, step.channels) || !holds(op.b, step.channels)) return kOpValues;
+        return packing(op, 1, 1);
+      case LQ_PACK_RANGE:
         if (!holds(op.a, step.channels) || !holds(op.b, step.channels)) return kOpValues;
         return packing(op, 1, 1);
       case LQ_PACK_SIGN:
@@ -398,6 +428,8 @@ extern "C" int64_t lq_weights_size(const lq_step* step) {
             larqlite::lookup_vectors(*step) * (larqlite::kLookupLanes / 2);
   else if (step->kind == LQ_DEPTHWISE_CODES)
     words = Wide{step->multiplier} * taps * step->in_channels;
+  else if (step->kind == LQ_MOVE_BITS)
+    words = Wide{step->multiplier} * larqlite::kMoveFields * step->channels;
   else if (step->kind == LQ_CONV_FLOAT)
     words = Wide{larqlite::blocks_of(step->channels)} * taps * step->in_channels * larqlite::kLanes;
   else if (larqlite::takes_halves(*step)) {

@@ -74,6 +74,9 @@ double nanoseconds(const lq_step& s, int64_t images, int32_t isa) {
     case LQ_LOAD:
       passes += 1;
       break;
+    case LQ_MOVE_BITS:  // twenty operations a move, and few words at a time
+      passes += 4 * taps + (s.weights >= 0 ? 20 * s.multiplier : 0);
+      break;
     default:  // poolings
       passes += 1 + taps;
   }

@@ -17,6 +17,7 @@ constexpr int kCodeBlocks = 4;  // of 16 channels, whose weights lie side by sid
 constexpr int kLookupPixels = 4;
 constexpr int kLookupLanes = 32;  // channels of a block
 constexpr int kLookupBytes = 15;  // of codes, in three tables of five
+constexpr int kMoveFields = 9;    // of a move of bits, one word each
 
 // The taps [first, last) of a window at output position `out` that lie in the input.
 struct TapRange {
@@ -95,6 +96,8 @@ struct Kernels {
   void (*depthwise)(const Block& block, Value* values);
   void (*pool)(const Block& block, Value* values);
   void (*mean)(const Block& block, Value* values);
+  // Has room for `words` more values behind those of the block.
+  void (*move_bits)(const Block& block, Value* values);
   // These also do the step's first operations, where they can, while values are in
   // registers; they return how many.
   int32_t (*conv)(const Block& block, Value* values);
@@ -166,8 +169,9 @@ inline bool sums_codes(const lq_step& s) {
 }
 
 // Whether what a step makes are integers.
-inline bool sums_integers(const lq_step& s) {
-  return s.kind == LQ_CONV || s.kind == LQ_DEPTHWISE || s.kind == LQ_CONV_PIXELS || sums_codes(s);
+inline bool makes_integers(const lq_step& s) {
+  return s.kind == LQ_CONV || s.kind == LQ_DEPTHWISE || s.kind == LQ_CONV_PIXELS ||
+         s.kind == LQ_MOVE_BITS || sums_codes(s);
 }
 
 // Whether a step sums products of numbers of 16 bits.

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LQ_ABI 6
+#define LQ_ABI 7
 
 // Where a tensor lies in a buffer.
 typedef struct {
@@ -64,6 +64,7 @@ enum {
   LQ_CODE_TERNARY = 37,    // t + 1, with t of LQ_PACK_TERNARY
   LQ_CODE_STEPS = 38,      // the code of LQ_PACK_STEPS
   LQ_CODE_INTEGERS = 39,   // that of LQ_PACK_INTEGERS
+  LQ_PACK_RANGE = 40,      // 1 plane of bits: bit = v < a[c] || v > b[c] (float buffers a, b)
   // Floats to numbers of 16 bits, which the view counts, v is kept:
   LQ_PACK_BF16 = 45,    // bfloat16: the upper half of v, rounded half to even; NaN stays NaN
   LQ_PACK_PIXELS = 46,  // int16: round_half_even(clip(v, 0, 255)); NaN is 0
@@ -94,6 +95,8 @@ enum {
   LQ_CONV_BF16 = 11,           // LQ_CONV_FLOAT of bfloat16, summed as floats
   LQ_CONV_PIXELS = 12,         // the same of int16, summed as int32: v = sum + base[class][c]
   LQ_CONV_LOOKUPS = 13,        // LQ_CONV_CODES of numbers of one bit and one group, by tables
+  LQ_MOVE_BITS = 14,           // words of bits (`channels` counts words): the largest of a window,
+                               // and each bit in its place; LQ_STORE_INT alone follows
 };
 
 typedef struct {
@@ -108,14 +111,15 @@ typedef struct {
   // first pixel lies. The strides of the view are those from one output position to the next
   // (for pooling: stride of the window x stride of the tensor; for LQ_MEAN of the tensor).
   // LQ_CONV, LQ_DEPTHWISE: a tensor of bits with its borders; `input.offset` is where the
-  // first tap of output position 0 lies. LQ_CONV_FLOAT, and those of codes: the same of a
+  // first tap of output position 0 lies. LQ_MOVE_BITS: the same as LQ_POOL_*, of a tensor of bits.
+  // LQ_CONV_FLOAT, and those of codes: the same of a
   // float tensor or of codes. LQ_CONV_BF16, LQ_CONV_PIXELS: of numbers of 16 bits. Where the
   // values of a run (see lq_weights_size) are odd in number, one more must lie behind the last
   // that is read.
   lq_view input;
   // From one tap of the window to the next (dilation x stride of the tensor).
   int64_t tap_depth, tap_row, tap_pixel;
-  // LQ_POOL_*: sizes of the input, stride, and padding before: tap k of output position y
+  // LQ_POOL_*, LQ_MOVE_BITS: sizes of the input, stride, and padding before: tap k of output position y
   // reads row y * stride_h - pad_h + k * dilation_h, and is left out where there is none.
   // LQ_MEAN: the sizes of the input.
   int32_t in_d, in_h, in_w;
@@ -125,9 +129,10 @@ typedef struct {
   // LQ_CONV, LQ_DEPTHWISE, those of codes:
   int32_t groups;        // LQ_CONV, LQ_CONV_CODES: channels / groups come out of each
   int32_t words;         // the same, LQ_CONV_LOOKUPS: words of one plane, or of the codes, of one
-                         // group of an input pixel
+                         // group of an input pixel; LQ_MOVE_BITS: words of an input pixel
   int32_t in_channels;   // LQ_DEPTHWISE*, convolutions of numbers: channels of the input
-  int32_t multiplier;    // LQ_DEPTHWISE*: channels = in_channels * multiplier
+  int32_t multiplier;    // LQ_DEPTHWISE*: channels = in_channels * multiplier; LQ_MOVE_BITS: moves
+                         // that make a word
   int32_t input_planes;  // plane p of an input pixel begins at word p * groups * words
   int32_t weight_planes;
   // p = popcount of input xor weights, plane by plane, times 2^(input + weight plane):
@@ -145,6 +150,11 @@ typedef struct {
   // LQ_DEPTHWISE_CODES: v = sum of w * x + base[class][c]
   int32_t weight_bits;
   int32_t weight_step, weight_offset;
+  // LQ_MOVE_BITS: with x[j] = base[j] ^ AND over the window of (base[j] ^ word j), so that the
+  // largest value comes out where `base` (-1: all 0) has 0, and the least where it has 1,
+  //   v[c] = x[c], if `weights` is -1; else the OR over the moves m that make word c of
+  //   the bits of x from bit `shift` of word `word` on (and on from the lowest bit of word
+  //   `next`), one after another in the places that `mask` has; see lq_weights_size.
   // LQ_CONV: -1, or `base` for sums that leave out the taps in borders:
   //   v = (inside_base[class][c] - 2 * p of the taps inside) >> shift
   // which is the same v. Tap k of row y is inside if y * stride_h - pad_h + k * dilation_h is a
@@ -180,6 +190,8 @@ int32_t lq_supports(int32_t isa);
 // 8 * b + weight_bits * j on. LQ_DEPTHWISE_CODES: int32 [multiplier][tap][in_channels].
 // LQ_CONV_LOOKUPS: uint16 [up to 4 blocks of 32 channels][tap][15 bytes of codes][block][32], bit
 // k the number of byte k of the 15; those beyond the words of a tap are 0.
+// LQ_MOVE_BITS: uint32 [move][9][channels]: word, next, shift, then by how many places 16, 8, 4, 2, 1
+// which bits are moved up, one after another, and the mask.
 // LQ_CONV_BF16, LQ_CONV_PIXELS: bfloat16 or int16 [block of 16 channels][run][pair][16][2]. A run
 // is what lies side by side in the input: the channels of one tap, or, if tap_pixel is
 // in_channels, those of all taps along a row. It is cut into pairs, the last one filled with 0.

@@ -32,6 +32,16 @@ inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* 
   return bits;
 }
 
+inline uint32_t pack_range(const float* v, const float* low, const float* high) {
+  uint32_t bits = 0;
+  for (int i = 0; i < 32; i += 4) {
+    const float32x4_t x = vld1q_f32(v + i);
+    bits |= bits_of(vorrq_u32(vcltq_f32(x, vld1q_f32(low + i)), vcgtq_f32(x, vld1q_f32(high + i))))
+            << i;
+  }
+  return bits;
+}
+
 inline int32_t vectors_for(int64_t, int32_t) { return 1; }
 constexpr bool kLeavesBordersOut = false;
 constexpr bool kPacksInRegisters = false;
@@ -184,7 +194,8 @@ double peak(int64_t rounds) {
 
 namespace larqlite {
 extern const Kernels kNeon = {
-    load,         depthwise,       pool,  mean, conv,          conv_float, conv_halves, conv_codes,
-    conv_lookups, depthwise_codes, apply, peak, peak_of_codes, nullptr,    nullptr};
+    load,       depthwise,   pool,       mean,         move_bits,       conv,
+    conv_float, conv_halves, conv_codes, conv_lookups, depthwise_codes, apply,
+    peak,       peak_of_codes, nullptr,    nullptr};
 }
 #endif

@@ -9,7 +9,8 @@ inline uint32_t pack_word(const float* v) {
   return bits;
 }
 
-inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* high) {
+template <typename T>
+inline uint32_t pack_range(const T* v, const T* low, const T* high) {
   uint32_t bits = 0;
   for (int i = 0; i < 32; ++i) bits |= static_cast<uint32_t>(v[i] < low[i] || v[i] > high[i]) << i;
   return bits;
@@ -109,6 +110,7 @@ double peak(int64_t rounds) {
 
 namespace larqlite {
 const Kernels kPortable = {
-    load,         depthwise,       pool,  mean, conv,          conv_float, conv_halves, conv_codes,
-    conv_lookups, depthwise_codes, apply, peak, peak_of_codes, nullptr,    nullptr};
+    load,       depthwise,   pool,       mean,         move_bits,       conv,
+    conv_float, conv_halves, conv_codes, conv_lookups, depthwise_codes, apply,
+    peak,       peak_of_codes, nullptr,    nullptr};
 }

@@ -54,9 +54,9 @@ const Kernels* kernels_of(int32_t isa) {
 bool images_become_pixels(const lq_step& s) {
   if (static_cast<int64_t>(s.depth) * s.height * s.width != 1) return false;
   if (s.kind == LQ_MEAN || s.kind == LQ_POOL_MAX || s.kind == LQ_POOL_AVERAGE ||
-      s.kind == LQ_POOL_AVERAGE_PADDED)
+      s.kind == LQ_POOL_AVERAGE_PADDED || s.kind == LQ_MOVE_BITS)
     return false;
-  if (larqlite::sums_integers(s) && (s.row_class >= 0 || s.column_class >= 0 || s.inside_base >= 0))
+  if (larqlite::makes_integers(s) && (s.row_class >= 0 || s.column_class >= 0 || s.inside_base >= 0))
     return false;
   for (int32_t i = 0; i < s.op_count; ++i)
     if (s.ops[i].kind == LQ_MULTIPLY_IMAGE) return false;
@@ -152,7 +152,7 @@ struct Prepared {
  private:
   void find_taps() {
     const bool is_real = step.kind == LQ_CONV_FLOAT || larqlite::takes_halves(step);
-    if (!larqlite::sums_integers(step) && !is_real) return;
+    if ((!larqlite::makes_integers(step) || step.kind == LQ_MOVE_BITS) && !is_real) return;
     // Numbers of taps side by side are read as those of one tap.
     const int64_t columns = is_real ? step.kernel_w / larqlite::runs_of(step).every : step.kernel_w;
     for (int64_t d = 0; d < step.kernel_d; ++d)

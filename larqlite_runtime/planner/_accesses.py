@@ -45,7 +45,7 @@ class Access:
         view: where they begin and their strides; None for the whole buffer.
         size: depth, height and width of the pixels.
         last: elements of each.
-        kernel, tap: of the window around each pixel.
+        kernel, tap: of the window around each pixel, or of planes.
         is_by_row: whether a row is read only where that row is worked on, so that it may
             be written over from there on.
     """
@@ -98,16 +98,21 @@ def _input_of(step: KernelStep) -> Access:
             last=step.channels,
             is_by_row=True,
         )
-    if kind in POOLS or kind == StepKind.MEAN:
+    if kind in POOLS or kind in (StepKind.MEAN, StepKind.MOVE_BITS):
         strides = view.depth, view.row, view.pixel
-        if kind in POOLS:
+        if kind != StepKind.MEAN:
             strides = tuple(
                 tap // dilation
                 for tap, dilation in zip(step.tap, step.dilation, strict=True)
             )
         whole = TensorView(view.buffer, view.offset, view.image, *strides)
+        is_bits = kind == StepKind.MOVE_BITS
         return Access(
-            view.buffer, _FLOAT, view=whole, size=step.in_size, last=step.channels
+            view.buffer,
+            _WORD if is_bits else _FLOAT,
+            view=whole,
+            size=step.in_size,
+            last=step.words if is_bits else step.channels,
         )
     last = {
         StepKind.CONV: step.input_planes * step.groups * step.words,
@@ -135,20 +140,28 @@ def _of_epilogue(step: KernelStep, op: EpilogueOp, position: int) -> Access:
     is_bits = op.kind in PACKS or op.kind == EpilogueKind.THRESHOLD
     is_words = is_bits or op.kind in CODES
     dtype = _WORD if is_words else _HALF if op.kind in HALF_PACKS else _FLOAT
-    last = op.planes * op.words if is_bits else step.channels
+    last, planes = step.channels, {}
+    if is_bits:
+        # Planes may lie further apart than their words, which are then parts of wider ones.
+        group = op.group or step.channels
+        last = step.channels // group * words_of(group)
+        planes = {"kernel": (op.planes, 1, 1), "tap": (op.words, 0, 0)}
     if op.kind in CODES:
         last = op.words
     if op.kind == EpilogueKind.ADD_SCALED:
         last = 1
+    if op.kind == EpilogueKind.STORE_INT:
+        dtype = _WORD if step.kind == StepKind.MOVE_BITS else _INT
     return Access(
         op.view.buffer,
-        _INT if op.kind == EpilogueKind.STORE_INT else dtype,
+        dtype,
         writes=op.kind not in (EpilogueKind.ADD_TENSOR, EpilogueKind.ADD_SCALED),
         position=position,
         view=op.view,
         size=step.size,
         last=last,
         is_by_row=True,
+        **planes,
     )
 
 

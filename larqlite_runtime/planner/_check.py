@@ -15,7 +15,8 @@ from larqlite_runtime._program import (
     CODE_SUMS,
     CODES,
     HALF_CONVS,
-    INTEGER_SUMS,
+    MAKES_INTEGERS,
+    MOVE_FIELDS,
     LANES,
     LOOKUP_BYTES,
     LOOKUP_LANES,
@@ -133,6 +134,9 @@ def _check_step(step: KernelStep, program: Program) -> None:
         _check_halves(step, program, where)
     elif step.kind in POOLS:
         _check_pool(step, where)
+    elif step.kind == StepKind.MOVE_BITS:
+        _check_pool(step, where)
+        _check_moves(step, program, where)
     else:
         _require(step.taps == 1, f"{where} has a window")
         if step.kind == StepKind.MEAN:
@@ -242,8 +246,34 @@ def _check_pool(step: KernelStep, where: str) -> None:
         )
 
 
+def _check_moves(step: KernelStep, program: Program, where: str) -> None:
+    _require(
+        all(op.kind == EpilogueKind.STORE_INT for op in step.ops),
+        f"{where} does more than store words",
+    )
+    if step.base != NOWHERE:
+        _check_constant(
+            program, step.base, np.uint32, step.words, f"{where}: turned bits"
+        )
+    if step.weights == NOWHERE:
+        _require(
+            step.channels == step.words,
+            f"{where}: {step.channels} words come out of {step.words}",
+        )
+        return
+    count = step.multiplier * MOVE_FIELDS * step.channels
+    found = _check_constant(program, step.weights, np.uint32, count, f"{where}: moves")
+    word, after, shift = found.reshape(-1, MOVE_FIELDS, step.channels)[:, :3].swapaxes(
+        0, 1
+    )
+    _require(
+        max(word.max(), after.max()) < step.words and shift.max() < 32,
+        f"{where}: a move begins behind the {step.words} words of a pixel",
+    )
+
+
 def _check_epilogues(step: KernelStep, program: Program, where: str) -> None:
-    is_float = step.kind not in INTEGER_SUMS
+    is_float = step.kind not in MAKES_INTEGERS
     for op in step.ops:
         what = f"{where}: {op.kind.name}"
         _require(
@@ -253,9 +283,10 @@ def _check_epilogues(step: KernelStep, program: Program, where: str) -> None:
         is_float = is_float or op.kind == EpilogueKind.TO_FLOAT
         if op.kind in _PER_CHANNEL:
             _check_constant(program, op.a, np.float32, step.channels, what)
-        elif op.kind == EpilogueKind.THRESHOLD:
+        elif op.kind in (EpilogueKind.THRESHOLD, EpilogueKind.PACK_RANGE):
+            dtype = np.int32 if op.kind == EpilogueKind.THRESHOLD else np.float32
             for number in (op.a, op.b):
-                _check_constant(program, number, np.int32, step.channels, what)
+                _check_constant(program, number, dtype, step.channels, what)
         elif op.kind == EpilogueKind.MULTIPLY_IMAGE:
             _require(
                 op.a != NOWHERE and program.buffers[op.a].count == step.channels,
@@ -265,7 +296,9 @@ def _check_epilogues(step: KernelStep, program: Program, where: str) -> None:
             group = op.group or step.channels
             words = step.channels // group * words_of(group)
             _require(
-                op.planes > 0 and step.channels % group == 0 and op.words == words,
+                op.planes > 0
+                and step.channels % group == 0
+                and (op.words == words or op.words > words and op.planes > 1),
                 f"{what}: {op.words} words of {step.channels} channels",
             )
         elif op.kind in CODES:

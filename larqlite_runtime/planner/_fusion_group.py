@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from larqlite_runtime._graph import GraphNode
+from larqlite_runtime.planner._bit_tensors import Bits
+from larqlite_runtime.planner._codebooks import Codebook
 from larqlite_runtime.planner._epilogues import Epilogue
 from larqlite_runtime.planner._layouts import StoredTensor
 from larqlite_runtime.planner._partition import Partition
 from larqlite_runtime.planner._subgraph import Subgraph
 from larqlite_runtime.planner._views import Structure
+from larqlite_runtime.planner._thresholds import Interval
+from larqlite_runtime.planner._window import Triple
 from larqlite_runtime.planner.producers import FloatConv, Packed, Pool
 
 
@@ -65,14 +71,15 @@ class FusionGroup(PlanItem):
         source: the float tensor that is loaded, pooled, or whose bits are read.
         axis: of the channels in the source.
         packed, pool, conv: the producer; none of them if rows are loaded.
-        input_group: the group that makes what `packed` or `conv` reads, if that is no
-            tensor.
+        input_group: the group, or the move, that makes what `packed` or `conv` reads, if that
+            is no tensor.
         nodes: names of the nodes, for people.
         epilogues: what rows pass through.
         tensors: name and channel axis of what there is before and after each epilogue; a
             number in this list is a *position*.
         stores: further tensors that the one of a position is stored as.
         bit_readers: groups that read the tensor of a position as bits.
+        bit_parts: what is packed for moves of bits, and which.
         padded_readers: groups that read the tensor of a position with borders around it.
     """
 
@@ -81,12 +88,13 @@ class FusionGroup(PlanItem):
     packed: Packed | None = None
     pool: Pool | None = None
     conv: FloatConv | None = None
-    input_group: FusionGroup | None = None
+    input_group: PlanItem | None = None
     nodes: list[str] = field(default_factory=list)
     epilogues: list[Epilogue] = field(default_factory=list)
     tensors: list[tuple[str, int]] = field(default_factory=list)
     stores: list[tuple[int, StoredTensor]] = field(default_factory=list)
     bit_readers: list[tuple[int, FusionGroup]] = field(default_factory=list)
+    bit_parts: list[tuple[BitPart, BitMove]] = field(default_factory=list)
     padded_readers: list[tuple[int, FusionGroup]] = field(default_factory=list)
 
     @property
@@ -106,6 +114,84 @@ class FusionGroup(PlanItem):
         if (tensor, axis) not in self.tensors:
             return None
         return self.tensors.index((tensor, axis))
+
+
+@dataclass(eq=False)
+class BitPart:
+    """Some channels of a tensor of bits, as one item makes them.
+
+    Attributes:
+        maker: a group, which packs a tensor of its rows, or a move.
+        channels: of what that makes.
+        position: of the tensor in the group.
+        epilogues: what it passes through before it is packed, for these bits alone.
+        intervals: of the sums of the group that are +1, if it makes sums and has them.
+    """
+
+    maker: PlanItem
+    channels: int
+    position: int = 0
+    epilogues: list[Epilogue] = field(default_factory=list)
+    intervals: list[Interval] | None = None
+
+
+@dataclass(eq=False)
+class BitMove(PlanItem):
+    """A tensor of bits that is put together of others: where each of its channels comes from.
+
+    Attributes:
+        tensor: the float tensor whose bits they are.
+        codebook: how they are made.
+        size: depth, height and width of the parts.
+        parts: in the order of the channels.
+        part_of, channel_of: of each channel, its part and its channel there.
+        pool: a window whose largest values they are, and the sizes of what comes out.
+        turned: of each channel, whether its least values are taken instead.
+        bits: how readers want them; None if they are a part of another move.
+        whole: that move, and which part of it.
+        readers: groups that read them.
+        nodes: names of the nodes that it stands for.
+    """
+
+    tensor: str = ""
+    codebook: Codebook | None = None
+    size: Triple = (1, 1, 1)
+    parts: list[BitPart] = field(default_factory=list)
+    part_of: np.ndarray | None = None
+    channel_of: np.ndarray | None = None
+    pool: tuple[Pool, Triple] | None = None
+    turned: np.ndarray | None = None
+    bits: Bits | None = None
+    whole: tuple[BitMove, int] | None = None
+    readers: list[FusionGroup] = field(default_factory=list)
+    nodes: list[str] = field(default_factory=list)
+
+    def reads(self) -> list[str]:
+        return []
+
+    def after(self) -> list[PlanItem]:
+        return [part.maker for part in self.parts]
+
+    @property
+    def group(self) -> int:
+        """Channels that begin at a word of their own; 0 if there is one group."""
+        return self.bits.group if self.bits is not None else 0
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether its parts are made where they have to lie, so that nothing moves."""
+        return self.pool is None and self.is_in_order and not self.group
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether its words are those of its parts, one part after another."""
+        parts = [np.full(part.channels, at) for at, part in enumerate(self.parts)]
+        channels = [np.arange(part.channels) for part in self.parts]
+        return (
+            all(part.channels % 32 == 0 for part in self.parts[:-1])
+            and np.array_equal(np.concatenate(parts), self.part_of)
+            and np.array_equal(np.concatenate(channels), self.channel_of)
+        )
 
 
 @dataclass
@@ -175,3 +261,6 @@ class FusionGroups:
             if isinstance(item, FusionGroup):
                 item.input_group = None
                 item.bit_readers, item.padded_readers = [], []
+                item.bit_parts = []
+            elif isinstance(item, BitMove):
+                item.parts, item.readers, item.whole = [], [], None

@@ -1,9 +1,9 @@
-"""One fusion group as one step: what it stores and packs, thresholds, epilogues."""
+"""One fusion group, or one move of bits, as one step: stores, bits, thresholds, epilogues."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,13 +14,22 @@ from larqlite_runtime._program import (
     KernelStep,
     TensorView,
 )
-from larqlite_runtime.planner._bit_tensors import Bits, bits_for, share
+from larqlite_runtime.format import words_of
+from larqlite_runtime.planner._bit_tensors import bits_for, share
 from larqlite_runtime.planner._buffer_table import BufferTable
-from larqlite_runtime.planner._fusion_group import FusionGroup
-from larqlite_runtime.planner._layouts import key_of
+from larqlite_runtime.planner._codebooks import Codebook
+from larqlite_runtime.planner._epilogues import Epilogue
+from larqlite_runtime.planner._fusion_group import BitMove, FusionGroup
+from larqlite_runtime.planner._layouts import image_of, key_of
+from larqlite_runtime.planner._lower_bits import BitPlace, MoveLowering
 from larqlite_runtime.planner._lower_producer import GroupInput, producer_step
 from larqlite_runtime.planner._padding import PaddedTensor
-from larqlite_runtime.planner._thresholds import Interval, can_threshold, intervals
+from larqlite_runtime.planner._thresholds import (
+    Interval,
+    can_threshold,
+    intervals,
+    ranges,
+)
 from larqlite_runtime.planner.producers import Numbers
 
 # How what a float convolution reads is stored, by the numbers that it multiplies.
@@ -33,12 +42,26 @@ _STORES = {
 
 @dataclass
 class _Packing:
-    """Bits that a group makes from the tensor at a position."""
+    """Bits that a group makes from the tensor at a position.
+
+    Attributes:
+        codebook: how.
+        place: where they lie.
+        group: channels that begin at a word of their own; 0 if there is one group.
+        are_codes: whether values are bytes.
+        epilogues: what the tensor passes through before it is packed, beside the group's.
+        intervals: of what is +1: of sums; where there are epilogues, of floats.
+        are_sums: which of them.
+    """
 
     position: int
-    bits: Bits
-    buffer: int
+    codebook: Codebook
+    place: BitPlace
+    group: int = 0
+    are_codes: bool = False
+    epilogues: list[Epilogue] = field(default_factory=list)
     intervals: list[Interval] | None = None
+    are_sums: bool = False
 
 
 class GroupLowering:
@@ -48,17 +71,24 @@ class GroupLowering:
         self._buffers = buffers
         self._live, self._program = buffers.live, buffers.program
         self._inputs: dict[int, GroupInput] = {}
+        self._moves = MoveLowering(buffers, self._inputs)
 
-    def step(self, group: FusionGroup) -> KernelStep | None:
-        """The step of a group; None if nobody needs what it makes."""
+    def step(self, group: FusionGroup | BitMove) -> KernelStep | None:
+        """The step of a group; None if nobody needs what it makes, or bits need not be moved."""
+        if isinstance(group, BitMove):
+            return self._moves.step(group)
         packings = self._packings(group)
         stores = self._stores(group)
         float_until = self._choose_thresholds(group, packings, stores)
+        tensor, axis = group.tensors[0]
+        _, channels = image_of(self._buffers.shape(tensor), axis)
         ops = [
             op
             for packing in packings
-            if packing.intervals is not None
-            for op in self._thresholds(packing)
+            if packing.are_sums
+            for op in self._thresholds(
+                packing, EpilogueKind.THRESHOLD, packing.intervals, channels
+            )
         ]
         if group.packed is not None and float_until >= 0:
             ops.append(EpilogueOp(EpilogueKind.TO_FLOAT))
@@ -82,11 +112,9 @@ class GroupLowering:
                 if op.kind == EpilogueKind.STORE:
                     self._replace(op.view, reads, position)
                 ops.append(op)
-            ops += [
-                self._pack(packing)
-                for packing in packings
-                if packing.position == position and packing.intervals is None
-            ]
+            for packing in packings:
+                if packing.position == position and not packing.are_sums:
+                    ops += self._pack(packing, channels)
         if float_until < 0 and not packings:
             return None
         if group.conv is not None and group.conv.numbers is Numbers.PIXELS:
@@ -192,11 +220,22 @@ class GroupLowering:
                     layout="codes" if bits.are_codes else "bits",
                 )
                 self._live.use(buffer)
-                found.append(_Packing(position, bits, buffer))
+                place = BitPlace(bits.padded.image_view(buffer), bits.plane_words)
+                found.append(
+                    _Packing(
+                        position, bits.codebook, place, bits.group, bits.are_codes
+                    )
+                )
                 for number in numbers:
                     self._inputs[id(readers[number])] = GroupInput(
                         bits.padded, buffer, bits
                     )
+        for part, move in group.bit_parts:
+            place = self._moves.place(move, move.parts.index(part))
+            packing = _Packing(part.position, move.codebook, place)
+            packing.epilogues, packing.intervals = part.epilogues, part.intervals
+            packing.are_sums = part.intervals is not None
+            found.append(packing)
         return found
 
     def _choose_thresholds(
@@ -212,47 +251,91 @@ class GroupLowering:
             if (
                 group.packed is not None
                 and packing.position > float_until
-                and not packing.bits.are_codes
-                and can_threshold(epilogues, packing.bits.codebook)
+                and not packing.are_codes
+                and not packing.are_sums
+                and not packing.epilogues
+                and can_threshold(epilogues, packing.codebook)
             ):
                 packing.intervals = intervals(
-                    epilogues, packing.bits.codebook, *group.packed.range()
+                    epilogues, packing.codebook, *group.packed.range()
                 )
-            if packing.intervals is None:
+                packing.are_sums = packing.intervals is not None
+            if not packing.are_sums:
                 float_until = max(float_until, packing.position)
-        for packing in packings:
-            if packing.position <= float_until:
-                packing.intervals = None
+        if float_until >= 0:
+            for packing in packings:
+                self._pack_floats(group, packing, float_until)
         return float_until
+
+    def _pack_floats(
+        self, group: FusionGroup, packing: _Packing, float_until: int
+    ) -> None:
+        """Packs floats, which are there, rather than sums, if they have intervals.
+
+        Sums become floats, are scaled and stored in registers; thresholds of sums would be
+        between.
+        """
+        last = min(packing.position, float_until)
+        more = [
+            epilogue
+            for epilogue in [
+                *group.epilogues[last : packing.position],
+                *packing.epilogues,
+            ]
+            if epilogue.kind is not None
+        ]
+        if not more:
+            packing.position, packing.epilogues, packing.are_sums = last, more, False
+            return
+        tensor, axis = group.tensors[packing.position]
+        _, channels = image_of(self._buffers.shape(tensor), axis)
+        found = ranges(more, packing.codebook, channels)
+        if found is not None:
+            packing.position, packing.epilogues = last, more
+            packing.intervals, packing.are_sums = found, False
 
     # Operations.
 
-    def _thresholds(self, packing: _Packing) -> list[EpilogueOp]:
-        view, bits = packing.bits.padded.image_view(packing.buffer), packing.bits
+    def _thresholds(
+        self,
+        packing: _Packing,
+        kind: EpilogueKind,
+        found: list[Interval],
+        channels: int,
+    ) -> list[EpilogueOp]:
+        """One operation for each plane, which is +1 between two values of each channel."""
         return [
             EpilogueOp(
-                EpilogueKind.THRESHOLD,
+                kind,
                 a=self._program.constant(first),
                 b=self._program.constant(last),
                 planes=1,
-                group=bits.group,
-                words=bits.plane_words,
-                view=view.moved(plane * bits.plane_words),
+                group=packing.group,
+                words=_words_of(channels, packing.group),
+                view=packing.place.view.moved(plane * packing.place.words),
             )
-            for plane, (first, last) in enumerate(packing.intervals)
+            for plane, (first, last) in enumerate(found)
         ]
 
-    def _pack(self, packing: _Packing) -> EpilogueOp:
-        bits = packing.bits
-        return EpilogueOp(
-            bits.codebook.code if bits.are_codes else bits.codebook.pack,
-            planes=bits.codebook.type.bits,
-            group=bits.group,
-            words=bits.plane_words,
-            x=bits.codebook.operands[0],
-            y=bits.codebook.operands[1],
-            view=bits.padded.image_view(packing.buffer),
-        )
+    def _pack(self, packing: _Packing, channels: int) -> list[EpilogueOp]:
+        codebook = packing.codebook
+        if packing.epilogues:
+            kind, found = EpilogueKind.PACK_RANGE, packing.intervals
+            return self._thresholds(packing, kind, found, channels)
+        planes, words = codebook.type.bits, packing.place.words
+        if planes == 1 and not packing.are_codes:
+            words = _words_of(channels, packing.group)
+        return [
+            EpilogueOp(
+                codebook.code if packing.are_codes else codebook.pack,
+                planes=planes,
+                group=packing.group,
+                words=words,
+                x=codebook.operands[0],
+                y=codebook.operands[1],
+                view=packing.place.view,
+            )
+        ]
 
     def _epilogue(self, group: FusionGroup, position: int) -> list[EpilogueOp]:
         if not position:
@@ -298,3 +381,9 @@ class GroupLowering:
             pixel=channels,
         )
         return EpilogueOp(EpilogueKind.ADD_TENSOR, view=view)
+
+
+def _words_of(channels: int, group: int) -> int:
+    """Words of one plane."""
+    group = group or channels
+    return channels // group * words_of(group)

@@ -72,9 +72,12 @@ class PaddedTensor:
 
     def taps(self, window: Window) -> Triple:
         """Elements from one tap to the next."""
+        return self.taps_of(window.dilation)
+
+    def taps_of(self, dilation: Triple) -> Triple:
+        """The same of a window that takes every so many elements."""
         return tuple(
-            step * stride
-            for step, stride in zip(window.dilation, self._strides, strict=True)
+            step * stride for step, stride in zip(dilation, self._strides, strict=True)
         )
 
 

@@ -10,6 +10,7 @@ from larqlite_runtime.planner._arena import arrange
 from larqlite_runtime.planner._buffers import assign_buffers
 from larqlite_runtime.planner._execution_plan import ExecutionPlan
 from larqlite_runtime.planner._fuse import fuse
+from larqlite_runtime.planner._keep_bits import keep_bits
 from larqlite_runtime.planner._lower import LoweredPlan, lower
 from larqlite_runtime.planner._partition import Partition, partition_nodes
 from larqlite_runtime.planner._pixels import PixelLayer, take_pixels
@@ -47,6 +48,7 @@ def plan(
     subgraph = Subgraph(graph, inputs or graph.inputs, outputs or graph.outputs)
     subgraph, partition, pixels = _divided(subgraph, float_kernels, numbers, isa)
     groups = fuse(subgraph, partition)
+    keep_bits(groups)
     assignment = assign_buffers(groups)
     scheduled = schedule(groups, assignment)
     lowered = lower(scheduled, groups, assignment)

@@ -8,6 +8,7 @@ from itertools import groupby
 from larqlite_runtime._graph import GraphNode
 from larqlite_runtime.planner._buffers import BufferAssignment
 from larqlite_runtime.planner._fusion_group import (
+    BitMove,
     FusionGroup,
     FusionGroups,
     OnnxRuntimeNode,
@@ -19,9 +20,9 @@ from larqlite_runtime.planner._layouts import StoredTensor
 
 @dataclass(frozen=True)
 class ScheduledPart:
-    """Groups of the kernels, one after another."""
+    """Groups of the kernels, and moves of their bits, one after another."""
 
-    groups: list[FusionGroup]
+    groups: list[FusionGroup | BitMove]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def ordered(groups: FusionGroups) -> list[PlanItem]:
     def runs(item: PlanItem) -> bool:
         if isinstance(item, ViewNode):
             return item.node.outputs[0] in groups.partition.native
-        return isinstance(item, FusionGroup)
+        return isinstance(item, (FusionGroup, BitMove))
 
     for start in sorted(groups.items, key=lambda item: item.number):
         waiting = [(start, False)]

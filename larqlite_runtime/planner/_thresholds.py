@@ -1,4 +1,4 @@
-"""Scale, offset and quantizer after a sum of bits as one interval of whole numbers."""
+"""Scale, offset and quantizer after a sum of bits, or a float, as one interval of these."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from larqlite_runtime.planner._epilogues import Epilogue
 Interval = tuple[np.ndarray, np.ndarray]
 
 LOWEST, HIGHEST = np.iinfo(np.int32).min, np.iinfo(np.int32).max
+# Floats in their order as whole numbers: the bits of their magnitude, negative below zero.
+_INFINITY = 0x7F800000
 
 
 def can_threshold(epilogues: Sequence[Epilogue], codebook: Codebook) -> bool:
@@ -64,20 +66,67 @@ def intervals(
     ends = evaluate(epilogues, np.stack([low, high]))
     if not np.isfinite(ends).all():
         return None
-    return [
+    found = [
         _interval(
             lambda sums, plane=plane: (
                 ~codebook.planes_of(evaluate(epilogues, sums))[plane]
             ),
-            low,
-            high,
+            *(low, high, LOWEST, HIGHEST),
         )
         for plane in range(codebook.type.bits)
     ]
+    return [(first.astype(np.int32), last.astype(np.int32)) for first, last in found]
+
+
+def ranges(
+    epilogues: Sequence[Epilogue], codebook: Codebook, channels: int
+) -> list[Interval] | None:
+    """For each plane the floats of each channel for which it is +1, as `intervals` of sums.
+
+    Args:
+        epilogues: what the floats pass through.
+        codebook: how the result is packed.
+        channels: how many.
+
+    Returns:
+        First and last float (float32 per channel) for each plane; infinity and -infinity
+        where there is none. None if there are no such intervals, or if infinities or NaN,
+        which is in all of them, would give other bits.
+    """
+    if not can_threshold(epilogues, codebook):
+        return None
+
+    def plus(floats: np.ndarray, plane: int) -> np.ndarray:
+        v = np.broadcast_to(floats, (*floats.shape[:-1], channels))
+        return ~codebook.planes_of(evaluate(epilogues, v))[plane]
+
+    found = []
+    for plane in range(codebook.type.bits):
+        ends = plus(_floats(np.arange(_INFINITY - 1, _INFINITY + 1)[:, None]), plane)
+        starts = plus(_floats(-np.arange(_INFINITY - 1, _INFINITY + 1)[:, None]), plane)
+        is_kept = (ends[0] == ends[1]) & (starts[0] == starts[1])
+        if not (is_kept & plus(np.float32([np.nan]), plane)).all():
+            return None
+        whole = np.full(channels, _INFINITY, np.int64)
+        first, last = _interval(
+            lambda keys, plane=plane: plus(_floats(keys), plane),
+            *(-whole, whole, -_INFINITY, _INFINITY),
+        )
+        found.append((_floats(first), _floats(last)))
+    return found
+
+
+def _floats(keys: np.ndarray) -> np.ndarray:
+    magnitudes = np.abs(keys).astype(np.uint32).view(np.float32)
+    return np.where(keys < 0, -magnitudes, magnitudes)
 
 
 def _interval(
-    plus: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray
+    plus: Callable[[np.ndarray], np.ndarray],
+    low: np.ndarray,
+    high: np.ndarray,
+    lowest: int,
+    highest: int,
 ) -> Interval:
     at_low, at_high = plus(low), plus(high)
     # The last sum, from below, at which `plus` is what it is at the lowest one.
@@ -86,6 +135,6 @@ def _interval(
         middle = (same + other) // 2
         is_same = plus(middle) == at_low
         same, other = np.where(is_same, middle, same), np.where(is_same, other, middle)
-    first = np.where(at_low, LOWEST, np.where(at_high, other, HIGHEST))
-    last = np.where(at_high, HIGHEST, np.where(at_low, same, LOWEST))
-    return first.astype(np.int32), last.astype(np.int32)
+    first = np.where(at_low, lowest, np.where(at_high, other, highest))
+    last = np.where(at_high, highest, np.where(at_low, same, lowest))
+    return first, last

@@ -225,8 +225,44 @@ def kbit_block() -> onnx.ModelProto:
     )
 
 
+def moved_block() -> onnx.ModelProto:
+    """Bits through a pooling, a concatenation and a shuffle of channels."""
+    return model(
+        [
+            packed("Sign", "x", "signs"),
+            packed("BConv2D", "signs w0", "left", **convolution((20, 3, 3, 8))),
+            packed("BConv2D", "signs w1", "right", **convolution((36, 1, 1, 8))),
+            node("MaxPool", "left", "p", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+            node("Concat", "p right", "both", axis=1),
+            node("Reshape", "both cut", "cut2"),
+            node("Transpose", "cut2", "turned", perm=[0, 2, 1, 3, 4]),
+            node("Reshape", "turned whole", "shuffled"),
+            node("Mul", "shuffled scale", "scaled"),
+            node("Add", "scaled offset", "normal"),
+            packed("Sign", "normal", "signs2"),
+            packed("BConv2D", "signs2 w2", "sums", **convolution((64, 1, 1, 56))),
+            node("MaxPool", "sums", "q", kernel_shape=[2, 2], strides=[2, 2]),
+            packed("Sign", "q", "signs3"),
+            packed("BConv2D", "signs3 w3", "y", **convolution((3, 3, 3, 64))),
+        ],
+        {"x": (8, 5, 4)},
+        {"y": (3, 2, 2)},
+        {
+            "w0": codes(20 * 9 * 8),
+            "w1": codes(36 * 8, seed=1),
+            "cut": integers(-1, 4, 14, 5, 4),
+            "whole": integers(-1, 56, 5, 4),
+            "scale": floats(56, 1, 1),
+            "offset": floats(56, 1, 1, seed=1),
+            "w2": codes(64 * 56, seed=2),
+            "w3": codes(3 * 9 * 64, seed=3),
+        },
+    )
+
+
 SEEDS: dict[str, Callable[[], onnx.ModelProto]] = {
     "binary": binary_block,
     "ternary": ternary_block,
     "kbit": kbit_block,
+    "moved": moved_block,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
@@ -17,9 +17,24 @@ _OPS: tuple[Callable[[Network], None], ...] = (
     *(nodes.improvement, nodes.improvement),
 )
 
+# Packed layers, and what moves values between them.
+MOVES: tuple[Callable[[Network], None], ...] = (
+    *(nodes.wide_conv, nodes.wide_conv, nodes.wide_conv, nodes.conv, nodes.scale),
+    *(nodes.concatenation, nodes.concatenation, nodes.shuffle, nodes.shuffle),
+    *(nodes.largest, nodes.largest, nodes.part, nodes.activation, nodes.improvement),
+)
 
-def random_network(seed: int, length: int = 8) -> tuple[onnx.ModelProto, list[str]]:
-    """A network and the names of its accumulators; the same for the same seed."""
+
+def random_network(
+    seed: int, length: int = 8, ops: Sequence[Callable[[Network], None]] = _OPS
+) -> tuple[onnx.ModelProto, list[str]]:
+    """A network and the names of its accumulators; the same for the same seed.
+
+    Args:
+        seed: of the random numbers.
+        length: nodes, or groups of nodes, that are tried.
+        ops: of which they are.
+    """
     rng = np.random.default_rng(seed)
     rank = int(rng.choice([1, 2, 2, 2, 3]))
     net = Network(rng, rank)
@@ -33,7 +48,7 @@ def random_network(seed: int, length: int = 8) -> tuple[onnx.ModelProto, list[st
         given = (channels, *sizes)
         net.keep("x", given, 2, 2)
     for _ in range(length):
-        net.one_of(*_OPS)(net)
+        net.one_of(*ops)(net)
     nodes.conv(net)
     last = net.tensors[-1]
     outputs = {last.name: last.shape}

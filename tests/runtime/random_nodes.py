@@ -179,6 +179,69 @@ def concatenation(net: Network) -> None:
     net.keep(name, (channels, *source.shape[1:]), places, bound)
 
 
+def shuffle(net: Network) -> None:
+    """Channels of some groups by turns, in the order of the file or channels last."""
+    source = net.pick()
+    channels, *sizes = source.shape
+    groups = [n for n in (2, 3, 4, 8) if channels % n == 0]
+    if not groups:
+        return
+    count, rank, name = net.one_of(*groups), net.rank + 2, source.name
+    is_last = net.rng.random() < 0.5
+    order = [0, *range(2, rank), 1]
+    if is_last:
+        name = net.add("Transpose", [name], perm=order)
+    front, back = ([*sizes], []) if is_last else ([], [*sizes])
+    halves = [count, channels // count]
+    before = net.constant([-1, *front, *halves, *back], np.int64)
+    after = net.constant([-1, *front, channels, *back], np.int64)
+    at = 1 + len(front)
+    turns = [*range(at), at + 1, at, *range(at + 2, rank + 1)]
+    name = net.add("Reshape", [name, before])
+    name = net.add("Reshape", [net.add("Transpose", [name], perm=turns), after])
+    if is_last:
+        name = net.add("Transpose", [name], perm=[0, rank - 1, *range(1, rank - 1)])
+    net.keep(name, source.shape, source.places, source.bound)
+
+
+def largest(net: Network) -> None:
+    """A largest value of windows that may overlap."""
+    source = net.pick()
+    sizes = source.shape[1:]
+    kernel = [min(size, net.one_of(2, 3)) for size in sizes]
+    strides = [net.one_of(1, 2) for _ in sizes]
+    pads = [net.one_of(0, 1) if k > 1 else 0 for k in kernel]
+    out = (np.array(sizes) + 2 * np.array(pads) - kernel) // strides + 1
+    given = {"kernel_shape": kernel, "strides": strides, "pads": pads * 2}
+    name = net.add("MaxPool", [source.name], **given)
+    net.keep(name, (source.shape[0], *out.tolist()), source.places, source.bound)
+    if net.rng.random() < 0.7:
+        scale(net, net.tensors[-1])
+
+
+def wide_conv(net: Network) -> None:
+    """A binary convolution of whole words of channels, and others."""
+    source = net.pick()
+    channels, *sizes = source.shape
+    groups = net.one_of(1, 1, 1, *(n for n in (2, 4) if channels % n == 0))
+    each = net.one_of(32, 64, 20, 96) // groups
+    size = net.one_of(1, 3)
+    shape = [groups * each, *[size] * net.rank, channels // groups]
+    given = files.convolution(shape) | {
+        "pads": [size // 2] * 2 * net.rank,
+        "group": groups,
+        "pad_value": float(net.one_of(0, 1)),
+    }
+    signs = net.packed("Sign", [source.name])
+    stored = files.codes(int(np.prod(shape)), seed=int(net.rng.integers(1 << 30)))
+    weights = net.constant(stored, np.uint8)
+    sums = net.packed(f"BConv{net.rank}D", [signs, weights], **given)
+    if net.keep(sums, (shape[0], *sizes), 0, int(np.prod(shape[1:]))):
+        net.accumulators.append(sums)
+        if net.rng.random() < 0.6:
+            scale(net, net.tensors[-1])
+
+
 def part(net: Network) -> None:
     source = net.pick()
     channels = source.shape[0]

@@ -185,6 +185,7 @@ _EPILOGUES: dict[EpilogueKind, Callable[[Run, EpilogueOp, np.ndarray], np.ndarra
     EpilogueKind.SIGN: lambda run, op, v: SIGN.values_of(v, {}),
     EpilogueKind.PACK_BF16: _pack_bf16,
     EpilogueKind.PACK_PIXELS: _pack_pixels,
+    EpilogueKind.PACK_RANGE: _threshold,
     EpilogueKind.PACK_SIGN: _packs("Sign"),
     EpilogueKind.PACK_HEAVISIDE: _packs("Heaviside"),
     EpilogueKind.PACK_TERNARY: _packs("Ternary"),

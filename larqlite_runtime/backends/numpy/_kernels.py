@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from larqlite_runtime._halves import from_bf16
-from larqlite_runtime._program import KernelStep, StepKind
+from larqlite_runtime._program import MOVE_FIELDS, KernelStep, StepKind
 from larqlite_runtime.backends.numpy._epilogues import (
     Run,
     apply,
@@ -199,7 +199,8 @@ def _whole_input(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.
         if step.kind != StepKind.MEAN
         else [view.depth, view.row, view.pixel]
     )
-    shape = (batch, *step.in_size, step.channels)
+    last = step.words if step.kind == StepKind.MOVE_BITS else step.channels
+    shape = (batch, *step.in_size, last)
     return window(buffers[view.buffer], view, shape, (view.image, *per_pixel, 1))
 
 
@@ -224,6 +225,35 @@ def _mean(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray
     return x.mean((1, 2, 3), np.float64, keepdims=True).astype(np.float32)
 
 
+def _move_bits(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+    x = _whole_input(step, buffers, batch)
+    turned = np.zeros(step.words, np.uint32)
+    if step.base >= 0:
+        turned = buffers[step.base][: step.words]
+    v = np.full((batch, *step.size, step.words), 0xFFFFFFFF, np.uint32)
+    for outputs, inputs in _pool_taps(step):
+        v[outputs] &= x[inputs] ^ turned
+    v ^= turned
+    if step.weights >= 0:
+        v = _in_place(step, buffers[step.weights], v)
+    return v
+
+
+def _in_place(step: KernelStep, table: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Words whose bits come from elsewhere in those of `x`."""
+    v = np.zeros((*x.shape[:-1], step.channels), np.uint32)
+    count = step.multiplier * MOVE_FIELDS * step.channels
+    for move in table[:count].reshape(step.multiplier, MOVE_FIELDS, step.channels):
+        word, after, shift, *moved, mask = move
+        pair = x[..., word].astype(np.uint64)
+        pair |= x[..., after].astype(np.uint64) << np.uint64(32)
+        bits = (pair >> shift.astype(np.uint64)).astype(np.uint32)
+        for by, up in zip((16, 8, 4, 2, 1), moved, strict=True):
+            bits = (bits & ~up) | ((bits << np.uint32(by)) & up)
+        v |= bits & mask
+    return v
+
+
 _KINDS: dict[StepKind, Callable[[KernelStep, list[np.ndarray], int], np.ndarray]] = {
     StepKind.LOAD: _load,
     StepKind.CONV: _conv,
@@ -238,4 +268,5 @@ _KINDS: dict[StepKind, Callable[[KernelStep, list[np.ndarray], int], np.ndarray]
     StepKind.CONV_LOOKUPS: conv_codes,
     StepKind.CONV_BF16: _conv_bf16,
     StepKind.CONV_PIXELS: _conv_pixels,
+    StepKind.MOVE_BITS: _move_bits,
 }
