@@ -129,6 +129,8 @@ lq_op operation(int32_t kind) {
 
 #include "test_borders.inc"
 
+#include "test_moves.inc"
+
 void sums_of_bits(Case& c, Random& random) {
   lq_step& s = c.step;
   window(c, random, random.chance(20));
@@ -411,8 +413,9 @@ void float_operations(Case& c, Random& random) {
         LQ_PRELU,          LQ_CLIP,         LQ_STORE,      LQ_SIGN,           LQ_PACK_SIGN,
         LQ_PACK_HEAVISIDE, LQ_PACK_TERNARY, LQ_PACK_STEPS, LQ_ADD_SCALED,
         LQ_PACK_INTEGERS,  LQ_DIVIDE,       LQ_CODE_STEPS, LQ_CODE_INTEGERS,  LQ_CODE_TERNARY,
-        LQ_CODE_SIGN,      LQ_CODE_HEAVISIDE, LQ_PACK_BF16, LQ_PACK_PIXELS};
-    lq_op op = operation(kKinds[random.between(0, 22)]);
+        LQ_CODE_SIGN,      LQ_CODE_HEAVISIDE, LQ_PACK_BF16, LQ_PACK_PIXELS,
+        LQ_PACK_RANGE};
+    lq_op op = operation(kKinds[random.between(0, 23)]);
     const size_t channels = static_cast<size_t>(c.step.channels);
     switch (op.kind) {
       case LQ_MULTIPLY:
@@ -472,6 +475,14 @@ void float_operations(Case& c, Random& random) {
         c.ops.push_back(op);
         break;
       }
+      case LQ_PACK_RANGE:
+        op.a = random_floats(c, random, channels);
+        op.b = random_floats(c, random, channels);
+        for (size_t k = 0; k < channels; ++k)  // of most channels, one end alone
+          if (random.chance(70)) (random.chance(50) ? c.floats(op.a)[k] : c.floats(op.b)[k]) = random.chance(50) ? INFINITY : -INFINITY;
+        op.planes = 1;
+        add_pack(c, random, op);
+        break;
       case LQ_PACK_SIGN:
       case LQ_PACK_HEAVISIDE:
         op.planes = 1;
@@ -491,6 +502,27 @@ void float_operations(Case& c, Random& random) {
   if (c.outputs.empty() || random.chance(50)) add_store(c, random, LQ_STORE);
 }
 
+// A window over a tensor of `words` a pixel; some of its reach is padding.
+void pooled(Case& c, Random& random, int64_t words) {
+  lq_step& s = c.step;
+  int64_t sizes[3];
+  window(c, random, random.chance(20));
+  if (s.kind == LQ_MOVE_BITS && random.chance(40)) s.kernel_d = s.kernel_h = s.kernel_w = 1;
+  input_of(c, words, sizes);
+  s.pad_d = s.kernel_d > 1 && sizes[0] > 1 ? static_cast<int32_t>(random.between(0, 1)) : 0;
+  s.pad_h = s.kernel_h > 1 && sizes[1] > 1 ? static_cast<int32_t>(random.between(0, 1)) : 0;
+  s.pad_w = s.kernel_w > 1 && sizes[2] > 1 ? static_cast<int32_t>(random.between(0, 1)) : 0;
+  s.in_d = static_cast<int32_t>(sizes[0] - s.pad_d);
+  s.in_h = static_cast<int32_t>(sizes[1] - s.pad_h);
+  s.in_w = static_cast<int32_t>(sizes[2] - s.pad_w);
+  const int64_t row = s.in_w * words, depth = s.in_h * row;
+  s.input = {0, 0, 0, s.in_d * depth, depth * s.stride_d, row * s.stride_h, words * s.stride_w};
+  s.tap_depth = depth * s.dilation_d;
+  s.tap_row = row * s.dilation_h;
+  s.tap_pixel = words * s.dilation_w;
+  c.memory[0].resize(static_cast<size_t>(s.in_d * depth * c.batch));
+}
+
 Case make_case(Random& random) {
   Case c;
   c.add(0);  // the input
@@ -498,8 +530,9 @@ Case make_case(Random& random) {
   static const int32_t kKinds[] = {LQ_CONV, LQ_CONV,      LQ_CONV,         LQ_DEPTHWISE,
                                    LQ_LOAD, LQ_POOL_MAX,  LQ_POOL_AVERAGE, LQ_POOL_AVERAGE_PADDED,
                                    LQ_MEAN, LQ_CONV_FLOAT, LQ_CONV_CODES,  LQ_CONV_CODES,
-                                   LQ_DEPTHWISE_CODES, LQ_CONV_LOOKUPS, LQ_CONV_BF16, LQ_CONV_PIXELS};
-  s.kind = kKinds[random.between(0, 15)];
+                                   LQ_DEPTHWISE_CODES, LQ_CONV_LOOKUPS, LQ_CONV_BF16, LQ_CONV_PIXELS,
+                                   LQ_MOVE_BITS, LQ_MOVE_BITS};
+  s.kind = kKinds[random.between(0, 17)];
   c.batch = static_cast<int32_t>(random.between(1, 3));
   const bool is_vector = s.kind == LQ_MEAN || random.chance(15);
   s.depth = is_vector || random.chance(80) ? 1 : 2;
@@ -531,6 +564,12 @@ Case make_case(Random& random) {
       if (random.chance(50)) return c;
     }
     c.ops.push_back(operation(LQ_TO_FLOAT));
+  } else if (s.kind == LQ_MOVE_BITS) {
+    moves_of_bits(c, random);
+    pooled(c, random, s.words);
+    for (uint32_t& word : c.memory[0]) word = static_cast<uint32_t>(random.engine());
+    add_store(c, random, LQ_STORE_INT);
+    return c;
   } else if (larqlite::takes_halves(s)) {
     sums_of_halves(c, random);
     if (s.kind == LQ_CONV_PIXELS) c.ops.push_back(operation(LQ_TO_FLOAT));
@@ -546,7 +585,6 @@ Case make_case(Random& random) {
     c.memory[0].resize(input_of(c, s.channels, sizes));
     for (size_t i = 0; i < c.memory[0].size(); ++i) c.floats(0)[i] = random.number();
   } else {
-    int64_t sizes[3];
     if (s.kind == LQ_MEAN) {
       s.in_d = 1;
       s.in_h = static_cast<int32_t>(random.between(1, 7));
@@ -555,27 +593,7 @@ Case make_case(Random& random) {
       s.input = {0, 0, 0, s.in_h * row, s.in_h * row, row, s.channels};
       c.memory[0].resize(static_cast<size_t>(s.in_h * row * c.batch));
     } else {
-      window(c, random, random.chance(20));
-      input_of(c, s.channels, sizes);
-      // Some of the window's reach is padding.
-      s.pad_d = s.kernel_d > 1 && sizes[0] > 1 ? static_cast<int32_t>(random.between(0, 1)) : 0;
-      s.pad_h = s.kernel_h > 1 && sizes[1] > 1 ? static_cast<int32_t>(random.between(0, 1)) : 0;
-      s.pad_w = s.kernel_w > 1 && sizes[2] > 1 ? static_cast<int32_t>(random.between(0, 1)) : 0;
-      s.in_d = static_cast<int32_t>(sizes[0] - s.pad_d);
-      s.in_h = static_cast<int32_t>(sizes[1] - s.pad_h);
-      s.in_w = static_cast<int32_t>(sizes[2] - s.pad_w);
-      const int64_t row = static_cast<int64_t>(s.in_w) * s.channels, depth = s.in_h * row;
-      s.input = {0,
-                 0,
-                 0,
-                 s.in_d * depth,
-                 depth * s.stride_d,
-                 row * s.stride_h,
-                 static_cast<int64_t>(s.channels) * s.stride_w};
-      s.tap_depth = depth * s.dilation_d;
-      s.tap_row = row * s.dilation_h;
-      s.tap_pixel = static_cast<int64_t>(s.channels) * s.dilation_w;
-      c.memory[0].resize(static_cast<size_t>(s.in_d * depth * c.batch));
+      pooled(c, random, s.channels);
     }
     for (size_t i = 0; i < c.memory[0].size(); ++i) c.floats(0)[i] = random.number();
   }
@@ -607,6 +625,8 @@ void expect(Case& c, const Place& at) {
     integer = expected_sum(c, at);
   else if (c.step.kind == LQ_CONV_PIXELS)
     integer = expected_pixels(c, at);
+  else if (c.step.kind == LQ_MOVE_BITS)
+    integer = expected_move(c, at);
   else
     v = expected_float(c, at);
   for (const lq_op& op : c.ops) {
@@ -670,6 +690,9 @@ void expect(Case& c, const Place& at) {
       }
       case LQ_PACK_SIGN:
         put_bit(c, op, at, 0, v < 0);
+        break;
+      case LQ_PACK_RANGE:
+        put_bit(c, op, at, 0, v < a || v > c.floats(op.b)[at.channel]);
         break;
       case LQ_PACK_HEAVISIDE:
         put_bit(c, op, at, 0, !(v > 0));

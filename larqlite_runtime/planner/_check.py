@@ -15,11 +15,11 @@ from larqlite_runtime._program import (
     CODE_SUMS,
     CODES,
     HALF_CONVS,
-    MAKES_INTEGERS,
-    MOVE_FIELDS,
     LANES,
     LOOKUP_BYTES,
     LOOKUP_LANES,
+    MAKES_INTEGERS,
+    MOVE_FIELDS,
     NOWHERE,
     PACKS,
     POOLS,
@@ -298,7 +298,7 @@ def _check_epilogues(step: KernelStep, program: Program, where: str) -> None:
             _require(
                 op.planes > 0
                 and step.channels % group == 0
-                and (op.words == words or op.words > words and op.planes > 1),
+                and (op.words == words or (op.words > words and op.planes > 1)),
                 f"{what}: {op.words} words of {step.channels} channels",
             )
         elif op.kind in CODES:

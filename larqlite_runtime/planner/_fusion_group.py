@@ -13,8 +13,8 @@ from larqlite_runtime.planner._epilogues import Epilogue
 from larqlite_runtime.planner._layouts import StoredTensor
 from larqlite_runtime.planner._partition import Partition
 from larqlite_runtime.planner._subgraph import Subgraph
-from larqlite_runtime.planner._views import Structure
 from larqlite_runtime.planner._thresholds import Interval
+from larqlite_runtime.planner._views import Structure
 from larqlite_runtime.planner._window import Triple
 from larqlite_runtime.planner.producers import FloatConv, Packed, Pool
 

@@ -112,7 +112,6 @@ def _move(
         inner.turned = inner.turned[channels]
         own = of_parts(inner)
         own.take(channels)
-        own = own.in_order()
         inner.parts, inner.part_of, inner.channel_of = (
             own.parts,
             own.part_of,
@@ -148,9 +147,7 @@ def _add(groups: FusionGroups, move: BitMove) -> None:
 def _not_worth_it(groups: FusionGroups, kept: list[_Kept]) -> list[_Kept]:
     """Moves past items that run all the same, or of groups that would pack too much."""
     needed = _needed(groups)
-    found = [
-        one for one in kept if any(id(item) in needed for item in one.crossed)
-    ]
+    found = [one for one in kept if any(id(item) in needed for item in one.crossed)]
     if found:
         return found
     parts: dict[int, int] = {}

@@ -16,7 +16,6 @@ from larqlite_runtime._program import (
     TensorView,
 )
 from larqlite_runtime.format import pack, words_of
-from larqlite_runtime.planner._bit_tensors import Bits
 from larqlite_runtime.planner._buffer_table import BufferTable
 from larqlite_runtime.planner._fusion_group import BitMove
 from larqlite_runtime.planner._lower_producer import GroupInput

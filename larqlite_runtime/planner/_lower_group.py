@@ -222,9 +222,7 @@ class GroupLowering:
                 self._live.use(buffer)
                 place = BitPlace(bits.padded.image_view(buffer), bits.plane_words)
                 found.append(
-                    _Packing(
-                        position, bits.codebook, place, bits.group, bits.are_codes
-                    )
+                    _Packing(position, bits.codebook, place, bits.group, bits.are_codes)
                 )
                 for number in numbers:
                     self._inputs[id(readers[number])] = GroupInput(

@@ -32,6 +32,9 @@ from larqlite_runtime.planner._thresholds import can_threshold, intervals, range
 from larqlite_runtime.planner._views import structure_of
 from larqlite_runtime.planner._window import Triple, Window
 
+# Tensors that one is traced back through, in all and one behind the other: more than any network
+# has, and few enough for a file that was made to have many.
+MOST_TENSORS, MOST_DEEP = 4096, 128
 # Operations that may turn the order of a channel's values around.
 _FACTORS = (EpilogueKind.MULTIPLY, EpilogueKind.DIVIDE)
 
@@ -71,15 +74,16 @@ class Traced:
         """Leaves some channels, in an order."""
         self.part_of = self.part_of[channels]
         self.channel_of = self.channel_of[channels]
+        self._leave_out_parts()
 
-    def in_order(self) -> Traced:
-        """The same with its parts in the order of the channels, and none that has none."""
+    def _leave_out_parts(self) -> None:
+        """Parts in the order of the channels, and none that has none."""
         used, first = np.unique(self.part_of, return_index=True)
         used = used[np.argsort(first)]
         number = np.zeros(len(self.parts), np.int64)
         number[used] = np.arange(len(used))
-        parts = [self.parts[at] for at in used]
-        return replace(self, parts=parts, part_of=number[self.part_of])
+        self.parts = [self.parts[at] for at in used]
+        self.part_of = number[self.part_of]
 
 
 def of_parts(move: BitMove) -> Traced:
@@ -92,7 +96,9 @@ def joined(traced: Sequence[Traced]) -> Traced:
     firsts = np.cumsum([0, *(len(one.parts) for one in traced)])
     return Traced(
         [part for one in traced for part in one.parts],
-        np.concatenate([one.part_of + at for one, at in zip(traced, firsts, strict=False)]),
+        np.concatenate(
+            [one.part_of + at for one, at in zip(traced, firsts, strict=False)]
+        ),
         np.concatenate([one.channel_of for one in traced]),
         [item for one in traced for item in one.crossed],
     )
@@ -104,6 +110,7 @@ class BitTracer:
     def __init__(self, groups: FusionGroups, codebook: Codebook, number: int) -> None:
         self._groups, self._subgraph = groups, groups.subgraph
         self._codebook, self._number = codebook, number
+        self._left, self._depth = MOST_TENSORS, 0
 
     def before(self, group: FusionGroup, position: int) -> Traced | None:
         """The bits of a tensor of a group that had better be made before that group.
@@ -115,7 +122,6 @@ class BitTracer:
         found = self._across(group, position, size)
         if found is None:
             return None
-        found = found.in_order()
         return found if self._settled(found) else None
 
     def _shape(self, tensor: str) -> Shape:
@@ -150,15 +156,12 @@ class BitTracer:
         if image is None or codebook.type.bits != 1 or not codebook.is_thresholded:
             return None
         inside, channels = image
-        window = Window(
-            inside, size, pool.kernel, pool.stride, pool.dilation, pool.pad
-        )
+        window = Window(inside, size, pool.kernel, pool.stride, pool.dilation, pool.pad)
         if not all(window.reads(axis).any(1).all() for axis in range(3)):
             return None
         found = self._of(group.source, group.axis, inside)
         if found is None or not self._are_sums(found):
             return None
-        crossed, found = found.crossed, found.in_order()
         move = BitMove(
             self._number,
             tensor=group.tensors[0][0],
@@ -173,11 +176,20 @@ class BitTracer:
         )
         part = BitPart(move, channels)
         return Traced(
-            [part], np.zeros(channels, np.int64), np.arange(channels), list(crossed)
+            [part], np.zeros(channels, np.int64), np.arange(channels), found.crossed
         )
 
     def _of(self, tensor: str, axis: int, size: Triple) -> Traced | None:
         """The bits of a tensor."""
+        self._left -= 1
+        if self._left < 0 or self._depth == MOST_DEEP:
+            return None
+        self._depth += 1
+        found = self._found(tensor, axis, size)
+        self._depth -= 1
+        return found
+
+    def _found(self, tensor: str, axis: int, size: Triple) -> Traced | None:
         maker = self._groups.maker.get(tensor)
         if isinstance(maker, FusionGroup):
             position = maker.position(tensor, axis)
@@ -252,7 +264,11 @@ class BitTracer:
         channels = np.arange(self._subgraph.shapes[wide][axis])
         whole.take(
             np.concatenate(
-                [channels[:first], len(channels) + np.arange(end - first), channels[end:]]
+                [
+                    channels[:first],
+                    len(channels) + np.arange(end - first),
+                    channels[end:],
+                ]
             )
         )
         return whole
@@ -314,9 +330,7 @@ class BitTracer:
                 continue
             group, chain = part.maker, _chain(part)
             if group.packed is not None and can_threshold(chain, self._codebook):
-                part.intervals = intervals(
-                    chain, self._codebook, *group.packed.range()
-                )
+                part.intervals = intervals(chain, self._codebook, *group.packed.range())
             if part.intervals is not None:
                 continue
             if is_pooled or (

@@ -19,6 +19,7 @@ from larqlite_runtime._program import (
     TensorView,
 )
 from larqlite_runtime.format import code_words_of, pack, pack_bytes, words_of
+from larqlite_runtime.planner._lower_bits import move_table
 
 Triple = tuple[int, int, int]
 
@@ -73,7 +74,12 @@ class _Maker:
         kind = self.one_of(*StepKind) if kind is None else kind
         size = (1, 1, 1) if kind == StepKind.MEAN else self.triple(1, 2, 3, 5, 9)
         made = {"size": size} | self.head(kind, size)
-        ops = self.integer_ops(made) if kind in INTEGER_SUMS else self.float_ops(made)
+        if kind == StepKind.MOVE_BITS:
+            view = self.view(np.uint32, size, made["channels"])
+            ops = [EpilogueOp(EpilogueKind.STORE_INT, view=view)]
+        else:
+            makes = self.integer_ops if kind in INTEGER_SUMS else self.float_ops
+            ops = makes(made)
         return Case(KernelStep(kind, ops=tuple(ops), **made), self.buffers, self.batch)
 
     def head(self, kind: StepKind, size: Triple) -> dict:
@@ -89,6 +95,8 @@ class _Maker:
             return self.depthwise_codes(size)
         if kind in HALF_CONVS:
             return self.conv_halves(size, kind)
+        if kind == StepKind.MOVE_BITS:
+            return self.move_bits(size)
         channels = self.one_of(1, 3, 8, 16, 17, 31, 32, 40, 65)
         if kind == StepKind.LOAD:
             view = self.view(np.float32, size, channels)
@@ -329,7 +337,27 @@ class _Maker:
             made |= self.base(size, channels) | {"shift": 0}
         return made
 
-    def pool(self, size: Triple, channels: int) -> dict:
+    def move_bits(self, size: Triple) -> dict:
+        words = self.one_of(1, 2, 3, 9)
+        made = {"words": words, "channels": words} | self.pool(size, words, np.uint32)
+        if self.rng.random() < 0.4:
+            made["base"] = self.buffer(self.rng.integers(0, 1 << 32, words, np.uint32))
+        if self.rng.random() < 0.6:
+            channels = self.one_of(1, 2, 5)
+            count = int(self.rng.integers(1, 32 * min(channels, words) + 1))
+            target = self.rng.permutation(32 * channels)[:count]
+            source = self.rng.permutation(32 * words)[:count]
+            if self.rng.random() < 0.5:  # many bits at once
+                target, source = np.sort(target), np.arange(count)
+            table = move_table(target, source, channels, words)
+            made |= {
+                "channels": channels,
+                "multiplier": len(table),
+                "weights": self.buffer(table),
+            }
+        return made
+
+    def pool(self, size: Triple, channels: int, dtype=np.float32) -> dict:
         window, whole = self.window(size)
         # Every window meets the input: the padding is smaller than the kernel.
         pad = tuple(
@@ -342,7 +370,7 @@ class _Maker:
             max(1, sides - self.one_of(1, 1, 2) * before)
             for sides, before in zip(whole, pad, strict=True)
         )
-        view = self.view(np.float32, in_size, channels)
+        view = self.view(dtype, in_size, channels)
         strides = view.depth, view.row, view.pixel
         taps = zip(window["dilation"], strides, strict=True)
         return {
@@ -405,6 +433,9 @@ class _Maker:
             )
         if kind in (EpilogueKind.RELU, EpilogueKind.SIGN):
             return EpilogueOp(kind)
+        if kind == EpilogueKind.PACK_RANGE:
+            ends = [self.buffer(self.floats(channels)) for _ in range(2)]
+            return self.packing(kind, made, 1, a=ends[0], b=ends[1])
         if kind in (EpilogueKind.PACK_INTEGERS, EpilogueKind.CODE_INTEGERS):
             planes, low = self.one_of(1, 2, 3, 4, 8), self.one_of(0, -1, -2, -4)
             high = low + (1 << planes) - self.one_of(1, 1, min(planes, 2))

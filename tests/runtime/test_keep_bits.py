@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import functools
+import time
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 import larqlite_runtime
-from larqlite_runtime._program import EpilogueKind, StepKind
+from larqlite_runtime._program import (
+    EpilogueKind,
+    EpilogueOp,
+    KernelStep,
+    StepKind,
+    TensorView,
+)
 from larqlite_runtime.backends import _native
+from larqlite_runtime.backends.numpy import _kernels
+from larqlite_runtime.format import pack, unpack
 from larqlite_runtime.planner import plan
+from larqlite_runtime.planner._lower_bits import move_table
 from larqlite_runtime.reader import read
 from tests.runtime import files
 from tests.runtime.files import codes, convolution, floats, model
@@ -157,7 +167,9 @@ def test_a_dense_block_packs_each_tensor_for_all_its_readers():
     compare(proto)
     # With a float reader the floats are stored, once, and packed from there.
     both = net.model("y", whole)
-    found = [kinds(step) for step in steps_of(planned(both)) if step.kind.name == "CONV"]
+    found = [
+        kinds(step) for step in steps_of(planned(both)) if step.kind.name == "CONV"
+    ]
     assert all(kind.count(EpilogueKind.STORE) == 1 for kind in found[:4])
     assert found[0].count(EpilogueKind.PACK_RANGE) == 4
     assert "LOAD" not in names(steps_of(planned(both))[2:])
@@ -171,7 +183,7 @@ def test_floats_from_elsewhere_are_packed_beside_the_bits():
     net.conv("x", "a", 40)
     net.scaled(net.joined("fa", "f", "a"), "n")
     net.conv("n", "y", 8)
-    *steps, last = steps_of(planned(net.model("y")))
+    steps = steps_of(planned(net.model("y")))[:-1]
     found = {step.kind.name: kinds(step) for step in steps}
     assert found["CONV"] == [EpilogueKind.THRESHOLD]
     assert found["LOAD"] == [EpilogueKind.PACK_RANGE]
@@ -255,7 +267,8 @@ def test_a_pooling_of_floats_stays_one():
     net.channels["sum"] = 32
     net.conv(net.largest("sum", "q"), "y", 8)
     steps = steps_of(planned(net.model("y")))
-    assert "POOL_MAX" in names(steps) and "MOVE_BITS" not in names(steps)
+    assert "POOL_MAX" in names(steps)
+    assert "MOVE_BITS" not in names(steps)
     compare(net.model("y"))
 
 
@@ -340,6 +353,58 @@ def test_infinities_and_nan_give_the_bits_that_they_gave():
         for isa in (*ISAS, "numpy"):
             runtime = larqlite_runtime.load(proto.SerializeToString(), isa=isa)
             np.testing.assert_array_equal(runtime.run({"x": x})["y"], wanted)
+
+
+@pytest.mark.parametrize("count", [50, 200])
+def test_a_file_that_moves_values_without_end_is_planned_as_fast(count):
+    """Each concatenation reads one tensor twice, which would double what is traced back."""
+    net = Net(size=2)
+    last = net.conv("x", "a", 32)
+    net.constants |= {f"c{n}": np.array([value]) for n, value in enumerate((0, 32, 1))}
+    for number in range(count):
+        last = net.joined(f"twice{number}", last, last)
+        net.nodes.append(node("Slice", f"{last} c0 c1 c2", f"half{number}"))
+        net.channels[last := f"half{number}"] = 32
+    net.conv(last, "y", 8)
+    begin = time.process_time()
+    proto = net.model("y")
+    plan(read(proto.SerializeToString()))
+    assert time.process_time() - begin < 5
+    compare(proto)
+
+
+def test_moves_put_each_bit_into_its_place():
+    rng = np.random.default_rng(0)
+    for channels, words in ((1, 1), (2, 3), (5, 4)):
+        for _ in range(20):
+            count = int(rng.integers(1, 32 * min(channels, words) + 1))
+            target = rng.permutation(32 * channels)[:count]
+            source = rng.permutation(32 * words)[:count]
+            if rng.random() < 0.5:
+                source = np.sort(source)
+            table = move_table(target, source, channels, words)
+            x = rng.integers(0, 1 << 32, words, np.uint32)
+            step = KernelStep(
+                StepKind.MOVE_BITS,
+                (1, 1, 1),
+                channels,
+                TensorView(0),
+                (
+                    EpilogueOp(
+                        EpilogueKind.STORE_INT,
+                        view=TensorView(2, 0, *[channels] * 4),
+                    ),
+                ),
+                words=words,
+                tap=(words,) * 3,
+                multiplier=len(table),
+                weights=1,
+            )
+            found = np.zeros(channels, np.uint32)
+            _kernels.run([step], [x, table.reshape(-1), found], 1)
+            wanted = np.zeros(32 * channels, bool)
+            wanted[target] = unpack(x, 32 * words)[source]
+            np.testing.assert_array_equal(found, pack(wanted))
 
 
 @functools.cache

@@ -170,6 +170,59 @@ def test_pools_are_those_of_a_loop_over_windows(kind):
             np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
+def test_moved_bits_are_those_of_a_loop_over_bits():
+    """The largest of a window, of turned bits the least; then each bit in its place."""
+    kinds = set()
+    for seed in range(CASES):
+        case = only_storing(random_case(seed, StepKind.MOVE_BITS))
+        step, result = case.step, run(case)
+        source, channels = case.buffers[step.input.buffer], step.channels
+        strides = [tap // d for tap, d in zip(step.tap, step.dilation, strict=True)]
+        table = None
+        if step.weights >= 0:
+            table = case.buffers[step.weights].reshape(step.multiplier, 9, channels)
+        kinds.add((step.base >= 0, table is not None))
+        for image, *place in positions(case):
+            taken = []
+            for tap in itertools.product(*map(range, step.kernel)):
+                at = [
+                    place[axis] * step.stride[axis]
+                    - step.pad[axis]
+                    + tap[axis] * step.dilation[axis]
+                    for axis in range(3)
+                ]
+                if all(0 <= at[axis] < step.in_size[axis] for axis in range(3)):
+                    begin = step.input.offset + image * step.input.image
+                    taken.append(
+                        begin + sum(a * s for a, s in zip(at, strides, strict=True))
+                    )
+            for word in range(channels):
+                wanted = 0
+                for number in range(32):
+                    index = place_of_bit(table, word, number)
+                    if index is None:
+                        continue
+                    bits = [bit(source, begin, index) for begin in taken]
+                    turned = step.base >= 0 and bit(case.buffers[step.base], 0, index)
+                    wanted |= (
+                        max(bits, default=0) if turned else min(bits, default=1)
+                    ) << number
+                assert result[(image, *place, word)] == np.uint32(wanted).astype(
+                    np.int32
+                ), seed
+    assert len(kinds) == 4
+
+
+def place_of_bit(table, word, number):
+    """The bit of the input that a bit of a word is; None if it is none."""
+    if table is None:
+        return 32 * word + number
+    for first, _, shift, *_, mask in table[:, :, word].tolist():
+        if mask >> number & 1:
+            return 32 * first + shift + bin(mask & ((1 << number) - 1)).count("1")
+    return None
+
+
 def test_a_mean_is_that_of_all_pixels():
     for seed in range(CASES):
         case = only_storing(random_case(seed, StepKind.MEAN), EpilogueKind.STORE)
