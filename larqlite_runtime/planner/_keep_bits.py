@@ -16,7 +16,7 @@ from larqlite_runtime.planner._fusion_group import (
     PlanItem,
 )
 from larqlite_runtime.planner._layouts import image_of
-from larqlite_runtime.planner._trace_bits import BitTracer, Traced, of_parts
+from larqlite_runtime.planner._trace_bits import BitTracer, BitSources, of_parts
 
 # Tensors that a group packs for others: each is one more pass over its rows.
 MOST_PARTS = 128
@@ -101,7 +101,7 @@ def _kept(groups: FusionGroups, group: FusionGroup) -> list[_Kept]:
 
 
 def _move(
-    groups: FusionGroups, group: FusionGroup, position: int, traced: Traced
+    groups: FusionGroups, group: FusionGroup, position: int, traced: BitSources
 ) -> BitMove:
     """The move of what was traced; of a single pooling, that move itself, in the right order."""
     tensor, axis = group.tensors[position]

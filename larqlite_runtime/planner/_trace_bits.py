@@ -40,7 +40,7 @@ _FACTORS = (EpilogueKind.MULTIPLY, EpilogueKind.DIVIDE)
 
 
 @dataclass
-class Traced:
+class BitSources:
     """A tensor of bits as channels of parts.
 
     Attributes:
@@ -86,15 +86,15 @@ class Traced:
         self.part_of = number[self.part_of]
 
 
-def of_parts(move: BitMove) -> Traced:
+def of_parts(move: BitMove) -> BitSources:
     """The parts of a move, of which its channels are channels."""
-    return Traced(move.parts, move.part_of, move.channel_of)
+    return BitSources(move.parts, move.part_of, move.channel_of)
 
 
-def joined(traced: Sequence[Traced]) -> Traced:
+def joined(traced: Sequence[BitSources]) -> BitSources:
     """Tensors one behind the other."""
     firsts = np.cumsum([0, *(len(one.parts) for one in traced)])
-    return Traced(
+    return BitSources(
         [part for one in traced for part in one.parts],
         np.concatenate(
             [one.part_of + at for one, at in zip(traced, firsts, strict=False)]
@@ -112,7 +112,7 @@ class BitTracer:
         self._codebook, self._number = codebook, number
         self._left, self._depth = MOST_TENSORS, 0
 
-    def before(self, group: FusionGroup, position: int) -> Traced | None:
+    def before(self, group: FusionGroup, position: int) -> BitSources | None:
         """The bits of a tensor of a group that had better be made before that group.
 
         None if they had not, or can't be.
@@ -128,7 +128,9 @@ class BitTracer:
         _, like, _, _ = self._groups.parts.get(tensor, ("", tensor, 0, 0))
         return self._subgraph.shapes[like]
 
-    def _across(self, group: FusionGroup, position: int, size: Triple) -> Traced | None:
+    def _across(
+        self, group: FusionGroup, position: int, size: Triple
+    ) -> BitSources | None:
         """A tensor of a group by what the group reads."""
         epilogues = group.epilogues[:position]
         if not all(epilogue.is_monotone for epilogue in epilogues):
@@ -149,7 +151,7 @@ class BitTracer:
         found.crossed.append(group)
         return found
 
-    def _pooled(self, group: FusionGroup, size: Triple) -> Traced | None:
+    def _pooled(self, group: FusionGroup, size: Triple) -> BitSources | None:
         """Largest values; those of one plane that is +1 from some value on."""
         pool, codebook = group.pool, self._codebook
         image = image_of(self._subgraph.shapes[group.source], group.axis)
@@ -175,11 +177,11 @@ class BitTracer:
             nodes=group.nodes[:1],
         )
         part = BitPart(move, channels)
-        return Traced(
+        return BitSources(
             [part], np.zeros(channels, np.int64), np.arange(channels), found.crossed
         )
 
-    def _of(self, tensor: str, axis: int, size: Triple) -> Traced | None:
+    def _of(self, tensor: str, axis: int, size: Triple) -> BitSources | None:
         """The bits of a tensor."""
         self._left -= 1
         if self._left < 0 or self._depth == MOST_DEEP:
@@ -189,7 +191,7 @@ class BitTracer:
         self._depth -= 1
         return found
 
-    def _found(self, tensor: str, axis: int, size: Triple) -> Traced | None:
+    def _found(self, tensor: str, axis: int, size: Triple) -> BitSources | None:
         maker = self._groups.maker.get(tensor)
         if isinstance(maker, FusionGroup):
             position = maker.position(tensor, axis)
@@ -204,19 +206,23 @@ class BitTracer:
             or self._from_elsewhere(tensor, axis, size)
         )
 
-    def _rows(self, group: FusionGroup, position: int, size: Triple) -> Traced | None:
+    def _rows(
+        self, group: FusionGroup, position: int, size: Triple
+    ) -> BitSources | None:
         tensor, axis = group.tensors[position]
         image = image_of(self._shape(tensor), axis)
         if image is None or image[0] != size:
             return None
         channels = image[1]
-        return Traced(
+        return BitSources(
             [BitPart(group, channels, position)],
             np.zeros(channels, np.int64),
             np.arange(channels),
         )
 
-    def _in_other_order(self, tensor: str, axis: int, size: Triple) -> Traced | None:
+    def _in_other_order(
+        self, tensor: str, axis: int, size: Triple
+    ) -> BitSources | None:
         order = channel_order(self._subgraph, tensor, axis)
         found = order and self._of(order.source, order.axis, size)
         if found is None:
@@ -225,7 +231,7 @@ class BitTracer:
         found.crossed += self._run_by_onnxruntime(order.nodes)
         return found
 
-    def _structured(self, tensor: str, axis: int, size: Triple) -> Traced | None:
+    def _structured(self, tensor: str, axis: int, size: Triple) -> BitSources | None:
         """A concatenation, or a slice."""
         number = self._subgraph.producer.get(tensor)
         if number is None:
@@ -250,7 +256,7 @@ class BitTracer:
         found.crossed += self._run_by_onnxruntime([number])
         return found
 
-    def _in_place(self, view: ViewNode, axis: int, size: Triple) -> Traced | None:
+    def _in_place(self, view: ViewNode, axis: int, size: Triple) -> BitSources | None:
         """A tensor to some channels of which a group has added its rows."""
         (group,) = view.copies
         part, at = group.tensors[-1]
@@ -273,7 +279,9 @@ class BitTracer:
         )
         return whole
 
-    def _from_elsewhere(self, tensor: str, axis: int, size: Triple) -> Traced | None:
+    def _from_elsewhere(
+        self, tensor: str, axis: int, size: Triple
+    ) -> BitSources | None:
         """A float tensor that no group has in its rows: one loads it."""
         groups, partition = self._groups, self._groups.partition
         maker = groups.maker.get(tensor)
@@ -310,7 +318,7 @@ class BitTracer:
         items = [self._groups.item_of.get(number) for number in numbers]
         return [item for item in items if isinstance(item, OnnxRuntimeNode)]
 
-    def _are_sums(self, traced: Traced) -> bool:
+    def _are_sums(self, traced: BitSources) -> bool:
         """Whether all parts are sums: a largest value leaves NaN out, and its bit would not."""
         return all(
             isinstance(part.maker, BitMove)
@@ -321,7 +329,7 @@ class BitTracer:
             for part in traced.parts
         )
 
-    def _settled(self, traced: Traced, is_pooled: bool = False) -> bool:
+    def _settled(self, traced: BitSources, is_pooled: bool = False) -> bool:
         """Finds the intervals of parts; whether all can be packed where they are made."""
         for part in traced.parts:
             if isinstance(part.maker, BitMove):
@@ -346,6 +354,6 @@ def _chain(part: BitPart) -> list[Epilogue]:
     return [*part.maker.epilogues[: part.position], *part.epilogues]
 
 
-def _is_one_load(traced: Traced) -> bool:
+def _is_one_load(traced: BitSources) -> bool:
     maker = traced.parts[0].maker
     return len(traced.parts) == 1 and isinstance(maker, FusionGroup) and maker.loads

@@ -111,6 +111,34 @@ def test_a_step_that_would_leave_its_memory_is_refused():
         part.bind(memory, case.batch, 1, "portable")
 
 
+@needs_native
+@pytest.mark.parametrize(("field", "value"), [(0, 9), (1, 9), (2, 32), (None, 0)])
+def test_moves_of_bits_from_behind_a_pixel_are_refused(field, value):
+    """The word that a move begins in, the next one, and the place in it."""
+    case = next(
+        case
+        for seed in range(100)
+        for case in [random_case(seed, StepKind.MOVE_BITS)]
+        if case.step.weights >= 0 and case.step.words < 9
+    )
+    step = replace(case.step, nodes=("shuffle",))
+
+    def bind(step):
+        memory = (CBuffer * len(case.buffers))(
+            *(CBuffer(buffer.ctypes.data, buffer.nbytes) for buffer in case.buffers)
+        )
+        _native.Part([step]).bind(memory, case.batch, 1, "portable")
+
+    bind(step)
+    if field is None:
+        step = replace(step, words=step.words + 1)
+    else:
+        table = case.buffers[step.weights].reshape(step.multiplier, 9, step.channels)
+        table[-1, field, -1] = value
+    with pytest.raises(NativeError, match='"shuffle" does not fit its memory'):
+        bind(step)
+
+
 def test_equal_constants_are_held_once():
     program = Program()
     first = program.constant(np.ones(4, np.float32))
