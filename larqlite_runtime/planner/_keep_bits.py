@@ -16,7 +16,7 @@ from larqlite_runtime.planner._fusion_group import (
     PlanItem,
 )
 from larqlite_runtime.planner._layouts import image_of
-from larqlite_runtime.planner._trace_bits import BitTracer, BitSources, of_parts
+from larqlite_runtime.planner._trace_bits import BitSources, BitTracer, of_parts
 
 # Tensors that a group packs for others: each is one more pass over its rows.
 MOST_PARTS = 128
