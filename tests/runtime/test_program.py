@@ -131,7 +131,7 @@ def test_moves_of_bits_from_behind_a_pixel_are_refused(field, value):
 
     bind(step)
     if field is None:
-        step = replace(step, words=step.words + 1)
+        step = replace(step, words=1 << 21)
     else:
         table = case.buffers[step.weights].reshape(step.multiplier, 9, step.channels)
         table[-1, field, -1] = value
