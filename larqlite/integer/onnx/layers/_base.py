@@ -61,6 +61,11 @@ class OnnxLayer:
       Tensors that no node gives out are weights, if `__quantize__` returned one of that
       name, else inputs, in the order of first use.
 
+    Attributes that may be set before `build`: `output_bits`, 8 or 16, which layers whose
+    `can_widen` is set heed; `weight_bits`, of those with weights. After it, `needs_one_scale`
+    says whether the inputs must not have a scale for each channel, `keeps_scale` whether
+    the output has that of the input.
+
     Args:
         base_name: the operation's type, without suffixes.
         opset_imports: list of OperatorSetIdProto, the domains that the nodes of the
@@ -76,6 +81,12 @@ class OnnxLayer:
     >>> OnnxLayer("Scaled", name="first", factor=2).attributes["factor"].i
     2
     """
+
+    output_bits = 8
+    weight_bits = 8
+    can_widen = False
+    needs_one_scale = False
+    keeps_scale = False
 
     def __init__(self, base_name: str, opset_imports=None, name: str = "", **kwargs):
         from onnx import helper

@@ -1,7 +1,8 @@
 """Pieces of the functions of integer layers, in the text language of ONNX.
 
 float32 holds the operands of a sum whose every partial sum was proven to fit in 24 bits.
-Other sums are made of unsigned bytes with a zero point, which no processor saturates.
+Other sums are made of unsigned bytes with a zero point, which no processor saturates, or of
+digits: small integers whose sums fit, added up in float64.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import onnx
 
 __all__ = [
+    "digits",
     "limited",
     "nodes",
     "per_channel",
@@ -77,7 +79,7 @@ def _sees_negatives(op_type: str) -> bool:
 
 
 def requantize(op_type: str, accumulators: str, out: str, is_image: bool) -> str:
-    """`clip(floor(accumulators * M / 2^S_out + 1/2), -128, 127)` as int8.
+    """`clip(floor(accumulators * M / 2^S_out + 1/2), -128, 127)` as int8, or as int16.
 
     With ReLU, from zero on: the scale is positive, and what is below zero rounds to at
     most zero.
@@ -111,10 +113,34 @@ def rounded_half_up(name: str, out: str) -> str:
 
 
 def saturated(op_type: str, name: str, out: str) -> str:
-    """Whole numbers in float64 as int8; with ReLU, from zero on."""
-    lowest = "0.0" if "ReLU" in op_type else "-128.0"
+    """Whole numbers in float64 as int8, or int16 `To16`; with ReLU, from zero on."""
+    least, most, dtype = (-32768, 32767, 5) if "To16" in op_type else (-128, 127, 3)
+    lowest = 0 if "ReLU" in op_type else least
     return f"""
-    lowest = Constant <value: tensor = double {{{lowest}}}> ()
-    highest = Constant <value: tensor = double {{127.0}}> ()
+    lowest = Constant <value: tensor = double {{{lowest}.0}}> ()
+    highest = Constant <value: tensor = double {{{most}.0}}> ()
     clipped = Clip ({name}, lowest, highest)
-    {out} = Cast <to: int = 3> (clipped)"""
+    {out} = Cast <to: int = {dtype}> (clipped)"""
+
+
+def digits(name: str, count: int, width: int) -> tuple[str, list[str]]:
+    """Integers as `count` digits of `width` bits, float32, the last one with the most.
+
+    `name = sum(digit_i * 2^(width * i))`, `|digit_i| <= 2^(width - 1)`.
+    """
+    if count == 1:
+        return f"\n    {name}_0 = Cast <to: int = 1> ({name})", [f"{name}_0"]
+    body = f"""
+    {name}_rest_0 = Cast <to: int = 1> ({name})
+    {name}_base = Constant <value_float: float = {2.0**width}> ()
+    {name}_middle = Constant <value_float: float = {2.0 ** (width - 1)}> ()"""
+    for i in range(count - 1):
+        body += f"""
+    {name}_raised_{i} = Add ({name}_rest_{i}, {name}_middle)
+    {name}_parts_{i} = Div ({name}_raised_{i}, {name}_base)
+    {name}_rest_{i + 1} = Floor ({name}_parts_{i})
+    {name}_whole_{i} = Mul ({name}_rest_{i + 1}, {name}_base)
+    {name}_{i} = Sub ({name}_rest_{i}, {name}_whole_{i})"""
+    last = count - 1
+    body += f"\n    {name}_{last} = Identity ({name}_rest_{last})"
+    return body, [f"{name}_{i}" for i in range(count)]

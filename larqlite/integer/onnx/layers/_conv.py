@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from larqlite.integer.onnx.layers._convolution import Convolution
 
-__all__ = ["QuantizedConv2D", "QuantizedDepthwise2D"]
+__all__ = [
+    "QuantizedSeriesConv",
+    "QuantizedConv2D",
+    "QuantizedSeriesConvTranspose",
+    "QuantizedConvTranspose2D",
+    "QuantizedDepthwise2D",
+]
 
 
 class QuantizedConv2D(Convolution):
@@ -92,3 +100,83 @@ class QuantizedDepthwise2D(Convolution):
         super().__init__(
             "QuantizedDepthwise2D", name, strides=strides, activation=activation
         )
+
+
+class QuantizedSeriesConv(Convolution):
+    """Conv along one axis, ReLU and requantization in one node, in integers.
+
+    As `QuantizedConv2D` on series `(batch, channels, length)`, which it computes as
+    images of height 1: kernel, strides, pads and dilations have a first axis for it.
+
+    Args:
+        strides: of the convolution, the first one 1.
+        activation: whether to apply ReLU.
+        name: of the node.
+
+    >>> from larqlite.integer.onnx.layers import QuantizedSeriesConv
+    >>> QuantizedSeriesConv().op_type
+    'QuantizedSeriesConvBiasedScaled'
+    """
+
+    def __init__(
+        self, strides: Sequence[int] = (1, 1), activation: bool = False, name: str = ""
+    ):
+        super().__init__(
+            "QuantizedSeriesConv", name, strides=strides, activation=activation
+        )
+
+
+class QuantizedConvTranspose2D(Convolution):
+    """ConvTranspose, ReLU and requantization in one node, in integers.
+
+    As `QuantizedConv2D`; `Wi` is int8 `(channels, filters / groups, height, width)`, while
+    `set_weight("kernel", ...)` takes `(filters, channels / groups, height, width)`.
+
+    Args:
+        strides: of the convolution.
+        output_padding: rows and columns more at the end.
+        activation: whether to apply ReLU.
+        name: of the node.
+
+    >>> from larqlite.integer.onnx.layers import QuantizedConvTranspose2D
+    >>> QuantizedConvTranspose2D(strides=(2, 2)).op_type
+    'QuantizedConvTranspose2DBiasedScaled'
+
+    References:
+        https://onnx.ai/onnx/operators/onnx__ConvTranspose.html
+    """
+
+    is_transposed = True
+    _base = "QuantizedConvTranspose2D"
+
+    def __init__(
+        self,
+        strides: Sequence[int] = (1, 1),
+        output_padding: Sequence[int] = (0, 0),
+        activation: bool = False,
+        name: str = "",
+    ):
+        super().__init__(self._base, name, strides=strides, activation=activation)
+        self.set_geometry(output_padding=[int(n) for n in output_padding])
+
+    def _stored(self, codes: np.ndarray) -> np.ndarray:
+        group, (filters, channels, *window) = self._group, codes.shape
+        parts = codes.reshape(group, filters // group, channels, *window)
+        return parts.swapaxes(1, 2).reshape(group * channels, filters // group, *window)
+
+
+class QuantizedSeriesConvTranspose(QuantizedConvTranspose2D):
+    """ConvTranspose along one axis, as `QuantizedConvTranspose2D` on images of height 1.
+
+    Args:
+        strides: of the convolution, the first one 1.
+        output_padding: numbers more at the end, after a first 0.
+        activation: whether to apply ReLU.
+        name: of the node.
+
+    >>> from larqlite.integer.onnx.layers import QuantizedSeriesConvTranspose
+    >>> QuantizedSeriesConvTranspose(strides=(1, 2)).op_type
+    'QuantizedSeriesConvTransposeBiasedScaled'
+    """
+
+    _base = "QuantizedSeriesConvTranspose"

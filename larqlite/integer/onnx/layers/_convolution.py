@@ -1,11 +1,11 @@
-"""What QuantizedConv2D and QuantizedDepthwise2D have in common."""
+"""What the integer convolutions have in common: geometry and integers."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from larqlite.errors import ArgumentError, UnsupportedModelError
-from larqlite.integer.onnx.layers import _bodies
+from larqlite.integer.onnx.layers import _convolution_body, _digits
 from larqlite.integer.onnx.layers._base import OnnxLayer, TensorRange, TensorShape
 from larqlite.integer.onnx.layers._scales import (
     output_scale,
@@ -23,8 +23,13 @@ class Convolution(OnnxLayer):
     """Sums of a kernel's window, ReLU, pooling, and requantization to int8.
 
     Geometry that the public constructors have no argument for (`pads`, `dilations`,
-    `group`, `keepdims` of the pooling) is set by `set_geometry`.
+    `group`, `keepdims` of the pooling) is set by `set_geometry`. Inputs of int16, and
+    weights of `weight_bits=16`, are summed as digits (`_digits.py`).
     """
+
+    can_widen = True
+    # Whether the kernel is spread over the output (ConvTranspose).
+    is_transposed = False
 
     def __init__(
         self,
@@ -50,7 +55,7 @@ class Convolution(OnnxLayer):
         self.input_conv = input_conv
         self.pool_type = pool_type
         self.activation = activation
-        self._is_wide = False
+        self._mode = ""
         self._has_bias = True
 
     def set_geometry(self, **attributes) -> None:
@@ -78,20 +83,25 @@ class Convolution(OnnxLayer):
             pool,
             f"ReLU{clipped}" if self.activation else "",
             "Scaled",
-            "Wide" if self._is_wide else "",
+            self._mode,
+            "To16" if self.output_bits == 16 else "",
         ]
         return self.base_name + "".join(parts)
 
     def __build__(self, input_ts: TensorShape, downscale: bool = True) -> TensorShape:
-        wanted = np.uint8 if self.input_conv else np.int8
-        if input_ts.dtype != wanted or len(input_ts.shape) != 4:
+        wanted = ("uint8",) if self.input_conv else ("int8", "int16")
+        if input_ts.dtype not in wanted or len(input_ts.shape) != self._rank:
+            sizes = "(batch, channels, height, width)"
+            if self._rank == 3:
+                sizes = "(batch, channels, length)"
             raise UnsupportedModelError(
                 f"{self._where}: its input is {input_ts.dtype} of shape "
-                f"{input_ts.shape}, and it takes {np.dtype(wanted)} images "
-                "(batch, channels, height, width).\n"
+                f"{input_ts.shape}, and it takes {wanted[0]} images "
+                f"{sizes}.\n"
                 "  Fix: quantize the layer before it to that type."
             )
-        return TensorShape(_output_shape(self, input_ts.shape), np.dtype("int8"))
+        dtype = np.dtype(f"int{self.output_bits}")
+        return TensorShape(_output_shape(self, input_ts.shape), dtype)
 
     def __quantize__(
         self,
@@ -105,11 +115,17 @@ class Convolution(OnnxLayer):
         zeros = None
         if self.input_conv:
             zeros = _of_each_input(qinput.zero_point, kernel, self._group)
+        given_bits = 8 * self.input[0].dtype.itemsize
+        limit = 255 if self.input_conv else 2 ** (given_bits - 1)
         found = quantize_kernel(
-            kernel, bias, by_input, 255 if self.input_conv else 128, zeros
+            kernel, bias, by_input, limit, zeros, bits=self.weight_bits
         )
-        self._is_wide, self._has_bias = found.needs_integers, found.bias is not None
-        weights = {"Wi": found.codes}
+        self._has_bias = found.bias is not None
+        self._mode = _digits.mode_of(
+            found, limit, given_bits, self.weight_bits, self.is_transposed, self._where
+        )
+        is_narrow = given_bits == self.weight_bits == 8
+        weights = {"Wi": self._stored(found.codes)}
         if self.input_conv:
             channels = kernel.shape[1] * self._group
             weights["Xpad"] = np.broadcast_to(qinput.zero_point, channels).astype(
@@ -118,14 +134,27 @@ class Convolution(OnnxLayer):
         if found.bias is not None:
             weights["B"] = found.bias
         if "max_value" in self.weights:
-            weights["max_value"] = relu_bound(self.weights["max_value"], found.scale)
+            weights["max_value"] = relu_bound(
+                self.weights["max_value"], found.scale, is_narrow
+            )
         scale, bound = found.scale, found.bound
         if self.pool_type == "gap":
             area = _pooled_area(self, self.input[0].shape)
             scale, bound = scale * area, bound * area
-        wanted = output_scale(out_tensor_range, force_fp)
-        more, reached = requantization(scale, wanted, bound, self._where, force_fp)
+        bits = 8 if is_narrow and self.output_bits == 8 else 16
+        wanted = output_scale(out_tensor_range, force_fp, self.output_bits)
+        more, reached = requantization(
+            scale, wanted, bound, self._where, force_fp, bits
+        )
         return weights | more, reached
+
+    def _stored(self, codes: np.ndarray) -> np.ndarray:
+        """The codes in the layout of the operation."""
+        return codes
+
+    @property
+    def _rank(self) -> int:
+        return 3 if "Series" in self.base_name else 4
 
     @property
     def _group(self) -> int:
@@ -133,51 +162,33 @@ class Convolution(OnnxLayer):
 
     @staticmethod
     def build_subgraph(op_type: str):
-        is_wide = op_type.endswith("Wide")
-        body = (
-            _input_conv_operand(is_wide)
-            if "InputConv" in op_type
-            else _operand(is_wide)
-        )
-        pads = "" if "InputConv" in op_type else ", pads: ints = @pads"
-        geometry = (
-            "strides: ints = @strides, dilations: ints = @dilations, "
-            f"group: int = @group{pads}"
-        )
-        has_bias = "Biased" in op_type
-        if is_wide:
-            body += _bodies.signed_to_bytes("Wi", "w")
-            body += f"\n    integers = ConvInteger <{geometry}> (x, w, x_zero, w_zero)"
-            if has_bias:
-                body += _bodies.per_channel("B", "bias", True)
-                body += "\n    biased = Add (integers, bias)"
-            total = "biased" if has_bias else "integers"
-            body += f"\n    sums = Cast <to: int = 11> ({total})"
-        else:
-            body += "\n    w = Cast <to: int = 1> (Wi)"
-            if has_bias:
-                body += "\n    bias = Cast <to: int = 1> (B)"
-            body += f"\n    sums = Conv <{geometry}> (x, w{', bias' * has_bias})"
-        more, last = _bodies.limited(op_type, "sums", True)
-        body += more
-        if "MaxPool" in op_type:
-            body += f"""
-    pooled = MaxPool <kernel_shape: ints = @pool_size, strides: ints = @pool_strides,
-        pads: ints = @pool_pads> ({last})"""
-            last = "pooled"
-        if "GlobalAvgPool" in op_type:
-            body += f"""
-    to_sum = Cast <to: int = 11> ({last})
-    over = Constant <value_ints: ints = [2, 3]> ()
-    pooled = ReduceSum <keepdims: int = @keepdims> (to_sum, over)"""
-            last = "pooled"
-        return _bodies.nodes(body + _requantized(op_type, last))
+        return _convolution_body.build_subgraph(op_type)
 
 
 def _convolved(layer: Convolution, shape: Sizes) -> Sizes:
+    """Height and width after the kernel; a series has the height 1."""
+    if layer._rank == 3:
+        shape = (*shape[:2], 1, shape[2])
     kernel = layer.weights["kernel"]
     attributes = {key: list(layer.attributes[key].ints) for key in ("strides", "pads")}
     dilations = list(layer.attributes["dilations"].ints)
+    if layer.is_transposed:
+        more = list(layer.attributes["output_padding"].ints)
+        return tuple(
+            None
+            if size is None
+            else (size - 1) * stride + reach * (k - 1) + 1 + extra - before - after
+            for size, stride, reach, k, extra, before, after in zip(
+                shape[2:],
+                attributes["strides"],
+                dilations,
+                kernel.shape[2:],
+                more,
+                attributes["pads"][:2],
+                attributes["pads"][2:],
+                strict=True,
+            )
+        )
     return window_counts(shape[2:], kernel.shape[2:], **attributes, dilations=dilations)
 
 
@@ -189,6 +200,8 @@ def _output_shape(layer: Convolution, shape: Sizes) -> Sizes:
         sizes = window_counts(sizes, *(list(layer.attributes[k].ints) for k in keys))
     elif layer.pool_type == "gap":
         sizes = (1, 1) if layer.attributes["keepdims"].i else ()
+    if layer._rank == 3:
+        sizes = sizes[1:]
     return (shape[0], len(layer.weights["kernel"]), *sizes)
 
 
@@ -206,52 +219,6 @@ def _pooled_area(layer: Convolution, shape: Sizes) -> int:
             "  Fix: give the model's input a fixed height and width."
         )
     return height * width
-
-
-def _requantized(op_type: str, last: str) -> str:
-    if "GlobalAvgPool" not in op_type:
-        return _bodies.requantize(op_type, last, "Y", is_image=True)
-    # keepdims decides whether channels are the last axis of what is scaled.
-    scaled = _bodies.requantize(op_type, last, "Y", is_image=False)
-    shape = """
-    kept = Constant <value_int: int = @keepdims> ()
-    times = Constant <value_ints: ints = [2]> ()
-    one = Constant <value_ints: ints = [1]> ()
-    more = Mul (times, kept)
-    ones = Expand (one, more)
-    rest = Constant <value_ints: ints = [-1]> ()
-    channel_shape = Concat <axis: int = 0> (rest, ones)"""
-    scaled = scaled.replace("Identity (M)", "Reshape (M, channel_shape)")
-    return shape + scaled.replace("Identity (S_out)", "Reshape (S_out, channel_shape)")
-
-
-def _operand(is_wide: bool) -> str:
-    if is_wide:
-        return _bodies.signed_to_bytes("X", "x")
-    return "\n    x = Cast <to: int = 1> (X)"
-
-
-def _input_conv_operand(is_wide: bool) -> str:
-    """The image, with each channel's zero point around it."""
-    body = (
-        "\n    raw = Cast <to: int = 1> (X)\n    levels = Cast <to: int = 1> (Xpad)"
-        + _bodies.per_channel("levels", "border", True)
-        + """
-    amounts = Constant <value_ints: ints = @pads> ()
-    empty = Constant <value_float: float = 0.0> ()
-    axes = Constant <value_ints: ints = [2, 3]> ()
-    centred = Sub (raw, border)
-    padded = Pad <mode: string = "constant"> (centred, amounts, empty, axes)"""
-    )
-    if not is_wide:
-        return body + "\n    x = Add (padded, border)"
-    return (
-        body
-        + """
-    levels_around = Add (padded, border)
-    x = Cast <to: int = 2> (levels_around)
-    x_zero = Constant <value: tensor = uint8 {0}> ()"""
-    )
 
 
 def _of_each_input(values: np.ndarray, kernel: np.ndarray, group: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from larqlite.integer.onnx.layers import _bodies
 from larqlite.integer.onnx.layers._base import OnnxLayer, TensorRange, TensorShape
-from larqlite.integer.onnx.layers._scales import SMALLEST, output_scale
+from larqlite.integer.onnx.layers._scales import SMALLEST, along_channels, output_scale
 
 if TYPE_CHECKING:
     import onnx
@@ -17,10 +17,11 @@ __all__ = ["Dequantizer", "InputQuantizer"]
 
 
 class InputQuantizer(OnnxLayer):
-    """`QuantizeLinear` of a model's input: int8, or uint8 with a zero point.
+    """`QuantizeLinear` of a model's input: int8, uint8 with a zero point, or int16.
 
     int8 codes are `x * 127 / max|x|`, uint8 codes `x * 255 / (max - min)` plus a zero
-    point, the range widened to hold zero; rounded half to even, saturated.
+    point, the range widened to hold zero; rounded half to even, saturated. int16 codes,
+    with `output_bits = 16`, are `x / step`, rounded likewise, of one step.
 
     Args:
         input_tp: the input of the ONNX model, with its type and sizes.
@@ -44,13 +45,24 @@ class InputQuantizer(OnnxLayer):
         self.input_signed = input_signed
         self.build(TensorShape(_sizes_of(input_tp), np.dtype("float32")))
 
+    can_widen = True
+
+    @property
+    def op_type(self) -> str:
+        return self.base_name + ("To16" if self.output_bits == 16 else "")
+
     def __build__(self, input_ts: TensorShape, downscale: bool = True) -> TensorShape:
         dtype = np.dtype("int8" if self.input_signed else "uint8")
+        if self.output_bits == 16:
+            dtype = np.dtype("int16")
         return TensorShape(input_ts.shape, dtype)
 
     def __quantize__(
         self, out_tensor_range: TensorRange, force_fp: bool = False
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        if self.output_bits == 16:
+            step = (1 / output_scale(out_tensor_range, bits=16)).astype(np.float32)
+            return {"step": step}, 1 / step.astype(np.float64)
         if self.input_signed:
             scale = output_scale(out_tensor_range, force_fp)
             zero_point = np.zeros(scale.shape, np.int8)
@@ -66,6 +78,14 @@ class InputQuantizer(OnnxLayer):
 
     @staticmethod
     def build_subgraph(op_type: str):
+        if "To16" in op_type:
+            return _bodies.nodes("""
+    steps = Div (X, step)
+    whole = Round (steps)
+    lowest = Constant <value_float: float = -32768.0> ()
+    highest = Constant <value_float: float = 32767.0> ()
+    clipped = Clip (whole, lowest, highest)
+    Y = Cast <to: int = 5> (clipped)""")
         body = "\n    Y = QuantizeLinear <axis: int = 1> (X, step, zero_point)"
         return _bodies.nodes(body)
 
@@ -90,7 +110,12 @@ class Dequantizer(OnnxLayer):
     @property
     def op_type(self) -> str:
         has_zero = "zero_point" in self.quantized_weights
-        return self.base_name + ("ZeroPoint" if has_zero else "")
+        is_wide = bool(self.input) and self.input[0].dtype == np.int16
+        return (
+            self.base_name
+            + ("ZeroPoint" if has_zero else "")
+            + ("From16" if is_wide else "")
+        )
 
     def __build__(self, input_ts: TensorShape, downscale: bool = True) -> TensorShape:
         return TensorShape(input_ts.shape, np.dtype("float32"))
@@ -103,12 +128,19 @@ class Dequantizer(OnnxLayer):
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         step = (1 / np.asarray(qinput.output_scale)).astype(np.float32)
         weights = {"step": step}
+        if self.input[0].dtype == np.int16:
+            weights["step"] = along_channels(step, len(self.input[0].shape))
+            return weights, np.float64(1)
         if qinput.zero_point is not None and np.any(qinput.zero_point):
             weights["zero_point"] = np.broadcast_to(qinput.zero_point, step.shape)
         return weights, np.float64(1)
 
     @staticmethod
     def build_subgraph(op_type: str):
+        if op_type.endswith("From16"):
+            return _bodies.nodes("""
+    whole = Cast <to: int = 1> (X)
+    Y = Mul (whole, step)""")
         more = ", zero_point" if op_type.endswith("ZeroPoint") else ""
         body = f"\n    Y = DequantizeLinear <axis: int = 1> (X, step{more})"
         return _bodies.nodes(body)
