@@ -1,4 +1,4 @@
-"""Directive `integer-layers`: which float layer becomes which integer one, from the registry."""
+"""Directives `integer-layers` and `integer-onnx`: what becomes which integer layer."""
 
 from collections import defaultdict
 
@@ -32,6 +32,26 @@ def layers_table() -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def onnx_table() -> str:
+    """Operators of ONNX as a Markdown table: their layers, and how they are computed."""
+    from larqlite.integer.onnx.quantization import OPERATORS
+
+    rows = [
+        ("operators", "become", "integers", "stay float"),
+        ("---",) * 4,
+        *(
+            (
+                ", ".join(f"`{name}`" for name in row.names),
+                ", ".join(f"`{cls.__name__}`" for cls in row.layers),
+                row.integers,
+                row.refused or NOTHING,
+            )
+            for row in OPERATORS
+        ),
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def _name(cls: type) -> str:
     """The class as users write it: those of Keras without a prefix."""
     if not cls.__module__.startswith(OURS):
@@ -57,16 +77,25 @@ def _keys(cls: type) -> str:
 class Layers(SphinxDirective):
     """Replaces itself by the table."""
 
+    table = staticmethod(layers_table)
+
     def run(self) -> list[nodes.Node]:
         """The table as nodes."""
         self.env.note_reread()  # layers change without the page
         container = nodes.container()
-        content = StringList(layers_table().split("\n"), source="the registry")
+        content = StringList(self.table().split("\n"), source="the registry")
         self.state.nested_parse(content, self.content_offset, container)
         return container.children
+
+
+class OnnxOperators(Layers):
+    """Replaces itself by the table of operators."""
+
+    table = staticmethod(onnx_table)
 
 
 def setup(app: Sphinx) -> dict:
     """Adds the directive."""
     app.add_directive("integer-layers", Layers)
+    app.add_directive("integer-onnx", OnnxOperators)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

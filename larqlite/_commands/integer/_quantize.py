@@ -95,34 +95,61 @@ def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> dict[str
     ]
     names = [item.name for item in inputs]
     samples = files.samples_of(options.data, names, shapes, COMMAND)
+    if isinstance(samples, list):
+        samples = dict(zip(names, samples, strict=True))
     with _warnings_as_lines():
         quantized = models.quantize(model, samples=samples, **arguments)
-    floats = _show_onnx(quantized)
+    shown = _show_onnx(quantized)
     with written_whole(output) as temporary:
         temporary.write_bytes(quantized.SerializeToString(deterministic=True))
-    return files.said(output) | {"float_operations": floats}
+    return files.said(output) | shown
 
 
-def _show_onnx(model) -> list[str]:
-    """Prints the integer operations, with the type of their weights and their shifts."""
+def _show_onnx(model) -> dict[str, Any]:
+    """Prints the integer operations, how many convolutions they are, and the float rest.
+
+    Returns:
+        The same as data: types of the float operations, with their reasons, and counts.
+    """
     from onnx import numpy_helper
 
     constants = {
         tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer
     }
-    rows, remaining = [], []
+    rows, remaining, made = [], [], []
     for node in model.graph.node:
         if node.domain != "ai.larqlite":
-            remaining.append(node.op_type)
+            remaining.append(node)
             continue
+        made += node.doc_string.split(", ")
         kernel = constants.get(f"{node.name}_Wi")
         shifts = constants.get(f"{node.name}_S_out")
         bits = "-" if kernel is None else str(8 * kernel.dtype.itemsize)
         rows.append((node.name, node.op_type, bits, _range_of(shifts)))
     header = ("node", "operation", "weight bits", "shift")
     show("Integers, node by node", header, rows)
-    print(f"float operations: {', '.join(remaining) or 'none'}")
-    return remaining
+    types = [node.op_type for node in remaining]
+    integer = sum(made.count(name) for name in _CONVOLUTIONS)
+    total = integer + sum(types.count(name) for name in _CONVOLUTIONS)
+    if total:
+        print(f"convolutions: {integer} of {total} are integer")
+    print(f"float operations: {', '.join(types) or 'none'}")
+    reasons = [
+        (node.name or node.output[0], node.op_type, node.doc_string)
+        for node in remaining
+        if node.doc_string
+    ]
+    if reasons:
+        show("Float, and why", ("node", "operation", "reason"), reasons)
+    keys = ("node", "operation", "reason")
+    return {
+        "float_operations": types,
+        "float_reasons": [dict(zip(keys, row, strict=True)) for row in reasons],
+        "convolutions": {"integer": integer, "float": total - integer},
+    }
+
+
+_CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
 def _range_of(shifts: np.ndarray | None) -> str:

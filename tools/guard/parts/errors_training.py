@@ -123,7 +123,7 @@ def onnx_files() -> dict:
     quantize = lq.integer.onnx.quantize_onnx
     body, x, y = CASES["dense"]
     text = f'<ir_version: 9, opset_import: ["": 18]> net ({x}) => ({y}) {{ {body} }}'
-    sigmoid = text.replace(body, "y = Sigmoid (x)")
+    float_only = text.replace(body, "y = Softmax (x)")
     scope = lq.integer.onnx.quantization.custom_pattern_scope
     samples = np.zeros((2, 24), "float32")
 
@@ -135,7 +135,7 @@ def onnx_files() -> dict:
         "no model": lambda: quantize("model"),
         "invalid": lambda: quantize(onnx.parser.parse_model(text), samples=samples),
         "nothing to quantize": lambda: quantize(
-            onnx.parser.parse_model(sigmoid), samples=samples
+            onnx.parser.parse_model(float_only), samples=samples
         ),
         "pattern": lambda: patterns({"Sigmoid": None}),
         "empty pattern": lambda: patterns({(): lambda nodes, graph: None}),

@@ -57,7 +57,7 @@ CASES = {
         IMAGE,
         FLAT,
     ),
-    "float_at_the_end": ("a = Conv (x, k3, b) y = Sigmoid (a)", IMAGE, AREA),
+    "float_at_the_end": ("a = Conv (x, k3, b) y = Softmax (a)", IMAGE, AREA),
 }
 QONNX = ("chain_binary", "chain_ternary", "chain_dorefa_2", "chain_heaviside_inputs")
 QONNX += ("chain_rsign", "chain_magnitude_aware", "conv2d_same_t", "depthwise2d_q")

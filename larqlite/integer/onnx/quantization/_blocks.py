@@ -8,8 +8,14 @@ from larqlite.integer.onnx.layers import (
     OnnxLayer,
     QuantizedAdd,
     QuantizedConv2D,
+    QuantizedConvTranspose2D,
     QuantizedDense1D,
     QuantizedDepthwise2D,
+    QuantizedGlobalAveragePool,
+    QuantizedMul,
+    QuantizedSeriesConv,
+    QuantizedSeriesConvTranspose,
+    QuantizedSum,
 )
 from larqlite.integer.onnx.quantization._custom_patterns import Mismatch
 from larqlite.integer.onnx.quantization._float_graph import FloatGraph
@@ -23,9 +29,13 @@ __all__ = [
     "dense",
     "depthwise",
     "max_pool",
+    "mean",
     "normalization",
+    "product",
     "set_bound",
     "sizes_of",
+    "total",
+    "transposed",
     "unchanged",
 ]
 
@@ -39,6 +49,15 @@ def convolution(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     elif "GlobalAveragePool" in kinds[-1]:
         pool = {"pool_type": "gap"}
     conv = nodes[0]
+    if graph.rank(conv.inputs[1]) == 3:
+        if pool:
+            raise Mismatch("it is a convolution of one dimension, and pooled")
+        layer = QuantizedSeriesConv(activation=any("Relu" in kind for kind in kinds))
+        _set_convolution(layer, conv, graph)
+        set_bound(layer, nodes, graph)
+        return layer
+    if "GlobalAveragePool" in kinds[-1]:
+        _require_sum(conv.outputs[0], graph)
     layer = QuantizedConv2D(
         strides=conv.attributes.get("strides", [1, 1]),
         activation=any("Relu" in kind for kind in kinds),
@@ -53,6 +72,8 @@ def convolution(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
 
 def depthwise(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     """`QuantizedDepthwise2D` of a Conv of single channels and ReLU."""
+    if graph.rank(nodes[0].inputs[1]) == 3:
+        return convolution(nodes, graph)
     strides = nodes[0].attributes.get("strides", [1, 1])
     layer = QuantizedDepthwise2D(strides=strides, activation=len(nodes) > 1)
     _set_convolution(layer, nodes[0], graph)
@@ -83,22 +104,30 @@ def dense(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     kinds = [graph.names_of(node) for node in nodes]
     at = next(i for i, kind in enumerate(kinds) if "Gemm" in kind)
     node = nodes[at]
+    after = nodes[at + 1 :]
+    added = after.pop(0) if after and after[0].op == "Add" else None
     attributes = node.attributes if node.op == "Gemm" else {}
     kernel = _weights(graph, node.inputs[1], "its kernel").astype(np.float64)
     if attributes.get("transA", 0):
         raise Mismatch("transA=1 takes the batch for an axis of inputs")
-    if kernel.ndim != 2 or graph.rank(node.inputs[0]) != 2:
+    rank = graph.rank(node.inputs[0]) or 0
+    if kernel.ndim != 2 or rank < 2 or (at and rank != 2):
         raise Mismatch("it is no product of rows with one matrix")
     if not attributes.get("transB", 0):
         kernel = kernel.T
     kernel = kernel * attributes.get("alpha", 1.0)
     if at and "Transpose" in kinds[0]:
         kernel = _channels_first(kernel, nodes[0], graph)
-    layer = QuantizedDense1D(flatten=at > 0, activation=at < len(nodes) - 1)
+    layer = QuantizedDense1D(flatten=at > 0, activation=bool(after))
     layer.set_weight("kernel", kernel)
-    if len(node.inputs) > 2 and node.inputs[2]:
-        bias = _weights(graph, node.inputs[2], "its bias").astype(np.float64)
-        if bias.size not in (1, len(kernel)) or bias.shape[:-1] not in ((), (1,)):
+    bias_name = node.inputs[2] if len(node.inputs) > 2 else ""
+    if added is not None:
+        bias_name = next(t for t in added.inputs if t != node.outputs[0])
+    if bias_name:
+        bias = _weights(graph, bias_name, "its bias").astype(np.float64)
+        if bias.size not in (1, len(kernel)) or any(
+            size != 1 for size in bias.shape[:-1]
+        ):
             raise Mismatch(f"its bias has the shape {bias.shape}")
         bias = np.broadcast_to(bias.reshape(-1), (len(kernel),))
         layer.set_weight("bias", bias * attributes.get("beta", 1.0))
@@ -121,22 +150,114 @@ def add(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
 
 def add_and_activation(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     """`QuantizedAdd` of two tensors and ReLU."""
-    if nodes[1].op == "Clip" and len(nodes[1].inputs) > 2 and nodes[1].inputs[2]:
-        raise Mismatch("the ReLU after it is clipped")
+    _require_open_relu(nodes)
     layer = add(nodes, graph)
     layer.activation = True
     return layer
 
 
-def _set_convolution(layer: OnnxLayer, conv: OnnxNode, graph: FloatGraph) -> None:
-    attributes = conv.attributes
-    kernel = _weights(graph, conv.inputs[1], "its kernel")
-    if kernel.ndim != 4:
+def transposed(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
+    """`QuantizedConvTranspose2D` or `1D` of a ConvTranspose and ReLU."""
+    node = nodes[0]
+    kernel = _weights(graph, node.inputs[1], "its kernel")
+    if kernel.ndim not in (3, 4):
         raise Mismatch(f"it is a convolution of {kernel.ndim - 2} dimensions")
-    strides = attributes.get("strides", [1, 1])
-    dilations = attributes.get("dilations", [1, 1])
+    attributes = node.attributes
+    if "output_shape" in attributes or attributes.get("auto_pad", b"NOTSET") not in (
+        b"NOTSET",
+        b"VALID",
+    ):
+        raise Mismatch("its pads follow from sizes that it asks for")
+    window = kernel.shape[2:]
+    more = attributes.get("output_padding", [0] * len(window))
+    kind = QuantizedConvTranspose2D
+    if len(window) == 1:
+        kind, more = QuantizedSeriesConvTranspose, [0, *more]
+    layer = kind(output_padding=more, activation=len(nodes) > 1)
+    group = attributes.get("group", 1)
+    parts = kernel.reshape(group, len(kernel) // group, *kernel.shape[1:])
+    by_filter = parts.swapaxes(1, 2).reshape(
+        group * kernel.shape[1], len(kernel) // group, *window
+    )
+    _set_convolution(layer, node, graph, by_filter)
+    set_bound(layer, nodes, graph)
+    return layer
+
+
+def mean(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
+    """`QuantizedGlobalAveragePool` of images whose size is open, or of 16 bits."""
+    node = nodes[0]
+    if graph.rank(node.inputs[0]) not in (3, 4):
+        raise Mismatch("it averages something else than images")
+    keepdims = node.attributes.get("keepdims", 1) if node.op == "ReduceMean" else 1
+    return QuantizedGlobalAveragePool(keepdims)
+
+
+def total(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
+    """`QuantizedSum` of tensors that broadcast."""
+    node = nodes[0]
+    _require_open_relu(nodes)
+    _require_tensors(node, graph)
+    if node.op == "Sub":
+        return QuantizedSum([1, -1], activation=len(nodes) > 1)
+    if len(node.inputs) > 9:
+        raise Mismatch("it adds more than nine tensors")
+    return QuantizedSum([1] * len(node.inputs), activation=len(nodes) > 1)
+
+
+def product(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
+    """`QuantizedMul` of two tensors that broadcast."""
+    _require_open_relu(nodes)
+    _require_tensors(nodes[0], graph)
+    return QuantizedMul(activation=len(nodes) > 1)
+
+
+def _require_open_relu(nodes: list[OnnxNode]) -> None:
+    clip = nodes[-1]
+    if clip.op == "Clip" and len(clip.inputs) > 2 and clip.inputs[2]:
+        raise Mismatch("the ReLU after it is clipped")
+
+
+def _require_tensors(node: OnnxNode, graph: FloatGraph) -> None:
+    if any(graph.is_constant(tensor) for tensor in node.inputs):
+        raise Mismatch("one of what it takes is a constant of several axes")
+    if any(graph.shape(tensor) is None for tensor in node.inputs):
+        raise Mismatch("the number of axes of what it takes is not known")
+
+
+def _require_sum(tensor: str, graph: FloatGraph) -> None:
+    """Asserts that the sum over an image can be a layer's own pooling."""
+    sizes = graph.shape(tensor)
+    if graph.activation_bits == 16 or sizes is None or None in sizes[2:]:
+        raise Mismatch(f"the size of the image that is averaged is open, {sizes}")
+
+
+def _set_convolution(
+    layer: OnnxLayer,
+    conv: OnnxNode,
+    graph: FloatGraph,
+    kernel: np.ndarray | None = None,
+) -> None:
+    """Sets geometry and weights; series become images of height 1."""
+    attributes = conv.attributes
+    if kernel is None:
+        kernel = _weights(graph, conv.inputs[1], "its kernel")
+    if kernel.ndim not in (3, 4):
+        raise Mismatch(f"it is a convolution of {kernel.ndim - 2} dimensions")
+    axes = kernel.ndim - 2
+    strides = list(attributes.get("strides", [1] * axes))
+    dilations = list(attributes.get("dilations", [1] * axes))
     pads = _pads(graph, conv, kernel.shape[2:], strides, dilations)
-    layer.set_geometry(pads=pads, dilations=dilations, group=attributes.get("group", 1))
+    if axes == 1:
+        kernel = kernel[:, :, None]
+        strides, dilations = [1, *strides], [1, *dilations]
+        pads = [0, pads[0], 0, pads[1]]
+    layer.set_geometry(
+        strides=strides,
+        pads=pads,
+        dilations=dilations,
+        group=attributes.get("group", 1),
+    )
     layer.set_weight("kernel", kernel)
     if len(conv.inputs) > 2 and conv.inputs[2]:
         layer.set_weight("bias", _weights(graph, conv.inputs[2], "its bias"))
@@ -166,8 +287,10 @@ def _pads(graph: FloatGraph, node: OnnxNode, window, strides, dilations) -> list
     """The pads around the images that a node takes, as numbers."""
     auto_pad = node.attributes.get("auto_pad", b"NOTSET").decode()
     if auto_pad == "NOTSET":
-        return list(node.attributes.get("pads", [0] * 4))
-    sizes = (0, 0) if auto_pad == "VALID" else sizes_of(graph, node.inputs[0])
+        return list(node.attributes.get("pads", [0] * 2 * len(window)))
+    sizes = (0,) * len(window)
+    if auto_pad != "VALID":
+        sizes = sizes_of(graph, node.inputs[0], len(window))
     return window_pads(sizes, window, strides, dilations, auto_pad)
 
 
@@ -182,10 +305,10 @@ def _ceiled(sizes, window, strides, pads: list[int]) -> list[int]:
     return pads
 
 
-def sizes_of(graph: FloatGraph, tensor: str) -> tuple[int, ...]:
-    """Height and width of an image."""
+def sizes_of(graph: FloatGraph, tensor: str, axes: int = 2) -> tuple[int, ...]:
+    """Height and width of an image, or the length of a series."""
     shape = graph.shape(tensor)
-    if shape is None or len(shape) != 4 or None in shape[2:]:
+    if shape is None or len(shape) != 2 + axes or None in shape[2:]:
         raise Mismatch(f"the size of the image it takes is open, {shape}")
     return shape[2:]
 
@@ -230,7 +353,10 @@ def unchanged(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     if "MaxPool" in kinds[-1]:
         layer.set_pool(**max_pool(nodes[-1], graph))
     elif "GlobalAveragePool" in kinds[-1]:
+        _require_sum(nodes[0].inputs[0], graph)
         layer.set_pool("gap")
+    elif graph.activation_bits == 16 and kinds == [{"MaxPool"}]:
+        raise Mismatch("integers of 16 bits are compared, not summed")
     if "ReduceMean" in kinds[-1]:
         layer.set_geometry(keepdims=nodes[-1].attributes.get("keepdims", 1))
     set_bound(layer, nodes, graph)

@@ -19,7 +19,7 @@ __all__ = ["ranges_of"]
 def ranges_of(
     graph: FloatGraph,
     tensors: Sequence[str],
-    batches: Iterable[np.ndarray],
+    batches: Iterable[dict[str, np.ndarray]],
     is_per_tensor: bool,
 ) -> dict[str, TensorRange]:
     """Least and largest values of tensors, by channel for those of four axes.
@@ -27,14 +27,14 @@ def ranges_of(
     Args:
         graph: of the float model.
         tensors: which ones.
-        batches: of samples, float32.
+        batches: of samples, by the name of the input.
         is_per_tensor: one range for all channels.
 
     Raises:
         UnsupportedModelError: a sample makes a value that is not finite, or does not run.
     """
-    name = graph.input.name
-    inner = [tensor for tensor in dict.fromkeys(tensors) if tensor != name]
+    names = {given.name for given in graph.inputs}
+    inner = [tensor for tensor in dict.fromkeys(tensors) if tensor not in names]
     observed = onnx.ModelProto()
     observed.CopyFrom(graph.model)
     del observed.graph.output[:]
@@ -43,13 +43,14 @@ def ranges_of(
     ranges: dict[str, TensorRange] = {}
     for batch in batches:
         try:
-            found = runner.run(inner, {name: batch})
+            found = runner.run(inner, batch) if inner else []
         except Exception as error:  # onnxruntime's errors share no base but Exception.
+            shapes = ", ".join(str(values.shape) for values in batch.values())
             raise UnsupportedModelError(
-                f"{FUNCTION}: ONNX Runtime fails on samples of shape {batch.shape}: {error}\n"
+                f"{FUNCTION}: ONNX Runtime fails on samples of shape {shapes}: {error}\n"
                 "  Fix: see that the float model runs on them."
             ) from error
-        for tensor, values in [(name, batch), *zip(inner, found, strict=True)]:
+        for tensor, values in [*batch.items(), *zip(inner, found, strict=True)]:
             if tensor in tensors:
                 ranges[tensor] = _widened(
                     ranges.get(tensor), tensor, values, is_per_tensor

@@ -11,6 +11,7 @@ from larqlite.integer.onnx.layers import Dequantizer, OnnxLayer
 from larqlite.integer.onnx.quantization._float_graph import FloatGraph
 from larqlite.integer.onnx.quantization._patterns import OnnxPartition
 from larqlite.integer.onnx.quantization._prepare import FUNCTION
+from larqlite.onnx_graph import OnnxNode
 
 __all__ = ["emitted"]
 
@@ -24,7 +25,9 @@ class _IntegerGraph(onnx_graph.OnnxGraph):
         self.functions: dict[str, onnx.FunctionProto] = {}
         self.imports: dict[str, int] = {}
 
-    def add(self, layer: OnnxLayer, inputs: list[str], output: str) -> None:
+    def add(
+        self, layer: OnnxLayer, inputs: list[str], output: str, origin: str = ""
+    ) -> None:
         function = layer.make_function(self.opset)
         known = self.functions.setdefault(layer.op_type, function)
         if known != function:
@@ -35,7 +38,9 @@ class _IntegerGraph(onnx_graph.OnnxGraph):
             )
         for item in layer.opset_imports:
             self.imports.setdefault(item.domain, item.version)
-        self.insert(onnx_graph.node_of(layer.make_node(inputs, [output], known)))
+        node = layer.make_node(inputs, [output], known)
+        node.doc_string = origin
+        self.insert(onnx_graph.node_of(node))
         for name, values in layer.quantized_weights.items():
             self.constants[layer.weight_name(name)] = values
 
@@ -43,7 +48,10 @@ class _IntegerGraph(onnx_graph.OnnxGraph):
 def emitted(
     graph: FloatGraph, partition: OnnxPartition, layers: dict[str, OnnxLayer]
 ) -> onnx.ModelProto:
-    """The model: moved input, quantizer, integer layers, dequantizers, the float rest.
+    """The model: moved inputs, quantizers, integer layers, dequantizers, the float rest.
+
+    The `doc_string` of an integer node names the operations that it was made of, that of
+    a float one says why it is.
 
     Raises:
         UnsupportedModelError: layers of one's own that make no valid model.
@@ -53,13 +61,15 @@ def emitted(
     for node in partition.moves:
         out.insert(node)
     integers = {tensor: f"{layer.name}_integers" for tensor, layer in layers.items()}
-    out.add(layers[partition.start], [partition.start], integers[partition.start])
+    for start in partition.starts:
+        out.add(layers[start], [start], integers[start])
     done = set(partition.moves)
     for block in partition.blocks:
         inputs = [integers[tensor] for tensor in block.inputs]
-        out.add(block.layer, inputs, integers[block.output])
+        origin = ", ".join(node.op for node in block.nodes)
+        out.add(block.layer, inputs, integers[block.output], origin)
         done.update(block.nodes)
-    rest = [node for node in graph.nodes if node not in done]
+    rest = _needed(graph, [node for node in graph.nodes if node not in done])
     needed = {tensor for node in rest for tensor in node.taken} | graph.outputs
     for tensor in [
         block.output for block in partition.blocks if block.output in needed
@@ -68,10 +78,40 @@ def emitted(
         layer.build(layers[tensor].output)
         layer.quantize(layers[tensor], out_tensor_range=None)
         out.add(layer, [integers[tensor]], tensor)
+    reasons = dict(partition.stops)
     for node in rest:
-        out.insert(node)
+        out.insert(_explained(graph, node, reasons.get(node), set(integers)))
     kept = [i for i in graph.model.graph.initializer if i.name in needed]
     return _checked(graph, out, kept)
+
+
+def _needed(graph: FloatGraph, nodes: list[OnnxNode]) -> list[OnnxNode]:
+    """Those of the nodes that stay float whose outputs somebody takes."""
+    needed, found = set(graph.outputs), []
+    for node in reversed(nodes):
+        if needed & set(node.given):
+            found.insert(0, node)
+            needed.update(node.taken)
+    return found
+
+
+def _explained(
+    graph: FloatGraph, node: OnnxNode, reason: str | None, integers: set[str]
+) -> OnnxNode:
+    """A node that stays float, with the reason as its `doc_string`."""
+    if reason is None:
+        floats = [
+            tensor
+            for tensor in node.taken
+            if tensor not in integers and not graph.is_constant(tensor)
+        ]
+        reason = "nothing after it is quantized"
+        if floats:
+            reason = f'"{floats[0]}", which it takes, stays float'
+    source = onnx.NodeProto()
+    source.CopyFrom(node.source)
+    source.doc_string = reason
+    return onnx_graph.node_of(source)
 
 
 def _checked(
@@ -90,7 +130,7 @@ def _checked(
         helper.make_graph(
             [node.source for node in out.nodes],
             graph.model.graph.name,
-            [graph.input],
+            graph.inputs,
             list(graph.model.graph.output),
             kept
             + [numpy_helper.from_array(a, key) for key, a in out.constants.items()],

@@ -17,21 +17,25 @@ class FloatGraph(OnnxGraph):
     """A model's graph.
 
     Args:
-        model: of one input that is no initializer.
+        model: of inputs of which one at least is no initializer.
+        activation_bits: of the integers between layers, 8 or 16.
 
     Attributes:
         model: the same.
-        input: that input.
+        inputs: those that are no initializers.
         outputs: names of the graph's outputs.
+        opset: of the standard operations.
     """
 
-    def __init__(self, model: onnx.ModelProto):
+    def __init__(self, model: onnx.ModelProto, activation_bits: int = 8):
         super().__init__(map(node_of, model.graph.node))
         self.model = model
+        self.activation_bits = activation_bits
+        versions = {item.domain: item.version for item in model.opset_import}
+        self.opset = versions.get("", versions.get("ai.onnx", 0))
         self.outputs = {output.name for output in model.graph.output}
         self._initializers = {i.name: i for i in model.graph.initializer}
-        given = [i for i in model.graph.input if i.name not in self._initializers]
-        self.input = given[0]
+        self.inputs = [i for i in model.graph.input if i.name not in self._initializers]
         inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
         for info in (*inferred.input, *inferred.value_info, *inferred.output):
             if info.type.tensor_type.HasField("shape"):
@@ -56,6 +60,12 @@ class FloatGraph(OnnxGraph):
         if isinstance(value, onnx.TensorProto):
             return numpy_helper.to_array(value)
         return np.asarray(value)
+
+    def add_constant(self, initializers, name: str) -> None:
+        """Knows an initializer that the model got."""
+        stored = next(i for i in initializers if i.name == name)
+        self._initializers[name] = stored
+        self.shapes[name] = tuple(stored.dims)
 
     def shape(self, tensor: str) -> tuple[int | None, ...] | None:
         """Sizes of a tensor, None for open ones; None if the rank is unknown."""
@@ -93,7 +103,7 @@ class FloatGraph(OnnxGraph):
     def _has_matrix(self, node: OnnxNode) -> bool:
         weights = self.constant(node.inputs[1])
         is_matrix = weights is not None and weights.ndim == 2
-        return is_matrix and self.rank(node.inputs[0]) == 2
+        return is_matrix and (self.rank(node.inputs[0]) or 0) >= 2
 
     def _is_over_image(self, node: OnnxNode) -> bool:
         axes = self.constant(node.inputs[1]) if len(node.inputs) > 1 else None

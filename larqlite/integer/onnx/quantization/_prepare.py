@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 from larqlite import onnx_graph
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.quantization._float_graph import FloatGraph
+from larqlite.integer.onnx.quantization._fold import fold_affine, join_gates
 from larqlite.onnx_graph import OnnxNode, node_of
 
 __all__ = ["FUNCTION", "prepared", "session"]
@@ -26,12 +27,12 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
     """A simplified copy of a model, at least of the opset that functions are written in.
 
     Raises:
-        UnsupportedModelError: a model that is damaged, quantized already, of several
-            inputs or outputs, or of an input that is not float32.
+        UnsupportedModelError: a model that is damaged, quantized already, or has no
+            input of float32.
     """
     _require_valid(model)
     _require_float(model)
-    _require_one_input_and_output(model)
+    _require_inputs(model)
     model = _optimised(_converted(model))
     constants = {initializer.name for initializer in model.graph.initializer}
     for values in (model.graph.input, model.graph.output):
@@ -39,6 +40,8 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
         del values[:]
         values.extend(kept)
     fold_pads(model)
+    fold_affine(model)
+    join_gates(model)
     return model
 
 
@@ -117,24 +120,28 @@ def _require_float(model: onnx.ModelProto) -> None:
         )
 
 
-def _require_one_input_and_output(model: onnx.ModelProto) -> None:
+def _require_inputs(model: onnx.ModelProto) -> None:
     constants = {initializer.name for initializer in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in constants]
-    outputs = list(model.graph.output)
-    if len(inputs) != 1 or len(outputs) != 1:
+    if not model.graph.output:
         raise UnsupportedModelError(
-            f"{FUNCTION}: the model has the inputs {[value.name for value in inputs]} and "
-            f"the outputs {[value.name for value in outputs]}, and an ONNX model is "
-            "quantized with one of each.\n"
-            "  Fix: take it apart, e.g. with onnx.utils.extract_model."
+            f"{FUNCTION}: the model has no outputs.\n  Fix: export the float model anew."
         )
-    kind = inputs[0].type.tensor_type
-    if kind.elem_type != TensorProto.FLOAT or not kind.HasField("shape"):
-        name = TensorProto.DataType.Name(kind.elem_type)
+    kinds = [value.type.tensor_type for value in inputs]
+    for value, kind in zip(inputs, kinds, strict=True):
+        if not kind.HasField("shape"):
+            raise UnsupportedModelError(
+                f'{FUNCTION}: the input "{value.name}" is of an unknown number of axes.\n'
+                "  Fix: export the model with inputs of known shape."
+            )
+    if not any(kind.elem_type == TensorProto.FLOAT for kind in kinds):
+        found = ", ".join(
+            f'"{value.name}" is {TensorProto.DataType.Name(kind.elem_type)}'
+            for value, kind in zip(inputs, kinds, strict=True)
+        )
         raise UnsupportedModelError(
-            f'{FUNCTION}: the input "{inputs[0].name}" is {name}, '
-            f"{'of known' if kind.HasField('shape') else 'of an unknown'} number of axes, "
-            "and has to be FLOAT with a shape.\n"
+            f"{FUNCTION}: the model has no input that could be quantized: "
+            f"{found or 'it has none'}; one has to be FLOAT.\n"
             "  Fix: export the model with a float32 input, without operations that make "
             "it one."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import numbers
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,83 @@ import numpy as np
 from larqlite.errors import ArgumentError
 from larqlite.integer.onnx.quantization._prepare import FUNCTION
 
-__all__ = ["batches_of"]
+__all__ = ["batches_by_input", "batches_of"]
 
 _DEFAULT_BATCH = 32
 _HOW = (
     "  Fix: samples=array of shape (samples, ...); or an iterable of batches, e.g. a "
     "tf.data.Dataset or a generator, each of inputs or (inputs, labels)."
 )
+
+
+def batches_by_input(
+    samples: Any,
+    shapes: Mapping[str, tuple[tuple[int | None, ...], np.dtype]],
+    num_samples: int = 1024,
+    batch_size: int | None = None,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Batches for each input of a model, by its name.
+
+    Args:
+        samples: as of `batches_of` for one input; for several, a dictionary of arrays, or
+            an iterable of dictionaries of batches, by name.
+        shapes: sizes and dtype of each input.
+        num_samples, batch_size: as of `batches_of`.
+
+    Raises:
+        ArgumentError: no dictionary of the inputs' names, arrays of unlike lengths, and
+            what `batches_of` raises.
+    """
+    names = list(shapes)
+    if samples is None:
+        parts = dict.fromkeys(names)
+    elif isinstance(samples, Mapping):
+        parts = _by_name(samples, names)
+    elif len(names) == 1:
+        parts = {names[0]: samples}
+    elif hasattr(samples, "__array__") or not isinstance(samples, Iterable):
+        raise _no_names(f"samples is a {type(samples).__name__}", names)
+    else:
+        copies = itertools.tee(samples, len(names))
+        parts = {
+            name: _part_of(copy, name, names)
+            for name, copy in zip(names, copies, strict=True)
+        }
+    streams = [
+        batches_of(parts[name], shapes[name][0], num_samples, batch_size)
+        for name in names
+    ]
+    for batches in itertools.zip_longest(*streams):
+        lengths = {None if batch is None else len(batch) for batch in batches}
+        if len(lengths) != 1:
+            raise ArgumentError(
+                f"{FUNCTION}: the samples of the inputs {names} are not equally many.\n"
+                "  Fix: arrays of one length."
+            )
+        yield {
+            name: batch.astype(shapes[name][1])
+            for name, batch in zip(names, batches, strict=True)
+        }
+
+
+def _part_of(items: Iterable, name: str, names: list[str]) -> Iterator[Any]:
+    for item in items:
+        yield _by_name(item, names)[name]
+
+
+def _by_name(item: Any, names: list[str]) -> Mapping[str, Any]:
+    if not isinstance(item, Mapping) or set(item) != set(names):
+        found = f"the names {sorted(item)}" if isinstance(item, Mapping) else "no names"
+        raise _no_names(f"the samples have {found}", names)
+    return item
+
+
+def _no_names(what: str, names: list[str]) -> ArgumentError:
+    example = ", ".join(f'"{name}": array' for name in names)
+    return ArgumentError(
+        f"{FUNCTION}: {what}, and the model has the inputs {names}.\n"
+        f"  Fix: samples={{{example}}}, or an iterable of such dictionaries of batches."
+    )
 
 
 def batches_of(
