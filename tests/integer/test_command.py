@@ -75,7 +75,7 @@ def files(tmp_path_factory):
     quantize(model, samples=images).save(folder / "integer.keras")
     two_inputs().save(folder / "pair.keras")
     onnx.save(float_onnx(), folder / "net.onnx")
-    onnx.save(float_onnx("Sin"), folder / "sin.onnx")
+    onnx.save(float_onnx("LRN <size = 3>"), folder / "lrn.onnx")
     np.savez(folder / "images.npz", first=images[:32], second=images[32:])
     np.savez(folder / "labelled.npz", x=images, y=np.arange(48) % 3)
     np.savez(folder / "wrong.npz", x=images[:, :7])
@@ -261,10 +261,12 @@ def test_an_onnx_model_becomes_one_of_integer_operations(command, here):
 
 
 def test_what_stays_float_is_said_and_is_no_fault(here, capfd):
-    cli.main(["integer", "quantize", "-m", "sin.onnx", "--data", "floats.npz"])
+    cli.main(["integer", "quantize", "-m", "lrn.onnx", "--data", "floats.npz"])
     captured = capfd.readouterr()
-    assert "float operations: Sin" in captured.out
-    assert captured.err.count("These stay float: Sin") == 1
+    assert "float operations: LRN" in captured.out
+    assert "convolutions: 1 of 1 are integer" in captured.out
+    assert re.search(r"LRN +no pattern has it there", captured.out)
+    assert captured.err.count("These stay float: LRN") == 1
 
 
 def test_check_tells_a_good_model_from_one_without_ranges_by_the_exit_code(

@@ -7,6 +7,8 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
+from tests.integer.onnx import numpy_operations
+
 
 def window_sums(x, kernel, strides, pads, dilations, group, border=None):
     """int64 sums of each window, the border filled with one value per channel."""
@@ -56,21 +58,32 @@ def largest(x, size, strides, pads):
 
 def by_channel(vector, rank):
     vector = vector.astype(np.int64)
-    return vector.reshape(-1, 1, 1) if rank == 4 else vector
+    return vector.reshape(-1, 1, 1) if rank == 4 and vector.ndim == 1 else vector
 
 
-def requantized(sums, weights):
+def requantized(sums, weights, kind, rank=None):
     """floor(sums * M / 2^S + 1/2), as (2 * sums * M + 2^S) >> (S + 1)."""
-    multiplier = by_channel(weights["M"], sums.ndim).astype(object)
-    shift = by_channel(weights["S_out"], sums.ndim).astype(object)
-    exact = (2 * sums.astype(object) * multiplier + (1 << shift)) >> (shift + 1)
-    return np.clip(exact, -128, 127).astype(np.int64)
+    multiplier = by_channel(weights["M"], rank or sums.ndim)
+    shift = by_channel(weights["S_out"], rank or sums.ndim)
+    return shifted_down(sums.astype(object) * multiplier.astype(object), shift, kind)
+
+
+def shifted_down(total, shift, kind):
+    """floor(total / 2^shift + 1/2), saturated, in Python's integers."""
+    shift = np.asarray(shift).astype(object)
+    exact = (2 * total.astype(object) + (1 << shift)) >> (shift + 1)
+    highest = 2**15 if "To16" in kind else 2**7
+    lowest = 0 if "ReLU" in kind else -highest
+    return np.clip(exact, lowest, highest - 1).astype(np.int64)
 
 
 def layer(node, inputs, weights):
     """What a node gives out, in int64."""
     kind = node.op_type
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    for start, function in numpy_operations.KINDS.items():
+        if kind.startswith(start):
+            return function(kind, inputs, weights, attributes)
     if kind.startswith("QuantizedAdd"):
         shifts = [by_channel(weights[f"x{i}_shift"], inputs[0].ndim) for i in (1, 2)]
         total = (inputs[0] << shifts[0]) + (inputs[1] << shifts[1])
@@ -79,13 +92,21 @@ def layer(node, inputs, weights):
         exact = np.maximum(exact, 0) if "ReLU" in kind else exact
         return np.clip(exact, -128, 127) if "Scaled" in kind else exact
     if "Dense" in kind:
-        rows = inputs[0].reshape(len(inputs[0]), -1)
+        rows = inputs[0]
+        if "Flatten" in kind:
+            rows = rows.reshape(len(rows), -1)
         total = rows @ weights["Wi"].astype(np.int64).T
     else:
         geometry = [attributes[k] for k in ("strides", "pads", "dilations", "group")]
         border = weights.get("Xpad")
-        total = window_sums(inputs[0], weights["Wi"], *geometry, border)
-    rank = total.ndim
+        x = inputs[0][:, :, None] if "Series" in kind else inputs[0]
+        if "Transpose" in kind:
+            more = attributes["output_padding"]
+            total = numpy_operations.spread(x, weights["Wi"], *geometry, more)
+        else:
+            total = window_sums(x, weights["Wi"], *geometry, border)
+    # The units of a product of rows are on the last axis, however many there are.
+    rank = 2 if "Dense" in kind else total.ndim
     if "Biased" in kind:
         total = total + by_channel(weights["B"], rank)
     if "ReLU" in kind:
@@ -98,7 +119,9 @@ def layer(node, inputs, weights):
     if "MaxPool" in kind:
         pool = [attributes[f"pool_{k}"] for k in ("size", "strides", "pads")]
         total = largest(total, *pool)
-    return requantized(total, weights) if "Scaled" in kind else total
+    if "Scaled" in kind:
+        total = requantized(total, weights, kind, 2 if "Dense" in kind else None)
+    return total[:, :, 0] if "Series" in kind else total
 
 
 def all_integers(model):
@@ -119,13 +142,16 @@ def run(model, x):
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    return session.run(None, {session.get_inputs()[0].name: x})
+    if not isinstance(x, dict):
+        x = {session.get_inputs()[0].name: x}
+    return session.run(None, x)
 
 
 def assert_every_integer_is_exact(model, x):
     """Compares each node of a quantized model, fed by the node before it, with NumPy."""
     observed, names = all_integers(model)
-    found = dict(zip(names, run(observed, x)[1:], strict=True))
+    given = run(observed, x)[len(model.graph.output) :]
+    found = dict(zip(names, given, strict=True))
     stored = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
     compared = 0
     for node in model.graph.node:
@@ -136,7 +162,10 @@ def assert_every_integer_is_exact(model, x):
         weights = {t[start:]: stored[t] for t in node.input if t in stored}
         expected = layer(node, inputs, weights)
         actual = found[node.output[0]]
-        assert actual.dtype == ("int8" if "Scaled" in node.op_type else "int32")
+        if node.op_type.startswith(("QuantizedAdd", "QuantizedConv", "QuantizedDense")):
+            bits = 8 if "Scaled" in node.op_type else 32
+            bits = 16 if "To16" in node.op_type else bits
+            assert actual.dtype == f"int{bits}"
         np.testing.assert_array_equal(actual, expected, err_msg=node.op_type)
         assert math.prod(actual.shape) > 0
         compared += 1

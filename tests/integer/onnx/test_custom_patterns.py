@@ -361,12 +361,14 @@ def test_two_unlike_layers_of_one_type_are_refused():
 
 
 def test_without_the_scope_the_operation_stays_float():
-    with pytest.warns(UserWarning, match="Sigmoid"):
-        quantized = quantize_onnx(with_sigmoid(), samples=images(8, 3, 12, 12))
-    assert quantized.graph.node[-1].op_type == "Sigmoid"
+    with pytest.warns(UserWarning, match="Softmax"):
+        quantized = quantize_onnx(
+            with_sigmoid("y = Softmax (r)"), samples=images(8, 3, 12, 12)
+        )
+    assert quantized.graph.node[-1].op_type == "Softmax"
     with pytest.raises(UnsupportedLayerError):
         quantize_onnx(
-            model_of("y = Sigmoid (x)", {}, y=OUT), samples=images(8, 3, 12, 12)
+            model_of("y = Softmax (x)", {}, y=OUT), samples=images(8, 3, 12, 12)
         )
 
 

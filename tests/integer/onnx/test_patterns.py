@@ -287,7 +287,8 @@ def test_the_model_that_was_given_stays_as_it_is():
 def test_the_rest_stays_float_after_the_first_operation_without_pattern():
     weights = {"k": normal(8, 3, 3, 3), "k2": normal(8, 8, 3, 3, seed=3)}
     body = (
-        "a = Conv (x, k) r = Relu (a) s = Sigmoid (r) m = Mul (s, r) y = Conv (m, k2)"
+        "a = Conv (x, k) r = Relu (a) s = LRN <size = 3> (r) m = Mul (s, r) "
+        "y = Conv (m, k2)"
     )
     model = model_of(body, weights, y=OUT)
     samples = images(16, 3, 12, 12)
@@ -295,10 +296,10 @@ def test_the_rest_stays_float_after_the_first_operation_without_pattern():
         quantized = quantize_onnx(model, samples=samples)
     (warning,) = caught
     text = str(warning.message)
-    for word in ("2 operations are quantized", '"r"', "Sigmoid", "Mul", "Conv"):
+    for word in ("2 operations are quantized", '"r"', "LRN", "Mul", "Conv"):
         assert word in text
     assert warning.filename == __file__
-    with pytest.raises(UnsupportedLayerError, match=r"2 operations .* Sigmoid"):
+    with pytest.raises(UnsupportedLayerError, match=r"2 operations .* LRN"):
         quantize_onnx(model, samples=samples, on_unsupported="raise")
     with pytest.raises(ValueError, match="on_unsupported='no'"):
         quantize_onnx(model, samples=samples, on_unsupported="no")
@@ -306,7 +307,7 @@ def test_the_rest_stays_float_after_the_first_operation_without_pattern():
         "InputQuantizer",
         "QuantizedInputConv2DBiasedReLUScaled",
         "Dequantizer",
-        "Sigmoid",
+        "LRN",
         "Mul",
         "Conv",
     ]
@@ -318,17 +319,19 @@ def test_the_rest_stays_float_after_the_first_operation_without_pattern():
 @pytest.mark.parametrize(
     ("body", "x", "y", "reason"),
     [
-        ("y = Sigmoid (x)", IMAGE, OUT, 'Sigmoid "" .*no pattern'),
+        ("y = Softmax (x)", IMAGE, OUT, 'Softmax "" .*no pattern'),
         ("y = Gemm <transA = 1> (x, w)", "float[24, 12] x", FLAT, "transA"),
         ("y = Flatten <axis = 2> (x)", IMAGE, "float[A, B] y", "Flatten"),
-        ("y = Add (x, c)", ROWS, "float[N, 24] y", "constant"),
-        ("y = Conv (x, l)", "float[N, 3, 9] x", "float[N, C, L] y", "1 dimensions"),
+        ("y = Add (x, c)", "float[24, 24] x", "float[24, 24] y", "several axes"),
+        ("y = Conv (x, v)", "float[N, 3, 9, 9, 9] x", "float[A,B,C,D,E] y", "3 dim"),
+        ('y = Resize <mode = "linear"> (x, , two)', IMAGE, OUT, "interpolates"),
         ("y = Add (x, x)", "float[N, 3] x", "float[N, 3] y", None),
         ("y = MatMul (x, x)", "float[6, 6] x", "float[6, 6] y", "Gemm|MatMul"),
     ],
 )
 def test_a_model_that_starts_with_something_else_is_refused_by_name(body, x, y, reason):
-    weights = {"w": normal(24, 7), "c": normal(1, 24), "l": normal(4, 3, 3)}
+    weights = {"w": normal(24, 7), "c": normal(24, 24), "v": normal(4, 3, 3, 3, 3)}
+    weights["two"] = np.float32([1, 1, 2, 2])
     model = model_of(body, {k: w for k, w in weights.items() if f" {k})" in body}, x, y)
     sizes = [int(n) for n in x[x.index("[") + 1 : x.index("]")].split(",") if n != "N"]
     samples = images(*sizes) if "N" not in x else images(24, *sizes)
@@ -343,10 +346,10 @@ def test_a_model_that_starts_with_something_else_is_refused_by_name(body, x, y, 
 
 def test_outputs_of_branches_are_dequantized_once_each():
     weights = {"k": normal(8, 3, 3, 3), "k2": normal(8, 3, 3, 3, seed=3)}
-    body = "a = Conv (x, k) b = Conv (x, k2) r = Relu (b) m = Mul (a, r) y = Add (m, a)"
+    body = "a = Conv (x, k) b = Conv (x, k2) r = Relu (b) m = Max (a, r) y = Add (m, a)"
     model = model_of(body, weights, y=OUT)
     samples = images(16, 3, 12, 12)
-    with pytest.warns(UserWarning, match="Mul"):
+    with pytest.warns(UserWarning, match="Max"):
         quantized = quantize_onnx(model, samples=samples)
     types = [node.op_type for node in quantized.graph.node]
     assert types.count("Dequantizer") == 2
