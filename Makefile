@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 PYTHON_OLDEST ?= python3.10
 OLDEST := .venv-oldest
 RELEASE := .venv-release
+KERAS3 := .venv-keras3
 PINS := setup.cfg setup.py pyproject.toml constraints.txt $(wildcard native/*.cc native/*.h native/*.inc native/*.txt)
 OLDEST_TESTS := tests/deploy tests/runtime tests/test_cli_deploy.py tests/test_import.py
 # Where it is set, each run rewrites all modules of tests anew.
@@ -18,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-oldest test-native fuzz lint format bench guard release \
+.PHONY: help demo test test-all test-oldest test-keras3 test-native fuzz lint format bench guard release \
   docs docs-check docs-outputs first-picture clean
 
 help: ## list these targets
@@ -37,6 +38,16 @@ test-all: $(VENV)/.dev-ready ## the same with the slow tests
 test-oldest: $(OLDEST)/.ready ## test deployment with the lowest versions of setup.cfg
 	$(OLDEST)/bin/python -m pytest -p no:cacheprovider -n $(PROCESSES) --dist loadfile \
 	  -W "ignore:non-integer arguments to randrange" -m "not slow" $(OLDEST_TESTS) $(ARGS)
+
+test-keras3: $(KERAS3)/.ready ## test larqlite.keras3 on JAX, and on PyTorch if it installs for CPUs
+	KERAS_BACKEND=jax $(KERAS3)/bin/python -m pytest -p no:cacheprovider tests/keras3 $(ARGS)
+	@if $(KERAS3)/bin/python -c "import torch" 2> /dev/null; then \
+	  KERAS_BACKEND=torch $(KERAS3)/bin/python -m pytest -p no:cacheprovider tests/keras3 $(ARGS); \
+	else \
+	  echo 'make: PyTorch is not installed, so nothing was tested with it. Fix: make it known to' \
+	    'pip where its builds for CPUs are (PIP_FIND_LINKS), and make clean test-keras3' >&2; \
+	fi
+	$(KERAS3)/bin/python -m tests.keras3.gradients
 
 test-native: ## test the C++ kernels under sanitizers, and for ARM if its compiler is there
 	native/test.sh $(ARGS)
@@ -79,8 +90,8 @@ docs-outputs: $(VENV)/.dev-ready ## write what pages and notebooks print into th
 first-picture: $(VENV)/.dev-ready ## measure the network of the README again, and draw it
 	PYTHONPATH=tools $(BIN)/python -m docs_site.first_network $(ARGS)
 
-clean: ## remove .venv, .venv-oldest, .venv-release and everything built; keep runs/
-	rm -rf $(VENV) $(OLDEST) $(RELEASE) .guard build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .venv-oldest, .venv-keras3, .venv-release and everything built; keep runs/
+	rm -rf $(VENV) $(OLDEST) $(KERAS3) $(RELEASE) .guard build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.run-ready: $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
@@ -105,6 +116,15 @@ $(OLDEST)/.ready: $(PINS) $(wildcard tests/oldest/*)
 	$(OLDEST)/bin/python -m pip install --quiet --constraint tests/oldest/constraints.txt \
 	  --requirement $(OLDEST)/lowest.txt pytest pytest-xdist hypothesis setuptools wheel
 	$(OLDEST)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# PyTorch's builds for CPUs are not where pip looks by itself, and its other ones are large.
+$(KERAS3)/.ready: $(PINS) $(wildcard tests/keras3/*.txt) | $(BIN)/python
+	$(BIN)/python -m venv --clear $(KERAS3)
+	$(KERAS3)/bin/python -m pip install --quiet --constraint constraints.txt \
+	  --requirement tests/keras3/jax.txt --editable ".[test]"
+	-$(KERAS3)/bin/python -m pip install --quiet --constraint constraints.txt \
+	  --requirement tests/keras3/torch.txt
 	@touch $@
 
 # TensorFlow has wheels for these versions of Python only.

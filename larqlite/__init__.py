@@ -25,6 +25,7 @@ __all__ = [
     "deploy",
     "hub",
     "integer",
+    "keras3",
     "layers",
     "math",
     "metrics",
@@ -38,7 +39,7 @@ __all__ = [
     "variables",
 ]
 
-_IMPORTED_WHEN_USED = ("datasets", "deploy", "hub", "plot", "runtime")
+_IMPORTED_WHEN_USED = ("datasets", "deploy", "hub", "keras3", "plot", "runtime")
 
 
 def load_everything() -> None:
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
         errors,
         hub,
         integer,
+        keras3,
         layers,
         math,
         metrics,

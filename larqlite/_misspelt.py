@@ -25,8 +25,8 @@ _MODULES = {
 }
 
 
-# What Keras says of an argument of a layer, and of an optimizer.
-_UNKNOWN = ("not understood", "is not a valid argument")
+# What Keras says of an argument of a layer, of an optimizer; and Keras 3 of a layer.
+_UNKNOWN = ("not understood", "is not a valid argument", "Unrecognized keyword arg")
 
 
 def place(kind: type, given: Mapping[str, Any]) -> str:
@@ -57,7 +57,7 @@ def raise_with_a_guess(kind: type, given: Mapping[str, Any], error: Exception) -
     """
     where = place(kind, given)
     text = str(error)
-    if isinstance(error, TypeError) and any(said in text for said in _UNKNOWN):
+    if any(said in text for said in _UNKNOWN):
         known = _arguments_of(kind)
         unknown = [name for name in given if name not in known]
         if unknown:

@@ -1,12 +1,14 @@
-"""Rounding functions of binarized networks, as plain tensor functions."""
+"""Rounding functions of binarized networks, as plain tensor functions, and the operations
+that quantizers are written in."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
+from larqlite._ops import TENSORFLOW, ops_of
 from larqlite.errors import DtypeError
 
-__all__ = ["heaviside", "sign"]
+__all__ = ["heaviside", "ops_of", "sign"]
 
 
 def as_floating(x, where: str) -> tf.Tensor:
@@ -16,6 +18,8 @@ def as_floating(x, where: str) -> tf.Tensor:
         x: tensor, variable, array or number.
         where: the function or layer that received it, for the message.
     """
+    if ops_of(x) is not TENSORFLOW:
+        return x  # Keras 3 has seen to it
     x = tf.convert_to_tensor(x)
     if not x.dtype.is_floating:
         raise DtypeError(
@@ -47,7 +51,8 @@ def sign(x) -> tf.Tensor:
     x = as_floating(x, "lq.math.sign")
     # This form, rather than a select, keeps NaN, and converters for mobile
     # engines recognise it as a binarization.
-    return tf.sign(tf.sign(x) + 0.1)
+    ops = ops_of(x)
+    return ops.sign(ops.sign(x) + 0.1)
 
 
 def heaviside(x) -> tf.Tensor:
@@ -69,4 +74,5 @@ def heaviside(x) -> tf.Tensor:
         [0.0, 0.0, 1.0]
     """
     x = as_floating(x, "lq.math.heaviside")
-    return tf.sign(tf.nn.relu(x))
+    ops = ops_of(x)
+    return ops.sign(ops.relu(x))

@@ -65,6 +65,34 @@ def _warn_of_silent_autolog(said=set()) -> None:  # noqa: B006  (once in a proce
         )
 
 
+def warn_of_starving(layer, weight: str, role: str, quantizer) -> None:
+    """Warns if a kernel of one bit has no constraint that keeps it where gradients pass.
+
+    Args:
+        layer: of either Keras.
+        weight: the name of the kernel.
+        role: the argument that quantizes it.
+        quantizer: one of `larqlite.quantizers`, or whatever else quantizes it.
+    """
+    constraint = role.replace("quantizer", "constraint")
+    if (
+        getattr(quantizer, "precision", None) == 1
+        and not isinstance(quantizer, quantizers.NoOp)
+        and not getattr(quantizer, "gradient_everywhere", False)
+        and getattr(layer, constraint) is None
+    ):
+        log.warning(
+            '%s "%s" binarizes its %s without a `%s`: weights that leave the '
+            "range where the pseudo-gradient is not zero may be starved (their "
+            'gradient is always zero). Fix: %s="weight_clip".',
+            type(layer).__name__,
+            layer.name,
+            weight,
+            constraint,
+            constraint,
+        )
+
+
 class QuantLayer(OfTfKeras, tf_keras.layers.Layer):
     """Mixin for a Keras layer with a quantized input and quantized kernels.
 
@@ -127,24 +155,7 @@ class QuantLayer(OfTfKeras, tf_keras.layers.Layer):
 
     def _warn_of_missing_constraints(self) -> None:
         for weight, role in self.quantized_weights.items():
-            quantizer = getattr(self, role)
-            constraint = _constraint_of(weight)
-            if (
-                getattr(quantizer, "precision", None) == 1
-                and not isinstance(quantizer, quantizers.NoOp)
-                and not getattr(quantizer, "gradient_everywhere", False)
-                and getattr(self, constraint) is None
-            ):
-                log.warning(
-                    '%s "%s" binarizes its %s without a `%s`: weights that leave the '
-                    "range where the pseudo-gradient is not zero may be starved (their "
-                    'gradient is always zero). Fix: %s="weight_clip".',
-                    type(self).__name__,
-                    self.name,
-                    weight,
-                    constraint,
-                    constraint,
-                )
+            warn_of_starving(self, weight, role, getattr(self, role))
 
     # Weights.
 

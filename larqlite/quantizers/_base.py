@@ -27,7 +27,7 @@ from larqlite._two_kerases import (
     require_arguments_of_tf_keras,
 )
 from larqlite.errors import QuantizerError, require_tf_keras
-from larqlite.math import as_floating
+from larqlite.math import as_floating, ops_of
 from larqlite.metrics import FlipRatio
 
 __all__ = ["Quantizer"]
@@ -113,9 +113,9 @@ class Quantizer(OfTfKeras, tf_keras.layers.Layer):
 
     def pull_back(self, x: tf.Tensor, dy: tf.Tensor) -> tf.Tensor:
         """`dy * derivative(x)`; a subclass may know a faster way to compute it."""
-        derivative = self.derivative(x)
-        if derivative.dtype == tf.bool:
-            return tf.where(derivative, dy, tf.zeros([], dy.dtype))
+        derivative, ops = self.derivative(x), ops_of(x)
+        if ops.is_bool(derivative):
+            return ops.where(derivative, dy, 0)
         return dy * derivative
 
     def codes(self, quantized: tf.Tensor) -> tf.Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from math import gcd
+from math import gcd, prod
 
 import tensorflow as tf
 
 from larqlite import math
+from larqlite.math import ops_of
 from larqlite.primitives import other_axes
 from larqlite.quantizers._base import Quantizer
 from larqlite.quantizers._registered import register
@@ -77,7 +78,8 @@ class ApproxSign(Quantizer):
         return math.sign(x)
 
     def derivative(self, x):
-        return tf.nn.relu(2 - tf.abs(x + x))
+        ops = ops_of(x)
+        return ops.relu(2 - ops.abs(x + x))
 
 
 @register("ste_heaviside")
@@ -144,11 +146,12 @@ class SwishSign(Quantizer):
     def derivative(self, x):
         # With a = |beta x| and e = exp(-a): tanh(a/2) = (1-e)/(1+e) and
         # 1/(1+cosh a) = 2e/(1+e)^2; no term overflows, no difference cancels.
-        a = tf.abs(self.beta * x)
-        e = tf.exp(-a)
-        r = tf.math.reciprocal(1 + e)
+        ops = ops_of(x)
+        a = ops.abs(self.beta * x)
+        e = ops.exp(-a)
+        r = ops.reciprocal(1 + e)
         slope = 2 - a * (1 - e) * r
-        return tf.math.multiply_no_nan(2 * self.beta * slope, e * r * r)
+        return ops.multiply_no_nan(2 * self.beta * slope, e * r * r)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "beta": self.beta}
@@ -185,7 +188,7 @@ class MagnitudeAwareSign(StraightThrough):
         return math.sign(x) * self.scale(x)
 
     def derivative(self, x):
-        return tf.cast(super().derivative(x), x.dtype) * self.scale(x)
+        return ops_of(x).like(super().derivative(x), x) * self.scale(x)
 
     def pull_back(self, x, dy):
         return super().pull_back(x, dy) * self.scale(x)
@@ -195,20 +198,21 @@ class MagnitudeAwareSign(StraightThrough):
 
         A vector has one scale.
         """
-        if x.dtype.size < 4:  # a sum over many rows leaves the range of 16 bits
-            return tf.cast(self.scale(tf.cast(x, tf.float32)), x.dtype)
-        magnitudes = tf.abs(x)
-        axes = other_axes(x.shape.rank) or None
-        if axes is None or not x.shape.num_elements():  # none, or a size is not known
-            return tf.stop_gradient(tf.reduce_mean(magnitudes, axes, keepdims=True))
-        rows, channels = x.shape[:-1].num_elements(), x.shape[-1]
+        ops, shape = ops_of(x), tuple(x.shape)
+        if ops.bytes_of(x) < 4:  # a sum over many rows leaves the range of 16 bits
+            return ops.like(self.scale(ops.float32(x)), x)
+        magnitudes = ops.abs(x)
+        if len(shape) < 2:
+            return ops.stop_gradient(ops.mean(magnitudes, list(range(len(shape)))))
+        if not all(shape):  # none, or a size is not known
+            return ops.stop_gradient(ops.mean(magnitudes, other_axes(len(shape))))
+        rows, channels = prod(shape[:-1]), shape[-1]
         # A mean of means over longer rows is twice as fast, and rounds less.
         group = gcd(rows, 128)
-        means = tf.reduce_mean(tf.reshape(magnitudes, [-1, group * channels]), axis=0)
-        means = tf.reduce_mean(tf.reshape(means, [group, channels]), axis=0)
-        return tf.stop_gradient(
-            tf.reshape(means, [1] * (x.shape.rank - 1) + [channels])
-        )
+        means = ops.mean(ops.reshape(magnitudes, [-1, group * channels]), [0])
+        means = ops.mean(ops.reshape(means, [group, channels]), [0])
+        means = ops.reshape(means, [1] * (len(shape) - 1) + [channels])
+        return ops.stop_gradient(means)
 
     def codes(self, quantized):
         return tf.sign(quantized)

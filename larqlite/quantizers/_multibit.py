@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from larqlite.errors import ArgumentError, near_matches
-from larqlite.math import sign
+from larqlite.math import ops_of, sign
 from larqlite.quantizers._base import Quantizer
 from larqlite.quantizers._registered import register
 
@@ -72,20 +72,21 @@ class DoReFa(Quantizer):
         return "int8" if self.k_bit < 8 else "int16" if self.k_bit < 16 else "int32"
 
     def forward(self, x):
-        n = 2**self.k_bit - 1
-        if x.dtype.size < 4 and self.k_bit > 8:  # n is not exact in 16 bits
-            return tf.cast(self.forward(tf.cast(x, tf.float32)), x.dtype)
+        n, ops = 2**self.k_bit - 1, ops_of(x)
+        if ops.bytes_of(x) < 4 and self.k_bit > 8:  # n is not exact in 16 bits
+            return ops.like(self.forward(ops.float32(x)), x)
         if not self._weights_mode():
-            return tf.round(tf.clip_by_value(x, 0, 1) * n) / n
-        x = tf.tanh(x)
-        x = tf.math.divide_no_nan(x, 2 * tf.reduce_max(tf.abs(x))) + 0.5
-        return 2 * (tf.round(x * n) / n) - 1
+            return ops.round(ops.clip(x, 0, 1) * n) / n
+        x = ops.tanh(x)
+        x = ops.divide_no_nan(x, 2 * ops.max(ops.abs(x))) + 0.5
+        return 2 * (ops.round(x * n) / n) - 1
 
     def derivative(self, x):
         if not self._weights_mode():
             return (x >= 0) & (x <= 1)
-        x = tf.tanh(x)
-        return tf.math.divide_no_nan(1 - x * x, tf.reduce_max(tf.abs(x)))
+        ops = ops_of(x)
+        x = ops.tanh(x)
+        return ops.divide_no_nan(1 - x * x, ops.max(ops.abs(x)))
 
     def codes(self, quantized):
         n = 2**self.k_bit - 1
@@ -134,7 +135,7 @@ class NoOp(Quantizer):
         self.precision = precision
 
     def call(self, inputs):
-        return tf.identity(inputs)
+        return ops_of(inputs).identity(inputs)
 
     def forward(self, x):
         return x
@@ -147,7 +148,7 @@ class NoOp(Quantizer):
         return sign(quantized) if self.precision == 1 else quantized
 
     def derivative(self, x):
-        return tf.ones_like(x)
+        return ops_of(x).ones_like(x)
 
     def get_config(self) -> dict:
         return {**super().get_config(), "precision": self.precision}

@@ -38,6 +38,7 @@ class RegisteredQuantizer:
 
 
 _by_name: dict[str, RegisteredQuantizer] = Registry()
+_listeners: list[Callable[[RegisteredQuantizer], None]] = []
 
 
 def register(
@@ -84,6 +85,8 @@ def register(
             register_bare_name(alias, entry.function or target)
         if entry.name is not None and entry.function is None:
             register_with_the_way_out(entry.name, target)
+        for listener in _listeners:
+            listener(entry)
         return target
 
     return decorator
@@ -157,6 +160,13 @@ def entries() -> list[RegisteredQuantizer]:
     """All registered quantizers in the order of registration, with their aliases."""
     # Each once, though several names lead to it.
     return list({id(entry): entry for entry in _by_name.values()}.values())
+
+
+def on_register(listener: Callable[[RegisteredQuantizer], None]) -> None:
+    """Calls a function with what is registered: all that is there, and all to come."""
+    for entry in entries():
+        listener(entry)
+    _listeners.append(listener)
 
 
 def find(name: str) -> RegisteredQuantizer | None:

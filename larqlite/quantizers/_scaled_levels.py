@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from larqlite import math
-from larqlite.math import as_floating
+from larqlite.math import as_floating, ops_of
 from larqlite.primitives import other_axes
 from larqlite.quantizers._base import Quantizer
 from larqlite.quantizers._binary import ApproxSign
@@ -63,29 +63,29 @@ class AdaBinWeights(Quantizer):
     def derivative(self, x):
         """h(u), the part of the gradient that an entry gets for itself."""
         center, distance = self.center_and_distance(x)
-        return _slope(tf.math.divide_no_nan(x - center, distance))
+        return _slope(ops_of(x).divide_no_nan(x - center, distance))
 
     def pull_back(self, x, dy):
-        if x.dtype.size < 4:  # sums over many rows leave the range of 16 bits
-            wide = self.pull_back(tf.cast(x, tf.float32), tf.cast(dy, tf.float32))
-            return tf.cast(wide, dy.dtype)
+        ops = ops_of(x)
+        if ops.bytes_of(x) < 4:  # sums over many rows leave the range of 16 bits
+            wide = self.pull_back(ops.float32(x), ops.float32(dy))
+            return ops.like(wide, dy)
         center, distance = self.center_and_distance(x)
-        u = tf.math.divide_no_nan(x - center, distance)
+        u = ops.divide_no_nan(x - center, distance)
         slope, axes = _slope(u), _axes(x)
-        of_distance = tf.reduce_mean(
-            dy * (math.sign(x - center) - slope * u), axes, keepdims=True
-        )
-        of_center = tf.reduce_mean(dy * (1 - slope), axes, keepdims=True)
+        of_distance = ops.mean(dy * (math.sign(x - center) - slope * u), axes)
+        of_center = ops.mean(dy * (1 - slope), axes)
         return dy * slope + u * of_distance + of_center
 
     def center_and_distance(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         r"""$\beta$ and $\alpha$, each `(1, ..., channels_out)` in the dtype of `x`."""
-        if x.dtype.size < 4:
-            wide = self.center_and_distance(tf.cast(x, tf.float32))
-            return tuple(tf.cast(value, x.dtype) for value in wide)
-        center = tf.reduce_mean(x, _axes(x), keepdims=True)
-        variance = tf.reduce_mean(tf.square(x - center), _axes(x), keepdims=True)
-        return center, tf.sqrt(variance)
+        ops = ops_of(x)
+        if ops.bytes_of(x) < 4:
+            wide = self.center_and_distance(ops.float32(x))
+            return tuple(ops.like(value, x) for value in wide)
+        center = ops.mean(x, _axes(x))
+        variance = ops.mean(ops.square(x - center), _axes(x))
+        return center, ops.sqrt(variance)
 
     def codes(self, quantized):
         axes = _axes(quantized)
@@ -164,9 +164,11 @@ class AdaBinActivations(Quantizer):
 
 
 def _slope(u: tf.Tensor) -> tf.Tensor:
-    return 1 - tf.square(tf.tanh(u / 10))
+    ops = ops_of(u)
+    return 1 - ops.square(ops.tanh(u / 10))
 
 
-def _axes(x: tf.Tensor) -> list[int] | None:
-    """All axes but the last; None, which means all, for a vector."""
-    return other_axes(x.shape.rank) or None
+def _axes(x: tf.Tensor) -> list[int]:
+    """All axes but the last; the only one of a vector."""
+    rank = len(x.shape)
+    return other_axes(rank) or list(range(rank))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from larqlite._gradients import custom_gradient
+from larqlite.math import ops_of
 from larqlite.quantizers._base import Quantizer
 
 __all__ = ["StraightThrough"]
@@ -18,8 +19,9 @@ def pass_within(x: tf.Tensor, dy: tf.Tensor, bound: float) -> tf.Tensor:
         dy: tensor of its shape and dtype.
         bound: bound of the magnitude, >= 0.
     """
-    if x.dtype != tf.float32 or not 1e-30 < bound < 1e30:
-        return tf.where(tf.abs(x) <= bound, dy, tf.zeros([], dy.dtype))
+    if not tf.is_tensor(x) or x.dtype != tf.float32 or not 1e-30 < bound < 1e30:
+        ops = ops_of(x)
+        return ops.where(ops.abs(x) <= bound, dy, 0)
 
     # One pass over memory instead of three. With two bits and a narrow range the
     # levels are -bound, 0 and bound, so that no bound is moved by rounding.
@@ -56,8 +58,8 @@ class StraightThrough(Quantizer):
 
     def derivative(self, x):
         if self.clip_value is None:
-            return tf.ones_like(x)
-        return tf.abs(x) <= self.clip_value
+            return ops_of(x).ones_like(x)
+        return ops_of(x).abs(x) <= self.clip_value
 
     def pull_back(self, x, dy):
         if self.clip_value is None:

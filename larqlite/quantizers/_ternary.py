@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from larqlite.math import ops_of
 from larqlite.quantizers._registered import register
 from larqlite.quantizers._straight_through import StraightThrough
 
@@ -52,14 +53,15 @@ class SteTern(StraightThrough):
         self.ternary_weight_networks = ternary_weight_networks
 
     def forward(self, x):
-        threshold = self.threshold(x)
-        return tf.sign(tf.sign(x + threshold) + tf.sign(x - threshold))
+        threshold, ops = self.threshold(x), ops_of(x)
+        return ops.sign(ops.sign(x + threshold) + ops.sign(x - threshold))
 
     def threshold(self, x: tf.Tensor) -> tf.Tensor:
         """The magnitude from which on a value is not zero, a scalar."""
         if self.ternary_weight_networks:
-            return 0.7 * tf.reduce_mean(tf.abs(x))
-        return tf.cast(self.threshold_value, x.dtype)
+            ops = ops_of(x)
+            return 0.7 * ops.mean(ops.abs(x))
+        return ops_of(x).like(self.threshold_value, x)
 
     def get_config(self) -> dict:
         return {

@@ -1,6 +1,7 @@
 """What other packages of larqlite use of this one; it may change without notice."""
 
 from larqlite.quantizers._base import adopt
-from larqlite.quantizers._registered import find, known_names
+from larqlite.quantizers._identifiers import unknown_quantizer
+from larqlite.quantizers._registered import find, known_names, on_register
 
-__all__ = ["adopt", "find", "known_names"]
+__all__ = ["adopt", "find", "known_names", "on_register", "unknown_quantizer"]

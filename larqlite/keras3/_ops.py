@@ -1,0 +1,68 @@
+"""What the words of `lq.math.ops_of` mean on arrays of JAX and PyTorch: operations of Keras 3."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import keras
+
+from larqlite._ops import serve
+
+BACKEND = keras.backend.backend()
+
+
+def _where(condition, x, otherwise: float):
+    return keras.ops.where(condition, x, keras.ops.full_like(x, otherwise))
+
+
+def _divide_no_nan(x, y):
+    is_zero = y == 0
+    safe = keras.ops.where(is_zero, keras.ops.ones_like(y), y)
+    return keras.ops.where(is_zero, keras.ops.zeros_like(x / safe), x / safe)
+
+
+def _multiply_no_nan(x, y):
+    product = x * y
+    return keras.ops.where(y == 0, keras.ops.zeros_like(product), product)
+
+
+def _mean(x, axis=None):
+    if axis is not None and len(axis) == 0:
+        return x
+    return keras.ops.mean(x, axis=axis, keepdims=axis is not None)
+
+
+def _sign(x):
+    # PyTorch's sign of NaN is 0.
+    return keras.ops.where(x == x, keras.ops.sign(x), x)
+
+
+OPS = SimpleNamespace(
+    abs=keras.ops.abs,
+    bytes_of=lambda x: _BYTES[keras.backend.standardize_dtype(x.dtype)],
+    clip=keras.ops.clip,
+    divide_no_nan=_divide_no_nan,
+    exp=keras.ops.exp,
+    float32=lambda x: keras.ops.cast(x, "float32"),
+    identity=lambda x: x,
+    is_bool=lambda x: keras.backend.standardize_dtype(x.dtype) == "bool",
+    like=lambda x, other: keras.ops.cast(x, other.dtype),
+    max=lambda x: keras.ops.max(x),
+    mean=_mean,
+    multiply_no_nan=_multiply_no_nan,
+    ones_like=keras.ops.ones_like,
+    reciprocal=lambda x: 1 / x,
+    relu=keras.ops.relu,
+    reshape=keras.ops.reshape,
+    round=keras.ops.round,
+    sign=_sign,
+    sqrt=keras.ops.sqrt,
+    square=keras.ops.square,
+    stop_gradient=keras.ops.stop_gradient,
+    tanh=keras.ops.tanh,
+    where=_where,
+)
+_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+
+if BACKEND != "tensorflow":
+    serve(keras.ops.is_tensor, OPS)

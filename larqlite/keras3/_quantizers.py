@@ -1,0 +1,294 @@
+"""Quantizers of larqlite as layers of Keras 3: one class for each that is registered.
+
+A class here holds the quantizer of `larqlite.quantizers` that it is named after, and calls its
+`forward` and `pull_back`: there is one formula of each. Two quantizers have weights, which the
+two kinds of Keras keep in ways of their own; what they do with them is written here again.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import weakref
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tf_keras
+
+from larqlite import quantizers
+from larqlite._channels import channels_shape
+from larqlite._ops import ops_of
+from larqlite.errors import DtypeError, QuantizerError, UnknownQuantizerError
+from larqlite.keras3._gradient import with_gradient
+from larqlite.keras3._ops import BACKEND
+from larqlite.primitives import shape_along
+from larqlite.quantizers.internal import find, on_register, unknown_quantizer
+
+__all__ = ["QuantizerOfKeras3", "adopted", "get", "quantizer_class"]
+
+
+class QuantizerOfKeras3(keras.layers.Layer):
+    """Base class: a quantizer of larqlite as a layer, or a function, of Keras 3.
+
+    Each is as its namesake in `larqlite.quantizers`: the same levels, pseudo-gradient,
+    arguments and configuration. It runs in the dtype of its input, whatever the policy.
+
+    Args:
+        *args, **kwargs: those of the namesake; `metrics` are not tracked in Keras 3.
+        name: of the layer.
+
+    Attributes:
+        rule: the quantizer of `larqlite.quantizers`, whose formulas are used.
+        precision: bits of a quantized value.
+
+    Raises:
+        DtypeError: called with integers or booleans.
+        QuantizerError: the namesake computes with TensorFlow's functions, and the back end
+            is another one.
+
+    Example:
+        >>> lq.keras3.SteSign(clip_value=0.5)(np.float32([-0.2, 0.0, 1.5])).numpy().tolist()
+        [-1.0, 1.0, 1.0]
+    """
+
+    rule_class: type[quantizers.Quantizer]
+
+    def __init__(self, *args: Any, name: str | None = None, **kwargs: Any) -> None:
+        for known in ("dtype", "trainable"):  # of files of either Keras
+            kwargs.pop(known, None)
+        super().__init__(name=name, autocast=False)
+        self.rule = self.rule_class(*args, name=self.name, **kwargs)
+        self.supports_masking = True
+
+    @property
+    def precision(self) -> int | None:
+        return self.rule.precision
+
+    def call(self, inputs):
+        x = self.checked(inputs)
+        try:
+            values = self.quantized(x)
+        except (TypeError, ValueError, RuntimeError) as error:
+            if BACKEND == "tensorflow":
+                raise
+            raise self._of_tensorflow() from error
+        if BACKEND != "tensorflow" and tf.is_tensor(values):
+            raise self._of_tensorflow()
+        return values
+
+    def quantized(self, x):
+        """The values of a floating-point tensor, with the pseudo-gradient."""
+        if type(self.rule).call is not quantizers.Quantizer.call:
+            return self.rule.call(x)
+        return with_gradient(self.rule.forward, self.rule.pull_back, x)
+
+    def checked(self, inputs):
+        """The inputs as a floating-point tensor of the back end.
+
+        Raises:
+            DtypeError: they are none.
+        """
+        x = keras.ops.convert_to_tensor(inputs)
+        dtype = keras.backend.standardize_dtype(x.dtype)
+        if "float" not in dtype:
+            raise DtypeError(
+                f'{type(self).__name__} "{self.name}": got a tensor of dtype {dtype} and '
+                f"shape {tuple(x.shape)}, but quantization starts from floating-point "
+                'values.\n  Fix: cast it first, e.g. keras.ops.cast(x, "float32").'
+            )
+        return x
+
+    def _of_tensorflow(self) -> QuantizerError:
+        return QuantizerError(
+            f'{type(self).__name__} "{self.name}" computes with functions of TensorFlow, but '
+            f"the back end of Keras is {BACKEND}.\n"
+            "  Fix: write it in lq.math.ops_of(x), lq.math.sign and operators of Python, "
+            "which run on every back end; or set KERAS_BACKEND=tensorflow."
+        )
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape, dtype=inputs.dtype)
+
+    def get_config(self) -> dict:
+        config = self.rule.get_config()
+        of_every_layer = (*tf_keras.layers.Layer().get_config(), "metrics")
+        own = {k: v for k, v in config.items() if k not in of_every_layer}
+        return {"name": self.name, **own}
+
+
+class _RSign(QuantizerOfKeras3):
+    """`lq.quantizers.RSign` with a threshold of Keras 3."""
+
+    rule_class = quantizers.RSign
+
+    def build(self, input_shape):
+        where = f'{type(self).__name__} "{self.name}"'
+        self.threshold = self.add_weight(
+            name="threshold",
+            shape=channels_shape(input_shape, self.rule.axis, where),
+            initializer="zeros",
+            autocast=False,
+        )
+
+    def quantized(self, x):
+        threshold = keras.ops.cast(keras.ops.convert_to_tensor(self.threshold), x.dtype)
+        if len(x.shape) > 1:
+            shape = shape_along(len(x.shape), self.rule.axis)
+            threshold = keras.ops.reshape(threshold, shape)
+        return _approx_sign(x - threshold)
+
+
+class _AdaBinActivations(QuantizerOfKeras3):
+    """`lq.quantizers.AdaBinActivations` with weights of Keras 3."""
+
+    rule_class = quantizers.AdaBinActivations
+
+    def build(self, input_shape):
+        for name, start in (("alpha", "ones"), ("beta", "zeros")):
+            weight = self.add_weight(
+                name=name, shape=(), initializer=start, autocast=False
+            )
+            setattr(self, name, weight)
+
+    def quantized(self, x):
+        alpha, beta = (
+            keras.ops.cast(keras.ops.convert_to_tensor(weight), x.dtype)
+            for weight in (self.alpha, self.beta)
+        )
+        return alpha * _approx_sign(ops_of(x).divide_no_nan(x - beta, alpha)) + beta
+
+
+def _approx_sign(x):
+    rule = _rule_of_approx_sign()
+    return with_gradient(rule.forward, rule.pull_back, x)
+
+
+@functools.cache
+def _rule_of_approx_sign() -> quantizers.Quantizer:
+    return quantizers.ApproxSign(name="sign")
+
+
+_WITH_WEIGHTS = {cls.rule_class: cls for cls in (_RSign, _AdaBinActivations)}
+
+
+@functools.cache
+def quantizer_class(cls: type[quantizers.Quantizer]) -> type[QuantizerOfKeras3]:
+    """The class of Keras 3 for a registered quantizer class, known to its files too.
+
+    Args:
+        cls: of `larqlite.quantizers`, or one of your own.
+
+    Raises:
+        QuantizerError: it makes weights, which Keras 3 would not see.
+    """
+    base = _WITH_WEIGHTS.get(cls, QuantizerOfKeras3)
+    if base is QuantizerOfKeras3 and cls.build is not tf_keras.layers.Layer.build:
+        raise QuantizerError(
+            f"lq.keras3: {cls.__name__} makes weights of tf_keras, which Keras 3 would "
+            "not train.\n  Fix: write it as a keras.layers.Layer, with a function of larqlite "
+            "for the rounding, e.g. lq.keras3.SteSign()(x)."
+        )
+    package, _, name = tf_keras.saving.get_registered_name(cls).rpartition(">")
+    made = type(
+        cls.__name__,
+        (base,),
+        {
+            "__doc__": f"`lq.quantizers.{cls.__name__}` as a layer of Keras 3.\n\n{cls.__doc__}",
+            "__module__": __name__.rpartition(".")[0],
+            "rule_class": cls,
+            "__init__": _initializer(cls),
+        },
+    )
+    return keras.saving.register_keras_serializable(package or "Custom", name)(made)
+
+
+def _initializer(cls: type[quantizers.Quantizer]):
+    def __init__(self, *args, **kwargs):
+        QuantizerOfKeras3.__init__(self, *args, **kwargs)
+
+    __init__.__signature__ = inspect.signature(cls.__init__)
+    return __init__
+
+
+def _known(entry) -> None:
+    """Makes a class for what was registered, so that files that hold it load."""
+    target = entry.target
+    if inspect.isclass(target) and (
+        target in _WITH_WEIGHTS or target.build is tf_keras.layers.Layer.build
+    ):
+        quantizer_class(target)
+
+
+on_register(_known)
+
+
+def get(identifier: Any) -> Any:
+    """The quantizer of Keras 3 that a name, dictionary, class or object means.
+
+    Args:
+        identifier: a registered name (`"ste_sign"`), what `keras.saving` or
+            `lq.quantizers.serialize` made of one, a quantizer of `lq.quantizers` or its
+            class, a quantizer or layer of Keras 3, any other callable, or None.
+
+    Returns:
+        A quantizer, the callable, or None for None.
+
+    Raises:
+        UnknownQuantizerError: nothing is known by that name.
+        QuantizerError: it makes weights that Keras 3 would not see, or needs arguments.
+
+    Example:
+        >>> lq.keras3.get(lq.quantizers.SteSign(clip_value=2)).get_config()["clip_value"]
+        2
+    """
+    if isinstance(identifier, dict):
+        # One reader of names and formats; what it finds is taken over below.
+        identifier = quantizers.deserialize(_plain(identifier))
+    elif isinstance(identifier, str):
+        if find(identifier) is None:
+            raise unknown_quantizer(identifier)
+        identifier = quantizers.get(identifier)
+    elif inspect.isclass(identifier) and issubclass(identifier, quantizers.Quantizer):
+        identifier = quantizers.get(identifier)
+    if isinstance(identifier, quantizers.Quantizer):
+        if identifier.weights and identifier.built:
+            raise QuantizerError(
+                f'lq.keras3: {type(identifier).__name__} "{identifier.name}" has weights of '
+                "tf_keras already.\n  Fix: pass one that was not called yet, or its name."
+            )
+        config = identifier.get_config()
+        config.pop("metrics", None)
+        return quantizer_class(type(identifier)).from_config(config)
+    if identifier is None or callable(identifier):
+        return identifier
+    raise UnknownQuantizerError(
+        f"lq.keras3.get: could not interpret {identifier!r} as a quantizer.\n"
+        "  Fix: pass a name, a quantizer, or a function of a tensor. All names: "
+        "lq.quantizers.names()."
+    )
+
+
+def _plain(config: dict) -> dict:
+    """Without what only files of Keras 3 hold of every layer."""
+    inner = config.get("config")
+    if not isinstance(inner, dict):
+        return config
+    dropped = ("dtype", "trainable")
+    return {**config, "config": {k: v for k, v in inner.items() if k not in dropped}}
+
+
+def adopted(quantizer: Any, owner: keras.layers.Layer) -> Any:
+    """The quantizer for one place of one layer: itself, or a copy if it is taken."""
+    if not isinstance(quantizer, QuantizerOfKeras3):
+        return quantizer
+    holder = getattr(quantizer, "_holder", None)
+    if holder is not None and holder() is not None:
+        config = quantizer.get_config()
+        del config["name"]
+        quantizer = type(quantizer).from_config(config)
+    quantizer._holder = weakref.ref(owner)
+    return quantizer
