@@ -83,7 +83,8 @@ def _refuse_in_keras_3(thing: Any) -> NoReturn:
     raise KerasVersionError(
         f"{where}: an object of tf_keras (Keras 2) was given "
         "to Keras 3, which neither takes it nor trains its weights.\n"
-        f"  Fix: build all of the model with `import tf_keras`; {TF_KERAS_INSTEAD}"
+        "  Fix: build all of the model with `import tf_keras`; or take layers and quantizers of "
+        f"lq.keras3, which are of Keras 3; {TF_KERAS_INSTEAD}"
     ) from None
 
 

@@ -49,7 +49,7 @@ class WeightClip(tf_keras.constraints.Constraint):
         self.clip_value = clip_value
 
     def __call__(self, w) -> tf.Tensor:
-        require_tf_keras(w, "WeightClip")
+        require_tf_keras(w, "WeightClip (that of Keras 3 is lq.keras3.WeightClip)")
         w = tf.convert_to_tensor(w)
         # One pass over memory; `tf.clip_by_value` takes two.
         bound = tf.cast(self.clip_value, w.dtype)

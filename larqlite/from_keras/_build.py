@@ -125,8 +125,8 @@ class Maker:
                     f"returned {type(made).__name__}.\n  Fix: return a layer of tf_keras."
                 )
             return made, own.weights or (lambda layer: arrays(layer.weights))
-        rule = _layers.RULES.get(cls.__name__)
-        if rule is None or not cls.__module__.startswith("keras.src."):
+        rule = _layers.rule_of(cls)
+        if rule is None:
             raise _rule.unknown(layer, self.where)
         made = _rule.make(layer, rule, self)
         return made, rule.weights if rule.has_weights else None

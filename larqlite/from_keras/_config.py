@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tf_keras
 
+from larqlite import keras3, quantizers
 from larqlite.errors import UnsupportedLayerError
 from larqlite.from_keras import _activations
 
@@ -170,6 +171,8 @@ def activation_of(layer: keras.Layer, value: Any, where: str) -> Any:
         return None if value is None else "linear"
     name = value
     if isinstance(value, dict):
+        if _is_quantizer(value):
+            return quantizers.deserialize(value)
         name = value.get("registered_name") or value.get("config")
         if value.get("class_name") != "function":
             raise refusal(
@@ -191,6 +194,12 @@ def activation_of(layer: keras.Layer, value: Any, where: str) -> Any:
         "function, of TensorFlow operations.",
         where,
     )
+
+
+def _is_quantizer(value: dict) -> bool:
+    """Whether a configuration is that of a quantizer of `larqlite.keras3`."""
+    cls = keras.saving.get_registered_object(value.get("registered_name"))
+    return isinstance(cls, type) and issubclass(cls, keras3.QuantizerOfKeras3)
 
 
 def _object_of(layer: keras.Layer, key: str, value: dict, where: str) -> Any:

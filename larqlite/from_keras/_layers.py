@@ -6,6 +6,7 @@ from typing import Any
 
 import tf_keras
 
+from larqlite import keras3, layers, quantizers
 from larqlite.from_keras import _own_layers, _preprocessing
 from larqlite.from_keras._config import ANY, arrays
 from larqlite.from_keras._rule import LayerRule, same
@@ -50,6 +51,24 @@ def zeros(layer: Any) -> dict:
     return {"zero_output_for_mask": True} if flag else {}
 
 
+def _quantized(layer: Any, cls: type, kwargs: dict, maker: Any):
+    """A layer of `larqlite.keras3` as its namesake, whose quantizers have the same formulas."""
+    config = layer.get_config()
+    for role in ("input_quantizer", *layer.quantized_weights.values()):
+        value = config[role]
+        kwargs[role] = None if value is None else quantizers.deserialize(value)
+    return cls(**kwargs)
+
+
+def rule_of(cls: type) -> LayerRule | None:
+    """The rule of a class of Keras 3, or None where there is none."""
+    if issubclass(cls, keras3.QuantizerOfKeras3):
+        return LayerRule(cls.rule_class)
+    is_known = cls.__module__.startswith(("keras.src.", "larqlite.keras3."))
+    return RULES.get(cls.__name__) if is_known else None
+
+
+QUANTIZERS = frozenset({"input_quantizer", "kernel_quantizer", "depthwise_quantizer"})
 TIMED = frozenset({"zero_output_for_mask"})
 
 RULES: dict[str, LayerRule] = {
@@ -101,4 +120,9 @@ RULES: dict[str, LayerRule] = {
     "RMSNormalization": LayerRule(_own_layers.RMSNormalization),
     "LayerScale": LayerRule(_own_layers.LayerScale),
     "CustomScaleLayer": LayerRule(_own_layers.ScaledSum),
+    "QuantConv2D": LayerRule(layers.QuantConv2D, without=QUANTIZERS, make=_quantized),
+    "QuantDense": LayerRule(layers.QuantDense, without=QUANTIZERS, make=_quantized),
+    "QuantDepthwiseConv2D": LayerRule(
+        layers.QuantDepthwiseConv2D, without=QUANTIZERS, make=_quantized
+    ),
 }  # fmt: skip

@@ -10,12 +10,15 @@ from typing import Any
 import h5py
 import keras
 
+import larqlite.keras3 as _registered  # files may hold its layers
 from larqlite.errors import (
     KerasVersionError,
     MissingFileError,
     UnsafeFileError,
     UnsupportedModelError,
 )
+
+del _registered
 
 
 def read(path: Path, custom_objects: dict, where: str) -> Any:

@@ -15,8 +15,12 @@ import inspect
 from typing import Any
 
 from larqlite.errors import near_matches
-from larqlite.keras3._constraint import WeightClip
-from larqlite.keras3._layers import QuantConv2D, QuantDense, QuantDepthwiseConv2D
+from larqlite.keras3._layers import (
+    QuantConv2D,
+    QuantDense,
+    QuantDepthwiseConv2D,
+    WeightClip,
+)
 from larqlite.keras3._quantizers import QuantizerOfKeras3, get, quantizer_class
 from larqlite.quantizers import entries
 

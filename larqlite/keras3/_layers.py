@@ -1,4 +1,5 @@
-"""Layers of Keras 3 with a quantized input and a quantized kernel."""
+"""Layers of Keras 3 with a quantized input and a quantized kernel, and the clip of its latent
+values."""
 
 from __future__ import annotations
 
@@ -7,14 +8,50 @@ from typing import Any
 
 import keras
 
+from larqlite import constraints
 from larqlite._misspelt import raise_with_a_guess
 from larqlite._registration import PACKAGE
 from larqlite.errors import ArgumentError, UnknownQuantizerError
-from larqlite.keras3._constraint import constraint
 from larqlite.keras3._quantizers import adopted, get
 from larqlite.layers.internal import same_padding, warn_of_starving
 
-__all__ = ["QuantConv2D", "QuantDense", "QuantDepthwiseConv2D"]
+__all__ = ["QuantConv2D", "QuantDense", "QuantDepthwiseConv2D", "WeightClip"]
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class WeightClip(keras.constraints.Constraint):
+    r"""Keeps latent weights where the straight-through gradient is not zero, in Keras 3.
+
+    As `lq.constraints.WeightClip`: $f(w) = \max(-c, \min(c, w))$ with $c$ = `clip_value`.
+
+    Args:
+        clip_value: bound of the magnitude of the weights, > 0.
+
+    Raises:
+        ArgumentError: `clip_value` is no number above 0.
+
+    Example:
+        >>> lq.keras3.WeightClip(2)(np.float32([-3.0, 0.5])).numpy().tolist()
+        [-2.0, 0.5]
+    """
+
+    def __init__(self, clip_value: float = 1) -> None:
+        self.clip_value = constraints.WeightClip(clip_value).clip_value
+
+    def __call__(self, w: Any) -> Any:
+        return keras.ops.clip(w, -self.clip_value, self.clip_value)
+
+    def get_config(self) -> dict:
+        return {"clip_value": self.clip_value}
+
+
+def constraint(identifier: Any) -> Any:
+    """What Keras 3 takes as a constraint; ours, by its names, or of `lq.constraints`."""
+    if identifier in ("weight_clip", "WeightClip", constraints.WeightClip):
+        return WeightClip()
+    if isinstance(identifier, constraints.WeightClip):
+        return WeightClip(identifier.clip_value)
+    return identifier
 
 
 class _Quantized(keras.layers.Layer):
@@ -38,6 +75,12 @@ class _Quantized(keras.layers.Layer):
         except (TypeError, ValueError) as error:
             raise_with_a_guess(type(self), kwargs, error)
             raise
+        if getattr(self, "quantization_mode", None) is not None:
+            raise ArgumentError(
+                f'{type(self).__name__} "{self.name}": dtype={self.dtype_policy.name!r} makes '
+                "Keras compute with its own integers, past the quantizers here.\n"
+                "  Fix: a dtype of floats."
+            )
         self.input_quantizer = self._adopted("input_quantizer", input_quantizer)
         setattr(self, role, self._adopted(role, kernel_quantizer))
         rule = getattr(getattr(self, role), "rule", None)

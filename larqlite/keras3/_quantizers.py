@@ -20,8 +20,7 @@ from larqlite import quantizers
 from larqlite._channels import channels_shape
 from larqlite._ops import ops_of
 from larqlite.errors import DtypeError, QuantizerError, UnknownQuantizerError
-from larqlite.keras3._gradient import with_gradient
-from larqlite.keras3._ops import BACKEND
+from larqlite.keras3._back_end import BACKEND, with_gradient
 from larqlite.primitives import shape_along
 from larqlite.quantizers.internal import find, on_register, unknown_quantizer
 
@@ -70,7 +69,8 @@ class QuantizerOfKeras3(keras.layers.Layer):
         try:
             values = self.quantized(x)
         except (TypeError, ValueError, RuntimeError) as error:
-            if BACKEND == "tensorflow":
+            is_ours = type(self.rule).__module__.startswith("larqlite.")
+            if BACKEND == "tensorflow" or is_ours:
                 raise
             raise self._of_tensorflow() from error
         if BACKEND != "tensorflow" and tf.is_tensor(values):

@@ -260,3 +260,49 @@ def test_our_own_layers_with_its_weights_compute_the_same(trained):
             assert isinstance(ours, tf_keras.layers.Layer)
             assert gradients.difference(ours(values).numpy(), expected) <= 1e-6
         values = expected
+
+
+def test_it_comes_in_and_is_exported(trained, tmp_path, run_fork):
+    model, x, _, _ = trained
+    expected = computed(model, x[:8])
+    model.save(tmp_path / "k3.keras")
+    ours = lq.models.from_keras(tmp_path / "k3.keras")
+    assert gradients.difference(ours(x[:8]).numpy(), expected) <= 1e-5
+    conv, depthwise = ours.layers[2], ours.layers[5]
+    assert type(conv) is lq.layers.QuantConv2D
+    assert type(depthwise.input_quantizer) is lq.quantizers.RSign
+    assert isinstance(conv.kernel_constraint, lq.constraints.WeightClip)
+    assert conv.pad_values == 1.0
+    for layer3, layer in zip(model.layers, ours.layers, strict=True):
+        assert layer3.name == layer.name
+        for one, other in zip(layer3.get_weights(), layer.get_weights(), strict=True):
+            np.testing.assert_array_equal(one, other)
+    packed = lq.models.profile(ours).layer(conv.name).params_by_bits
+    assert packed == {1: 3 * 3 * 8 * 16}
+    lq.deploy.export(ours, tmp_path / "k3.onnx")
+    lq.deploy.verify(ours, tmp_path / "k3.onnx", x[:8])  # raises where they differ
+    if BACKEND == "tensorflow":
+        printed = run_fork(
+            """
+            import larqlite as lq
+            model = lq.models.from_keras("k3.keras")
+            print(sum(type(layer).__module__.startswith("larqlite.") for layer in model.layers))
+            """
+        )
+        assert printed.split()[-1] == "3"
+
+
+def test_quantizers_by_themselves_come_in():
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            lq.keras3.RSign(),
+            keras.layers.Dense(4, activation=lq.keras3.SteTern(threshold_value=0.3)),
+        ]
+    )
+    model.layers[0].set_weights([np.linspace(-1, 1, 6, dtype="float32")])
+    x = gradients.samples((5, 6))[0]
+    ours = lq.models.from_keras(model)
+    np.testing.assert_array_equal(ours(x).numpy(), computed(model, x))
+    assert type(ours.layers[0]) is lq.quantizers.RSign
+    assert ours.layers[1].activation.threshold_value == 0.3

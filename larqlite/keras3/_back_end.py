@@ -1,12 +1,19 @@
-"""What the words of `lq.math.ops_of` mean on arrays of JAX and PyTorch: operations of Keras 3."""
+"""What depends on the back end of Keras 3: what the words of `lq.math.ops_of` mean on arrays of
+JAX and PyTorch, and how a pseudo-gradient gets to a function."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import keras
+import tensorflow as tf
 
+from larqlite._gradients import custom_gradient
 from larqlite._ops import serve
+
+__all__ = ["BACKEND", "with_gradient"]
 
 BACKEND = keras.backend.backend()
 
@@ -66,3 +73,28 @@ _BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 if BACKEND != "tensorflow":
     serve(keras.ops.is_tensor, OPS)
+
+
+def with_gradient(forward: Callable, pull_back: Callable, x: Any) -> Any:
+    """`forward(x)`, whose gradient is `pull_back(x, dy)` for that of the result, `dy`.
+
+    On TensorFlow that is larqlite's own `custom_gradient`; on JAX and PyTorch that of
+    Keras, which calls what goes back in two ways.
+
+    Args:
+        forward: function of a tensor.
+        pull_back: function of the tensor and a gradient.
+        x: floating-point tensor.
+    """
+
+    def function(x):
+        def backwards(*arguments, upstream=None):
+            # PyTorch's form: the tensors, and the gradient by name.
+            return pull_back(x, arguments[-1] if upstream is None else upstream)
+
+        return forward(x), backwards
+
+    if BACKEND == "tensorflow":
+        x = tf.convert_to_tensor(x)  # a gradient of one's own takes no variables
+        return custom_gradient(lambda x: (forward(x), lambda dy: pull_back(x, dy)))(x)
+    return keras.ops.custom_gradient(function)(x)
