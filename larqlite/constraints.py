@@ -9,13 +9,14 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import register_object
+from larqlite._two_kerases import OfTfKeras
 from larqlite.errors import ArgumentError, require_tf_keras
 
 __all__ = ["WeightClip", "weight_clip"]
 
 
 @register_object(aliases=("weight_clip",))
-class WeightClip(tf_keras.constraints.Constraint):
+class WeightClip(OfTfKeras, tf_keras.constraints.Constraint):
     r"""Keeps latent weights in the range where the straight-through gradient is not zero.
 
     $$ f(w) = \max(-c, \min(c, w)) $$
