@@ -13,7 +13,8 @@ OLDEST := .venv-oldest
 RELEASE := .venv-release
 KERAS3 := .venv-keras3
 PINS := setup.cfg setup.py pyproject.toml constraints.txt $(wildcard native/*.cc native/*.h native/*.inc native/*.txt)
-OLDEST_TESTS := tests/deploy tests/runtime tests/test_cli_deploy.py tests/test_import.py
+OLDEST_TESTS := tests/deploy tests/runtime tests/test_cli_deploy.py tests/test_import.py \
+  tests/keras3 tests/test_two_kerases.py
 # Where it is set, each run rewrites all modules of tests anew.
 unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import weakref
 from typing import Any
 
@@ -16,7 +17,7 @@ import keras
 import tensorflow as tf
 import tf_keras
 
-from larqlite import quantizers
+from larqlite import context, quantizers
 from larqlite._channels import channels_shape
 from larqlite._ops import ops_of
 from larqlite.errors import DtypeError, QuantizerError, UnknownQuantizerError
@@ -26,6 +27,13 @@ from larqlite.quantizers.internal import find, on_register, unknown_quantizer
 
 __all__ = ["QuantizerOfKeras3", "adopted", "get", "quantizer_class"]
 
+log = logging.getLogger("larqlite.quantizers")
+
+# Of the configuration in tf_keras; the rest are the quantizer's arguments.
+_OF_EVERY_QUANTIZER = (
+    *("name", "trainable", "dtype", "dynamic", "batch_input_shape", "metrics"),
+)
+
 
 class QuantizerOfKeras3(keras.layers.Layer):
     """Base class: a quantizer of larqlite as a layer, or a function, of Keras 3.
@@ -34,7 +42,8 @@ class QuantizerOfKeras3(keras.layers.Layer):
     arguments and configuration. It runs in the dtype of its input, whatever the policy.
 
     Args:
-        *args, **kwargs: those of the namesake; `metrics` are not tracked in Keras 3.
+        *args, **kwargs: those of the namesake; `metrics`, also those of
+            `lq.context.metrics_scope`, are not tracked in Keras 3, which is warned of.
         name: of the layer.
 
     Attributes:
@@ -56,7 +65,14 @@ class QuantizerOfKeras3(keras.layers.Layer):
     def __init__(self, *args: Any, name: str | None = None, **kwargs: Any) -> None:
         for known in ("dtype", "trainable"):  # of files of either Keras
             kwargs.pop(known, None)
+        metrics = kwargs.pop("metrics", None) or context.get_training_metrics()
         super().__init__(name=name, autocast=False)
+        if metrics:
+            log.warning(
+                '%s "%s": %s are not tracked in Keras 3. Fix: compare '
+                "layer.quantized_kernel() between epochs, or train in tf_keras.",
+                *(type(self).__name__, self.name, sorted(metrics)),
+            )
         self.rule = self.rule_class(*args, name=self.name, **kwargs)
         self.supports_masking = True
 
@@ -115,8 +131,7 @@ class QuantizerOfKeras3(keras.layers.Layer):
 
     def get_config(self) -> dict:
         config = self.rule.get_config()
-        of_every_layer = (*tf_keras.layers.Layer().get_config(), "metrics")
-        own = {k: v for k, v in config.items() if k not in of_every_layer}
+        own = {k: v for k, v in config.items() if k not in _OF_EVERY_QUANTIZER}
         return {"name": self.name, **own}
 
 
@@ -260,9 +275,8 @@ def get(identifier: Any) -> Any:
                 f'lq.keras3: {type(identifier).__name__} "{identifier.name}" has weights of '
                 "tf_keras already.\n  Fix: pass one that was not called yet, or its name."
             )
-        config = identifier.get_config()
-        config.pop("metrics", None)
-        return quantizer_class(type(identifier)).from_config(config)
+        cls = quantizer_class(type(identifier))
+        return cls.from_config(identifier.get_config())
     if identifier is None or callable(identifier):
         return identifier
     raise UnknownQuantizerError(

@@ -100,6 +100,20 @@ def test_either_keras_reads_what_the_other_wrote(name, given):
         assert getattr(ours, key) == value
 
 
+def test_metrics_are_not_tracked_in_silence(caplog):
+    lq.keras3.SteSign()
+    assert not caplog.records
+    lq.keras3.SteSign(metrics=["flip_ratio"])
+    lq.keras3.get(lq.quantizers.SteSign(metrics=["flip_ratio"]))
+    with lq.context.metrics_scope(["flip_ratio"]):
+        lq.keras3.QuantDense(
+            2, kernel_quantizer="ste_sign", kernel_constraint="weight_clip"
+        )
+    said = [r.message for r in caplog.records]
+    assert len(said) == 3
+    assert all("['flip_ratio'] are not tracked in Keras 3" in text for text in said)
+
+
 def test_integers_are_refused():
     with pytest.raises(DtypeError, match=r'SteSign "s".*int'):
         lq.keras3.SteSign(name="s")(np.arange(3))
