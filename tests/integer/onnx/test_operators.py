@@ -220,6 +220,27 @@ CASES = {
             *("QuantizedSqueeze", "QuantizedDense1DFlatten"),
         ],
     ),
+    "sizes_worked_out_from_shapes": (
+        "a = Conv (x, k) s = Shape (a) n = Gather (s, first) u = Unsqueeze (n, zeros) "
+        "j = Concat <axis = 0> (u, rest) r = Reshape (a, j) y = Gemm (r, w)",
+        {"first": sizes(0)[0], "zeros": sizes(0), "rest": sizes(-1)}
+        | K
+        | {"w": normal(160, 4)},
+        *(EIGHT, FLAT, ["QuantizedConv2DScaled", "QuantizedDense1DFlatten"]),
+    ),
+    "sizes_of_two_open_axes": (
+        "a = Conv (x, k) s = Shape (a) p = Slice (s, zeros, two, zeros) "
+        "j = Concat <axis = 0> (p, rest) r = Reshape (a, j) "
+        "t = Transpose <perm = [0, 2, 1]> (r) y = MatMul (t, w)",
+        {"zeros": sizes(0), "two": sizes(2), "rest": sizes(-1)}
+        | K
+        | {"w": normal(8, 4)},
+        *("float[N, 8, H, W] x", LINE),
+        [
+            *("QuantizedConv2DScaled", "QuantizedReshape", "QuantizedTranspose"),
+            "QuantizedDense1DScaledExactTo16",
+        ],
+    ),
     "resized_by_scales": (
         'a = Conv (x, k) r = Resize <mode = "nearest", nearest_mode = "floor", '
         'coordinate_transformation_mode = "asymmetric"> (a, , by) y = Conv (r, k)',

@@ -70,7 +70,7 @@ def pictures(count, seed, size, lines):
     [
         (
             *("ch_ppocr_mobile_v2.0_cls_infer.onnx", (48, 192), 1, 53),
-            {"Flatten", "Softmax", "Shape", "Reshape"},
+            {"Flatten", "Softmax", "Reshape"},
         ),
         ("ch_PP-OCRv4_det_infer.onnx", (160, 192), 9, 64, set()),
     ],

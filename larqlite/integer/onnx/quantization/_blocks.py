@@ -348,6 +348,8 @@ def _channels_first(
 def unchanged(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     """`QuantizedDepthwise2D` of weights of one, for ReLU and poolings after it."""
     kinds = [graph.names_of(node) for node in nodes]
+    if graph.activation_bits == 16 and kinds == [{"MaxPool"}]:
+        raise Mismatch("integers of 16 bits are compared, not summed")
     layer = _of_equal_weights(nodes[0], graph, (1, 1))
     layer.activation = any("Relu" in kind for kind in kinds)
     if "MaxPool" in kinds[-1]:
@@ -355,8 +357,6 @@ def unchanged(nodes: list[OnnxNode], graph: FloatGraph) -> OnnxLayer:
     elif "GlobalAveragePool" in kinds[-1]:
         _require_sum(nodes[0].inputs[0], graph)
         layer.set_pool("gap")
-    elif graph.activation_bits == 16 and kinds == [{"MaxPool"}]:
-        raise Mismatch("integers of 16 bits are compared, not summed")
     if "ReduceMean" in kinds[-1]:
         layer.set_geometry(keepdims=nodes[-1].attributes.get("keepdims", 1))
     set_bound(layer, nodes, graph)

@@ -15,6 +15,7 @@ from larqlite import onnx_graph
 from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx.quantization._float_graph import FloatGraph
 from larqlite.integer.onnx.quantization._fold import fold_affine, join_gates
+from larqlite.integer.onnx.quantization._sizes import write_sizes
 from larqlite.onnx_graph import OnnxNode, node_of
 
 __all__ = ["FUNCTION", "prepared", "session"]
@@ -39,6 +40,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
         kept = [value for value in values if value.name not in constants]
         del values[:]
         values.extend(kept)
+    write_sizes(model)
     fold_pads(model)
     fold_affine(model)
     join_gates(model)
