@@ -55,6 +55,7 @@ class EpilogueKind(IntEnum):
     SIGN = 18
     ADD_SCALED = 19
     DIVIDE = 20
+    SOFTMAX = 21
     PACK_SIGN = 30
     PACK_HEAVISIDE = 31
     PACK_TERNARY = 32
@@ -197,6 +198,17 @@ class KernelStep:
         return found - {NOWHERE}
 
     @property
+    def tensors_read(self) -> set[int]:
+        """Numbers of the buffers that it reads, of those that steps or callers write."""
+        found = {self.input.buffer}
+        for op in self.ops:
+            if op.kind == EpilogueKind.MULTIPLY_IMAGE:
+                found.add(op.a)
+            if op.kind in (EpilogueKind.ADD_TENSOR, EpilogueKind.ADD_SCALED):
+                found.add(op.view.buffer)
+        return found
+
+    @property
     def taps(self) -> int:
         """Positions of the window."""
         return int(np.prod(self.kernel))
@@ -260,14 +272,25 @@ class Program:
                 and np.array_equal(known.reshape(-1), array.reshape(-1))
             ):
                 return number
-        # A view would keep all bytes of the file in memory.
-        own = array if array.base is None else array.copy()
+        # A copy, since a view would keep all bytes of the file in memory.
+        own = aligned(array.nbytes).view(array.dtype).reshape(array.shape)
+        own[...] = array
         return self.add(Buffer(own.dtype, own.size, constant=own))
 
     def add(self, buffer: Buffer) -> int:
         """Adds a buffer and returns its number."""
         self.buffers.append(buffer)
         return len(self.buffers) - 1
+
+
+def aligned(size: int) -> np.ndarray:
+    """Bytes that begin where a cache line does: no vector that is read from them lies in two."""
+    return aligned_in(np.empty(size + ALIGNMENT, np.uint8))[:size]
+
+
+def aligned_in(memory: np.ndarray) -> np.ndarray:
+    """Bytes from the first cache line that begins in some memory."""
+    return memory[-memory.ctypes.data % ALIGNMENT :]
 
 
 def strides(sizes: Sequence[int]) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import threading
@@ -103,7 +102,10 @@ class ModelRunner:
     ) -> list[np.ndarray]:
         engine = self.engine()
         workspace = self._take(engine, batch)
-        with self._turn if workspace.takes_turns else contextlib.nullcontext():
+        if workspace.takes_turns:
+            with self._turn:
+                results = workspace.run(inputs)
+        else:
             results = workspace.run(inputs)
         with self._lock:
             if engine is self._engine:

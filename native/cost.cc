@@ -47,6 +47,8 @@ double nanoseconds(const lq_step& s, int64_t images, int32_t isa) {
   const double values = static_cast<double>(images) * s.depth * s.height * s.width * s.channels;
   const double taps = static_cast<double>(s.kernel_d) * s.kernel_h * s.kernel_w;
   double products = 0, passes = s.op_count;
+  for (int32_t i = 0; i < s.op_count; ++i)
+    if (s.ops[i].kind == LQ_SOFTMAX) passes += 10;
   switch (s.kind) {
     case LQ_CONV:
       products = taps * s.words * 32 * s.input_planes * s.weight_planes / rates.bits;

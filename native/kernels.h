@@ -91,8 +91,9 @@ struct Expanded {
 };
 
 struct Kernels {
-  // Each computes the block's values from the input of the step.
-  void (*load)(const Block& block, Value* values);
+  // Each computes the block's values from the input of the step. This one may copy them from
+  // there to where the first operations want them; it returns how many it did.
+  int32_t (*load)(const Block& block, Value* values);
   void (*depthwise)(const Block& block, Value* values);
   void (*pool)(const Block& block, Value* values);
   void (*mean)(const Block& block, Value* values);
@@ -133,6 +134,9 @@ bool amx_is_there();
 #elif defined(__aarch64__)
 extern const Kernels kNeon;
 #endif
+
+// LQ_SOFTMAX of pixels of `count` channels.
+void softmax(float* v, int64_t pixels, int32_t count);
 
 inline int64_t address(const lq_view& view, const Block& block) {
   return view.offset + block.image * view.image + block.depth * view.depth + block.row * view.row +

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LQ_ABI 7
+#define LQ_ABI 8
 
 // Where a tensor lies in a buffer.
 typedef struct {
@@ -47,6 +47,7 @@ enum {
   LQ_SIGN = 18,            // v <- v < 0 ? -1 : 1
   LQ_ADD_SCALED = 19,      // v <- v + view * a[c]         (float view, one value a pixel)
   LQ_DIVIDE = 20,          // v <- v / a[c]
+  LQ_SOFTMAX = 21,         // v <- e^(v - m) / sum of e^(v - m) over the channels, m the largest
   // Floats to bits, v is kept. `planes` bit planes per pixel, plane p at word
   // p * words of the pixel:
   LQ_PACK_SIGN = 30,       // 1 plane: bit = v < 0
@@ -164,13 +165,15 @@ typedef struct {
 } lq_step;
 
 // Memory of a run. Where it holds every image of a batch, `image_bytes` lead from one to the
-// next; where only those that are worked on at once, 0. Each thread has a copy of the latter
+// next; where only those that are worked on at once, 0: after the run nobody reads it, and parts
+// of it may not have been written. Each thread has a copy of the latter
 // that steps write: `thread_bytes` lead from one copy, of `bytes`, to the next; else 0.
 typedef struct {
   void* data;
   int64_t bytes;
   int64_t image_bytes;
   int64_t thread_bytes;
+  int64_t streamed;  // not 0: no step of the run reads it, and caches have no room for it
 } lq_buffer;
 
 // LQ_ABI of the library.

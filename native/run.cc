@@ -199,6 +199,24 @@ bool in_bands(const lq_step& conv, const lq_step& pool, const lq_buffer* buffers
   return true;
 }
 
+// Whether nobody but the pooling of step i + 1 reads what step i stores last: then a band of it
+// can take the place of the one before, which the cache still has.
+bool is_read_once(const lq_step* steps, int32_t step_count, int32_t i, const lq_buffer* buffers) {
+  const lq_step& conv = steps[i];
+  const int32_t stored = conv.ops[conv.op_count - 1].view.buffer;
+  if (buffers[stored].image_bytes != 0) return false;
+  for (int32_t k = 0; k < step_count; ++k) {
+    const lq_step& s = steps[k];
+    if (k != i + 1 && s.input.buffer == stored) return false;
+    for (const int32_t used : {s.weights, s.base, s.inside_base, s.row_class, s.column_class})
+      if (used == stored) return false;
+    for (int32_t n = 0; n < s.op_count - (k == i); ++n)
+      for (const int32_t used : {s.ops[n].a, s.ops[n].b, s.ops[n].view.buffer})
+        if (used == stored) return false;
+  }
+  return true;
+}
+
 class Watch {
  public:
   explicit Watch(double* seconds) : seconds_(seconds) {}
@@ -215,22 +233,36 @@ class Watch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-// Steps i and i + 1, of which in_bands() is true.
+// Steps i and i + 1, of which in_bands() is true; in_place: and is_read_once().
 void run_in_bands(const lq_step* steps, int32_t i, const lq_buffer* buffers, int32_t threads,
-                  int32_t isa, Watch& watch) {
+                  int32_t isa, bool in_place, Watch& watch) {
   Prepared conv(steps[i], buffers, 1, isa), pool(steps[i + 1], buffers, 1, isa);
   const lq_step& p = pool.step;
   if (conv.work.expanded && !(larqlite::expand_weights(conv.work, threads) &&
                               (!conv.work.expanded->expand_input ||
                                larqlite::expand_image(conv.work, 0, threads))))
     conv.work.expanded = nullptr;
-  const int64_t row_bytes = p.tap_row / p.dilation_h * 4 * p.stride_h;
+  in_place = in_place && conv.step.height == steps[i].height;
+  conv.ops.assign(conv.step.ops, conv.step.ops + conv.step.op_count);
+  conv.step.ops = conv.ops.data();
+  const int64_t row = p.tap_row / p.dilation_h, start = p.input.offset;
+  float* stored = static_cast<float*>(buffers[p.input.buffer].data) + start;
+  const int64_t row_bytes = row * 4 * p.stride_h;
   const int64_t band = kBandBytes / row_bytes < 1 ? 1 : kBandBytes / row_bytes;
-  int64_t done = 0;
+  int64_t done = 0, top = 0;  // rows stored so far; the one that lies where the first one should
   for (int64_t first = 0; first < p.height; first += band) {
     const int64_t last = first + band < p.height ? first + band : p.height;
     const int64_t reads = (last - 1) * p.stride_h - p.pad_h + (p.kernel_h - 1) * p.dilation_h + 1;
     const int64_t needed = last == p.height || reads > conv.step.height ? conv.step.height : reads;
+    const int64_t from = first * p.stride_h - p.pad_h, kept = from < done ? from : done;
+    if (in_place && kept > top) {
+      // What both bands read goes to where the new one begins.
+      const int64_t of_row = (conv.step.width - 1) * conv.ops.back().view.pixel + p.channels;
+      const int64_t moved = done > kept ? (done - kept - 1) * row + of_row : 0;
+      __builtin_memmove(stored, stored + (kept - top) * row, sizeof(float) * static_cast<size_t>(moved));
+      top = kept;
+      conv.ops.back().view.offset = pool.step.input.offset = start - top * row;
+    }
     if (needed > done) {
       conv.run_rows(done, needed, threads);
       done = needed;
@@ -264,7 +296,8 @@ void run_piece(const Call& call, int64_t number, int32_t threads, double* second
   Watch watch(seconds);
   for (int32_t i = 0; i < call.step_count; ++i) {
     if (i + 1 < call.step_count && in_bands(steps[i], steps[i + 1], buffers.data(), images)) {
-      run_in_bands(steps, i++, buffers.data(), threads, call.isa, watch);
+      const bool in_place = is_read_once(steps, call.step_count, i, buffers.data());
+      run_in_bands(steps, i++, buffers.data(), threads, call.isa, in_place, watch);
       continue;
     }
     Prepared(steps[i], buffers.data(), images, call.isa).run(threads);
@@ -330,6 +363,11 @@ extern "C" int32_t lq_run(const lq_step* steps, int32_t step_count, const lq_buf
   }
   for (int64_t number = apart; number < pieces; ++number)
     run_piece(call, number, threads, seconds);
+#if defined(__x86_64__)
+  // What went past the caches is there for all from here on. (That of helpers is since they told
+  // that they have left: a locked instruction waits for it too.)
+  __builtin_ia32_sfence();
+#endif
   return 0;
 }
 

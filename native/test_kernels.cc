@@ -747,7 +747,8 @@ bool has_images_of_words(const Case& c) {
 std::vector<lq_buffer> buffers_of(Case& c, bool whole_batch) {
   std::vector<lq_buffer> buffers;
   for (auto& m : c.memory)
-    buffers.push_back({m.data(), static_cast<int64_t>(m.size()) * 4, 0, 0});
+    buffers.push_back({m.data(), static_cast<int64_t>(m.size()) * 4, 0, 0, 0});
+  for (const int b : c.outputs) buffers[b].streamed = b % 2;
   if (!whole_batch) return buffers;
   buffers[c.step.input.buffer].image_bytes = c.step.input.image * size_of_input(c);
   for (const lq_op& op : c.ops) {
@@ -889,6 +890,8 @@ bool run_pair(Random& random, int32_t threads) {
 
 #include "test_code_extremes.inc"
 
+#include "test_softmax.inc"
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -903,6 +906,8 @@ int main(int argc, char** argv) {
   }
   for (long i = 0; i < count / 100 + 1; ++i)
     if (!run_pair(random, static_cast<int32_t>(random.between(1, 3)))) return 1;
+  for (long i = 0; i < count / 20 + 1; ++i)
+    if (!run_softmax(random, static_cast<int32_t>(random.between(1, 3)))) return 1;
   // Several callers at once share the pool of threads.
   std::vector<std::thread> callers;
   std::vector<int> good(4, 0);

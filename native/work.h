@@ -71,8 +71,10 @@ struct Work {
   // Whether blocks of 32 channels can be worked on apart.
   bool may_split() const {
     if ((step->kind == LQ_CONV || step->kind == LQ_CONV_CODES) && step->groups != 1) return false;
-    for (int32_t i = 0; i < step->op_count; ++i)
+    for (int32_t i = 0; i < step->op_count; ++i) {
       if (step->ops[i].group > 0 && step->ops[i].group % 32 != 0) return false;
+      if (step->ops[i].kind == LQ_SOFTMAX) return false;  // of all channels
+    }
     return true;
   }
 
@@ -102,7 +104,7 @@ struct Work {
     int32_t done = 0;  // operations
     switch (s.kind) {
       case LQ_LOAD:
-        if (!only_packs(s, 0)) kernels->load(block, values);
+        if (!only_packs(s, 0)) done = kernels->load(block, values);
         break;
       case LQ_CONV:
         done = expanded ? expanded->conv(block, values) : kernels->conv(block, values);

@@ -11,6 +11,7 @@ from larqlite_runtime._program import (
     KernelStep,
     StepKind,
     TensorView,
+    aligned,
 )
 from larqlite_runtime.backends import _native
 from larqlite_runtime.backends._c_structures import CBuffer, c_steps
@@ -144,7 +145,10 @@ def _step(
         3: np.zeros(batch * CHANNELS, "int32"),
     }
     weights = rng.integers(0, 2**32, size // 4, "uint32")
-    every = [weights.copy() for _ in range(_copies(size, cold))]
+    # As a program holds them.
+    every = [aligned(size).view("uint32") for _ in range(_copies(size, cold))]
+    for stored in every:
+        stored[:] = weights
 
     def buffers(stored: np.ndarray) -> ctypes.Array:
         arrays = [shared[0], stored, shared[2], shared[3]]

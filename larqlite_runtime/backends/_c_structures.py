@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from larqlite_runtime._program import EpilogueOp, KernelStep, TensorView
 
-ABI = 7
+ABI = 8
 
 int32, int64 = ctypes.c_int32, ctypes.c_int64
 
@@ -82,7 +82,8 @@ class CBuffer(ctypes.Structure):
 
     _fields_ = [
         ("data", ctypes.c_void_p),
-        *((name, int64) for name in ("bytes", "image_bytes", "thread_bytes")),
+        ("bytes", int64),
+        *((name, int64) for name in ("image_bytes", "thread_bytes", "streamed")),
     ]
 
 

@@ -84,11 +84,15 @@ def _load() -> ctypes.CDLL:
 
 
 @functools.cache
-def _runs_short() -> Callable:
-    """`lq_run` of the library, called without letting other threads of Python in."""
+def _function_that_runs(is_short: bool) -> Callable:
+    """`lq_run` of the library, for arguments that are of its types already.
+
+    Args:
+        is_short: called without letting other threads of Python in.
+    """
     lib = library()
-    run = ctypes.PyDLL(lib._name).lq_run
-    run.argtypes, run.restype = lib.lq_run.argtypes, lib.lq_run.restype
+    run = (ctypes.PyDLL(lib._name) if is_short else lib)["lq_run"]
+    run.restype = ctypes.c_int32
     return run
 
 
@@ -201,17 +205,19 @@ class Part:
                     "This is a defect of larqlite_runtime.\n"
                     "  Fix: please report it with the model file."
                 )
-        run, steps = (_runs_short() if is_short else lib.lq_run), self._c_steps
-        number = INSTRUCTION_SETS[isa]
+        run, int32 = _function_that_runs(is_short), ctypes.c_int32
+        # Made once: what ctypes makes of plain numbers takes as long as a small step.
+        arguments = (
+            *(self._c_steps, int32(count), buffers, int32(len(buffers))),
+            *(int32(batch), int32(piece), int32(threads)),
+            int32(INSTRUCTION_SETS[isa]),
+        )
 
         def call(seconds: np.ndarray | None = None) -> None:
             times = None
             if seconds is not None:
                 times = seconds.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
-            failed = run(
-                *(steps, count, buffers, len(buffers)),
-                *(batch, piece, threads, number, times),
-            )
+            failed = run(*arguments, times)
             if failed:
                 raise NativeError(
                     f'The step "{self.steps[failed - 1].label}" could not run.\n'

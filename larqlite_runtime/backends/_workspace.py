@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from larqlite_runtime._errors import InputError, quoted
-from larqlite_runtime._program import ALIGNMENT
+from larqlite_runtime._machine import cache_of_a_core
+from larqlite_runtime._program import ALIGNMENT, aligned_in
 from larqlite_runtime.backends import numpy as numpy_kernels
 from larqlite_runtime.backends._c_structures import CBuffer
 from larqlite_runtime.backends._engine import Engine
@@ -54,7 +55,8 @@ class Workspace:
         self._plan = plan = engine.plan
         buffers = plan.program.buffers
         is_cut = self.pieces.count > 1
-        self._kept = kept_buffers(engine) if is_cut else set()
+        self._seen = kept_buffers(engine)
+        self._kept = self._seen if is_cut else set()
         self._of_a_copy = plan.program.arena * self.pieces.piece
         self._memory = _aligned(self._of_a_copy * self.pieces.copies)
         self._nothing = np.zeros(0, np.float32)
@@ -68,6 +70,17 @@ class Workspace:
             )
             for name, number in self._direct.items()
         }
+        # Past the caches, which have no room for it.
+        self._streamed = {
+            number
+            for number in self._direct.values()
+            if buffers[number].bytes * batch > cache_of_a_core()
+            and not any(
+                number in step.tensors_read
+                for part in plan.program.parts
+                for step in part
+            )
+        }
         late = {port.buffer for port in self._bound_late} | {*self._direct.values()}
         self._late = tuple(late)
         self.arrays = [
@@ -78,6 +91,13 @@ class Workspace:
             *(self._c_buffer(number, number in late) for number in range(len(buffers)))
         )
         self._fed: dict[int, list[tuple[object, str, Port]]] = {}
+        self._views = {
+            name: view
+            for name, output in plan.outputs.items()
+            if output.port.buffer not in late
+            for view in [self._tensor(name)]
+            if np.may_share_memory(view, self.arrays[output.port.buffer])
+        }
         self._results: dict[int, list[np.ndarray]] = {}
         self.stages = [
             self._segment(number, stage)
@@ -188,10 +208,12 @@ class Workspace:
         if buffer.constant is not None or not holds_batch:
             is_copied = buffer.constant is None and self.pieces.copies > 1
             size = self._of_a_copy if is_copied else 0
-            return CBuffer(array.ctypes.data, array.nbytes, 0, size)
+            of_image = buffer.bytes if number in self._seen else 0
+            return CBuffer(array.ctypes.data, array.nbytes, of_image, size)
         # What is bound at every call must be somewhere for the check, which reads nothing.
         data = _SOMEWHERE.ctypes.data if is_late else array.ctypes.data
-        return CBuffer(data, buffer.bytes * self.batch, buffer.bytes, 0)
+        size, streamed = buffer.bytes * self.batch, number in self._streamed
+        return CBuffer(data, size, buffer.bytes, 0, streamed)
 
     def _bound(self, name: str) -> np.ndarray:
         """Memory for an output, that steps will write into."""
@@ -292,9 +314,15 @@ class Workspace:
         return call
 
     def _result(self, name: str) -> np.ndarray:
-        output = self._plan.outputs.get(name)
-        if output is None:
-            return self._plan.subgraph.constants[name].copy()
+        if name in self._views:
+            return self._views[name].copy()
+        if name in self._plan.outputs:
+            return self._tensor(name).copy()
+        return self._plan.subgraph.constants[name].copy()
+
+    def _tensor(self, name: str) -> np.ndarray:
+        """An output, where steps and segments leave it."""
+        output = self._plan.outputs[name]
         port, part, shape = output.port, output.slice, self._shape(output.port)
         memory = self.arrays[port.buffer]
         if part.is_contiguous:
@@ -303,17 +331,12 @@ class Workspace:
             pixels = memory.reshape(self.batch, -1, part.pixel)
             last = part.first + part.channels
             array = pixels[:, :, part.first : last].reshape(shape)
-        return np.moveaxis(array, -1, 1).copy() if port.key.layout else array.copy()
+        return np.moveaxis(array, -1, 1) if port.key.layout else array
 
 
 def _aligned(size: int) -> np.ndarray:
     """Zeros that begin at a cache line."""
-    return _aligned_in(np.zeros(size + ALIGNMENT, np.uint8))[:size]
-
-
-def _aligned_in(memory: np.ndarray) -> np.ndarray:
-    """Bytes from the first cache line that begins in some memory."""
-    return memory[-memory.ctypes.data % ALIGNMENT :]
+    return aligned_in(np.zeros(size + ALIGNMENT, np.uint8))[:size]
 
 
 def _references(arrays: list[np.ndarray]) -> list[int]:

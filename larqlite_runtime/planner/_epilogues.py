@@ -185,6 +185,13 @@ def _clip(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
     return [Epilogue(node.inputs[0], EpilogueKind.CLIP, low=low, high=high)]
 
 
+def _softmax(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+    rank = len(subgraph.shapes[node.outputs[0]])
+    if node.attributes.get("axis", -1) % rank != axis:
+        return []
+    return [Epilogue(node.inputs[0], EpilogueKind.SOFTMAX)]
+
+
 _EPILOGUES: dict[
     tuple[str, str], Callable[[GraphNode, Subgraph, int], list[Epilogue]]
 ] = {
@@ -199,6 +206,7 @@ _EPILOGUES: dict[
     ("", "PRelu"): _prelu,
     ("", "LeakyRelu"): _leaky_relu,
     ("", "Clip"): _clip,
+    ("", "Softmax"): _softmax,
     (DOMAIN, ADD_SCALED): _add_scaled,
     (DOMAIN, "Sign"): lambda node, subgraph, axis: [
         Epilogue(node.inputs[0], EpilogueKind.SIGN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from larqlite_runtime._graph import GraphNode
+from larqlite_runtime._program import EpilogueKind
 from larqlite_runtime.planner._epilogues import Epilogue
 from larqlite_runtime.planner._fuse_in_place import add_in_place
 from larqlite_runtime.planner._fusion_group import (
@@ -128,6 +129,9 @@ def _epilogue(
     ends = [(group, way) for group, way in ends if group is not None]
     ends.sort(key=lambda end: -groups.items.index(end[0]))
     for group, way in ends:
+        # A softmax needs all channels of a pixel at once, which threads share where they are sums.
+        if way.kind == EpilogueKind.SOFTMAX and not group.loads:
+            continue
         if way.other is None or not groups.depends(way.other, group):
             _extend(groups, group, node, way)
             return

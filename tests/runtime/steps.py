@@ -431,7 +431,7 @@ class _Maker:
             return EpilogueOp(
                 kind, x=self.one_of(-1.0, 0.0, -np.inf), y=self.one_of(1.0, 6.0)
             )
-        if kind in (EpilogueKind.RELU, EpilogueKind.SIGN):
+        if kind in (EpilogueKind.RELU, EpilogueKind.SIGN, EpilogueKind.SOFTMAX):
             return EpilogueOp(kind)
         if kind == EpilogueKind.PACK_RANGE:
             ends = [self.buffer(self.floats(channels)) for _ in range(2)]

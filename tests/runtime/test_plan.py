@@ -255,3 +255,43 @@ def test_what_is_added_to_all_channels_may_be_broadcast_along_an_axis_too(tmp_pa
     expected = session.run(None, {"input_1": x})[0]
     found = larqlite_runtime.load(tmp_path / "net.onnx")(x)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_softmax_over_channels_is_one_of_the_kernels_and_any_other_is_not():
+    for axis, is_native in ((1, True), (-1, False)):
+        last = ([node("Softmax", "normal1", "y", axis=axis)], {})
+        proto = network(block(1, "x", 32), last, outputs={"y": (32, 6, 6)})
+        found = planned(proto)
+        step = steps_of(found)[-1]
+        assert (kinds(step) == [EpilogueKind.SOFTMAX, EpilogueKind.STORE]) == is_native
+        assert (found.stages[-1].part is not None) == is_native
+        compare(proto, exact=False)
+
+
+def test_what_is_pooled_is_whole_where_it_is_an_output_too():
+    """Bands of a large convolution take the place of one another where nobody else reads them."""
+    rng = np.random.default_rng(3)
+    nodes = [
+        node("Transpose", "image", "moved", perm=[0, 3, 1, 2]),
+        node("Conv", "moved w0", "sums", pads=[1, 1, 1, 1]),
+        node("MaxPool", "sums", "pool", kernel_shape=[3, 3], strides=[2, 2]),
+        packed("Sign", "pool", "signs"),
+        packed("BConv2D", "signs w1", "y", **convolution((16, 3, 3, 16))),
+    ]
+    proto = model(
+        nodes,
+        {"image": (130, 100, 3)},
+        {"sums": (16, 130, 100), "pool": (16, 64, 49), "y": None},
+        {
+            "w0": rng.integers(-3, 4, (16, 3, 3, 3)).astype(np.float32),
+            "w1": codes(16 * 9 * 16),
+        },
+    )
+    x = rng.integers(-4, 5, (1, 130, 100, 3)).astype(np.float32)
+    wanted = stock(proto, {"image": x})
+    for outputs in (["y"], ["pool", "y"], ["sums", "pool", "y"]):
+        for threads in (1, 2):
+            content = proto.SerializeToString()
+            runtime = larqlite_runtime.load(content, threads=threads, outputs=outputs)
+            for name, array in runtime.run(x).items():
+                np.testing.assert_array_equal(array, wanted[name], err_msg=name)

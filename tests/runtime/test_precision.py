@@ -290,12 +290,13 @@ def classifier(channels=32):
 def test_a_classifier_behind_kernels_is_one_of_theirs():
     proto = classifier()
     found = planned(proto)
-    dense = steps_of(found)[-1]
+    dense, softmax = steps_of(found)[-2:]
     assert (dense.kind, dense.size, dense.channels) == (
         StepKind.CONV_FLOAT,
         (1, 1, 1),
         50,
     )
+    assert [kind.name for kind in kinds(softmax)] == ["SOFTMAX", "STORE"]
     slow = steps_of(planned(proto, float_kernels=False))
     assert StepKind.CONV_FLOAT not in {step.kind for step in slow}
     for batch in (1, 5):
@@ -308,7 +309,7 @@ def test_bf16_reaches_shortcuts_and_classifiers_and_checked_plans_hold():
     proto = classifier()
     found = planned(proto, numbers=Numbers.BF16)
     assert found.numbers is Numbers.BF16
-    load_step, dense = steps_of(found)[-2:]
+    load_step, dense, _ = steps_of(found)[-3:]
     assert kinds(load_step)[-1].name == "PACK_BF16"
     assert dense.kind == StepKind.CONV_BF16
     for scale, offset in SCALINGS:

@@ -96,12 +96,12 @@ def test_what_needs_the_order_of_the_file_is_turned_once():
     proto = between_packed(
         node("Conv", "sums k", "a", pads=[1] * 4),
         node("Conv", "sums k", "b", pads=[1] * 4, dilations=[1, 1]),
-        node("Softmax", "sums", "c", axis=1),
+        node("LogSoftmax", "sums", "c", axis=1),
         outputs={"a": (2, 6, 6), "b": (2, 6, 6), "c": (8, 6, 6)},
         constants={"k": floats(2, 8, 3, 3)},
     )
     _, segment = segments(proto)
-    assert sorted(ops(segment)) == ["Conv", "Conv", "Softmax", "Transpose"]
+    assert sorted(ops(segment)) == ["Conv", "Conv", "LogSoftmax", "Transpose"]
     same_as_stock(proto, rtol=1e-5, x=(4, 6, 6))
 
 
@@ -180,7 +180,7 @@ def test_one_segment_holds_all_that_may_run_at_one_moment():
             packed(
                 "BConv2D", f"s{branch} w", f"y{branch}", **convolution((4, 3, 3, 4))
             ),
-            node("Softmax", f"y{branch}", f"z{branch}", axis=1),
+            node("LogSoftmax", f"y{branch}", f"z{branch}", axis=1),
         ]
     proto = model(
         nodes,
@@ -190,4 +190,4 @@ def test_one_segment_holds_all_that_may_run_at_one_moment():
     )
     first, last = segments(proto)
     assert ops(first).count("Conv") == 2
-    assert ops(last).count("Softmax") == 2
+    assert ops(last).count("LogSoftmax") == 2

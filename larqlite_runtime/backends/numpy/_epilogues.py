@@ -130,6 +130,30 @@ def _add_scaled(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
     )
 
 
+def _power_of_e(v: np.ndarray) -> np.ndarray:
+    """e^v of float32 v <= 0, with the operations of the kernels (`power_of_e`)."""
+    magic, one = np.float32(12582912), np.float32(1)
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        shifted = v * np.float32(1.44269502) + magic
+        n = shifted - magic
+        r = (v - n * np.float32(0.693359375)) - n * np.float32(-2.12194442e-4)
+        e = np.float32(1 / 5040)
+        for factor in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2, one, one):
+            e = e * r + np.float32(factor)
+        scale = ((shifted.view(np.uint32) + np.uint32(127)) << 23).view(np.float32)
+        return np.where(v < -87, np.float32(0), e * scale)
+
+
+def _softmax(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        powers = _power_of_e(v - np.fmax.reduce(v, axis=-1, keepdims=True))
+        # Sixteen lanes, each one value after another, and then they.
+        lanes = np.zeros((*v.shape[:-1], -(-v.shape[-1] // 16) * 16))
+        lanes[..., : v.shape[-1]] = powers
+        lanes = lanes.reshape(*v.shape[:-1], -1, 16).cumsum(-2)[..., -1, :]
+        return powers / lanes.cumsum(-1)[..., -1:].astype(np.float32)
+
+
 def _attributes(op: EpilogueOp) -> dict[str, float]:
     """What the quantizer of an operation has."""
     return {"threshold": op.x, "bits": op.planes, "low": op.x, "high": op.y}
@@ -181,6 +205,7 @@ _EPILOGUES: dict[EpilogueKind, Callable[[Run, EpilogueOp, np.ndarray], np.ndarra
     EpilogueKind.CLIP: lambda run, op, v: np.minimum(
         np.maximum(v, np.float32(op.x)), np.float32(op.y)
     ),
+    EpilogueKind.SOFTMAX: _softmax,
     EpilogueKind.STORE: _store,
     EpilogueKind.SIGN: lambda run, op, v: SIGN.values_of(v, {}),
     EpilogueKind.PACK_BF16: _pack_bf16,
