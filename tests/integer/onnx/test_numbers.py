@@ -5,8 +5,15 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from larqlite.errors import UnsupportedModelError
 from larqlite.integer.onnx import quantize_onnx
-from larqlite.integer.onnx.layers import TensorRange, _bodies, _scales
+from larqlite.integer.onnx.layers import (
+    QuantizedGlobalAveragePool,
+    TensorRange,
+    _bodies,
+    _digits,
+    _scales,
+)
 from tests.integer.onnx.networks import images, model_of, normal
 from tests.integer.onnx.numpy_integers import assert_every_integer_is_exact, run
 
@@ -242,3 +249,66 @@ def test_requantization_rounds_halves_up_and_saturates_at_both_ends():
             for x in cases[:, 0]
         ]
         assert run(model, cases)[0].ravel().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "channels", "bits", "mode"),
+    [
+        ("y = Conv (x, k)", 8, (16, 16), "X2x8W2x8"),
+        ("y = Conv (x, k)", 512, (16, 16), "X4x4W2x8"),
+        ("y = Conv (x, k)", 512, (16, 8), "X4x4W1x8"),
+        ("y = Conv (x, k)", 512, (8, 16), "X2x4W2x8"),
+        ("y = ConvTranspose (x, k)", 512, (8, 8), "X2x4W1x8"),
+        ("y = ConvTranspose (x, k)", 512, (16, 16), "X4x4W2x8"),
+    ],
+)
+def test_digits_hold_sums_of_products_of_one_sign(body, channels, bits, mode):
+    """Sums beyond 2^24, of which float32 alone would lose the last bits."""
+    fan_in = 9 * channels
+    kernel = same_sign(4, fan_in).reshape(4, channels, 3, 3)
+    if "Transpose" in body:
+        kernel = kernel.reshape(channels, 4, 3, 3)
+    model = model_of(body, {"k": kernel}, f"float[N, {channels}, 4, 4] x", OUT)
+    x = same_sign(2, channels * 16).reshape(2, channels, 4, 4)
+    x[1] = -x[0]
+    quantized = quantize_onnx(
+        model,
+        samples=x,
+        activation_bits=bits[0],
+        weight_bits=bits[1],
+        input_weight_bits=bits[1],
+    )
+    (kind,) = [n.op_type for n in quantized.graph.node if "Conv" in n.op_type]
+    assert mode in kind
+    assert_every_integer_is_exact(quantized, x)
+    # Twice as far as the samples reach is the end of the range of 16 bits.
+    assert_every_integer_is_exact(quantized, 2.5 * x)
+
+
+def test_a_layer_of_too_many_products_for_any_digits_is_refused_by_name():
+    codes = np.full((1, 2**19), 120, np.int8)
+    kernel = _scales.QuantizedKernel(codes, None, np.ones(1), 2**31 - 1)
+    assert _digits.mode_of(kernel, 128, 8, 8, False, "a layer") == "Wide"
+    with pytest.raises(UnsupportedModelError, match="524,288 products are summed"):
+        _digits.mode_of(kernel, 128, 8, 8, True, "a layer")
+
+
+@pytest.mark.parametrize("value", [-128.0, 127.0, -0.5, 0.5, 126.5, -127.5])
+def test_a_mean_rounds_halves_up_whatever_its_sign(value):
+    layer = QuantizedGlobalAveragePool()
+    nodes = layer.build_subgraph("QuantizedGlobalAveragePool")
+    text = """<ir_version: 9, opset_import: ["": 18]>
+    net (int8[N, 1, H, W] X, int32[] M, uint8[] S_out) => (int8[N, 1, A, B] Y)
+    { Y = Identity (X) }"""
+    model = onnx.parser.parse_model(text)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.ref_attr_name:
+                attribute.ref_attr_name = ""
+                attribute.i = 1
+    low, high = int(np.floor(value)), int(np.ceil(value))
+    x = np.array([low, high], np.int8).reshape(1, 1, 1, 2)
+    given = {"X": x, "M": np.array(1, np.int32), "S_out": np.array(0, np.uint8)}
+    assert run(model, given)[0].item() == int(np.floor(value + 0.5))
