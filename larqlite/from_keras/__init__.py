@@ -4,7 +4,7 @@ It is for the other packages of larqlite, but for what `lq.models` offers: `from
 and `keras3_converter`.
 """
 
-from larqlite.from_keras import _activations, _operation_layers, _own_layers
+from larqlite.from_keras import _activations, _operation_functions, _own_layers
 from larqlite.from_keras._door import (
     ConvertedModel,
     as_tf_keras,
@@ -15,7 +15,7 @@ from larqlite.from_keras._door import (
 )
 from larqlite.from_keras._registry import keras3_converter
 
-del _activations, _operation_layers, _own_layers  # imported for what they register
+del _activations, _operation_functions, _own_layers  # imported for what they register
 
 __all__ = [
     "ConvertedModel",

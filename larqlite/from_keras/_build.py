@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,14 @@ import keras
 import tf_keras
 
 from larqlite.errors import UnsupportedLayerError
-from larqlite.from_keras import _layers, _rule, _walk
+from larqlite.from_keras import (
+    _layers,
+    _masks,
+    _operations,
+    _own_layers,
+    _rule,
+    _walk,
+)
 from larqlite.from_keras._config import arrays
 from larqlite.from_keras._registry import CONVERTERS
 
@@ -27,12 +35,14 @@ class Step:
         apply: takes what the call takes, Keras tensors of tf_keras or values.
         layer: the one layer that does it; None for several.
         inside: for a model inside, its graph.
+        masked: whether Keras 3 hands masks to the layer.
     """
 
     call: _walk.RecordedCall
     apply: Callable
     layer: Layer | None = None
     inside: Graph | None = None
+    masked: bool = False
 
 
 @dataclasses.dataclass(eq=False)
@@ -81,6 +91,7 @@ class Maker:
         self.notes: list[str] = []
         self._layers: dict[int, Layer] = {}
         self._graphs: dict[int, Graph] = {}
+        self._functions: dict[int, Callable] = {}
         self._names: dict[int, str] = {}
         # Layers of Keras 3 and ours, with what gives the weights; outer ones first.
         self._pairs: list[tuple[Any, Layer, Callable | None]] = []
@@ -97,6 +108,16 @@ class Maker:
                 self.notes.append(f'"{operation.name}" is named "{name}" here')
             self._names[id(operation)] = name
         return self._names[id(operation)]
+
+    def _free(self, call: _walk.RecordedCall) -> str:
+        """The name of an operation, with a number from its second call on."""
+        taken = set(self._names.values())
+        name = free = self.name_of(call)
+        number = 2
+        while free in taken:
+            free, number = f"{name}_{number}", number + 1
+        self._names[id(call)] = free
+        return free
 
     def inside(self, layer: Any) -> Layer:
         """A layer that is inside another one, which gets its own weights."""
@@ -144,7 +165,8 @@ class Maker:
         name = self.name_of(model)
         layers = [step.layer for step in steps]
         linear = isinstance(model, keras.Sequential) and None not in layers
-        if linear and all(_takes_one(step) for step in steps):
+        linear = linear and all(_takes_one(step) for step in steps)
+        if linear and not (_masks.has_masks(graph) and self._needs_masks(model)):
             made = tf_keras.Sequential([inputs[0]._keras_history.layer, *layers], name)
         else:
             made = self._functional(graph, steps, inputs, name)
@@ -153,11 +175,13 @@ class Maker:
 
     def _functional(self, graph: Any, steps: list, inputs: list, name: str):
         known = dict(zip(map(id, graph.inputs), inputs, strict=True))
+        masks = _masks.Masks(graph, known, self._of_mask, self.where)
         for step in steps:
-            args, kwargs = _walk.filled(step.call, lambda t: known[id(t)])
-            outputs = step.apply(*args, **kwargs)
-            flat = keras.tree.flatten(outputs)
+            value_of = functools.partial(masks.tensor, step)
+            args, kwargs = _walk.filled(step.call, value_of)
+            flat = keras.tree.flatten(step.apply(*args, **kwargs))
             known.update(zip(map(id, step.call.outputs), flat, strict=True))
+            masks.note(step)
 
         def ours(structure: Any) -> Any:
             return keras.tree.map_structure(lambda t: known[id(t)], structure)
@@ -167,6 +191,19 @@ class Maker:
             ours(_walk.output_structure(graph)),
             name=name,
         )
+
+    def _needs_masks(self, model: keras.Model) -> bool:
+        """Whether masks have to be attached in a Sequential model, which tells a trial."""
+        trial = Maker(self.where)
+        graph = _walk.graph_of(model, self.where)
+        steps = [trial._step(call) for call in _walk.calls_of(graph)]
+        inputs = [trial._input(layer) for layer in _walk.input_layers(graph)]
+        made = trial._functional(graph, steps, inputs, "trial")
+        kinds = (_own_layers.Masked, _own_layers.Unmasked)
+        return any(isinstance(layer, kinds) for layer in made.layers)
+
+    def _of_mask(self, call: _walk.RecordedCall) -> Callable:
+        return self._step(call).apply
 
     def _input(self, layer: Any) -> Any:
         return tf_keras.Input(
@@ -182,12 +219,19 @@ class Maker:
             inside = self.graph(operation)
             return Step(call, inside.model, inside.model, inside)
         if _walk.is_layer(operation):
+            hard = _hard_activation(operation)
+            if hard is not None:
+                return Step(call, self._applied(operation, hard))
             layer = self.layer(operation)
-            return Step(call, layer, layer)
-        raise UnsupportedLayerError(
-            f"{self.where}: there is no rule for the operation "
-            f'{type(operation).__name__} ("{operation.name}").'
-        )
+            return Step(call, layer, layer, masked=_masks.uses_mask(call))
+        return Step(call, _operations.applied(call, self._free(call), self.where))
+
+    def _applied(self, layer: Any, function: str) -> Callable:
+        """What computes a hard activation; the same layers for the same one."""
+        if id(layer) not in self._functions:
+            name = self.name_of(layer)
+            self._functions[id(layer)] = _operations.hard_activation(function, name)
+        return self._functions[id(layer)]
 
     def finish(self) -> None:
         """Gives the layers their weights, and what is trainable, from the outside in."""
@@ -221,3 +265,17 @@ def _give(layer3: Any, layer: tf_keras.layers.Layer, values: list, where: str) -
         )
     for variable, value in zip(layer.weights, values, strict=True):
         variable.assign(value)
+
+
+def _hard_activation(layer: Any) -> str | None:
+    """The name of a hard activation that a layer is, which layers here compute."""
+    names = {
+        keras.activations.hard_sigmoid: "hard_sigmoid",
+        keras.activations.hard_silu: "hard_silu",
+    }
+    if (
+        type(layer) is not keras.layers.Activation
+        or layer.dtype_policy.name != "float32"
+    ):
+        return None
+    return names.get(layer.activation)

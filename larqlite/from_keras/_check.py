@@ -88,9 +88,7 @@ def _layer_by_layer(
         else:
             if differences is not None:
                 ours = _ours(step, args, kwargs, prefix, where)
-            outputs = keras.tree.flatten(
-                _called(call.operation, args, kwargs, f"{prefix}{call.name}", where)
-            )
+            outputs = _theirs_of(call, known, f"{prefix}{call.name}", where)
             if differences is not None:
                 _note(step, outputs, ours, prefix, differences, where)
         known.update(zip(map(id, call.outputs), outputs, strict=True))
@@ -108,24 +106,24 @@ def in_order(graph: Any, given: Any) -> list:
     return keras.tree.flatten(given)
 
 
-def _called(operation: Any, args: tuple, kwargs: dict, name: str, where: str) -> Any:
+def _theirs_of(call: Any, known: dict, name: str, where: str) -> list:
     """What Keras 3 gives out in inference."""
-    if _walk.is_layer(operation) and operation._call_has_training_arg:
-        kwargs = {**kwargs, "training": False}
     try:
-        return operation(*args, **kwargs)
+        return _walk.run(call, lambda t: known[id(t)])
     except Exception as error:
         said = " ".join(str(error).split())[:300]
         raise UnsupportedModelError(
-            f'{where}: Keras 3 itself cannot compute {type(operation).__name__} "{name}" '
-            f"for the numbers that both are compared with: {said}\n  Fix: give "
+            f"{where}: Keras 3 itself cannot compute {type(call.operation).__name__} "
+            f'"{name}" for the numbers that both are compared with: {said}\n  Fix: give '
             "inputs=[...] that the model takes, or mend the layer."
         ) from error
 
 
 def _ours(step: Any, args: tuple, kwargs: dict, prefix: str, where: str) -> list:
     """What tf_keras gives out for the same numbers."""
-    args, kwargs = keras.tree.map_structure(_for_tf, (args, kwargs))
+    args, kwargs = keras.tree.map_structure(
+        lambda value: _for_tf(value, step.masked), (args, kwargs)
+    )
     try:
         return keras.tree.flatten(call_in_inference(step.apply, args, kwargs))
     except Exception as error:
@@ -174,12 +172,16 @@ def _for_keras(value: Any, tensor: Any) -> Any:
     return keras.ops.convert_to_tensor(value, dtype=tensor.dtype)
 
 
-def _for_tf(value: Any) -> Any:
-    if keras.ops.is_tensor(value):
-        if isinstance(value, tf.Tensor):
-            return tf.identity(value)  # without what Keras 3 attached to it
-        return tf.convert_to_tensor(_array(value))
-    return value
+def _for_tf(value: Any, masked: bool) -> Any:
+    """A value of Keras 3 for tf_keras, with its mask or without."""
+    if not keras.ops.is_tensor(value):
+        return value
+    is_ours = isinstance(value, tf.Tensor | tf.SparseTensor)
+    ours = tf.identity(value) if is_ours else tf.convert_to_tensor(_array(value))
+    mask = _walk.mask_of(value)
+    if masked and mask is not None:
+        ours._keras_mask = tf.convert_to_tensor(_array(mask))
+    return ours
 
 
 def _array(value: Any) -> np.ndarray:

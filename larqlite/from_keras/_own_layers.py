@@ -119,3 +119,22 @@ class Discretization(tf_keras.layers.Discretization):
     def call(self, inputs):
         outputs = super().call(inputs)
         return tf.cast(outputs, tf.int32) if self.output_mode == "int" else outputs
+
+
+@register_object(bare=False)
+class Masked(tf_keras.layers.Layer):
+    """Gives out the first of two inputs, [x, mask], with the second as its mask."""
+
+    def call(self, inputs):
+        return tf.identity(inputs[0])
+
+    def compute_mask(self, inputs, mask=None):
+        return inputs[1]
+
+
+@register_object(bare=False)
+class Unmasked(tf_keras.layers.Layer):
+    """Gives out its input without a mask."""
+
+    def call(self, inputs):
+        return tf.identity(inputs)

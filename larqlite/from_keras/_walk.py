@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -21,8 +23,8 @@ class RecordedCall:
     Attributes:
         operation: the layer, operation of `keras.ops`, or model inside.
         args, kwargs: as recorded, with Keras tensors; without `training`, for which Keras
-            3 records defaults of layers and overrides them when it runs, and without masks
-            that are None.
+            3 records defaults of layers and overrides them when it runs, and without what is
+            None by itself.
         inputs: the Keras tensors among them.
         outputs: the Keras tensors that come out.
     """
@@ -89,36 +91,45 @@ _functional = None
 def calls_of(graph: Any) -> list[RecordedCall]:
     """The calls that compute a graph's outputs, in the order in which Keras 3 runs them."""
     nodes = graph._nodes_by_depth
-    calls = []
-    for depth in sorted(nodes, reverse=True):
-        for node in nodes[depth]:
-            if node.is_input or not node.operation:
-                continue
-            kwargs = {
-                key: value
-                for key, value in node.arguments.kwargs.items()
-                if key != "training" and not (value is None and key.endswith("mask"))
-            }
-            calls.append(
-                RecordedCall(
-                    node.operation,
-                    tuple(node.arguments.args),
-                    kwargs,
-                    [
-                        t
-                        for t in keras.tree.flatten((node.arguments.args, kwargs))
-                        if isinstance(t, Tensor)
-                    ],
-                    list(node.outputs),
-                )
-            )
-    return calls
+    return [
+        recorded(node)
+        for depth in sorted(nodes, reverse=True)
+        for node in nodes[depth]
+        if node.operation and not node.is_input
+    ]
+
+
+def recorded(node: Any) -> RecordedCall:
+    """A node of a graph of Keras 3 as a call."""
+    defaults = inspect.signature(node.operation.call).parameters
+    kwargs = {
+        key: value
+        for key, value in node.arguments.kwargs.items()
+        if key != "training"
+        and not (value is None and key in defaults and defaults[key].default is None)
+    }
+    args = tuple(node.arguments.args)
+    flat = keras.tree.flatten((args, kwargs))
+    inputs = [t for t in flat if isinstance(t, Tensor)]
+    return RecordedCall(node.operation, args, kwargs, inputs, list(node.outputs))
+
+
+def run(call: RecordedCall, value_of: Callable[[Tensor], Any]) -> list:
+    """What Keras 3 gives out for a call in inference, flat."""
+    args, kwargs = filled(call, value_of)
+    if is_layer(call.operation) and call.operation._call_has_training_arg:
+        kwargs = {**kwargs, "training": False}
+    with warnings.catch_warnings():
+        # Said when the model was built already.
+        warnings.filterwarnings("ignore", ".*does not support masking.*")
+        return keras.tree.flatten(call.operation(*args, **kwargs))
 
 
 def filled(call: RecordedCall, value_of: Callable[[Tensor], Any]) -> tuple[tuple, dict]:
     """The arguments of a call with values in the place of Keras tensors.
 
-    Constants come as NumPy arrays where they are tensors of a back end.
+    Constants come as NumPy arrays where they are tensors of a back end; slices and such
+    as they are.
     """
 
     def leaf(x: Any) -> Any:

@@ -18,6 +18,18 @@ def randomized(model, seed=0):
     return model
 
 
+def randomized_as_trained(model, seed=0):
+    """The model with other statistics, scales and biases, so that what differs shows and
+    numbers stay of one size; kernels as they were initialized."""
+    rng = np.random.default_rng(seed)
+    for weight in model.weights:
+        if weight.name in ("gamma", "moving_variance", "scale"):
+            weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        elif weight.name in ("beta", "moving_mean", "bias"):
+            weight.assign(0.1 * rng.normal(size=weight.shape))
+    return model
+
+
 def cnn():
     return randomized(
         keras.Sequential(

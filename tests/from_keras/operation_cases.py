@@ -1,0 +1,57 @@
+"""Operations of `keras.ops` on tensors, each as it is written; `a` and `b` are (3, 4)
+without the batch, `i` are whole numbers, `m` truth values."""
+
+from __future__ import annotations
+
+UNARY = [
+    "absolute", "negative", "square", "exp", "expm1", "sin", "cos", "tan", "sinh", "cosh",
+    "tanh", "arctan", "arcsinh", "floor", "ceil", "sign", "erf", "sigmoid", "relu", "relu6",
+    "softplus", "softsign", "silu", "selu", "log_sigmoid", "hard_sigmoid", "hard_silu",
+    "hard_tanh", "tanh_shrink", "sparse_plus", "sparse_sigmoid", "squareplus", "soft_shrink",
+    "hard_shrink", "leaky_relu", "elu", "celu", "gelu", "glu", "softmax", "log_softmax",
+    "round", "ravel", "sum", "mean", "max", "min", "prod", "var", "std", "argmax", "argmin",
+    "logsumexp", "normalize", "isnan", "zeros_like", "ones_like", "stop_gradient", "copy",
+]  # fmt: skip
+
+OPERATIONS = [
+    *(f"ops.{name}(a)" for name in UNARY),
+    "ops.sqrt(ops.square(a))", "ops.log(ops.exp(a))", "ops.log1p(ops.exp(a))",
+    "ops.rsqrt(ops.exp(a))", "ops.reciprocal(ops.exp(a))", "ops.erfinv(ops.tanh(a))",
+    "ops.arcsin(ops.tanh(a))", "ops.arccos(ops.tanh(a))", "ops.arctanh(ops.tanh(a))",
+    "ops.arccosh(1.5 + ops.square(a))",
+    "a + b", "a - b", "a * b", "a / b", "a // b", "a % b", "abs(a) ** b", "-a",
+    "a + 1", "1 - a", "a - 2.5", "a * 3", "2 / ops.exp(a)", "a / 3", "a ** 2", "i + 1.5",
+    "1 - i", "i * 2.5", "i / 2", "i // 2", "i % 3", "a * i", "i * i", "a + b[:, :1]",
+    "a * ops.mean(a, axis=[1, 2], keepdims=True)",
+    "ops.maximum(a, b)", "ops.minimum(a, 0.5)", "ops.arctan2(a, b)", "ops.clip(a, -1, 0.5)",
+    "ops.round(a, 1)", "ops.threshold(a, 0.2, -1.0)", "ops.elu(a, 0.5)", "ops.celu(a, 2.0)",
+    "ops.gelu(a, approximate=True)", "ops.leaky_relu(a, 0.3)", "ops.squareplus(a, 2)",
+    "a > b", "a <= 0.3", "ops.not_equal(i, 1)", "ops.less(a, i)",
+    "ops.logical_and(m, a > 0)", "ops.logical_or(m, m)", "ops.logical_not(m)",
+    "ops.logical_xor(m, a > 0)", "ops.any(m, axis=-1)", "ops.all(m, axis=1, keepdims=True)",
+    "ops.where(m, a, b)", "ops.where(a > 0, a, 0.0)", "ops.cast(a, 'int32')",
+    "ops.cast(m, 'float32')", "ops.sum(a, axis=1)", "ops.sum(i, axis=-1)",
+    "ops.mean(i, axis=1)", "ops.mean(a, axis=(1, 2), keepdims=True)",
+    "ops.max(a, axis=2)", "ops.argmax(a, axis=1)", "ops.argmin(a, axis=-1, keepdims=True)",
+    "ops.reshape(a, (-1, 12))", "ops.reshape(a, (-1, 2, 6))", "ops.reshape(a, (-1, 4))",
+    "ops.transpose(a, (0, 2, 1))", "ops.transpose(a)", "ops.swapaxes(a, 1, 2)",
+    "ops.moveaxis(a, 1, 2)", "ops.expand_dims(a, 1)", "ops.expand_dims(a, (1, -1))",
+    "ops.squeeze(ops.expand_dims(a, 1), 1)", "ops.concatenate([a, b], axis=-1)",
+    "ops.concatenate([a, b, a], axis=1)", "ops.concatenate([a, b], axis=0)",
+    "ops.stack([a, b], axis=1)", "ops.split(a, 2, axis=2)", "ops.split(a, [1, 3], axis=-1)",
+    "ops.unstack(a, axis=1)", "ops.repeat(a, 2, axis=1)", "ops.tile(a, (1, 2, 1))",
+    "ops.broadcast_to(ops.sum(a, axis=0, keepdims=True), (2, 3, 4))",
+    "ops.flip(a, axis=1)", "ops.roll(a, 1, axis=2)", "ops.pad(a, ((0, 0), (1, 2), (0, 1)))",
+    "ops.pad(a, ((0, 0), (1, 1), (0, 0)), constant_values=2.0)",
+    "ops.pad(a, ((0, 0), (1, 1), (2, 0)), mode='reflect')",
+    "a[:, 0]", "a[:, 1:, ::2]", "a[..., -1]", "a[:, None]",
+    "ops.take(a, [0, 2, -1], axis=1)", "ops.take(a, ops.minimum(i[:, 0], 3), axis=2)",
+    "ops.cumsum(a, axis=1)", "ops.sort(a, axis=-1)", "ops.top_k(a, 2)",
+    "ops.matmul(a, ops.transpose(b, (0, 2, 1)))", "ops.einsum('bij,bkj->bik', a, b)",
+    "ops.tensordot(a, b, axes=[[0, 2], [0, 2]])", "ops.one_hot(i, 5)",
+    "ops.softmax(a, axis=1)", "ops.normalize(a, axis=1, order=1)", "ops.norm(a, axis=-1)",
+    "ops.full_like(a, 2.0)", "ops.logsumexp(a, axis=1, keepdims=True)",
+    "ops.max_pool(a, 2, strides=1)", "ops.average_pool(a, 2, strides=1, padding='same')",
+    "ops.max(ops.expand_dims(a, 3), axis=(1, 2))", "ops.convert_to_tensor(a)",
+    "ops.log_softmax(a, axis=1)", "ops.glu(a, axis=-1)", "ops.isfinite(a)",
+]  # fmt: skip
