@@ -17,6 +17,7 @@ from larqlite.from_keras import (
     _masks,
     _operations,
     _own_layers,
+    _quantized,
     _rule,
     _walk,
 )
@@ -149,6 +150,8 @@ class Maker:
         rule = _layers.rule_of(cls)
         if rule is None:
             raise _rule.unknown(layer, self.where)
+        if _quantized.is_quantized(layer):
+            return _quantized.quantized(layer, self), _quantized.weights
         made = _rule.make(layer, rule, self)
         return made, rule.weights if rule.has_weights else None
 

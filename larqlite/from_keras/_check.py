@@ -176,7 +176,7 @@ def _for_tf(value: Any, masked: bool) -> Any:
     """A value of Keras 3 for tf_keras, with its mask or without."""
     if not keras.ops.is_tensor(value):
         return value
-    is_ours = isinstance(value, tf.Tensor | tf.SparseTensor)
+    is_ours = isinstance(value, (tf.Tensor, tf.SparseTensor))
     ours = tf.identity(value) if is_ours else tf.convert_to_tensor(_array(value))
     mask = _walk.mask_of(value)
     if masked and mask is not None:

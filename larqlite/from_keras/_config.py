@@ -136,18 +136,9 @@ def dtype_of(layer: keras.Layer, where: str) -> str:
     """The name of a layer's dtype policy, as tf_keras takes it.
 
     Raises:
-        UnsupportedLayerError: its variables have 16 bits, or it is quantized.
+        UnsupportedLayerError: its variables have 16 bits.
     """
     policy = layer.dtype_policy
-    if getattr(policy, "quantization_mode", None) is not None:
-        raise refusal(
-            layer,
-            f"is quantized by Keras 3 ({policy.name}), and nothing here computes "
-            "exactly that.",
-            "convert the model before layer.quantize(...), and quantize it here: "
-            "lq.qat, lq.integer.",
-            where,
-        )
     name = policy.name
     if name in ("float16", "bfloat16"):
         raise refusal(
