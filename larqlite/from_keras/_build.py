@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tf_keras
 
-from larqlite.errors import UnsupportedLayerError
+from larqlite.errors import LarqliteError, UnsupportedLayerError
 from larqlite.from_keras import (
     _layers,
     _masks,
@@ -166,9 +166,10 @@ class Maker:
         steps = [self._step(call) for call in _walk.calls_of(graph)]
         inputs = [self._input(layer) for layer in _walk.input_layers(graph)]
         name = self.name_of(model)
-        layers = [step.layer for step in steps]
-        linear = isinstance(model, keras.Sequential) and None not in layers
-        linear = linear and all(_takes_one(step) for step in steps)
+        needed = _masks.needed(graph, [step.call for step in steps])
+        kept = [step for step in steps if id(step.call.outputs[0]) in needed]
+        layers = [step.layer for step in kept]
+        linear = isinstance(model, keras.Sequential) and all(map(_takes_one, kept))
         if linear and not (_masks.has_masks(graph) and self._needs_masks(model)):
             made = tf_keras.Sequential([inputs[0]._keras_history.layer, *layers], name)
         else:
@@ -179,11 +180,14 @@ class Maker:
     def _functional(self, graph: Any, steps: list, inputs: list, name: str):
         known = dict(zip(map(id, graph.inputs), inputs, strict=True))
         masks = _masks.Masks(graph, known, self._of_mask, self.where)
+        needed = _masks.needed(graph, [step.call for step in steps])
         for step in steps:
-            value_of = functools.partial(masks.tensor, step)
-            args, kwargs = _walk.filled(step.call, value_of)
-            flat = keras.tree.flatten(step.apply(*args, **kwargs))
-            known.update(zip(map(id, step.call.outputs), flat, strict=True))
+            if id(step.call.outputs[0]) not in needed:
+                continue
+            call = _masks.without_recorded(step.call)
+            args, kwargs = _walk.filled(call, functools.partial(masks.tensor, step))
+            flat = keras.tree.flatten(self._called(step, args, kwargs))
+            known.update(zip(map(id, call.outputs), flat, strict=True))
             masks.note(step)
 
         def ours(structure: Any) -> Any:
@@ -194,6 +198,22 @@ class Maker:
             ours(_walk.output_structure(graph)),
             name=name,
         )
+
+    def _called(self, step: Step, args: tuple, kwargs: dict) -> Any:
+        """What a step gives out for Keras tensors of ours."""
+        try:
+            return step.apply(*args, **kwargs)
+        except LarqliteError:
+            raise
+        except Exception as error:
+            operation = step.call.operation
+            said = " ".join(str(error).split())[:300]
+            raise UnsupportedLayerError(
+                f'{self.where}: {type(operation).__name__} "{operation.name}": tf_keras '
+                f"has no such call: {said}\n  Fix: call it without the argument that it "
+                "names, or register a layer that takes it: "
+                f"@lq.models.keras3_converter({type(operation).__name__})."
+            ) from error
 
     def _needs_masks(self, model: keras.Model) -> bool:
         """Whether masks have to be attached in a Sequential model, which tells a trial."""
@@ -248,8 +268,9 @@ class Maker:
 
 
 def _takes_one(step: Step) -> bool:
-    """Whether a call takes one tensor, as all in a Sequential model do."""
-    return len(step.call.args) == 1 and not step.call.kwargs
+    """Whether one layer takes one tensor, as all in a Sequential model do."""
+    call = _masks.without_recorded(step.call)
+    return step.layer is not None and len(call.args) == 1 and not call.kwargs
 
 
 def _give(layer3: Any, layer: tf_keras.layers.Layer, values: list, where: str) -> None:

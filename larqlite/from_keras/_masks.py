@@ -6,6 +6,7 @@ Keras 3 does, a layer before it attaches the one that Keras 3 computes, or takes
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +49,6 @@ class Masks:
     """
 
     def __init__(self, graph: Any, known: dict, convert: Callable, where: str):
-        self.inserted = 0
         self._known, self._convert, self._where = known, convert, where
         self._ours: dict[int, Any] = {}
         self._live = _live(graph, where) if has_masks(graph) else {}
@@ -58,11 +58,9 @@ class Masks:
         ours = self._known[id(tensor)]
         if not self._live or not _reads_masks(step):
             return ours
-        wanted = self._theirs(step.call, tensor) if step.masked else None
-        have = self._ours.get(id(tensor))
-        if have == (None if wanted is None else id(wanted)):
+        wanted = self._wanted(step, tensor)
+        if self._ours.get(id(tensor)) == (None if wanted is None else id(wanted)):
             return ours
-        self.inserted += 1
         if wanted is None:
             return _own_layers.Unmasked()(ours)
         return _own_layers.Masked()([ours, self._mask(wanted)])
@@ -80,15 +78,19 @@ class Masks:
                 if isinstance(step.layer, SOURCES) and theirs is not None:
                     token = id(theirs)
                 elif _hands_on(step.layer) and first is not None:
-                    seen = self._theirs(step.call, first) if step.masked else None
+                    seen = self._wanted(step, first)
                     token = id(seen) if seen is not None else self._ours.get(id(first))
                 else:
                     token = object()
             self._ours[id(tensor)] = token
 
-    def _theirs(self, call: _walk.RecordedCall, tensor: Any) -> Any:
-        """The mask that Keras 3 sees at a tensor when it makes a call."""
-        live = self._live.get((id(call.outputs[0]), id(tensor)), False)
+    def _wanted(self, step: Any, tensor: Any) -> Any:
+        """The mask of a tensor that Keras 3 hands to the layer of a call, or None."""
+        if not step.masked:
+            return None
+        if is_recorded(step.call):
+            return _walk.mask_of(tensor)
+        live = self._live.get((id(step.call.outputs[0]), id(tensor)), False)
         return _walk.mask_of(tensor) if live else None
 
     def _mask(self, mask: Any) -> Any:
@@ -104,9 +106,50 @@ class Masks:
         return self._known[id(mask)]
 
 
+def is_recorded(call: _walk.RecordedCall) -> bool:
+    """Whether the `mask` of a call is the one that its first argument carries.
+
+    Keras 3 records that for some calls, where tf_keras hands the mask on by itself.
+    """
+    if call.kwargs.get("mask") is None or not call.args:
+        return False
+    given = keras.tree.flatten(call.kwargs["mask"])
+    carried = [_walk.mask_of(t) for t in keras.tree.flatten(call.args[0])]
+    return len(given) == len(carried) and all(map(_is, given, carried))
+
+
+def _is(a: Any, b: Any) -> bool:
+    return a is b
+
+
+def without_recorded(call: _walk.RecordedCall) -> _walk.RecordedCall:
+    """A call without the mask that its first argument carries anyhow."""
+    if not is_recorded(call):
+        return call
+    kwargs = {key: value for key, value in call.kwargs.items() if key != "mask"}
+    flat = keras.tree.flatten((call.args, kwargs))
+    inputs = [t for t in flat if isinstance(t, _walk.Tensor)]
+    return dataclasses.replace(call, kwargs=kwargs, inputs=inputs)
+
+
+def needed(graph: Any, calls: list[_walk.RecordedCall]) -> set[int]:
+    """The first outputs, by `id`, of the calls without which a graph has no outputs.
+
+    What computes masks only is not among them: where it is needed it is made.
+    """
+    wanted, found = {id(tensor) for tensor in graph.outputs}, set()
+    for call in reversed(calls):
+        if any(id(tensor) in wanted for tensor in call.outputs):
+            found.add(id(call.outputs[0]))
+            wanted.update(id(tensor) for tensor in without_recorded(call).inputs)
+    return found
+
+
 def uses_mask(call: _walk.RecordedCall) -> bool:
     """Whether Keras 3 hands the masks of what a layer is called with to the layer."""
     layer = call.operation
+    if is_recorded(call):
+        return True
     if not _walk.is_layer(layer) or "mask" in call.kwargs:
         return False
     parameters = list(inspect.signature(layer.call).parameters)
@@ -125,7 +168,7 @@ def uses_mask(call: _walk.RecordedCall) -> bool:
 def _reads_masks(step: Any) -> bool:
     """Whether the layer of tf_keras reads the masks of what it is called with."""
     layer = step.layer
-    if layer is None or "mask" in step.call.kwargs:
+    if layer is None or "mask" in without_recorded(step.call).kwargs:
         return False
     is_model = isinstance(layer, tf_keras.Model)
     reads = "mask" in inspect.signature(layer.call).parameters

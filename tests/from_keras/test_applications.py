@@ -32,8 +32,7 @@ def cut(name, end, size):
     whole = getattr(keras.applications, name)(
         weights=None, input_shape=(size, size, 3), include_top=False
     )
-    layers = [la for la in whole.layers if la.name == end] or [whole.layers[int(end)]]
-    return keras.Model(whole.inputs, layers[0].output)
+    return keras.Model(whole.inputs, whole.get_layer(end).output)
 
 
 def resnet(preact):
@@ -75,11 +74,11 @@ FAMILIES = {
         "convnext", "ConvNeXt", depths=[1, 1, 1, 1], projection_dims=[8, 8, 16, 16]
     ),
     "NASNet": lambda: family(
-        "nasnet", "NASNet", penultimate_filters=48, num_blocks=1, stem_block_filters=4,
+        "nasnet", "NASNet", penultimate_filters=96, num_blocks=1, stem_block_filters=4,
         skip_reduction=False,
     ),
     "Inception": lambda: cut("InceptionV3", "mixed0", 75),
-    "InceptionResNet": lambda: cut("InceptionResNetV2", "block35_1", 75),
+    "InceptionResNet": lambda: cut("InceptionResNetV2", "block35_1_ac", 75),
     "Xception": lambda: cut("Xception", "block4_pool", 71),
 }  # fmt: skip
 

@@ -90,6 +90,15 @@ def test_masking_of_floats_comes_in_as_a_sequential_model():
     equal(ours, theirs, x)
 
 
+def test_what_both_hand_on_alike_has_no_layers_for_masks():
+    words = keras.Input((6,), dtype="int32")
+    x = K.Dropout(0.1)(K.Embedding(7, 4, mask_zero=True)(words))
+    x = K.SimpleRNN(3)(K.SimpleRNN(3, return_sequences=True)(x))
+    ours = lq.models.from_keras(keras.Model(words, x))
+    kinds = [type(layer).__name__ for layer in ours.layers]
+    assert kinds == ["InputLayer", "Embedding", "Dropout", "SimpleRNN", "SimpleRNN"]
+
+
 def test_a_mask_is_saved_with_the_model(tmp_path):
     inputs, p, q = masked_sequences()
     theirs = randomized(
