@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tf_keras
 
-from larqlite.from_keras._abs_max import AbsMaxLevels
 from larqlite.from_keras._config import arguments, arrays, refusal
+from larqlite.from_keras._own_layers import AbsMaxLevels
 from larqlite.layers import QuantDense
 
 BITS = {"int8": 8, "int4": 4}
