@@ -41,6 +41,8 @@ FUNCTIONS = [
     "leaky_relu",
     "mish",
     "hard_tanh",
+    "hard_sigmoid6",
+    "hard_swish",
     "leaky_tanh",
 ]
 

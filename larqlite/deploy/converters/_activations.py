@@ -121,6 +121,18 @@ def convert_hard_tanh(graph: Writer, fn, value: Value) -> Value:
     return clipped(graph, value, -1, 1)
 
 
+@activation_converter(own.hard_sigmoid6)
+def convert_hard_sigmoid6(graph: Writer, fn, value: Value) -> Value:
+    """`clip(x / 6 + 0.5, 0, 1)`."""
+    return unary(graph, value, "HardSigmoid", alpha=1 / 6, beta=0.5)
+
+
+@activation_converter(own.hard_swish)
+def convert_hard_swish(graph: Writer, fn, value: Value) -> Value:
+    """`x clip(x / 6 + 0.5, 0, 1)`."""
+    return unary(graph, value, "HardSwish")
+
+
 @activation_converter(own.leaky_tanh)
 def convert_leaky_tanh(graph: Writer, fn, value: Value) -> Value:
     """The identity on [-1, 1], and slope 0.2 outside."""

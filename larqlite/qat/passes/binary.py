@@ -35,6 +35,7 @@ _NEVER_NEGATIVE = (
     "relu6",
     "sigmoid",
     "hard_sigmoid",
+    "hard_sigmoid6",
     "softplus",
     "exponential",
 )
