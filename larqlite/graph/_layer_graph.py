@@ -263,6 +263,17 @@ class LayerGraph:
         self.uses.insert(position, use)
         return use
 
+    def insert_before(self, use: LayerUse, entry: LayerEntry, *args: Any) -> LayerUse:
+        """Puts a new layer right before a use; what it is called with follows it.
+
+        Nothing reads its output yet.
+        """
+        new = LayerUse(entry, args, {}, [])
+        new.outputs.append(Edge(new))
+        self.uses.insert(self.uses.index(use), new)
+        self._readers = None
+        return new
+
     def replace(self, use: LayerUse, entries: list[LayerEntry]) -> list[LayerUse]:
         """Puts a chain of new layers in the place of one use."""
         position = self.uses.index(use)

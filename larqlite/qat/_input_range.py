@@ -42,6 +42,9 @@ class FixedOutputQuantizeConfig(QuantizeConfig):
     def get_activations_and_quantizers(self, layer):
         return self.config.get_activations_and_quantizers(layer)
 
+    def get_activation_places(self, layer):
+        return self.config.get_activation_places(layer)
+
     def get_input_quantizers(self, layer):
         return self.config.get_input_quantizers(layer)
 
@@ -169,7 +172,7 @@ def _with_output_quantizer(wrapper: QuantizeWrapperV2, quantizer) -> QuantizeWra
     # The output is quantized once, unless its function wants a quantized input.
     once = name_of(getattr(wrapper.layer, "activation", None)) not in BEFORE
     if once and isinstance(config, LayerQuantizeConfig):
-        config = config.without("activations")
+        config = config.only_before()
     fixed = wrapper.get_config()
     fixed["quantize_config"] = tf_keras.saving.serialize_keras_object(
         FixedOutputQuantizeConfig(config, quantizer)

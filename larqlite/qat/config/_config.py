@@ -17,6 +17,9 @@ __all__ = ["LayerQuantizeConfig", "NoOpQuantizeConfig", "QuantizeConfig"]
 
 Layer = tf_keras.layers.Layer
 
+# Where the quantizer of an activation function stands.
+PLACES = ("before", "after", "both")
+
 
 class QuantizeConfig(abc.ABC):
     """Says which weights, activations and outputs of a layer are quantized, and by what.
@@ -56,6 +59,14 @@ class QuantizeConfig(abc.ABC):
 
     def get_input_quantizers(self, layer: Layer) -> Sequence[Any]:
         """Quantizers of the inputs, which other systems do not have; none by default."""
+        return []
+
+    def get_activation_places(self, layer: Layer) -> Sequence[str | None]:
+        """Where the quantizers of the activations stand, in the order of their getter.
+
+        "before" the function, "after" it, or "both"; None, and by default, what
+        integer engines have for a function of its name.
+        """
         return []
 
     def set_quantize_weights(self, layer: Layer, quantize_weights: Sequence) -> None:
@@ -169,9 +180,12 @@ class LayerQuantizeConfig(QuantizeConfig):
         outputs: the quantizer of the outputs, or None.
         inputs: the quantizer of the inputs, or None.
         reason: a remark for `qat.report`.
+        places: where the quantizer of an activation stands, by attribute: "before" the
+            function, "after" it, or "both"; what its name asks for where nothing is said.
 
     Raises:
         UnknownQuantizerError: a name that no quantizer has.
+        ArgumentError: a place that is none of these.
 
     Example:
         >>> config = lq.qat.LayerQuantizeConfig(
@@ -190,6 +204,7 @@ class LayerQuantizeConfig(QuantizeConfig):
         outputs: Any = None,
         inputs: Any = None,
         reason: str = "",
+        places: Mapping[str, str] | None = None,
     ):
         self.weights = {k: quantizers.get(q) for k, q in (weights or {}).items()}
         self.activations = {
@@ -198,6 +213,13 @@ class LayerQuantizeConfig(QuantizeConfig):
         self.outputs = quantizers.get(outputs)
         self.inputs = quantizers.get(inputs)
         self.reason = reason
+        self.places = dict(places or {})
+        for path, place in self.places.items():
+            if place not in PLACES:
+                raise ArgumentError(
+                    f'LayerQuantizeConfig: places["{path}"] is {place!r}.\n'
+                    f"  Fix: one of {', '.join(map(repr, PLACES))}."
+                )
 
     def get_weights_and_quantizers(self, layer):
         return [
@@ -218,6 +240,9 @@ class LayerQuantizeConfig(QuantizeConfig):
     def get_input_quantizers(self, layer):
         return [] if self.inputs is None else [self.inputs]
 
+    def get_activation_places(self, layer):
+        return [self.places.get(path) for path in self.activations]
+
     def set_quantize_activations(self, layer, quantize_activations):
         for path, function in zip(self.activations, quantize_activations, strict=True):
             owner, name = resolve(layer, path)
@@ -235,7 +260,19 @@ class LayerQuantizeConfig(QuantizeConfig):
             part: None if part in parts else getattr(self, part)
             for part in ("weights", "activations", "outputs", "inputs")
         }
-        return LayerQuantizeConfig(**kept, reason=reason or self.reason)
+        places = {} if "activations" in parts else self.places
+        return LayerQuantizeConfig(**kept, reason=reason or self.reason, places=places)
+
+    def only_before(self) -> LayerQuantizeConfig:
+        """The same with no activation quantized after its function.
+
+        Those that stand on both sides stay before it, the others go.
+        """
+        before = [path for path, place in self.places.items() if place != "after"]
+        config = self.without("activations")
+        config.activations = {path: self.activations[path] for path in before}
+        config.places = dict.fromkeys(before, "before")
+        return config
 
     def get_config(self) -> dict:
         serialized = tf_keras.saving.serialize_keras_object
@@ -245,6 +282,7 @@ class LayerQuantizeConfig(QuantizeConfig):
             "outputs": None if self.outputs is None else serialized(self.outputs),
             "inputs": None if self.inputs is None else serialized(self.inputs),
             "reason": self.reason,
+            "places": self.places,
         }
         return {key: value for key, value in config.items() if value}
 

@@ -1,6 +1,7 @@
 """How wrapped layers compute in inference, so that TFLite's converter follows."""
 
 from larqlite.qat.lowerings._exporting import exporting, is_exporting, stored
+from larqlite.qat.lowerings._others import elu
 from larqlite.qat.lowerings._table import TABLE, Lowering, outputs_of
 from larqlite.qat.lowerings._weight import (
     STORED_BITS,
@@ -17,6 +18,7 @@ __all__ = [
     "Lowering",
     "Weight",
     "WrappedCall",
+    "elu",
     "exporting",
     "has_range",
     "is_exporting",

@@ -11,6 +11,7 @@ from larqlite.qat.lowerings._wrapped_call import WrappedCall
 __all__ = [
     "average1d",
     "average2d",
+    "elu",
     "group_normalization",
     "prelu",
     "resizing",
@@ -23,6 +24,26 @@ LARGEST_WINDOW = 64  # of a mean by a convolution, whose kernel has to be stored
 def prelu(call: WrappedCall):
     """`PReLU`, whose slopes the converter rounds by itself."""
     return call.of_keras(call.weight.as_constant())
+
+
+def elu(x: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    r"""`elu(x)` in operations that the converter makes integers of; an ELU is none.
+
+    $elu(x) = \max(x, 0) + (e^{\min(x, 0)} - 1)$. The exponential comes in steps of 1/255; where
+    those of the result are finer, it stays an ELU, of floats.
+
+    Args:
+        x: numbers that were rounded.
+        low, high: the range of 8 bits that the result is rounded to.
+    """
+    if high - low < 1:
+        return tf.nn.elu(x)
+    negative = tf.minimum(x, 0.0)
+    # Not a ReLU, which the converter joins with the kernel before, past its rounding.
+    above = fake_quant(x - negative, low, high)
+    below = fake_quant(fake_quant(tf.exp(negative), 0.0, 1.0) - 1.0, low, high)
+    # One of both is 0, so that the sum rounds nothing once more.
+    return above + below
 
 
 def average1d(call: WrappedCall):

@@ -97,7 +97,13 @@ def outputs_of(wrapper, training, inputs, has_mask: bool = False):
         weight = Weight(view, quantizer, ranges, hook, nth_use(wrapper.name))
     inputs = in_float(inputs, layer.compute_dtype)
     call = WrappedCall(
-        wrapper.name, layer, inputs, weight, wrapper.ends_in_range, has_mask
+        wrapper.name,
+        layer,
+        inputs,
+        weight,
+        ends_in_range=wrapper.ends_in_range,
+        sums_are_rounded=wrapper.sums_are_rounded,
+        has_mask=has_mask,
     )
     return lowering.compute(call)
 

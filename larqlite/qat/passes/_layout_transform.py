@@ -10,6 +10,7 @@ from larqlite.qat.passes import (
     concatenate,
     configs,
     inputs,
+    merges,
     operators,
     own_inputs,
     relu,
@@ -21,6 +22,7 @@ __all__ = ["PASSES", "QuantizeLayoutTransform"]
 PASSES = (
     binary.run,
     separable.run,
+    merges.run,
     configs.run,
     batch_norm.run,
     concatenate.run,

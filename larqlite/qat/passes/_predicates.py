@@ -65,8 +65,16 @@ def is_matchable(
     return is_ours(use) and condition(use.layer) and not graph.is_shared(use.entry)
 
 
-def leave_to(use: LayerUse, reader: LayerUse) -> None:
-    """What comes out of a use is quantized only after the layer that reads it."""
-    use.entry.config = use.entry.config.without(
-        "activations", "outputs", reason=f"output quantized after {reader.layer.name}"
+def leave_to(use: LayerUse, reader: LayerUse, keep_sums: bool = False) -> None:
+    """What comes out of a use is quantized only after the layer that reads it.
+
+    Args:
+        use: of the layer.
+        reader: the one that reads it.
+        keep_sums: whether what goes into an activation stays quantized, where it is.
+    """
+    config = use.entry.config
+    config = config.only_before() if keep_sums else config.without("activations")
+    use.entry.config = config.without(
+        "outputs", reason=f"output quantized after {reader.layer.name}"
     )

@@ -27,7 +27,7 @@ def run(graph: LayerGraph) -> None:
             if not _joins(edge.source) or id(edge.source) in without_ranges
         ]
         for edge in waiting:
-            leave_to(edge.source, use)
+            leave_to(edge.source, use, keep_sums=True)
         if len(waiting) == len(use.inputs):
             without_ranges.add(id(use))
 

@@ -10,9 +10,10 @@ import tf_keras
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
 from larqlite.qat import quantizers
-from larqlite.qat.config import LayerQuantizeConfig, QuantizeConfig
+from larqlite.qat.config import LayerQuantizeConfig, QuantizeConfig, resolve
 from larqlite.qat.passes import QuantizeLayoutTransform
 from larqlite.qat.schemes._rules import rule_for
+from larqlite.qat.wrapper import OF_INTEGERS, name_of
 
 __all__ = [
     "BinaryScheme",
@@ -118,6 +119,11 @@ class DefaultQuantizeRegistry(QuantizeRegistry):
             },
             activations={path: scheme.tensor_quantizer() for path in rule.activations},
             outputs=scheme.tensor_quantizer() if rule.outputs(layer) else None,
+            places={
+                path: "both"
+                for path in rule.activations
+                if name_of(getattr(*resolve(layer, path), None)) in OF_INTEGERS
+            },
         )
 
 

@@ -1,6 +1,11 @@
 """The layers of a quantization-aware model: a wrapper around each layer, and those between."""
 
-from larqlite.qat.wrapper._activation import BEFORE, QuantizedActivation, name_of
+from larqlite.qat.wrapper._activation import (
+    BEFORE,
+    OF_INTEGERS,
+    QuantizedActivation,
+    name_of,
+)
 from larqlite.qat.wrapper._attached_quantizers import has_own_setter
 from larqlite.qat.wrapper._call_phase import CallPhase, observing, only_shapes
 from larqlite.qat.wrapper._fit import fitted, values_of
@@ -9,6 +14,7 @@ from larqlite.qat.wrapper._wrapper import QuantizeWrapper, QuantizeWrapperV2, la
 
 __all__ = [
     "BEFORE",
+    "OF_INTEGERS",
     "CallPhase",
     "QuantizeLayer",
     "QuantizeWrapper",

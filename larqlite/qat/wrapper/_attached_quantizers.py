@@ -74,11 +74,13 @@ class AttachedQuantizers:
         """
         self._fill_weights(config, layer, owner)
         pairs = asked(config, "get_activations_and_quantizers", layer)
+        places = list(config.get_activation_places(layer))
+        places += [None] * (len(pairs) - len(places))
         self.activations.extend(
             QuantizedActivation(
-                function, quantizers.get(identifier), owner, output_shapes[0]
+                function, quantizers.get(identifier), owner, output_shapes[0], place
             )
-            for function, identifier in pairs
+            for (function, identifier), place in zip(pairs, places, strict=True)
         )
         if self.activations:
             config.set_quantize_activations(layer, list(self.activations))

@@ -15,7 +15,7 @@ from larqlite._two_kerases import OfTfKeras
 from larqlite.errors import ArgumentError, require_tf_keras
 from larqlite.qat import _quantized_views, lowerings
 from larqlite.qat.config import QuantizeConfig
-from larqlite.qat.wrapper._activation import BEFORE, BOTH, QuantizedActivation, name_of
+from larqlite.qat.wrapper._activation import QuantizedActivation, name_of
 from larqlite.qat.wrapper._attached_quantizers import (
     AttachedQuantizers,
     WeightSlot,
@@ -278,8 +278,9 @@ class QuantizeWrapperV2(OfTfKeras, tf_keras.layers.Wrapper):
     def sums_are_rounded(self) -> bool:
         """Whether nothing but a ReLU lies between the sums and their quantization."""
         function = name_of(getattr(self.layer, "activation", None))
-        joined = ("linear", "relu", "relu6", *BEFORE, *BOTH)
-        return self.ends_in_range and function in joined
+        is_joined = function in ("linear", "relu", "relu6")
+        rounded = any(a.quantizes_sums for a in self._attached.activations)
+        return self.ends_in_range and (is_joined or rounded)
 
     # What Keras asks of a layer is answered by the layer inside.
 
