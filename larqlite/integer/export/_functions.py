@@ -71,6 +71,13 @@ IntClip <to> (x, low, high) => (y) {
     limited = Min (above, high)
     y = Cast <to: int = @to> (limited)
 }""",
+    # `offsets` lead to the first entry of a channel's part of the table.
+    "IntLookup": """
+IntLookup (x, offsets, table) => (y) {
+    wide = Cast <to: int = 6> (x)
+    places = Add (wide, offsets)
+    y = Gather <axis: int = 0> (table, places)
+}""",
     "IntDequantize": """
 IntDequantize <through> (x, unit, scale) => (y) {
     numbers = Cast <to: int = @through> (x)

@@ -8,6 +8,11 @@ from larqlite.integer.layers._mad_normalization import LayerMadNormalization
 from larqlite.integer.layers._observer import OutputObserver
 from larqlite.integer.layers._output_quantizer import OutputQuantizer
 from larqlite.integer.layers._padded_conv import PaddedConv2D
+from larqlite.integer.layers._quantized_activation import (
+    QuantizedActivation,
+    QuantizedELU,
+    QuantizedLeakyReLU,
+)
 from larqlite.integer.layers._quantized_attention import QuantizedAttention
 from larqlite.integer.layers._quantized_conv import (
     QuantizedConv1D,
@@ -93,6 +98,7 @@ __all__ = [
     "OutputQuantizer",
     "PaddedConv2D",
     "QFloatRecorder",
+    "QuantizedActivation",
     "QuantizedAdd",
     "QuantizedAddPositionEmbs",
     "QuantizedApproxSign",
@@ -108,10 +114,12 @@ __all__ = [
     "QuantizedDepthwiseConv2D",
     "QuantizedDepthwiseConv2DTranspose",
     "QuantizedDropout",
+    "QuantizedELU",
     "QuantizedExtractToken",
     "QuantizedFlatten",
     "QuantizedGlobalAveragePooling2D",
     "QuantizedLayerNormalization",
+    "QuantizedLeakyReLU",
     "QuantizedMaxPool2D",
     "QuantizedMultiply",
     "QuantizedPermute",

@@ -59,6 +59,7 @@ class QuantizedLayer(OfTfKeras, NamedWeights, ToldTypes, tf_keras.layers.Layer):
             inputs must be of few bits.
         gives_few_bits: whether its outputs are of few bits by themselves.
         keeps_per_axis: whether the buffer takes per-axis inputs as they are.
+        computes_activation: whether it computes the function of its `activation`.
         holds_output_quantizer: whether there is a slot "output_quantizer".
         weight_quantizers: the slots whose bitwidth defaults to the weight bits.
     """
@@ -71,6 +72,7 @@ class QuantizedLayer(OfTfKeras, NamedWeights, ToldTypes, tf_keras.layers.Layer):
     requires_aligned_inputs = True
     gives_few_bits = False
     keeps_per_axis = False
+    computes_activation = False
     holds_output_quantizer = False
     weight_quantizers: tuple[str, ...] = ()
 
@@ -109,7 +111,8 @@ class QuantizedLayer(OfTfKeras, NamedWeights, ToldTypes, tf_keras.layers.Layer):
 
     def _refuse_what_integers_lack(self) -> None:
         activation = getattr(self, "activation", None)
-        if activation not in (None, tf_keras.activations.linear):
+        is_linear = activation in (None, tf_keras.activations.linear)
+        if not is_linear and not self.computes_activation:
             name = getattr(activation, "__name__", None) or type(activation).__name__
             raise ArgumentError(
                 f'{self.where}: activation="{name}" is not computed inside of a '

@@ -117,7 +117,11 @@ def quantized_class(layer) -> type | None:
     >>> quantized_class(tf_keras.layers.LSTM) is None
     True
     """
-    return QUANTIZED.get(layer if isinstance(layer, type) else type(layer))
+    if isinstance(layer, type):
+        return QUANTIZED.get(layer)
+    cls = QUANTIZED.get(type(layer))
+    # An Activation has several, by its function.
+    return cls.class_for(layer) if hasattr(cls, "class_for") else cls
 
 
 def float_class(layer) -> type | None:

@@ -18,7 +18,7 @@ from larqlite.integer.tensors.internal import concat, shifted_left
 __all__ = ["QuantizedAdd", "QuantizedConcatenate", "QuantizedMultiply"]
 
 
-@quantizes(Add, tf_keras.layers.Add)
+@quantizes(Add, tf_keras.layers.Add, tf_keras.layers.Average)
 class QuantizedAdd(QuantizedLayer, Add):
     r"""The sum, or the average, of quantized inputs.
 
@@ -58,6 +58,12 @@ class QuantizedAdd(QuantizedLayer, Add):
         self, average: bool = False, quant_config: dict | None = None, **kwargs
     ):
         super().__init__(average=average, quant_config=quant_config, **kwargs)
+
+    @staticmethod
+    def config_from(layer) -> dict:
+        """The configuration of an Add or an Average of Keras, too."""
+        average = isinstance(layer, tf_keras.layers.Average)
+        return {"average": average, **layer.get_config()}
 
     def compute(self, inputs):
         """The sum or average."""

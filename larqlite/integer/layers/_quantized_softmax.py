@@ -85,7 +85,7 @@ class QuantizedShiftmax(QuantizedLayer, Shiftmax):
         return shiftmax_of_integers(inputs, where=self.where, **self.quant_config)
 
 
-@quantizes(tf_keras.layers.Softmax, tf_keras.layers.Activation)
+@quantizes(tf_keras.layers.Softmax)
 class QuantizedSoftmax(QuantizedLayer, tf_keras.layers.Softmax):
     r"""Softmax as a shiftmax: an approximation by powers of two.
 
@@ -142,15 +142,6 @@ class QuantizedSoftmax(QuantizedLayer, tf_keras.layers.Softmax):
             self.quant_config["buffer_bitwidth"],
             self.where,
         )
-
-    @staticmethod
-    def refuses(layer) -> str | None:
-        """Why a float layer has no integer form, or None."""
-        activation = getattr(layer, "activation", None)
-        if activation in (None, tf_keras.activations.softmax):
-            return None
-        name = getattr(activation, "__name__", type(activation).__name__)
-        return f'there is no integer form of the activation "{name}"'
 
     @staticmethod
     def config_from(layer) -> dict:

@@ -9,6 +9,7 @@ from larqlite.integer.layers._layer_classes import (
     register_layer,
 )
 from larqlite.integer.layers._output_quantizer import output_frac_bits, output_scales
+from larqlite.integer.layers._quantized_activation import TableLayer
 from larqlite.integer.layers._quantized_attention import bits_of_root
 from larqlite.integer.layers._quantized_conv import KernelLayer
 from larqlite.integer.layers._quantized_separable import kernel_sums
@@ -21,6 +22,7 @@ __all__ = [
     "QUANTIZED",
     "KernelLayer",
     "QuantizedLayer",
+    "TableLayer",
     "bits_of_root",
     "exponent_precision",
     "float_class",

@@ -8,8 +8,13 @@ import numpy as np
 import tf_keras
 
 from larqlite.errors import QuantizedTypeError
-from larqlite.graph import LayerCall, follow, require_model
-from larqlite.integer.layers import Dequantizer, OutputQuantizer, WeightQuantizer
+from larqlite.graph import LayerCall, facts_of, follow, require_model
+from larqlite.integer.layers import (
+    Dequantizer,
+    OutputQuantizer,
+    QuantizedRescaling,
+    WeightQuantizer,
+)
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models._calibrated_inputs import readers_of
 from larqlite.integer.models._large_sums import fix_for
@@ -163,9 +168,23 @@ def _scale_error(layer, quantizer) -> list[str]:
     ]
 
 
+def _input_scale(layer) -> float:
+    """That of a Rescaling, if its integers are what a layer reads; 1 for other inputs."""
+    source = layer.get_input_at(0).node.layer
+    while not isinstance(source, QuantizedRescaling):
+        facts = facts_of(source)
+        is_kept = isinstance(source, QuantizedLayer) and source.out_quantizer is None
+        if not is_kept or not facts.keeps_values or facts.merge:
+            return 1.0
+        source = source.get_input_at(0).node.layer
+    return float(source.scale)
+
+
 def _ideal_scales(layer, quantizer) -> np.ndarray | None:
-    """The scales of the accumulator: those of the layer's weights, and the rate."""
+    """The scales of the accumulator: those of the input and the weights, and the rate."""
     product, found = quantizer.rescaling_rate.numpy(), False
+    if getattr(layer, "weight_quantizers", ()):
+        product = product * _input_scale(layer)
     for slot in getattr(layer, "weight_quantizers", ()):
         weights = getattr(layer, slot)
         codes = weights.qweights.value if isinstance(weights, WeightQuantizer) else None

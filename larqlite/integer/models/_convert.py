@@ -105,7 +105,7 @@ def _reason(use: LayerUse, reasons: dict[int, str], graph: LayerGraph) -> str | 
     if reason:
         return reason
     ends = graph.consumers(use.outputs[0]) == [None]
-    if ends and is_float and getattr(class_for(layer), "float_at_the_end", False):
+    if ends and is_float and _stays_at_the_end(layer):
         return "it is the last layer, and needs no approximation there"
     accepts = getattr(class_for(layer), "accepts", None)
     for edge in use.inputs:
@@ -117,6 +117,12 @@ def _reason(use: LayerUse, reasons: dict[int, str], graph: LayerGraph) -> str | 
         if accepts is not None and _arriving(edge) not in accepts:
             return _NOT_ACCEPTED[_arriving(edge)]
     return None
+
+
+def _stays_at_the_end(layer) -> bool:
+    """Whether a layer stays float where only its outputs are probabilities."""
+    answer = getattr(class_for(layer), "float_at_the_end", False)
+    return answer(layer) if callable(answer) else answer
 
 
 _NOT_ACCEPTED = {

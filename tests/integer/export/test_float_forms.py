@@ -175,6 +175,33 @@ def test_branches_one_dimension_and_moves_are_written(per_tensor):
     assert result.equal_share > 0.98
 
 
+def activated():
+    inputs = layers.Input((12, 12, 3))
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Conv2D(8, 3, padding="same", activation="hard_swish")(x)
+    x = layers.Conv2D(6, 3, strides=2, activation="elu")(x)
+    x = layers.DepthwiseConv2D(3, activation="swish")(x)
+    x = layers.LeakyReLU()(layers.Conv2D(5, 1)(x))
+    return tf_keras.Model(inputs, layers.Dense(4)(layers.Flatten()(x)))
+
+
+@pytest.mark.parametrize("per_tensor", sampled([True, False], 2))
+def test_activations_are_written_as_functions_of_floats(per_tensor):
+    tf_keras.utils.set_random_seed(2)
+    images = networks.random_images(16, (12, 12, 3))
+    params = lq.integer.models.QuantizationParams(per_tensor_activations=per_tensor)
+    model = quantize(activated(), qparams=params, samples=images)
+    assert compare(model, to_onnx(model), images).is_exact
+    wanted = model(images).numpy()
+    result = compare(model, to_qdq(model), images)
+    assert result.largest_difference < 0.02 * np.ptp(wanted)
+    if per_tensor:
+        content = to_tflite(model, samples=images)
+        assert not read_file(content, "").float_operations()
+        result = compare(model, content, images)
+        assert result.largest_difference < 0.03 * np.ptp(wanted)
+
+
 def test_a_saturated_head_is_no_other_network():
     """The sigmoid of the model is 1e-11, that of ONNX Runtime 0."""
     tf_keras.utils.set_random_seed(1)

@@ -1,5 +1,8 @@
 """ReLU, signs, normalizations, tokens and moves of integers against NumPy's int64."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +10,7 @@ import tf_keras
 from hypothesis import given, settings, strategies as st
 
 from larqlite import quantizers
-from larqlite.errors import LarqliteError
+from larqlite.errors import LarqliteError, UnsupportedLayerError
 from larqlite.integer import layers
 from larqlite.integer.tensors import FixedPoint, QFloat
 from tests.integer.layers import numpy_layers
@@ -53,6 +56,75 @@ def test_a_relu_limits_integers_to_an_integer(
         expected = np.minimum(expected, np.minimum(codes, 2**32 - 1))
     np.testing.assert_array_equal(getattr(y, "fp", y).values, expected)
     assert getattr(y, "fp", y).value_bits == 32
+
+
+def in_numpy(name):
+    """A function of one number, by Python's own mathematics."""
+    e, erf = math.exp, math.erf
+    return {
+        "swish": lambda x: x / (1 + e(-x)),
+        "sigmoid": lambda x: 1 / (1 + e(-x)),
+        "tanh": math.tanh,
+        "gelu": lambda x: x * (1 + erf(x / math.sqrt(2))) / 2,
+        "elu": lambda x: x if x > 0 else math.expm1(x),
+        "selu": lambda x: (
+            1.0507009873554805 * max(x, 0) + 1.7580993408473766 * math.expm1(min(x, 0))
+        ),
+        "softplus": lambda x: max(x, 0) + math.log1p(e(-abs(x))),
+        "softsign": lambda x: x / (1 + abs(x)),
+        "mish": lambda x: x * math.tanh(max(x, 0) + math.log1p(e(-abs(x)))),
+        "hard_sigmoid": lambda x: min(max(Fraction(x) / 5 + Fraction(1, 2), 0), 1),
+        "hard_sigmoid6": lambda x: min(max(Fraction(x) + 3, 0), 6) / Fraction(6),
+        "hard_swish": lambda x: (
+            Fraction(x) * min(max(Fraction(x) + 3, 0), 6) / Fraction(6)
+        ),
+    }[name]
+
+
+TABLES = (
+    *("swish", "sigmoid", "tanh", "gelu", "elu", "selu", "softplus", "softsign"),
+    *("mish", "hard_sigmoid", "hard_sigmoid6", "hard_swish"),
+)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_an_activation_gives_the_nearest_entry_of_its_table(name):
+    function = in_numpy(name)
+    codes = np.arange(-256, 256)[:, None] * np.ones(5, np.int64)
+    frac = np.array([-1, 2, 5, 7, 9])
+    y = layers.QuantizedActivation(name)(FixedPoint(codes, 8, frac))
+    for column, places in enumerate(y.frac_bits.numpy().tolist()):
+        numbers = [math.ldexp(int(c), -int(frac[column])) for c in codes[:, 0]]
+        # `Fraction`s are exact: a half goes up.
+        exact = [Fraction(function(x)) * 2**places for x in numbers]
+        wanted = [math.floor(value + Fraction(1, 2)) for value in exact]
+        found = y.values.numpy()[:, column]
+        # A one is cut by one in 2^15.
+        np.testing.assert_array_equal(found, np.clip(wanted, -(2**15), 2**15 - 1))
+        assert np.max(np.abs(found)) > 2**13
+
+
+def test_an_activation_of_per_tensor_and_plain_integers_and_with_an_output_quantizer():
+    x = np.array([[-24, 0, 96]], np.int32)
+    plain = layers.QuantizedActivation("hard_swish")(x)
+    assert plain.to_float().numpy().tolist() == [[0, 0, 96]]
+    layer = layers.QuantizedActivation(
+        "hard_swish", quant_config={"output_quantizer": {"bitwidth": 8}}
+    )
+    layer.build(x.shape)
+    layer.out_quantizer.build(x.shape)
+    layer.out_quantizer.calibrate(6.0)
+    y = layer(FixedPoint(x, 7, 4))
+    assert (y.values.numpy().tolist(), int(y.frac_bits)) == ([[-6, 0, 96]], 4)
+    with pytest.raises(LarqliteError, match=r"(?s)16 value bits.*output_quantizer"):
+        layer(FixedPoint(x, 16, 4))
+
+
+@pytest.mark.parametrize("activation", ["exponential", "softmax", "relu", tf.exp])
+def test_an_activation_without_a_table_is_refused_by_name(activation):
+    name = getattr(activation, "__name__", activation)
+    with pytest.raises(UnsupportedLayerError, match=f'(?s)"{name}".*Fix: '):
+        layers.QuantizedActivation(activation)
 
 
 def test_a_relu_is_near_the_float_one():

@@ -24,6 +24,7 @@ IMAGE, TOKENS = (6, 6, 4), (5, 8)
 
 # For each layer: its arguments, the shape of an input, and how many inputs it takes.
 LAYERS = {
+    layers.QuantizedActivation: ({"activation": "hard_swish"}, IMAGE, 1),
     layers.QuantizedAdd: ({"average": True}, IMAGE, 3),
     layers.QuantizedAddPositionEmbs: ({"initializer": "he_uniform"}, TOKENS, 1),
     layers.QuantizedApproxSign: ({}, IMAGE, 1),
@@ -33,10 +34,12 @@ LAYERS = {
     layers.QuantizedClassToken: ({"initializer": "he_uniform"}, TOKENS, 1),
     layers.QuantizedConcatenate: ({}, IMAGE, 3),
     layers.QuantizedDropout: ({"rate": 0.5}, IMAGE, 1),
+    layers.QuantizedELU: ({"alpha": 0.5}, IMAGE, 1),
     layers.QuantizedExtractToken: ({"token": 2}, TOKENS, 1),
     layers.QuantizedFlatten: ({}, IMAGE, 1),
     layers.QuantizedGlobalAveragePooling2D: ({}, IMAGE, 1),
     layers.QuantizedLayerNormalization: ({}, TOKENS, 1),
+    layers.QuantizedLeakyReLU: ({"alpha": 0.1}, IMAGE, 1),
     layers.QuantizedMaxPool2D: ({}, IMAGE, 1),
     layers.QuantizedMultiply: ({}, IMAGE, 3),
     layers.QuantizedPermute: ({"dims": (2, 1)}, TOKENS, 1),
@@ -140,14 +143,13 @@ def test_a_configuration_is_plain_and_makes_the_same_layer_again(cls):
 def test_a_float_layer_becomes_the_quantized_one(cls):
     for source in (c for c, value in internal.QUANTIZED.items() if value is cls):
         arguments, _, _ = LAYERS[cls]
-        if source is tf_keras.layers.Add:
+        if source in (tf_keras.layers.Add, tf_keras.layers.Average):
             arguments = {}
-        if source is tf_keras.layers.Activation:
-            arguments = {"activation": "softmax"}
         if source is layers.Attention:
             arguments = {**arguments, "softmax": "shiftmax"}
         layer = source(**arguments, name="layer")
         config = layer.get_config()
+        assert internal.quantized_class(layer) is cls
         if hasattr(cls, "refuses"):
             assert cls.refuses(layer) is None
         if hasattr(cls, "config_from"):
@@ -157,6 +159,15 @@ def test_a_float_layer_becomes_the_quantized_one(cls):
         for key, value in config.items():
             if key != "dtype":
                 assert twin.get_config()[key] == value, key
+
+
+def test_an_activation_is_a_softmax_or_a_table_by_its_function():
+    softmax = tf_keras.layers.Activation("softmax", name="end")
+    assert internal.quantized_class(softmax) is layers.QuantizedSoftmax
+    config = layers.QuantizedSoftmax.config_from(softmax)
+    assert layers.QuantizedSoftmax.from_config(config).axis == -1
+    swish = tf_keras.layers.Activation("swish")
+    assert internal.quantized_class(swish) is layers.QuantizedActivation
 
 
 @every_layer

@@ -202,13 +202,15 @@ def test_a_comparison_on_numbers_that_a_file_cannot_take_is_refused(signed):
 
 @pytest.mark.filterwarnings("ignore:.*stays float")
 def test_a_check_names_what_computes_in_float_nested_or_not():
-    inner = tf_keras.Sequential([tf_keras.Input((8,)), layers.ELU(), layers.Dense(2)])
+    inner = tf_keras.Sequential(
+        [tf_keras.Input((8,)), layers.ThresholdedReLU(), layers.Dense(2)]
+    )
     inputs = tf_keras.Input((6,))
     hidden = layers.Dense(8, name="first")(inputs)
     model = tf_keras.Model(inputs, inner(hidden))
     integers = quantize(model, samples=SIGNED)
     (issue,) = models.check_quantization(integers)
-    assert issue.startswith("2 layers compute in float: elu")
+    assert issue.startswith("2 layers compute in float: thresholded_re_lu")
     assert "1 layers in integers" in issue
     (issue,) = models.check_quantization(model)
     assert "0 layers in integers" in issue

@@ -201,8 +201,8 @@ def test_a_nested_model_is_quantized():
 
 
 def test_what_follows_an_unknown_layer_stays_float_and_is_named_once():
-    model = small(layers.ELU(name="elu"))
-    with pytest.warns(UserWarning, match='"elu".*ELU.*flat.*fc') as seen:
+    model = small(layers.ThresholdedReLU(name="bend"))
+    with pytest.warns(UserWarning, match='"bend".*ThresholdedReLU.*flat.*fc') as seen:
         integers = quantized(model)
     assert len([w for w in seen if "stays float" in str(w.message)]) == 1
     assert kinds(integers)["conv"] == "QuantizedConv2D"
@@ -213,8 +213,8 @@ def test_what_follows_an_unknown_layer_stays_float_and_is_named_once():
 
 
 def test_an_unknown_layer_can_be_refused():
-    model = small(layers.ELU(name="elu"))
-    with pytest.raises(UnsupportedLayerError, match='"elu"'):
+    model = small(layers.ThresholdedReLU(name="bend"))
+    with pytest.raises(UnsupportedLayerError, match='"bend"'):
         quantized(model, on_unsupported="raise")
     with pytest.raises(ArgumentError, match='"warn" or "raise"'):
         quantized(model, on_unsupported="ignore")

@@ -153,6 +153,19 @@ def test_coarse_scales_are_reported():
     assert issue.startswith("Scales quantization relative error is high in a")
 
 
+def test_scales_behind_a_rescaling_are_not_reported():
+    stack = [
+        layers.Rescaling(1 / 255, input_shape=(4, 4, 3)),
+        layers.Conv2D(4, 3, activation="swish", name="a"),
+        layers.Flatten(),
+        layers.Dense(2),
+    ]
+    images = RNG.integers(0, 256, (16, 4, 4, 3))
+    integers = quantize(tf_keras.Sequential(stack), samples=images)
+    assert integers.get_layer("a").out_quantizer is not None
+    assert models.check_quantization(integers) == []
+
+
 def test_weights_are_applied_by_name_and_unknown_names_are_told():
     model = dense(2)
     names = [variable.name for variable in model.variables]

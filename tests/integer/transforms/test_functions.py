@@ -56,6 +56,9 @@ RECOGNISED = [
     (scaled_sum, [(3, 4)] * 2, ["Add", "ReLU"]),
     (lambda x: x + x, [(3, 4)], ["Add"]),
     (lambda x: tf.identity(x), [(3, 4)], []),
+    (lambda x: tf.nn.leaky_relu(x, 0.1), [(3, 4)], ["LeakyReLU"]),
+    (lambda x: tf.nn.elu(tf.tanh(x)), [(3, 4)], ["Activation", "Activation"]),
+    (lambda pair: pair[0] * pair[1], [(3, 4), (1, 4)], ["Multiply"]),
 ]
 
 
@@ -71,9 +74,10 @@ def test_a_lambda_is_recognised_by_what_it_computes(case):
 KEPT = [
     (lambda x: tf.nn.relu(x) * 2, [(3, 4)]),
     (lambda x: x + 1.0, [(3, 4)]),
-    (lambda x: tf.nn.leaky_relu(x), [(3, 4)]),
+    (lambda x: tf.exp(x), [(3, 4)]),
     (lambda x: tf.maximum(x, 0.5), [(3, 4)]),
     (lambda pair: pair[0] + pair[1], [(3, 4), (3, 1)]),
+    (lambda pair: pair[0] * pair[1], [(3, 4), ()]),
     (lambda x: tf.transpose(x), [(3,)]),
     (lambda x: tf.reshape(x, (2, -1)), [(4,)]),
     (lambda pair: tf.nn.relu(pair[0]) + pair[1], [(3, 4)] * 2),

@@ -28,6 +28,7 @@ from larqlite.integer.export.plan._steps import (
 )
 from larqlite.integer.layers.internal import (
     QuantizedLayer,
+    float_class,
     output_frac_bits,
     output_scales,
 )
@@ -322,6 +323,19 @@ def _relu(planner: Planner, layer, inputs, computed) -> ExportTensor:
         )
         largest = integers_of(layer.max_value_quantizer(layer.max_value, probe))
     return planner.step(StepOp.RELU, layer, inputs, x.shape, x.scale, largest=largest)
+
+
+@builds(layers.QuantizedActivation, layers.QuantizedELU, layers.QuantizedLeakyReLU)
+def _function(planner: Planner, layer, inputs, computed) -> ExportTensor:
+    x = planner.as_real(layer, inputs[0])
+    scale = scale_of(TensorQParams.of(computed))
+    config = layer.get_config()
+    del config["quant_config"]
+    config.pop("calibrated_inputs", None)
+    on_floats = float_class(layer).from_config(config)
+    return planner.step(
+        StepOp.FUNCTION, layer, [x], x.shape, scale, on_floats=on_floats
+    )
 
 
 @builds(layers.QuantizedMaxPool2D)

@@ -26,6 +26,7 @@ class StepOp(enum.Enum):
     TRANSPOSED = "transposed"
     DENSE = "dense"
     RELU = "relu"
+    FUNCTION = "function"  # of each number, another than a ReLU
     MAX_POOL = "max_pool"
     MEAN = "mean"
     AVERAGE_POOL = "average_pool"

@@ -243,6 +243,11 @@ class _QdqWriter(UnweightedSteps):
             name = self.graph.node("Min", [name, self.graph.stored(end, "largest")])
         return self.graph.value(name, x.shape, like=x)
 
+    @FORMS.of(StepOp.FUNCTION)
+    def _function(self, step: ExportStep) -> Value:
+        layer = step.data["on_floats"]
+        return converter_of(layer, step.path)(self.graph, layer, self._input(step))
+
     @FORMS.of(StepOp.FLOAT)
     def _float(self, step: ExportStep) -> Value:
         args, kwargs = tf.nest.map_structure(

@@ -150,6 +150,10 @@ class _Network:
         largest = step.data["largest"] * step.output.scale
         return tf.minimum(y, tf.constant(largest, tf.float32))
 
+    @FORMS.of(StepOp.FUNCTION)
+    def _function(self, step: ExportStep, x):
+        return step.data["on_floats"](x)
+
     @FORMS.of(StepOp.MAX_POOL)
     def _max_pool(self, step: ExportStep, x):
         layer = step.layer

@@ -4,6 +4,7 @@ from larqlite.integer.models.transforms._align_rescaling import align_rescaling
 from larqlite.integer.models.transforms._drop_reshapes import drop_reshapes
 from larqlite.integer.models.transforms._flatten_nested import flatten_nested
 from larqlite.integer.models.transforms._fold_batchnorms import fold_batchnorms
+from larqlite.integer.models.transforms._fuse_activations import fuse_activations
 from larqlite.integer.models.transforms._grouped_to_depthwise import (
     grouped_to_depthwise,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "drop_reshapes",
     "flatten_nested",
     "fold_batchnorms",
+    "fuse_activations",
     "grouped_to_depthwise",
     "insert_layer",
     "insert_rescaling",

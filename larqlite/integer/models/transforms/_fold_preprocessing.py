@@ -97,7 +97,7 @@ def _chain(graph: LayerGraph, surgery: Surgery, edge) -> tuple[list[LayerUse], A
         if use is None or len(use.outputs) != 1 or surgery.is_shared(use.entry):
             return chain, total
         channels = shape_of(edge)[-1] if len(shape_of(edge)) > 1 else None
-        affine = _affine_of(use, channels)
+        affine = affine_of(use, channels)
         if affine is None or shape_of(use.outputs[0])[1:] != shape_of(edge)[1:]:
             return chain, total
         total = affine.after(total)
@@ -105,7 +105,14 @@ def _chain(graph: LayerGraph, surgery: Surgery, edge) -> tuple[list[LayerUse], A
         edge = use.outputs[0]
 
 
-def _affine_of(use: LayerUse, channels: int | None) -> Affine | None:
+def affine_of(use: LayerUse, channels: int | None) -> Affine | None:
+    """What a use computes of its one input; None if that is not affine.
+
+    Args:
+        use: of any layer.
+        channels: how many there are, each of which may have numbers of its own; None
+            for the same numbers for all.
+    """
     layer = use.layer
     if type(layer) is layers.Rescaling:
         values = [_for_channels(v, channels) for v in (layer.scale, layer.offset)]

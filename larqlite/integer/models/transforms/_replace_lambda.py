@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import tf_keras
 
 from larqlite.graph import LayerGraph, LayerUse
@@ -28,6 +30,10 @@ def replace_lambda(model: tf_keras.Model) -> tf_keras.Model:
     | `tf.transpose` | `Permute` |
     | `tf.reshape`, `tf.squeeze`, `tf.expand_dims` | `Reshape` |
     | `a + b`, `tf.add`, `tf.add_n` of equal shapes | `Add` |
+    | `a * b`, `tf.multiply` of as many axes | `Multiply` |
+    | `tf.sigmoid`, `tf.tanh`, `tf.nn.softplus`, `tf.nn.softsign` | `Activation` |
+    | `tf.nn.elu`, `tf.nn.selu`; `tf.nn.silu`, `tf.nn.gelu` outside of a `Lambda` | `Activation` |
+    | `tf.nn.leaky_relu` | `LeakyReLU` |
 
     The function may stand in a `Lambda`, or be used on a Keras tensor as it is. It is
     traced, and its operations and constants are read: a function of one's own that calls
@@ -79,7 +85,19 @@ def _layers_of(use: LayerUse) -> _tracing.Chain | None:
         return use.inputs, [_tracing.relu(6.0 if kind == "relu6" else None)]
     if not _tracing.is_function(use.layer):
         return None
+    function = _OF_SEVERAL_OPERATIONS.get(getattr(use.layer, "symbol", None))
+    if function is not None and _has_no_options(use):
+        return use.inputs, [functools.partial(layers.Activation, function)]
     return _tracing.recognised(use)
+
+
+# By the public names of TensorFlow's functions.
+_OF_SEVERAL_OPERATIONS = {"nn.silu": "swish", "nn.gelu": "gelu"}
+
+
+def _has_no_options(use: LayerUse) -> bool:
+    options = [value for key, value in use.kwargs.items() if key != "name"]
+    return len(use.args) == 1 and not options
 
 
 def _replace(

@@ -13,6 +13,7 @@ from larqlite.integer.models.transforms import (
     _flatten_nested,
     _fold_batchnorms,
     _fold_preprocessing,
+    _fuse_activations,
     _grouped_to_depthwise,
     _invert_batchnorm_pooling,
     _invert_relu_maxpool,
@@ -33,6 +34,7 @@ PASSES = (
     _drop_inactive.run,
     _fold_preprocessing.run,
     _replace_lambda.run,
+    _fuse_activations.run,
     _grouped_to_depthwise.run,
     _drop_reshapes.run,
     _remove_zeropadding2d.run,
@@ -48,10 +50,12 @@ def sanitize(model: tf_keras.Model) -> tf_keras.Model:
 
     Nested models are unfolded, activations and functions become layers, layers that do
     nothing in inference (noise, augmentation) go; arithmetic on an input, such as
-    `x / 127.5 - 1`, `preprocess_input` and `Normalization`, becomes one Rescaling; grouped
-    convolutions become depthwise ones; reshapes in a row go; zero padding goes into convolutions;
-    the first Rescaling is aligned; batch normalizations go before poolings and into
-    kernels; ReLUs go after max poolings. The model is read once and built once.
+    `x / 127.5 - 1`, `preprocess_input` and `Normalization`, becomes one Rescaling;
+    activations that are spelled out, such as the hard swish of MobileNetV3, become one
+    layer; grouped convolutions become depthwise ones; reshapes in a row go; zero padding
+    goes into convolutions; the first Rescaling is aligned; batch normalizations go before
+    poolings and into kernels; ReLUs go after max poolings. The model is read once and
+    built once.
 
     A batch normalization stays a layer where it cannot be folded exactly: after a ReLU,
     where a gamma is 0, or after a max pooling where one is negative.

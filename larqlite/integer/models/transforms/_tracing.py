@@ -104,6 +104,8 @@ def _chain(tensor, known: dict) -> Chain:
         return _chain(op.inputs[0], known)
     if op.type in _SUMS:
         return _terms(tensor, known), [layers.Add]
+    if op.type == "Mul":
+        return _factors(tensor, known), [layers.Multiply]
     if op.type not in _UNARY:
         raise Unknown
     source, maker = _UNARY[op.type](op)
@@ -127,6 +129,19 @@ def _terms(tensor, known: dict) -> list[Edge]:
     if len(terms) < 2:
         raise Unknown
     return terms
+
+
+def _factors(tensor, known: dict) -> list[Edge]:
+    """What a product multiplies: two tensors, with as many axes as it has itself."""
+    factors = []
+    for part in tensor.op.inputs:
+        if part.shape.rank is None or part.shape.rank != tensor.shape.rank:
+            raise Unknown
+        edges, makers = _chain(part, known)
+        if makers:
+            raise Unknown
+        factors += edges
+    return factors
 
 
 def _relu(op):
@@ -161,8 +176,19 @@ def _reshape(op):
     return source, functools.partial(layers.Reshape, tuple(after))
 
 
+def _activation(op):
+    return op.inputs[0], functools.partial(layers.Activation, op.type.lower())
+
+
+def _leaky_relu(op):
+    return op.inputs[0], functools.partial(layers.LeakyReLU, op.get_attr("alpha"))
+
+
 _SUMS = ("Add", "AddV2", "AddN")
 _UNARY = {
+    **dict.fromkeys(("Sigmoid", "Tanh", "Elu", "Selu"), _activation),
+    **dict.fromkeys(("Softplus", "Softsign"), _activation),
+    "LeakyRelu": _leaky_relu,
     "Relu": _relu,
     "Relu6": _relu,
     "Maximum": _maximum,

@@ -1,6 +1,7 @@
 """One file for each family of integer layers; each registers what it can write."""
 
 from larqlite.integer.export.onnx.converters import (
+    _activation,
     _attention,
     _conv,
     _norm,
@@ -14,6 +15,7 @@ from larqlite.integer.export.onnx.converters import (
 )
 
 __all__ = [
+    "_activation",
     "_attention",
     "_conv",
     "_norm",
