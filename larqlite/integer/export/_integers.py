@@ -52,6 +52,11 @@ class Integers(Value):
     high: np.ndarray = dataclasses.field(default_factory=lambda: whole(0))
     qparams: TensorQParams | None = None
 
+    def __post_init__(self):
+        # NumPy makes a plain number of what is computed of arrays of no axes.
+        for end in ("low", "high"):
+            object.__setattr__(self, end, whole(getattr(self, end)))
+
     @property
     def most(self) -> np.ndarray:
         """The largest magnitude, one or one for each channel."""

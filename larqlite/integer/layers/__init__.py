@@ -9,7 +9,7 @@ from larqlite.integer.layers._observer import OutputObserver
 from larqlite.integer.layers._output_quantizer import OutputQuantizer
 from larqlite.integer.layers._padded_conv import PaddedConv2D
 from larqlite.integer.layers._quantized_activation import (
-    QuantizedActivation,
+    QuantizedActivationFunction,
     QuantizedELU,
     QuantizedLeakyReLU,
 )
@@ -98,7 +98,7 @@ __all__ = [
     "OutputQuantizer",
     "PaddedConv2D",
     "QFloatRecorder",
-    "QuantizedActivation",
+    "QuantizedActivationFunction",
     "QuantizedAdd",
     "QuantizedAddPositionEmbs",
     "QuantizedApproxSign",

@@ -22,7 +22,12 @@ from larqlite.integer.tensors.internal import (
 )
 from larqlite.primitives import signed_codes
 
-__all__ = ["QuantizedActivation", "QuantizedELU", "QuantizedLeakyReLU", "TableLayer"]
+__all__ = [
+    "QuantizedActivationFunction",
+    "QuantizedELU",
+    "QuantizedLeakyReLU",
+    "TableLayer",
+]
 
 keras = tf_keras.activations
 
@@ -124,7 +129,7 @@ class TableLayer(QuantizedLayer):
 
 
 @quantizes(tf_keras.layers.Activation)
-class QuantizedActivation(TableLayer, tf_keras.layers.Activation):
+class QuantizedActivationFunction(TableLayer, tf_keras.layers.Activation):
     r"""An activation function of integers, as a table of its values.
 
     $$ y = \mathrm{round}(f(v \cdot 2^{-f_{in}}) \cdot 2^{F}) $$
@@ -155,7 +160,7 @@ class QuantizedActivation(TableLayer, tf_keras.layers.Activation):
 
     Example:
         >>> x = lq.integer.tensors.FixedPoint([-64, -24, 96], value_bits=7, frac_bits=4)
-        >>> y = lq.integer.layers.QuantizedActivation("hard_swish")(x)
+        >>> y = lq.integer.layers.QuantizedActivationFunction("hard_swish")(x)
         >>> y.values.numpy(), int(y.frac_bits)
         (array([    0., -1536., 24576.], dtype=float32), 12)
         >>> y.to_float().numpy()
@@ -229,7 +234,7 @@ class QuantizedELU(_OfTwoSides, tf_keras.layers.ELU):
     r"""An ELU of integers, as a table: $x$ above zero, $\alpha (e^x - 1)$ below.
 
     Input: FixedPoint of at most 15 value bits, of any shape. Output: FixedPoint of that
-    shape; the entries are those of `QuantizedActivation`.
+    shape; the entries are those of `QuantizedActivationFunction`.
 
     Args:
         alpha: the factor.
@@ -257,7 +262,7 @@ class QuantizedLeakyReLU(_OfTwoSides, tf_keras.layers.LeakyReLU):
     r"""A leaky ReLU of integers, as a table: $x$ above zero, $\alpha x$ below.
 
     Input: FixedPoint of at most 15 value bits, of any shape. Output: FixedPoint of that
-    shape; the entries are those of `QuantizedActivation`.
+    shape; the entries are those of `QuantizedActivationFunction`.
 
     Args:
         alpha: the slope below zero.

@@ -103,8 +103,10 @@ IMAGE_LAYERS = {
     "dense": lambda: own.QuantizedDense(7, quant_config=PER_AXIS),
     "relu": lambda: own.QuantizedReLU(max_value=None),
     "relu6": lambda: own.QuantizedReLU(6),
-    "hard swish": lambda: own.QuantizedActivation("hard_swish", quant_config=PER_AXIS),
-    "sigmoid": lambda: own.QuantizedActivation("sigmoid"),
+    "hard swish": lambda: own.QuantizedActivationFunction(
+        "hard_swish", quant_config=PER_AXIS
+    ),
+    "sigmoid": lambda: own.QuantizedActivationFunction("sigmoid"),
     "elu": lambda: own.QuantizedELU(0.7, quant_config=PER_TENSOR),
     "leaky relu": lambda: own.QuantizedLeakyReLU(),
     "max pool": lambda: own.QuantizedMaxPool2D(2, padding="same"),

@@ -92,7 +92,7 @@ def test_an_activation_gives_the_nearest_entry_of_its_table(name):
     function = in_numpy(name)
     codes = np.arange(-256, 256)[:, None] * np.ones(5, np.int64)
     frac = np.array([-1, 2, 5, 7, 9])
-    y = layers.QuantizedActivation(name)(FixedPoint(codes, 8, frac))
+    y = layers.QuantizedActivationFunction(name)(FixedPoint(codes, 8, frac))
     for column, places in enumerate(y.frac_bits.numpy().tolist()):
         numbers = [math.ldexp(int(c), -int(frac[column])) for c in codes[:, 0]]
         # `Fraction`s are exact: a half goes up.
@@ -106,9 +106,9 @@ def test_an_activation_gives_the_nearest_entry_of_its_table(name):
 
 def test_an_activation_of_per_tensor_and_plain_integers_and_with_an_output_quantizer():
     x = np.array([[-24, 0, 96]], np.int32)
-    plain = layers.QuantizedActivation("hard_swish")(x)
+    plain = layers.QuantizedActivationFunction("hard_swish")(x)
     assert plain.to_float().numpy().tolist() == [[0, 0, 96]]
-    layer = layers.QuantizedActivation(
+    layer = layers.QuantizedActivationFunction(
         "hard_swish", quant_config={"output_quantizer": {"bitwidth": 8}}
     )
     layer.build(x.shape)
@@ -124,7 +124,7 @@ def test_an_activation_of_per_tensor_and_plain_integers_and_with_an_output_quant
 def test_an_activation_without_a_table_is_refused_by_name(activation):
     name = getattr(activation, "__name__", activation)
     with pytest.raises(UnsupportedLayerError, match=f'(?s)"{name}".*Fix: '):
-        layers.QuantizedActivation(activation)
+        layers.QuantizedActivationFunction(activation)
 
 
 def test_a_relu_is_near_the_float_one():

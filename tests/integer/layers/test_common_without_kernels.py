@@ -24,7 +24,7 @@ IMAGE, TOKENS = (6, 6, 4), (5, 8)
 
 # For each layer: its arguments, the shape of an input, and how many inputs it takes.
 LAYERS = {
-    layers.QuantizedActivation: ({"activation": "hard_swish"}, IMAGE, 1),
+    layers.QuantizedActivationFunction: ({"activation": "hard_swish"}, IMAGE, 1),
     layers.QuantizedAdd: ({"average": True}, IMAGE, 3),
     layers.QuantizedAddPositionEmbs: ({"initializer": "he_uniform"}, TOKENS, 1),
     layers.QuantizedApproxSign: ({}, IMAGE, 1),
@@ -167,7 +167,7 @@ def test_an_activation_is_a_softmax_or_a_table_by_its_function():
     config = layers.QuantizedSoftmax.config_from(softmax)
     assert layers.QuantizedSoftmax.from_config(config).axis == -1
     swish = tf_keras.layers.Activation("swish")
-    assert internal.quantized_class(swish) is layers.QuantizedActivation
+    assert internal.quantized_class(swish) is layers.QuantizedActivationFunction
 
 
 @every_layer

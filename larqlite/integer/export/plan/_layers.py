@@ -325,7 +325,9 @@ def _relu(planner: Planner, layer, inputs, computed) -> ExportTensor:
     return planner.step(StepOp.RELU, layer, inputs, x.shape, x.scale, largest=largest)
 
 
-@builds(layers.QuantizedActivation, layers.QuantizedELU, layers.QuantizedLeakyReLU)
+@builds(
+    layers.QuantizedActivationFunction, layers.QuantizedELU, layers.QuantizedLeakyReLU
+)
 def _function(planner: Planner, layer, inputs, computed) -> ExportTensor:
     x = planner.as_real(layer, inputs[0])
     scale = scale_of(TensorQParams.of(computed))

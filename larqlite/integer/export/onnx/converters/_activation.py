@@ -11,7 +11,9 @@ from larqlite.integer.export.onnx._integer_converters import converts
 from larqlite.integer.tensors import FixedPoint
 
 
-@converts(layers.QuantizedActivation, layers.QuantizedELU, layers.QuantizedLeakyReLU)
+@converts(
+    layers.QuantizedActivationFunction, layers.QuantizedELU, layers.QuantizedLeakyReLU
+)
 def convert_table(graph: IntegerWriter, layer, x: Integers) -> Integers:
     """`IntLookup`: the table of each number of fractional bits, one after the other."""
     first, last = x.ends
