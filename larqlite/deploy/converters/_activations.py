@@ -14,6 +14,12 @@ from larqlite.deploy._converter_tables import activation_converter, converter
 from larqlite.deploy.converters._dispatch import activation
 from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy.converters._identity import without_mask
+from larqlite.from_keras import (
+    keras3_hard_sigmoid,
+    keras3_hard_silu,
+    keras3_leaky_relu,
+    keras3_relu6,
+)
 from larqlite.layers import RPReLU, TwoSlopeReLU
 from larqlite.onnx_graph import along, as_in_first_use, beside, refuse
 
@@ -61,6 +67,19 @@ def convert_hard_sigmoid(graph: Writer, fn, value: Value) -> Value:
     return unary(graph, value, "HardSigmoid", alpha=0.2, beta=0.5)
 
 
+@activation_converter(keras3_hard_sigmoid)
+def convert_hard_sigmoid_of_keras3(graph: Writer, fn, value: Value) -> Value:
+    """`relu6(x + 3) / 6`."""
+    return unary(graph, value, "HardSigmoid", alpha=1 / 6, beta=0.5)
+
+
+@activation_converter(keras3_hard_silu)
+def convert_hard_silu(graph: Writer, fn, value: Value) -> Value:
+    """`x relu6(x + 3) / 6`."""
+    gate = unary(graph, value, "HardSigmoid", alpha=1 / 6, beta=0.5)
+    return elementwise(graph, fn, "Mul", [value, gate])
+
+
 @activation_converter(keras.swish, tf.nn.silu)
 def convert_swish(graph: Writer, fn, value: Value) -> Value:
     """`x sigmoid(x)`."""
@@ -74,13 +93,13 @@ def convert_mish(graph: Writer, fn, value: Value) -> Value:
     return elementwise(graph, fn, "Mul", [value, unary(graph, softplus, "Tanh")])
 
 
-@activation_converter(tf.nn.relu6)
+@activation_converter(tf.nn.relu6, keras3_relu6)
 def convert_relu6(graph: Writer, fn, value: Value) -> Value:
     """`clip(x, 0, 6)`."""
     return clipped(graph, value, 0, 6)
 
 
-@activation_converter(tf.nn.leaky_relu)
+@activation_converter(tf.nn.leaky_relu, keras3_leaky_relu)
 def convert_leaky_relu_function(graph: Writer, fn, value: Value) -> Value:
     """Slope 0.2 below zero."""
     return unary(graph, value, "LeakyRelu", alpha=0.2)
