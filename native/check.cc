@@ -174,6 +174,8 @@ struct Checker {
       if (step.ops[i].kind != LQ_STORE_INT) return kOpKind;
     const Failed failed = pool(step.words);
     if (failed != kNone) return failed;
+    // What is kept of a row (`move_room`) is no more than the row itself.
+    if (step.in_w > 1 && step.tap_pixel / step.dilation_w < step.words) return kWindow;
     if (step.base >= 0 && !holds(step.base, step.words)) return kBase;
     if (step.weights < 0) return step.channels == step.words ? kNone : kWindow;
     const int64_t size_of_table = lq_weights_size(&step);

@@ -18,6 +18,7 @@ constexpr int kLookupPixels = 4;
 constexpr int kLookupLanes = 32;  // channels of a block
 constexpr int kLookupBytes = 15;  // of codes, in three tables of five
 constexpr int kMoveFields = 9;    // of a move of bits, one word each
+constexpr int kMovePixels = 8;    // whose bits are moved at once
 
 // The taps [first, last) of a window at output position `out` that lie in the input.
 struct TapRange {
@@ -30,9 +31,11 @@ struct TapRange {
 inline TapRange taps_inside(int64_t out, int32_t stride, int32_t pad, int32_t dilation,
                             int32_t taps, int32_t size) {
   const int64_t start = out * stride - pad;
-  const int64_t before = start < 0 ? (-start + dilation - 1) / dilation : 0;
   const int64_t room = size - start;  // taps at start + k * dilation < size
-  int64_t last = room <= 0 ? 0 : (room + dilation - 1) / dilation;
+  // Divisions take longer than the taps of most windows.
+  const auto over = [=](int64_t n) { return dilation == 1 ? n : (n + dilation - 1) / dilation; };
+  const int64_t before = start < 0 ? over(-start) : 0;
+  int64_t last = room <= 0 ? 0 : over(room);
   if (last > taps) last = taps;
   return {before, last < before ? before : last};
 }
@@ -97,7 +100,7 @@ struct Kernels {
   void (*depthwise)(const Block& block, Value* values);
   void (*pool)(const Block& block, Value* values);
   void (*mean)(const Block& block, Value* values);
-  // Has room for `words` more values behind those of the block.
+  // Has room for `move_room` more values behind those of the block.
   void (*move_bits)(const Block& block, Value* values);
   // These also do the step's first operations, where they can, while values are in
   // registers; they return how many.
@@ -192,6 +195,12 @@ inline Runs runs_of(const lq_step& s) {
   const int64_t taps = static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w;
   if (s.tap_pixel != s.in_channels) return {taps, s.in_channels, 1};
   return {taps / s.kernel_w, static_cast<int64_t>(s.in_channels) * s.kernel_w, s.kernel_w};
+}
+
+// Words that a step which moves bits needs beside what comes out: columns of its input, and few
+// pixels in two orders.
+inline int64_t move_room(const lq_step& s) {
+  return (int64_t{s.in_w} + 2 * kMovePixels) * s.words;
 }
 
 inline int64_t pairs_of(const Runs& runs) { return (runs.values + 1) / 2; }

@@ -100,7 +100,7 @@ struct Work {
     block.pixels = block.pixel + pixels > s.width ? s.width - block.pixel : pixels;
     block.channel = static_cast<int32_t>(part) * channels;
     block.count = block.channel + channels > s.channels ? s.channels - block.channel : channels;
-    Value* values = scratch(block.pixels * block.count + (s.kind == LQ_MOVE_BITS ? s.words : 0));
+    Value* values = scratch(block.pixels * block.count + (s.kind == LQ_MOVE_BITS ? move_room(s) : 0));
     int32_t done = 0;  // operations
     switch (s.kind) {
       case LQ_LOAD:
