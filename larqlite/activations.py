@@ -47,8 +47,8 @@ def hard_swish(x) -> tf.Tensor:
         Tensor of the shape and dtype of `x`.
 
     Example:
-        >>> lq.activations.hard_swish(tf.constant([-4.0, -1.5, 6.0])).numpy().tolist()
-        [0.0, -0.375, 6.0]
+        >>> lq.activations.hard_swish(tf.constant([-1.5, 0.0, 6.0])).numpy().tolist()
+        [-0.375, 0.0, 6.0]
 
     References:
         Howard et al., Searching for MobileNetV3, https://arxiv.org/abs/1905.02244,

@@ -53,6 +53,7 @@ class Integers(Value):
     qparams: TensorQParams | None = None
 
     def __post_init__(self):
+        super().__post_init__()
         # NumPy makes a plain number of what is computed of arrays of no axes.
         for end in ("low", "high"):
             object.__setattr__(self, end, whole(getattr(self, end)))
