@@ -24,18 +24,47 @@ def sample_inputs(graph: Any, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
     highest, words, masked = _vocabularies(graph)
     values = []
-    for layer in _walk.input_layers(graph):
-        shape = list(layer.batch_shape)
-        shape[:1] = [shape[0] or BATCH] if shape else []
-        free = STEPS if len(shape) < 4 else SIDES[0]
-        shape = [free if size is None else size for size in shape]
-        value = _numbers(rng, shape, str(layer.dtype), highest, words)
+    shapes = _shapes(graph)
+    inputs = zip(_walk.input_layers(graph), graph.inputs, shapes, strict=True)
+    for layer, tensor, shape in inputs:
+        dtype = str(layer.dtype)
+        if _are_indices(graph, tensor):  # of any dtype
+            value = rng.integers(0, highest, shape).astype(dtype)
+        else:
+            value = _numbers(rng, shape, dtype, highest, words)
         if masked is not None and len(shape) > 1 and value.dtype.kind in "fiu":
-            value[-1, -(-shape[1] // 2) :] = (
-                masked  # the second half of the last sample
-            )
+            half = -(-shape[1] // 2)
+            value[-1, half:] = masked  # of the last sample
         values.append(value)
     return values
+
+
+def _shapes(graph: Any) -> list[list[int]]:
+    """A shape for each input; free sides of images as small as the layers allow."""
+    for side in SIDES:
+        shapes = []
+        for tensor in graph.inputs:
+            free = STEPS if len(tensor.shape) < 4 else side
+            sizes = [free if size is None else size for size in tensor.shape]
+            batch = tensor.shape[0] if len(sizes) and tensor.shape[0] else BATCH
+            shapes.append([batch, *sizes[1:]] if sizes else [])
+        if shapes == [list(t.shape) for t in graph.inputs] or _fits(graph, shapes):
+            break
+    return shapes
+
+
+def _fits(graph: Any, shapes: list[list[int]]) -> bool:
+    """Whether a graph takes inputs of these shapes."""
+    tensors = [
+        keras.KerasTensor(shape, dtype=t.dtype)
+        for shape, t in zip(shapes, graph.inputs, strict=True)
+    ]
+    structure = _walk.input_structure(graph)
+    try:
+        graph.compute_output_spec(keras.tree.pack_sequence_as(structure, tensors))
+    except ValueError:
+        return False
+    return True
 
 
 def _numbers(rng, shape: list, dtype: str, highest: int, words: list) -> np.ndarray:
@@ -44,8 +73,6 @@ def _numbers(rng, shape: list, dtype: str, highest: int, words: list) -> np.ndar
     if dtype == "bool":
         return rng.random(shape) < 0.5
     if "int" in dtype:
-        return rng.integers(0, highest, shape).astype(dtype)
-    if highest != 10:  # indices as floats
         return rng.integers(0, highest, shape).astype(dtype)
     return rng.normal(size=shape).astype("float32").astype(dtype)
 
@@ -70,3 +97,27 @@ def _vocabularies(graph: Any) -> tuple[int, list[str], float | None]:
         if hasattr(layer, "get_vocabulary"):
             words += [w for w in layer.get_vocabulary()[:20] if isinstance(w, str)]
     return min(highest, default=10), words, masked
+
+
+def _are_indices(graph: Any, tensor: Any) -> bool:
+    """Whether an embedding, or a layer like it, reads a tensor of numbers."""
+    if tensor.dtype == "string":
+        return False
+    for call in _walk.calls_of(graph):
+        if not any(each is tensor for each in call.inputs):
+            continue
+        if isinstance(call.operation, _READING_INDICES):
+            return True
+        if _walk.is_model(call.operation):
+            inside = getattr(call.operation, "_functional", call.operation)
+            if any(_are_indices(inside, each) for each in inside.inputs):
+                return True
+    return False
+
+
+_READING_INDICES = (
+    keras.layers.Embedding,
+    keras.layers.CategoryEncoding,
+    keras.layers.IntegerLookup,
+    keras.layers.StringLookup,
+)

@@ -66,6 +66,12 @@ def test_shared_layers_models_inside_and_dictionaries_come_in():
     equal(ours, theirs, {"left": noise(2, 6), "right": noise(2, 6) + 1})
 
 
+def test_images_of_any_size_are_compared_at_one_that_the_layers_take():
+    x = keras.Input((None, None, 1))
+    theirs = keras.Model(x, K.GlobalAveragePooling2D()(K.Conv2D(2, 40)(x)))
+    equal(lq.models.from_keras(theirs), theirs, noise(1, 41, 43, 1))
+
+
 def test_several_inputs_and_outputs_keep_their_order():
     a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
     theirs = keras.Model([b, a], [K.Subtract()([a, b]), K.Rescaling(2.0)(b)])
