@@ -64,7 +64,7 @@ def _block(random, tensors):
 
 
 def _tail(random, tensors):
-    """Gates of squeeze-and-excitation, activations and operators, all of them float."""
+    """Gates of squeeze-and-excitation, activations and operators, some of them float."""
     outputs = []
     for _ in range(random.integers(1, 3)):
         x = _one_of(random, tensors)

