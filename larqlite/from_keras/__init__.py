@@ -6,8 +6,6 @@ and `keras3_converter`.
 
 from larqlite.from_keras import _activations, _operation_functions, _own_layers
 from larqlite.from_keras._activations import (
-    keras3_hard_sigmoid,
-    keras3_hard_silu,
     keras3_leaky_relu,
     keras3_relu6,
 )
@@ -30,8 +28,6 @@ __all__ = [
     "from_keras",
     "is_of_keras3",
     "keras3_converter",
-    "keras3_hard_sigmoid",
-    "keras3_hard_silu",
     "keras3_leaky_relu",
     "keras3_relu6",
     "say_that_it_came_in",

@@ -9,13 +9,17 @@ import tensorflow as tf
 
 from larqlite._registration import named_function
 
-# Functions that both have under these names, with equal results and defaults.
+# Functions of Keras 3, and what is equal to them in results and defaults.
 SAME = {
     **{name: name for name in (
         "linear", "relu", "elu", "selu", "softplus", "softsign", "tanh", "sigmoid",
         "exponential", "softmax", "mish", "gelu",
     )},
     "silu": "swish",
+    # tf_keras has another function of that name, or none: they are in lq.activations.
+    "hard_sigmoid": "hard_sigmoid6",
+    "hard_silu": "hard_swish",
+    "hard_tanh": "hard_tanh",
 }  # fmt: skip
 
 
@@ -24,18 +28,6 @@ def equal_of(name: str) -> str | None:
     if name in SAME:
         return SAME[name]
     return f"keras3_{name}" if f"keras3_{name}" in globals() else None
-
-
-@named_function
-def keras3_hard_sigmoid(x):
-    """relu6(x + 3) / 6; tf_keras' own is another line, 0.2 x + 0.5, limited to [0, 1]."""
-    return tf.nn.relu6(x + tf.constant(3, x.dtype)) / tf.constant(6, x.dtype)
-
-
-@named_function
-def keras3_hard_silu(x):
-    """x relu6(x + 3) / 6, also called hard-swish."""
-    return x * keras3_hard_sigmoid(x)
 
 
 @named_function
@@ -54,12 +46,6 @@ def keras3_leaky_relu(x):
 def keras3_celu(x):
     """max(x, 0) + exp(min(x, 0)) - 1."""
     return tf.maximum(x, 0) + tf.math.expm1(tf.minimum(x, 0))
-
-
-@named_function
-def keras3_hard_tanh(x):
-    """x, limited to [-1, 1]."""
-    return tf.clip_by_value(x, -1, 1)
 
 
 @named_function

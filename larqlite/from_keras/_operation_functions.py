@@ -6,6 +6,7 @@ import itertools
 
 import tensorflow as tf
 
+from larqlite import activations
 from larqlite.from_keras import _activations
 from larqlite.from_keras._operation_layers import FUNCTIONS, function
 
@@ -29,8 +30,8 @@ _ELEMENTWISE = {
     "Isfinite": tf.math.is_finite, "Sigmoid": tf.sigmoid, "Relu": tf.nn.relu,
     "Relu6": tf.nn.relu6, "Softplus": tf.math.softplus, "Softsign": tf.nn.softsign,
     "Silu": tf.nn.silu, "Selu": tf.nn.selu, "LogSigmoid": tf.math.log_sigmoid,
-    "HardSigmoid": _activations.keras3_hard_sigmoid,
-    "HardSilu": _activations.keras3_hard_silu, "HardTanh": _activations.keras3_hard_tanh,
+    "HardSigmoid": activations.hard_sigmoid6, "HardSilu": activations.hard_swish,
+    "HardTanh": activations.hard_tanh,
     "TanhShrink": _activations.keras3_tanh_shrink,
     "SparsePlus": _activations.keras3_sparse_plus,
     "SparseSigmoid": _activations.keras3_sparse_sigmoid,

@@ -15,8 +15,6 @@ from larqlite.deploy.converters._dispatch import activation
 from larqlite.deploy.converters._elementwise import elementwise, unary, with_arrays
 from larqlite.deploy.converters._identity import without_mask
 from larqlite.from_keras import (
-    keras3_hard_sigmoid,
-    keras3_hard_silu,
     keras3_leaky_relu,
     keras3_relu6,
 )
@@ -65,19 +63,6 @@ for _op, (_, *_functions) in ONE_OPERATION.items():
 def convert_hard_sigmoid(graph: Writer, fn, value: Value) -> Value:
     """`clip(0.2 x + 0.5, 0, 1)`."""
     return unary(graph, value, "HardSigmoid", alpha=0.2, beta=0.5)
-
-
-@activation_converter(keras3_hard_sigmoid)
-def convert_hard_sigmoid_of_keras3(graph: Writer, fn, value: Value) -> Value:
-    """`relu6(x + 3) / 6`."""
-    return unary(graph, value, "HardSigmoid", alpha=1 / 6, beta=0.5)
-
-
-@activation_converter(keras3_hard_silu)
-def convert_hard_silu(graph: Writer, fn, value: Value) -> Value:
-    """`x relu6(x + 3) / 6`."""
-    gate = unary(graph, value, "HardSigmoid", alpha=1 / 6, beta=0.5)
-    return elementwise(graph, fn, "Mul", [value, gate])
 
 
 @activation_converter(keras.swish, tf.nn.silu)
