@@ -34,6 +34,7 @@ SMALL = ("__init__.py", "__main__.py", "internal.py")
 # which `larqlite.graph.facts_of` knows.
 REGISTRIES = {
     "larqlite.from_keras._layers.RULES": "the layer in its place",
+    "larqlite.from_keras._sample_inputs._READING_INDICES": "the random inputs it takes",
     "larqlite.deploy.converters._merge.OPERATIONS": "the ONNX operation",
     "larqlite.models._kinds._OF_KERAS": "the formula that counts it",
     "larqlite.models._kinds._WITH_PRODUCTS": "the formula that counts it",

@@ -17,12 +17,14 @@ from larqlite.from_keras._door import (
     is_of_keras3,
     say_that_it_came_in,
 )
+from larqlite.from_keras._operation_layers import KerasOperation
 from larqlite.from_keras._registry import keras3_converter
 
 del _activations, _operation_functions, _own_layers  # imported for what they register
 
 __all__ = [
     "ConvertedModel",
+    "KerasOperation",
     "as_tf_keras",
     "convert",
     "from_keras",

@@ -51,8 +51,9 @@ def from_keras(
     `trainable`, dtypes and the structure of inputs and outputs are kept. Each conversion
     ends with a comparison: every layer is called with the same numbers in both, and what
     comes out may differ by 1e-5 of its largest value, in float16 and bfloat16 by two
-    units in the last place. The whole model's outputs are compared too; there may be as
-    much more as Keras 3's own outputs move when the inputs move by 2**-22 of themselves.
+    units in the last place. The whole model's outputs are compared too; there may be
+    four times what Keras 3's own outputs move by, when the inputs move by 2**-22 of
+    themselves.
 
     The optimizer, losses and metrics stay behind: compile the model that comes out.
     Keras 3 is imported by this call, with the back end that is set for it.

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import Registry, register_object
+from larqlite.graph import LayerFacts, add_layer_facts
 
 FUNCTIONS: Registry = Registry()
 
@@ -120,3 +121,6 @@ def _number(value: Any, dtype: str) -> Any:
     if isinstance(value, bool | int | float):
         return tf.cast(value, dtype)
     return tf.cast(value, dtype) if isinstance(value, tf.Tensor) else value
+
+
+add_layer_facts(KerasOperation, LayerFacts())

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite._registration import register_object
+from larqlite.graph import LayerFacts, add_layer_facts
 from larqlite.quantizers import Quantizer
 
 EPSILON = 1e-7  # what Keras 3 adds to the largest magnitude
@@ -174,3 +175,12 @@ class AbsMaxLevels(Quantizer):
 
     def get_config(self):
         return {**super().get_config(), "bits": self.bits, "axis": self.axis}
+
+
+for _cls in (
+    *(RMSNormalization, LayerScale, ScaledSum, SpectralNormalization, Masked),
+    AbsMaxLevels,
+):
+    add_layer_facts(_cls, LayerFacts())
+add_layer_facts(Discretization, LayerFacts(is_monotone=True))
+add_layer_facts(Unmasked, LayerFacts(values="reshaped", is_monotone=True))

@@ -13,6 +13,7 @@ import tf_keras
 
 from larqlite._registration import Registry
 from larqlite.errors import ArgumentError
+from larqlite.from_keras import KerasOperation
 from larqlite.graph import FACTS, LayerFacts, add_layer_facts, facts_of
 from larqlite.models import _macs
 from larqlite.models._call import Call, UnknownCost, size
@@ -128,6 +129,19 @@ def _bidirectional(call: Call) -> Iterator[Product]:
         yield from formula_for(inside)(inside)
 
 
+def _wrapped(call: Call) -> Iterator[Product]:
+    """The layer inside, which the wrapper calls once."""
+    inside = call.of(call.layer.layer)
+    yield from formula_for(inside)(inside)
+
+
+def _operation_of_keras3(call: Call) -> Iterator[Product]:
+    """Products of matrices are not told; all else counts nothing, as functions do."""
+    if call.layer.operation in ("Einsum", "Matmul", "Tensordot"):
+        raise UnknownCost(f"no formula for keras.ops' {call.layer.operation}")
+    yield from no_macs(call)
+
+
 def formula_for(call: Call) -> Formula:
     """The formula of a call's layer.
 
@@ -179,6 +193,8 @@ _WITH_PRODUCTS: dict[type, Formula] = {
     layers.MultiHeadAttention: _macs.multi_head_attention,
     layers.TimeDistributed: _time_distributed,
     layers.Bidirectional: _bidirectional,
+    layers.SpectralNormalization: _wrapped,
+    KerasOperation: _operation_of_keras3,
 }
 
 
