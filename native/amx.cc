@@ -25,6 +25,8 @@ LARQLITE_TARGET_BEGIN(
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 
+// Of it the tiles need what ends a step; the rest is that of avx512.cc.
+#pragma GCC diagnostic ignored "-Wunused-function"
 #include "avx512.inc"
 
 namespace {
@@ -256,19 +258,19 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
-// Codes are multiplied as with AVX-512 alone.
-extern const Kernels kAmx = {load,
-                             depthwise,
-                             pool,
-                             mean,
-                             move_bits,
-                             conv,
-                             conv_float,
+// All but tiles is done as with AVX-512 alone, and not compiled a second time.
+extern const Kernels kAmx = {avx512_load,
+                             avx512_depthwise,
+                             avx512_pool,
+                             avx512_mean,
+                             avx512_move_bits,
+                             avx512_conv,
+                             avx512_conv_float,
                              conv_halves_of_amx,
                              avx512_conv_codes,
                              avx512_conv_lookups,
                              avx512_depthwise_codes,
-                             apply,
+                             avx512_apply,
                              peak,
                              avx512_peak_of_codes,
                              &kBytes,

@@ -51,6 +51,14 @@ double peak(int64_t rounds) {
 }  // namespace
 
 namespace larqlite {
+int32_t avx512_load(const Block& block, Value* values) { return load(block, values); }
+void avx512_depthwise(const Block& block, Value* values) { depthwise(block, values); }
+void avx512_pool(const Block& block, Value* values) { pool(block, values); }
+void avx512_mean(const Block& block, Value* values) { mean(block, values); }
+void avx512_move_bits(const Block& block, Value* values) { move_bits(block, values); }
+int32_t avx512_conv(const Block& block, Value* values) { return conv(block, values); }
+int32_t avx512_conv_float(const Block& block, Value* values) { return conv_float(block, values); }
+void avx512_apply(const Block& block, Value* values, int32_t first) { apply(block, values, first); }
 int32_t avx512_conv_codes(const Block& block, Value* values) { return conv_codes(block, values); }
 int32_t avx512_conv_lookups(const Block& block, Value* values) {
   return conv_lookups(block, values);

@@ -129,9 +129,17 @@ extern const Kernels kAvx512;
 int32_t conv_halves__avx512(const Block& block, Value* values);
 extern const Kernels kAmx;
 // Of AVX-512, for AMX too; functions, so that the tables are there before anything runs.
+int32_t avx512_load(const Block& block, Value* values);
+void avx512_depthwise(const Block& block, Value* values);
+void avx512_pool(const Block& block, Value* values);
+void avx512_mean(const Block& block, Value* values);
+void avx512_move_bits(const Block& block, Value* values);
+int32_t avx512_conv(const Block& block, Value* values);
+int32_t avx512_conv_float(const Block& block, Value* values);
 int32_t avx512_conv_codes(const Block& block, Value* values);
 int32_t avx512_conv_lookups(const Block& block, Value* values);
 void avx512_depthwise_codes(const Block& block, Value* values);
+void avx512_apply(const Block& block, Value* values, int32_t first);
 double avx512_peak_of_codes(int64_t rounds);
 bool amx_is_there();
 #elif defined(__aarch64__)
