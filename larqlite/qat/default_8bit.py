@@ -34,5 +34,5 @@ class Default8BitQuantizeLayoutTransform(QuantizeLayoutTransform):
 
     Example:
         >>> len(lq.qat.default_8bit.Default8BitQuantizeLayoutTransform().passes)
-        9
+        10
     """

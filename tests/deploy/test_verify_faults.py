@@ -207,9 +207,9 @@ def test_a_wrong_threshold_of_the_runtime_is_found_in_the_layer_it_is_fused_into
     export(model, tmp_path / "net.onnx")
     interval = _thresholds._interval
 
-    def shifted(plus, low, high):
+    def shifted(plus, low, high, *ends):
         return tuple(
-            np.clip(bound, low, high) + 4 for bound in interval(plus, low, high)
+            np.clip(bound, low, high) + 4 for bound in interval(plus, low, high, *ends)
         )
 
     monkeypatch.setattr(_thresholds, "_interval", shifted)

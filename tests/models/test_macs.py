@@ -300,7 +300,6 @@ def test_every_layer_class_of_keras_has_a_formula_or_is_known_to_have_none():
         "Lambda",
         "Layer",
         "SimpleRNNCell",
-        "SpectralNormalization",
         "StackedRNNCells",
         "Wrapper",
     }

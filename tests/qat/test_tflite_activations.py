@@ -45,8 +45,8 @@ def test_activations_of_layers_with_kernels_are_integers():
             roles = [role for role, _, _ in layer.value_quantizers]
             assert roles == ["pre-activation", "activation"]
             # A sum in the middle of two levels may be a step off before the function, and
-            # these steps are up to twice those behind it.
-            assert rows[layer.name].largest_steps <= (1.01 if kind == "dense" else 2.01)
+            # these steps are up to twice those behind it; no function is steeper than 1.5.
+            assert rows[layer.name].largest_steps <= (1.01 if kind == "dense" else 3.01)
             assert rows[layer.name].share_off < 0.3
 
 

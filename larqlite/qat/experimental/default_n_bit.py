@@ -46,7 +46,7 @@ class DefaultNBitQuantizeLayoutTransform(QuantizeLayoutTransform):
     Example:
         >>> n_bit = lq.qat.experimental.default_n_bit
         >>> len(n_bit.DefaultNBitQuantizeLayoutTransform(4, 4).passes)
-        9
+        10
     """
 
     def __init__(self, num_bits_weight: int = 8, num_bits_activation: int = 8):

@@ -10,7 +10,6 @@ import tf_keras
 import larqlite as lq
 from larqlite.errors import (
     ArgumentError,
-    KerasVersionError,
     QuantizedTypeError,
     UnsupportedLayerError,
     UnsupportedModelError,
@@ -269,12 +268,6 @@ def test_a_quantized_model_takes_another_configuration():
 def test_something_that_is_no_model_is_refused():
     with pytest.raises(QuantizedTypeError, match="no tf_keras model"):
         models.quantize("model.h5")
-
-
-def test_a_keras_3_model_is_named_as_such():
-    keras = pytest.importorskip("keras")
-    with pytest.raises(KerasVersionError):
-        models.quantize(keras.Sequential([keras.layers.Dense(2)]))
 
 
 def test_a_subclassed_model_is_refused_with_the_way_out():
