@@ -42,7 +42,8 @@ class QuantizerOfKeras3(keras.layers.Layer):
     arguments and configuration. It runs in the dtype of its input, whatever the policy.
 
     Args:
-        *args, **kwargs: those of the namesake; `metrics`, also those of
+        *args: those of the namesake.
+        **kwargs: those of the namesake; `metrics`, also those of
             `lq.context.metrics_scope`, are not tracked in Keras 3, which is warned of.
         name: of the layer.
 
