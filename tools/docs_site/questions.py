@@ -20,7 +20,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "pytorch": ("faq",),
     "too slow": ("faq",),
     "benchmark": ("benchmarks",),
-    "keras 3": ("faq", "troubleshooting"),
+    "keras 3": ("from_keras3", "faq"),
     "loss does not go down": ("troubleshooting",),
     "accuracy is low": ("troubleshooting",),
     "out of memory": ("troubleshooting",),
