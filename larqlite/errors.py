@@ -99,6 +99,21 @@ TF_KERAS_INSTEAD = (
 )
 
 
+def is_of_keras3(obj, kind: str = "") -> bool:
+    """Whether an object's class, or one it derives from, is Keras 3's.
+
+    Args:
+        obj: anything.
+        kind: a part of Keras 3 that the class has to be of, such as "models".
+    """
+    return any(_is_keras3s(base, kind) for base in type(obj).__mro__)
+
+
+def _is_keras3s(cls: type, kind: str = "") -> bool:
+    of_all = cls.__module__ == "keras" and not kind
+    return of_all or cls.__module__.startswith(f"keras.src.{kind}".rstrip("."))
+
+
 def require_tf_keras(obj, where: str) -> None:
     """Raises if `obj` belongs to Keras 3.
 
@@ -110,12 +125,10 @@ def require_tf_keras(obj, where: str) -> None:
         KerasVersionError: `obj`'s class, or one it derives from, is Keras 3's.
     """
     for base in type(obj).__mro__:
-        if base.__module__ == "keras" or base.__module__.startswith("keras.src"):
-            is_model = base.__module__.startswith("keras.src.models")
-            fix = (
-                "lq.models.from_keras(model) makes one of tf_keras of it; or "
-                * is_model
-            )
+        if _is_keras3s(base):
+            fix = ""
+            if _is_keras3s(base, "models"):
+                fix = "lq.models.from_keras(model) makes one of tf_keras of it; or "
             raise KerasVersionError(
                 f"{where}: got a Keras 3 object ({base.__module__}.{base.__name__}), "
                 "but larqlite works with tf_keras (Keras 2).\n"

@@ -14,7 +14,6 @@ from larqlite.from_keras._door import (
     as_tf_keras,
     convert,
     from_keras,
-    is_of_keras3,
     say_that_it_came_in,
 )
 from larqlite.from_keras._operation_layers import KerasOperation
@@ -28,7 +27,6 @@ __all__ = [
     "as_tf_keras",
     "convert",
     "from_keras",
-    "is_of_keras3",
     "keras3_converter",
     "keras3_leaky_relu",
     "keras3_relu6",

@@ -92,7 +92,6 @@ class Maker:
         self.notes: list[str] = []
         self._layers: dict[int, Layer] = {}
         self._graphs: dict[int, Graph] = {}
-        self._functions: dict[int, Callable] = {}
         self._names: dict[int, str] = {}
         # Layers of Keras 3 and ours, with what gives the weights; outer ones first.
         self._pairs: list[tuple[Any, Layer, Callable | None]] = []
@@ -242,19 +241,9 @@ class Maker:
             inside = self.graph(operation)
             return Step(call, inside.model, inside.model, inside)
         if _walk.is_layer(operation):
-            hard = _hard_activation(operation)
-            if hard is not None:
-                return Step(call, self._applied(operation, hard))
             layer = self.layer(operation)
             return Step(call, layer, layer, masked=_masks.uses_mask(call))
         return Step(call, _operations.applied(call, self._free(call), self.where))
-
-    def _applied(self, layer: Any, function: str) -> Callable:
-        """What computes a hard activation; the same layers for the same one."""
-        if id(layer) not in self._functions:
-            name = self.name_of(layer)
-            self._functions[id(layer)] = _operations.hard_activation(function, name)
-        return self._functions[id(layer)]
 
     def finish(self) -> None:
         """Gives the layers their weights, and what is trainable, from the outside in."""
@@ -289,17 +278,3 @@ def _give(layer3: Any, layer: tf_keras.layers.Layer, values: list, where: str) -
         )
     for variable, value in zip(layer.weights, values, strict=True):
         variable.assign(value)
-
-
-def _hard_activation(layer: Any) -> str | None:
-    """The name of a hard activation that a layer is, which layers here compute."""
-    names = {
-        keras.activations.hard_sigmoid: "hard_sigmoid",
-        keras.activations.hard_silu: "hard_silu",
-    }
-    if (
-        type(layer) is not keras.layers.Activation
-        or layer.dtype_policy.name != "float32"
-    ):
-        return None
-    return names.get(layer.activation)

@@ -12,9 +12,9 @@ from typing import Any
 import tf_keras
 
 from larqlite._progress import bar
-from larqlite.errors import ArgumentError, KerasVersionError
+from larqlite.errors import ArgumentError, KerasVersionError, is_of_keras3
 
-__all__ = ["ConvertedModel", "as_tf_keras", "convert", "from_keras", "is_of_keras3"]
+__all__ = ["ConvertedModel", "as_tf_keras", "convert", "from_keras"]
 
 log = logging.getLogger("larqlite.models")
 WHERE = "lq.models.from_keras"
@@ -130,14 +130,6 @@ def convert(
     return ConvertedModel(built.model, differences, difference, (*built.notes, *notes))
 
 
-def is_of_keras3(obj: Any) -> bool:
-    """Whether an object's class, or one it derives from, is Keras 3's."""
-    return any(
-        base.__module__ == "keras" or base.__module__.startswith("keras.src")
-        for base in type(obj).__mro__
-    )
-
-
 def as_tf_keras(model: Any, where: str) -> Any:
     """What a function of larqlite works with: a model of Keras 3 comes in, with a line.
 
@@ -151,9 +143,7 @@ def as_tf_keras(model: Any, where: str) -> Any:
     Raises:
         As `from_keras`, for a model of Keras 3.
     """
-    if any(
-        base.__module__.startswith("keras.src.models") for base in type(model).__mro__
-    ):
+    if is_of_keras3(model, "models"):
         came = convert(model, where=where)
         say_that_it_came_in(f'"{model.name}"', came, where)
         return came.model

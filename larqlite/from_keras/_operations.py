@@ -220,21 +220,3 @@ NATIVE: dict[str, Callable] = {
         }.items()
     },
 }  # fmt: skip
-
-
-def hard_activation(function: str, name: str) -> Callable:
-    """`hard_sigmoid` or `hard_silu` as layers that the rest of larqlite knows.
-
-    relu6(x + 3) / 6, and that times x.
-    """
-    shift = L.Rescaling(1.0, 3.0, name=f"{name}_plus_3")
-    clip = L.ReLU(6.0, name=f"{name}_relu6")
-    whole = function == "hard_sigmoid"
-    sixth = L.Rescaling(1 / 6, name=name if whole else f"{name}_sixth")
-    product = L.Multiply(name=name)
-
-    def apply(x: Any) -> Any:
-        gate = sixth(clip(shift(x)))
-        return gate if whole else product([x, gate])
-
-    return apply
