@@ -105,6 +105,14 @@ def is_of_keras3(obj, kind: str = "") -> bool:
     Args:
         obj: anything.
         kind: a part of Keras 3 that the class has to be of, such as "models".
+
+    Example:
+        >>> import keras
+        >>> keras3_layer, ours = keras.layers.ReLU(), tf_keras.layers.ReLU()
+        >>> lq.errors.is_of_keras3(keras3_layer), lq.errors.is_of_keras3(ours)
+        (True, False)
+        >>> lq.errors.is_of_keras3(keras3_layer, "models")
+        False
     """
     return any(_is_keras3s(base, kind) for base in type(obj).__mro__)
 
