@@ -1,4 +1,4 @@
-"""The program of the native parts as plain data; `native/larqlite.h` says what it means."""
+"""The program of the native parts as plain data; `native/program.h` says what it means."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 #ifndef LARQLITE_COST_H
 #define LARQLITE_COST_H
 
-#include "larqlite.h"
+#include "program.h"
 
 namespace larqlite {
 

@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "larqlite.h"
+#include "program.h"
 
 namespace larqlite {
 

@@ -1,4 +1,4 @@
-"""The C structures of `native/larqlite.h`, and programs turned into them."""
+"""The C structures of `native/program.h`, and programs turned into them."""
 
 from __future__ import annotations
 

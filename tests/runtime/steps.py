@@ -1,4 +1,4 @@
-"""Random steps of the kernels with random memory, for every field of `larqlite.h`."""
+"""Random steps of the kernels with random memory, for every field of `program.h`."""
 
 from __future__ import annotations
 

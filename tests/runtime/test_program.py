@@ -32,7 +32,7 @@ from larqlite_runtime.backends._c_structures import (
 from tests.runtime.steps import random_case
 
 ROOT = Path(__file__).parents[2]
-HEADER = (ROOT / "native" / "larqlite.h").read_text()
+HEADER = (ROOT / "native" / "program.h").read_text()
 C_TYPES = {
     "int32_t": ctypes.c_int32,
     "int64_t": ctypes.c_int64,

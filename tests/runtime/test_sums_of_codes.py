@@ -49,7 +49,7 @@ ISAS = [
 
 
 def number_of(step, weights, channel, tap, byte):
-    """A number of the weights where `larqlite.h` says that it is; of one group."""
+    """A number of the weights where `program.h` says that it is; of one group."""
     if step.kind == StepKind.CONV_LOOKUPS:
         lanes, within, bits, bit = 32, byte // 15, 1, byte % 15
         vectors = -(-4 * step.words // 15)

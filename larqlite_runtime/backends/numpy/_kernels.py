@@ -1,6 +1,6 @@
 """An interpreter of programs in NumPy: what runs without a compiler, and the reference.
 
-It follows `native/larqlite.h` on whole images instead of rows: to the bit, but for the order in
+It follows `native/program.h` on whole images instead of rows: to the bit, but for the order in
 which a float convolution sums its products, and numbers below 2^-126, which some CPUs take for
 0 where they multiply bfloat16.
 """

@@ -17,7 +17,7 @@ from larqlite_runtime.format import code_words_of, unpack_bytes
 
 
 def conv_codes(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
-    """weight_step * P + weight_offset * S + base, as `larqlite.h` has it."""
+    """weight_step * P + weight_offset * S + base, as `program.h` has it."""
     groups, each = step.groups, step.channels // step.groups
     words = taps_of(step, buffers, batch, (groups, step.words))
     x = unpack_bytes(words, 4 * step.words).astype(np.float64)

@@ -7,8 +7,8 @@
 // its number counted from the lowest minus 128; channel c is byte c % 4 of word c / 4; unused
 // bytes of the last word are 0. Strides and offsets count elements: float or int32 values,
 // 32-bit words of bits or of codes, or numbers of 16 bits.
-#ifndef LARQLITE_H
-#define LARQLITE_H
+#ifndef LARQLITE_PROGRAM_H
+#define LARQLITE_PROGRAM_H
 
 #include <stdint.h>
 
