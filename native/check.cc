@@ -2,10 +2,15 @@
 #include <initializer_list>
 
 #include "kernels.h"
+#include "wide.h"
 
 namespace {
 
+#if defined(LQ_WIDE_OF_128_BITS)  // a test compares the answers
 __extension__ typedef __int128 Wide;
+#else
+using larqlite::Wide;
+#endif
 
 constexpr int64_t kMostStride = int64_t{1} << 40;
 constexpr int32_t kMostSize = 1 << 28;
@@ -75,15 +80,31 @@ struct Checker {
            larqlite::sums_codes(step) || step.kind == LQ_MOVE_BITS;
   }
 
+  // Whether a number is that of a buffer, or of none; also where the step does not use it, since
+  // what is run together asks of every one which memory it is.
+  bool is_buffer(int32_t number) const { return -1 <= number && number < buffer_count; }
+
+  bool names_buffers() const {
+    for (const int32_t number : {step.input.buffer, step.weights, step.base, step.inside_base,
+                                 step.row_class, step.column_class})
+      if (!is_buffer(number)) return false;
+    for (int32_t i = 0; i < step.op_count; ++i)
+      for (const int32_t number : {step.ops[i].a, step.ops[i].b, step.ops[i].view.buffer})
+        if (!is_buffer(number)) return false;
+    return true;
+  }
+
   Failed run() const {
     if (!is_kind()) return kKind;
     if (!size(batch) || !size(step.depth) || !size(step.height) || !size(step.width) ||
         !size(step.channels) || !size(step.kernel_d, kMostTaps) ||
         !size(step.kernel_h, kMostTaps) || !size(step.kernel_w, kMostTaps) || taps() > kMostTaps)
       return kSizes;
-    if (Wide{batch} * step.depth * step.height >= INT64_MAX / 4 || step.op_count < 0 ||
+    if (Wide{step.depth} * step.height * step.width > INT32_MAX ||
+        Wide{batch} * step.depth * step.height >= INT64_MAX / 4 || step.op_count < 0 ||
         step.op_count > 1024 || (step.op_count > 0 && !step.ops))
       return kOps;
+    if (!names_buffers()) return kView;
     if (!strides(step.input) || !fits(step.tap_depth) || !fits(step.tap_row) ||
         !fits(step.tap_pixel))
       return kView;
@@ -210,7 +231,7 @@ struct Checker {
       words = larqlite::words_of(step.in_channels);
       bits = 1;
     }
-    if ((Wide{taps()} * bits << (step.input_planes + step.weight_planes)) >= (1 << 30))
+    if (Wide{taps()} * bits * (int64_t{1} << (step.input_planes + step.weight_planes)) >= (1 << 30))
       return kOverflow;
     const Wide last =
         reach(step.input, words * step.input_planes) + Wide{step.kernel_d - 1} * step.tap_depth +

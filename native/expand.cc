@@ -9,7 +9,7 @@ namespace {
 
 // Room that the calling thread keeps from one step to the next, on a boundary of 64 bytes.
 int8_t* room_for(int64_t count, int which) {
-  thread_local std::vector<int8_t> rooms[2];
+  LQ_OF_A_THREAD std::vector<int8_t> rooms[2];
   std::vector<int8_t>& room = rooms[which];
   const size_t needed = static_cast<size_t>(count) + 64;
   if (room.size() < needed) room = std::vector<int8_t>(needed);

@@ -1,5 +1,4 @@
 // Runs the steps of a program: which kernels, which blocks, on which threads.
-#include <chrono>
 #include <initializer_list>
 #include <memory>
 #include <vector>
@@ -11,7 +10,7 @@
 namespace larqlite {
 
 Value* scratch(int64_t values) {
-  thread_local std::vector<Value> room;
+  LQ_OF_A_THREAD std::vector<Value> room;
   if (static_cast<int64_t>(room.size()) < values) room.resize(static_cast<size_t>(values));
   return room.data();
 }
@@ -223,14 +222,14 @@ class Watch {
   // Adds the time since the last call, or since it was made, to that of a step.
   void lap(int32_t step) {
     if (seconds_ == nullptr) return;
-    const auto now = std::chrono::steady_clock::now();
+    const auto now = larqlite::Clock::now();
     seconds_[step] += std::chrono::duration<double>(now - last_).count();
     last_ = now;
   }
 
  private:
   double* seconds_;
-  std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
+  larqlite::Clock::time_point last_ = larqlite::Clock::now();
 };
 
 // Steps i and i + 1, of which in_bands() is true; in_place: and is_read_once().
@@ -375,7 +374,11 @@ namespace {
 
 // The best rate of a loop of `Kernels` in some time, 10^9 products a second.
 double best_rate(double (*loop)(int64_t rounds), double seconds) {
-  using Clock = std::chrono::steady_clock;
+#if defined(LQ_NO_CLOCK)
+  (void)loop, (void)seconds;
+  return 0.0;
+#else
+  using larqlite::Clock;
   double best = 0.0;
   const auto start = Clock::now();
   do {
@@ -386,6 +389,7 @@ double best_rate(double (*loop)(int64_t rounds), double seconds) {
     if (rate > best) best = rate;
   } while (std::chrono::duration<double>(Clock::now() - start).count() < seconds);
   return best;
+#endif
 }
 
 }  // namespace

@@ -1,6 +1,30 @@
 // A pool of threads that waits for loops, and the loop that is shared out.
 #include "threads.h"
 
+#if defined(LQ_NO_THREADS)
+
+namespace larqlite {
+
+std::atomic<bool> Budget::is_unlimited{false};
+
+int32_t processors() { return 1; }
+
+int32_t slot_of_thread() { return 0; }
+
+PoolCounts pool_counts() { return {0, 0}; }
+
+Team::Team(int32_t) { (void)holds_, (void)pays_back_, (void)begin_; }
+
+Team::~Team() {}
+
+void parallel_for(int64_t count, int32_t, void (*work)(void*, int64_t), void* context) {
+  for (int64_t i = 0; i < count; ++i) work(context, i);
+}
+
+}  // namespace larqlite
+
+#else
+
 #include <atomic>
 #include <climits>
 #include <condition_variable>
@@ -19,8 +43,6 @@
 
 namespace larqlite {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 int64_t nanoseconds(Clock::duration time) {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
@@ -385,3 +407,5 @@ void parallel_for(int64_t count, int32_t threads, void (*work)(void*, int64_t), 
 }
 
 }  // namespace larqlite
+
+#endif  // LQ_NO_THREADS

@@ -3,8 +3,17 @@
 #define LARQLITE_THREADS_H
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
+
+#include "clock.h"
+
+// A variable that each thread has for itself, and keeps; one for all on targets that have no
+// threads (LQ_NO_THREADS), where every loop is run by its caller.
+#if defined(LQ_NO_THREADS)
+#define LQ_OF_A_THREAD static
+#else
+#define LQ_OF_A_THREAD thread_local
+#endif
 
 namespace larqlite {
 
@@ -34,7 +43,7 @@ class Team {
   int32_t threads_ = 1;
   bool holds_ = false;
   bool pays_back_ = false;
-  std::chrono::steady_clock::time_point begin_;
+  Clock::time_point begin_;
 };
 
 // What helpers gained and cost, in nanoseconds. Who works alone saves up for the next trial,
