@@ -25,6 +25,7 @@ from larqlite_runtime._errors import (  # noqa: E402
     MissingOnnxRuntimeError,
     ModelFileError,
     NativeError,
+    NoNativeStepError,
     RuntimeModelError,
 )
 from larqlite_runtime._version import __version__  # noqa: E402
@@ -47,6 +48,7 @@ __all__ = [
     "InputError",
     "InputTypeError",
     "NativeError",
+    "NoNativeStepError",
     "MissingOnnxRuntimeError",
 ]
 

@@ -40,6 +40,10 @@ class NativeError(RuntimeModelError, RuntimeError):
     """Native kernels that are asked for and missing, or that refused a program."""
 
 
+class NoNativeStepError(NativeError):
+    """A file with nodes that no step of the kernels computes, where nothing else may run."""
+
+
 class MissingOnnxRuntimeError(RuntimeModelError, ImportError):
     """A file with a part that only ONNX Runtime runs, where that is not installed."""
 

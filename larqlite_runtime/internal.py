@@ -1,5 +1,43 @@
 """What other packages use of the runtime beside its API; it may change without notice."""
 
 from larqlite_runtime._load import part_loader
+from larqlite_runtime._program import (
+    CODES,
+    FLOAT_CONVS,
+    INTEGER_SUMS,
+    MOVE_FIELDS,
+    NOWHERE,
+    PACKS,
+    POOLS,
+    SUMS_OF_INTEGERS,
+    Buffer,
+    EpilogueKind,
+    EpilogueOp,
+    KernelStep,
+    Program,
+    StepKind,
+    TensorView,
+)
+from larqlite_runtime._whole_program import ProgramTensor, WholeProgram, whole_program
 
-__all__ = ["part_loader"]
+__all__ = [
+    "CODES",
+    "FLOAT_CONVS",
+    "INTEGER_SUMS",
+    "MOVE_FIELDS",
+    "NOWHERE",
+    "PACKS",
+    "POOLS",
+    "SUMS_OF_INTEGERS",
+    "Buffer",
+    "EpilogueKind",
+    "EpilogueOp",
+    "KernelStep",
+    "Program",
+    "ProgramTensor",
+    "StepKind",
+    "TensorView",
+    "WholeProgram",
+    "part_loader",
+    "whole_program",
+]

@@ -32,7 +32,7 @@ DOORS = {
     "larqlite_runtime.cli": "the command `lq` on a device; `larqlite` adds its own words",
     "larqlite_runtime.command_output": "text or JSON, of every command; loads nothing",
     "larqlite_runtime.former_flags": "flags that commands had, for all of them; loads nothing",
-    "larqlite_runtime.internal": "parts of a file that is read once, for `lq.deploy.verify`",
+    "larqlite_runtime.internal": "files in parts, or as one program, for `larqlite.deploy`",
     "larqlite_runtime.names": "names that a user may have meant, or that are free; loads nothing",
     "larqlite_runtime.notebook": "reports as HTML, of the cells of their text; loads nothing",
     "larqlite_runtime.outputs": "how files are written; needs no TensorFlow",

@@ -1,0 +1,160 @@
+"""A file as one program of the kernels, with no segment of ONNX Runtime, for other back ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from larqlite_runtime._arguments import tensor_names
+from larqlite_runtime._errors import NoNativeStepError, quoted
+from larqlite_runtime._graph import Shape
+from larqlite_runtime._program import Buffer, KernelStep
+from larqlite_runtime.planner import ExecutionPlan, plan
+from larqlite_runtime.reader import DEFAULT_BUDGET, ModelSource
+
+LISTED = 12  # nodes that a message names
+
+
+@dataclass(frozen=True)
+class ProgramTensor:
+    """An input or an output of a program, and where one image of it lies.
+
+    Attributes:
+        name: of the tensor.
+        shape: as the model has it; the first is None, the batch.
+        dtype: of its values.
+        buffer: number of the buffer that holds it.
+        is_turned: whether axis 1 lies innermost in the buffer, else the order is that of
+            `shape`.
+        first, channels, pixel: where it is part of a wider tensor, the first of its
+            channels, how many, and those of a pixel of the whole; `pixel` is None where
+            the buffer holds nothing else.
+    """
+
+    name: str
+    shape: Shape
+    dtype: np.dtype
+    buffer: int
+    is_turned: bool = False
+    first: int = 0
+    channels: int = 0
+    pixel: int | None = None
+
+
+@dataclass(frozen=True)
+class WholeProgram:
+    """A file as steps over buffers.
+
+    Attributes:
+        buffers: constants, tensors (with their offsets in the arena), inputs.
+        steps: in order.
+        inputs, outputs: of the model.
+        constants: outputs that are the same for every input, by name.
+        arena: bytes of all buffers of one image that are no constants and no inputs.
+        metadata: of the file, as text.
+        plan: all that the planner knows.
+    """
+
+    buffers: list[Buffer]
+    steps: tuple[KernelStep, ...]
+    inputs: tuple[ProgramTensor, ...]
+    outputs: tuple[ProgramTensor, ...]
+    arena: int
+    plan: ExecutionPlan
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def whole_program(
+    path_or_bytes: str | os.PathLike | bytes,
+    *,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    budget: int = DEFAULT_BUDGET,
+) -> WholeProgram:
+    """Reads and plans a file for machines without Python: kernels run all of it.
+
+    Sums are in the form that is best for the portable kernels, and floats stay float32.
+
+    Args:
+        path_or_bytes, inputs, outputs, budget: as of `larqlite_runtime.load`.
+
+    Returns:
+        The program.
+
+    Raises:
+        NoNativeStepError: nodes that no step of the kernels computes; says which.
+        ModelFileError: the file is missing, damaged, or no packed model.
+        ArgumentError, InputError: as of `larqlite_runtime.load`.
+    """
+    graph = ModelSource(path_or_bytes, budget)()
+    fed, asked = tensor_names("inputs", inputs), tensor_names("outputs", outputs)
+    planned = plan(graph, fed, asked, float_kernels=True, isa="portable")
+    _refuse_segments(planned)
+    subgraph, program = planned.subgraph, planned.program
+    made = []
+    for name, output in planned.outputs.items():
+        port, part = output.port, output.slice
+        made.append(
+            ProgramTensor(
+                name,
+                subgraph.shapes[name],
+                np.dtype(subgraph.dtypes[name]),
+                port.buffer,
+                bool(port.key.layout),
+                part.first,
+                part.channels,
+                None if part.is_contiguous else part.pixel,
+            )
+        )
+    return WholeProgram(
+        program.buffers,
+        tuple(step for part in program.parts for step in part),
+        tuple(
+            ProgramTensor(
+                port.tensor,
+                subgraph.shapes[port.tensor],
+                np.dtype(subgraph.dtypes[port.tensor]),
+                port.buffer,
+            )
+            for port in planned.inputs
+        ),
+        tuple(made),
+        program.arena,
+        planned,
+        {
+            name: subgraph.constants[name]
+            for name in subgraph.outputs
+            if name not in planned.outputs
+        },
+        dict(graph.metadata),
+    )
+
+
+def _refuse_segments(planned: ExecutionPlan) -> None:
+    """Names what is left for ONNX Runtime."""
+    missing = []
+    for stage in planned.stages:
+        if stage.part is not None:
+            continue
+        for node in stage.nodes:
+            why = planned.why_float.get(node.name)
+            missing.append(
+                f"{quoted(node.name)} ({node.op}{f': {why}' if why else ''})"
+            )
+        if not stage.nodes:
+            turned = ", ".join(quoted(port.tensor) for port in stage.inputs)
+            missing.append(f"the order of the values of {turned}")
+    if not missing:
+        return
+    listed = ", ".join(missing[:LISTED])
+    more = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
+    raise NoNativeStepError(
+        f"No step of the kernels computes {listed}{more}.\n"
+        "  Fix: leave these layers out of the model and compute them behind it (a softmax, "
+        "for example, changes no label), or use layers that run in the kernels; "
+        "larqlite_runtime.load(file).explain() shows which do."
+    )
