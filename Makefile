@@ -20,25 +20,26 @@ unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-oldest test-keras3 test-native fuzz lint format bench guard release \
-  docs docs-check docs-outputs first-picture clean
+.PHONY: help demo test test-all test-oldest test-keras3 test-native devices-setup test-targets fuzz lint \
+  format bench guard release structure docs docs-check docs-outputs first-picture clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: $(VENV)/.run-ready ## train a small binary network on real images (under 3 minutes)
 	$(BIN)/lq demo $(ARGS)
 
 test: $(VENV)/.dev-ready ## run the tests, the examples in docstrings and the notebooks
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder \
-	  -m "not slow" --nbmake $(ARGS)
+	  -m "not slow and not targets" --nbmake $(ARGS)
 
 test-all: $(VENV)/.dev-ready ## the same with the slow tests
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --nbmake $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder \
+	  -m "not targets" --nbmake $(ARGS)
 
 test-oldest: $(OLDEST)/.ready ## test deployment with the lowest versions of setup.cfg
 	$(OLDEST)/bin/python -m pytest -p no:cacheprovider -n $(PROCESSES) --dist loadfile \
-	  -W "ignore:non-integer arguments to randrange" -m "not slow" $(OLDEST_TESTS) $(ARGS)
+	  -W "ignore:non-integer arguments to randrange" -m "not slow and not targets" $(OLDEST_TESTS) $(ARGS)
 
 test-keras3: $(KERAS3)/.ready ## test larqlite.keras3 on JAX, and on PyTorch if it installs for CPUs
 	KERAS_BACKEND=jax $(KERAS3)/bin/python -m pytest -p no:cacheprovider tests/keras3 $(ARGS)
@@ -52,6 +53,12 @@ test-keras3: $(KERAS3)/.ready ## test larqlite.keras3 on JAX, and on PyTorch if 
 
 test-native: ## test the C++ kernels under sanitizers, and for ARM if its compiler is there
 	native/test.sh $(ARGS)
+
+devices-setup: ## install what tests for other machines need: cross compilers, QEMU (Debian)
+	tools/devices_setup.sh $(ARGS)
+
+test-targets: $(VENV)/.dev-ready ## test at length what runs on other machines (under 60 minutes)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m targets tests $(ARGS)
 
 fuzz: $(VENV)/.dev-ready ## load 20,000 damaged models under the address sanitizer
 	native/fuzz.sh $(BIN)/python --count 20000 $(ARGS)

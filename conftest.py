@@ -6,6 +6,7 @@ import os
 import pytest
 
 from tests.common.graphs import given_back
+from tests.common.programs import skipped
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # A model is thousands of objects that live on: looking for garbage after each 700 of them
@@ -17,6 +18,12 @@ gc.set_threshold(20_000, 10, 10)
 def pytest_unconfigure():
     """Garbage has been looked for once; what is left ends with the process."""
     gc.freeze()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says what was skipped, by the name of what is missing, and how many tests."""
+    for line in skipped(terminalreporter.getreports("skipped")):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True, scope="session")
