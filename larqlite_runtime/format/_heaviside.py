@@ -19,12 +19,19 @@ def _planes_of(v: np.ndarray, attributes: Attributes) -> list[np.ndarray]:
 
 
 def _to_qonnx(graph: QonnxGraph, node: QonnxNode) -> None:
-    """All that is above zero and at most 1 is rounded up to 1."""
-    graph.integer(
-        *(node.source, node.name, 1, False),
-        rounding_mode="CEIL",
-        output=node.output,
-    )
+    """Half of one minus the sign of what is negated: that sign is +1 up to zero."""
+    made, like = node.source, {"like": node.output}
+
+    def then(op: str, number: float, name: str) -> None:
+        nonlocal made
+        operands = [made, graph.number(number)]
+        made = graph.add(op, operands, f"{node.name}/{name}", **like)
+
+    then("Mul", -1, "negated")
+    made = graph.bipolar(made, f"{node.name}/sign", **like)
+    then("Mul", -0.5, "half")
+    then("Add", 0.5, "sum")
+    graph.integer(made, node.name, 1, False, output=node.output)
 
 
 HEAVISIDE = QuantizerOperation(

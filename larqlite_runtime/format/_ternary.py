@@ -35,7 +35,8 @@ def _to_qonnx(graph: QonnxGraph, node: QonnxNode) -> None:
         return graph.bipolar(distance, name, **like)
 
     above = sign_from_threshold(node.source, f"{node.name}/above")
-    negated = graph.add("Neg", [node.source], f"{node.name}/negated", **like)
+    minus_one = graph.number(-1)
+    negated = graph.add("Mul", [node.source, minus_one], f"{node.name}/negated", **like)
     below = sign_from_threshold(negated, f"{node.name}/below")
     twice = graph.add("Sub", [above, below], f"{node.name}/twice", **like)
     half = graph.add("Mul", [twice, graph.number(0.5)], f"{node.name}/half", **like)

@@ -68,7 +68,7 @@ def test_a_convolution_computes_what_keras_does(
 def test_dorefa_activations_are_an_unsigned_int_quant(bits, tmp_path):
     model = convolution(dorefa(bits, "activations"), "ste_sign")
     file = assert_same(model, tmp_path / "m.onnx")
-    (quantizer,) = nodes(file, "IntQuant")
+    (quantizer,) = nodes(file, "Quant")
     assert width_of(file, quantizer) == (bits, False, False)
 
 
@@ -76,7 +76,7 @@ def test_dorefa_activations_are_an_unsigned_int_quant(bits, tmp_path):
 def test_dorefa_weights_are_odd_integers_of_one_more_bit(bits, tmp_path):
     model = convolution(dorefa(4, "activations"), dorefa(bits, "weights"))
     file = assert_same(model, tmp_path / "m.onnx", tolerance=2e-6)
-    widths = [width_of(file, node) for node in nodes(file, "IntQuant")]
+    widths = [width_of(file, node) for node in nodes(file, "Quant")]
     # 2^k levels that are symmetric around 0 need k + 1 bits where 0 is a code.
     expected = [] if bits == 1 else [(bits + 1, True, True)]
     assert widths == [(4, False, False), *expected] or widths == [
@@ -88,7 +88,7 @@ def test_dorefa_weights_are_odd_integers_of_one_more_bit(bits, tmp_path):
 
 def test_ternary_weights_and_inputs_are_narrow_int_quants_of_two_bits(tmp_path):
     file = assert_same(convolution("ste_tern", "ste_tern"), tmp_path / "m.onnx")
-    widths = [width_of(file, node) for node in nodes(file, "IntQuant")]
+    widths = [width_of(file, node) for node in nodes(file, "Quant")]
     assert widths == [(2, True, True), (2, True, True)]
 
 
@@ -198,6 +198,35 @@ def test_layers_of_images_compute_what_keras_does(name, tmp_path):
     x = IMAGE_LAYERS[name]()(inputs)
     model = randomized(tf_keras.Model(inputs, layers.BatchNormalization()(x)))
     assert_same(model, tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(("input_quantizer", "kernel_quantizer"), PAIRS)
+def test_a_file_has_what_its_readers_ask_for(
+    input_quantizer, kernel_quantizer, tmp_path
+):
+    """What FINN and hls4ml stumbled over: widths that cleaning loses, missing pads,
+    rounding up, nodes that nobody reads, kernels with more than a quantizer in front."""
+    model = convolution(input_quantizer, kernel_quantizer, pad_values=0.0)
+    made = lq.deploy.to_qonnx(model, tmp_path / "m.onnx")
+    read = {name for node in made.graph.node for name in node.input}
+    read |= {output.name for output in made.graph.output}
+    assert {tensor.name for tensor in made.graph.initializer} <= read
+    constants = {tensor.name: tensor for tensor in made.graph.initializer}
+    for node in made.graph.node:
+        assert node.op_type not in ("IntQuant", "Neg")
+        assert set(node.output) <= read
+        attributes = {a.name: a for a in node.attribute}
+        if node.op_type == "Conv":
+            names = {"pads", "strides", "dilations", "group", "kernel_shape"}
+            assert names <= set(attributes)
+            (kernel,) = (n for n in made.graph.node if node.input[1] in n.output)
+            assert kernel.op_type in ("Quant", "BipolarQuant")
+            assert kernel.input[0] in constants
+        if node.op_type == "Quant":
+            assert attributes["rounding_mode"].s == b"ROUND"
+        if node.op_type in ("Mul", "Add"):
+            sizes = [list(constants[n].dims) for n in node.input if n in constants]
+            assert all(len(dims) in (0, 4) for dims in sizes)
 
 
 @pytest.mark.parametrize(

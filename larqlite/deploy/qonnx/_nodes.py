@@ -1,17 +1,19 @@
 """Replaces operations of `ai.larqlite` by QONNX' quantizers and standard operations.
 
 A packed kernel becomes a float initializer of integers behind a `BipolarQuant` or
-`IntQuant` of scale 1, so that sums stay integers; scales are multiplied afterwards, as in
+`Quant` of scale 1, so that sums stay integers; scales are multiplied afterwards, as in
 a packed file.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from larqlite.deploy.qonnx._tidy import gather_float_kernels, tidy
 from larqlite.onnx_graph import DOMAIN, OnnxNode, Writer
 from larqlite_runtime.format import (
     BINARY,
@@ -27,10 +29,16 @@ QONNX = "qonnx.custom_op.general"
 HIGHEST_TERNARY = 1
 
 
-def rewrite(graph: Writer) -> bool:
+def rewrite(graph: Writer, outputs: Sequence[str], rewriter: Rewriter) -> bool:
     """Replaces every node of `ai.larqlite` of a finished graph, and the packed kernels;
-    whether there were any."""
-    rewriter = _Rewriter(graph)
+    whether there were any.
+
+    Args:
+        graph: the graph; changed in place.
+        outputs: names of the model's outputs.
+        rewriter: of this graph.
+    """
+    rewriter.orders = gather_float_kernels(graph)
     packed = [node for node in graph.nodes if node.domain == DOMAIN]
     for node in [n for n in graph.nodes if n.op == "BitwiseXor"]:
         rewriter.combine(node)
@@ -41,20 +49,23 @@ def rewrite(graph: Writer) -> bool:
         rewriter.made.clear()
     for name in rewriter.packed:
         graph.constants.pop(name)
+    tidy(graph, outputs)
     return bool(packed)
 
 
-class _Rewriter:
+class Rewriter:
     """Collects what one node after the other becomes.
 
     Attributes:
         made: the nodes that the present one becomes, so far.
         packed: initializers that were replaced.
         integers: for a tensor of levels 0, 1/n, ... 1 the tensor of 0, 1, ... n, and n.
+        orders: of the axes of kernels that are unpacked, by the names of nodes.
     """
 
     def __init__(self, graph: Writer):
         self._graph = graph
+        self.orders: dict[str, tuple[int, ...]] = {}
         self._kernels: dict[tuple, str] = {}
         self.made: list[OnnxNode] = []
         self.packed: dict[str, None] = {}
@@ -70,7 +81,8 @@ class _Rewriter:
         elif isinstance(operation, LayerOperation):
             operation.to_qonnx(self, node)
         else:
-            self._kernel(node, None, name=node.name, output=node.outputs[0])
+            order = self.orders.get(node.name)
+            self._kernel(node, order, name=node.name, output=node.outputs[0])
 
     def combine(self, node: OnnxNode) -> None:
         """Computes the bits of a product of planes: see `CodebookKernel`."""
@@ -131,7 +143,7 @@ class _Rewriter:
     ) -> str:
         """Integers of some bits: clipped, then rounded."""
         return self.add(
-            "IntQuant",
+            "Quant",
             [tensor, self.number(1), self.number(0), self.number(bits)],
             name,
             domain=QONNX,
@@ -140,6 +152,10 @@ class _Rewriter:
             rounding_mode=rounding_mode,
             **where,
         )
+
+    def signs_of_kernel(self, tensor: str, name: str, **where: Any) -> str:
+        """The quantizer of a kernel of -1 and +1."""
+        return self.bipolar(tensor, name, **where)
 
     # Packed nodes.
 
@@ -199,7 +215,7 @@ class _Rewriter:
         self.packed[packed] = None
         where = {"output": output, "like": stored}
         if (bits, step, offset) == BINARY:
-            made = self.bipolar(stored, name, **where)
+            made = self.signs_of_kernel(stored, name, **where)
         else:
             ends = (offset, offset + step * (2**bits - 1))
             highest = HIGHEST_TERNARY if node.op[0] == "T" else max(ends)

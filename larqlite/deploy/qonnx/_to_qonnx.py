@@ -29,11 +29,12 @@ def to_qonnx(
     quantizers have scale 1 and zero point 0, so that sums are integers; scales follow.
 
     - -1 and +1: `BipolarQuant`; behind a `Sub` for `RSign`.
-    - 0 and 1: `IntQuant` of 1 bit, unsigned; activations are rounded by "CEIL".
-    - -1, 0 and +1: `IntQuant` of 2 bits, signed and narrow.
-    - DoReFa activations of k bits: `Mul` by $2^k - 1$, `IntQuant` of k bits, unsigned.
-    - DoReFa weights of k bits: odd integers, for which `IntQuant` needs k + 1 bits,
-      signed and narrow.
+    - 0 and 1: `Quant` of 1 bit, unsigned; of activations, behind half of one minus the
+      `BipolarQuant` of what is negated.
+    - -1, 0 and +1: `Quant` of 2 bits, signed and narrow.
+    - DoReFa activations of k bits: `Mul` by $2^k - 1$, `Quant` of k bits, unsigned.
+    - DoReFa weights of k bits: odd integers, for which `Quant` needs k + 1 bits, signed
+      and narrow.
 
     `Trunc` is not used: no layer drops low bits of a sum.
 
@@ -75,7 +76,7 @@ def to_qonnx(
             "sizes of all tensors.\n  Fix: a positive integer, e.g. batch_size=1."
         )
     from larqlite.deploy.exporter import finished_graph
-    from larqlite.deploy.qonnx._nodes import rewrite
+    from larqlite.deploy.qonnx._nodes import Rewriter, rewrite
     from larqlite.onnx_graph import WHERE, onnx_model, write
 
     path = require(path, ONNX, _NAME)
@@ -84,7 +85,8 @@ def to_qonnx(
     try:
         with bar("export"):
             finished = finished_graph(model, batch_size)
-            rewrite(finished.graph)
+            names = [value.name for value in finished.outputs.values()]
+            rewrite(finished.graph, names, Rewriter(finished.graph))
             made = onnx_model(finished, {"larqlite.version": __version__})
             write(made, path)
     finally:
