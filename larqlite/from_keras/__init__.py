@@ -17,6 +17,7 @@ from larqlite.from_keras._door import (
     say_that_it_came_in,
 )
 from larqlite.from_keras._operation_layers import KerasOperation
+from larqlite.from_keras._own_layers import LayerScale, RMSNormalization, ScaledSum
 from larqlite.from_keras._registry import keras3_converter
 
 del _activations, _operation_functions, _own_layers  # imported for what they register
@@ -24,6 +25,9 @@ del _activations, _operation_functions, _own_layers  # imported for what they re
 __all__ = [
     "ConvertedModel",
     "KerasOperation",
+    "LayerScale",
+    "RMSNormalization",
+    "ScaledSum",
     "as_tf_keras",
     "convert",
     "from_keras",

@@ -165,7 +165,11 @@ def convert_where(graph: Writer, layer, call) -> Value:
 
 @tensorflow("cast")
 def convert_cast(graph: Writer, layer, call) -> Value:
-    """The value itself: truth values are 0 and 1 in the file."""
+    """The value itself: truth values are 0 and 1 in the file, as numbers cast to them."""
+    if tf.as_dtype(call.dtype) == tf.bool:
+        truth = graph.node("Cast", [call.x.name], to=BOOL)
+        truth = _of_booleans(truth, call.x.shape, call.x)
+        return unary(graph, truth, "Cast", to=FLOAT).with_levels(heaviside())
     if tf.as_dtype(call.dtype) != tf.float32:
         raise refuse(
             layer,

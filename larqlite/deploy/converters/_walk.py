@@ -8,7 +8,14 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
+from larqlite.deploy._converter_tables import converter
 from larqlite.deploy.converters._dispatch import converter_of
+from larqlite.from_keras import (
+    KerasOperation,
+    LayerScale,
+    RMSNormalization,
+    ScaledSum,
+)
 from larqlite.graph import (
     LayerCall,
     cut_inputs,
@@ -28,14 +35,15 @@ class ConverterWalk:
     Args:
         graph: what to write to.
         model: the outermost model.
+        within: path of the layer that the model stands for, if it does.
     """
 
-    def __init__(self, graph: Writer, model: tf_keras.Model):
+    def __init__(self, graph: Writer, model: tf_keras.Model, within: str = ""):
         self._graph = graph
         # A shared layer has one path, that of its row in the summary.
         self._paths: dict[int, str] = {}
         for layer, path in leaves(model):
-            self._paths.setdefault(id(layer), path)
+            self._paths.setdefault(id(layer), f"{within}/{path}" if within else path)
 
     def follow(self, model: tf_keras.Model, values: Sequence[Value]) -> list[Value]:
         """The outputs of a functional model, for a value for each of its inputs."""
@@ -96,3 +104,15 @@ def in_inference(
     if kwargs.get("mask") is None:
         kwargs.pop("mask", None)
     return args, kwargs
+
+
+@converter(KerasOperation, LayerScale, RMSNormalization, ScaledSum)
+def convert_as_functions(
+    graph: Writer, layer: Any, inputs: Value | list[Value]
+) -> list[Value]:
+    """What came in from Keras 3: each TensorFlow function that its `call` calls."""
+    values = tf.nest.flatten(inputs)
+    tensors = [tf_keras.Input(value.shape[1:]) for value in values]
+    outputs = layer.call(tf.nest.pack_sequence_as(inputs, tensors))
+    inner = tf_keras.Model(tensors, outputs)
+    return ConverterWalk(graph, inner, within=graph.path).follow(inner, values)
