@@ -19,6 +19,7 @@ from larqlite_runtime._program import (
     TensorView,
 )
 from larqlite_runtime._whole_program import ProgramTensor, WholeProgram, whole_program
+from larqlite_runtime.backends import supports
 
 __all__ = [
     "CODES",
@@ -39,5 +40,6 @@ __all__ = [
     "TensorView",
     "WholeProgram",
     "part_loader",
+    "supports",
     "whole_program",
 ]

@@ -11,6 +11,7 @@ DOORS = {
     "larqlite.utils": "public helpers; they load TensorFlow",
     "larqlite.cli": "the command `lq`, which `python -m` and the runtime's `lq` begin",
     "larqlite.deploy.benchmark_engines": "engines that need TensorFlow, of one command only",
+    "larqlite.deploy.verifier.internal": "files cut into parts, for targets; it loads ONNX",
     "larqlite.integer.layers.internal": "the base of integer layers and their registry, for models",
     "larqlite.integer.models.internal": "inputs and float layers of integer models, for exports",
     "larqlite.integer.models.transforms.internal": "what quantization does before it converts",

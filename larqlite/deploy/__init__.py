@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from larqlite.deploy import targets
 from larqlite.deploy._converter_tables import activation_converter, converter
 from larqlite.deploy._report import FloatRow, PackedRow, Report
 from larqlite.deploy.qonnx import to_qonnx
+from larqlite.deploy.targets import TargetRow, TargetsReport, verify_on
 from larqlite.deploy.verifier import (
     Differences,
     LayerVerification,
@@ -30,13 +32,17 @@ __all__ = [
     "PrecisionVerification",
     "PackedRow",
     "Report",
+    "TargetRow",
+    "TargetsReport",
     "Verification",
     "VerificationError",
     "activation_converter",
     "converter",
     "export",
+    "targets",
     "to_qonnx",
     "verify",
+    "verify_on",
 ]
 
 

@@ -1,6 +1,7 @@
 """What runs an `ExecutionPlan`: native kernels or NumPy, and ONNX Runtime."""
 
 from larqlite_runtime.backends._engine import Engine, build_engine
+from larqlite_runtime.backends._native import supports
 from larqlite_runtime.backends._pieces import (
     BatchCut,
     bytes_kept,
@@ -17,6 +18,7 @@ __all__ = [
     "build_engine",
     "bytes_kept",
     "pieces_of",
+    "supports",
     "threads_of",
     "workspace_bytes",
 ]

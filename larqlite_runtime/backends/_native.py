@@ -138,6 +138,12 @@ def choose_isa(wanted: str | None = None) -> str:
     return usable[0]
 
 
+def supports(isa: str) -> bool:
+    """Whether there are kernels of an instruction set here, and the CPU has it."""
+    lib = library()
+    return lib is not None and bool(lib.lq_supports(INSTRUCTION_SETS[isa]))
+
+
 def peak(isa: str, seconds: float = 0.2) -> float:
     """One-bit products per second that one core can do in registers."""
     lib = library()

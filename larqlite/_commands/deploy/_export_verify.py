@@ -24,7 +24,16 @@ from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.outputs import ONNX, require
 from larqlite_runtime.commands import HELP
 
-File = Positional[Annotated[Path, arg(metavar="FILE", help=HELP["file"])]]
+File = Positional[
+    Annotated[
+        Path | None,
+        arg(
+            metavar="FILE",
+            help=f"{HELP['file'].rstrip('.')}. With --on the model is exported without it.",
+            help_behavior_hint="",
+        ),
+    ]
+]
 Imports = Annotated[tuple[str, ...], import_flag("quantizers, layers and converters")]
 
 
@@ -123,7 +132,7 @@ class VerifyOptions:
     """Compare a deployed file with its model, layer by layer. Exit code 1 if it departs."""
 
     model: Model
-    file: File
+    file: File = None
     data: Annotated[Path | None, data_flag("to compare on", "random inputs")] = None
     samples: Annotated[
         int | None,
@@ -145,12 +154,32 @@ class VerifyOptions:
             help_behavior_hint="(default: float32 only)",
         ),
     ] = None
+    on: Annotated[
+        tuple[str, ...],
+        arg(
+            metavar="TARGET",
+            help="Run it on several targets instead, and print one table: keras, "
+            "onnxruntime, native, c, ..., or all, with commas or blanks between.",
+            help_behavior_hint="",
+        ),
+    ] = ()
     json: Json = False
     imports: Imports = ()
     unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
         require_at_least("lq verify", self, samples=1)
+        if self.on and (self.precision or not self.stock):
+            said = "--no-stock" if self.precision is None else "--precision"
+            raise ArgumentError(
+                f"lq verify: {said} says nothing where --on names the targets.\n"
+                "  Fix: leave one of the two out."
+            )
+        if not self.on and self.file is None:
+            raise ArgumentError(
+                "lq verify: no word says which FILE to compare with the model.\n"
+                f"  Fix: lq verify {self.model} FILE, or --on TARGET."
+            )
 
     def run(self) -> None:
         """Prints the table of the comparison.
@@ -161,7 +190,8 @@ class VerifyOptions:
         tell(self._run, self.json)
 
     def _run(self) -> tuple[dict[str, Any], int]:
-        _require_file(self.file, "lq verify")
+        if self.file is not None:
+            _require_file(self.file, "lq verify")
         model = _load(self)
         from larqlite import deploy
         from larqlite._io import read
@@ -170,6 +200,13 @@ class VerifyOptions:
         if self.data is not None:
             found = read(self.data, model.input_names, "lq verify")
             data = found.batch(0, self.samples or found.samples)
+        if self.on:
+            result = deploy.verify_on(
+                model, self.on, data, file=self.file, samples=self.samples or 4
+            )
+            if not self.json:
+                print(result)
+            return result.to_dict(), int(not result.ok)
         result = deploy.verify(
             model,
             self.file,

@@ -8,10 +8,20 @@ from larqlite.deploy.verifier._result import (
     Verification,
     VerificationError,
 )
-from larqlite.deploy.verifier._verify import MOST_GIVEN, require_exact, verify
+from larqlite.deploy.verifier._verify import (
+    ABSOLUTE,
+    BATCH_SIZE,
+    MOST_GIVEN,
+    TOLERANCE,
+    require_exact,
+    verify,
+)
 
 __all__ = [
+    "ABSOLUTE",
+    "BATCH_SIZE",
     "MOST_GIVEN",
+    "TOLERANCE",
     "Differences",
     "LayerVerification",
     "OutputVerification",

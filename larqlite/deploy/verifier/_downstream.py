@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from larqlite.deploy.verifier._deployed_file import Cut, DeployedFile
-from larqlite.deploy.verifier._engine import Parts, RuntimeEngine, StockEngine
+from larqlite.deploy.verifier._engine import FileEngine, Parts
 from larqlite.deploy.verifier._expected import Expected, Wanted
 
 
@@ -94,7 +94,7 @@ class DownstreamCheck:
         engine: what runs it.
     """
 
-    def __init__(self, file: DeployedFile, engine: RuntimeEngine | StockEngine) -> None:
+    def __init__(self, file: DeployedFile, engine: FileEngine) -> None:
         self._file = file
         self._segments = segments_of(file)
         self._between = Parts(file, engine, [s.between for s in self._segments])

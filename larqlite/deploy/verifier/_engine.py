@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import onnx
@@ -14,6 +15,26 @@ from larqlite_runtime.internal import part_loader
 
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[Arrays], dict[str, np.ndarray]]
+
+
+class FileEngine(Protocol):
+    """What runs a file, as a whole and in parts.
+
+    Attributes:
+        name: of it.
+    """
+
+    name: str
+
+    def part(self, inputs: Sequence[str], outputs: Sequence[str]) -> Run:
+        """A function of arrays by name that computes tensors of the file from others; those
+        inside have the layout of the file."""
+
+    def whole(self) -> Run:
+        """A function that runs the whole file."""
+
+    def paths(self, inputs: Arrays) -> dict[str, str]:
+        """What runs each node, by its name."""
 
 
 class RuntimeEngine:
@@ -114,7 +135,7 @@ class Parts:
     def __init__(
         self,
         file: DeployedFile,
-        engine: RuntimeEngine | StockEngine,
+        engine: FileEngine,
         cuts: Iterable[Cut],
     ) -> None:
         self._engine = engine

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from larqlite.deploy.verifier._counter import Counter, Labels
 from larqlite.deploy.verifier._deployed_file import Cut, DeployedFile, DeployedLayer
 from larqlite.deploy.verifier._downstream import DownstreamCheck
-from larqlite.deploy.verifier._engine import Parts, RuntimeEngine, StockEngine
+from larqlite.deploy.verifier._engine import FileEngine, Parts
 from larqlite.deploy.verifier._expected import Expected
 from larqlite.deploy.verifier._result import (
     LayerVerification,
@@ -28,7 +28,7 @@ class EngineReport:
     def __init__(
         self,
         file: DeployedFile,
-        engine: RuntimeEngine | StockEngine,
+        engine: FileEngine,
         axes: Sequence[int | None],
     ) -> None:
         self._file, self._engine = file, engine

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow as tf
 import tf_keras
@@ -18,7 +19,7 @@ from larqlite.deploy.verifier._data import Batches, Pieces
 from larqlite.deploy.verifier._deployed_file import DeployedFile
 from larqlite.deploy.verifier._engine import RuntimeEngine, StockEngine
 from larqlite.deploy.verifier._engine_report import EngineReport
-from larqlite.deploy.verifier._expected import Reference
+from larqlite.deploy.verifier._expected import Expected, Reference
 from larqlite.deploy.verifier._precision import PrecisionReport
 from larqlite.deploy.verifier._random_inputs import in_short, random_pixels
 from larqlite.deploy.verifier._result import Verification
@@ -29,6 +30,13 @@ from larqlite.onnx_graph import WHERE
 # Inputs and outputs of packed layers that are held at a time; some ten copies of them are.
 MOST_VALUES = 2**24
 FLOAT32, PIXELS = "float32", "int8-input"
+
+
+class BatchCounter(Protocol):
+    """Counts what a file gives, batch by batch."""
+
+    def add(self, expected: Expected) -> None:
+        """Takes a batch into account, with what Keras gives there."""
 
 
 def run(
@@ -46,13 +54,7 @@ def run(
 ) -> Verification:
     """See `larqlite.deploy.verify`; `where` is the function that messages name, `limit`
     the number of samples of the data that count, `precision` None that of a loaded file."""
-    token = WHERE.set(where)
-    try:
-        check_model(model)
-        require_count("samples", samples)
-        require_count("batch_size", batch_size)
-        require_share("tolerance", tolerance)
-        require_share("absolute_tolerance", absolute_tolerance)
+    with _asked(where, model, samples, batch_size, tolerance, absolute_tolerance):
         runtime, content, reduced = _loaded(file, precision)
         parsed = DeployedFile(content)
         reference = Reference(model, parsed, tolerance, absolute_tolerance)
@@ -66,17 +68,10 @@ def run(
             reports.append(reduced)
         if asked == PIXELS and data is None:
             data = random_pixels(model, samples)
-        most = max(1, MOST_VALUES // max(1, parsed.values_a_sample))
-        batches = Batches(model, data, samples, batch_size, reference.run)
-        with closing(batches):
-            _compare(reference, reports, Pieces(batches, most, limit))
-    except tf.errors.InvalidArgumentError as error:
-        raise ArgumentError(
-            f'{where}: "{model.name}" itself does not run on the data: '
-            f"{in_short(error)}.\n  Fix: inputs that it takes; model.predict(x) shows it."
-        ) from error
-    finally:
-        WHERE.reset(token)
+        with closing(
+            Batches(model, data, samples, batch_size, reference.run)
+        ) as batches:
+            _compare(reference, reports, _pieces(batches, parsed, limit))
     others = [report.result(model.name) for report in reports[1 : 1 + stock]]
     found = reports[0].result(model.name, *others)
     if reduced is None:
@@ -84,10 +79,72 @@ def run(
     return dataclasses.replace(found, reduced=reduced.result())
 
 
+def run_reports(
+    model: tf_keras.Model,
+    file: str | os.PathLike | bytes,
+    make: Callable[[DeployedFile, Sequence[int | None]], Sequence[BatchCounter]],
+    data: Any,
+    samples: int,
+    batch_size: int,
+    tolerance: float,
+    absolute_tolerance: float,
+    where: str,
+) -> None:
+    """Has others count what a file gives on the same data as Keras.
+
+    Args:
+        model, file, data, samples, batch_size, tolerance, absolute_tolerance: as of
+            `larqlite.deploy.verify`.
+        make: gives what counts, for the file and the axis of the classes of each output.
+        where: the function that messages name.
+    """
+    with _asked(where, model, samples, batch_size, tolerance, absolute_tolerance):
+        source = _source(file)
+        parsed = DeployedFile(
+            source if isinstance(source, bytes) else source.read_bytes()
+        )
+        reference = Reference(model, parsed, tolerance, absolute_tolerance)
+        with closing(
+            Batches(model, data, samples, batch_size, reference.run)
+        ) as batches:
+            reports = make(parsed, label_axes(model))
+            _compare(reference, reports, _pieces(batches, parsed))
+
+
+@contextmanager
+def _asked(
+    where: str,
+    model: tf_keras.Model,
+    samples: int,
+    batch_size: int,
+    tolerance: float,
+    absolute_tolerance: float,
+) -> Iterator[None]:
+    """Checks what was asked; messages name the function `where`."""
+    token = WHERE.set(where)
+    try:
+        check_model(model)
+        require_count("samples", samples)
+        require_count("batch_size", batch_size)
+        require_share("tolerance", tolerance)
+        require_share("absolute_tolerance", absolute_tolerance)
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        raise ArgumentError(
+            f'{where}: "{model.name}" itself does not run on the data: '
+            f"{in_short(error)}.\n  Fix: inputs that it takes; model.predict(x) shows it."
+        ) from error
+    finally:
+        WHERE.reset(token)
+
+
+def _pieces(batches: Batches, file: DeployedFile, limit: int | None = None) -> Pieces:
+    most = max(1, MOST_VALUES // max(1, file.values_a_sample))
+    return Pieces(batches, most, limit)
+
+
 def _compare(
-    reference: Reference,
-    reports: list[EngineReport | PrecisionReport],
-    pieces: Pieces,
+    reference: Reference, reports: Sequence[BatchCounter], pieces: Pieces
 ) -> None:
     count = 0
     with bar("look at the model") as shown:

@@ -1,0 +1,25 @@
+"""What other targets than this machine need to be compared with Keras as well: they load ONNX."""
+
+from larqlite.deploy.verifier._deployed_file import DeployedFile
+from larqlite.deploy.verifier._engine import (
+    Arrays,
+    FileEngine,
+    Run,
+    RuntimeEngine,
+    StockEngine,
+)
+from larqlite.deploy.verifier._engine_report import EngineReport
+from larqlite.deploy.verifier._expected import Expected
+from larqlite.deploy.verifier._run import run_reports
+
+__all__ = [
+    "Arrays",
+    "DeployedFile",
+    "EngineReport",
+    "Expected",
+    "FileEngine",
+    "Run",
+    "RuntimeEngine",
+    "StockEngine",
+    "run_reports",
+]
