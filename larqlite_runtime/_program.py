@@ -36,6 +36,7 @@ class StepKind(IntEnum):
     CONV_PIXELS = 12
     CONV_LOOKUPS = 13
     MOVE_BITS = 14
+    DEPTHWISE_FLOAT = 15
 
 
 class EpilogueKind(IntEnum):
@@ -56,6 +57,10 @@ class EpilogueKind(IntEnum):
     ADD_SCALED = 19
     DIVIDE = 20
     SOFTMAX = 21
+    SIGMOID = 22
+    TANH = 23
+    ELU = 24
+    MULTIPLY_TENSOR = 25
     PACK_SIGN = 30
     PACK_HEAVISIDE = 31
     PACK_TERNARY = 32
@@ -95,6 +100,12 @@ CODES = (
     EpilogueKind.CODE_TERNARY,
     EpilogueKind.CODE_STEPS,
     EpilogueKind.CODE_INTEGERS,
+)
+# What reads a second tensor, at its view.
+READS_VIEW = (
+    EpilogueKind.ADD_TENSOR,
+    EpilogueKind.MULTIPLY_TENSOR,
+    EpilogueKind.ADD_SCALED,
 )
 # What stores numbers of 16 bits.
 HALF_PACKS = (EpilogueKind.PACK_BF16, EpilogueKind.PACK_PIXELS)
@@ -204,7 +215,7 @@ class KernelStep:
         for op in self.ops:
             if op.kind == EpilogueKind.MULTIPLY_IMAGE:
                 found.add(op.a)
-            if op.kind in (EpilogueKind.ADD_TENSOR, EpilogueKind.ADD_SCALED):
+            if op.kind in READS_VIEW:
                 found.add(op.view.buffer)
         return found
 

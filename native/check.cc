@@ -77,7 +77,8 @@ struct Checker {
 
   bool is_kind() const {
     return (step.kind >= LQ_LOAD && step.kind <= LQ_CONV_FLOAT) || larqlite::takes_halves(step) ||
-           larqlite::sums_codes(step) || step.kind == LQ_MOVE_BITS;
+           larqlite::sums_codes(step) || step.kind == LQ_MOVE_BITS ||
+           step.kind == LQ_DEPTHWISE_FLOAT;
   }
 
   // Whether a number is that of a buffer, or of none; also where the step does not use it, since
@@ -115,6 +116,7 @@ struct Checker {
         failed = sums();
         break;
       case LQ_CONV_FLOAT:
+      case LQ_DEPTHWISE_FLOAT:
         failed = float_sums();
         break;
       case LQ_CONV_CODES:
@@ -243,10 +245,16 @@ struct Checker {
   }
 
   Failed float_sums() const {
-    if (!size(step.in_channels) || step.groups != 1) return kWindow;
-    const Wide last =
-        reach(step.input, step.in_channels) + Wide{step.kernel_d - 1} * step.tap_depth +
-        Wide{step.kernel_h - 1} * step.tap_row + Wide{step.kernel_w - 1} * step.tap_pixel;
+    if (!size(step.in_channels) || !size(step.groups) || step.channels % step.groups)
+      return kWindow;
+    if (step.kind == LQ_DEPTHWISE_FLOAT &&
+        (step.groups != 1 || !size(step.multiplier) ||
+         Wide{step.in_channels} * step.multiplier != step.channels))
+      return kWindow;
+    const Wide last = reach(step.input, int64_t{step.groups} * step.in_channels) +
+                      Wide{step.kernel_d - 1} * step.tap_depth +
+                      Wide{step.kernel_h - 1} * step.tap_row +
+                      Wide{step.kernel_w - 1} * step.tap_pixel;
     if (!holds(step.input.buffer, last)) return kView;
     const int64_t size_of_weights = lq_weights_size(&step);
     return size_of_weights >= 0 && holds(step.weights, Wide{size_of_weights} / 4) ? kNone
@@ -347,7 +355,7 @@ struct Checker {
     const bool is_pack =
         op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_RANGE) ||
         op.kind == LQ_PACK_BF16 || op.kind == LQ_PACK_PIXELS;
-    const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_SOFTMAX;
+    const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_MULTIPLY_TENSOR;
     if (!(wants_integers || is_float || is_pack) || wants_integers != integers) return kOpKind;
     switch (op.kind) {
       case LQ_TO_FLOAT:
@@ -363,6 +371,7 @@ struct Checker {
       case LQ_STORE_INT:
       case LQ_STORE:
       case LQ_ADD_TENSOR:
+      case LQ_MULTIPLY_TENSOR:
         if (!strides(op.view) || !holds(op.view.buffer, reach(op.view, step.channels)))
           return kOpView;
         return kNone;
@@ -449,12 +458,13 @@ extern "C" int64_t lq_weights_size(const lq_step* step) {
   else if (step->kind == LQ_CONV_LOOKUPS)
     words = (Wide{step->channels} + larqlite::kLookupLanes - 1) / larqlite::kLookupLanes * taps *
             larqlite::lookup_vectors(*step) * (larqlite::kLookupLanes / 2);
-  else if (step->kind == LQ_DEPTHWISE_CODES)
+  else if (step->kind == LQ_DEPTHWISE_CODES || step->kind == LQ_DEPTHWISE_FLOAT)
     words = Wide{step->multiplier} * taps * step->in_channels;
   else if (step->kind == LQ_MOVE_BITS)
     words = Wide{step->multiplier} * larqlite::kMoveFields * step->channels;
-  else if (step->kind == LQ_CONV_FLOAT)
-    words = Wide{larqlite::blocks_of(step->channels)} * taps * step->in_channels * larqlite::kLanes;
+  else if (step->kind == LQ_CONV_FLOAT && step->groups > 0)
+    words = Wide{step->groups} * larqlite::blocks_of(step->channels / step->groups) * taps *
+            step->in_channels * larqlite::kLanes;
   else if (larqlite::takes_halves(*step)) {
     const larqlite::Runs runs = larqlite::runs_of(*step);
     words = Wide{larqlite::blocks_of(step->channels)} * runs.count * larqlite::pairs_of(runs) *

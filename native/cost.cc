@@ -48,7 +48,7 @@ double nanoseconds(const lq_step& s, int64_t images, int32_t isa) {
   const double taps = static_cast<double>(s.kernel_d) * s.kernel_h * s.kernel_w;
   double products = 0, passes = s.op_count;
   for (int32_t i = 0; i < s.op_count; ++i)
-    if (s.ops[i].kind == LQ_SOFTMAX) passes += 10;
+    if (s.ops[i].kind >= LQ_SOFTMAX && s.ops[i].kind <= LQ_ELU) passes += 10;
   switch (s.kind) {
     case LQ_CONV:
       products = taps * s.words * 32 * s.input_planes * s.weight_planes / rates.bits;
@@ -61,6 +61,7 @@ double nanoseconds(const lq_step& s, int64_t images, int32_t isa) {
       products = taps * s.words * 4 / rates.codes;
       break;
     case LQ_DEPTHWISE_CODES:
+    case LQ_DEPTHWISE_FLOAT:
       passes += 1 + taps;
       break;
     case LQ_CONV_BF16:

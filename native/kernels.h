@@ -146,8 +146,12 @@ bool amx_is_there();
 extern const Kernels kNeon;
 #endif
 
-// LQ_SOFTMAX of pixels of `count` channels.
+// What is the same code for every set (functions.cc). LQ_SOFTMAX of pixels of `count` channels:
 void softmax(float* v, int64_t pixels, int32_t count);
+void sigmoid(float* v, int64_t count);
+void hyperbolic_tangent(float* v, int64_t count);
+void elu(float* v, int64_t count, float factor);
+void depthwise_float(const Block& block, Value* values);
 
 inline int64_t address(const lq_view& view, const Block& block) {
   return view.offset + block.image * view.image + block.depth * view.depth + block.row * view.row +

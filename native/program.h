@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LQ_ABI 8
+#define LQ_ABI 9
 
 // Where a tensor lies in a buffer.
 typedef struct {
@@ -48,6 +48,12 @@ enum {
   LQ_ADD_SCALED = 19,      // v <- v + view * a[c]         (float view, one value a pixel)
   LQ_DIVIDE = 20,          // v <- v / a[c]
   LQ_SOFTMAX = 21,         // v <- e^(v - m) / sum of e^(v - m) over the channels, m the largest
+  // By products and sums alone, in the order of `functions.cc`, so that every machine makes the
+  // same bits of them. E(v) = e^v of v <= 0, at most 2 units in the last place off:
+  LQ_SIGMOID = 22,         // v <- (v < 0 ? E(v) : 1) / (1 + E(-|v|))
+  LQ_TANH = 23,            // v <- -sign(v) * d / (d + 2), d = E(-2 |v|) - 1 without cancellation
+  LQ_ELU = 24,             // v <- v < 0 ? x * (E(v) - 1) : v
+  LQ_MULTIPLY_TENSOR = 25, // v <- v * view                (as LQ_ADD_TENSOR)
   // Floats to bits, v is kept. `planes` bit planes per pixel, plane p at word
   // p * words of the pixel:
   LQ_PACK_SIGN = 30,       // 1 plane: bit = v < 0
@@ -90,7 +96,7 @@ enum {
   LQ_POOL_AVERAGE = 5,         // v * the number of values in the window (borders left out)
   LQ_POOL_AVERAGE_PADDED = 6,  // the same, divided by the whole window
   LQ_MEAN = 7,                 // over all pixels of a float image: one row of one pixel
-  LQ_CONV_FLOAT = 8,           // sums of products of floats, one group
+  LQ_CONV_FLOAT = 8,           // sums of products of floats
   LQ_CONV_CODES = 9,           // sums of products of codes and whole numbers
   LQ_DEPTHWISE_CODES = 10,     // the same, one filter for each channel, or `multiplier`
   LQ_CONV_BF16 = 11,           // LQ_CONV_FLOAT of bfloat16, summed as floats
@@ -98,6 +104,7 @@ enum {
   LQ_CONV_LOOKUPS = 13,        // LQ_CONV_CODES of numbers of one bit and one group, by tables
   LQ_MOVE_BITS = 14,           // words of bits (`channels` counts words): the largest of a window,
                                // and each bit in its place; LQ_STORE_INT alone follows
+  LQ_DEPTHWISE_FLOAT = 15,     // one filter of floats for each channel, or `multiplier` of them
 };
 
 typedef struct {
@@ -113,7 +120,7 @@ typedef struct {
   // (for pooling: stride of the window x stride of the tensor; for LQ_MEAN of the tensor).
   // LQ_CONV, LQ_DEPTHWISE: a tensor of bits with its borders; `input.offset` is where the
   // first tap of output position 0 lies. LQ_MOVE_BITS: the same as LQ_POOL_*, of a tensor of bits.
-  // LQ_CONV_FLOAT, and those of codes: the same of a
+  // LQ_CONV_FLOAT, LQ_DEPTHWISE_FLOAT, and those of codes: the same of a
   // float tensor or of codes. LQ_CONV_BF16, LQ_CONV_PIXELS: of numbers of 16 bits. Where the
   // values of a run (see lq_weights_size) are odd in number, one more must lie behind the last
   // that is read.
@@ -127,11 +134,14 @@ typedef struct {
   int32_t stride_d, stride_h, stride_w;
   int32_t pad_d, pad_h, pad_w;
   int32_t dilation_d, dilation_h, dilation_w;
-  // LQ_CONV, LQ_DEPTHWISE, those of codes:
-  int32_t groups;        // LQ_CONV, LQ_CONV_CODES: channels / groups come out of each
+  // LQ_CONV, LQ_DEPTHWISE, those of codes and of numbers:
+  int32_t groups;        // LQ_CONV, LQ_CONV_CODES, LQ_CONV_FLOAT: channels / groups come out of each;
+                         // of LQ_CONV_FLOAT, group g reads the channels of the input from
+                         // g * in_channels on
   int32_t words;         // the same, LQ_CONV_LOOKUPS: words of one plane, or of the codes, of one
                          // group of an input pixel; LQ_MOVE_BITS: words of an input pixel
-  int32_t in_channels;   // LQ_DEPTHWISE*, convolutions of numbers: channels of the input
+  int32_t in_channels;   // LQ_DEPTHWISE*: channels of the input; convolutions of numbers: of a group
+                         // of them
   int32_t multiplier;    // LQ_DEPTHWISE*: channels = in_channels * multiplier; LQ_MOVE_BITS: moves
                          // that make a word
   int32_t input_planes;  // plane p of an input pixel begins at word p * groups * words
@@ -187,7 +197,9 @@ int32_t lq_supports(int32_t isa);
 // instruction set: uint32 [group][block of 16 channels][plane][tap][word][16], taps in the
 // order depth, row, column, channels beyond the last 0. LQ_DEPTHWISE: uint32
 // [multiplier][plane][tap][ceil(in_channels / 32)]; channel c * multiplier + m of the output
-// reads channel c. LQ_CONV_FLOAT: float [block of 16 channels][tap][in_channels][16].
+// reads channel c. LQ_CONV_FLOAT: float [group][block of 16 channels][tap][in_channels][16].
+// LQ_DEPTHWISE_FLOAT: float [multiplier][tap][in_channels]; a sum begins with 0 and takes the taps
+// in their order, v = v + w * x, each rounded.
 // LQ_CONV_CODES: uint32 [group][up to 4 blocks of 16 channels][tap][word][block][16], the word
 // for 8 / weight_bits words of codes: number u of byte b of the j-th of these is in the bits from
 // 8 * b + weight_bits * j on. LQ_DEPTHWISE_CODES: int32 [multiplier][tap][in_channels].

@@ -68,7 +68,7 @@ bool rows_become_one(const lq_step& s) {
                     s.kind == LQ_CONV_LOOKUPS;
   const bool has_borders = s.row_class >= 0 || s.column_class >= 0 || s.inside_base >= 0;
   const bool takes = s.kind == LQ_LOAD || s.kind == LQ_CONV_FLOAT || s.kind == LQ_CONV_BF16 ||
-                     (sums && !has_borders);
+                     s.kind == LQ_DEPTHWISE_FLOAT || (sums && !has_borders);
   const int64_t rows = static_cast<int64_t>(s.depth) * s.height;
   const auto end_to_end = [&s](const lq_view& v) {
     return (s.height == 1 || v.row == s.width * v.pixel) &&
@@ -151,7 +151,8 @@ struct Prepared {
  private:
   void find_taps() {
     const bool is_real = step.kind == LQ_CONV_FLOAT || larqlite::takes_halves(step);
-    if ((!larqlite::makes_integers(step) || step.kind == LQ_MOVE_BITS) && !is_real) return;
+    const bool is_sum = larqlite::makes_integers(step) || step.kind == LQ_DEPTHWISE_FLOAT;
+    if ((!is_sum || step.kind == LQ_MOVE_BITS) && !is_real) return;
     // Numbers of taps side by side are read as those of one tap.
     const int64_t columns = is_real ? step.kernel_w / larqlite::runs_of(step).every : step.kernel_w;
     for (int64_t d = 0; d < step.kernel_d; ++d)

@@ -334,20 +334,28 @@ float expected_conv(Case& c, const Place& at) {
                    at.row * s.input.row + at.pixel * s.input.pixel;
   const float* w = c.floats(s.weights);
   const int64_t taps = static_cast<int64_t>(s.kernel_d) * s.kernel_h * s.kernel_w;
+  const int64_t each = s.channels / s.groups, group = at.channel / each, within = at.channel % each;
+  const int64_t block = group * ((each + 15) / 16) + within / 16;
   float sum = 0;
   for (int64_t t = 0; t < taps; ++t) {
     const int64_t kw = t % s.kernel_w, kh = t / s.kernel_w % s.kernel_h,
                   kd = t / s.kernel_w / s.kernel_h;
+    const float* of_tap = x + kd * s.tap_depth + kh * s.tap_row + kw * s.tap_pixel;
+    if (s.kind == LQ_DEPTHWISE_FLOAT) {
+      const int64_t in = at.channel / s.multiplier, filter = at.channel % s.multiplier;
+      sum += of_tap[in] * w[(filter * taps + t) * s.in_channels + in];
+      continue;
+    }
     for (int64_t k = 0; k < s.in_channels; ++k)
-      sum += x[kd * s.tap_depth + kh * s.tap_row + kw * s.tap_pixel + k] *
-             w[((at.channel / 16 * taps + t) * s.in_channels + k) * 16 + at.channel % 16];
+      sum += of_tap[group * s.in_channels + k] *
+             w[((block * taps + t) * s.in_channels + k) * 16 + within % 16];
   }
   return sum;
 }
 
 float expected_float(Case& c, const Place& at) {
   const lq_step& s = c.step;
-  if (s.kind == LQ_CONV_FLOAT) return expected_conv(c, at);
+  if (s.kind == LQ_CONV_FLOAT || s.kind == LQ_DEPTHWISE_FLOAT) return expected_conv(c, at);
   if (s.kind == LQ_CONV_BF16) return expected_halves<float>(c, at, of_bf16);
   if (s.kind == LQ_LOAD)
     return c.floats(0)[at.image * s.input.image + at.depth * s.input.depth + at.row * s.input.row +
@@ -414,8 +422,8 @@ void float_operations(Case& c, Random& random) {
         LQ_PACK_HEAVISIDE, LQ_PACK_TERNARY, LQ_PACK_STEPS, LQ_ADD_SCALED,
         LQ_PACK_INTEGERS,  LQ_DIVIDE,       LQ_CODE_STEPS, LQ_CODE_INTEGERS,  LQ_CODE_TERNARY,
         LQ_CODE_SIGN,      LQ_CODE_HEAVISIDE, LQ_PACK_BF16, LQ_PACK_PIXELS,
-        LQ_PACK_RANGE};
-    lq_op op = operation(kKinds[random.between(0, 23)]);
+        LQ_PACK_RANGE,     LQ_MULTIPLY_TENSOR};
+    lq_op op = operation(kKinds[random.between(0, 24)]);
     const size_t channels = static_cast<size_t>(c.step.channels);
     switch (op.kind) {
       case LQ_MULTIPLY:
@@ -433,6 +441,7 @@ void float_operations(Case& c, Random& random) {
         c.ops.push_back(op);
         break;
       case LQ_ADD_TENSOR:
+      case LQ_MULTIPLY_TENSOR:
         op.view = dense(c, random_floats(c, random, static_cast<size_t>(rows_of(c)) * channels),
                         c.step.channels);
         c.ops.push_back(op);
@@ -531,8 +540,8 @@ Case make_case(Random& random) {
                                    LQ_LOAD, LQ_POOL_MAX,  LQ_POOL_AVERAGE, LQ_POOL_AVERAGE_PADDED,
                                    LQ_MEAN, LQ_CONV_FLOAT, LQ_CONV_CODES,  LQ_CONV_CODES,
                                    LQ_DEPTHWISE_CODES, LQ_CONV_LOOKUPS, LQ_CONV_BF16, LQ_CONV_PIXELS,
-                                   LQ_MOVE_BITS, LQ_MOVE_BITS};
-  s.kind = kKinds[random.between(0, 17)];
+                                   LQ_MOVE_BITS, LQ_MOVE_BITS, LQ_DEPTHWISE_FLOAT};
+  s.kind = kKinds[random.between(0, 18)];
   c.batch = static_cast<int32_t>(random.between(1, 3));
   const bool is_vector = s.kind == LQ_MEAN || random.chance(15);
   s.depth = is_vector || random.chance(80) ? 1 : 2;
@@ -573,11 +582,19 @@ Case make_case(Random& random) {
   } else if (larqlite::takes_halves(s)) {
     sums_of_halves(c, random);
     if (s.kind == LQ_CONV_PIXELS) c.ops.push_back(operation(LQ_TO_FLOAT));
-  } else if (s.kind == LQ_CONV_FLOAT) {
+  } else if (s.kind == LQ_CONV_FLOAT || s.kind == LQ_DEPTHWISE_FLOAT) {
     window(c, random, random.chance(20));
     s.in_channels = static_cast<int32_t>(random.between(1, 40));
+    if (s.kind == LQ_DEPTHWISE_FLOAT) {
+      s.in_channels = static_cast<int32_t>(random.between(1, 100));
+      s.multiplier = random.chance(60) ? 1 : static_cast<int32_t>(random.between(2, 3));
+      s.channels = s.in_channels * s.multiplier;
+    } else if (random.chance(30)) {
+      s.groups = static_cast<int32_t>(random.between(2, 4));
+      s.channels = s.groups * static_cast<int32_t>(random.between(1, 70));
+    }
     int64_t sizes[3];
-    c.memory[0].resize(input_of(c, s.in_channels, sizes));
+    c.memory[0].resize(input_of(c, static_cast<int64_t>(s.groups) * s.in_channels, sizes));
     for (size_t i = 0; i < c.memory[0].size(); ++i) c.floats(0)[i] = random.number();
     s.weights = random_floats(c, random, static_cast<size_t>(lq_weights_size(&s) / 4));
   } else if (s.kind == LQ_LOAD) {
@@ -658,6 +675,9 @@ void expect(Case& c, const Place& at) {
         break;
       case LQ_ADD_TENSOR:
         v = v + c.floats(op.view.buffer)[place];
+        break;
+      case LQ_MULTIPLY_TENSOR:
+        v = v * c.floats(op.view.buffer)[place];
         break;
       case LQ_ADD_SCALED:
         v = v + c.floats(op.view.buffer)[place - static_cast<size_t>(at.channel)] * a;
@@ -890,7 +910,7 @@ bool run_pair(Random& random, int32_t threads) {
 
 #include "test_code_extremes.inc"
 
-#include "test_softmax.inc"
+#include "test_functions.inc"
 
 }  // namespace
 
@@ -908,6 +928,8 @@ int main(int argc, char** argv) {
     if (!run_pair(random, static_cast<int32_t>(random.between(1, 3)))) return 1;
   for (long i = 0; i < count / 20 + 1; ++i)
     if (!run_softmax(random, static_cast<int32_t>(random.between(1, 3)))) return 1;
+  for (long i = 0; i < count / 20 + 1; ++i)
+    if (!run_functions(random)) return 1;
   // Several callers at once share the pool of threads.
   std::vector<std::thread> callers;
   std::vector<int> good(4, 0);

@@ -70,7 +70,9 @@ struct Work {
 
   // Whether blocks of 32 channels can be worked on apart.
   bool may_split() const {
-    if ((step->kind == LQ_CONV || step->kind == LQ_CONV_CODES) && step->groups != 1) return false;
+    const bool has_groups =
+        step->kind == LQ_CONV || step->kind == LQ_CONV_CODES || step->kind == LQ_CONV_FLOAT;
+    if (has_groups && step->groups != 1) return false;
     for (int32_t i = 0; i < step->op_count; ++i) {
       if (step->ops[i].group > 0 && step->ops[i].group % 32 != 0) return false;
       if (step->ops[i].kind == LQ_SOFTMAX) return false;  // of all channels
@@ -127,6 +129,9 @@ struct Work {
         break;
       case LQ_DEPTHWISE_CODES:
         kernels->depthwise_codes(block, values);
+        break;
+      case LQ_DEPTHWISE_FLOAT:
+        depthwise_float(block, values);
         break;
       case LQ_MEAN:
         kernels->mean(block, values);

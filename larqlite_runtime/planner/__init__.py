@@ -36,15 +36,18 @@ __all__ = [
 ]
 
 # Looking at a plan is for tests and for `Model.explain`: loading a model needs none of it.
-_CHECKS = ("BrokenPlanError", "check")
 _ACCESSES = ("live_ranges_of", "lower_bound", "points_of")
 
 
 def __getattr__(name: str):
-    if name in _CHECKS:
-        from larqlite_runtime.planner import _check
+    if name == "check":
+        from larqlite_runtime.planner._check import check
 
-        return getattr(_check, name)
+        return check
+    if name == "BrokenPlanError":
+        from larqlite_runtime.planner._check_sums import BrokenPlanError
+
+        return BrokenPlanError
     if name in _ACCESSES:
         from larqlite_runtime.planner import _accesses
 

@@ -17,6 +17,7 @@ from larqlite_runtime._program import (
     NOWHERE,
     PACKS,
     POOLS,
+    READS_VIEW,
     SUMS_OF_INTEGERS,
     Buffer,
     EpilogueKind,
@@ -117,7 +118,8 @@ def _input_of(step: KernelStep) -> Access:
     last = {
         StepKind.CONV: step.input_planes * step.groups * step.words,
         StepKind.DEPTHWISE: step.input_planes * words_of(step.in_channels),
-        StepKind.CONV_FLOAT: step.in_channels,
+        StepKind.CONV_FLOAT: step.groups * step.in_channels,
+        StepKind.DEPTHWISE_FLOAT: step.in_channels,
         StepKind.CONV_CODES: step.groups * step.words,
         StepKind.CONV_LOOKUPS: step.words,
         StepKind.DEPTHWISE_CODES: code_words_of(step.in_channels),
@@ -155,7 +157,7 @@ def _of_epilogue(step: KernelStep, op: EpilogueOp, position: int) -> Access:
     return Access(
         op.view.buffer,
         dtype,
-        writes=op.kind not in (EpilogueKind.ADD_TENSOR, EpilogueKind.ADD_SCALED),
+        writes=op.kind not in READS_VIEW,
         position=position,
         view=op.view,
         size=step.size,

@@ -66,7 +66,11 @@ def producer_step(
 _ALIKE = (
     EpilogueKind.STORE,
     EpilogueKind.ADD_TENSOR,
+    EpilogueKind.MULTIPLY_TENSOR,
     EpilogueKind.RELU,
+    EpilogueKind.SIGMOID,
+    EpilogueKind.TANH,
+    EpilogueKind.ELU,
     EpilogueKind.CLIP,
     EpilogueKind.SIGN,
     EpilogueKind.PACK_BF16,

@@ -87,8 +87,8 @@ class _Maker:
             return self.conv(size)
         if kind == StepKind.DEPTHWISE:
             return self.depthwise(size)
-        if kind == StepKind.CONV_FLOAT:
-            return self.conv_float(size)
+        if kind in (StepKind.CONV_FLOAT, StepKind.DEPTHWISE_FLOAT):
+            return self.float_sums(size, kind == StepKind.DEPTHWISE_FLOAT)
         if kind in (StepKind.CONV_CODES, StepKind.CONV_LOOKUPS):
             return self.conv_codes(size, kind == StepKind.CONV_LOOKUPS)
         if kind == StepKind.DEPTHWISE_CODES:
@@ -278,25 +278,31 @@ class _Maker:
             "shift": 0,
         }
 
-    def conv_float(self, size: Triple) -> dict:
+    def float_sums(self, size: Triple, is_depthwise: bool) -> dict:
         """Sums of multiples of a half, which are exact in any order."""
         window, whole = self.window(size)
-        channels, inside = (
-            self.one_of(1, 3, 16, 20, 40, 64),
-            self.one_of(1, 3, 8, 17, 32),
-        )
-        taps, blocks = int(np.prod(window["kernel"])), -(-channels // 16)
-        weights = self.rng.integers(-4, 5, (blocks, 16, taps, inside)) / 2
-        weights.reshape(blocks * 16, -1)[channels:] = 0
-        view = self.view(np.float32, whole, inside)
+        groups, each = self.one_of(1, 1, 2, 3), self.one_of(1, 3, 16, 20, 40, 64)
+        inside, multiplier = self.one_of(1, 3, 8, 17, 32), 1
+        taps, blocks = int(np.prod(window["kernel"])), -(-each // 16)
+        if is_depthwise:
+            groups, multiplier, inside = 1, self.one_of(1, 1, 3), each
+            each = inside * multiplier
+            weights = self.rng.integers(-4, 5, (multiplier, taps, inside)) / 2
+        else:
+            weights = self.rng.integers(-4, 5, (groups, blocks * 16, taps, inside)) / 2
+            weights[:, each:] = 0
+            weights = weights.reshape(-1, 16, taps, inside).transpose(0, 2, 3, 1)
+        view = self.view(np.float32, whole, groups * inside)
         halves = self.rng.integers(-8, 9, self.buffers[view.buffer].size) / 2
         self.buffers[view.buffer] = halves.astype(np.float32)
         strides = view.depth, view.row, view.pixel
         dilations = zip(window["dilation"], strides, strict=True)
         return {
-            "channels": channels,
+            "channels": groups * each,
+            "groups": groups,
             "in_channels": inside,
-            "weights": self.buffer(weights.transpose(0, 2, 3, 1).astype(np.float32)),
+            "multiplier": multiplier,
+            "weights": self.buffer(weights.astype(np.float32)),
             **window,
             "input": view.every(*window["stride"]),
             "tap": tuple(dilation * stride for dilation, stride in dilations),
@@ -425,13 +431,25 @@ class _Maker:
             return EpilogueOp(kind, a=self.buffer(self.floats(self.batch, channels)))
         if kind in HALF_PACKS:
             return EpilogueOp(kind, view=self.view(np.uint16, made["size"], channels))
-        if kind in (EpilogueKind.STORE, EpilogueKind.ADD_TENSOR):
+        if kind in (
+            EpilogueKind.STORE,
+            EpilogueKind.ADD_TENSOR,
+            EpilogueKind.MULTIPLY_TENSOR,
+        ):
             return EpilogueOp(kind, view=self.view(np.float32, made["size"], channels))
         if kind == EpilogueKind.CLIP:
             return EpilogueOp(
                 kind, x=self.one_of(-1.0, 0.0, -np.inf), y=self.one_of(1.0, 6.0)
             )
-        if kind in (EpilogueKind.RELU, EpilogueKind.SIGN, EpilogueKind.SOFTMAX):
+        if kind == EpilogueKind.ELU:
+            return EpilogueOp(kind, x=self.one_of(1.0, 0.25, 1.5))
+        if kind in (
+            EpilogueKind.RELU,
+            EpilogueKind.SIGN,
+            EpilogueKind.SOFTMAX,
+            EpilogueKind.SIGMOID,
+            EpilogueKind.TANH,
+        ):
             return EpilogueOp(kind)
         if kind == EpilogueKind.PACK_RANGE:
             ends = [self.buffer(self.floats(channels)) for _ in range(2)]

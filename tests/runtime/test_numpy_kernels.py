@@ -116,26 +116,36 @@ def test_sums_of_bits_are_those_of_a_loop_over_bits(kind):
                 assert result[(*places[number], channel)] == wanted, seed
 
 
-def test_sums_of_floats_are_those_of_a_loop_over_taps():
+@pytest.mark.parametrize("kind", [StepKind.CONV_FLOAT, StepKind.DEPTHWISE_FLOAT])
+def test_sums_of_floats_are_those_of_a_loop_over_taps(kind):
     rng = np.random.default_rng(2)
     for seed in range(CASES):
-        case = only_storing(random_case(seed, StepKind.CONV_FLOAT), EpilogueKind.STORE)
+        case = only_storing(random_case(seed, kind), EpilogueKind.STORE)
         step, result = case.step, run(case)
         source, weights = case.buffers[step.input.buffer], case.buffers[step.weights]
         places = list(positions(case))
         for number in rng.integers(0, len(places), 3):
             channel = int(rng.integers(0, step.channels))
+            each = step.channels // step.groups
+            group, within = divmod(channel, each)
+            block = group * -(-each // 16) + within // 16
             total = 0.0
             for tap_number, tap in enumerate(
                 itertools.product(*map(range, step.kernel))
             ):
                 at = address(step.input, *places[number])
                 at += sum(k * stride for k, stride in zip(tap, step.tap, strict=True))
+                if kind == StepKind.DEPTHWISE_FLOAT:
+                    inside, which = divmod(channel, step.multiplier)
+                    row = (which * step.taps + tap_number) * step.in_channels
+                    total += float(source[at + inside]) * weights[row + inside]
+                    continue
+                at += group * step.in_channels
                 for inside in range(step.in_channels):
-                    row = channel // 16 * step.taps + tap_number
+                    row = block * step.taps + tap_number
                     row = row * step.in_channels + inside
                     total += (
-                        float(source[at + inside]) * weights[row * 16 + channel % 16]
+                        float(source[at + inside]) * weights[row * 16 + within % 16]
                     )
             assert result[(*places[number], channel)] == total, seed
 
@@ -271,12 +281,37 @@ VALUES = [-2.0, -0.5, -0.0, 0.0, 0.25, 0.5, 1.0, 3.0, np.nan]
         (EpilogueOp(EpilogueKind.PRELU, a=2), lambda v: v * 3 if v < 0 else v),
         (EpilogueOp(EpilogueKind.MULTIPLY_IMAGE, a=2), lambda v: v * 3),
         (EpilogueOp(EpilogueKind.ADD_TENSOR, view=TensorView(2)), lambda v: v + 3),
+        (EpilogueOp(EpilogueKind.MULTIPLY_TENSOR, view=TensorView(2)), lambda v: v * 3),
     ],
     ids=lambda value: value.kind.name if isinstance(value, EpilogueOp) else "",
 )
 def test_a_row_operation_is_what_the_header_says(op, wanted):
     result, _ = row_through(op, VALUES, np.full(len(VALUES), 3, np.float32))
     np.testing.assert_array_equal(result, np.float32([wanted(v) for v in VALUES]))
+
+
+@pytest.mark.parametrize(
+    ("op", "wanted"),
+    [
+        (EpilogueOp(EpilogueKind.SIGMOID), lambda v: 1 / (1 + np.exp(-v))),
+        (EpilogueOp(EpilogueKind.TANH), np.tanh),
+        (
+            EpilogueOp(EpilogueKind.ELU, x=0.5),
+            lambda v: np.where(v < 0, np.expm1(np.minimum(v, 0)) / 2, v),
+        ),
+    ],
+    ids=lambda value: value.kind.name if isinstance(value, EpilogueOp) else "",
+)
+def test_a_function_is_off_by_three_units_in_the_last_place_at_most(op, wanted):
+    sizes = np.geomspace(1e-6, 80, 20_000).astype(np.float32)
+    values = np.concatenate([-sizes, sizes, [0, -np.inf, np.inf]]).astype(np.float32)
+    found, _ = row_through(op, values)
+    with np.errstate(over="ignore"):
+        right = wanted(values.astype(np.float64))
+    off = np.abs(found[:-2] - right[:-2])
+    # An ulp is at most 2^-23 of the number; below 2^-126 there are fewer digits.
+    assert (off <= 3 * 2.0**-23 * np.abs(right[:-2]) + 2e-38).all()
+    np.testing.assert_array_equal(found[-2:], right[-2:].astype(np.float32))
 
 
 def ternary(v, threshold=0.25):

@@ -130,18 +130,54 @@ def _add_scaled(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
     )
 
 
-def _power_of_e(v: np.ndarray) -> np.ndarray:
-    """e^v of float32 v <= 0, with the operations of the kernels (`power_of_e`)."""
-    magic, one = np.float32(12582912), np.float32(1)
+def _power(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """2^n and e^r - 1 whose product, with 1 added to the latter, is e^v of float32 v <= 0.
+
+    With the operations of the kernels (`power_of` of `functions.cc`), as all that is made of it.
+    """
+    magic = np.float32(12582912)
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
         shifted = v * np.float32(1.44269502) + magic
         n = shifted - magic
         r = (v - n * np.float32(0.693359375)) - n * np.float32(-2.12194442e-4)
         e = np.float32(1 / 5040)
-        for factor in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2, one, one):
+        for factor in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2, 1):
             e = e * r + np.float32(factor)
         scale = ((shifted.view(np.uint32) + np.uint32(127)) << 23).view(np.float32)
-        return np.where(v < -87, np.float32(0), e * scale)
+        return scale, e * r
+
+
+def _power_of_e(v: np.ndarray) -> np.ndarray:
+    """e^v of float32 v <= 0."""
+    scale, less_one = _power(v)
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        return np.where(v < -87, np.float32(0), (less_one + np.float32(1)) * scale)
+
+
+def _power_of_e_less_one(v: np.ndarray) -> np.ndarray:
+    """e^v - 1 of float32 v <= 0."""
+    scale, less_one = _power(v)
+    one = np.float32(1)
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        return np.where(v < -87, -one, scale * less_one + (scale - one))
+
+
+def _sigmoid(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
+    one = np.float32(1)
+    power = _power_of_e(np.where(v < 0, v, -v))
+    return np.where(v < 0, power, one) / (one + power)
+
+
+def _tanh(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
+    below = np.where(v < 0, v, -v)
+    power = _power_of_e_less_one(below + below)
+    half = power / (power + np.float32(2))
+    return np.where(v > 0, -half, half)
+
+
+def _elu(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
+    power = _power_of_e_less_one(np.where(v < 0, v, np.float32(0)))
+    return np.where(v < 0, np.float32(op.x) * power, v)
 
 
 def _softmax(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
@@ -206,6 +242,10 @@ _EPILOGUES: dict[EpilogueKind, Callable[[Run, EpilogueOp, np.ndarray], np.ndarra
         np.maximum(v, np.float32(op.x)), np.float32(op.y)
     ),
     EpilogueKind.SOFTMAX: _softmax,
+    EpilogueKind.SIGMOID: _sigmoid,
+    EpilogueKind.TANH: _tanh,
+    EpilogueKind.ELU: _elu,
+    EpilogueKind.MULTIPLY_TENSOR: lambda run, op, v: v * run.at(op),
     EpilogueKind.STORE: _store,
     EpilogueKind.SIGN: lambda run, op, v: SIGN.values_of(v, {}),
     EpilogueKind.PACK_BF16: _pack_bf16,

@@ -94,11 +94,32 @@ def _conv(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray
 
 
 def _conv_float(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+    groups, each = step.groups, step.channels // step.groups
+    x = taps_of(step, buffers, batch, (groups, step.in_channels))
+    blocks = -(-each // 16)
+    weights = buffers[step.weights].reshape(groups, blocks, -1, 16)
+    weights = weights.transpose(0, 2, 1, 3).reshape(groups, -1, blocks * 16)
+    sums = np.concatenate(
+        [
+            x[:, :, group].reshape(len(x), -1) @ weights[group, :, :each]
+            for group in range(groups)
+        ],
+        axis=1,
+    )
+    return sums.reshape(batch, *step.size, step.channels)
+
+
+def _depthwise_float(
+    step: KernelStep, buffers: list[np.ndarray], batch: int
+) -> np.ndarray:
     x = taps_of(step, buffers, batch, (step.in_channels,))
-    blocks = -(-step.channels // 16)
-    weights = buffers[step.weights].reshape(blocks, -1, 16).transpose(1, 0, 2)
-    sums = x.reshape(len(x), -1) @ weights.reshape(-1, blocks * 16)
-    return sums[:, : step.channels].reshape(batch, *step.size, step.channels)
+    weights = buffers[step.weights].reshape(
+        step.multiplier, step.taps, step.in_channels
+    )
+    sums = np.zeros((len(x), step.in_channels, step.multiplier), np.float32)
+    for tap in range(step.taps):
+        sums += x[:, tap, :, None] * weights[:, tap].T
+    return sums.reshape(batch, *step.size, step.channels)
 
 
 def _half_weights(step: KernelStep, buffers: list[np.ndarray]) -> np.ndarray:
@@ -269,4 +290,5 @@ _KINDS: dict[StepKind, Callable[[KernelStep, list[np.ndarray], int], np.ndarray]
     StepKind.CONV_BF16: _conv_bf16,
     StepKind.CONV_PIXELS: _conv_pixels,
     StepKind.MOVE_BITS: _move_bits,
+    StepKind.DEPTHWISE_FLOAT: _depthwise_float,
 }
