@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from tests import forks
+from tests.common.samples import mark_halves
 
 SEED = 20260101
 
@@ -133,3 +134,9 @@ def run_fork(tmp_path) -> Callable[..., str]:
 def pytest_make_parametrize_id(config, val, argname):
     """The class names an object whose text is an address: test processes must agree."""
     return type(val).__name__ if " at 0x" in repr(val) else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks come before tests are chosen by them."""
+    mark_halves(items)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.common.samples import halved
 from tools.doors import DOORS
 from tools.structure import Structure, of_commit
 
@@ -170,3 +171,9 @@ def test_a_table_by_layer_class_is_found(small, tmp_path, text, found):
 def test_a_commit_that_is_none_is_named():
     with pytest.raises(SystemExit, match=r"knows no commit 'nosuch'.*Fix:"):
         of_commit("nosuch", Path(__file__).resolve().parent.parent)
+
+
+def test_families_that_are_halved_are_there():
+    for family in halved():
+        file, name = family.split("::")
+        assert f"def {name}(" in (ROOT / file).read_text(), family
