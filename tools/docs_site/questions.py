@@ -6,7 +6,7 @@ from __future__ import annotations
 FIRST = 3
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
-    "raspberry pi": ("zoo/device", "faq"),
+    "raspberry pi": ("deploy/raspberry_pi", "zoo/device", "faq"),
     "android": ("zoo/device", "faq"),
     "microcontroller": ("zoo/device", "faq"),
     "jetson": ("zoo/device",),

@@ -1,0 +1,131 @@
+"""Random graphs whose floats are exact, on every back end: all of them have to give the same bits.
+
+The graphs are those of `tests/runtime/random_networks.py`; what they should give is computed by a
+stock ONNX Runtime. A back end takes many graphs at once, so that one binary holds them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+import larqlite_runtime
+from larqlite_runtime import NoNativeStepError
+from larqlite_runtime.internal import supports, whole_program
+from tests.runtime.networks import stock
+from tests.runtime.random_networks import MOVES, random_input, random_network
+
+SAMPLES = 2
+# Sums, thresholds, and what moves values, by turns with all that the runtime knows.
+_KINDS = ({}, {"ops": MOVES}, {"length": 3})
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass
+class GraphCase:
+    """A graph by its seed, two samples, and what comes out.
+
+    Attributes:
+        seed: of all random numbers.
+    """
+
+    seed: int
+
+    @cached_property
+    def model(self):
+        """The graph, and the names of the sums of its packed layers."""
+        return random_network(self.seed, **_KINDS[self.seed % len(_KINDS)])
+
+    @cached_property
+    def content(self) -> bytes:
+        """The file."""
+        return self.model[0].SerializeToString()
+
+    @cached_property
+    def outputs(self) -> list[str]:
+        """What is asked for: the outputs, or, of every second graph, the sums of packed
+        layers instead, which are the packed integers themselves."""
+        graph, accumulators = self.model
+        if self.seed // len(_KINDS) % 2 and accumulators:
+            return accumulators
+        return [item.name for item in graph.graph.output]
+
+    @cached_property
+    def inputs(self) -> Arrays:
+        """Two samples."""
+        return random_input(self.model[0], SAMPLES, self.seed)
+
+    @cached_property
+    def wanted(self) -> Arrays:
+        """What a stock ONNX Runtime makes of them."""
+        return stock(self.model[0], self.inputs, self.outputs)
+
+    @cached_property
+    def refused(self) -> str:
+        """Operations that no step of the kernels computes, or ""."""
+        try:
+            whole_program(self.content, outputs=self.outputs)
+        except NoNativeStepError as error:
+            said = str(error).partition("Fix:")[0]
+            return " ".join(sorted(set(re.findall(r"\((\w+)[:)]", said)))) or said
+        return ""
+
+
+@dataclass(frozen=True)
+class BackEnd:
+    """What runs graphs.
+
+    Attributes:
+        name: of it.
+        run: gives the outputs of each graph, given a folder for what is built.
+        needs: programs that it needs.
+        is_whole: whether it can run only what the kernels compute from end to end.
+    """
+
+    name: str
+    run: Callable[[Sequence[GraphCase], Path], list[Arrays]]
+    needs: tuple[str, ...] = ()
+    is_whole: bool = False
+
+
+def _on_kernels(isa: str) -> BackEnd:
+    def run(cases: Sequence[GraphCase], folder: Path) -> list[Arrays]:
+        return [
+            larqlite_runtime.load(
+                case.content, threads=1, isa=isa, outputs=case.outputs
+            ).run(case.inputs)
+            for case in cases
+        ]
+
+    return BackEnd(isa, run)
+
+
+BACK_ENDS = [
+    _on_kernels(isa)
+    for isa in ("portable", "avx2", "avx512", "amx", "neon")
+    if supports(isa)
+] + [_on_kernels("numpy")]
+
+
+def differing(case: GraphCase, found: Arrays) -> list[str]:
+    """The outputs that are not what they should be to the bit, each in a line."""
+    lines = []
+    for name, wanted in case.wanted.items():
+        array = found.get(name)
+        if array is None or array.shape != wanted.shape:
+            shape = None if array is None else array.shape
+            lines.append(
+                f"seed {case.seed}, {name}: {shape} in place of {wanted.shape}"
+            )
+        elif not np.array_equal(array, wanted):
+            count = int((array != wanted).sum())
+            lines.append(
+                f"seed {case.seed}, {name}: {count} of {wanted.size} values differ"
+            )
+    return lines
