@@ -19,9 +19,10 @@ from larqlite_runtime._program import (
     TensorView,
 )
 from larqlite_runtime._whole_program import ProgramTensor, WholeProgram, whole_program
-from larqlite_runtime.backends import supports
+from larqlite_runtime.backends import ABI, supports
 
 __all__ = [
+    "ABI",
     "CODES",
     "FLOAT_CONVS",
     "INTEGER_SUMS",

@@ -27,6 +27,7 @@ JSON = (".json",)
 _BEGINNINGS: dict[str, tuple[int, tuple[bytes, ...]]] = {
     ".onnx": (0, (b"\x08",)),  # the number of the format is the first field
     ".tflite": (4, (b"TFL3",)),
+    ".lqflat": (0, (b"\x89LQFLAT\n",)),
     ".keras": (0, (b"PK",)),
     ".h5": (0, (b"\x89HDF",)),
     ".npz": (0, (b"PK",)),

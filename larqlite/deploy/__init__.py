@@ -9,6 +9,7 @@ from larqlite.deploy._converter_tables import activation_converter, converter
 from larqlite.deploy._report import FloatRow, PackedRow, Report
 from larqlite.deploy.qonnx import to_qonnx
 from larqlite.deploy.targets import TargetRow, TargetsReport, verify_on
+from larqlite.deploy.targets.flat import FlatFile, to_flat
 from larqlite.deploy.verifier import (
     Differences,
     LayerVerification,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Differences",
+    "FlatFile",
     "FloatRow",
     "LayerVerification",
     "OutputVerification",
@@ -40,6 +42,7 @@ __all__ = [
     "converter",
     "export",
     "targets",
+    "to_flat",
     "to_qonnx",
     "verify",
     "verify_on",

@@ -1,5 +1,6 @@
 """What runs an `ExecutionPlan`: native kernels or NumPy, and ONNX Runtime."""
 
+from larqlite_runtime.backends._c_structures import ABI
 from larqlite_runtime.backends._engine import Engine, build_engine
 from larqlite_runtime.backends._native import supports
 from larqlite_runtime.backends._pieces import (
@@ -12,6 +13,7 @@ from larqlite_runtime.backends._pieces import (
 from larqlite_runtime.backends._workspace import Workspace
 
 __all__ = [
+    "ABI",
     "Engine",
     "BatchCut",
     "Workspace",

@@ -1,0 +1,330 @@
+// Lays out memory for a batch, checks every step against it, and runs them.
+#include "model.h"
+
+#include <new>
+
+#include "../cost.h"
+#include "../include/larqlite.h"
+#include "../wide.h"
+
+#if defined(__linux__)
+#include <unistd.h>
+#endif
+
+namespace larqlite {
+
+bool Memory::grow(int64_t bytes) {
+  if (bytes <= bytes_) return true;
+  free(block_);
+  block_ = nullptr;
+  data_ = nullptr;
+  bytes_ = 0;
+  constexpr int64_t kLine = 64;
+  if (Wide(bytes) + kLine > static_cast<int64_t>(SIZE_MAX / 2)) return false;
+  block_ = calloc(1, static_cast<size_t>(bytes + kLine));
+  if (block_ == nullptr) return false;
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(block_);
+  data_ = static_cast<char*>(block_) + (kLine - begin % kLine) % kLine;
+  bytes_ = bytes;
+  return true;
+}
+
+void Memory::clear() {
+  if (data_ != nullptr) __builtin_memset(data_, 0, static_cast<size_t>(bytes_));
+}
+
+namespace {
+
+struct Set {
+  const char* name;
+  int32_t number;
+};
+// From the fastest to the slowest.
+constexpr Set kSets[] = {{"amx", 4}, {"avx512", 2}, {"avx2", 1}, {"neon", 3}, {"portable", 0}};
+
+constexpr int64_t kMostOfCall = int64_t{1} << 50;  // bytes of an input or output
+constexpr double kShareOfCache = 0.75;  // for what a piece touches; weights need the rest
+
+int64_t cache_of_a_core() {
+#if defined(_SC_LEVEL2_CACHE_SIZE)
+  const long told = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  if (told > 0) return told;
+#endif
+  return 512 << 10;
+}
+
+bool equal(const char* a, const char* b) {
+  while (*a != 0 && *a == *b) ++a, ++b;
+  return *a == *b;
+}
+
+int32_t over(int32_t a, int32_t b) { return a / b + (a % b != 0); }
+
+// Images of a piece, at most so many, so that each thread gets as many pieces.
+int32_t even(int32_t batch, int32_t piece, int32_t threads) {
+  int64_t count = over(batch, piece);
+  if (batch >= threads) {
+    count = (count + threads - 1) / threads * threads;
+    if (count > batch) count = batch;
+  }
+  return over(batch, static_cast<int32_t>(count));
+}
+
+void fill(char* to, int64_t bytes, const uint8_t* with, int64_t period) {
+  if (with == nullptr) return;
+  for (int64_t at = 0; at < bytes; at += period)
+    __builtin_memcpy(to + at, with, static_cast<size_t>(period));
+}
+
+}  // namespace
+}  // namespace larqlite
+
+using larqlite::FlatBuffer;
+using larqlite::FlatFile;
+using larqlite::FlatTensor;
+using larqlite::Role;
+using larqlite::Wide;
+
+void lq_model::leave() {
+  if (network != nullptr && network->users.fetch_sub(1) == 1) {
+    network->~Network();
+    free(network);
+  }
+  network = nullptr;
+}
+
+int32_t lq_model::load(const void* bytes, size_t size, void* own) {
+  void* room = malloc(sizeof(larqlite::Network));
+  if (room == nullptr) {
+    free(own);
+    error.add("there is not enough memory to read the flat file");
+    return LQ_NO_MEMORY;
+  }
+  network = new (room) larqlite::Network;
+  network->own = own;
+  const int32_t code = network->file.read(static_cast<const uint8_t*>(bytes), size, error);
+  if (code != LQ_OK) {
+    leave();
+    return code;
+  }
+  return set_isa(nullptr);
+}
+
+int32_t lq_model::set_isa(const char* name) {
+  bool is_known = name == nullptr;
+  for (const larqlite::Set& set : larqlite::kSets) {
+    if (name != nullptr && !larqlite::equal(name, set.name)) continue;
+    is_known = true;
+    if (lq_supports(set.number) == 0) continue;
+    isa = set.number;
+    forget();
+    return LQ_OK;
+  }
+  error.add(is_known ? "this processor, or this library, has no instruction set "
+                     : "there is no instruction set ");
+  error.quote(name).add("\n  Fix: null takes the fastest that there is; or");
+  for (const larqlite::Set& set : larqlite::kSets)
+    if (lq_supports(set.number) != 0) error.add(" ").quote(set.name);
+  return is_known ? LQ_NO_ISA : LQ_MISUSE;
+}
+
+const char* lq_model::isa_name() const {
+  for (const larqlite::Set& set : larqlite::kSets)
+    if (set.number == isa) return set.name;
+  return "";
+}
+
+// As the runtime cuts batches: what all steps touch for a piece stays in the cache.
+lq_model::Cut lq_model::cut(int32_t batch) const {
+  const FlatFile& file = network->file;
+  double most = 1;
+  for (const lq_step& step : file.steps) {
+    double touched = 0;
+    const auto touch = [&](int32_t buffer) {
+      if (buffer < 0) return;
+      const FlatBuffer& b = file.buffers[static_cast<size_t>(buffer)];
+      if (b.role != Role::kConstant) touched += static_cast<double>(b.bytes);
+    };
+    touch(step.input.buffer);
+    for (int32_t i = 0; i < step.op_count; ++i) touch(step.ops[i].a), touch(step.ops[i].view.buffer);
+    if (touched > most) most = touched;
+  }
+  const double room = larqlite::kShareOfCache * static_cast<double>(larqlite::cache_of_a_core());
+  const double whole = room / most;
+  const int32_t fitting = whole < 1 ? 1 : whole > batch ? batch : static_cast<int32_t>(whole);
+  const int32_t count = static_cast<int32_t>(file.steps.size());
+  const auto worth = [&](int32_t piece) {
+    return threads == 1 || count == 0
+               ? 1
+               : lq_threads(file.steps.data(), count, batch, piece, threads, isa, nullptr);
+  };
+  const int32_t each = larqlite::over(batch, threads);
+  const int32_t shared = fitting < each ? fitting : each;
+  const int32_t workers = worth(shared);
+  const int32_t piece =
+      workers == 1 ? larqlite::even(batch, fitting, 1) : larqlite::even(batch, shared, workers);
+  const int32_t used = worth(piece), pieces = larqlite::over(batch, piece);
+  return {piece, used, pieces < used ? pieces : used};
+}
+
+// Whether steps write an output where the caller wants it.
+bool lq_model::is_direct(size_t output) const {
+  const FlatFile& file = network->file;
+  const FlatTensor& t = file.tensors[static_cast<size_t>(file.input_count) + output];
+  const FlatBuffer& b = file.buffers[static_cast<size_t>(t.buffer)];
+  if (b.role != Role::kMemory || b.initial != nullptr || !t.has_batch || !t.is_in_order)
+    return false;
+  int32_t users = 0;
+  for (const FlatTensor& other : file.tensors) users += other.buffer == t.buffer;
+  return users == 1;
+}
+
+int32_t lq_model::place(int32_t batch, const Cut& how) {
+  const FlatFile& file = network->file;
+  const size_t count = file.buffers.size();
+  const size_t inputs = static_cast<size_t>(file.input_count);
+  // Where a buffer lies in the second block, which holds all of a batch; -1: not there.
+  larqlite::Array<int64_t> kept_at;
+  if (!buffers_.make(count) || !kept_at.make(count)) {
+    error.add("there is not enough memory");
+    return LQ_NO_MEMORY;
+  }
+  for (int64_t& at : kept_at) at = -1;
+  const Wide of_copy = Wide(file.arena) * how.piece, of_arena = of_copy * how.copies;
+  Wide of_kept = 0;
+  for (size_t i = inputs; i < file.tensors.size(); ++i) {
+    const size_t number = static_cast<size_t>(file.tensors[i].buffer);
+    const FlatBuffer& b = file.buffers[number];
+    if (b.role != Role::kMemory || kept_at[number] >= 0 || is_direct(i - inputs)) continue;
+    kept_at[number] = static_cast<int64_t>(of_kept);
+    of_kept += (Wide(b.bytes) * batch + 63) / 64 * 64;
+    if (of_kept > most_bytes) break;
+  }
+  // What callers hand in is not counted, but must have addresses.
+  Wide of_call = of_arena + of_kept;
+  for (const FlatTensor& t : file.tensors)
+    if (Wide(file.buffers[static_cast<size_t>(t.buffer)].bytes) * batch > larqlite::kMostOfCall)
+      of_call = INT64_MAX;
+  if (of_call > most_bytes) {
+    error.add("a batch of ").add(int64_t{batch}).add(" needs more than the ").add(most_bytes);
+    error.add(" bytes that are allowed.\n  Fix: a smaller batch, or lq_set_limits()");
+    return LQ_TOO_LARGE;
+  }
+  if (!arena_.grow(static_cast<int64_t>(of_arena)) || !kept_.grow(static_cast<int64_t>(of_kept))) {
+    error.add("there is not enough memory for a batch of ").add(int64_t{batch});
+    error.add("\n  Fix: a smaller batch");
+    return LQ_NO_MEMORY;
+  }
+  arena_.clear();
+  kept_.clear();
+  static int64_t elsewhere;  // stands for what callers hand in: the check reads none of it
+  for (size_t i = 0; i < count; ++i) {
+    const FlatBuffer& b = file.buffers[i];
+    lq_buffer& place = buffers_[i];
+    if (b.role == Role::kConstant) {
+      place.data = const_cast<void*>(static_cast<const void*>(b.constant));
+      place.bytes = b.bytes;
+      continue;
+    }
+    bool is_handed_in = b.role == Role::kInput;
+    for (size_t k = inputs; k < file.tensors.size(); ++k)
+      if (static_cast<size_t>(file.tensors[k].buffer) == i) is_handed_in |= is_direct(k - inputs);
+    if (is_handed_in || kept_at[i] >= 0) {
+      place.data = is_handed_in ? static_cast<void*>(&elsewhere) : kept_.data() + kept_at[i];
+      place.bytes = b.bytes * batch;
+      place.image_bytes = b.bytes;
+      if (!is_handed_in)
+        larqlite::fill(kept_.data() + kept_at[i], place.bytes, b.initial, b.initial_bytes);
+      continue;
+    }
+    const int64_t size = static_cast<int64_t>(of_copy);
+    place.bytes = b.bytes * how.piece;
+    place.data = arena_.data() + b.offset * how.piece;
+    place.thread_bytes = how.copies > 1 ? size : 0;
+    for (int32_t copy = 0; copy < how.copies; ++copy)
+      larqlite::fill(static_cast<char*>(place.data) + copy * size, place.bytes, b.initial,
+                     b.initial_bytes);
+  }
+  return LQ_OK;
+}
+
+int32_t lq_model::reserve(int32_t batch) {
+  if (batch == batch_) return LQ_OK;
+  const FlatFile& file = network->file;
+  double nanoseconds = 0;
+  for (const lq_step& step : file.steps) nanoseconds += larqlite::nanoseconds(step, 1, isa);
+  if (!(nanoseconds <= most_seconds * 1e9)) {
+    error.add("the network would take longer for an image than the ");
+    error.add(static_cast<int64_t>(most_seconds)).add(" s that are allowed.");
+    error.add("\n  Fix: lq_set_limits(), if the file is yours");
+    return LQ_TOO_LARGE;
+  }
+  batch_ = 0;
+  const Cut how = cut(batch);
+  const int32_t code = place(batch, how);
+  if (code != LQ_OK) return code;
+  for (size_t i = 0; i < file.steps.size(); ++i) {
+    const int32_t failed = lq_check(&file.steps[i], buffers_.data(),
+                                    static_cast<int32_t>(buffers_.size()), how.piece);
+    if (failed == 0) continue;
+    error.add("step ").add(static_cast<int64_t>(i) + 1).add(", ").quote(file.step_names[i]);
+    error.add(", does not fit its memory for a batch of ").add(int64_t{batch});
+    error.add(" (check ").add(int64_t{failed}).add(").\n  Fix: write the flat file again");
+    return LQ_DAMAGED;
+  }
+  how_ = how;
+  batch_ = batch;
+  return LQ_OK;
+}
+
+int32_t lq_model::run(int32_t batch, const void* const* inputs, void* const* outputs) {
+  const FlatFile& file = network->file;
+  const size_t fed = static_cast<size_t>(file.input_count);
+  for (size_t i = 0; i < file.tensors.size(); ++i) {
+    const FlatTensor& t = file.tensors[i];
+    const void* given = i < fed ? inputs[i] : outputs[i - fed];
+    const auto size = static_cast<uintptr_t>(larqlite::bytes_of_type(t.type));
+    if (given != nullptr && reinterpret_cast<uintptr_t>(given) % size == 0) continue;
+    error.add(i < fed ? "the memory of the input " : "the memory of the output ").quote(t.name);
+    error.add(given == nullptr ? " is a null pointer" : " does not begin at a multiple of the size of its values");
+    return LQ_MISUSE;
+  }
+  const int32_t code = reserve(batch);
+  if (code != LQ_OK) return code;
+  for (size_t i = 0; i < file.tensors.size(); ++i) {
+    const size_t number = static_cast<size_t>(file.tensors[i].buffer);
+    if (i < fed)
+      buffers_[number].data = const_cast<void*>(inputs[i]);
+    else if (is_direct(i - fed))
+      buffers_[number].data = outputs[i - fed];
+  }
+  if (file.steps.size() > 0 &&
+      lq_run(file.steps.data(), static_cast<int32_t>(file.steps.size()), buffers_.data(),
+             static_cast<int32_t>(buffers_.size()), batch, how_.piece, how_.workers, isa,
+             nullptr) != 0) {
+    error.add("the instruction set is gone");
+    return LQ_NO_ISA;
+  }
+  for (size_t i = fed; i < file.tensors.size(); ++i)
+    if (!is_direct(i - fed)) copy_out(file.tensors[i], batch, outputs[i - fed]);
+  return LQ_OK;
+}
+
+// Values of an output, in the order of its shape, from where steps left them.
+void lq_model::copy_out(const FlatTensor& t, int32_t batch, void* to) const {
+  const int64_t size = network->file.buffers[static_cast<size_t>(t.buffer)].value_bytes;
+  const char* from = static_cast<const char*>(buffers_[static_cast<size_t>(t.buffer)].data);
+  char* next = static_cast<char*>(to);
+  const bool is_run = t.inner_stride == 1;
+  for (int64_t image = 0; image < (t.has_batch ? batch : 1); ++image)
+    for (int64_t outer = 0; outer < t.outer; ++outer) {
+      const char* first = from + (t.offset + image * t.image + outer * t.outer_stride) * size;
+      if (is_run) {
+        __builtin_memcpy(next, first, static_cast<size_t>(t.inner * size));
+        next += t.inner * size;
+        continue;
+      }
+      for (int64_t inner = 0; inner < t.inner; ++inner, next += size)
+        __builtin_memcpy(next, first + inner * t.inner_stride * size, static_cast<size_t>(size));
+    }
+}

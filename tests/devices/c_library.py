@@ -1,0 +1,144 @@
+"""The C API, compiled as users compile it but for the kernels, which are those of Python."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from larqlite_runtime.backends import _native
+from tests.common.programs import needs
+
+ROOT = Path(__file__).resolve().parents[2]
+NATIVE = ROOT / "native"
+HEADER = NATIVE / "include" / "larqlite.h"
+FLAGS = (
+    *("-std=c++17", "-O1", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti"),
+    *("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror"),
+)
+SHARED = (
+    *("-fPIC", "-shared", "-fvisibility=hidden", '-DLQ_VERSION="test"'),
+    "-Wl,-rpath,$ORIGIN",
+)
+TYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 5: np.int16, 6: np.int32, 7: np.int64}
+OK, MISUSE, NO_FILE, DAMAGED, TOO_NEW, NO_MEMORY, TOO_LARGE, NO_ISA = range(8)
+
+needs_compiler = needs("g++")
+needs_kernels = pytest.mark.skipif(
+    _native.library() is None, reason="no compiler: no native kernels"
+)
+
+
+class CTensor(ctypes.Structure):
+    """`lq_tensor`."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("type", ctypes.c_int32),
+        ("axes", ctypes.c_int32),
+        ("shape", ctypes.c_int64 * 8),
+        ("image_values", ctypes.c_int64),
+        ("image_bytes", ctypes.c_int64),
+    ]
+
+
+@functools.cache
+def folder() -> Path:
+    """Holds the library until the process ends."""
+    made = tempfile.TemporaryDirectory()
+    folder.holds = made
+    return Path(made.name)
+
+
+@functools.cache
+def library_path() -> Path:
+    """`liblarqlite.so`, of the sources in `native/model/` and the kernels of Python."""
+    kernels = Path(_native.library()._name)
+    path = folder() / "liblarqlite.so"
+    # A name that says nothing of Python: it stays in the programs that are linked with it.
+    copied = folder() / "liblq_kernels.so"
+    shutil.copy(kernels, copied)
+    sources = sorted(map(str, (NATIVE / "model").glob("*.cc")))
+    subprocess.run(
+        ["g++", *FLAGS, *SHARED, *sources, str(copied), "-o", str(path)], check=True
+    )
+    return path
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The same, loaded."""
+    lib, pointer = ctypes.CDLL(str(library_path())), ctypes.c_void_p
+    for name in ("lq_version", "lq_error", "lq_isa"):
+        getattr(lib, name).restype = ctypes.c_char_p
+    lib.lq_memory.restype = ctypes.c_int64
+    for name in ("lq_error", "lq_isa", "lq_memory", "lq_free", "lq_input_count"):
+        getattr(lib, name).argtypes = [pointer]
+    lib.lq_set_limits.argtypes = [pointer, ctypes.c_int64, ctypes.c_double]
+    return lib
+
+
+class CModel:
+    """A model of the C API, freed with this object."""
+
+    def __init__(self, data: bytes | Path) -> None:
+        self._lib, self._model = library(), ctypes.c_void_p()
+        model = ctypes.byref(self._model)
+        if isinstance(data, Path):
+            self.code = self._lib.lq_load_file(str(data).encode(), model)
+        else:
+            size = ctypes.c_size_t(len(data))
+            self.code = self._lib.lq_load_memory(data, size, model)
+
+    def __del__(self) -> None:
+        self._lib.lq_free(self._model)
+
+    @property
+    def error(self) -> str:
+        return self._lib.lq_error(self._model).decode()
+
+    def call(self, name: str, *arguments) -> int:
+        """Any function of the header that takes a model first."""
+        return getattr(self._lib, name)(self._model, *arguments)
+
+    def tensors(self, which: str) -> list[CTensor]:
+        """`which` is "input" or "output"."""
+        found = []
+        for index in range(self.call(f"lq_{which}_count")):
+            tensor = CTensor()
+            assert self.call(f"lq_{which}", index, ctypes.byref(tensor)) == OK
+            found.append(tensor)
+        return found
+
+    def run(self, inputs: dict[str, np.ndarray], batch: int) -> dict[str, np.ndarray]:
+        """Outputs by name.
+
+        Raises:
+            RuntimeError: the text of the error.
+        """
+        fed, made = self.tensors("input"), {}
+        for tensor in self.tensors("output"):
+            sizes = tensor.shape[: tensor.axes]
+            shape = [batch if size == -1 else size for size in sizes]
+            made[tensor.name.decode()] = np.full(shape, 77, TYPES[tensor.type])
+        arrays = [
+            np.ascontiguousarray(inputs[tensor.name.decode()], TYPES[tensor.type])
+            for tensor in fed
+        ]
+        code = self.call(
+            "lq_run_model", batch, _pointers(arrays), _pointers(made.values())
+        )
+        if code != OK:
+            raise RuntimeError(self.error)
+        return made
+
+
+def _pointers(arrays) -> ctypes.Array:
+    places = [array.ctypes.data for array in arrays]
+    return (ctypes.c_void_p * len(places))(*places)
