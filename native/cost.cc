@@ -21,6 +21,7 @@ constexpr Rates kRates[] = {
     {900, 52, 200, 12},    // AVX-512
     {150, 6, 30, 4},       // NEON
     {1500, 100, 200, 12},  // AMX
+    {150, 12, 30, 4},      // WebAssembly
 };
 
 const Rates& rates_of(int32_t isa) {

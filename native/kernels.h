@@ -144,6 +144,8 @@ double avx512_peak_of_codes(int64_t rounds);
 bool amx_is_there();
 #elif defined(__aarch64__)
 extern const Kernels kNeon;
+#elif defined(__wasm_simd128__)
+extern const Kernels kWasm;  // in place of the portable ones: a module is made for one machine
 #endif
 
 // What is the same code for every set (functions.cc). LQ_SOFTMAX of pixels of `count` channels:

@@ -189,7 +189,8 @@ typedef struct {
 // LQ_ABI of the library.
 int32_t lq_abi(void);
 
-// Instruction sets: 0 portable, 1 AVX2, 2 AVX-512 (VPOPCNTDQ), 3 NEON, 4 AMX (INT8).
+// Instruction sets: 0 portable, 1 AVX2, 2 AVX-512 (VPOPCNTDQ), 3 NEON, 4 AMX (INT8),
+// 5 WebAssembly (SIMD128; a module has no other).
 // 1 if the library holds it and this CPU can run it.
 int32_t lq_supports(int32_t isa);
 

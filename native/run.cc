@@ -31,8 +31,13 @@ using larqlite::Work;
 
 const Kernels* kernels_of(int32_t isa) {
   switch (isa) {
+#if defined(__wasm_simd128__)
+    case 5:
+      return &larqlite::kWasm;
+#else
     case 0:
       return &larqlite::kPortable;
+#endif
 #if defined(__x86_64__)
     case 1:
       return larqlite::has_avx2() ? &larqlite::kAvx2 : nullptr;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the tests of the kernels and of the threads with each sanitizer and runs them; then
-# those of the kernels for ARM, emulated.
+# those of the kernels for ARM, emulated, and for WebAssembly, in Node.
 # Usage: native/test.sh [how many random steps] [seed]
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -40,4 +40,19 @@ if command -v aarch64-linux-gnu-g++ > /dev/null && command -v qemu-aarch64 > /de
   qemu-aarch64 "$built/test" "$((steps / 4))" "$seed"
 else
   echo "ARM: not tested, needs g++-aarch64-linux-gnu and qemu-user (Debian's names)"
+fi
+if command -v clang++ wasm-ld node > /dev/null && [ -d /usr/include/wasm32-wasi ]; then
+  read -ra wasm < flags_wasm.txt
+  objects=()
+  printf 'WebAssembly: '
+  for source in check cost expand positions run softmax test_kernels threads wasm; do
+    objects+=("$built/$source.o")
+    clang++ "${wasm[@]}" "${flags[@]/-pthread/-O2}" -c "$source.cc" -o "$built/$source.o"
+  done
+  # Without an optimization: at one, some clang call a wasm-opt that knows no vectors.
+  clang++ --target=wasm32-wasi "${objects[@]}" -o "$built/test.wasm"
+  node --no-warnings test_wasm.mjs "$built/test.wasm" "$((steps / 4))" "$seed"
+else
+  echo "WebAssembly: not tested, needs clang, lld, wasi-libc, libc++-14-dev-wasm32," \
+    "libclang-rt-14-dev-wasm32 and nodejs (Debian's names)"
 fi

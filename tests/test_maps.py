@@ -10,14 +10,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 GLOSSARY = ROOT / "docs" / "glossary.md"
+FOLDERS = ("larqlite", "larqlite_runtime", "larqlite_zoo", "native", "tests", "web")
+CODE = (".py", ".cc", ".h", ".inc", ".js", ".ts")
 MAPS = [
     ARCHITECTURE,
     GLOSSARY,
-    *(
-        path
-        for name in ("larqlite", "larqlite_runtime", "larqlite_zoo", "native", "tests")
-        for path in sorted((ROOT / name).rglob("README.md"))
-    ),
+    *(path for name in FOLDERS for path in sorted((ROOT / name).rglob("README.md"))),
 ]
 # A path in backquotes: of a Python or C++ file, or of a folder.
 NAMED = re.compile(r"`((?:[\w.]+/)*[\w]+\.(?:py|cc|h|inc)|(?:\w+/)+)`")
@@ -61,7 +59,21 @@ def test_each_folder_of_the_table_has_a_readme():
     assert [f for f in folders if not (ROOT / f / "README.md").is_file()] == []
 
 
-SUFFIXES = (".py", ".cc", ".h", ".inc", ".sh", ".json", ".md", ".cfg", ".onnx")
+SUFFIXES = (
+    ".py",
+    ".cc",
+    ".h",
+    ".inc",
+    ".sh",
+    ".json",
+    ".md",
+    ".cfg",
+    ".onnx",
+    ".txt",
+    ".js",
+    ".mjs",
+    ".wasm",
+)
 
 
 def identifiers(text: str) -> list[str]:
@@ -77,9 +89,9 @@ def identifiers(text: str) -> list[str]:
 def words():
     """Every word of the code, and the names of its files."""
     found = set()
-    for folder in ("larqlite", "larqlite_runtime", "larqlite_zoo", "native", "tests"):
+    for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".py", ".cc", ".h", ".inc") and path != Path(__file__):
+            if path.suffix in CODE and path != Path(__file__):
                 found |= {path.stem, path.parent.name}
                 found |= set(re.findall(r"\w+", path.read_text(encoding="utf-8")))
     return found
