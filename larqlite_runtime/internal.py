@@ -2,9 +2,13 @@
 
 from larqlite_runtime._load import part_loader
 from larqlite_runtime._program import (
+    CODE_BLOCKS,
     CODES,
     FLOAT_CONVS,
     INTEGER_SUMS,
+    LANES,
+    LOOKUP_BYTES,
+    LOOKUP_LANES,
     MOVE_FIELDS,
     NOWHERE,
     PACKS,
@@ -24,8 +28,12 @@ from larqlite_runtime.backends import ABI, supports
 __all__ = [
     "ABI",
     "CODES",
+    "CODE_BLOCKS",
     "FLOAT_CONVS",
     "INTEGER_SUMS",
+    "LANES",
+    "LOOKUP_BYTES",
+    "LOOKUP_LANES",
     "MOVE_FIELDS",
     "NOWHERE",
     "PACKS",

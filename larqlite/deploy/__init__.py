@@ -9,6 +9,7 @@ from larqlite.deploy._converter_tables import activation_converter, converter
 from larqlite.deploy._report import FloatRow, PackedRow, Report
 from larqlite.deploy.qonnx import to_qonnx
 from larqlite.deploy.targets import TargetRow, TargetsReport, verify_on
+from larqlite.deploy.targets.c import CLayer, CReport, to_c
 from larqlite.deploy.targets.flat import FlatFile, to_flat
 from larqlite.deploy.verifier import (
     Differences,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     import tf_keras
 
 __all__ = [
+    "CLayer",
+    "CReport",
     "Differences",
     "FlatFile",
     "FloatRow",
@@ -42,6 +45,7 @@ __all__ = [
     "converter",
     "export",
     "targets",
+    "to_c",
     "to_flat",
     "to_qonnx",
     "verify",

@@ -1,0 +1,130 @@
+"""Functions of C that generated steps call; a file holds those that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Helper(NamedTuple):
+    """A function of C, and the helpers that it calls."""
+
+    text: str
+    calls: tuple[str, ...] = ()
+
+
+HELPERS: dict[str, Helper] = {
+    "real_of": Helper(
+        """\
+/* The float whose bits a word of the arena holds. */
+static inline float real_of(uint32_t word) {
+  float real;
+  memcpy(&real, &word, sizeof real);
+  return real;
+}
+"""
+    ),
+    "word_of": Helper(
+        """\
+/* The bits of a float. */
+static inline uint32_t word_of(float real) {
+  uint32_t word;
+  memcpy(&word, &real, sizeof word);
+  return word;
+}
+"""
+    ),
+    "ones_of": Helper(
+        """\
+/* How many bits of a word are 1. */
+static inline int32_t ones_of(uint32_t word) {
+  word -= (word >> 1) & 0x55555555U;
+  word = (word & 0x33333333U) + ((word >> 2) & 0x33333333U);
+  word = (word + (word >> 4)) & 0x0f0f0f0fU;
+  return (int32_t)((word * 0x01010101U) >> 24);
+}
+"""
+    ),
+    "halved": Helper(
+        """\
+/* value / 2^count, rounded down; a negative number is never shifted. */
+static inline int32_t halved(int32_t value, int32_t count) {
+  return value < 0 ? ~(~value >> count) : value >> count;
+}
+"""
+    ),
+    "rounded": Helper(
+        """\
+/* The nearest whole number, ties to even, of |real| < 2^22: 1.5 * 2^23 leaves no bits below 1. */
+static inline float rounded(float real) {
+  const float shifted = real + 12582912.0F;
+  return shifted - 12582912.0F;
+}
+"""
+    ),
+    "code_within": Helper(
+        """\
+/* The number of the step that is nearest to a float between two others; NaN is the lowest. */
+static inline uint32_t code_within(float real, float low, float high, float steps) {
+  const float inside = real > low ? (real < high ? real : high) : low;
+  return (uint32_t)(rounded(inside * steps) - low);
+}
+""",
+        ("rounded",),
+    ),
+    "sign_of": Helper(
+        """\
+/* -1, 0 or 1; 0 of NaN. */
+static inline int32_t sign_of(float real) { return (real > 0.0F) - (real < 0.0F); }
+"""
+    ),
+    "power_of_e": Helper(
+        """\
+/* e^real of real <= 0 by a polynomial; what float has no normal number for is 0. */
+static inline float power_of_e(float real) {
+  const float shifted = real * 1.44269502F + 12582912.0F;
+  const float n = shifted - 12582912.0F;
+  const float r = (real - n * 0.693359375F) - n * -2.12194442e-4F;
+  float e = 1.98412701e-4F;
+  e = e * r + 1.38888892e-3F;
+  e = e * r + 8.33333377e-3F;
+  e = e * r + 4.16666679e-2F;
+  e = e * r + 1.66666672e-1F;
+  e = e * r + 0.5F;
+  e = e * r + 1.0F;
+  e = e * r + 1.0F;
+  return real < -87.0F ? 0.0F : e * real_of((word_of(shifted) + 127U) << 23);
+}
+""",
+        ("real_of", "word_of"),
+    ),
+    "softmax": Helper(
+        """\
+/* e^x over the sum of all of them, of numbers side by side. */
+static void softmax(float *reals, int32_t count) {
+  float most = reals[0], sum = 0.0F;
+  for (int32_t i = 1; i < count; ++i) most = most < reals[i] ? reals[i] : most;
+  for (int32_t i = 0; i < count; ++i) {
+    reals[i] = power_of_e(reals[i] - most);
+    sum += reals[i];
+  }
+  for (int32_t i = 0; i < count; ++i) reals[i] = reals[i] / sum;
+}
+""",
+        ("power_of_e",),
+    ),
+}
+
+
+def helpers_text(names: Iterable[str]) -> str:
+    """The text of some helpers and of those that they call, each before its callers."""
+    found: dict[str, None] = {}
+
+    def add(name: str) -> None:
+        for called in HELPERS[name].calls:
+            add(called)
+        found[name] = None
+
+    for name in sorted(names):
+        add(name)
+    return "\n".join(HELPERS[name].text for name in found)

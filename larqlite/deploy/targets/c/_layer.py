@@ -1,0 +1,178 @@
+"""A step on its way to C: its buffers as C names them, its tables, its room to work in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from larqlite.deploy.targets.c._text import (
+    BYTES,
+    identifier,
+    integer_type,
+    place,
+    real,
+    sum_of,
+    table,
+    whole,
+)
+from larqlite_runtime.internal import Buffer, KernelStep, TensorView
+
+ARENA = "arena"
+# Room that no step keeps anything in, by the type of its elements.
+SCRATCH = {
+    "uint32_t": "scratch_words",
+    "int32_t": "scratch_integers",
+    "uint16_t": "scratch_halves",
+    "uint8_t": "scratch_bytes",
+    "float": "scratch_reals",
+}
+
+
+@dataclass
+class Memory:
+    """The buffers of a program, and how C reaches them.
+
+    Tensors that steps make are words of one array, `arena`, whatever they hold: floats go in
+    and out by `put_real` and `real_of`, so that no two types ever name the same memory.
+
+    Attributes:
+        buffers: of the program.
+        offsets: where a buffer begins in the arena, in words, by its number.
+        inputs: the parameters that hold what the caller hands in, by number of the buffer.
+        input_types: their element types.
+        tables: the constants of the file as text, in order.
+        table_bytes, table_types: of each table, by its name.
+        scratch: elements of each type that some step works in.
+        helpers: names of the helper functions that are called.
+    """
+
+    buffers: Sequence[Buffer]
+    offsets: Mapping[int, int]
+    inputs: Mapping[int, str] = field(default_factory=dict)
+    input_types: Mapping[int, str] = field(default_factory=dict)
+    tables: list[str] = field(default_factory=list)
+    table_bytes: dict[str, int] = field(default_factory=dict)
+    table_types: dict[str, str] = field(default_factory=dict)
+    scratch: dict[str, int] = field(default_factory=dict)
+    helpers: set[str] = field(default_factory=set)
+    _known: dict[tuple[str, bytes], str] = field(default_factory=dict)
+
+    def constant(self, number: int) -> np.ndarray:
+        """The data of a constant buffer, flat."""
+        return self.buffers[number].constant.reshape(-1)
+
+    def is_constant(self, number: int) -> bool:
+        """Whether a buffer is a table of the file."""
+        return self.buffers[number].constant is not None
+
+    def add_table(self, name: str, array: np.ndarray, ctype: str, said: str) -> str:
+        """Writes a table, unless the same is there already; its name."""
+        key = ctype, np.ascontiguousarray(array).tobytes()
+        if key not in self._known:
+            free, number = name, 1
+            while free in self.table_bytes:
+                number += 1
+                free = f"{name}_{number}"
+            self._known[key] = free
+            self.table_bytes[free] = array.size * BYTES[ctype]
+            self.table_types[free] = ctype
+            self.tables.append(table(free, array, ctype, said))
+        return self._known[key]
+
+
+@dataclass
+class Layer:
+    """One step, and what its C needs.
+
+    Attributes:
+        step: the step.
+        number: of it in the program, from 1 up.
+        memory: of the program.
+        is_packed_later: whether this step or a later one makes bits or codes of floats, so
+            that those of this one had better be the same as in the native kernels.
+    """
+
+    step: KernelStep
+    number: int
+    memory: Memory
+    is_packed_later: bool = False
+
+    @property
+    def name(self) -> str:
+        """A name of C that begins like the node that it stands for."""
+        node = self.step.nodes[0] if self.step.nodes else self.step.kind.name.lower()
+        return f"{identifier(node)[:40]}_{self.number}"
+
+    def helper(self, name: str) -> str:
+        """Asks for a helper function; its name."""
+        self.memory.helpers.add(name)
+        return name
+
+    def room(self, ctype: str, count: int) -> str:
+        """The name of `count` elements to work in while the step runs."""
+        self.memory.scratch[ctype] = max(count, self.memory.scratch.get(ctype, 0))
+        return SCRATCH[ctype]
+
+    # Tables.
+
+    def words(self, what: str, array: np.ndarray, said: str) -> str:
+        """A table of 32-bit words; its name."""
+        name, array = f"{self.name}_{what}", array.astype(np.uint32)
+        return self.memory.add_table(name, array, "uint32_t", self._said(said))
+
+    def integers(self, what: str, array: np.ndarray, said: str) -> str:
+        """A table of integers in the smallest type that holds them; its name."""
+        name, ctype = f"{self.name}_{what}", integer_type(array)
+        return self.memory.add_table(name, np.asarray(array), ctype, self._said(said))
+
+    def reals(self, what: str, array: np.ndarray, said: str) -> str:
+        """A table of floats; its name."""
+        name, array = f"{self.name}_{what}", array.astype(np.float32)
+        return self.memory.add_table(name, array, "float", self._said(said))
+
+    def integer_of(self, what: str, array: np.ndarray, index: str, said: str) -> str:
+        """The integer of a channel: a literal where all are equal, else of a table."""
+        if array.size and (array == array.flat[0]).all():
+            return whole(int(array.flat[0]))
+        return f"{self.integers(what, array, said)}[{index}]"
+
+    def real_of(self, what: str, array: np.ndarray, index: str, said: str) -> str:
+        """The float of a channel, likewise."""
+        bits = array.view(np.uint32)
+        if bits.size and (bits == bits.flat[0]).all():
+            return real(array.flat[0])
+        return f"{self.reals(what, array, said)}[{index}]"
+
+    def _said(self, said: str) -> str:
+        return f"{self.step.label or self.name}: {said}"
+
+    # Tensors.
+
+    def at(self, view: TensorView, variables: str = "dyx") -> str:
+        """The address of the first element of a pixel: of an output of the step."""
+        strides = view.depth, view.row, view.pixel
+        return self.address(view, place(self.step.size, strides, variables))
+
+    def address(self, view: TensorView, further: str = "0") -> str:
+        """The address of an element behind the first one of a view."""
+        begin, base = view.offset, ARENA
+        number = view.buffer
+        if number in self.memory.inputs:
+            base = self.memory.inputs[number]
+        elif self.memory.is_constant(number):
+            base = self.reals("image", self.memory.constant(number), "values to add")
+        else:
+            begin += self.memory.offsets[number]
+        return sum_of(base, str(begin), further)
+
+    def reads_reals(self, view: TensorView) -> tuple[str, str]:
+        """Floats of a view: the type of a pointer to them, and how one is read, as a format.
+
+        In the arena they are words.
+        """
+        number = view.buffer
+        if number in self.memory.inputs or self.memory.is_constant(number):
+            return f"const {self.memory.input_types.get(number, 'float')} *", "{}"
+        return "const uint32_t *", f"{self.helper('real_of')}({{}})"

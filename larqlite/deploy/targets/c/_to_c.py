@@ -1,0 +1,110 @@
+"""`to_c`: a model, or a packed file, as one C file and its header."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from larqlite.deploy.targets.c._report import CReport, report_of
+from larqlite.deploy.targets.c._source import source_of
+from larqlite.deploy.targets.c._text import identifier
+from larqlite.errors import ArgumentError, UnsupportedModelError
+from larqlite.outputs import require, written_whole
+from larqlite_runtime import ModelFileError, NoNativeStepError
+from larqlite_runtime.internal import WholeProgram, whole_program
+
+
+def to_c(model: Any, folder: str | os.PathLike, *, name: str | None = None) -> CReport:
+    """Writes a network as C99: `NAME.c` and `NAME.h`, which need nothing else.
+
+    The C computes what `lq.runtime.load` does, one picture a call: every packed integer is
+    the same, floats are summed in the order of the program. It calls no `malloc` and no
+    function of `math.h`, only `memcpy` and `memset`; its tables are constants, which stay in
+    flash, and all that it works on is one array whose size the header says.
+
+    Args:
+        model: a built tf_keras model, or the path (or bytes) of a file that
+            `lq.deploy.export` wrote.
+        folder: for the two files; it is made if there is none.
+        name: of the network, which public names of C begin with: letters, digits and
+            underscores. By default that of the file, or of the model.
+
+    Returns:
+        A `CReport`: flash, memory, and the layers.
+
+    Raises:
+        UnsupportedModelError: a layer that has no exact form in C; says which.
+        ArgumentError: `name` is no name of C, `model` is neither, or a file of that name
+            is there that larqlite did not write.
+        ModelFileError: the file is missing, damaged, or no packed model.
+
+    Example:
+        >>> model = tf_keras.Sequential([
+        ...     lq.layers.QuantDense(3, input_quantizer="ste_sign",
+        ...         kernel_quantizer="ste_sign", input_shape=[40])])
+        >>> report = lq.deploy.to_c(model, getfixture("tmp_path"), name="three")
+        >>> [path.name for path in report.files]
+        ['three.c', 'three.h']
+    """
+    folder = _folder(folder)
+    name = _name(model, name)
+    files = [
+        require(folder / f"{name}.{ending}", (f".{ending}",), "to_c", makes_folder=True)
+        for ending in ("c", "h")
+    ]
+    whole = program_of(model)
+    source = source_of(whole, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, text in zip(files, (source.source, source.header), strict=True):
+        with written_whole(path) as temporary:
+            temporary.write_text(text, encoding="ascii")
+    return report_of(source, whole, files)
+
+
+def program_of(model: Any) -> WholeProgram:
+    """The program of a Keras model, or of a packed file.
+
+    Raises:
+        UnsupportedModelError: it needs more than the steps of the kernels.
+    """
+    try:
+        if isinstance(model, (str, os.PathLike, bytes)):
+            return whole_program(model)
+        from larqlite.deploy.exporter import export
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.onnx"
+            export(model, path)
+            return whole_program(path)
+    except NoNativeStepError as error:
+        raise UnsupportedModelError(f"to_c: {error}") from error
+
+
+def _folder(folder: str | os.PathLike) -> Path:
+    try:
+        return Path(os.fsdecode(folder))
+    except TypeError as error:
+        raise ArgumentError(
+            f"to_c: {folder!r} is no path of a folder.\n"
+            '  Fix: a name, such as "network_c".'
+        ) from error
+
+
+def _name(model: Any, name: str | None) -> str:
+    if name is None:
+        if isinstance(model, (str, os.PathLike)):
+            found = Path(os.fsdecode(model)).stem
+        else:
+            found = getattr(model, "name", None) or "network"
+        return identifier(found)
+    if not isinstance(name, str) or identifier(name) != name:
+        raise ArgumentError(
+            f"to_c: name={name!r} is no name of C.\n  Fix: letters, digits and single "
+            f'underscores, such as name="{identifier(str(name))}".'
+        )
+    return name
+
+
+__all__ = ["ModelFileError", "program_of", "to_c"]
