@@ -181,6 +181,9 @@ def test_an_older_output_is_replaced_when_it_is_named_and_a_picture_always(
 FUNCTIONS = {
     "deploy.export": (ONNX, lambda m, x, path: lq.deploy.export(m.binary, path)),
     "deploy.to_qonnx": (ONNX, lambda m, x, path: lq.deploy.to_qonnx(m.binary, path)),
+    "deploy.to_flat": (
+        (".lqflat",), lambda m, x, path: lq.deploy.to_flat(m.binary, path),
+    ),
     "qat.to_tflite": ((".tflite",), lambda m, x, path: lq.qat.to_tflite(m.qat, path)),
     "integer.export.to_onnx": (
         ONNX, lambda m, x, path: lq.integer.export.to_onnx(m.integer, path),

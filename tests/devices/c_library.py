@@ -103,6 +103,10 @@ class CModel:
     def error(self) -> str:
         return self._lib.lq_error(self._model).decode()
 
+    @property
+    def isa(self) -> str:
+        return self._lib.lq_isa(self._model).decode()
+
     def call(self, name: str, *arguments) -> int:
         """Any function of the header that takes a model first."""
         return getattr(self._lib, name)(self._model, *arguments)

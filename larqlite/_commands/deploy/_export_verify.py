@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
@@ -34,6 +34,8 @@ File = Positional[
         ),
     ]
 ]
+# Endings of what is written for machines without Python.
+_SUFFIXES = {"flat": (".lqflat",)}
 Imports = Annotated[tuple[str, ...], import_flag("quantizers, layers and converters")]
 
 
@@ -61,6 +63,13 @@ class ExportOptions:
             arg(help="Write QONNX instead: weights as floats, with their quantizers."),
         ]
     ] = False
+    to: Annotated[
+        Literal["onnx", "flat"],
+        arg(
+            help="What to write: flat is one file that C, C++ and WebAssembly run without "
+            "Python. MODEL may then be an .onnx file that lq export wrote.",
+        ),
+    ] = "onnx"
     verify: Annotated[
         bool,
         arg(
@@ -92,6 +101,8 @@ class ExportOptions:
         tell(lambda: (self._run(), 0), self.json)
 
     def _run(self) -> dict[str, Any]:
+        if self.to != "onnx":
+            return self._for_target()
         read_files = [path for path in (self.model, self.data) if path is not None]
         require(self.output, ONNX, "lq export", read=read_files)
         if self.data is not None and (self.qonnx or not self.verify):
@@ -125,6 +136,37 @@ class ExportOptions:
             print(report)
             print(f"wrote {self.output} ({checked if self.verify else 'not verified'})")
         return report.to_dict() | {"verified": self.verify}
+
+    def _for_target(self) -> dict[str, Any]:
+        """Writes the network for machines without Python, of a model or of a packed file."""
+        refused = {
+            "--qonnx": self.qonnx,
+            "--data": self.data,
+            "--no-verify": not self.verify,
+        }
+        if given := [flag for flag, is_given in refused.items() if is_given]:
+            raise ArgumentError(
+                f"lq export: --to {self.to} goes with no {given[0]}; the model is compared "
+                "with its packed file first, on random inputs.\n"
+                f"  Fix: leave {given[0]} out, or lq export {self.model} model.onnx "
+                f"{given[0]} ..., then lq export model.onnx {self.output} --to {self.to}"
+            )
+        require(self.output, _SUFFIXES[self.to], "lq export", read=[self.model])
+        is_packed = self.model.suffix.lower() in ONNX
+        if is_packed:
+            _require_file(self.model, "lq export")
+        model = self.model if is_packed else _load(self)
+        from larqlite import deploy
+
+        try:
+            report = deploy.to_flat(model, self.output)
+        except deploy.VerificationError as error:
+            print(f"lq: {error}", file=sys.stderr)
+            raise SystemExit(1) from error
+        if not self.json:
+            print(report)
+            print(f"wrote {self.output}")
+        return report.to_dict()
 
 
 @dataclass(frozen=True)
