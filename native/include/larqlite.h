@@ -157,8 +157,8 @@ LQ_API int lq_reserve(lq_model *model, int32_t batch);
 ** LQ_OK; LQ_MISUSE: not from 1 to 1024. */
 LQ_API int lq_set_threads(lq_model *model, int32_t threads);
 
-/* Which instruction set the kernels use: "portable", "avx2", "avx512", "amx" or "neon"; null for
-** the fastest that this processor has, as after loading.
+/* Which instruction set the kernels use: "portable", "avx2", "avx512", "amx", "neon" or "simd128"
+** (WebAssembly); null for the fastest that this processor has, as after loading.
 **
 ** LQ_OK; LQ_NO_ISA: it is not there; LQ_MISUSE: there is none of this name. */
 LQ_API int lq_set_isa(lq_model *model, const char *name);

@@ -40,7 +40,8 @@ struct Set {
   int32_t number;
 };
 // From the fastest to the slowest.
-constexpr Set kSets[] = {{"amx", 4}, {"avx512", 2}, {"avx2", 1}, {"neon", 3}, {"portable", 0}};
+constexpr Set kSets[] = {{"amx", 4},  {"avx512", 2},  {"avx2", 1},
+                         {"neon", 3}, {"simd128", 5}, {"portable", 0}};
 
 constexpr int64_t kMostOfCall = int64_t{1} << 50;  // bytes of an input or output
 constexpr double kShareOfCache = 0.75;  // for what a piece touches; weights need the rest
@@ -122,7 +123,7 @@ int32_t lq_model::set_isa(const char* name) {
   }
   error.add(is_known ? "this processor, or this library, has no instruction set "
                      : "there is no instruction set ");
-  error.quote(name).add("\n  Fix: null takes the fastest that there is; or");
+  error.quote(name == nullptr ? "" : name).add("\n  Fix: null takes the fastest that there is; or");
   for (const larqlite::Set& set : larqlite::kSets)
     if (lq_supports(set.number) != 0) error.add(" ").quote(set.name);
   return is_known ? LQ_NO_ISA : LQ_MISUSE;
