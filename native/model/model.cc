@@ -151,7 +151,10 @@ lq_model::Cut lq_model::cut(int32_t batch) const {
     if (touched > most) most = touched;
   }
   const double room = larqlite::kShareOfCache * static_cast<double>(larqlite::cache_of_a_core());
-  const double whole = room / most;
+  // Nor does it take more memory than there may be, with a copy for each thread.
+  const double allowed = static_cast<double>(most_bytes) / threads /
+                         static_cast<double>(file.arena > 0 ? file.arena : 1);
+  const double whole = room / most < allowed ? room / most : allowed;
   const int32_t fitting = whole < 1 ? 1 : whole > batch ? batch : static_cast<int32_t>(whole);
   const int32_t count = static_cast<int32_t>(file.steps.size());
   const auto worth = [&](int32_t piece) {

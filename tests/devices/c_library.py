@@ -87,9 +87,12 @@ def library() -> ctypes.CDLL:
 class CModel:
     """A model of the C API, freed with this object."""
 
-    def __init__(self, data: bytes | Path) -> None:
+    def __init__(self, data: bytes | Path | ctypes.c_void_p) -> None:
         self._lib, self._model = library(), ctypes.c_void_p()
         model = ctypes.byref(self._model)
+        if isinstance(data, ctypes.c_void_p):
+            self.code = self._lib.lq_copy(data, model)
+            return
         if isinstance(data, Path):
             self.code = self._lib.lq_load_file(str(data).encode(), model)
         else:
@@ -98,6 +101,10 @@ class CModel:
 
     def __del__(self) -> None:
         self._lib.lq_free(self._model)
+
+    def copy(self) -> CModel:
+        """Another model of the same network."""
+        return CModel(self._model)
 
     @property
     def error(self) -> str:
