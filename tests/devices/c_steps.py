@@ -46,8 +46,8 @@ def without_halves(case: Case) -> Case:
     return Case(replace(case.step, ops=ops), case.buffers, 1)
 
 
-def c_steps(cases: list[Case], algorithm: str | None = None) -> CSteps:
-    """Cases in C; `algorithm` is the one to take where it fits."""
+def c_steps(cases: list[Case], algorithm: str | list[str] | None = None) -> CSteps:
+    """Cases in C; `algorithm` is the one to take where it fits, or a list of one a case."""
     buffers: list[Buffer] = []
     offsets: dict[int, int] = {}
     steps, words, places, end = [], [], [], 0
@@ -68,7 +68,8 @@ def c_steps(cases: list[Case], algorithm: str | None = None) -> CSteps:
         places.append(own)
         steps.append(_moved(case.step, first))
     memory = Memory(buffers, offsets)
-    named = dict.fromkeys(range(1, len(steps) + 1), algorithm) if algorithm else {}
+    wanted = [algorithm] * len(steps) if isinstance(algorithm, str) else algorithm
+    named = dict(enumerate(wanted or [], 1))
     made = write_steps(tuple(steps), memory, named)
     calls = "\n".join(f"  {step.call}" for step in made)
     text = file_text("#include <stdint.h>", memory, end, made)

@@ -10,31 +10,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from larqlite.deploy.targets.c import _bit_sums, _code_sums, _floats, _moves
+from larqlite.deploy.targets.c import (
+    _bit_sums,
+    _code_sums,
+    _dense,
+    _floats,
+    _moves,
+    _sets,
+    _tree,
+)
+from larqlite.deploy.targets.c._costs import StepCost, each_output
 from larqlite.deploy.targets.c._layer import Layer
 from larqlite_runtime.internal import StepKind
-
-
-@dataclass(frozen=True)
-class StepCost:
-    """What a step takes with an algorithm, estimated for a Cortex-M4 at -O2.
-
-    Attributes:
-        instructions: of one image, half of whose bits are -1.
-        worst: of the image that takes longest.
-        scratch: bytes to work in, besides the arena.
-        flash: bytes of tables.
-    """
-
-    instructions: float
-    worst: float
-    scratch: int = 0
-    flash: int = 0
-
-    @classmethod
-    def same(cls, instructions: float, scratch: int = 0, flash: int = 0) -> StepCost:
-        """Of an algorithm that takes as long whatever the image is."""
-        return cls(instructions, instructions, scratch, flash)
 
 
 @dataclass(frozen=True)
@@ -56,12 +43,15 @@ class Algorithm:
     why_not: Callable[[Layer], str | None] = lambda layer: None
 
 
-def choose(layer: Layer, name: str | None = None) -> Algorithm | None:
-    """The cheapest algorithm that computes a step; None if there is none.
+def choose(
+    layer: Layer, name: str | None = None, optimize: str = "speed"
+) -> Algorithm | None:
+    """The best algorithm that computes a step; None if there is none.
 
     Args:
         layer: the step.
         name: of the algorithm to take where it fits.
+        optimize: a key of `OPTIMIZE`.
     """
     fitting = [
         algorithm
@@ -69,23 +59,25 @@ def choose(layer: Layer, name: str | None = None) -> Algorithm | None:
         if layer.step.kind in algorithm.kinds and algorithm.why_not(layer) is None
     ]
     named = [algorithm for algorithm in fitting if algorithm.name == name]
-    costs = named or sorted(fitting, key=lambda found: found.cost(layer).instructions)
-    return next(iter(costs), None)
+    if named or not fitting:
+        return next(iter(named), None)
+    costs = {algorithm.name: algorithm.cost(layer) for algorithm in fitting}
+    least = min(cost.flash for cost in costs.values())
+    fitting = [
+        algorithm
+        for algorithm in fitting
+        if costs[algorithm.name].flash <= MORE_FLASH * least + SOME_FLASH
+    ]
+    return min(fitting, key=lambda algorithm: OPTIMIZE[optimize](costs[algorithm.name]))
 
 
-def outputs_of(layer: Layer) -> int:
-    """Values of an image that a step computes."""
-    return math.prod(layer.step.size) * layer.step.channels
-
-
-def _each(of_output: float, of_tap: Callable[[Layer], float] = lambda layer: 0):
-    """So many instructions a value, and for each of its taps."""
-
-    def cost(layer: Layer) -> StepCost:
-        each = of_output + 6 * len(layer.step.ops) + layer.step.taps * of_tap(layer)
-        return StepCost.same(outputs_of(layer) * each)
-
-    return cost
+# Tables of an algorithm are no larger than so many times the smallest there are, and some bytes.
+MORE_FLASH, SOME_FLASH = 1.3, 1024
+# What is best: the least of these.
+OPTIMIZE: dict[str, Callable[[StepCost], tuple[float, ...]]] = {
+    "speed": lambda cost: (cost.instructions, cost.scratch),
+    "memory": lambda cost: (cost.scratch, cost.instructions),
+}
 
 
 def _planes(layer: Layer) -> int:
@@ -93,42 +85,59 @@ def _planes(layer: Layer) -> int:
 
 
 ALGORITHMS: tuple[Algorithm, ...] = (
+    Algorithm("sets", (StepKind.CONV,), _sets.conv_sets, _sets.cost, _sets.why_not),
+    Algorithm(
+        "pixel_sets",
+        (StepKind.CONV,),
+        _sets.conv_pixel_sets,
+        _sets.pixel_cost,
+        _sets.why_no_pixels,
+    ),
+    Algorithm("dense", (StepKind.CONV,), _dense.conv_dense, _dense.cost),
+    Algorithm("tree", (StepKind.CONV,), _tree.conv_tree, _tree.cost),
+    Algorithm(
+        "taps",
+        (StepKind.DEPTHWISE,),
+        _dense.depthwise_taps,
+        _dense.taps_cost,
+        _dense.why_no_taps,
+    ),
     Algorithm(
         "words",
         (StepKind.CONV,),
         _bit_sums.conv_words,
-        _each(12, lambda layer: 19 * layer.step.words * _planes(layer) + 6),
+        each_output(12, lambda layer: 19 * layer.step.words * _planes(layer) + 6),
     ),
     Algorithm(
         "bits",
         (StepKind.DEPTHWISE,),
         _bit_sums.depthwise_bits,
-        _each(16, lambda layer: 9 * _planes(layer)),
+        each_output(16, lambda layer: 9 * _planes(layer)),
     ),
     Algorithm(
         "codes",
         (StepKind.CONV_CODES, StepKind.CONV_LOOKUPS),
         _code_sums.conv_codes,
-        _each(14, lambda layer: 6 * layer.step.in_channels / layer.step.groups),
+        each_output(14, lambda layer: 6 * layer.step.in_channels / layer.step.groups),
     ),
     Algorithm(
         "codes",
         (StepKind.DEPTHWISE_CODES,),
         _code_sums.depthwise_codes,
-        _each(10, lambda layer: 6),
+        each_output(10, lambda layer: 6),
     ),
-    Algorithm("values", (StepKind.LOAD,), _floats.load, _each(6)),
+    Algorithm("values", (StepKind.LOAD,), _floats.load, each_output(6)),
     Algorithm(
         "sums",
         (StepKind.CONV_FLOAT,),
         _floats.conv_float,
-        _each(10, lambda layer: 5 * layer.step.in_channels),
+        each_output(10, lambda layer: 5 * layer.step.in_channels),
     ),
     Algorithm(
         "window",
         (StepKind.POOL_MAX, StepKind.POOL_AVERAGE, StepKind.POOL_AVERAGE_PADDED),
         _floats.pool,
-        _each(10, lambda layer: 10),
+        each_output(10, lambda layer: 10),
     ),
     Algorithm(
         "mean",
@@ -138,5 +147,5 @@ ALGORITHMS: tuple[Algorithm, ...] = (
             layer.step.channels * math.prod(layer.step.in_size) * 6
         ),
     ),
-    Algorithm("bits", (StepKind.MOVE_BITS,), _moves.move_bits, _each(300)),
+    Algorithm("bits", (StepKind.MOVE_BITS,), _moves.move_bits, each_output(300)),
 )

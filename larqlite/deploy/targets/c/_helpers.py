@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from larqlite.deploy.targets.c._bit_helpers import BIT_HELPERS
+
 
 class Helper(NamedTuple):
     """A function of C, and the helpers that it calls."""
@@ -114,6 +116,8 @@ static void softmax(float *reals, int32_t count) {
         ("power_of_e",),
     ),
 }
+
+HELPERS |= {name: Helper(*made) for name, made in BIT_HELPERS.items()}
 
 
 def helpers_text(names: Iterable[str]) -> str:

@@ -127,6 +127,11 @@ class Layer:
         name, ctype = f"{self.name}_{what}", integer_type(array)
         return self.memory.add_table(name, np.asarray(array), ctype, self._said(said))
 
+    def wide_integers(self, what: str, array: np.ndarray, said: str) -> str:
+        """A table of int32_t; its name."""
+        name = f"{self.name}_{what}"
+        return self.memory.add_table(name, array, "int32_t", self._said(said))
+
     def reals(self, what: str, array: np.ndarray, said: str) -> str:
         """A table of floats; its name."""
         name, array = f"{self.name}_{what}", array.astype(np.float32)
