@@ -6,6 +6,7 @@ stock ONNX Runtime. A back end takes many graphs at once, so that one binary hol
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from pathlib import Path
 import numpy as np
 
 import larqlite_runtime
+from larqlite.deploy.targets._boards import BOARDS, HERE, Board
+from larqlite.deploy.targets._on_c import CNetwork, run_on
 from larqlite_runtime import NoNativeStepError
-from larqlite_runtime.internal import supports, whole_program
+from larqlite_runtime.internal import WholeProgram, supports, whole_program
 from tests.runtime.networks import stock
 from tests.runtime.random_networks import MOVES, random_input, random_network
 
@@ -67,10 +70,15 @@ class GraphCase:
         return stock(self.model[0], self.inputs, self.outputs)
 
     @cached_property
+    def program(self) -> WholeProgram:
+        """The same for machines without Python."""
+        return whole_program(self.content, outputs=self.outputs)
+
+    @cached_property
     def refused(self) -> str:
         """Operations that no step of the kernels computes, or ""."""
         try:
-            whole_program(self.content, outputs=self.outputs)
+            assert self.program.steps is not None
         except NoNativeStepError as error:
             said = str(error).partition("Fix:")[0]
             return " ".join(sorted(set(re.findall(r"\((\w+)[:)]", said)))) or said
@@ -106,11 +114,25 @@ def _on_kernels(isa: str) -> BackEnd:
     return BackEnd(isa, run)
 
 
+def _in_c(board: Board) -> BackEnd:
+    """All graphs in one program of C."""
+
+    def run(cases: Sequence[GraphCase], folder: Path) -> list[Arrays]:
+        networks = [
+            (CNetwork(case.program, f"graph_{case.seed}"), case.inputs)
+            for case in cases
+        ]
+        return run_on(board, networks, folder, "-O1").outputs if cases else []
+
+    name = "c" if board is HERE else f"c:{board.name}"
+    return BackEnd(name, run, board.programs, is_whole=True)
+
+
 BACK_ENDS = [
     _on_kernels(isa)
     for isa in ("portable", "avx2", "avx512", "amx", "neon")
     if supports(isa)
-] + [_on_kernels("numpy")]
+] + [_on_kernels("numpy"), *map(_in_c, (HERE, *BOARDS.values()))]
 
 
 def differing(case: GraphCase, found: Arrays) -> list[str]:
@@ -129,3 +151,9 @@ def differing(case: GraphCase, found: Arrays) -> list[str]:
                 f"seed {case.seed}, {name}: {count} of {wanted.size} values differ"
             )
     return lines
+
+
+def runnable(count: int) -> list[GraphCase]:
+    """The first graphs that the kernels run from end to end."""
+    found = (case for case in map(GraphCase, itertools.count()) if not case.refused)
+    return list(itertools.islice(found, count))

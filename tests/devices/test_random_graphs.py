@@ -1,0 +1,93 @@
+"""Random graphs on every back end, many of them in one program, to the bit."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.common.programs import needs
+from tests.devices import sweep
+from tests.devices.random_graphs import (
+    BACK_ENDS,
+    BackEnd,
+    differing,
+    runnable,
+)
+
+# Of the cores: one without multiplications of 64 bits, one with floats, and RISC-V.
+ALWAYS = ("c", "c:cortex-m0", "c:cortex-m4", "c:rv32")
+
+
+def on_each(back_ends):
+    return pytest.mark.parametrize(
+        "back_end",
+        [
+            pytest.param(item, marks=needs(*item.needs), id=item.name)
+            for item in back_ends
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def twenty():
+    """The first graphs that kernels run from end to end."""
+    return runnable(20)
+
+
+def require_the_same(back_end, cases, folder) -> None:
+    found = back_end.run(cases, folder)
+    lines = [
+        line
+        for case, arrays in zip(cases, found, strict=True)
+        for line in differing(case, arrays)
+    ]
+    assert not lines, "\n".join(lines)
+
+
+@on_each([item for item in BACK_ENDS if item.name in ALWAYS])
+def test_twenty_graphs_in_one_program_give_what_stock_onnxruntime_gives(
+    back_end, twenty, tmp_path
+):
+    require_the_same(back_end, twenty, tmp_path)
+
+
+@pytest.mark.targets
+@on_each(BACK_ENDS)
+def test_five_hundred_graphs(back_end, tmp_path):
+    cases = runnable(500)
+    for first in range(0, len(cases), 50):
+        folder = tmp_path / str(first)
+        folder.mkdir()
+        require_the_same(back_end, cases[first : first + 50], folder)
+
+
+def test_one_wrong_bit_is_a_difference(twenty):
+    case = twenty[0]
+    found = {name: array.copy() for name, array in case.wanted.items()}
+    assert differing(case, found) == []
+    name, array = next(iter(found.items()))
+    array.flat[-1] = np.nextafter(array.flat[-1], np.float32(np.inf))
+    assert differing(case, found) == [
+        f"seed {case.seed}, {name}: 1 of {array.size} values differ"
+    ]
+    assert len(differing(case, {})) == len(case.wanted)
+
+
+def test_the_sweep_goes_on_where_it_stopped_and_forgets_no_difference(
+    tmp_path, monkeypatch, capsys
+):
+    """On a back end that is wrong for one graph."""
+
+    def run(cases, folder):
+        return [{} if case.seed == 1 else case.wanted for case in cases]
+
+    monkeypatch.setattr(sweep, "BACK_ENDS", [BackEnd("wrong", run)])
+    words = ["--state", str(tmp_path / "state.json"), "--chunk", "2", "--to"]
+    assert sweep.main([*words, "2"]) == 1
+    assert sweep.main([*words, "5"]) == 1
+    state = json.loads((tmp_path / "state.json").read_text())
+    assert (state["next"], state["graphs"]) == (5, {"wrong": 5})
+    assert {line.split(",")[1] for line in state["different"]} == {" seed 1"}
+    assert "5 random graphs; run on wrong 5" in capsys.readouterr().out
