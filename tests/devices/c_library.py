@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from larqlite.deploy.targets.flat import _layout as layout
 from larqlite_runtime.backends import _native
 from tests.common.programs import needs
 
@@ -26,7 +27,7 @@ SHARED = (
     *("-fPIC", "-shared", "-fvisibility=hidden", '-DLQ_VERSION="test"'),
     "-Wl,-rpath,$ORIGIN",
 )
-TYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 5: np.int16, 6: np.int32, 7: np.int64}
+TYPES = {number: dtype.type for number, dtype in layout.DTYPES.items()}
 OK, MISUSE, NO_FILE, DAMAGED, TOO_NEW, NO_MEMORY, TOO_LARGE, NO_ISA = range(8)
 
 needs_compiler = needs("g++")

@@ -6,10 +6,15 @@ import numpy as np
 import pytest
 
 import larqlite_runtime
-from larqlite.deploy.targets.flat import flat_bytes
-from larqlite_runtime.internal import whole_program
-from tests.devices.c_library import OK, CModel, needs_compiler, needs_kernels
+from larqlite.deploy.targets.flat import _layout as layout, flat_bytes
+from larqlite.deploy.targets.flat._write import repeated
+from larqlite_runtime.backends import _native
+from larqlite_runtime.backends._c_structures import CBuffer, COp, CStep, CView
+from larqlite_runtime.internal import StepKind, whole_program
+from tests.devices.c_library import NATIVE, OK, CModel, needs_compiler, needs_kernels
+from tests.devices.flat_steps import flat_of_step
 from tests.runtime import random_networks
+from tests.runtime.steps import Case, random_case
 
 pytestmark = [needs_compiler, needs_kernels]
 
@@ -33,3 +38,48 @@ def test_a_random_network_computes_what_it_does_in_python(seed):
         assert list(found) == list(wanted)
         for name, array in wanted.items():
             np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize("kind", StepKind)
+def test_a_step_of_every_kind_computes_what_it_does_in_python(kind):
+    """To the bit, on portable kernels; memory that no step writes stays as the file has it."""
+    for seed in range(8):
+        case = random_case(seed, kind)
+        case = Case(case.step, case.buffers, 1)
+        data, inputs, outputs = flat_of_step(case)
+        model = CModel(data)
+        assert model.code == OK, model.error
+        assert model.call("lq_set_isa", b"portable") == OK
+        found = model.run(inputs, 1)
+        memory = (CBuffer * len(case.buffers))(
+            *(CBuffer(buffer.ctypes.data, buffer.nbytes) for buffer in case.buffers)
+        )
+        _native.Part([case.step]).bind(memory, 1, 1, "portable")()
+        for number in outputs:
+            wanted = case.buffers[number].view(np.uint8)
+            np.testing.assert_array_equal(found[f"b{number}"].view(np.uint8)[0], wanted)
+
+
+def test_every_field_of_a_step_is_in_the_file():
+    """Those of the C structures, in their order; a new one is appended to the record."""
+    fields = [name for name, _ in layout.STEP.fields]
+    structure = [name for name, _ in CStep._fields_ if name not in ("ops", "input")]
+    assert [name for name in fields if "." not in name] == [
+        "name",
+        "first_op",
+        *structure,
+    ]
+    views = {name.split(".")[1] for name in fields if name.startswith("input.")}
+    assert views == {name for name, _ in CView._fields_}
+    found = [name.split(".")[0] for name, _ in layout.OP.fields]
+    assert list(dict.fromkeys(found)) == [name for name, _ in COp._fields_]
+    reader = (NATIVE / "model" / "flat.cc").read_text()
+    for kind, record in layout.RECORDS.items():
+        assert f"k{kind.capitalize()}Bytes = {record.size}" in reader
+
+
+def test_borders_are_written_once_however_large_they_are():
+    np.testing.assert_array_equal(repeated(np.tile([7, 7, 9], 50)), [7, 7, 9])
+    np.testing.assert_array_equal(repeated(np.full(12, 5)), [5])
+    np.testing.assert_array_equal(repeated(np.arange(5)), np.arange(5))
+    np.testing.assert_array_equal(repeated(np.array([1, 1, 2, 1])), [1, 1, 2, 1])
