@@ -109,8 +109,8 @@ def _taps(layer: Layer, grid: BitGrid) -> str:
         heads.append(head)
         positions.append(times(grid.pitch[axis], name) if name else "")
     of_group = times(of_copy * grid.copies, "g", grid.groups)
-    source = layer.address(step.input, sum_of(*positions, of_group))
-    source = f"{source} - {-grid.first}" if grid.first else source
+    further = sum_of(str(grid.first), *positions, of_group)
+    source = layer.address(step.input, further)
     _, height, width = grid.kernel
     number = place(grid.kernel, (height * width, width, 1), ("kd", "kh", "kw"))
     of_tap = times(grid.channels, f"({number})") if number != "0" else ""

@@ -113,7 +113,7 @@ def grid_of(layer: Layer) -> BitGrid:
         for name, value in zip(made, found, strict=True):
             made[name].append(value)
     made = {name: tuple(values) for name, values in made.items()}
-    first = -sum(p * q for p, q in zip(made["pad"], made["pitch"], strict=True))
+    first = sum(p * q for p, q in zip(made["pad"], made["pitch"], strict=True))
     return BitGrid(
         size=step.size,
         kernel=kernel,

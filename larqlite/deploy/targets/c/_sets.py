@@ -215,13 +215,10 @@ def _rows(layer: Layer, grid: BitGrid, lists: Lists) -> str:
         slot = f"{slot} % {lists.rows}" if lists.rows > 1 else ""
     slot = sum_of(times(lists.rows, "kd", grid.kernel[0]), slot)
     row = sum_of(_of(deep, grid.in_size[1]), high.name, "1")
-    at = sum_of(_of(deep, grid.pitch[0]), _of(high, grid.pitch[1]))
+    at = sum_of(str(grid.first), _of(deep, grid.pitch[0]), _of(high, grid.pitch[1]))
     of_plane = grid.copies * words_of(grid.channels // grid.copies)
     count = lists.planes * grid.groups
-    offset = grid.first
     source = layer.address(step.input, at)
-    if offset:
-        source = f"{source} - {-offset}" if offset < 0 else f"{source} + {offset}"
     listing = loop(
         "i",
         count,
