@@ -24,6 +24,7 @@ __all__ = [
     "PlanOutput",
     "Port",
     "Subgraph",
+    "accesses_of",
     "check",
     "live_ranges_of",
     "lower_bound",
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 # Looking at a plan is for tests and for `Model.explain`: loading a model needs none of it.
-_ACCESSES = ("live_ranges_of", "lower_bound", "points_of")
+_ACCESSES = ("accesses_of", "live_ranges_of", "lower_bound", "points_of")
 
 
 def __getattr__(name: str):

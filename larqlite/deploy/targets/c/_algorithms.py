@@ -134,6 +134,12 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         each_output(10, lambda layer: 5 * layer.step.in_channels),
     ),
     Algorithm(
+        "sums",
+        (StepKind.DEPTHWISE_FLOAT,),
+        _floats.depthwise_float,
+        each_output(10, lambda layer: 6),
+    ),
+    Algorithm(
         "window",
         (StepKind.POOL_MAX, StepKind.POOL_AVERAGE, StepKind.POOL_AVERAGE_PADDED),
         _floats.pool,

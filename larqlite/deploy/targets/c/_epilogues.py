@@ -108,10 +108,24 @@ def _plain(text: Callable[[EpilogueOp], str]):
     return write
 
 
-def _add_tensor(layer: Layer, op: EpilogueOp, number: str, made: Epilogues) -> None:
-    ctype, read = layer.reads_reals(op.view)
-    made.pixel.append(f"{ctype}t{number} = {layer.at(op.view)};")
-    made.channel.append(f"r = r + {read.format(f't{number}[c]')};")
+def _with_tensor(operation: str):
+    def write(layer: Layer, op: EpilogueOp, number: str, made: Epilogues) -> None:
+        ctype, read = layer.reads_reals(op.view)
+        made.pixel.append(f"{ctype}t{number} = {layer.at(op.view)};")
+        made.channel.append(f"r = r {operation} {read.format(f't{number}[c]')};")
+
+    return write
+
+
+def _function(name: str):
+    def write(layer: Layer, op: EpilogueOp, number: str, made: Epilogues) -> None:
+        made.channel.append(f"r = {layer.helper(name)}(r);")
+
+    return write
+
+
+def _elu(layer: Layer, op: EpilogueOp, number: str, made: Epilogues) -> None:
+    made.channel.append(f"r = {layer.helper('elu')}(r, {real(op.x)});")
 
 
 def _add_scaled(layer: Layer, op: EpilogueOp, number: str, made: Epilogues) -> None:
@@ -298,7 +312,11 @@ _WRITERS: dict[EpilogueKind, Callable[[Layer, EpilogueOp, str, Epilogues], None]
     EpilogueKind.MULTIPLY: _scalar(lambda a: f"r = r * {a};", "scale", "scales"),
     EpilogueKind.DIVIDE: _scalar(lambda a: f"r = r / {a};", "divisor", "divisors"),
     EpilogueKind.ADD: _scalar(lambda a: f"r = r + {a};", "offset", "offsets"),
-    EpilogueKind.ADD_TENSOR: _add_tensor,
+    EpilogueKind.ADD_TENSOR: _with_tensor("+"),
+    EpilogueKind.MULTIPLY_TENSOR: _with_tensor("*"),
+    EpilogueKind.SIGMOID: _function("sigmoid"),
+    EpilogueKind.TANH: _function("hyperbolic_tangent"),
+    EpilogueKind.ELU: _elu,
     EpilogueKind.ADD_SCALED: _add_scaled,
     EpilogueKind.MULTIPLY_IMAGE: _multiply_image,
     EpilogueKind.RELU: _plain(lambda op: "r = r < 0.0F ? 0.0F : r;"),

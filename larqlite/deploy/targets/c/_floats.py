@@ -5,7 +5,7 @@ from __future__ import annotations
 from larqlite.deploy.targets.c._epilogues import by_pixel
 from larqlite.deploy.targets.c._layer import Layer
 from larqlite.deploy.targets.c._text import indented, lines, loop, real, sum_of, times
-from larqlite.deploy.targets.c._weights import float_weights
+from larqlite.deploy.targets.c._weights import depthwise_numbers, float_weights
 from larqlite.deploy.targets.c._window import over_taps
 from larqlite_runtime.internal import StepKind
 
@@ -33,8 +33,35 @@ def conv_float(layer: Layer) -> str:
         w = f"w[{sum_of(times(inside, f'({number})'), 'k')}]"
         return loop("k", inside, f"r = r + {x} * {w};")
 
+    each = step.channels // step.groups
+    of_group = step.groups > 1
     value = lines(
+        f"{ctype}in = pixel + {inside} * (c / {each});" if of_group else "",
         f"const float *w = {name} + {step.taps * inside} * c;",
+        "float r = 0.0F;",
+        over_taps(layer, multiply),
+    )
+    at = "pixel" if of_group else "in"
+    return by_pixel(layer, f"{ctype}{at} = {layer.at(step.input)};", value)
+
+
+def depthwise_float(layer: Layer) -> str:
+    """`DEPTHWISE_FLOAT`: each channel with filters of its own."""
+    step = layer.step
+    multiplier = step.multiplier
+    weights = depthwise_numbers(step, layer.memory.constant(step.weights))
+    # Channels of the output in their order.
+    weights = weights.transpose(2, 0, 1).reshape(step.channels, step.taps)
+    name = layer.reals("weights", weights, "weights, [channel][tap]")
+    ctype, read = layer.reads_reals(step.input)
+    channel = "c" if multiplier == 1 else f"c / {multiplier}"
+
+    def multiply(tap: str, number: str) -> str:
+        x = read.format(f"in[{sum_of(tap, channel)}]")
+        return f"r = r + w[{number}] * {x};"
+
+    value = lines(
+        f"const float *w = {name} + {times(step.taps, 'c')};",
         "float r = 0.0F;",
         over_taps(layer, multiply),
     )

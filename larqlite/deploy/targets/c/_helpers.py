@@ -80,13 +80,18 @@ static inline uint32_t code_within(float real, float low, float high, float step
 static inline int32_t sign_of(float real) { return (real > 0.0F) - (real < 0.0F); }
 """
     ),
-    "power_of_e": Helper(
+    "power_of": Helper(
         """\
-/* e^real of real <= 0 by a polynomial; what float has no normal number for is 0. */
-static inline float power_of_e(float real) {
+/* e^real of real <= 0 as scale * (less_one + 1), by products and sums alone. */
+typedef struct {
+  float scale, less_one;
+} power;
+
+static inline power power_of(float real) {
   const float shifted = real * 1.44269502F + 12582912.0F;
   const float n = shifted - 12582912.0F;
   const float r = (real - n * 0.693359375F) - n * -2.12194442e-4F;
+  power found;
   float e = 1.98412701e-4F;
   e = e * r + 1.38888892e-3F;
   e = e * r + 8.33333377e-3F;
@@ -94,26 +99,82 @@ static inline float power_of_e(float real) {
   e = e * r + 1.66666672e-1F;
   e = e * r + 0.5F;
   e = e * r + 1.0F;
-  e = e * r + 1.0F;
-  return real < -87.0F ? 0.0F : e * real_of((word_of(shifted) + 127U) << 23);
+  found.scale = real_of((word_of(shifted) + 127U) << 23);
+  found.less_one = e * r;
+  return found;
 }
 """,
         ("real_of", "word_of"),
     ),
+    "power_of_e": Helper(
+        """\
+/* e^real of real <= 0; what float has no normal number for is 0. */
+static inline float power_of_e(float real) {
+  const power found = power_of(real);
+  return real < -87.0F ? 0.0F : (found.less_one + 1.0F) * found.scale;
+}
+""",
+        ("power_of",),
+    ),
+    "power_of_e_less_one": Helper(
+        """\
+/* e^real - 1 of real <= 0. */
+static inline float power_of_e_less_one(float real) {
+  const power found = power_of(real);
+  return real < -87.0F ? -1.0F : found.scale * found.less_one + (found.scale - 1.0F);
+}
+""",
+        ("power_of",),
+    ),
     "softmax": Helper(
         """\
-/* e^x over the sum of all of them, of numbers side by side. */
+/* e^x over the sum of all of them, of numbers side by side; summed in sixteen lanes. */
 static void softmax(float *reals, int32_t count) {
-  float most = reals[0], sum = 0.0F;
-  for (int32_t i = 1; i < count; ++i) most = most < reals[i] ? reals[i] : most;
-  for (int32_t i = 0; i < count; ++i) {
-    reals[i] = power_of_e(reals[i] - most);
-    sum += reals[i];
+  float most = real_of(0xff800000U), total;
+  double sum = 0.0;
+  for (int32_t i = 0; i < count; ++i) most = most < reals[i] ? reals[i] : most;
+  for (int32_t i = 0; i < count; ++i) reals[i] = power_of_e(reals[i] - most);
+  for (int32_t lane = 0; lane < 16 && lane < count; ++lane) {
+    double of_lane = 0.0;
+    for (int32_t i = lane; i < count; i += 16) of_lane += (double)reals[i];
+    sum += of_lane;
   }
-  for (int32_t i = 0; i < count; ++i) reals[i] = reals[i] / sum;
+  total = (float)sum;
+  for (int32_t i = 0; i < count; ++i) reals[i] = reals[i] / total;
 }
 """,
         ("power_of_e",),
+    ),
+    "sigmoid": Helper(
+        """\
+/* 1 / (1 + e^-real). */
+static inline float sigmoid(float real) {
+  const float e = power_of_e(real < 0.0F ? real : -real);
+  return (real < 0.0F ? e : 1.0F) / (1.0F + e);
+}
+""",
+        ("power_of_e",),
+    ),
+    "hyperbolic_tangent": Helper(
+        """\
+static inline float hyperbolic_tangent(float real) {
+  const float below = real < 0.0F ? real : -real;
+  const float e = power_of_e_less_one(below + below);
+  const float half = e / (e + 2.0F);
+  return real > 0.0F ? -half : half;
+}
+""",
+        ("power_of_e_less_one",),
+    ),
+    "elu": Helper(
+        """\
+/* factor * (e^real - 1) below 0. */
+static inline float elu(float real, float factor) {
+  const float e = power_of_e_less_one(real < 0.0F ? real : 0.0F);
+  return real < 0.0F ? factor * e : real;
+}
+""",
+        ("power_of_e_less_one",),
     ),
 }
 

@@ -32,17 +32,18 @@ def depthwise_words(step: KernelStep, weights: np.ndarray) -> np.ndarray:
 
 
 def depthwise_numbers(step: KernelStep, weights: np.ndarray) -> np.ndarray:
-    """`(multiplier, taps, channels of the input)` of `DEPTHWISE_CODES`."""
+    """`(multiplier, taps, channels of the input)` of `DEPTHWISE_CODES`, `DEPTHWISE_FLOAT`."""
     shape = (step.multiplier, step.taps, step.in_channels)
     return weights[: int(np.prod(shape))].reshape(shape)
 
 
 def float_weights(step: KernelStep, weights: np.ndarray) -> np.ndarray:
-    """`(channels, taps, channels of the input)` of `CONV_FLOAT`."""
-    blocks = -(-step.channels // LANES)
-    shape = (blocks, step.taps, step.in_channels, LANES)
-    lanes = weights[: int(np.prod(shape))].reshape(shape).transpose(0, 3, 1, 2)
-    return lanes.reshape(-1, *shape[1:3])[: step.channels]
+    """`(channels, taps, channels of the input of a group)` of `CONV_FLOAT`."""
+    each = step.channels // step.groups
+    shape = (step.groups, -(-each // LANES), step.taps, step.in_channels, LANES)
+    lanes = weights[: int(np.prod(shape))].reshape(shape).transpose(0, 1, 4, 2, 3)
+    lanes = lanes.reshape(step.groups, -1, *shape[2:4])[:, :each]
+    return np.ascontiguousarray(lanes).reshape(step.channels, *shape[2:4])
 
 
 def code_numbers(step: KernelStep, weights: np.ndarray) -> np.ndarray:
