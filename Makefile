@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-oldest test-keras3 test-native devices-setup test-targets fuzz lint \
+.PHONY: help demo test test-all test-oldest test-keras3 test-native devices-setup test-targets fuzz wasm lint \
   format bench guard release structure docs docs-check docs-outputs first-picture clean
 
 help: ## list these targets
@@ -62,6 +62,9 @@ test-targets: $(VENV)/.dev-ready ## test at length what runs on other machines (
 
 fuzz: $(VENV)/.dev-ready ## load 20,000 damaged models under the address sanitizer
 	native/fuzz.sh $(BIN)/python --count 20000 $(ARGS)
+
+wasm: ## compile the kernels to WebAssembly: web/larqlite.wasm (needs clang, see devices-setup)
+	web/build.sh
 
 lint: $(VENV)/.dev-ready ## check format and lint
 	$(BIN)/ruff format --check .

@@ -4,6 +4,7 @@
 
 #include "work.h"
 
+#if defined(__x86_64__)
 namespace larqlite {
 namespace {
 
@@ -84,3 +85,8 @@ bool expand_image(Work& work, int64_t index, int32_t threads) {
 }
 
 }  // namespace larqlite
+#else
+// No kernels of these processors ask for it.
+bool larqlite::expand_weights(Work&, int32_t) { return false; }
+bool larqlite::expand_image(Work&, int64_t, int32_t) { return false; }
+#endif

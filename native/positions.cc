@@ -1,6 +1,7 @@
 // The words of a window, by the row and the tile that sum them.
 #include "positions.h"
 
+#if defined(__x86_64__)
 namespace larqlite {
 
 namespace {
@@ -84,3 +85,4 @@ WindowPositions::WindowPositions(const lq_step& s) : height_(s.height) {
 }
 
 }  // namespace larqlite
+#endif

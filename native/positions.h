@@ -9,6 +9,7 @@
 
 namespace larqlite {
 
+#if defined(__x86_64__)
 // The positions of all rows of a step.
 class WindowPositions {
  public:
@@ -30,6 +31,16 @@ class WindowPositions {
   std::vector<Positions> tiles_;
   std::vector<int32_t> of_row_;  // which four of tiles_; empty: always the first
 };
+#else
+// No kernels of these processors leave taps out.
+class WindowPositions {
+ public:
+  explicit WindowPositions(const lq_step&) {}
+  WindowPositions(const WindowPositions&) = delete;
+  WindowPositions& operator=(const WindowPositions&) = delete;
+  const Positions* of(int64_t, int64_t) const { return nullptr; }
+};
+#endif
 
 }  // namespace larqlite
 #endif
