@@ -273,9 +273,21 @@ _MPS2 = _SCRIPT.format(flash="0", ram="0x20000000", size="4M")
 _VIRT = _SCRIPT.format(flash="0x80000000", ram="0x82000000", size="32M")
 
 
-def _cortex(name: str, machine: str, *flags: str) -> Board:
+# 16 MHz, and so 62.5 instructions a tick.
+_MICROBIT = _CORTEX.replace(
+    "40ull * ((first - SYSTICK[2]) & 0xFFFFFF)",
+    "125ull * ((first - SYSTICK[2]) & 0xFFFFFF) / 2",
+)
+_SMALL = _SCRIPT.format(flash="0", ram="0x20000000", size="16K").replace(
+    "ORIGIN = 0, LENGTH = 16K", "ORIGIN = 0, LENGTH = 256K"
+)
+
+
+def _cortex(
+    name: str, machine: str, *flags: str, boot: str = _CORTEX, script: str = _MPS2
+) -> Board:
     emulator = ("qemu-system-arm", "-M", machine)
-    return Board(name, (*_M, *flags), emulator, _CORTEX, _MPS2)
+    return Board(name, (*_M, *flags), emulator, boot, script)
 
 
 _HARD = "-mfloat-abi=hard"
@@ -284,6 +296,10 @@ BOARDS = {
     board.name: board
     for board in (
         _cortex("cortex-m0", "mps2-an385", "-mcpu=cortex-m0"),
+        # 256 KiB of flash, 16 KiB of RAM.
+        _cortex(
+            "microbit", "microbit", "-mcpu=cortex-m0", boot=_MICROBIT, script=_SMALL
+        ),
         _cortex("cortex-m3", "mps2-an385", "-mcpu=cortex-m3"),
         _cortex(
             "cortex-m4", "mps2-an386", "-mcpu=cortex-m4", _HARD, "-mfpu=fpv4-sp-d16"
