@@ -18,6 +18,7 @@ import numpy as np
 import larqlite_runtime
 from larqlite.deploy.targets._boards import BOARDS, HERE, Board
 from larqlite.deploy.targets._on_c import CNetwork, run_on
+from larqlite.deploy.targets._on_wasm import run_in_node
 from larqlite_runtime import NoNativeStepError
 from larqlite_runtime.internal import WholeProgram, supports, whole_program
 from tests.runtime.networks import stock
@@ -128,11 +129,18 @@ def _in_c(board: Board) -> BackEnd:
     return BackEnd(name, run, board.programs, is_whole=True)
 
 
+def _in_node(cases: Sequence[GraphCase], folder: Path) -> list[Arrays]:
+    """All graphs in one process of Node."""
+    networks = [(case.program, case.inputs) for case in cases]
+    return run_in_node(networks, folder).outputs
+
+
 BACK_ENDS = [
-    _on_kernels(isa)
-    for isa in ("portable", "avx2", "avx512", "amx", "neon")
-    if supports(isa)
-] + [_on_kernels("numpy"), *map(_in_c, (HERE, *BOARDS.values()))]
+    *map(_on_kernels, filter(supports, ("portable", "avx2", "avx512", "amx", "neon"))),
+    _on_kernels("numpy"),
+    *map(_in_c, (HERE, *BOARDS.values())),
+    BackEnd("wasm", _in_node, ("node", "web/larqlite.wasm"), is_whole=True),
+]
 
 
 def differing(case: GraphCase, found: Arrays) -> list[str]:

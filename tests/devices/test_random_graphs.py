@@ -17,7 +17,7 @@ from tests.devices.random_graphs import (
 )
 
 # Of the cores: one without multiplications of 64 bits, one with floats, and RISC-V.
-ALWAYS = ("c", "c:cortex-m0", "c:cortex-m4", "c:rv32")
+ALWAYS = ("c", "c:cortex-m0", "c:cortex-m4", "c:rv32", "wasm")
 
 
 def on_each(back_ends):

@@ -91,6 +91,9 @@ class Target:
             "c:cortex-m0"; "" is the target itself.
         missing: what has to be installed for a variant, and how; "" if it is there.
         is_reference: whether it is what all others are compared with, and has a cost only.
+        is_whole: whether it runs networks from end to end only. Its engine has `traced` in
+            place of `part`, `whole` and `paths`: for inputs by name it gives the outputs by
+            name, and the sums of packed layers by their paths, in the layout of the file.
     """
 
     name: str
@@ -98,6 +101,7 @@ class Target:
     variants: tuple[str, ...] = ()
     missing: Callable[[str], str] = lambda variant: ""
     is_reference: bool = False
+    is_whole: bool = False
 
 
 _REGISTERED: dict[str, Target] = Registry()

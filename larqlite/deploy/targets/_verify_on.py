@@ -133,17 +133,19 @@ class _TargetRun:
         network: DeployedNetwork,
         axes: Sequence[int | None],
     ) -> None:
-        from larqlite.deploy.verifier.internal import EngineReport
+        from larqlite.deploy.verifier.internal import EngineReport, WholeReport
 
         self._word, self._target, self._network = word, target, network
         self.samples = 0
         self._first: dict[str, np.ndarray] = {}
         self._engine: TargetEngine | None = None
-        self._report: EngineReport | None = None
+        self._report: EngineReport | WholeReport | None = None
         self._refused = ""
         try:
             self._engine = target.open(network, variant)
-            if not target.is_reference:
+            if target.is_whole:
+                self._report = WholeReport(network.file, self._engine, axes)
+            elif not target.is_reference:
                 self._report = EngineReport(network.file, self._engine, axes)
         except _refusals() as error:
             self._refused = str(error)

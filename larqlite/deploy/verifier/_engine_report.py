@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from larqlite.deploy.verifier._counter import Counter, Labels
 from larqlite.deploy.verifier._deployed_file import Cut, DeployedFile, DeployedLayer
@@ -76,16 +77,6 @@ class EngineReport:
             name: of the model.
             stock: what another engine gave.
         """
-        outputs = [
-            OutputVerification(
-                name=output,
-                values=counter.counted(),
-                labels=self._labels[output].count,
-                agreeing=self._labels[output].agreeing,
-                ties=self._labels[output].ties,
-            )
-            for output, counter in self._results.items()
-        ]
         return Verification(
             name=name,
             engine=self._engine.name,
@@ -93,7 +84,7 @@ class EngineReport:
             layers=tuple(map(self._row, self._file.entries, self._rows)),
             before=self._before["values"].counted(),
             before_flips=self._before["flips"].counted(),
-            outputs=tuple(outputs),
+            outputs=outputs_of(self._results, self._labels),
             stock=stock,
         )
 
@@ -116,6 +107,90 @@ class EngineReport:
             run_flips=counts["run"],
             note="not compared: a call of its own" if is_unknown else "",
         )
+
+
+class WholeReport:
+    """Counts over batches of what runs a file from end to end only.
+
+    Args:
+        file: the file.
+        engine: what runs it: `engine.traced(inputs)` gives the outputs by name, and the
+            sums of packed layers by their paths, in the layout of the file.
+        axes: of the classes of each output; None if it has none.
+    """
+
+    def __init__(
+        self, file: DeployedFile, engine: Any, axes: Sequence[int | None]
+    ) -> None:
+        self._file, self._engine = file, engine
+        self._samples = 0
+        self._sums = [Counter() for _ in file.entries]
+        self._results = {name: Counter() for name in file.outputs}
+        self._labels = {
+            name: Labels(axis) for name, axis in zip(file.outputs, axes, strict=True)
+        }
+
+    def add(self, expected: Expected) -> None:
+        """Takes a batch into account."""
+        outputs, sums = self._engine.traced(expected.inputs)
+        for entry, counter, tensors in zip(
+            self._file.entries, self._sums, expected.layers, strict=True
+        ):
+            if "accumulators" in tensors and entry.path in sums:
+                counter.add(tensors["accumulators"], sums[entry.path])
+        for name in self._file.outputs:
+            self._results[name].add(expected.ends[name], outputs[name])
+            self._labels[name].add(expected.ends[name], outputs[name])
+        self._samples += expected.samples
+
+    def result(self, name: str) -> Verification:
+        """What was found.
+
+        Args:
+            name: of the model.
+        """
+        nothing = dict.fromkeys(
+            ("quantized", "output", "next_values", "next_flips", "fused", "run_flips")
+        )
+        layers = [
+            LayerVerification(
+                layer=entry.path,
+                class_name=entry.class_name,
+                operation=entry.operation,
+                weight_bits=entry.weight_bits,
+                path=self._engine.name,
+                accumulators=counter.counted(),
+                output_of="layer",
+                note="" if counter.counted() else "not seen",
+                **nothing,
+            )
+            for entry, counter in zip(self._file.entries, self._sums, strict=True)
+        ]
+        return Verification(
+            name=name,
+            engine=self._engine.name,
+            samples=self._samples,
+            layers=tuple(layers),
+            before=None,
+            before_flips=None,
+            outputs=outputs_of(self._results, self._labels),
+        )
+
+
+def outputs_of(
+    results: Mapping[str, Counter], labels: Mapping[str, Labels]
+) -> tuple[OutputVerification, ...]:
+    """What was counted of the outputs of a model, by name."""
+    return tuple(
+        OutputVerification(
+            name=name,
+            values=counter.counted(),
+            labels=labels[name].count,
+            agreeing=labels[name].agreeing,
+            ties=labels[name].ties,
+        )
+        for name, counter in results.items()
+    )
 
 
 def _own(file: DeployedFile, entry: DeployedLayer) -> Cut:

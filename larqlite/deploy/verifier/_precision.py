@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 from larqlite.deploy.verifier._counter import Counter, Labels
 from larqlite.deploy.verifier._engine import RuntimeEngine
-from larqlite.deploy.verifier._result import (
-    OutputVerification,
-    PrecisionVerification,
-)
+from larqlite.deploy.verifier._engine_report import outputs_of
+from larqlite.deploy.verifier._result import PrecisionVerification
 
 if TYPE_CHECKING:
     import larqlite_runtime
@@ -62,16 +60,7 @@ class PrecisionReport:
 
     def result(self) -> PrecisionVerification:
         """What was found."""
-        outputs = tuple(
-            OutputVerification(
-                name=name,
-                values=counter.counted(),
-                labels=self._labels[name].count,
-                agreeing=self._labels[name].agreeing,
-                ties=self._labels[name].ties,
-            )
-            for name, counter in self._results.items()
-        )
+        outputs = outputs_of(self._results, self._labels)
         flips = {
             entry.path: counted
             for entry, counter in zip(self._file.entries, self._flips, strict=True)

@@ -8,7 +8,7 @@ from larqlite.deploy.verifier._engine import (
     RuntimeEngine,
     StockEngine,
 )
-from larqlite.deploy.verifier._engine_report import EngineReport
+from larqlite.deploy.verifier._engine_report import EngineReport, WholeReport
 from larqlite.deploy.verifier._expected import Expected
 from larqlite.deploy.verifier._run import run_reports
 
@@ -21,5 +21,6 @@ __all__ = [
     "Run",
     "RuntimeEngine",
     "StockEngine",
+    "WholeReport",
     "run_reports",
 ]
