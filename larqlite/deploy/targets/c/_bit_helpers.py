@@ -34,9 +34,11 @@ struct place {
   uint32_t bits, waits;
 };
 
-/* Functions with loops that registers are for: apart from those that call them. */
-#if defined(__GNUC__)
+/* Functions with loops that registers are for: one of each, apart from those that call it. */
+#if defined(__clang__)
 #define APART static __attribute__((noinline))
+#elif defined(__GNUC__)
+#define APART static __attribute__((noinline, noclone))
 #else
 #define APART static
 #endif

@@ -74,7 +74,7 @@ def cost(layer: Layer) -> StepCost:
     most, levels = _most_and_levels(grid, planes, places)
     words = grid.output_words * grid.groups
     taps = inside_taps(grid) * planes * grid.copies
-    instructions = words * len(places) * taps * (9.3 * grid.channels / grid.copies + 40)
+    instructions = words * len(places) * taps * (9.9 * grid.channels / grid.copies + 48)
     bits = (most + 1).bit_length()
     instructions += math.prod(grid.size) * (60 + of_numbers(layer, words, bits, levels))
     classes = math.prod(len(np.unique(grid.inside(axis), axis=0)) for axis in range(3))

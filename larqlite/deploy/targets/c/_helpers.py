@@ -181,8 +181,12 @@ static inline float elu(float real, float factor) {
 HELPERS |= {name: Helper(*made) for name, made in BIT_HELPERS.items()}
 
 
-def helpers_text(names: Iterable[str]) -> str:
-    """The text of some helpers and of those that they call, each before its callers."""
+def helpers_text(names: Iterable[str]) -> tuple[str, str]:
+    """The text of some helpers and of those that they call, each before its callers.
+
+    Returns:
+        Of those that know no floats, and of the others.
+    """
     found: dict[str, None] = {}
 
     def add(name: str) -> None:
@@ -192,4 +196,8 @@ def helpers_text(names: Iterable[str]) -> str:
 
     for name in sorted(names):
         add(name)
-    return "\n".join(HELPERS[name].text for name in found)
+    texts = [HELPERS[name].text for name in found]
+    return (
+        "\n".join(text for text in texts if "float" not in text),
+        "\n".join(text for text in texts if "float" in text),
+    )

@@ -46,6 +46,9 @@ _CHECKS = """\
 #if defined(__FAST_MATH__) || (defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0)
 #error "Floats have to be computed as written: compile without -ffast-math (on x86: -mfpmath=sse)."
 #endif
+"""
+# Behind the functions that know no floats: gcc spends fewer registers on what follows it.
+_NO_CONTRACTION = """\
 /* A product and a sum must not become one operation, which rounds once: -ffp-contract=off. */
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
@@ -224,15 +227,18 @@ def file_text(head: str, memory: Memory, arena: int, steps: list[WrittenStep]) -
     of_steps = "\n".join(made.text for made in steps)
     others = [table for table in memory.tables if table not in of_steps]
     needs_infinity = "INFINITY" in of_steps
+    of_integers, of_floats = helpers_text(memory.helpers)
     return "\n".join(
         [
             head,
             _CHECKS + ("#include <math.h>\n" if needs_infinity else ""),
+            of_integers,
+            _NO_CONTRACTION,
             comment("What steps leave for later ones, as words."),
             f"static uint32_t {ARENA}[{max(arena, 1)}];",
             rooms,
             _TRACE,
-            helpers_text(memory.helpers),
+            of_floats,
             *(made.text for made in steps),
             *others,
         ]

@@ -60,7 +60,7 @@ def cost(layer: Layer) -> StepCost:
     gathered = step.taps * step.words * step.input_planes * step.groups
     is_packed = _bits_of_tap(layer) % 32
     pixel = gathered * (18 if is_packed else 7) + 30
-    each = planes * (8.3 * window + 75) + 25 + 6 * len(step.ops)
+    each = planes * (12 * window + 18) + 25 + 6 * len(step.ops)
     return StepCost.same(
         math.prod(step.size) * (pixel + step.channels * each),
         scratch=4 * step.input_planes * step.groups * window,
