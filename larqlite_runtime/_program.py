@@ -37,6 +37,7 @@ class StepKind(IntEnum):
     CONV_LOOKUPS = 13
     MOVE_BITS = 14
     DEPTHWISE_FLOAT = 15
+    CONV_BYTES = 16
 
 
 class EpilogueKind(IntEnum):
@@ -45,6 +46,7 @@ class EpilogueKind(IntEnum):
     STORE_INT = 1
     THRESHOLD = 2
     TO_FLOAT = 3
+    SUM = 4
     MULTIPLY = 10
     ADD = 11
     ADD_TENSOR = 12
@@ -61,6 +63,7 @@ class EpilogueKind(IntEnum):
     TANH = 23
     ELU = 24
     MULTIPLY_TENSOR = 25
+    AVERAGE = 26
     PACK_SIGN = 30
     PACK_HEAVISIDE = 31
     PACK_TERNARY = 32
@@ -72,6 +75,7 @@ class EpilogueKind(IntEnum):
     CODE_STEPS = 38
     CODE_INTEGERS = 39
     PACK_RANGE = 40
+    PACK_ABOVE = 41
     PACK_BF16 = 45
     PACK_PIXELS = 46
 
@@ -82,7 +86,7 @@ CODE_SUMS = (StepKind.CONV_CODES, StepKind.DEPTHWISE_CODES, StepKind.CONV_LOOKUP
 SUMS_OF_INTEGERS = (*POPCOUNTS, *CODE_SUMS)
 HALF_CONVS = (StepKind.CONV_BF16, StepKind.CONV_PIXELS)
 FLOAT_CONVS = (StepKind.CONV_FLOAT, *HALF_CONVS)
-INTEGER_SUMS = (*SUMS_OF_INTEGERS, StepKind.CONV_PIXELS)
+INTEGER_SUMS = (*SUMS_OF_INTEGERS, StepKind.CONV_PIXELS, StepKind.CONV_BYTES)
 # What makes integers: sums, or words of bits.
 MAKES_INTEGERS = (*INTEGER_SUMS, StepKind.MOVE_BITS)
 POOLS = (StepKind.POOL_MAX, StepKind.POOL_AVERAGE, StepKind.POOL_AVERAGE_PADDED)
@@ -93,6 +97,7 @@ PACKS = (
     EpilogueKind.PACK_STEPS,
     EpilogueKind.PACK_INTEGERS,
     EpilogueKind.PACK_RANGE,
+    EpilogueKind.PACK_ABOVE,
 )
 CODES = (
     EpilogueKind.CODE_SIGN,
@@ -107,6 +112,8 @@ READS_VIEW = (
     EpilogueKind.MULTIPLY_TENSOR,
     EpilogueKind.ADD_SCALED,
 )
+# What sums over the pixels of an image: one pixel is left for the epilogues behind it.
+GATHERS = (EpilogueKind.SUM, EpilogueKind.AVERAGE)
 # What stores numbers of 16 bits.
 HALF_PACKS = (EpilogueKind.PACK_BF16, EpilogueKind.PACK_PIXELS)
 
@@ -270,6 +277,7 @@ class Program:
     buffers: list[Buffer] = field(default_factory=list)
     parts: list[list[KernelStep]] = field(default_factory=list)
     arena: int = 0  # bytes of one image
+    alignment: int = ALIGNMENT  # of offsets in it
 
     def constant(self, array: np.ndarray) -> int:
         """Adds a constant buffer; the same content twice is held once."""

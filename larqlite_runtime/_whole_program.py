@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from larqlite_runtime._arguments import tensor_names
-from larqlite_runtime._errors import NoNativeStepError, quoted
+from larqlite_runtime._errors import ArgumentError, NoNativeStepError, quoted
 from larqlite_runtime._graph import Shape
 from larqlite_runtime._program import Buffer, KernelStep
-from larqlite_runtime.planner import ExecutionPlan, plan
+from larqlite_runtime.planner import ExecutionPlan, Numbers, PixelScale, plan
 from larqlite_runtime.reader import DEFAULT_BUDGET, ModelSource
 
 LISTED = 12  # nodes that a message names
+Pixels = bool | tuple[float | Sequence[float], float | Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class WholeProgram:
         constants: outputs that are the same for every input, by name.
         arena: bytes of all buffers of one image that are no constants and no inputs.
         metadata: of the file, as text.
+        exact_inputs: names of inputs of bytes whose first layer gives what float32 gives, bit
+            for bit: weights and scaled pixels have so few bits that no sum is rounded.
         plan: all that the planner knows.
     """
 
@@ -66,6 +69,7 @@ class WholeProgram:
     plan: ExecutionPlan
     constants: Mapping[str, np.ndarray] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    exact_inputs: tuple[str, ...] = ()
 
 
 def whole_program(
@@ -74,6 +78,8 @@ def whole_program(
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
     budget: int = DEFAULT_BUDGET,
+    pixels: Pixels = False,
+    small: bool = False,
 ) -> WholeProgram:
     """Reads and plans a file for machines without Python: kernels run all of it.
 
@@ -81,6 +87,14 @@ def whole_program(
 
     Args:
         path_or_bytes, inputs, outputs, budget: as of `larqlite_runtime.load`.
+        pixels: whether inputs are bytes, whole numbers p from 0 to 255, that the first layer
+            multiplies with weights of int32: True where the model scales p itself, or
+            `(scale, offset)` if it is fed with `scale * p + offset`, each a number or one for
+            each channel. `WholeProgram.exact_inputs` says where that is bit for bit what
+            float32 gives; elsewhere a sum of n products is off by at most `n * 255 / 2^31` of
+            the largest that its channel can have, which float32 may be by half as much.
+        small: whether the memory of a sample matters more than how its buffers are aligned:
+            they lie at multiples of 4 bytes.
 
     Returns:
         The program.
@@ -88,11 +102,22 @@ def whole_program(
     Raises:
         NoNativeStepError: nodes that no step of the kernels computes; says which.
         ModelFileError: the file is missing, damaged, or no packed model.
-        ArgumentError, InputError: as of `larqlite_runtime.load`.
+        ArgumentError, InputError: as of `larqlite_runtime.load`; `pixels`, but no layer
+            reads an input that is only scaled before it.
     """
+    scale = _scale_of(pixels)
+    numbers = Numbers.FLOAT32 if pixels is False else Numbers.BYTES
     graph = ModelSource(path_or_bytes, budget)()
     fed, asked = tensor_names("inputs", inputs), tensor_names("outputs", outputs)
-    planned = plan(graph, fed, asked, float_kernels=True, isa="portable")
+    planned = plan(
+        graph, fed, asked, True, numbers, isa="portable", pixels=scale, small=small
+    )
+    if planned.numbers is not numbers:
+        raise ArgumentError(
+            f"whole_program: pixels={pixels!r}, but no layer of this file reads an input that "
+            "is only scaled channel by channel before it, and by no other layer.\n"
+            "  Fix: leave `pixels` out; the program then takes floats."
+        )
     _refuse_segments(planned)
     subgraph, program = planned.subgraph, planned.program
     made = []
@@ -117,7 +142,7 @@ def whole_program(
             ProgramTensor(
                 port.tensor,
                 subgraph.shapes[port.tensor],
-                np.dtype(subgraph.dtypes[port.tensor]),
+                program.buffers[port.buffer].dtype,
                 port.buffer,
             )
             for port in planned.inputs
@@ -131,7 +156,28 @@ def whole_program(
             if name not in planned.outputs
         },
         dict(graph.metadata),
+        planned.exact_inputs,
     )
+
+
+def _scale_of(pixels: Pixels) -> PixelScale | None:
+    """What is made of pixels before they are fed."""
+    if isinstance(pixels, bool):
+        return None
+    try:
+        both = [np.asarray(one, np.float64).reshape(-1) for one in pixels]
+        factor, _ = both
+        is_right = bool(np.isfinite(np.concatenate(both)).all() and factor.all())
+    except (TypeError, ValueError):
+        is_right = False
+    if not is_right:
+        raise ArgumentError(
+            f"whole_program: pixels={pixels!r} is no scale and offset.\n"
+            "  Fix: two numbers, or two lists with one for each channel, for example "
+            "pixels=(1 / 127.5, -1); the scale is not 0."
+        )
+    # As the model would be fed: in float32.
+    return PixelScale(*(one.astype(np.float32).astype(np.float64) for one in both))
 
 
 def _refuse_segments(planned: ExecutionPlan) -> None:

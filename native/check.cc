@@ -42,12 +42,14 @@ struct Checker {
   const lq_buffer* buffers;
   int32_t buffer_count;
   int32_t batch;
+  bool is_one = false;  // whether what a view of an operation has is one pixel, of sums
 
   bool holds(int32_t buffer, Wide elements, int32_t bytes = 4) const {
     if (buffer < 0 || buffer >= buffer_count || elements < 0) return false;
     const lq_buffer& b = buffers[buffer];
-    if (b.data == nullptr || reinterpret_cast<uintptr_t>(b.data) % 4 != 0) return false;
-    if (b.image_bytes < 0 || b.image_bytes % 4 != 0) return false;
+    const int32_t whole = bytes == 1 ? 1 : 4;
+    if (b.data == nullptr || reinterpret_cast<uintptr_t>(b.data) % whole != 0) return false;
+    if (b.image_bytes < 0 || b.image_bytes % whole != 0) return false;
     if (b.thread_bytes != 0 && (b.thread_bytes < b.bytes || b.thread_bytes % 4 != 0)) return false;
     const Wide of_images = Wide{b.image_bytes} * batch;
     return elements * bytes <= (of_images > 0 && of_images < b.bytes ? of_images : Wide{b.bytes});
@@ -67,8 +69,10 @@ struct Checker {
 
   // The last element that the view's first pixel reaches over all output positions, plus 1.
   Wide reach(const lq_view& v, int64_t contiguous) const {
-    return Wide{v.offset} + Wide{batch - 1} * v.image + Wide{step.depth - 1} * v.depth +
-           Wide{step.height - 1} * v.row + Wide{step.width - 1} * v.pixel + contiguous;
+    const Wide first = Wide{v.offset} + Wide{batch - 1} * v.image + contiguous;
+    return is_one ? first
+                  : first + Wide{step.depth - 1} * v.depth + Wide{step.height - 1} * v.row +
+                        Wide{step.width - 1} * v.pixel;
   }
 
   int64_t taps() const {
@@ -78,7 +82,7 @@ struct Checker {
   bool is_kind() const {
     return (step.kind >= LQ_LOAD && step.kind <= LQ_CONV_FLOAT) || larqlite::takes_halves(step) ||
            larqlite::sums_codes(step) || step.kind == LQ_MOVE_BITS ||
-           step.kind == LQ_DEPTHWISE_FLOAT;
+           step.kind == LQ_DEPTHWISE_FLOAT || step.kind == LQ_CONV_BYTES;
   }
 
   // Whether a number is that of a buffer, or of none; also where the step does not use it, since
@@ -95,7 +99,7 @@ struct Checker {
     return true;
   }
 
-  Failed run() const {
+  Failed run() {
     if (!is_kind()) return kKind;
     if (!size(batch) || !size(step.depth) || !size(step.height) || !size(step.width) ||
         !size(step.channels) || !size(step.kernel_d, kMostTaps) ||
@@ -128,6 +132,9 @@ struct Checker {
       case LQ_CONV_PIXELS:
         failed = half_sums();
         break;
+      case LQ_CONV_BYTES:
+        failed = byte_sums();
+        break;
       case LQ_LOAD:
         failed = load();
         break;
@@ -145,6 +152,7 @@ struct Checker {
     for (int32_t i = 0; i < step.op_count; ++i) {
       failed = operation(step.ops[i], integers);
       if (failed != kNone) return failed;
+      is_one = is_one || step.ops[i].kind == LQ_SUM || step.ops[i].kind == LQ_AVERAGE;
     }
     return kNone;
   }
@@ -170,8 +178,8 @@ struct Checker {
            Wide{tap / dilation} * stride == position;
   }
 
-  // A window over a tensor of `last` elements a pixel.
-  Failed pool(int64_t last) const {
+  // A window over a tensor of `last` elements a pixel, of some bytes each.
+  Failed pool(int64_t last, int32_t bytes = 4) const {
     const lq_view& v = step.input;
     const bool one_row = step.height == 1, one_depth = step.depth == 1, one = step.width == 1;
     if (!has_input_sizes() || step.pad_d < 0 || step.pad_h < 0 || step.pad_w < 0 ||
@@ -188,7 +196,16 @@ struct Checker {
                      Wide{step.in_d - 1} * (step.tap_depth / step.dilation_d) +
                      Wide{step.in_h - 1} * (step.tap_row / step.dilation_h) +
                      Wide{step.in_w - 1} * (step.tap_pixel / step.dilation_w) + last;
-    return holds(v.buffer, end) ? kNone : kView;
+    return holds(v.buffer, end, bytes) ? kNone : kView;
+  }
+
+  Failed byte_sums() const {
+    if (!size(step.in_channels) || step.groups != 1 || step.shift != 0) return kWindow;
+    const Failed failed = pool(step.in_channels, 1);
+    if (failed != kNone) return failed;
+    const int64_t size_of_weights = lq_weights_size(&step);
+    if (size_of_weights < 0 || !holds(step.weights, Wide{size_of_weights} / 4)) return kWeights;
+    return classes();
   }
 
   Failed moves() const {
@@ -351,16 +368,19 @@ struct Checker {
   }
 
   Failed operation(const lq_op& op, bool& integers) const {
-    const bool wants_integers = op.kind >= LQ_STORE_INT && op.kind <= LQ_TO_FLOAT;
+    const bool wants_integers = op.kind >= LQ_STORE_INT && op.kind <= LQ_SUM;
     const bool is_pack =
-        op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_RANGE) ||
+        op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_ABOVE) ||
         op.kind == LQ_PACK_BF16 || op.kind == LQ_PACK_PIXELS;
-    const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_MULTIPLY_TENSOR;
+    const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_AVERAGE;
     if (!(wants_integers || is_float || is_pack) || wants_integers != integers) return kOpKind;
     switch (op.kind) {
       case LQ_TO_FLOAT:
         integers = false;
         return kNone;
+      case LQ_SUM:
+      case LQ_AVERAGE:
+        return is_one ? kOpKind : kNone;
       case LQ_MULTIPLY:
       case LQ_DIVIDE:
       case LQ_ADD:
@@ -380,6 +400,10 @@ struct Checker {
         return strides(op.view) && holds(op.view.buffer, reach(op.view, 1)) ? kNone : kOpView;
       case LQ_THRESHOLD:
         if (!holds(op.a, step.channels) || !holds(op.b, step.channels)) return kOpValues;
+        return packing(op, 1, 1);
+      case LQ_PACK_ABOVE:
+        if (!holds(op.a, step.channels) || !holds(op.b, larqlite::words_of(step.channels)))
+          return kOpValues;
         return packing(op, 1, 1);
       case LQ_PACK_RANGE:
         if (!holds(op.a, step.channels) || !holds(op.b, step.channels)) return kOpValues;
@@ -462,7 +486,7 @@ extern "C" int64_t lq_weights_size(const lq_step* step) {
     words = Wide{step->multiplier} * taps * step->in_channels;
   else if (step->kind == LQ_MOVE_BITS)
     words = Wide{step->multiplier} * larqlite::kMoveFields * step->channels;
-  else if (step->kind == LQ_CONV_FLOAT && step->groups > 0)
+  else if ((step->kind == LQ_CONV_FLOAT || step->kind == LQ_CONV_BYTES) && step->groups > 0)
     words = Wide{step->groups} * larqlite::blocks_of(step->channels / step->groups) * taps *
             step->in_channels * larqlite::kLanes;
   else if (larqlite::takes_halves(*step)) {

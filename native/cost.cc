@@ -54,6 +54,7 @@ double nanoseconds(const lq_step& s, int64_t images, int32_t isa) {
     case LQ_CONV:
       products = taps * s.words * 32 * s.input_planes * s.weight_planes / rates.bits;
       break;
+    case LQ_CONV_BYTES:
     case LQ_CONV_FLOAT:
       products = taps * s.in_channels / rates.floats;
       break;

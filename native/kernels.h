@@ -68,6 +68,9 @@ struct Block {
   int64_t image, depth, row;
   int64_t pixel, pixels;
   int32_t channel, count;
+  // Of a step that sums over an image, what each channel has so far: LQ_SUM, or LQ_AVERAGE.
+  uint32_t* sums;
+  double* totals;
 };
 
 // Values [pixels][count], as integers or as floats.
@@ -110,7 +113,8 @@ struct Kernels {
   int32_t (*conv_codes)(const Block& block, Value* values);
   int32_t (*conv_lookups)(const Block& block, Value* values);
   void (*depthwise_codes)(const Block& block, Value* values);
-  // Passes the block's values through the operations of the step from the given one on.
+  // Passes the block's values through the operations of the step from the given one on, up to one
+  // that sums over the image, which adds them to what there is.
   void (*apply)(const Block& block, Value* values, int32_t first);
   // Executes about `rounds` x 1000 x 12 xor + popcount + add; returns one-bit products.
   double (*peak)(int64_t rounds);
@@ -155,6 +159,9 @@ void hyperbolic_tangent(float* v, int64_t count);
 void elu(float* v, int64_t count, float factor);
 void depthwise_float(const Block& block, Value* values);
 
+// LQ_CONV_BYTES: the values of a block.
+void conv_bytes(const Block& block, Value* values);
+
 inline int64_t address(const lq_view& view, const Block& block) {
   return view.offset + block.image * view.image + block.depth * view.depth + block.row * view.row +
          block.pixel * view.pixel;
@@ -192,7 +199,14 @@ inline bool sums_codes(const lq_step& s) {
 // Whether what a step makes are integers.
 inline bool makes_integers(const lq_step& s) {
   return s.kind == LQ_CONV || s.kind == LQ_DEPTHWISE || s.kind == LQ_CONV_PIXELS ||
-         s.kind == LQ_MOVE_BITS || sums_codes(s);
+         s.kind == LQ_MOVE_BITS || s.kind == LQ_CONV_BYTES || sums_codes(s);
+}
+
+// The number of the operation of a step that sums over an image, or -1.
+inline int32_t gathers_at(const lq_step& s) {
+  for (int32_t i = 0; i < s.op_count; ++i)
+    if (s.ops[i].kind == LQ_SUM || s.ops[i].kind == LQ_AVERAGE) return i;
+  return -1;
 }
 
 // Whether a step sums products of numbers of 16 bits.

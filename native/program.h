@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LQ_ABI 9
+#define LQ_ABI 10
 
 // Where a tensor lies in a buffer.
 typedef struct {
@@ -35,6 +35,8 @@ enum {
   LQ_STORE_INT = 1,  // view <- v (int32)
   LQ_THRESHOLD = 2,  // bits of view: +1 where a[c] <= v <= b[c] (int32 buffers a, b)
   LQ_TO_FLOAT = 3,   // v <- float(v)
+  LQ_SUM = 4,        // v <- the sum of v over all pixels of the image, modulo 2^32: what follows
+                     // sees one pixel, and its views are those of one. One of these two a step.
   // Floats:
   LQ_MULTIPLY = 10,        // v <- v * a[c]                (float buffer a)
   LQ_ADD = 11,             // v <- v + a[c]
@@ -54,6 +56,8 @@ enum {
   LQ_TANH = 23,            // v <- -sign(v) * d / (d + 2), d = E(-2 |v|) - 1 without cancellation
   LQ_ELU = 24,             // v <- v < 0 ? x * (E(v) - 1) : v
   LQ_MULTIPLY_TENSOR = 25, // v <- v * view                (as LQ_ADD_TENSOR)
+  LQ_AVERAGE = 26,         // v <- the mean of v over all pixels of the image, as LQ_MEAN takes it;
+                           // one pixel from there on, as behind LQ_SUM
   // Floats to bits, v is kept. `planes` bit planes per pixel, plane p at word
   // p * words of the pixel:
   LQ_PACK_SIGN = 30,       // 1 plane: bit = v < 0
@@ -72,6 +76,8 @@ enum {
   LQ_CODE_STEPS = 38,      // the code of LQ_PACK_STEPS
   LQ_CODE_INTEGERS = 39,   // that of LQ_PACK_INTEGERS
   LQ_PACK_RANGE = 40,      // 1 plane of bits: bit = v < a[c] || v > b[c] (float buffers a, b)
+  LQ_PACK_ABOVE = 41,      // 1 plane of bits: bit = (v > a[c]) != bit c of b (float buffer a, words b);
+                           // NaN is above nothing, so that a largest value leaves it out
   // Floats to numbers of 16 bits, which the view counts, v is kept:
   LQ_PACK_BF16 = 45,    // bfloat16: the upper half of v, rounded half to even; NaN stays NaN
   LQ_PACK_PIXELS = 46,  // int16: round_half_even(clip(v, 0, 255)); NaN is 0
@@ -105,6 +111,9 @@ enum {
   LQ_MOVE_BITS = 14,           // words of bits (`channels` counts words): the largest of a window,
                                // and each bit in its place; LQ_STORE_INT alone follows
   LQ_DEPTHWISE_FLOAT = 15,     // one filter of floats for each channel, or `multiplier` of them
+  LQ_CONV_BYTES = 16,          // sums of products of bytes from 0 to 255 (pixels) and int32, modulo
+                               // 2^32, of a tensor without borders: v = sum over the taps that
+                               // there are + base[class][c]
 };
 
 typedef struct {
@@ -127,9 +136,10 @@ typedef struct {
   lq_view input;
   // From one tap of the window to the next (dilation x stride of the tensor).
   int64_t tap_depth, tap_row, tap_pixel;
-  // LQ_POOL_*, LQ_MOVE_BITS: sizes of the input, stride, and padding before: tap k of output position y
+  // LQ_POOL_*, LQ_MOVE_BITS, LQ_CONV_BYTES: sizes of the input, stride, and padding before: tap k of output position y
   // reads row y * stride_h - pad_h + k * dilation_h, and is left out where there is none.
-  // LQ_MEAN: the sizes of the input.
+  // LQ_MEAN: the sizes of the input. LQ_CONV_BYTES: as LQ_POOL_*, of a tensor of bytes, which
+  // its view counts.
   int32_t in_d, in_h, in_w;
   int32_t stride_d, stride_h, stride_w;
   int32_t pad_d, pad_h, pad_w;
@@ -199,6 +209,7 @@ int32_t lq_supports(int32_t isa);
 // order depth, row, column, channels beyond the last 0. LQ_DEPTHWISE: uint32
 // [multiplier][plane][tap][ceil(in_channels / 32)]; channel c * multiplier + m of the output
 // reads channel c. LQ_CONV_FLOAT: float [group][block of 16 channels][tap][in_channels][16].
+// LQ_CONV_BYTES: int32 [block of 16 channels][tap][in_channels][16].
 // LQ_DEPTHWISE_FLOAT: float [multiplier][tap][in_channels]; a sum begins with 0 and takes the taps
 // in their order, v = v + w * x, each rounded.
 // LQ_CONV_CODES: uint32 [group][up to 4 blocks of 16 channels][tap][word][block][16], the word

@@ -15,6 +15,12 @@ Value* scratch(int64_t values) {
   return room.data();
 }
 
+double* totals(int64_t channels) {
+  LQ_OF_A_THREAD std::vector<double> room;
+  if (static_cast<int64_t>(room.size()) < channels) room.resize(static_cast<size_t>(channels));
+  return room.data();
+}
+
 void run_blocks(Work& work, int64_t images, int32_t threads) {
   work.plan(images, threads);
   parallel_for(
@@ -58,8 +64,9 @@ const Kernels* kernels_of(int32_t isa) {
 bool images_become_pixels(const lq_step& s) {
   if (static_cast<int64_t>(s.depth) * s.height * s.width != 1) return false;
   if (s.kind == LQ_MEAN || s.kind == LQ_POOL_MAX || s.kind == LQ_POOL_AVERAGE ||
-      s.kind == LQ_POOL_AVERAGE_PADDED || s.kind == LQ_MOVE_BITS)
+      s.kind == LQ_POOL_AVERAGE_PADDED || s.kind == LQ_MOVE_BITS || s.kind == LQ_CONV_BYTES)
     return false;
+  if (larqlite::gathers_at(s) >= 0) return false;
   if (larqlite::makes_integers(s) && (s.row_class >= 0 || s.column_class >= 0 || s.inside_base >= 0))
     return false;
   for (int32_t i = 0; i < s.op_count; ++i)
@@ -80,7 +87,9 @@ bool rows_become_one(const lq_step& s) {
            (s.depth == 1 || v.depth == s.height * s.width * v.pixel);
   };
   if (!takes || rows == 1 || rows * s.width > INT32_MAX || !end_to_end(s.input)) return false;
-  for (int32_t i = 0; i < s.op_count; ++i)
+  // Behind a sum over the image, a view is that of one pixel.
+  const int32_t gathers = larqlite::gathers_at(s);
+  for (int32_t i = 0; i < (gathers < 0 ? s.op_count : gathers); ++i)
     if (s.ops[i].view.buffer >= 0 && !end_to_end(s.ops[i].view)) return false;
   return true;
 }
@@ -182,7 +191,7 @@ bool in_bands(const lq_step& conv, const lq_step& pool, const lq_buffer* buffers
   const bool kinds =
       is_real && pool.kind >= LQ_POOL_MAX && pool.kind <= LQ_POOL_AVERAGE_PADDED;
   if (!kinds || batch != 1 || conv.depth != 1 || pool.depth != 1 || pool.in_d != 1 ||
-      conv.op_count < 1)
+      conv.op_count < 1 || larqlite::gathers_at(conv) >= 0)
     return false;
   const lq_op& last = conv.ops[conv.op_count - 1];
   const int64_t row = pool.tap_row / pool.dilation_h;

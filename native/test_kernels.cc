@@ -426,8 +426,8 @@ void float_operations(Case& c, Random& random) {
         LQ_PACK_HEAVISIDE, LQ_PACK_TERNARY, LQ_PACK_STEPS, LQ_ADD_SCALED,
         LQ_PACK_INTEGERS,  LQ_DIVIDE,       LQ_CODE_STEPS, LQ_CODE_INTEGERS,  LQ_CODE_TERNARY,
         LQ_CODE_SIGN,      LQ_CODE_HEAVISIDE, LQ_PACK_BF16, LQ_PACK_PIXELS,
-        LQ_PACK_RANGE,     LQ_MULTIPLY_TENSOR};
-    lq_op op = operation(kKinds[random.between(0, 24)]);
+        LQ_PACK_RANGE,     LQ_MULTIPLY_TENSOR, LQ_PACK_ABOVE};
+    lq_op op = operation(kKinds[random.between(0, 25)]);
     const size_t channels = static_cast<size_t>(c.step.channels);
     switch (op.kind) {
       case LQ_MULTIPLY:
@@ -496,6 +496,15 @@ void float_operations(Case& c, Random& random) {
         op.planes = 1;
         add_pack(c, random, op);
         break;
+      case LQ_PACK_ABOVE:
+        op.a = random_floats(c, random, channels);
+        for (size_t k = 0; k < channels; ++k)
+          if (random.chance(20)) c.floats(op.a)[k] = INFINITY;
+        op.b = c.add((channels + 31) / 32);
+        for (uint32_t& word : c.memory[op.b]) word = static_cast<uint32_t>(random.engine());
+        op.planes = 1;
+        add_pack(c, random, op);
+        break;
       case LQ_PACK_SIGN:
       case LQ_PACK_HEAVISIDE:
         op.planes = 1;
@@ -536,6 +545,8 @@ void pooled(Case& c, Random& random, int64_t words) {
   c.memory[0].resize(static_cast<size_t>(s.in_d * depth * c.batch));
 }
 
+#include "test_gathers.inc"
+
 Case make_case(Random& random) {
   Case c;
   c.add(0);  // the input
@@ -544,8 +555,8 @@ Case make_case(Random& random) {
                                    LQ_LOAD, LQ_POOL_MAX,  LQ_POOL_AVERAGE, LQ_POOL_AVERAGE_PADDED,
                                    LQ_MEAN, LQ_CONV_FLOAT, LQ_CONV_CODES,  LQ_CONV_CODES,
                                    LQ_DEPTHWISE_CODES, LQ_CONV_LOOKUPS, LQ_CONV_BF16, LQ_CONV_PIXELS,
-                                   LQ_MOVE_BITS, LQ_MOVE_BITS, LQ_DEPTHWISE_FLOAT};
-  s.kind = kKinds[random.between(0, 18)];
+                                   LQ_MOVE_BITS, LQ_MOVE_BITS, LQ_DEPTHWISE_FLOAT, LQ_CONV_BYTES};
+  s.kind = kKinds[random.between(0, 19)];
   c.batch = static_cast<int32_t>(random.between(1, 3));
   const bool is_vector = s.kind == LQ_MEAN || random.chance(15);
   s.depth = is_vector || random.chance(80) ? 1 : 2;
@@ -583,6 +594,10 @@ Case make_case(Random& random) {
     for (uint32_t& word : c.memory[0]) word = static_cast<uint32_t>(random.engine());
     add_store(c, random, LQ_STORE_INT);
     return c;
+  } else if (s.kind == LQ_CONV_BYTES) {
+    sums_of_bytes(c, random);
+    if (random.chance(40)) add_store(c, random, LQ_STORE_INT);
+    c.ops.push_back(operation(LQ_TO_FLOAT));
   } else if (larqlite::takes_halves(s)) {
     sums_of_halves(c, random);
     if (s.kind == LQ_CONV_PIXELS) c.ops.push_back(operation(LQ_TO_FLOAT));
@@ -646,6 +661,8 @@ void expect(Case& c, const Place& at) {
     integer = expected_sum(c, at);
   else if (c.step.kind == LQ_CONV_PIXELS)
     integer = expected_pixels(c, at);
+  else if (c.step.kind == LQ_CONV_BYTES)
+    integer = expected_bytes(c, at);
   else if (c.step.kind == LQ_MOVE_BITS)
     integer = expected_move(c, at);
   else
@@ -718,6 +735,10 @@ void expect(Case& c, const Place& at) {
       case LQ_PACK_RANGE:
         put_bit(c, op, at, 0, v < a || v > c.floats(op.b)[at.channel]);
         break;
+      case LQ_PACK_ABOVE:
+        put_bit(c, op, at, 0,
+                (v > a) != (c.memory[op.b][static_cast<size_t>(at.channel / 32)] >> at.channel % 32 & 1u));
+        break;
       case LQ_PACK_HEAVISIDE:
         put_bit(c, op, at, 0, !(v > 0));
         break;
@@ -752,7 +773,9 @@ void expect(Case& c, const Place& at) {
 }
 
 // Bytes of what views count.
-int64_t size_of_input(const Case& c) { return larqlite::takes_halves(c.step) ? 2 : 4; }
+int64_t size_of_input(const Case& c) {
+  return c.step.kind == LQ_CONV_BYTES ? 1 : larqlite::takes_halves(c.step) ? 2 : 4;
+}
 int64_t size_of_elements(const lq_op& op) {
   return op.kind == LQ_PACK_BF16 || op.kind == LQ_PACK_PIXELS ? 2 : 4;
 }
@@ -930,6 +953,8 @@ int main(int argc, char** argv) {
     const int32_t threads = static_cast<int32_t>(random.between(1, 3));
     if (!run_case(c, threads, static_cast<int32_t>(random.between(1, c.batch)), i)) return 1;
   }
+  for (long i = 0; i < count / 10 + 1; ++i)
+    if (!run_gathered(random, static_cast<int32_t>(random.between(1, 3)))) return 1;
   for (long i = 0; i < count / 100 + 1; ++i)
     if (!run_pair(random, static_cast<int32_t>(random.between(1, 3)))) return 1;
   for (long i = 0; i < count / 20 + 1; ++i)

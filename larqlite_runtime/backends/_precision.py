@@ -7,7 +7,8 @@ from larqlite_runtime.backends import _native
 from larqlite_runtime.names import near_matches
 from larqlite_runtime.planner import ExecutionPlan, Numbers
 
-PRECISIONS = tuple(numbers.value for numbers in Numbers)
+# Bytes as such are for programs that are written down, not for calls.
+PRECISIONS = tuple(numbers.value for numbers in Numbers if numbers is not Numbers.BYTES)
 _NAMES = ", ".join(f'"{name}"' for name in PRECISIONS)
 
 

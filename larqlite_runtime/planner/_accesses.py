@@ -6,12 +6,13 @@ It is read off the program, not off what planning noted, so that one can check t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from larqlite_runtime._program import (
     CODES,
+    GATHERS,
     HALF_CONVS,
     HALF_PACKS,
     NOWHERE,
@@ -32,7 +33,7 @@ from larqlite_runtime.planner._execution_plan import ExecutionStage
 
 _FLOAT, _WORD = np.dtype(np.float32), np.dtype(np.uint32)
 _INT = np.dtype(np.int32)
-_HALF = np.dtype(np.uint16)
+_HALF, _BYTE = np.dtype(np.uint16), np.dtype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,14 @@ class Access:
 def accesses_of(step: KernelStep) -> Iterator[Access]:
     """The accesses of a step to tensors, in the order in which they happen."""
     yield _input_of(step)
+    gathered = False  # into one pixel, when all rows have been read
     for position, op in enumerate(step.ops):
+        if op.kind in GATHERS:
+            step, gathered = replace(step, size=(1, 1, 1)), True
         if op.kind == EpilogueKind.MULTIPLY_IMAGE:
             yield Access(op.a, _FLOAT, position=position)
         if op.view.buffer != NOWHERE:
-            yield _of_epilogue(step, op, position)
+            yield _of_epilogue(step, op, position, gathered)
 
 
 def _input_of(step: KernelStep) -> Access:
@@ -99,7 +103,11 @@ def _input_of(step: KernelStep) -> Access:
             last=step.channels,
             is_by_row=True,
         )
-    if kind in POOLS or kind in (StepKind.MEAN, StepKind.MOVE_BITS):
+    if kind in POOLS or kind in (
+        StepKind.MEAN,
+        StepKind.MOVE_BITS,
+        StepKind.CONV_BYTES,
+    ):
         strides = view.depth, view.row, view.pixel
         if kind != StepKind.MEAN:
             strides = tuple(
@@ -107,14 +115,11 @@ def _input_of(step: KernelStep) -> Access:
                 for tap, dilation in zip(step.tap, step.dilation, strict=True)
             )
         whole = TensorView(view.buffer, view.offset, view.image, *strides)
-        is_bits = kind == StepKind.MOVE_BITS
-        return Access(
-            view.buffer,
-            _WORD if is_bits else _FLOAT,
-            view=whole,
-            size=step.in_size,
-            last=step.words if is_bits else step.channels,
-        )
+        dtype, last = {
+            StepKind.MOVE_BITS: (_WORD, step.words),
+            StepKind.CONV_BYTES: (_BYTE, step.in_channels),
+        }.get(kind, (_FLOAT, step.channels))
+        return Access(view.buffer, dtype, view=whole, size=step.in_size, last=last)
     last = {
         StepKind.CONV: step.input_planes * step.groups * step.words,
         StepKind.DEPTHWISE: step.input_planes * words_of(step.in_channels),
@@ -138,7 +143,9 @@ def _input_of(step: KernelStep) -> Access:
     )
 
 
-def _of_epilogue(step: KernelStep, op: EpilogueOp, position: int) -> Access:
+def _of_epilogue(
+    step: KernelStep, op: EpilogueOp, position: int, gathered: bool
+) -> Access:
     is_bits = op.kind in PACKS or op.kind == EpilogueKind.THRESHOLD
     is_words = is_bits or op.kind in CODES
     dtype = _WORD if is_words else _HALF if op.kind in HALF_PACKS else _FLOAT
@@ -162,7 +169,7 @@ def _of_epilogue(step: KernelStep, op: EpilogueOp, position: int) -> Access:
         view=op.view,
         size=step.size,
         last=last,
-        is_by_row=True,
+        is_by_row=not gathered,
         **planes,
     )
 

@@ -94,26 +94,65 @@ class _Block:
         return self.begin + self.size
 
 
-def arrange(live: LiveRanges) -> None:
-    """Gives every buffer its offset, the largest first, at the lowest gap that fits.
+def arrange(live: LiveRanges, alignment: int = ALIGNMENT) -> None:
+    """Gives every buffer its offset, at the lowest gap that fits.
 
     Buffers that are in use together never overlap, but for one that replaces another;
-    initialized ones overlap nothing, but for their like at other points.
+    initialized ones overlap nothing, but for their like at other points. The largest come
+    first, or those that are in use for longest, or those that are needed first: of these
+    orders, the first of those that need least.
+
+    Args:
+        live: the buffers.
+        alignment: of offsets and of the arena, in bytes.
     """
-    buffers = live.program.buffers
+    program, sharing = live.program, _sharing(live)
+    program.alignment = alignment
+    most, best = 0, None
+    for order in (_by_size, _by_time, _by_start):
+        found = _placed(live, sorted(sharing, key=order(live)), alignment)
+        end = max((block.end for block in found), default=0)
+        if best is None or end < most:
+            most, best = end, found
+    for block in best:
+        for number in block.numbers:
+            program.buffers[number].offset = block.begin
+    program.arena = most
+
+
+# Orders in which blocks are placed.
+
+
+def _by_size(live: LiveRanges):
+    return lambda item: -item[0]
+
+
+def _by_time(live: LiveRanges):
+    def key(item: tuple[int, list[int]]) -> tuple[int, int]:
+        size, numbers = item
+        first, last = live[numbers]
+        return first - last, -size
+
+    return key
+
+
+def _by_start(live: LiveRanges):
+    return lambda item: (live[item[1]][0], -item[0])
+
+
+def _placed(
+    live: LiveRanges, sharing: list[tuple[int, list[int]]], alignment: int
+) -> list[_Block]:
     blocks: list[_Block] = []
-    for size, numbers in _sharing(live):
-        block = _Block(numbers, -(-size // ALIGNMENT) * ALIGNMENT)
+    for size, numbers in sharing:
+        block = _Block(list(numbers), -(-size // alignment) * alignment)
         twin = _twin(live, block, blocks)
         if twin is not None:
             twin.numbers.extend(numbers)
             continue
         block.begin = _gap(live, block, blocks)
         blocks.append(block)
-    for block in blocks:
-        for number in block.numbers:
-            buffers[number].offset = block.begin
-    live.program.arena = max((block.end for block in blocks), default=0)
+    return blocks
 
 
 def _sharing(live: LiveRanges) -> list[tuple[int, list[int]]]:

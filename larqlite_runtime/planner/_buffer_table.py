@@ -46,8 +46,11 @@ class BufferTable:
         if root not in self._of_root:
             zeros = root in self.assignment.zeros
             is_fed = root.tensor in self._subgraph.inputs
+            dtype = self._subgraph.dtypes.get(root.tensor, np.dtype(np.float32))
+            if root.tensor in self.assignment.partition.byte_inputs:
+                dtype = np.dtype(np.uint8)
             self._of_root[root] = self.live.new(
-                self._subgraph.dtypes.get(root.tensor, np.dtype(np.float32)),
+                dtype,
                 self.assignment.elements(root),
                 initial=np.zeros((), np.float32) if zeros else None,
                 external=is_fed and root.layout == NCHW,

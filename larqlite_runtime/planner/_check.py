@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from larqlite_runtime._program import (
-    ALIGNMENT,
     CODE_SUMS,
     CODES,
+    GATHERS,
     HALF_CONVS,
     MAKES_INTEGERS,
     MOVE_FIELDS,
@@ -39,6 +39,7 @@ from larqlite_runtime.planner._check_sums import (
     check_constant,
     check_halves,
     check_sums_of_bits,
+    check_sums_of_bytes,
     check_sums_of_codes,
     check_sums_of_floats,
     require,
@@ -46,7 +47,7 @@ from larqlite_runtime.planner._check_sums import (
 from larqlite_runtime.planner._execution_plan import ExecutionPlan
 from larqlite_runtime.planner._lower import LoweredPlan
 
-_INTEGERS = (EpilogueKind.STORE_INT, EpilogueKind.THRESHOLD)
+_INTEGERS = (EpilogueKind.STORE_INT, EpilogueKind.THRESHOLD, EpilogueKind.SUM)
 _PER_CHANNEL = (
     EpilogueKind.MULTIPLY,
     EpilogueKind.DIVIDE,
@@ -72,7 +73,9 @@ def check(plan: LoweredPlan | ExecutionPlan) -> None:
     """
     program, is_arranged = plan.program, isinstance(plan, ExecutionPlan)
     for number, buffer in enumerate(program.buffers):
-        _check_buffer(number, buffer, program.arena if is_arranged else None)
+        _check_buffer(
+            number, buffer, program.arena if is_arranged else None, program.alignment
+        )
     for part in program.parts:
         for step in part:
             _check_step(step, program)
@@ -92,7 +95,9 @@ def check(plan: LoweredPlan | ExecutionPlan) -> None:
         )
 
 
-def _check_buffer(number: int, buffer: Buffer, arena: int | None) -> None:
+def _check_buffer(
+    number: int, buffer: Buffer, arena: int | None, alignment: int
+) -> None:
     what = f"buffer {number}"
     require(buffer.count > 0, f"{what} is empty")
     if buffer.constant is not None:
@@ -104,7 +109,7 @@ def _check_buffer(number: int, buffer: Buffer, arena: int | None) -> None:
         )
     elif arena is not None and not buffer.external:
         require(
-            buffer.offset % ALIGNMENT == 0
+            buffer.offset % alignment == 0
             and buffer.offset >= 0
             and buffer.offset + buffer.bytes <= arena,
             f"{what}, {buffer.bytes} bytes at {buffer.offset}, does not lie in the arena "
@@ -126,6 +131,9 @@ def _check_step(step: KernelStep, program: Program) -> None:
         check_sums_of_floats(step, program, where)
     elif step.kind in HALF_CONVS:
         check_halves(step, program, where)
+    elif step.kind == StepKind.CONV_BYTES:
+        _check_pool(step, where)
+        check_sums_of_bytes(step, program, where)
     elif step.kind in POOLS:
         _check_pool(step, where)
     elif step.kind == StepKind.MOVE_BITS:
@@ -180,6 +188,10 @@ def _check_moves(step: KernelStep, program: Program, where: str) -> None:
 
 
 def _check_epilogues(step: KernelStep, program: Program, where: str) -> None:
+    require(
+        sum(op.kind in GATHERS for op in step.ops) < 2,
+        f"{where} sums over its image twice",
+    )
     is_float = step.kind not in MAKES_INTEGERS
     for op in step.ops:
         what = f"{where}: {op.kind.name}"
@@ -194,6 +206,9 @@ def _check_epilogues(step: KernelStep, program: Program, where: str) -> None:
             dtype = np.int32 if op.kind == EpilogueKind.THRESHOLD else np.float32
             for number in (op.a, op.b):
                 check_constant(program, number, dtype, step.channels, what)
+        elif op.kind == EpilogueKind.PACK_ABOVE:
+            check_constant(program, op.a, np.float32, step.channels, what)
+            check_constant(program, op.b, np.uint32, words_of(step.channels), what)
         elif op.kind == EpilogueKind.MULTIPLY_IMAGE:
             require(
                 op.a != NOWHERE and program.buffers[op.a].count == step.channels,

@@ -112,6 +112,14 @@ def check_sums_of_floats(step: KernelStep, program: Program, where: str) -> None
     check_constant(program, step.weights, np.float32, count, f"{where}: weights")
 
 
+def check_sums_of_bytes(step: KernelStep, program: Program, where: str) -> None:
+    """Weights and starts of products of bytes."""
+    require(not step.shift, f"{where} is shifted")
+    count = -(-step.channels // LANES) * step.taps * step.in_channels * LANES
+    check_constant(program, step.weights, np.int32, count, f"{where}: weights")
+    _check_starts(step, program, where)
+
+
 def check_halves(step: KernelStep, program: Program, where: str) -> None:
     """Fields and weights of products of numbers of 16 bits."""
     blocks, runs = -(-step.channels // LANES), step.runs

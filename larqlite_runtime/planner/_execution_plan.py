@@ -63,6 +63,7 @@ class ExecutionPlan:
         why_float: for packed nodes that ONNX Runtime runs in float, by name, the reason.
         numbers: that the float layers of the kernels multiply.
         pixel_inputs: names of the inputs that have to be whole numbers of 0 to 255.
+        exact_inputs: those of them, as bytes, of which the first layer makes what float32 makes.
     """
 
     subgraph: Subgraph
@@ -73,3 +74,4 @@ class ExecutionPlan:
     why_float: dict[str, str] = field(default_factory=dict)
     numbers: Numbers = Numbers.FLOAT32
     pixel_inputs: tuple[str, ...] = ()
+    exact_inputs: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from larqlite_runtime._graph import GraphNode
+from larqlite_runtime._program import EpilogueKind
 from larqlite_runtime.planner._bit_tensors import Bits
 from larqlite_runtime.planner._codebooks import Codebook
 from larqlite_runtime.planner._epilogues import Epilogue
@@ -16,7 +17,7 @@ from larqlite_runtime.planner._subgraph import Subgraph
 from larqlite_runtime.planner._thresholds import Interval
 from larqlite_runtime.planner._views import Structure
 from larqlite_runtime.planner._window import Triple
-from larqlite_runtime.planner.producers import FloatConv, Packed, Pool
+from larqlite_runtime.planner.producers import FloatConv, Numbers, Packed, Pool
 
 
 @dataclass(eq=False)
@@ -63,6 +64,20 @@ class ViewNode(PlanItem):
         return [name for name in self.node.inputs if name]
 
 
+@dataclass(frozen=True)
+class IntegerSums:
+    """Sums of whole numbers, and what makes them the values of a tensor.
+
+    Attributes:
+        low, high: the least and the largest of each channel, int64.
+        epilogues: that they pass through, as floats, to be those values.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    epilogues: tuple[Epilogue, ...] = ()
+
+
 @dataclass(eq=False)
 class FusionGroup(PlanItem):
     """Nodes that are one step of the kernels: a producer of rows, and its epilogues.
@@ -98,6 +113,20 @@ class FusionGroup(PlanItem):
     padded_readers: list[tuple[int, FusionGroup]] = field(default_factory=list)
 
     @property
+    def sums(self) -> IntegerSums | None:
+        """The whole numbers that its rows begin as, if they do."""
+        if self.packed is not None:
+            return IntegerSums(*self.packed.range())
+        conv = self.conv
+        if conv is None or conv.numbers is not Numbers.BYTES:
+            return None
+        scaled = Epilogue(self.source, EpilogueKind.MULTIPLY, conv.sums.scale)
+        moved = Epilogue(self.source, EpilogueKind.ADD, conv.bias)
+        return IntegerSums(
+            *conv.sums.range(), (scaled,) if conv.bias is None else (scaled, moved)
+        )
+
+    @property
     def loads(self) -> bool:
         """Whether the rows are those of a float tensor."""
         return self.packed is None and self.pool is None and self.conv is None
@@ -126,6 +155,8 @@ class BitPart:
         position: of the tensor in the group.
         epilogues: what it passes through before it is packed, for these bits alone.
         intervals: of the sums of the group that are +1, if it makes sums and has them.
+        above: of floats whose largest value of a window is found in their bits, what
+            `LQ_PACK_ABOVE` takes: a bound and a side of each channel.
     """
 
     maker: PlanItem
@@ -133,6 +164,7 @@ class BitPart:
     position: int = 0
     epilogues: list[Epilogue] = field(default_factory=list)
     intervals: list[Interval] | None = None
+    above: Interval | None = None
 
 
 @dataclass(eq=False)

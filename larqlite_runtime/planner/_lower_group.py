@@ -14,7 +14,7 @@ from larqlite_runtime._program import (
     KernelStep,
     TensorView,
 )
-from larqlite_runtime.format import words_of
+from larqlite_runtime.format import pack, words_of
 from larqlite_runtime.planner._bit_tensors import bits_for, share
 from larqlite_runtime.planner._buffer_table import BufferTable
 from larqlite_runtime.planner._codebooks import Codebook
@@ -52,6 +52,7 @@ class _Packing:
         epilogues: what the tensor passes through before it is packed, beside the group's.
         intervals: of what is +1: of sums; where there are epilogues, of floats.
         are_sums: which of them.
+        above: of floats, a bound and a side of each channel.
     """
 
     position: int
@@ -62,6 +63,7 @@ class _Packing:
     epilogues: list[Epilogue] = field(default_factory=list)
     intervals: list[Interval] | None = None
     are_sums: bool = False
+    above: Interval | None = None
 
 
 class GroupLowering:
@@ -90,15 +92,21 @@ class GroupLowering:
                 packing, EpilogueKind.THRESHOLD, packing.intervals, channels
             )
         ]
-        if group.packed is not None and float_until >= 0:
+        if group.epilogues and group.epilogues[0].kind == EpilogueKind.SUM:
+            ops.append(EpilogueOp(EpilogueKind.SUM))
+        sums = group.sums
+        if sums is not None and float_until >= 0:
             ops.append(EpilogueOp(EpilogueKind.TO_FLOAT))
+            for epilogue in sums.epilogues:
+                values = self._program.constant(epilogue.values)
+                ops.append(EpilogueOp(epilogue.kind, a=values))
         if group.conv is not None and group.conv.numbers is Numbers.PIXELS:
             scale = self._program.constant(group.conv.sums.scale)
             ops += [
                 EpilogueOp(EpilogueKind.TO_FLOAT),
                 EpilogueOp(EpilogueKind.MULTIPLY, a=scale),
             ]
-        if group.conv is not None and group.conv.bias is not None:
+        if sums is None and group.conv is not None and group.conv.bias is not None:
             ops.append(
                 EpilogueOp(EpilogueKind.ADD, a=self._program.constant(group.conv.bias))
             )
@@ -232,7 +240,7 @@ class GroupLowering:
             place = self._moves.place(move, move.parts.index(part))
             packing = _Packing(part.position, move.codebook, place)
             packing.epilogues, packing.intervals = part.epilogues, part.intervals
-            packing.are_sums = part.intervals is not None
+            packing.are_sums, packing.above = part.intervals is not None, part.above
             found.append(packing)
         return found
 
@@ -244,10 +252,12 @@ class GroupLowering:
     ) -> int:
         """Finds intervals where floats are not needed; the last position that is a float."""
         float_until = max(stores, default=-1)
+        sums = group.sums
         for packing in sorted(packings, key=lambda packing: -packing.position):
-            epilogues = group.epilogues[: packing.position]
+            more = group.epilogues[: packing.position]
+            epilogues = [*sums.epilogues, *more] if sums is not None else []
             if (
-                group.packed is not None
+                sums is not None
                 and packing.position > float_until
                 and not packing.are_codes
                 and not packing.are_sums
@@ -255,13 +265,13 @@ class GroupLowering:
                 and can_threshold(epilogues, packing.codebook)
             ):
                 packing.intervals = intervals(
-                    epilogues, packing.codebook, *group.packed.range()
+                    epilogues, packing.codebook, sums.low, sums.high
                 )
                 packing.are_sums = packing.intervals is not None
             if not packing.are_sums:
                 float_until = max(float_until, packing.position)
-        if float_until >= 0:
-            for packing in packings:
+        for packing in packings:
+            if float_until >= 0 and packing.above is None:
                 self._pack_floats(group, packing, float_until)
         return float_until
 
@@ -301,7 +311,7 @@ class GroupLowering:
         found: list[Interval],
         channels: int,
     ) -> list[EpilogueOp]:
-        """One operation for each plane, which is +1 between two values of each channel."""
+        """One operation for each plane, which takes two values of each channel."""
         return [
             EpilogueOp(
                 kind,
@@ -317,6 +327,10 @@ class GroupLowering:
 
     def _pack(self, packing: _Packing, channels: int) -> list[EpilogueOp]:
         codebook = packing.codebook
+        if packing.above is not None:
+            bounds, is_plus = packing.above
+            found = [(bounds, pack(is_plus))]
+            return self._thresholds(packing, EpilogueKind.PACK_ABOVE, found, channels)
         if packing.epilogues:
             kind, found = EpilogueKind.PACK_RANGE, packing.intervals
             return self._thresholds(packing, kind, found, channels)
@@ -340,7 +354,7 @@ class GroupLowering:
             return []
         epilogue = group.epilogues[position - 1]
         _, axis = group.tensors[position]
-        if epilogue.kind is None:
+        if epilogue.kind in (None, EpilogueKind.SUM):  # sums are integers yet
             return []
         if epilogue.image is not None:
             return [self._add_image(epilogue.image)]

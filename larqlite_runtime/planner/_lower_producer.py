@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from larqlite_runtime._program import (
+    HALF_CONVS,
+    INTEGER_SUMS,
     NOWHERE,
     EpilogueKind,
     EpilogueOp,
@@ -138,15 +140,18 @@ def _sums_of_floats(
         "products": conv.products,
     }
     constant = buffers.program.constant
-    if conv.numbers is Numbers.FLOAT32:
-        weights = constant(conv.stored_weights())
-        return KernelStep(StepKind.CONV_FLOAT, weights=weights, **made)
-    made["weights"] = constant(conv.half_weights(taps[2]))
-    if conv.numbers is Numbers.BF16:
-        return KernelStep(StepKind.CONV_BF16, **made)
+    kind = _FLOAT_SUMS[conv.numbers]
+    is_half = kind in HALF_CONVS
+    made["weights"] = constant(
+        conv.half_weights(taps[2]) if is_half else conv.stored_weights()
+    )
+    if kind not in INTEGER_SUMS:
+        return KernelStep(kind, **made)
     sums = conv.sums
+    if kind == StepKind.CONV_BYTES:
+        made |= {"in_size": window.size, "pad": window.before}
     return KernelStep(
-        StepKind.CONV_PIXELS,
+        kind,
         base=constant(sums.starts),
         row_class=-1 if sums.of_row is None else constant(sums.of_row),
         column_class=-1 if sums.of_column is None else constant(sums.of_column),
@@ -155,6 +160,12 @@ def _sums_of_floats(
     )
 
 
+_FLOAT_SUMS = {
+    Numbers.FLOAT32: StepKind.CONV_FLOAT,
+    Numbers.BF16: StepKind.CONV_BF16,
+    Numbers.PIXELS: StepKind.CONV_PIXELS,
+    Numbers.BYTES: StepKind.CONV_BYTES,
+}
 # By whether each channel has filters of its own.
 _SUMS = {
     SumForm.PLANES: (StepKind.CONV, StepKind.DEPTHWISE),

@@ -41,6 +41,7 @@ class Partition:
         axes: the innermost axis of each tensor that a native node makes, or that is fed.
         native: tensors that native nodes make.
         why_float: for packed nodes that ONNX Runtime runs in float, the reason.
+        byte_inputs: names of inputs that hold bytes, not floats.
     """
 
     packed: dict[int, Packed] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class Partition:
     axes: dict[str, int] = field(default_factory=dict)
     native: set[str] = field(default_factory=set)
     why_float: dict[int, str] = field(default_factory=dict)
+    byte_inputs: set[str] = field(default_factory=set)
 
     def why_float_by_name(self, subgraph: Subgraph) -> dict[str, str]:
         """`why_float` by the names of the nodes."""
@@ -74,12 +76,12 @@ def partition_nodes(
         subgraph: the graph.
         float_kernels: whether the kernels are fast with floats too.
         numbers: that float convolutions of the kernels multiply.
-        pixels: layers that read integer pixels, if `numbers` are these.
+        pixels: layers that read integer pixels, if `numbers` are `PIXELS` or `BYTES`.
         isa: the instruction set, which says how packed nodes are summed, not whether.
     """
     packed, why = _packed_nodes(subgraph, isa)
     convs = _float_convs(
-        subgraph, float_kernels, {layer.name: layer for layer in pixels}
+        subgraph, float_kernels, numbers, {layer.name: layer for layer in pixels}
     )
     partition = _forward(subgraph, packed, convs, {})
     while early := _too_early(subgraph, partition):
@@ -100,7 +102,10 @@ def partition_nodes(
 
 
 def _float_convs(
-    subgraph: Subgraph, float_kernels: bool, pixels: dict[str, PixelLayer]
+    subgraph: Subgraph,
+    float_kernels: bool,
+    numbers: Numbers,
+    pixels: dict[str, PixelLayer],
 ) -> dict[int, FloatConv]:
     """The float convolutions that kernels can run; of pixels on every CPU."""
     convs = {}
@@ -112,7 +117,7 @@ def _float_convs(
         if found is not None and layer is not None:
             found = replace(
                 found,
-                numbers=Numbers.PIXELS,
+                numbers=numbers,
                 pixels=layer.scale,
                 scaling=layer.scaling,
             )
@@ -215,7 +220,7 @@ def _too_early(subgraph: Subgraph, partition: Partition) -> set[int]:
     """
     found = set()
     for number, conv in partition.convs.items():
-        if conv.source in partition.native or conv.numbers is Numbers.PIXELS:
+        if conv.source in partition.native or conv.pixels is not None:
             continue
         waiting, seen = [number], set()
         while waiting:

@@ -31,15 +31,21 @@ class PixelLayer:
     scaling: tuple[str, ...]
 
 
-def take_pixels(subgraph: Subgraph) -> tuple[Subgraph, list[PixelLayer]]:
+def take_pixels(
+    subgraph: Subgraph, before: PixelScale | None = None
+) -> tuple[Subgraph, list[PixelLayer]]:
     """The graph without the scaling of its inputs, and the layers that take it in.
 
     A layer does if all that lies between it and the input are products and sums with
     constants, one for each channel, and changes of layout, with no other reader.
+
+    Args:
+        subgraph: the graph.
+        before: what is made of pixels before they are fed, of the last axis of an input.
     """
     layers, gone, fed_by = [], set(), {}
     for name in subgraph.inputs:
-        found = _layer_of(subgraph, name)
+        found = _layer_of(subgraph, name, before)
         if found is None:
             continue
         layer, dropped = found
@@ -51,13 +57,18 @@ def take_pixels(subgraph: Subgraph) -> tuple[Subgraph, list[PixelLayer]]:
 
 
 def _layer_of(
-    subgraph: Subgraph, name: str
+    subgraph: Subgraph, name: str, before: PixelScale | None
 ) -> tuple[PixelLayer, dict[int, str]] | None:
     shape = subgraph.shapes[name]
     if subgraph.dtypes[name] != np.float32 or len(shape) < 2 or shape[0] is not None:
         return None
     tensor, axis = name, len(shape) - 1
     factor, offset = np.ones([1] * len(shape)), np.zeros([1] * len(shape))
+    if before is not None:
+        if {before.factor.size, before.offset.size} - {1, shape[-1]}:
+            return None
+        factor = factor * before.factor.reshape(-1)
+        offset = offset + before.offset.reshape(-1)
     dropped: dict[int, str] = {}
     while True:
         readers = subgraph.consumers.get(tensor, ())

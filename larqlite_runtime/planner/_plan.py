@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from larqlite_runtime._graph import CheckedGraph
-from larqlite_runtime._program import Program, StepKind
+from larqlite_runtime._program import ALIGNMENT, Program, StepKind
 from larqlite_runtime.planner._arena import arrange
 from larqlite_runtime.planner._buffers import assign_buffers
 from larqlite_runtime.planner._execution_plan import ExecutionPlan
 from larqlite_runtime.planner._fuse import fuse
+from larqlite_runtime.planner._gather_means import gather_means
 from larqlite_runtime.planner._keep_bits import keep_bits
 from larqlite_runtime.planner._lower import LoweredPlan, lower
 from larqlite_runtime.planner._partition import Partition, partition_nodes
 from larqlite_runtime.planner._pixels import PixelLayer, take_pixels
 from larqlite_runtime.planner._schedule import schedule
 from larqlite_runtime.planner._subgraph import Subgraph
-from larqlite_runtime.planner.producers import Numbers
+from larqlite_runtime.planner.producers import Numbers, PixelScale
 
 
 def plan(
@@ -27,6 +28,8 @@ def plan(
     numbers: Numbers = Numbers.FLOAT32,
     checked: bool = False,
     isa: str = "portable",
+    pixels: PixelScale | None = None,
+    small: bool = False,
 ) -> ExecutionPlan:
     """Plans how a graph runs.
 
@@ -39,6 +42,9 @@ def plan(
             can't, as the plan says.
         checked: whether every program on the way is checked, which takes long.
         isa: the instruction set, whose speeds say how packed nodes are summed.
+        pixels: what is made of integer pixels before they are fed, for `Numbers.BYTES`: the
+            program takes the pixels themselves.
+        small: whether buffers lie as close as words allow, for devices with little memory.
 
     Raises:
         InputError: a name that the model does not have, or outputs that depend on an
@@ -46,15 +52,18 @@ def plan(
         BrokenPlanError: `checked`, and the planner made a mistake.
     """
     subgraph = Subgraph(graph, inputs or graph.inputs, outputs or graph.outputs)
-    subgraph, partition, pixels = _divided(subgraph, float_kernels, numbers, isa)
+    subgraph, partition, layers = _divided(
+        subgraph, float_kernels, numbers, isa, pixels
+    )
     groups = fuse(subgraph, partition)
+    gather_means(groups)
     keep_bits(groups)
     assignment = assign_buffers(groups)
     scheduled = schedule(groups, assignment)
     lowered = lower(scheduled, groups, assignment)
     if checked:
         _check(lowered)
-    arrange(lowered.live)
+    arrange(lowered.live, 4 if small else ALIGNMENT)
     planned = ExecutionPlan(
         subgraph,
         lowered.program,
@@ -63,7 +72,8 @@ def plan(
         lowered.outputs,
         partition.why_float_by_name(subgraph),
         _numbers_in(lowered.program),
-        tuple(layer.source for layer in pixels),
+        tuple(layer.source for layer in layers),
+        _exact_inputs(subgraph, partition, layers),
     )
     if checked:
         _check(planned)
@@ -72,15 +82,21 @@ def plan(
 
 
 def _divided(
-    subgraph: Subgraph, float_kernels: bool, numbers: Numbers, isa: str
+    subgraph: Subgraph,
+    float_kernels: bool,
+    numbers: Numbers,
+    isa: str,
+    pixels: PixelScale | None,
 ) -> tuple[Subgraph, Partition, list[PixelLayer]]:
     """The graph, who runs its nodes, and the layers that read pixels."""
-    if numbers is Numbers.PIXELS:
-        bare, pixels = take_pixels(subgraph)
-        partition = partition_nodes(bare, float_kernels, numbers, pixels, isa)
+    if numbers in (Numbers.PIXELS, Numbers.BYTES):
+        bare, layers = take_pixels(subgraph, pixels)
+        partition = partition_nodes(bare, float_kernels, numbers, layers, isa)
         taken = {bare.nodes[number].name for number in partition.convs}
-        if pixels and all(layer.name in taken for layer in pixels):
-            return bare, partition, pixels
+        if layers and all(layer.name in taken for layer in layers):
+            if numbers is Numbers.BYTES:
+                partition.byte_inputs = {layer.source for layer in layers}
+            return bare, partition, layers
         numbers = Numbers.FLOAT32
     return subgraph, partition_nodes(subgraph, float_kernels, numbers, (), isa), []
 
@@ -88,9 +104,23 @@ def _divided(
 def _numbers_in(program: Program) -> Numbers:
     """The narrowest numbers that a float layer of a program multiplies."""
     kinds = {step.kind for part in program.parts for step in part}
+    if StepKind.CONV_BYTES in kinds:
+        return Numbers.BYTES
     if StepKind.CONV_PIXELS in kinds:
         return Numbers.PIXELS
     return Numbers.BF16 if StepKind.CONV_BF16 in kinds else Numbers.FLOAT32
+
+
+def _exact_inputs(
+    subgraph: Subgraph, partition: Partition, layers: list[PixelLayer]
+) -> tuple[str, ...]:
+    """Inputs of bytes whose first layer gives what float32 gives."""
+    exact = {
+        subgraph.nodes[number].name
+        for number, conv in partition.convs.items()
+        if conv.numbers is Numbers.BYTES and conv.sums.is_exact
+    }
+    return tuple(layer.source for layer in layers if layer.name in exact)
 
 
 def _check(planned: LoweredPlan | ExecutionPlan) -> None:

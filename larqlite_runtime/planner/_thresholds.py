@@ -79,7 +79,10 @@ def intervals(
 
 
 def ranges(
-    epilogues: Sequence[Epilogue], codebook: Codebook, channels: int
+    epilogues: Sequence[Epilogue],
+    codebook: Codebook,
+    channels: int,
+    is_pooled: bool = False,
 ) -> list[Interval] | None:
     """For each plane the floats of each channel for which it is +1, as `intervals` of sums.
 
@@ -87,6 +90,7 @@ def ranges(
         epilogues: what the floats pass through.
         codebook: how the result is packed.
         channels: how many.
+        is_pooled: whether NaN is left out, as by a largest value, whatever bit it would give.
 
     Returns:
         First and last float (float32 per channel) for each plane; infinity and -infinity
@@ -105,7 +109,9 @@ def ranges(
         ends = plus(_floats(np.arange(_INFINITY - 1, _INFINITY + 1)[:, None]), plane)
         starts = plus(_floats(-np.arange(_INFINITY - 1, _INFINITY + 1)[:, None]), plane)
         is_kept = (ends[0] == ends[1]) & (starts[0] == starts[1])
-        if not (is_kept & plus(np.float32([np.nan]), plane)).all():
+        if not is_pooled:
+            is_kept &= plus(np.float32([np.nan]), plane)
+        if not is_kept.all():
             return None
         whole = np.full(channels, _INFINITY, np.int64)
         first, last = _interval(
@@ -114,6 +120,25 @@ def ranges(
         )
         found.append((_floats(first), _floats(last)))
     return found
+
+
+def bounds_and_sides(found: Interval) -> Interval:
+    """What `LQ_PACK_ABOVE` takes, for floats whose largest value of a window is packed.
+
+    Args:
+        found: first and last float that are +1, of one plane.
+
+    Returns:
+        Per channel the float32 above which bits are those of one side, infinity where all
+        are of the other; and booleans, whether what is above is +1.
+    """
+    first, last = found
+    is_never = first > last
+    rises = np.isposinf(last) & (first > -np.inf) & ~is_never
+    falls = np.isneginf(first) & (last < np.inf) & ~is_never
+    below = np.nextafter(first, np.float32(-np.inf))
+    bound = np.where(rises, below, np.where(falls, last, np.float32(np.inf)))
+    return bound.astype(np.float32), rises | is_never
 
 
 def _floats(keys: np.ndarray) -> np.ndarray:

@@ -28,7 +28,12 @@ from larqlite_runtime.planner._fusion_group import (
     ViewNode,
 )
 from larqlite_runtime.planner._layouts import image_of
-from larqlite_runtime.planner._thresholds import can_threshold, intervals, ranges
+from larqlite_runtime.planner._thresholds import (
+    bounds_and_sides,
+    can_threshold,
+    intervals,
+    ranges,
+)
 from larqlite_runtime.planner._views import structure_of
 from larqlite_runtime.planner._window import Triple, Window
 
@@ -162,7 +167,7 @@ class BitTracer:
         if not all(window.reads(axis).any(1).all() for axis in range(3)):
             return None
         found = self._of(group.source, group.axis, inside)
-        if found is None or not self._are_sums(found):
+        if found is None or not _are_computed(found):
             return None
         move = BitMove(
             self._number,
@@ -318,17 +323,6 @@ class BitTracer:
         items = [self._groups.item_of.get(number) for number in numbers]
         return [item for item in items if isinstance(item, OnnxRuntimeNode)]
 
-    def _are_sums(self, traced: BitSources) -> bool:
-        """Whether all parts are sums: a largest value leaves NaN out, and its bit would not."""
-        return all(
-            isinstance(part.maker, BitMove)
-            or (
-                part.maker.packed is not None
-                and can_threshold(_chain(part), self._codebook)
-            )
-            for part in traced.parts
-        )
-
     def _settled(self, traced: BitSources, is_pooled: bool = False) -> bool:
         """Finds the intervals of parts; whether all can be packed where they are made."""
         for part in traced.parts:
@@ -336,15 +330,21 @@ class BitTracer:
                 if not self._settled(of_parts(part.maker), True):
                     return False
                 continue
-            group, chain = part.maker, _chain(part)
-            if group.packed is not None and can_threshold(chain, self._codebook):
-                part.intervals = intervals(chain, self._codebook, *group.packed.range())
+            sums = part.maker.sums
+            if sums is not None:
+                chain = [*sums.epilogues, *_chain(part)]
+                if can_threshold(chain, self._codebook):
+                    ends = sums.low, sums.high
+                    part.intervals = intervals(chain, self._codebook, *ends)
             if part.intervals is not None:
                 continue
-            if is_pooled or (
-                part.epilogues
-                and ranges(part.epilogues, self._codebook, part.channels) is None
-            ):
+            given = part.epilogues, self._codebook, part.channels, is_pooled
+            if is_pooled:
+                found = ranges(*given)
+                if found is None:
+                    return False
+                part.above = bounds_and_sides(found[0])
+            elif part.epilogues and ranges(*given) is None:
                 return False
         return True
 
@@ -352,6 +352,17 @@ class BitTracer:
 def _chain(part: BitPart) -> list[Epilogue]:
     """What the rows of a group pass through before they are packed."""
     return [*part.maker.epilogues[: part.position], *part.epilogues]
+
+
+def _are_computed(traced: BitSources) -> bool:
+    """Whether a largest value of all parts is worth finding in bits: floats that are there
+    already are read as fast as they are packed."""
+    return all(
+        isinstance(part.maker, BitMove)
+        or part.maker.packed is not None
+        or part.maker.conv is not None
+        for part in traced.parts
+    )
 
 
 def _is_one_load(traced: BitSources) -> bool:

@@ -1,10 +1,13 @@
-"""Small models, their plans, and what stock onnxruntime makes of them."""
+"""Small models, their plans, and what stock onnxruntime makes of them; whole programs, run."""
 
 from __future__ import annotations
 
 import numpy as np
 
 import larqlite_runtime
+from larqlite_runtime._program import aligned
+from larqlite_runtime.backends import _native, numpy as numpy_kernels
+from larqlite_runtime.backends._c_structures import CBuffer
 from larqlite_runtime.planner import plan
 from larqlite_runtime.reader import read
 from tests.runtime import files
@@ -75,3 +78,40 @@ def network(*parts, source="x", channels=32, size=6, outputs):
     nodes = [item for nodes, _ in parts for item in nodes]
     constants = {key: value for _, values in parts for key, value in values.items()}
     return model(nodes, {source: (channels, size, size)}, outputs, constants)
+
+
+def run_whole(whole, x, isa="numpy"):
+    """The outputs of a whole program for one sample, by name.
+
+    Args:
+        whole: what `whole_program` returns, of one input.
+        x: one sample of it.
+        isa: an instruction set, or "numpy".
+    """
+    arrays = []
+    for buffer in whole.buffers:
+        if buffer.constant is not None:
+            arrays.append(buffer.constant.reshape(-1))
+            continue
+        arrays.append(aligned(buffer.bytes).view(buffer.dtype))
+        arrays[-1][...] = 0 if buffer.initial is None else buffer.initial.reshape(-1)
+    arrays[whole.inputs[0].buffer][...] = x.reshape(-1)
+    if isa == "numpy":
+        numpy_kernels.run(whole.steps, arrays, 1)
+    else:
+        buffers = (CBuffer * len(arrays))(
+            *(CBuffer(array.ctypes.data, array.nbytes, 0, 0) for array in arrays)
+        )
+        _native.Part(whole.steps).bind(buffers, 1, 1, isa)()
+    return {output.name: _of_model(output, arrays) for output in whole.outputs}
+
+
+def _of_model(output, arrays):
+    """An output in the order of the model, out of the memory of its program."""
+    found = arrays[output.buffer].reshape(-1, output.pixel or 1)
+    if output.pixel:
+        found = found[:, output.first :][:, : output.channels]
+    sizes = output.shape[1:]
+    if not output.is_turned:
+        return found.reshape(1, *sizes).copy()
+    return np.moveaxis(found.reshape(1, *sizes[1:], sizes[0]), -1, 1).copy()

@@ -9,6 +9,7 @@ import numpy as np
 from larqlite_runtime._halves import runs_of, to_bf16
 from larqlite_runtime._program import (
     CODES,
+    GATHERS,
     HALF_CONVS,
     HALF_PACKS,
     INTEGER_SUMS,
@@ -97,6 +98,8 @@ class _Maker:
             return self.conv_halves(size, kind)
         if kind == StepKind.MOVE_BITS:
             return self.move_bits(size)
+        if kind == StepKind.CONV_BYTES:
+            return self.conv_bytes(size)
         channels = self.one_of(1, 3, 8, 16, 17, 31, 32, 40, 65)
         if kind == StepKind.LOAD:
             view = self.view(np.float32, size, channels)
@@ -343,6 +346,21 @@ class _Maker:
             made |= self.base(size, channels) | {"shift": 0}
         return made
 
+    def conv_bytes(self, size: Triple) -> dict:
+        """Sums of bytes by any weights, modulo 2^32."""
+        channels, inside = self.one_of(1, 3, 16, 20, 40), self.one_of(1, 3, 8, 17)
+        made = self.pool(size, inside, np.uint8)
+        count = -(-channels // 16) * int(np.prod(made["kernel"])) * inside * 16
+        weights = self.rng.integers(-(1 << 31), 1 << 31, count)
+        return {
+            "channels": channels,
+            "in_channels": inside,
+            "weights": self.buffer(weights.astype(np.int32)),
+            **made,
+            **self.base(size, channels),
+            "shift": 0,
+        }
+
     def move_bits(self, size: Triple) -> dict:
         words = self.one_of(1, 2, 3, 9)
         made = {"words": words, "channels": words} | self.pool(size, words, np.uint32)
@@ -403,16 +421,32 @@ class _Maker:
             ops.append(
                 self.packing(EpilogueKind.THRESHOLD, made, 1, a=ends[0], b=ends[1])
             )
+        if self.rng.random() < 0.2:
+            made = made | {"size": (1, 1, 1)}
+            view = self.view(np.int32, (1, 1, 1), channels)
+            ops += [
+                EpilogueOp(EpilogueKind.SUM),
+                EpilogueOp(EpilogueKind.STORE_INT, view=view),
+            ]
         if ops and self.rng.random() < 0.3:
             return ops
         return [*ops, EpilogueOp(EpilogueKind.TO_FLOAT), *self.float_ops(made)]
 
     def float_ops(self, made: dict) -> list[EpilogueOp]:
-        kinds = [kind for kind in EpilogueKind if kind >= EpilogueKind.MULTIPLY]
-        ops = [
-            self.float_op(self.one_of(*kinds), made)
-            for _ in range(self.rng.integers(0, 7))
+        kinds = [
+            kind
+            for kind in EpilogueKind
+            if kind >= EpilogueKind.MULTIPLY and kind not in GATHERS
         ]
+
+        def some(most: int) -> list[EpilogueOp]:
+            count = self.rng.integers(0, most)
+            return [self.float_op(self.one_of(*kinds), made) for _ in range(count)]
+
+        ops = some(7)
+        if self.rng.random() < 0.15 and made["size"] != (1, 1, 1):
+            made = made | {"size": (1, 1, 1)}
+            ops += [EpilogueOp(EpilogueKind.AVERAGE), *some(3)]
         return [*ops, self.float_op(EpilogueKind.STORE, made)]
 
     def float_op(self, kind: EpilogueKind, made: dict) -> EpilogueOp:
@@ -451,6 +485,10 @@ class _Maker:
             EpilogueKind.TANH,
         ):
             return EpilogueOp(kind)
+        if kind == EpilogueKind.PACK_ABOVE:
+            values = self.buffer(self.floats(channels))
+            words = self.rng.integers(0, 1 << 32, words_of(channels), np.uint32)
+            return self.packing(kind, made, 1, a=values, b=self.buffer(words))
         if kind == EpilogueKind.PACK_RANGE:
             ends = [self.buffer(self.floats(channels)) for _ in range(2)]
             return self.packing(kind, made, 1, a=ends[0], b=ends[1])

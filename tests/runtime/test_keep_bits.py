@@ -259,17 +259,58 @@ def test_a_pooled_part_of_a_concatenation():
     compare(net.model("y"))
 
 
-def test_a_pooling_of_floats_stays_one():
-    """It leaves NaN out, of which a bit would be +1."""
+def pooled_floats(*outputs):
+    """The largest values of floats that a layer makes, with scales of both signs behind them."""
     net = Net()
-    net.largest(net.scaled(net.conv("x", "a", 32), "n"), "p")
+    net.conv("x", "a", 32)
     net.nodes.append(node("Add", "a x", "sum"))
     net.channels["sum"] = 32
-    net.conv(net.largest("sum", "q"), "y", 8)
-    steps = steps_of(planned(net.model("y")))
-    assert "POOL_MAX" in names(steps)
-    assert "MOVE_BITS" not in names(steps)
-    compare(net.model("y"))
+    net.largest("sum", "q", kernel_shape=[3, 3], pads=[1] * 4)
+    net.conv(net.scaled("q", "n"), "y", 8)
+    return net.model(*outputs)
+
+
+def test_the_largest_of_floats_that_a_layer_makes_is_found_in_bits():
+    steps = steps_of(planned(pooled_floats("y")))
+    assert names(steps) == ["LOAD", "CONV", "MOVE_BITS", "CONV"]
+    assert EpilogueKind.PACK_ABOVE in kinds(steps[1])
+    assert not stores_floats(steps[:-1])
+    compare(pooled_floats("y"))
+
+
+def test_a_largest_value_leaves_nan_out_in_bits_as_in_floats():
+    """Infinities are the largest and the least; a window of NaN alone has the least."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, 32, 6, 6)).astype(np.float32)
+    special = np.array([np.nan, np.inf, -np.inf], np.float32)
+    x = np.where(rng.random(x.shape) < 0.3, rng.choice(special, x.shape), x)
+    x[3] = np.nan
+    both = pooled_floats("y", "q")  # pooled as floats, and packed from there
+    assert "POOL_MAX" in names(steps_of(planned(both)))
+    for isa in (*ISAS, "numpy"):
+        found, wanted = (
+            larqlite_runtime.load(proto.SerializeToString(), isa=isa).run({"x": x})["y"]
+            for proto in (pooled_floats("y"), both)
+        )
+        np.testing.assert_array_equal(found, wanted, err_msg=isa)
+
+
+def test_a_float_layer_before_a_pooling_stores_no_floats():
+    net = Net(size=7)
+    net.nodes += [
+        node("Transpose", "image", "x", perm=[0, 3, 1, 2]),
+        node("Conv", "x w bias", "c", pads=[1, 1, 1, 1]),
+    ]
+    rng = np.random.default_rng(0)  # halves: sums are exact in any order
+    weights, bias = (rng.integers(-4, 5, n) / 2 for n in ((40, 3, 3, 3), 40))
+    net.constants |= {"w": weights.astype(np.float32), "bias": bias.astype(np.float32)}
+    net.channels["c"] = 40
+    net.conv(net.scaled(net.largest("c", "p"), "n"), "y", 8)
+    proto = model(net.nodes, {"image": (7, 7, 3)}, {"y": None}, net.constants)
+    steps = steps_of(planned(proto))
+    assert names(steps) == ["LOAD", "CONV_FLOAT", "MOVE_BITS", "CONV"]
+    assert kinds(steps[1]) == [EpilogueKind.ADD, EpilogueKind.PACK_ABOVE]
+    compare(proto)
 
 
 def test_where_the_pooled_floats_are_read_too_they_are_packed_there():

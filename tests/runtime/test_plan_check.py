@@ -20,7 +20,7 @@ node = files.node
 
 
 def residual():
-    """image -> [bits of x] -> layer + x, kept -> pooled -> layer; all in one part."""
+    """image -> [bits of x] -> layer + x, kept -> pooled, kept -> layer; all in one part."""
     parts = [
         block(1, "x", 32),
         ([node("Add", "normal1 x", "sum1")], {}),
@@ -33,7 +33,8 @@ def residual():
         ),
         block(3, "pooled", 32, pad_value=-1.0),
     ]
-    return network(*parts, outputs={"normal3": (32, 3, 3)})
+    outputs = {"normal3": (32, 3, 3), "pooled": (32, 3, 3)}
+    return network(*parts, outputs=outputs)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from larqlite_runtime import NoNativeStepError, load
-from larqlite_runtime.backends import numpy as kernels
 from larqlite_runtime.internal import whole_program
+from tests.runtime.plans import run_whole
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
@@ -20,25 +20,7 @@ def test_the_steps_alone_give_what_the_model_gives(name: str) -> None:
     whole, model = whole_program(path), load(path, threads=1, isa="portable")
     shape = (1, *model.inputs[0].shape[1:])
     x = np.random.default_rng(3).normal(size=shape).astype(np.float32)
-    arrays = [
-        buffer.constant.reshape(-1)
-        if buffer.constant is not None
-        else np.zeros(buffer.count, buffer.dtype)
-        for buffer in whole.buffers
-    ]
-    for number, buffer in enumerate(whole.buffers):
-        if buffer.initial is not None:
-            arrays[number][...] = np.reshape(buffer.initial, -1)
-    arrays[whole.inputs[0].buffer][...] = x.reshape(-1)
-    kernels.run(whole.steps, arrays, 1)
-    (output,) = whole.outputs
-    found = arrays[output.buffer].reshape(-1, output.pixel or 1)
-    found = found[:, output.first :][:, : output.channels] if output.pixel else found
-    shape = [1, *output.shape[1:]]
-    if output.is_turned:
-        shape = [1, *output.shape[2:], output.shape[1]]
-    found = found.reshape(shape)
-    found = np.moveaxis(found, -1, 1) if output.is_turned else found
+    (found,) = run_whole(whole, x).values()
     np.testing.assert_allclose(found, model(x), rtol=1e-5, atol=1e-6)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from larqlite_runtime._halves import to_bf16
 from larqlite_runtime._program import EpilogueKind, EpilogueOp, KernelStep, TensorView
-from larqlite_runtime.format import QUANTIZERS, SIGN, pack, pack_bytes
+from larqlite_runtime.format import QUANTIZERS, SIGN, pack, pack_bytes, unpack, words_of
 
 
 def window(
@@ -115,6 +115,22 @@ def _threshold(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
     low, high = run.channel_values(op.a), run.channel_values(op.b)
     run.write_bits(op, [(v < low) | (v > high)])
     return v
+
+
+def _pack_above(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
+    turned = unpack(run.buffers[op.b][: words_of(run.step.channels)], run.step.channels)
+    run.write_bits(op, [(v > run.channel_values(op.a)) ^ turned])
+    return v
+
+
+def _sum(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
+    run.step = replace(run.step, size=(1, 1, 1))
+    return v.sum((1, 2, 3), np.int64, keepdims=True).astype(np.int32)
+
+
+def _average(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
+    run.step = replace(run.step, size=(1, 1, 1))
+    return v.mean((1, 2, 3), np.float64, keepdims=True).astype(np.float32)
 
 
 def _multiply_image(run: Run, op: EpilogueOp, v: np.ndarray) -> np.ndarray:
@@ -228,6 +244,8 @@ _EPILOGUES: dict[EpilogueKind, Callable[[Run, EpilogueOp, np.ndarray], np.ndarra
     EpilogueKind.STORE_INT: _store,
     EpilogueKind.THRESHOLD: _threshold,
     EpilogueKind.TO_FLOAT: lambda run, op, v: v.astype(np.float32),
+    EpilogueKind.SUM: _sum,
+    EpilogueKind.AVERAGE: _average,
     EpilogueKind.MULTIPLY: lambda run, op, v: v * run.channel_values(op.a),
     EpilogueKind.DIVIDE: lambda run, op, v: v / run.channel_values(op.a),
     EpilogueKind.ADD: lambda run, op, v: v + run.channel_values(op.a),
@@ -251,6 +269,7 @@ _EPILOGUES: dict[EpilogueKind, Callable[[Run, EpilogueOp, np.ndarray], np.ndarra
     EpilogueKind.PACK_BF16: _pack_bf16,
     EpilogueKind.PACK_PIXELS: _pack_pixels,
     EpilogueKind.PACK_RANGE: _threshold,
+    EpilogueKind.PACK_ABOVE: _pack_above,
     EpilogueKind.PACK_SIGN: _packs("Sign"),
     EpilogueKind.PACK_HEAVISIDE: _packs("Heaviside"),
     EpilogueKind.PACK_TERNARY: _packs("Ternary"),

@@ -146,6 +146,17 @@ def _conv_pixels(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.
     return sums + starts_of(step, buffers)
 
 
+def _conv_bytes(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
+    x = _whole_input(step, buffers, batch).astype(np.int64)
+    weights = buffers[step.weights].reshape(-1, step.taps, step.in_channels, 16)
+    weights = weights.transpose(1, 2, 0, 3).reshape(*step.kernel, step.in_channels, -1)
+    weights = weights[..., : step.channels].astype(np.int64)
+    v = np.zeros((batch, *step.size, step.channels), np.int64)
+    for tap, outputs, inputs in _taps_inside(step):
+        v[outputs] += x[inputs] @ weights[tap]
+    return (v + starts_of(step, buffers)).astype(np.int32)
+
+
 def _count(x: np.ndarray, w: np.ndarray, counts: np.ndarray, shift: int) -> None:
     """counts[p, c] += 2^shift popcount(x[p] ^ w[:, c]), 64 bits at a time."""
     if x.shape[1] % 2:
@@ -195,6 +206,12 @@ def _depthwise(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.nd
 
 def _pool_taps(step: KernelStep):
     """For each tap: the outputs (slices) that have it, and their inputs (slices)."""
+    for _, outputs, inputs in _taps_inside(step):
+        yield outputs, inputs
+
+
+def _taps_inside(step: KernelStep):
+    """The taps that any output has, with the slices of `_pool_taps`."""
     for tap in np.ndindex(*step.kernel):
         outputs, inputs = [], []
         for axis in range(3):
@@ -209,7 +226,7 @@ def _pool_taps(step: KernelStep):
                 slice(start + first * stride, start + (end - 1) * stride + 1, stride)
             )
         else:
-            yield (slice(None), *outputs), (slice(None), *inputs)
+            yield tap, (slice(None), *outputs), (slice(None), *inputs)
 
 
 def _whole_input(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray:
@@ -220,7 +237,10 @@ def _whole_input(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.
         if step.kind != StepKind.MEAN
         else [view.depth, view.row, view.pixel]
     )
-    last = step.words if step.kind == StepKind.MOVE_BITS else step.channels
+    last = {
+        StepKind.MOVE_BITS: step.words,
+        StepKind.CONV_BYTES: step.in_channels,
+    }.get(step.kind, step.channels)
     shape = (batch, *step.in_size, last)
     return window(buffers[view.buffer], view, shape, (view.image, *per_pixel, 1))
 
@@ -233,7 +253,8 @@ def _pool(step: KernelStep, buffers: list[np.ndarray], batch: int) -> np.ndarray
     )
     inside = np.zeros((1, *step.size, 1), np.float32)
     for outputs, inputs in _pool_taps(step):
-        v[outputs] = (np.maximum if takes_max else np.add)(v[outputs], x[inputs])
+        # A largest value leaves NaN out.
+        v[outputs] = (np.fmax if takes_max else np.add)(v[outputs], x[inputs])
         inside[outputs] += 1
     if takes_max:
         return v
@@ -291,4 +312,5 @@ _KINDS: dict[StepKind, Callable[[KernelStep, list[np.ndarray], int], np.ndarray]
     StepKind.CONV_PIXELS: _conv_pixels,
     StepKind.MOVE_BITS: _move_bits,
     StepKind.DEPTHWISE_FLOAT: _depthwise_float,
+    StepKind.CONV_BYTES: _conv_bytes,
 }

@@ -5,7 +5,11 @@ from larqlite_runtime.planner.producers._float_conv import (
     Numbers,
     float_conv_of,
 )
-from larqlite_runtime.planner.producers._half_conv import PixelScale, pixel_sums
+from larqlite_runtime.planner.producers._half_conv import (
+    PixelScale,
+    byte_sums,
+    pixel_sums,
+)
 from larqlite_runtime.planner.producers._packed import Packed, packed_or_why
 from larqlite_runtime.planner.producers._pooling import Pool, pool_of
 from larqlite_runtime.planner.producers._sum_forms import SumForm
@@ -17,6 +21,7 @@ __all__ = [
     "PixelScale",
     "Pool",
     "SumForm",
+    "byte_sums",
     "float_conv_of",
     "packed_or_why",
     "pixel_sums",

@@ -17,6 +17,7 @@ from larqlite_runtime.planner._window import Window
 from larqlite_runtime.planner.producers._half_conv import (
     PixelScale,
     PixelSums,
+    byte_sums,
     pixel_sums,
     stored_halves,
 )
@@ -33,6 +34,7 @@ class Numbers(Enum):
     FLOAT32 = "float32"
     BF16 = "bf16"
     PIXELS = "int8-input"
+    BYTES = "uint8-input"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class FloatConv:
         padded = padded_for(self.window, self.channels)
         if self.numbers is Numbers.FLOAT32:
             return padded if padded.has_more else None
+        if self.numbers is Numbers.BYTES:
+            return None
         # A run of an odd number of values is read with what lies behind it, and images begin
         # at whole words.
         tail = self.in_channels * self.window.kernel[2] % 2
@@ -85,7 +89,9 @@ class FloatConv:
 
     @cached_property
     def sums(self) -> PixelSums:
-        """Its weights as whole numbers, for `Numbers.PIXELS`."""
+        """Its weights as whole numbers, for `Numbers.PIXELS` and `Numbers.BYTES`."""
+        if self.numbers is Numbers.BYTES:
+            return byte_sums(self.weights, self.pixels, self.window)
         return pixel_sums(self.weights, self.pixels, self.window)
 
     def half_weights(self, tap_pixel: int) -> np.ndarray:
@@ -95,13 +101,15 @@ class FloatConv:
         return stored_halves(weights, self.window.kernel, tap_pixel)
 
     def stored_weights(self) -> np.ndarray:
-        """(block of 16 channels, tap, in, lane)."""
-        out, inside = self.weights.shape[:2]
+        """(block of 16 channels, tap, in, lane): float32, or int32 for `Numbers.BYTES`."""
+        is_bytes = self.numbers is Numbers.BYTES
+        weights = self.sums.codes if is_bytes else self.weights
+        out, inside = weights.shape[:2]
         blocks = -(-out // LANES)
         padded = np.zeros(
-            (blocks * LANES, inside, math.prod(self.window.kernel)), np.float32
+            (blocks * LANES, inside, math.prod(self.window.kernel)), weights.dtype
         )
-        padded[:out] = self.weights.reshape(out, inside, -1)
+        padded[:out] = weights.reshape(out, inside, -1)
         blocked = padded.reshape(blocks, LANES, inside, -1)
         return np.ascontiguousarray(blocked.transpose(0, 3, 2, 1))
 

@@ -140,6 +140,12 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         each_output(10, lambda layer: 6),
     ),
     Algorithm(
+        "bytes",
+        (StepKind.CONV_BYTES,),
+        _floats.conv_bytes,
+        each_output(12, lambda layer: 5 * layer.step.in_channels + 6),
+    ),
+    Algorithm(
         "window",
         (StepKind.POOL_MAX, StepKind.POOL_AVERAGE, StepKind.POOL_AVERAGE_PADDED),
         _floats.pool,

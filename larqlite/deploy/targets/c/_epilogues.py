@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from larqlite.deploy.targets.c._layer import Layer
 from larqlite.deploy.targets.c._text import indented, lines, loop, real
-from larqlite_runtime.format import code_words_of, words_of
+from larqlite_runtime.format import code_words_of, unpack, words_of
 from larqlite_runtime.internal import (
     CODES,
+    GATHERS,
     INTEGER_SUMS,
     EpilogueKind,
     EpilogueOp,
@@ -29,11 +31,15 @@ class Epilogues:
         channel: with `c` the channel, and `v` (an int32_t) or `r` (a float) its value; in the
             order of the channels.
         after: behind the channels of a pixel.
+        before, end: before the first pixel, and behind the last, of steps that sum over the
+            image.
     """
 
     pixel: list[str] = field(default_factory=list)
     channel: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
+    end: list[str] = field(default_factory=list)
 
 
 def makes_integers(layer: Layer) -> bool:
@@ -57,6 +63,12 @@ def by_pixel(layer: Layer, pixel: str, value: str) -> str:
     return body
 
 
+def around_image(layer: Layer, body: str) -> str:
+    """The body of a step with what is before its first pixel and behind its last."""
+    made = epilogues(layer)
+    return lines(*made.before, body, *made.end)
+
+
 def epilogues(layer: Layer, first: int = 0) -> Epilogues:
     """The epilogues of a step from one on.
 
@@ -65,6 +77,11 @@ def epilogues(layer: Layer, first: int = 0) -> Epilogues:
     made = Epilogues()
     ops = layer.step.ops[first:]
     kinds = [op.kind for op in ops]
+    gathers = [at for at, kind in enumerate(kinds) if kind in GATHERS]
+    if gathers:
+        _add(layer, made, ops[: gathers[0]], first)
+        _gather(layer, made, first + gathers[0])
+        return made
     if EpilogueKind.SOFTMAX not in kinds:
         _add(layer, made, ops, first)
         return made
@@ -80,6 +97,29 @@ def epilogues(layer: Layer, first: int = 0) -> Epilogues:
         after = lines(*rest.pixel, values, *rest.after)
         made.after.append(f"{{\n{indented(after)}\n}}")
     return made
+
+
+def _gather(layer: Layer, made: Epilogues, number: int) -> None:
+    """A sum, or a mean, over the image, and what one pixel of these passes through."""
+    step = layer.step
+    is_mean = step.ops[number].kind == EpilogueKind.AVERAGE
+    is_double = is_mean and layer.is_packed_later
+    ctype = "double" if is_double else "float" if is_mean else "int32_t"
+    value, zero = ("r", "0.0F") if is_mean else ("v", "0")
+    value = f"(double){value}" if is_double else value
+    sums = layer.room(f"{ctype} of an image", step.channels)
+    made.before.append(loop("c", step.channels, f"{sums}[c] = {zero};"))
+    made.channel.append(f"{sums}[c] = {sums}[c] + {value};")
+    count = real(math.prod(step.size))
+    begin = f"const int32_t v = {sums}[c];"
+    if is_double:
+        begin = f"float r = (float)({sums}[c] / {count[:-1]});"
+    elif is_mean:
+        begin = f"float r = {sums}[c] / {count};"
+    rest = epilogues(replace(layer, step=replace(step, size=(1, 1, 1))), number + 1)
+    values = loop("c", step.channels, lines(begin, *rest.channel))
+    after = lines(*rest.pixel, values, *rest.after)
+    made.end.append(f"{{\n{indented(after)}\n}}")
 
 
 def _add(layer: Layer, made: Epilogues, ops: Sequence[EpilogueOp], first: int) -> None:
@@ -238,6 +278,22 @@ def _pack_range(layer: Layer, op: EpilogueOp, number: str, made: Epilogues) -> N
     put_bits(layer, op, number, made, [f"r < {first} || r > {last}"])
 
 
+def _pack_above(layer: Layer, op: EpilogueOp, number: str, made: Epilogues) -> None:
+    channels = layer.step.channels
+    bounds = layer.memory.constant(op.a)[:channels]
+    bound = layer.real_of(f"bound_{number}", bounds, "c", "above it are the others")
+    words = layer.memory.constant(op.b)[: words_of(channels)]
+    turned = unpack(words, channels)
+    condition = f"r > {bound}"
+    if turned.all():
+        condition = f"!({condition})"
+    elif turned.any():
+        said = "whether what is above is +1, a bit a channel"
+        name = layer.words(f"side_{number}", words, said)
+        condition = f"(({condition}) ? 1U : 0U) != (({name}[c >> 5] >> (c & 31)) & 1U)"
+    put_bits(layer, op, number, made, [condition])
+
+
 def _pack(conditions: Callable[[EpilogueOp], list[str]]):
     def write(layer: Layer, op: EpilogueOp, number: str, made: Epilogues) -> None:
         put_bits(layer, op, number, made, conditions(op))
@@ -334,6 +390,7 @@ _WRITERS: dict[EpilogueKind, Callable[[Layer, EpilogueOp, str, Epilogues], None]
     EpilogueKind.PACK_SIGN: _pack(lambda op: ["r < 0.0F"]),
     EpilogueKind.PACK_HEAVISIDE: _pack(lambda op: ["!(r > 0.0F)"]),
     EpilogueKind.PACK_RANGE: _pack_range,
+    EpilogueKind.PACK_ABOVE: _pack_above,
     EpilogueKind.PACK_TERNARY: _pack_ternary,
     EpilogueKind.PACK_STEPS: _pack_levels,
     EpilogueKind.PACK_INTEGERS: _pack_levels,
@@ -343,4 +400,4 @@ _WRITERS: dict[EpilogueKind, Callable[[Layer, EpilogueOp, str, Epilogues], None]
 
 def is_written(kind: EpilogueKind) -> bool:
     """Whether there is C for an epilogue."""
-    return kind in _WRITERS or kind == EpilogueKind.SOFTMAX
+    return kind in _WRITERS or kind in (EpilogueKind.SOFTMAX, *GATHERS)

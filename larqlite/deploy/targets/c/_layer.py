@@ -20,13 +20,17 @@ from larqlite.deploy.targets.c._text import (
 from larqlite_runtime.internal import Buffer, KernelStep, TensorView
 
 ARENA = "arena"
-# Room that no step keeps anything in, by the type of its elements.
+# Room that no step keeps anything in, by the type of its elements; and what those that sum over
+# their image keep from pixel to pixel.
 SCRATCH = {
     "uint32_t": "scratch_words",
     "int32_t": "scratch_integers",
     "uint16_t": "scratch_halves",
     "uint8_t": "scratch_bytes",
     "float": "scratch_reals",
+    "int32_t of an image": "image_sums",
+    "float of an image": "image_reals",
+    "double of an image": "image_doubles",
 }
 
 
@@ -58,6 +62,13 @@ class Memory:
     scratch: dict[str, int] = field(default_factory=dict)
     helpers: set[str] = field(default_factory=set)
     _known: dict[tuple[str, bytes], str] = field(default_factory=dict)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes of all room."""
+        return sum(
+            BYTES[kind.split()[0]] * count for kind, count in self.scratch.items()
+        )
 
     def constant(self, number: int) -> np.ndarray:
         """The data of a constant buffer, flat."""

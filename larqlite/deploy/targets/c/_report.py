@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from larqlite.deploy.targets.c._source import CSource, describe
-from larqlite.deploy.targets.c._text import BYTES
 from larqlite_runtime.internal import WholeProgram
 from larqlite_runtime.notebook import ShownTable, ShowsTables
 from larqlite_runtime.tables import aligned
@@ -128,5 +127,5 @@ def report_of(source: CSource, whole: WholeProgram, files: Sequence[Path]) -> CR
         tuple(layers),
         sum(memory.table_bytes.values()),
         4 * max(source.arena, 1),
-        sum(BYTES[ctype] * count for ctype, count in memory.scratch.items()),
+        memory.scratch_bytes,
     )

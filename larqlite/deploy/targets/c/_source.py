@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from larqlite.deploy.targets.c._algorithms import Algorithm, choose
-from larqlite.deploy.targets.c._epilogues import is_written
+from larqlite.deploy.targets.c._epilogues import around_image, is_written
 from larqlite.deploy.targets.c._helpers import helpers_text
 from larqlite.deploy.targets.c._layer import ARENA, SCRATCH, Layer, Memory
 from larqlite.deploy.targets.c._text import (
-    BYTES,
     comment,
     identifier,
     indented,
@@ -150,7 +149,7 @@ def _write_step(layer: Layer, name: str | None) -> WrittenStep:
             "lq.runtime.load."
         )
     tables, sizes = len(memory.tables), sum(memory.table_bytes.values())
-    body = algorithm.write(layer)
+    body = around_image(layer, algorithm.write(layer))
     used = [name for name in memory.inputs.values() if re.search(rf"\b{name}\b", body)]
     taken = ", ".join(
         f"const {memory.input_types.get(number, 'float')} *{name}"
@@ -221,8 +220,8 @@ def source_of(whole: WholeProgram, name: str, title: str = "") -> CSource:
 def file_text(head: str, memory: Memory, arena: int, steps: list[WrittenStep]) -> str:
     """Everything of a C file but the functions that call its steps."""
     rooms = "\n".join(
-        f"static {ctype} {SCRATCH[ctype]}[{count}];"
-        for ctype, count in memory.scratch.items()
+        f"static {kind.split()[0]} {SCRATCH[kind]}[{count}];"
+        for kind, count in memory.scratch.items()
     )
     of_steps = "\n".join(made.text for made in steps)
     others = [table for table in memory.tables if table not in of_steps]
@@ -246,16 +245,19 @@ def file_text(head: str, memory: Memory, arena: int, steps: list[WrittenStep]) -
 
 
 def _memory(whole: WholeProgram) -> Memory:
-    inputs = {}
+    inputs, types = {}, {}
     for number, tensor in enumerate(whole.inputs, 1):
-        _require_float(tensor)
+        if tensor.dtype == np.uint8:
+            types[tensor.buffer] = "uint8_t"
+        else:
+            _require_float(tensor)
         inputs[tensor.buffer] = "input" if len(whole.inputs) == 1 else f"input_{number}"
     offsets = {
         number: buffer.offset // 4
         for number, buffer in enumerate(whole.buffers)
         if buffer.constant is None and not buffer.external
     }
-    return Memory(whole.buffers, offsets, inputs)
+    return Memory(whole.buffers, offsets, inputs, types)
 
 
 def _require_float(tensor: ProgramTensor) -> None:
@@ -357,7 +359,7 @@ def _header(
             shape = " x ".join(map(str, tensor.shape[1:]))
             sizes.append(comment(f"{tensor.name}: {shape}"))
             sizes.append(f"#define {macro}_{part}_SIZE {math.prod(tensor.shape[1:])}")
-    scratch = sum(BYTES[ctype] * count for ctype, count in memory.scratch.items())
+    scratch = memory.scratch_bytes
     return f"""\
 {comment(f"{MARK} {name}.h: the interface of {name}.c.")}
 #ifndef {macro}_H

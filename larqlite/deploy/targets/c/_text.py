@@ -37,6 +37,7 @@ BYTES = {
     "int32_t": 4,
     "uint32_t": 4,
     "float": 4,
+    "double": 8,
 }
 
 
