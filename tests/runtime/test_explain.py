@@ -50,17 +50,17 @@ def test_steps_are_what_was_fused(found):
         (2, 2, "numpy", "load"),
         (3, 2, "numpy", "conv"),
         (4, 2, "numpy", "conv"),
-        (5, 2, "numpy", "mean"),
-        (6, 3, "onnxruntime", "segment"),
+        (5, 3, "onnxruntime", "segment"),
     ]
     nodes = [step.nodes for step in found.steps]
     assert nodes[0] == ()
     assert nodes[2] == ("node/sums1", "node/scaled1", "node/normal1", "node/relu")
-    assert nodes[3] == ("node/sums2", "node/scaled2", "node/normal2", "node/sum")
-    assert nodes[5] == ("node/y",)
+    added = ("node/sums2", "node/scaled2", "node/normal2", "node/sum", "node/mean")
+    assert nodes[3] == added
+    assert nodes[4] == ("node/y",)
     assert found.steps[1].epilogues == ("pack_sign",)
     assert found.steps[3].epilogues == (
-        *("to_float", "multiply", "add", "add_tensor", "store"),
+        *("to_float", "multiply", "add", "add_tensor", "average", "store"),
     )
 
 
@@ -75,18 +75,15 @@ def test_buffers_are_where_and_when_tensors_lie(found):
         ("x", "bits", "uint32", BITS),
         ("relu", "bits", "uint32", PADDED),
         ("relu", "NHWC", "float32", FLOATS),
-        ("sum", "NHWC", "float32", FLOATS),
         ("mean", "NCHW", "float32", 32 * 4),
         ("y", "NCHW", "float32", 32 * 4),
     ]
     spans = [(buffer.first, buffer.last) for buffer in found.buffers]
-    assert spans == [(1, 1), (1, 2), (2, 3), (3, 4), (3, 4), (4, 5), (5, 6), (6, 7)]
+    assert spans == [(1, 1), (1, 2), (2, 3), (3, 4), (3, 4), (4, 5), (5, 6)]
     fed, *others = found.buffers
     assert fed.offset is None
     assert all(buffer.offset % 64 == 0 for buffer in others)
     assert [buffer.holds for buffer in others if buffer.is_pinned] == ["relu"]
-    # The sum lies where relu lies, which is added pixel by pixel.
-    assert others[3].offset == others[4].offset
     for step in found.steps:
         for number in (*step.reads, *step.writes):
             buffer = next(b for b in found.buffers if b.number == number)
@@ -94,7 +91,7 @@ def test_buffers_are_where_and_when_tensors_lie(found):
 
 
 def test_the_lower_bound_is_the_largest_sum_that_is_live(found):
-    """At step 5: the sum, its mean, and the bits with borders, which are pinned."""
+    """At step 4: what is added, the mean, and the bits with borders, which are pinned."""
     assert found.lower_bound == FLOATS + 32 * 4 + PADDED
     assert found.arena == FLOATS + 32 * 4 + 192  # whole cache lines
 
@@ -103,7 +100,7 @@ def test_the_text_names_everything(found):
     text = str(found)
     assert "stage 1: a segment, onnxruntime" in text
     assert "stage 2: steps of the kernels, numpy" in text
-    assert "to_float multiply add add_tensor store" in text
+    assert "to_float multiply add add_tensor average store" in text
     assert (
         f"arena: {found.arena:,} bytes a sample; {found.lower_bound:,} are in" in text
     )
