@@ -17,7 +17,7 @@ from tests.devices.compilers import shared
 from tests.runtime.steps import Case, random_case
 
 EACH = 8
-KEPT = (EpilogueKind.STORE_INT, EpilogueKind.THRESHOLD)
+KEPT = (EpilogueKind.STORE_INT, EpilogueKind.THRESHOLD, EpilogueKind.SUM)
 NO_ROOM_FOR_UNDEFINED = ("-fsanitize=undefined", "-fsanitize-undefined-trap-on-error")
 
 pytestmark = needs("gcc")
