@@ -65,6 +65,8 @@ def by_pixel(layer: Layer, pixel: str, value: str) -> str:
 
 def around_image(layer: Layer, body: str) -> str:
     """The body of a step with what is before its first pixel and behind its last."""
+    if not any(op.kind in GATHERS for op in layer.step.ops):
+        return body
     made = epilogues(layer)
     return lines(*made.before, body, *made.end)
 
@@ -78,7 +80,7 @@ def epilogues(layer: Layer, first: int = 0) -> Epilogues:
     ops = layer.step.ops[first:]
     kinds = [op.kind for op in ops]
     gathers = [at for at, kind in enumerate(kinds) if kind in GATHERS]
-    if gathers:
+    if gathers and EpilogueKind.SOFTMAX not in kinds[: gathers[0]]:
         _add(layer, made, ops[: gathers[0]], first)
         _gather(layer, made, first + gathers[0])
         return made
@@ -92,6 +94,7 @@ def epilogues(layer: Layer, first: int = 0) -> Epilogues:
     made.channel.append(f"{room}[c] = r;")
     made.after.append(f"{layer.helper('softmax')}({room}, {channels});")
     rest = epilogues(layer, first + at + 1)
+    made.before, made.end = rest.before, rest.end
     if rest.channel:
         values = loop("c", channels, lines(f"float r = {room}[c];", *rest.channel))
         after = lines(*rest.pixel, values, *rest.after)
