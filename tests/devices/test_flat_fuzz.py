@@ -1,0 +1,87 @@
+"""Damaged flat files: a clean error or a run, nothing else; some here, many under sanitizers."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from larqlite.deploy.targets.flat import flat_bytes
+from larqlite_runtime.internal import StepKind, whole_program
+from tests.devices.c_library import (
+    FLAGS,
+    NATIVE,
+    folder,
+    library_path,
+    needs_compiler,
+    needs_kernels,
+)
+from tests.devices.flat_steps import flat_of_step
+from tests.runtime import random_networks
+from tests.runtime.steps import Case, random_case
+
+pytestmark = [needs_compiler, needs_kernels]
+SEEDS = (14, 20, 22, 27)  # networks of which no node is left for ONNX Runtime
+SMALL = 20_000  # bytes of a step's file
+TEST = NATIVE / "test_flat.cc"
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    """Steps of every kind, and networks, each behind its size."""
+    files = []
+    for kind in StepKind:
+        made = (random_case(seed, kind) for seed in range(40))
+        steps = (flat_of_step(Case(each.step, each.buffers, 1))[0] for each in made)
+        files += [data for data in steps if len(data) < SMALL][:4]
+    for seed in SEEDS:
+        network = random_networks.random_network(seed)[0].SerializeToString()
+        files.append(flat_bytes(whole_program(network)))
+    path = tmp_path_factory.mktemp("fuzz") / "sound"
+    path.write_bytes(b"".join(len(data).to_bytes(8, "little") + data for data in files))
+    return path
+
+
+def counts(ran: subprocess.CompletedProcess) -> dict[str, int]:
+    """How many files became what, as the program says."""
+    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-3000:]
+    found = re.findall(r"(\d+) (ran|damaged|too new|too large|other)\b", ran.stdout)
+    return {word: int(count) for count, word in found}
+
+
+def test_damaged_files_are_refused_or_run(sound):
+    program = folder() / "test_flat"
+    sources = [TEST, *sorted((NATIVE / "model").glob("*.cc"))]
+    kernels = library_path().with_name("liblq_kernels.so")
+    flags = [flag for flag in FLAGS if flag not in ("-fno-rtti", "-Wconversion")]
+    subprocess.run(
+        ["g++", *flags, *sources, kernels, "-Wl,-rpath,$ORIGIN", "-o", program],
+        check=True,
+    )
+    command = [program, sound, "800", "0"]
+    found = counts(subprocess.run(command, capture_output=True, text=True, check=False))
+    # Neither all refused nor all sound; and those behind the checksum are met.
+    assert found["ran"] > 80
+    assert found["damaged"] > 200
+    assert found["other"] < 20
+
+
+@pytest.mark.targets
+def test_many_damaged_files_under_the_sanitizers(sound, tmp_path):
+    """Address and undefined behaviour, kernels and all."""
+    program = tmp_path / "test_flat"
+    sources = [
+        TEST,
+        *sorted(
+            path for path in NATIVE.glob("*.cc") if not path.name.startswith("test_")
+        ),
+        *sorted((NATIVE / "model").glob("*.cc")),
+    ]
+    sanitized = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
+    flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-pthread"]
+    subprocess.run(["g++", *flags, *sanitized, *sources, "-o", program], check=True)
+    command = [program, sound, "20000", "1"]
+    found = counts(subprocess.run(command, capture_output=True, text=True, check=False))
+    assert sum(found.values()) - found["damaged"] > 0
+    assert found["ran"] > 2000
