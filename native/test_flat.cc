@@ -1,6 +1,7 @@
-// Loads and runs damaged flat files: each is refused with a reason, or runs, and nothing else.
+// Loads and runs damaged flat files: each is refused with a reason, or runs, and nothing else. And
+// checks damaged steps with numbers of 64 bits and of 128: the answers are the same.
 //
-//     test_flat FILES COUNT SEED [FIRST]
+//     test_flat FILES COUNT SEED [FIRST [portable]]
 //
 // FILES holds sound ones, each behind its size as 8 bytes. Damaged file number n is the same for
 // the same files and seed; most of them get a right checksum, so that what lies behind it is met.
@@ -19,10 +20,15 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
+// Of check.cc, compiled again with LQ_WIDE_OF_128_BITS and these names.
+extern "C" int32_t lq_check_of_128_bits(const lq_step* step, const lq_buffer* buffers,
+                                        int32_t buffer_count, int32_t batch);
+
 namespace {
 
 using Bytes = std::vector<uint8_t>;
 
+bool is_portable = false;  // whether no other kernels run
 long current = -1;  // the number of the file that is tried, for whoever ends the process
 
 void say_which() { fprintf(stderr, "test_flat: this was file number %ld\n", current); }
@@ -70,7 +76,8 @@ class Damage {
 
   uint64_t below(uint64_t limit) { return random_() % limit; }
 
- private:
+
+  // One that is small, at an end of a range, or beyond it.
   int64_t number() {
     static constexpr int64_t kNumbers[] = {
         0,  1,   -1,      2,          3,         31,        32,           33,       64,
@@ -80,6 +87,7 @@ class Damage {
                          : kNumbers[below(sizeof kNumbers / sizeof *kNumbers)];
   }
 
+ private:
   void change(Bytes& file) {
     switch (below(10)) {
       case 0:  // any byte
@@ -170,7 +178,7 @@ int try_file(const Bytes& file, Damage& random) {
     return code;
   }
   if (lq_set_limits(made, 1 << 26, 1e-3) != LQ_OK) fail("no limits");
-  if (random.below(2) != 0 && lq_set_isa(made, "portable") != LQ_OK) fail("no kernels");
+  if ((random.below(2) != 0 || is_portable) && lq_set_isa(made, "portable") != LQ_OK) fail("no kernels");
   if (lq_set_threads(made, 1 + static_cast<int32_t>(random.below(2))) != LQ_OK) fail("no threads");
   for (const int32_t batch : {1, 3}) {
     std::vector<Bytes> inputs, outputs;
@@ -190,6 +198,67 @@ int try_file(const Bytes& file, Damage& random) {
   return LQ_OK;
 }
 
+// Any field of a step or of its operations, but for the kinds that say how many there are.
+void change(lq_step& step, std::vector<lq_op>& ops, Damage& random) {
+  const auto fields = [&random](void* of, size_t size, int64_t value) {
+    const size_t at = random.below(size / 4) * 4;
+    const size_t count = random.below(2) != 0 && at + 8 <= size ? 8 : 4;
+    memcpy(static_cast<char*>(of) + at, &value, count);
+  };
+  const lq_step old = step;
+  if (ops.empty() || random.below(3) != 0)
+    fields(&step, sizeof step, random.number());
+  else
+    fields(&ops[random.below(ops.size())], sizeof(lq_op), random.number());
+  step.ops = old.ops;
+  step.op_count = old.op_count;
+}
+
+// Damaged steps are judged the same by both forms of the check.
+void compare_checks(const std::vector<Bytes>& sound, long many, uint64_t seed) {
+  long verdicts[32] = {0};
+  Damage random(sound, ~seed);
+  for (long n = 0; n < many; ++n) {
+    const Bytes& bytes = sound[random.below(sound.size())];
+    larqlite::FlatFile file;
+    larqlite::Text why;
+    if (file.read(bytes.data(), bytes.size(), why) != LQ_OK) fail("a sound file is not read");
+    const lq_step& whole = file.steps[random.below(file.steps.size())];
+    for (int k = 0; k < 20; ++k) {
+      lq_step step = whole;
+      std::vector<lq_op> ops(step.ops, step.ops + step.op_count);
+      step.ops = ops.data();
+      for (uint64_t left = random.below(3) + 1; left > 0; --left) change(step, ops, random);
+      // What the check reads is there: a file with other tables is not loaded.
+      bool has_tables = true;
+      for (const int32_t table : {step.weights, step.row_class, step.column_class})
+        has_tables &= table < 0 || static_cast<size_t>(table) >= file.buffers.size() ||
+                      file.buffers[static_cast<size_t>(table)].constant != nullptr;
+      if (!has_tables) continue;
+      std::vector<lq_buffer> buffers(file.buffers.size());
+      static int64_t elsewhere[2];
+      const bool is_large = random.below(2) != 0;  // places that nobody has are checked too
+      for (size_t i = 0; i < buffers.size(); ++i) {
+        const larqlite::FlatBuffer& b = file.buffers[i];
+        const bool holds = b.constant != nullptr;
+        buffers[i].data = holds ? const_cast<uint8_t*>(b.constant) : static_cast<void*>(elsewhere);
+        buffers[i].bytes = is_large && !holds ? int64_t{1} << (40 + random.below(23)) : b.bytes;
+        if (random.below(8) == 0) buffers[i].image_bytes = random.number() & ~int64_t{3};
+      }
+      const int32_t batch = random.below(3) == 0 ? static_cast<int32_t>(random.number()) : 1;
+      const int32_t count = static_cast<int32_t>(buffers.size());
+      const int32_t found = lq_check(&step, buffers.data(), count, batch);
+      if (found != lq_check_of_128_bits(&step, buffers.data(), count, batch))
+        fail("two forms of the check differ");
+      ++verdicts[found & 31];
+    }
+  }
+  printf("checks of %ld steps agree:", 20 * many);
+  for (int i = 0; i < 32; ++i)
+    if (verdicts[i] > 0) printf(" %ld of verdict %d", verdicts[i], i);
+  printf("\n");
+}
+
 std::vector<Bytes> sound_files(const char* path) {
   FILE* file = fopen(path, "rb");
   if (file == nullptr) fail("the files are not there");
@@ -207,10 +276,11 @@ std::vector<Bytes> sound_files(const char* path) {
 }  // namespace
 
 int main(int count, char** words) {
-  if (count < 4) fail("usage: test_flat FILES COUNT SEED [FIRST]");
+  if (count < 4) fail("usage: test_flat FILES COUNT SEED [FIRST [portable]]");
   const std::vector<Bytes> sound = sound_files(words[1]);
   const long many = strtol(words[2], nullptr, 10), seed = strtol(words[3], nullptr, 10);
   const long first = count > 4 ? strtol(words[4], nullptr, 10) : 0;
+  is_portable = count > 5;
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_set_death_callback(say_which);
 #endif
@@ -219,6 +289,7 @@ int main(int count, char** words) {
     const int code = try_file(file, random);
     if (code != LQ_OK) fprintf(stderr, "code %d\n", code), fail("a sound file does not run");
   }
+  compare_checks(sound, many / 4, static_cast<uint64_t>(seed));
   long became[8] = {0};
   for (current = first; current < first + many; ++current) {
     Damage damage(sound, static_cast<uint64_t>(seed) << 32 | static_cast<uint64_t>(current));

@@ -25,6 +25,11 @@ pytestmark = [needs_compiler, needs_kernels]
 SEEDS = (14, 20, 22, 27)  # networks of which no node is left for ONNX Runtime
 SMALL = 20_000  # bytes of a step's file
 TEST = NATIVE / "test_flat.cc"
+# check.cc with numbers of 128 bits, beside the usual one.
+WIDE = (
+    *("-DLQ_WIDE_OF_128_BITS", "-Dlq_check=lq_check_of_128_bits"),
+    "-Dlq_weights_size=lq_weights_size_of_128_bits",
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,13 +51,32 @@ def sound(tmp_path_factory):
 def counts(ran: subprocess.CompletedProcess) -> dict[str, int]:
     """How many files became what, as the program says."""
     assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-3000:]
-    found = re.findall(r"(\d+) (ran|damaged|too new|too large|other)\b", ran.stdout)
+    words = "ran|damaged|too new|too large|other|steps agree"
+    found = re.findall(rf"(\d+) ({words})\b", ran.stdout)
     return {word: int(count) for count, word in found}
 
 
+def wide_check(where, compiler="g++", *flags: str):
+    """The object file of the check with numbers of 128 bits."""
+    made = where / "check_of_128_bits.o"
+    command = [
+        compiler,
+        "-std=c++17",
+        *flags,
+        *WIDE,
+        "-c",
+        NATIVE / "check.cc",
+        "-o",
+        made,
+    ]
+    subprocess.run(command, check=True)
+    return made
+
+
 def test_damaged_files_are_refused_or_run(sound):
+    """And damaged steps are judged with numbers of 64 bits as with those of 128."""
     program = folder() / "test_flat"
-    sources = [TEST, *sorted((NATIVE / "model").glob("*.cc"))]
+    sources = [TEST, wide_check(folder()), *sorted((NATIVE / "model").glob("*.cc"))]
     kernels = library_path().with_name("liblq_kernels.so")
     flags = [flag for flag in FLAGS if flag not in ("-fno-rtti", "-Wconversion")]
     subprocess.run(
@@ -65,6 +89,7 @@ def test_damaged_files_are_refused_or_run(sound):
     assert found["ran"] > 80
     assert found["damaged"] > 200
     assert found["other"] < 20
+    assert found["steps agree"] == 4000
 
 
 @pytest.mark.targets
@@ -78,10 +103,20 @@ def test_many_damaged_files_under_the_sanitizers(sound, tmp_path):
         ),
         *sorted((NATIVE / "model").glob("*.cc")),
     ]
-    sanitized = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
-    flags = ["-std=c++17", "-O1", "-ffp-contract=off", "-pthread"]
-    subprocess.run(["g++", *flags, *sanitized, *sources, "-o", program], check=True)
+    flags = [
+        "-O1",
+        "-ffp-contract=off",
+        "-pthread",
+        "-g",
+        "-fsanitize=address,undefined",
+    ]
+    flags.append("-fno-sanitize-recover=all")
+    wide = wide_check(tmp_path, "g++", *flags)
+    subprocess.run(
+        ["g++", "-std=c++17", *flags, *sources, wide, "-o", program], check=True
+    )
     command = [program, sound, "20000", "1"]
     found = counts(subprocess.run(command, capture_output=True, text=True, check=False))
-    assert sum(found.values()) - found["damaged"] > 0
+    assert sum(found.values()) - found["steps agree"] == 20000
+    assert found["steps agree"] == 100_000
     assert found["ran"] > 2000
