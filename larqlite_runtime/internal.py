@@ -23,7 +23,13 @@ from larqlite_runtime._program import (
     StepKind,
     TensorView,
 )
-from larqlite_runtime._whole_program import ProgramTensor, WholeProgram, whole_program
+from larqlite_runtime._run_program import run_program
+from larqlite_runtime._whole_program import (
+    Pixels,
+    ProgramTensor,
+    WholeProgram,
+    whole_program,
+)
 from larqlite_runtime.backends import ABI, supports
 
 __all__ = [
@@ -45,12 +51,14 @@ __all__ = [
     "EpilogueKind",
     "EpilogueOp",
     "KernelStep",
+    "Pixels",
     "Program",
     "ProgramTensor",
     "StepKind",
     "TensorView",
     "WholeProgram",
     "part_loader",
+    "run_program",
     "supports",
     "whole_program",
 ]

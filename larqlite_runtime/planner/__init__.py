@@ -14,6 +14,7 @@ from larqlite_runtime.planner.producers import Numbers, PixelScale, pixel_sums
 
 __all__ = [
     "ADD_SCALED",
+    "Access",
     "NCHW",
     "NHWC",
     "BrokenPlanError",
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 # Looking at a plan is for tests and for `Model.explain`: loading a model needs none of it.
-_ACCESSES = ("accesses_of", "live_ranges_of", "lower_bound", "points_of")
+_ACCESSES = ("Access", "accesses_of", "live_ranges_of", "lower_bound", "points_of")
 
 
 def __getattr__(name: str):

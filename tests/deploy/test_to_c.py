@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,53 @@ def test_the_c_of_a_file_gives_what_the_runtime_gives(name, tmp_path) -> None:
     x = np.random.default_rng(3).normal(size=shape).astype(np.float32)
     expected = model(x)
     np.testing.assert_allclose(run(tmp_path, "net", x, expected), expected, 1e-5, 1e-6)
+
+
+@needs_gcc
+def test_the_self_test_knows_a_wrong_weight_and_a_fused_product(tmp_path) -> None:
+    lq.deploy.to_c(GOLDEN / "deploy_residual.onnx", tmp_path, name="net")
+    source = tmp_path / "net.c"
+    # Where nothing forbids it, gcc fuses; the file does.
+    for flags in ((), ("-std=gnu11", "-march=native", "-ffp-contract=fast")):
+        assert shared(source, "gcc", *flags).net_self_test() == 0
+    text = source.read_text()
+    (tmp_path / "fused.c").write_text(text.replace("#pragma GCC optimize", "//"))
+    flags = ("-Wno-error", "-Wno-pedantic", "-std=gnu11", "-mfma", "-ffp-contract=fast")
+    if "fma" in Path("/proc/cpuinfo").read_text():
+        assert shared(tmp_path / "fused.c", "gcc", *flags).net_self_test() == 1
+    weights = re.search(r"static const float conv2d\w*_weights\[\d+\] = {\n", text)
+    wrong = text[: weights.end()] + "9.0F + " + text[weights.end() :].lstrip()
+    (tmp_path / "wrong.c").write_text(wrong)
+    assert shared(tmp_path / "wrong.c").net_self_test() == 102  # the step
+
+
+@needs_gcc
+def test_unsafe_floats_are_no_c(tmp_path) -> None:
+    lq.deploy.to_c(GOLDEN / "deploy_kbit.onnx", tmp_path, name="net")
+    with pytest.raises(AssertionError, match="compile without -ffast-math"):
+        shared(tmp_path / "net.c", "gcc", "-ffast-math")
+
+
+@needs_gcc
+def test_images_of_bytes(tmp_path) -> None:
+    """A first layer of integers: sums are exact, so that packed layers see the same."""
+    inputs = tf_keras.Input((6, 5, 3))
+    x = tf_keras.layers.Rescaling(1 / 127.5, -1)(inputs)
+    x = tf_keras.layers.Conv2D(32, 3, padding="same", use_bias=False)(x)
+    x = tf_keras.layers.BatchNormalization()(x)
+    x = lq.layers.QuantConv2D(
+        8, 3, input_quantizer="ste_sign", kernel_quantizer="ste_sign", use_bias=False
+    )(x)
+    model = tf_keras.Model(inputs, tf_keras.layers.Flatten()(x))
+    lq.deploy.to_c(model, tmp_path, name="net", pixels=True)
+    assert (
+        "net_run(const uint8_t *input, float *output)"
+        in (tmp_path / "net.h").read_text()
+    )
+    pixels = np.random.default_rng(1).integers(0, 256, (4, 6, 5, 3)).astype(np.uint8)
+    expected = model(pixels.astype(np.float32)).numpy()
+    np.testing.assert_array_equal(run(tmp_path, "net", pixels, expected), expected)
+    assert shared(tmp_path / "net.c").net_self_test() == 0
 
 
 def test_files_of_a_users_own_are_not_written_over(tmp_path) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from larqlite.deploy.targets._boards import FLAGS, Board
+from larqlite.deploy.targets.c._self_test import hash_of
 from larqlite.deploy.targets.c._source import CSource
-from larqlite_runtime.backends import _native
-from larqlite_runtime.backends._c_structures import CBuffer
-from larqlite_runtime.internal import WholeProgram
+from larqlite_runtime.internal import WholeProgram, run_program
 from larqlite_runtime.planner import accesses_of
 
 # Flags that generated C has to pass.
@@ -60,38 +59,18 @@ class Made:
     counts: list[int] = field(default_factory=list)
 
 
-def hash_of(words: np.ndarray) -> int:
-    """FNV-1a over words."""
-    value = 2166136261
-    for word in words.reshape(-1).tolist():
-        value = ((value ^ word) * 16777619) & 0xFFFFFFFF
-    return value
-
-
 def native_hashes(program: CProgram, sample: Sequence[np.ndarray]) -> list[int]:
     """What each step writes in the native kernels, each buffer with memory of its own."""
-    whole = program.whole
-    arrays = []
-    for buffer in whole.buffers:
-        if buffer.constant is not None:
-            arrays.append(buffer.constant.reshape(-1))
-            continue
-        array = np.zeros(buffer.count, buffer.dtype)
-        if buffer.initial is not None:
-            array[...] = np.reshape(buffer.initial, -1)
-        arrays.append(array)
-    for tensor, values in zip(whole.inputs, sample, strict=True):
-        arrays[tensor.buffer] = np.ascontiguousarray(values).reshape(-1)
-    memory = (CBuffer * len(arrays))(
-        *(CBuffer(array.ctypes.data, array.nbytes) for array in arrays)
-    )
-    found = []
-    for number, step in enumerate(whole.steps, 1):
-        _native.Part([step]).bind(memory, 1, 1, "portable")()
+    whole, found = program.whole, []
+
+    def look(number: int, arrays: list[np.ndarray]) -> None:
         for of_step, access in _written(program):
             if of_step == number:
                 words = arrays[access.buffer].view(np.uint32)
                 found.append(hash_of(_look(words, access, access.view.offset)))
+
+    names = [tensor.name for tensor in whole.inputs]
+    run_program(whole, dict(zip(names, sample, strict=True)), look)
     return found
 
 

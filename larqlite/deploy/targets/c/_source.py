@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from larqlite.deploy.targets.c._algorithms import Algorithm, choose
 from larqlite.deploy.targets.c._epilogues import around_image, is_written
 from larqlite.deploy.targets.c._helpers import helpers_text
+from larqlite.deploy.targets.c._interface import Interface, interface_of
 from larqlite.deploy.targets.c._layer import ARENA, SCRATCH, Layer, Memory
+from larqlite.deploy.targets.c._self_test import self_test_text
 from larqlite.deploy.targets.c._text import (
     comment,
-    identifier,
     indented,
     lines,
     loop,
-    real,
     sum_of,
     times,
     word,
@@ -30,8 +29,6 @@ from larqlite_runtime.internal import (
     PACKS,
     Buffer,
     KernelStep,
-    ProgramTensor,
-    TensorView,
     WholeProgram,
 )
 
@@ -44,6 +41,16 @@ _CHECKS = """\
 
 #if defined(__FAST_MATH__) || (defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0)
 #error "Floats have to be computed as written: compile without -ffast-math (on x86: -mfpmath=sse)."
+#endif
+"""
+# gcc 12 may write two addresses in the arena as multiples of one another, of which it forgets
+# that they lead anywhere; then it takes a function that only writes there for one without effect.
+_STEPS = """\
+/* Functions whose calls stay where they are. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define STEP static __attribute__((noipa))
+#else
+#define STEP static
 #endif
 """
 # Behind the functions that know no floats: gcc spends fewer registers on what follows it.
@@ -103,7 +110,6 @@ class CSource:
     steps: list[WrittenStep]
     memory: Memory
     arena: int
-    said: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_steps(
@@ -157,7 +163,7 @@ def _write_step(layer: Layer, name: str | None) -> WrittenStep:
         if name in used
     )
     head = comment(f"{step.label or layer.name}: {describe(step)}; {algorithm.name}.")
-    function = f"static void {layer.name}({taken or 'void'}) {{\n{indented(body)}\n}}\n"
+    function = f"STEP void {layer.name}({taken or 'void'}) {{\n{indented(body)}\n}}\n"
     own = memory.tables[tables:]
     call = f"{layer.name}({', '.join(used)});"
     return WrittenStep(
@@ -198,23 +204,47 @@ def source_of(whole: WholeProgram, name: str, title: str = "") -> CSource:
     Raises:
         UnsupportedModelError: what has no exact form in C; says which layer.
     """
-    memory = _memory(whole)
+    interface = interface_of(whole, name)
+    memory = _memory(whole, interface)
     steps = write_steps(whole.steps, memory)
     arena = whole.arena // 4
-    inputs = _parameters(whole.inputs, "input", "const float")
-    outputs = _parameters(whole.outputs, "output", "float")
-    outputs |= {item: f"float *{identifier(item)}" for item in whole.constants}
-    prototype = f"void {name}_run({', '.join([*inputs.values(), *outputs.values()])})"
-    body = lines(
-        *_borders(whole.buffers, memory),
+    calls = [made.call for made in steps]
+    parts = []
+    if borders := _borders(whole.buffers, memory):
+        parts.append(function_text("STEP void fill_borders(void)", borders))
+        calls.insert(0, "fill_borders();")
+    ends = [f"{item.ctype} *{item.name}" for item in interface.outputs]
+    copied = f"copy_outputs({', '.join(item.name for item in interface.outputs)});"
+    head = f"STEP void copy_outputs({', '.join(ends)})"
+    parts.append(function_text(head, interface.results(memory)))
+    body = [
+        *calls[: len(calls) - len(steps)],
         *(f"{made.call}\nAFTER({made.layer.number});" for made in steps),
-        *_results(whole, memory),
-    )
-    head = lines(comment(f"{MARK} {name}.c: {title}"), f'#include "{name}.h"')
+        copied,
+    ]
+    parts.append(function_text(interface.prototype, body))
+    parts.append(self_test_text(whole, interface, memory, [*calls, copied]))
+    said = [
+        f"{MARK} {name}.c{f', {title}' if title else ''}",
+        interface.said,
+        *(f"{made.layer.number}. {said_of(made)}" for made in steps),
+    ]
+    head = lines(comment("\n".join(said)), f'#include "{name}.h"')
     text = file_text(head, memory, arena, steps)
-    text += f"\n{prototype} {{\n{indented(body)}\n}}\n"
-    header = _header(whole, name, prototype, arena, memory)
+    text = "\n".join([text, *parts])
+    header = interface.header(MARK, arena, memory)
     return CSource(name, text, header, steps, memory, arena)
+
+
+def function_text(head: str, statements: list[str]) -> str:
+    """A function of C."""
+    return f"{head} {{\n{indented(lines(*statements))}\n}}\n"
+
+
+def said_of(made: WrittenStep) -> str:
+    """A step in a line: the layers that it stands for, what it does, by which algorithm."""
+    label = made.step.label or made.layer.name
+    return f"{label}: {describe(made.step)}; {made.algorithm.name}"
 
 
 def file_text(head: str, memory: Memory, arena: int, steps: list[WrittenStep]) -> str:
@@ -233,6 +263,7 @@ def file_text(head: str, memory: Memory, arena: int, steps: list[WrittenStep]) -
             _CHECKS + ("#include <math.h>\n" if needs_infinity else ""),
             of_integers,
             _NO_CONTRACTION,
+            _STEPS,
             comment("What steps leave for later ones, as words."),
             f"static uint32_t {ARENA}[{max(arena, 1)}];",
             rooms,
@@ -244,39 +275,15 @@ def file_text(head: str, memory: Memory, arena: int, steps: list[WrittenStep]) -
     )
 
 
-def _memory(whole: WholeProgram) -> Memory:
-    inputs, types = {}, {}
-    for number, tensor in enumerate(whole.inputs, 1):
-        if tensor.dtype == np.uint8:
-            types[tensor.buffer] = "uint8_t"
-        else:
-            _require_float(tensor)
-        inputs[tensor.buffer] = "input" if len(whole.inputs) == 1 else f"input_{number}"
+def _memory(whole: WholeProgram, interface: Interface) -> Memory:
     offsets = {
         number: buffer.offset // 4
         for number, buffer in enumerate(whole.buffers)
         if buffer.constant is None and not buffer.external
     }
+    inputs = {item.tensor.buffer: item.name for item in interface.inputs}
+    types = {item.tensor.buffer: item.ctype for item in interface.inputs}
     return Memory(whole.buffers, offsets, inputs, types)
-
-
-def _require_float(tensor: ProgramTensor) -> None:
-    if tensor.dtype != np.float32:
-        raise UnsupportedModelError(
-            f'to_c: "{tensor.name}" holds {tensor.dtype}, and inputs and outputs in C are '
-            "floats.\n  Fix: end the model before it."
-        )
-
-
-def _parameters(
-    tensors: tuple[ProgramTensor, ...], what: str, ctype: str
-) -> dict[str, str]:
-    if len(tensors) == 1:
-        return {tensors[0].name: f"{ctype} *{what}"}
-    return {
-        tensor.name: f"{ctype} *{what}_{number}"
-        for number, tensor in enumerate(tensors, 1)
-    }
 
 
 def _borders(buffers: list[Buffer], memory: Memory) -> list[str]:
@@ -313,76 +320,3 @@ def _borders(buffers: list[Buffer], memory: Memory) -> list[str]:
             copy = f"memcpy({at} + {period} * i, {table}, sizeof {table});"
             found.append(loop("i", words.size // period, copy))
     return found
-
-
-def _results(whole: WholeProgram, memory: Memory) -> list[str]:
-    """Statements that copy outputs from where steps left them."""
-    found = []
-    layer = Layer(KernelStep.__new__(KernelStep), 0, memory)
-    for number, tensor in enumerate(whole.outputs, 1):
-        _require_float(tensor)
-        out = "output" if len(whole.outputs) == 1 else f"output_{number}"
-        sizes = tensor.shape[1:]
-        count = math.prod(sizes)
-        view = TensorView(tensor.buffer, tensor.first)
-        _, read = layer.reads_reals(view)
-        base = layer.address(view)
-        # Pixels and channels in the order of the output, and where these lie in memory.
-        if tensor.is_turned:
-            pixels, channels = math.prod(sizes[1:]), sizes[0]
-            at = sum_of(times(pixels, "c"), "i")
-        else:
-            channels = tensor.channels if tensor.pixel else count
-            pixels = count // channels
-            at = sum_of(times(channels, "i"), "c")
-        of = sum_of(times(tensor.pixel or channels, "i", pixels), "c")
-        value = read.format(f"({base})[{of}]")
-        copy = loop("c", channels, f"{out}[{at}] = {value};")
-        found.append(loop("i", pixels, copy))
-    for name, values in whole.constants.items():
-        flat = np.ascontiguousarray(values, np.float32).reshape(-1)
-        table = memory.add_table(
-            identifier(name), flat, "float", f"{name}: the same always"
-        )
-        found.append(f"memcpy({identifier(name)}, {table}, sizeof {table});")
-    return found
-
-
-def _header(
-    whole: WholeProgram, name: str, prototype: str, arena: int, memory: Memory
-) -> str:
-    macro = name.upper()
-    sizes = []
-    for what, tensors in (("INPUT", whole.inputs), ("OUTPUT", whole.outputs)):
-        for number, tensor in enumerate(tensors, 1):
-            part = what if len(tensors) == 1 else f"{what}_{number}"
-            shape = " x ".join(map(str, tensor.shape[1:]))
-            sizes.append(comment(f"{tensor.name}: {shape}"))
-            sizes.append(f"#define {macro}_{part}_SIZE {math.prod(tensor.shape[1:])}")
-    scratch = memory.scratch_bytes
-    return f"""\
-{comment(f"{MARK} {name}.h: the interface of {name}.c.")}
-#ifndef {macro}_H
-#define {macro}_H
-
-#include <stdint.h>
-
-{chr(10).join(sizes)}
-/* Bytes of memory: tensors between steps, and room to work in. */
-#define {macro}_ARENA_BYTES {4 * max(arena, 1)}
-#define {macro}_SCRATCH_BYTES {scratch}
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-{prototype};
-
-#ifdef __cplusplus
-}}
-#endif
-#endif
-"""
-
-
-__all__ = ["CSource", "WrittenStep", "describe", "source_of", "write_steps", "real"]

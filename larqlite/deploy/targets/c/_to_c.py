@@ -13,10 +13,16 @@ from larqlite.deploy.targets.c._text import identifier
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.outputs import require, written_whole
 from larqlite_runtime import ModelFileError, NoNativeStepError
-from larqlite_runtime.internal import WholeProgram, whole_program
+from larqlite_runtime.internal import Pixels, WholeProgram, whole_program
 
 
-def to_c(model: Any, folder: str | os.PathLike, *, name: str | None = None) -> CReport:
+def to_c(
+    model: Any,
+    folder: str | os.PathLike,
+    *,
+    name: str | None = None,
+    pixels: Pixels = False,
+) -> CReport:
     """Writes a network as C99: `NAME.c` and `NAME.h`, which need nothing else.
 
     The C computes what `lq.runtime.load` does, one picture a call: every packed integer is
@@ -30,6 +36,10 @@ def to_c(model: Any, folder: str | os.PathLike, *, name: str | None = None) -> C
         folder: for the two files; it is made if there is none.
         name: of the network, which public names of C begin with: letters, digits and
             underscores. By default that of the file, or of the model.
+        pixels: whether images are bytes, whole numbers p from 0 to 255, which the first layer
+            multiplies as integers: far faster where a processor has no floats. True where
+            the model scales p itself (`Rescaling`), or `(scale, offset)` if it is fed with
+            `scale * p + offset`.
 
     Returns:
         A `CReport`: flash, memory, and the layers.
@@ -54,7 +64,7 @@ def to_c(model: Any, folder: str | os.PathLike, *, name: str | None = None) -> C
         require(folder / f"{name}.{ending}", (f".{ending}",), "to_c", makes_folder=True)
         for ending in ("c", "h")
     ]
-    whole = program_of(model)
+    whole = program_of(model, pixels)
     source = source_of(whole, name)
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in zip(files, (source.source, source.header), strict=True):
@@ -63,21 +73,21 @@ def to_c(model: Any, folder: str | os.PathLike, *, name: str | None = None) -> C
     return report_of(source, whole, files)
 
 
-def program_of(model: Any) -> WholeProgram:
-    """The program of a Keras model, or of a packed file.
+def program_of(model: Any, pixels: Pixels = False) -> WholeProgram:
+    """The program of a Keras model, or of a packed file; see `to_c`.
 
     Raises:
         UnsupportedModelError: it needs more than the steps of the kernels.
     """
     try:
         if isinstance(model, (str, os.PathLike, bytes)):
-            return whole_program(model)
+            return whole_program(model, pixels=pixels, small=True)
         from larqlite.deploy.exporter import export
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.onnx"
             export(model, path)
-            return whole_program(path)
+            return whole_program(path, pixels=pixels, small=True)
     except NoNativeStepError as error:
         raise UnsupportedModelError(f"to_c: {error}") from error
 
