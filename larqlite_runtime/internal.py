@@ -23,14 +23,13 @@ from larqlite_runtime._program import (
     StepKind,
     TensorView,
 )
-from larqlite_runtime._run_program import run_program
 from larqlite_runtime._whole_program import (
     Pixels,
     ProgramTensor,
     WholeProgram,
     whole_program,
 )
-from larqlite_runtime.backends import ABI, supports
+from larqlite_runtime.backends import ABI, run_program, supports
 
 __all__ = [
     "ABI",

@@ -10,6 +10,7 @@ from larqlite_runtime.backends._pieces import (
     threads_of,
     workspace_bytes,
 )
+from larqlite_runtime.backends._run_program import run_program
 from larqlite_runtime.backends._workspace import Workspace
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "build_engine",
     "bytes_kept",
     "pieces_of",
+    "run_program",
     "supports",
     "threads_of",
     "workspace_bytes",
