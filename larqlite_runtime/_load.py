@@ -25,6 +25,7 @@ def load(
     *,
     isa: str | None = None,
     precision: str = "float32",
+    engine: str = "auto",
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
     budget: int = DEFAULT_BUDGET,
@@ -46,6 +47,9 @@ def load(
             "int8-input" takes whole numbers from 0 to 255 and computes the first layer on
             them in integers, its weights rounded to 16 bits. Where the CPU or the file
             lets it not, float32 runs, which is said; `Model.precision` is what runs.
+        engine: who computes what. "auto", the default, leaves float layers to ONNX Runtime
+            where it was measured to be faster, or has what the kernels have not. "native" has
+            the kernels run everything, so that ONNX Runtime is never called.
         inputs: names of tensors that are fed in place of the inputs of the model; those
             inside have the layout of the file (channels first).
         outputs: names of tensors that come out in place of the outputs of the model,
@@ -57,11 +61,13 @@ def load(
 
     Raises:
         ArgumentError: `threads` or `budget` is no number of something, `inputs` or
-            `outputs` no list of names, or `precision` none of the above.
+            `outputs` no list of names, or `precision` or `engine` none of the above.
         ModelFileError: the file is missing, damaged, or no packed model.
         InputError: a name in `inputs` or `outputs` that the model does not have.
         NativeError: an unknown `isa`; or no native kernels although
             LARQLITE_REQUIRE_NATIVE is set.
+        NoNativeStepError: `engine="native"`, and the kernels have no step for a node; all such
+            nodes are named.
         MissingOnnxRuntimeError: a part of the file computes in float with operations that
             NumPy lacks, and ONNX Runtime is not installed.
 
@@ -83,7 +89,8 @@ def load(
     budget = whole_number("load: budget", budget, 1, MOST_BYTES, fix)
     chosen = tensor_names("inputs", inputs), tensor_names("outputs", outputs)
     source = ModelSource(path_or_bytes, budget)
-    model = Model(source, source(), LoadOptions(threads, isa, *chosen, precision))
+    options = LoadOptions(threads, isa, *chosen, precision, engine)
+    model = Model(source, source(), options)
     if source.size >= WORTH_GIVING_BACK:
         _give_back_memory()
     return model
@@ -96,7 +103,7 @@ def part_loader(
 
     Args:
         content: of the file.
-        model: the same, loaded; parts have its instruction set, threads, budget, and
+        model: the same, loaded; parts have its instruction set, threads, budget, engine, and
             precision, but for that of pixels where it does not begin with the input.
 
     Returns:
@@ -111,9 +118,8 @@ def part_loader(
         begins = {item.name for item in model.inputs} <= set(inputs)
         is_other = model.precision == "int8-input" and not begins
         precision = "float32" if is_other else model.precision
-        return Model(
-            source, read(), LoadOptions(model.threads, isa, *chosen, precision)
-        )
+        options = LoadOptions(model.threads, isa, *chosen, precision, model.engine)
+        return Model(source, read(), options)
 
     return load_part
 

@@ -60,6 +60,7 @@ class Model:
         threads: that work on one call, at most.
         isa: the instruction set of the kernels, or "numpy".
         precision: of float layers, as they run: "float32", "bf16" or "int8-input".
+        engine: who computes what, as it was loaded: "auto", or "native".
         budget: most bytes that the model may need, as it was loaded.
         float_layers: what multiplies in float, and why; see
             `larqlite_runtime.float_layers`.
@@ -70,7 +71,7 @@ class Model:
     ) -> None:
         self._source = source
         self._runner = ModelRunner(source, graph, options)
-        self.threads = options.threads
+        self.threads, self.engine = options.threads, options.engine
         self.budget = source.budget
         self.metadata = dict(graph.metadata)
         self.layers: list[dict] = json.loads(self.metadata.get("larqlite.layers", "[]"))

@@ -30,6 +30,7 @@ class LoadOptions:
     inputs: tuple[str, ...] | None = None
     outputs: tuple[str, ...] | None = None
     precision: str = "float32"
+    engine: str = "auto"
 
 
 Options = LoadOptions  # pickles of earlier versions know it by this name
@@ -68,6 +69,7 @@ class ModelRunner:
             asked.inputs,
             asked.outputs,
             asked.precision,
+            asked.engine,
         )
         # The first one is made at once: whatever may be wrong shows when a model is loaded.
         self._idle = [Workspace(self._engine, 1)]

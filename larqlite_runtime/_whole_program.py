@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from larqlite_runtime._arguments import tensor_names
-from larqlite_runtime._errors import ArgumentError, NoNativeStepError, quoted
+from larqlite_runtime._errors import ArgumentError
 from larqlite_runtime._graph import Shape
 from larqlite_runtime._program import Buffer, KernelStep
 from larqlite_runtime.planner import ExecutionPlan, Numbers, PixelScale, plan
@@ -110,7 +110,15 @@ def whole_program(
     graph = ModelSource(path_or_bytes, budget)()
     fed, asked = tensor_names("inputs", inputs), tensor_names("outputs", outputs)
     planned = plan(
-        graph, fed, asked, True, numbers, isa="portable", pixels=scale, small=small
+        graph,
+        fed,
+        asked,
+        True,
+        numbers,
+        isa="portable",
+        pixels=scale,
+        small=small,
+        whole=True,
     )
     if planned.numbers is not numbers:
         raise ArgumentError(
@@ -118,7 +126,6 @@ def whole_program(
             "is only scaled channel by channel before it, and by no other layer.\n"
             "  Fix: leave `pixels` out; the program then takes floats."
         )
-    _refuse_segments(planned)
     subgraph, program = planned.subgraph, planned.program
     made = []
     for name, output in planned.outputs.items():
@@ -178,29 +185,3 @@ def _scale_of(pixels: Pixels) -> PixelScale | None:
         )
     # As the model would be fed: in float32.
     return PixelScale(*(one.astype(np.float32).astype(np.float64) for one in both))
-
-
-def _refuse_segments(planned: ExecutionPlan) -> None:
-    """Names what is left for ONNX Runtime."""
-    missing = []
-    for stage in planned.stages:
-        if stage.part is not None:
-            continue
-        for node in stage.nodes:
-            why = planned.why_float.get(node.name)
-            missing.append(
-                f"{quoted(node.name)} ({node.op}{f': {why}' if why else ''})"
-            )
-        if not stage.nodes:
-            turned = ", ".join(quoted(port.tensor) for port in stage.inputs)
-            missing.append(f"the order of the values of {turned}")
-    if not missing:
-        return
-    listed = ", ".join(missing[:LISTED])
-    more = f" and {len(missing) - LISTED} more" if len(missing) > LISTED else ""
-    raise NoNativeStepError(
-        f"No step of the kernels computes {listed}{more}.\n"
-        "  Fix: leave these layers out of the model and compute them behind it (a softmax, "
-        "for example, changes no label), or use layers that run in the kernels; "
-        "larqlite_runtime.load(file).explain() shows which do."
-    )

@@ -111,6 +111,7 @@ def benchmark(
     batch: int = 1,
     seconds: float = 1.0,
     precision: str = "float32",
+    engine: str = "auto",
 ) -> Benchmark:
     """Measures a file on larqlite_runtime, and other engines in turns with it.
 
@@ -121,11 +122,12 @@ def benchmark(
         batch: samples of a call.
         seconds: how long to measure each engine.
         precision: of float layers in larqlite_runtime; see `larqlite_runtime.load`.
+        engine: that computes float layers there, likewise.
 
     Raises:
         RuntimeModelError: no packed model in the file.
     """
-    runtime = load(path, threads, precision=precision)
+    runtime = load(path, threads, precision=precision, engine=engine)
     content = Path(path).read_bytes()
     inputs = _inputs(runtime, batch)
     given = inputs if len(inputs) > 1 else inputs[0]

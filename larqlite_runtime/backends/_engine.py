@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from larqlite_runtime._errors import ArgumentError
 from larqlite_runtime._graph import CheckedGraph
 from larqlite_runtime._program import StepKind
 from larqlite_runtime.backends import _native, _precision
@@ -14,11 +15,18 @@ from larqlite_runtime.backends.onnxruntime import (
     is_installed,
     session,
 )
-from larqlite_runtime.planner import ExecutionPlan, Numbers, plan as make_plan
+from larqlite_runtime.names import near_matches
+from larqlite_runtime.planner import (
+    ExecutionPlan,
+    Numbers,
+    plan as make_plan,
+)
 
 # Products of a segment of one sample from which a second thread gains more than waking it costs:
 # half of them take some 80 microseconds.
 WORTH_THREADS = 8_000_000
+# Who computes in float: the kernels where they are as fast, else ONNX Runtime; or the kernels.
+AUTO, NATIVE = ENGINES = ("auto", "native")
 # Where sums of floats in the kernels are at least as fast as ONNX Runtime (measured).
 FAST_WITH_FLOATS = ("amx", "avx512")
 
@@ -56,6 +64,7 @@ def build_engine(
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
     precision: str = "float32",
+    engine: str = AUTO,
 ) -> Engine:
     """Everything that runs a graph, but for memory of calls; the arguments are `load`'s.
 
@@ -63,16 +72,20 @@ def build_engine(
     can run, and NumPy what is left for it, which is said once.
 
     Raises:
-        ArgumentError: an unknown `precision`.
+        ArgumentError: an unknown `precision` or `engine`.
+        NoNativeStepError: the kernels alone are asked for, and have no step for a node.
         MissingOnnxRuntimeError: it is not installed, and NumPy can't run a part of the graph.
     """
+    is_whole = _is_whole(engine)
     isa = _native.choose_isa(isa)
     is_alone = not is_installed()
     asked = _precision.precision_of(precision)
     numbers = _precision.usable(asked, isa)
     is_bf16 = numbers is Numbers.BF16
     float_kernels = isa in FAST_WITH_FLOATS or is_alone or is_bf16
-    plan = make_plan(graph, inputs, outputs, float_kernels, numbers, isa=isa)
+    plan = make_plan(
+        graph, inputs, outputs, float_kernels, numbers, isa=isa, whole=is_whole
+    )
     if numbers is asked:
         _precision.say_what_is_missing(asked, plan)
     parts = (
@@ -89,10 +102,21 @@ def build_engine(
             sessions[number] = own, segment
             segment.forget()
     plan.subgraph.forget_constants()
-    if is_alone:
+    if is_alone and not is_whole:
         _say_what_is_slow(plan, isa)
     path = _native.NUMPY if is_alone else "onnxruntime"
     return Engine(plan, parts, sessions, isa, threads, path, tuple(of_segments), total)
+
+
+def _is_whole(engine: object) -> bool:
+    """Whether the kernels run everything."""
+    if not isinstance(engine, str) or engine not in ENGINES:
+        names = ", ".join(f'"{name}"' for name in ENGINES)
+        raise ArgumentError(
+            f"load: there is no engine {engine!r}.{near_matches(str(engine), ENGINES)}\n"
+            f"  Fix: one of {names}."
+        )
+    return engine == NATIVE
 
 
 def _say_what_is_slow(plan: ExecutionPlan, isa: str) -> None:

@@ -71,6 +71,7 @@ def _run() -> Parser:
     parser.add_argument(
         "--precision", metavar="NAME", default="float32", help=HELP["precision"]
     )
+    parser.add_argument("--engine", metavar="NAME", default="auto", help=HELP["engine"])
     parser.add_argument("--samples", type=int, metavar="COUNT", help=HELP["samples"])
     parser.add_argument("--profile", action="store_true", help=HELP["profile"])
     parser.add_argument("--json", action="store_true", help=HELP["json"])
@@ -101,6 +102,7 @@ def _benchmark() -> Parser:
     parser.add_argument(
         "--precision", metavar="NAME", default="float32", help=HELP["precision"]
     )
+    parser.add_argument("--engine", metavar="NAME", default="auto", help=HELP["engine"])
     parser.add_argument("--seconds", type=float, default=1.0, help=text["seconds"])
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help=text["output"]
@@ -128,6 +130,7 @@ def _explain() -> Parser:
     parser.add_argument(
         "--precision", metavar="NAME", default="float32", help=HELP["precision"]
     )
+    parser.add_argument("--engine", metavar="NAME", default="auto", help=HELP["engine"])
     parser.add_argument("--json", action="store_true", help=HELP["json"])
     return parser
 

@@ -44,6 +44,7 @@ class BenchmarkOptions:
     imports: Sequence[str] = ()
     unsafe: bool = False
     precision: str = "float32"
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         require_counts(COMMAND, threads=self.threads, batch_size=self.batch)
@@ -82,6 +83,7 @@ class BenchmarkOptions:
             self.batch,
             self.seconds,
             self.precision,
+            self.engine,
         )
         if not self.json:
             print(f"{result}\n\n{result.profile}")

@@ -18,20 +18,23 @@ class ExplainOptions:
     file: Path
     json: bool = False
     precision: str = "float32"
+    engine: str = "auto"
 
     def run(self) -> None:
         """Prints steps, buffers, the arena and float layers.
 
         Raises:
             ModelFileError: the file is missing, damaged, or no packed model.
-            ArgumentError: there is no such precision.
+            ArgumentError: there is no such precision or engine.
+            NoNativeStepError: the kernels are to run everything, and have no step for a node.
         """
         tell(lambda: (self._explain(), 0), self.json)
 
     def _explain(self) -> dict[str, Any]:
         from larqlite_runtime import load
 
-        found = load(self.file, precision=self.precision).explain()
+        model = load(self.file, precision=self.precision, engine=self.engine)
+        found = model.explain()
         if not self.json:
             print(found)
         return found.to_dict()

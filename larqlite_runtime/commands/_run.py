@@ -31,6 +31,8 @@ HELP = {
     "batch": "Samples of a call.",
     "precision": "Of float layers: float32 (default), bf16, or int8-input for whole "
     "numbers from 0 to 255.",
+    "engine": "auto (default) leaves float layers to ONNX Runtime where it is faster; native has "
+    "the kernels run everything.",
     "samples": "How many of the samples (default: all).",
     "profile": "Show where the time of a call goes, step by step.",
     "json": "Print JSON, for a program to read.",
@@ -50,6 +52,7 @@ class RunOptions:
     json: bool = False
     samples: int | None = None
     precision: str = "float32"
+    engine: str = "auto"
 
     def run(self) -> None:
         """Runs the model, and prints labels and times.
@@ -70,7 +73,9 @@ class RunOptions:
             batch_size=self.batch,
             samples=self.samples,
         )
-        model = load(self.file, self.threads, precision=self.precision)
+        model = load(
+            self.file, self.threads, precision=self.precision, engine=self.engine
+        )
         read_too = (self.file, self.data)
         require_output(
             self.output, [item.name for item in model.outputs], COMMAND, read_too

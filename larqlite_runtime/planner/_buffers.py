@@ -13,6 +13,7 @@ from larqlite_runtime.planner._fusion_group import (
     FusionGroups,
     OnnxRuntimeNode,
     PlanItem,
+    RearrangedNode,
     ViewNode,
 )
 from larqlite_runtime.planner._layouts import StoredTensor, key_of
@@ -153,7 +154,7 @@ class _Assignment:
         """Tensors that have to lie contiguously for a reader."""
         names = set(self._subgraph.outputs)
         for item in self._groups.items:
-            if isinstance(item, OnnxRuntimeNode):
+            if isinstance(item, (OnnxRuntimeNode, RearrangedNode)):
                 names.update(item.reads())
             if isinstance(item, FusionGroup):
                 names.update(
@@ -295,6 +296,11 @@ class _Assignment:
                 for name in self._subgraph.data_inputs(item.node):
                     if not isinstance(self._groups.maker.get(name), OnnxRuntimeNode):
                         self._need(self._contiguous(self._found.available(name), item))
+            elif isinstance(item, RearrangedNode):
+                source, made = item.node.inputs[0], item.node.outputs[0]
+                self._need(self._contiguous(self._found.available(source), item))
+                if item.moved.has_gaps:
+                    self._found.zeros.add(self._found.available(made))
             elif isinstance(item, FusionGroup):
                 self._read_by_group(item)
         for item in self._groups.items:

@@ -24,7 +24,7 @@ class Epilogue:
         values: one per channel.
         other: a second tensor: the same shape, or one value per image and channel.
         image: the same in every image, float32 `(..., channels)`, added as a tensor.
-        low, high: of a clip.
+        low, high: of a clip; `low` is the factor of an ELU.
     """
 
     flowing: str
@@ -47,15 +47,20 @@ class Epilogue:
         return self.kind in (None, EpilogueKind.RELU, EpilogueKind.CLIP)
 
 
-def epilogues_of(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+def epilogues_of(
+    node: GraphNode, subgraph: Subgraph, axis: int, whole: bool = False
+) -> list[Epilogue]:
     """The ways in which a node is an epilogue; none if it is not.
 
     Args:
         node: any node.
         subgraph: the graph it is part of.
         axis: of the channels.
+        whole: whether the kernels have to run all they can, what is no faster there too.
     """
     find = _EPILOGUES.get((node.domain, node.op))
+    if whole:
+        find = _OF_WHOLE_PROGRAMS.get((node.domain, node.op), find)
     if find is None or len(node.outputs) != 1:
         return []
     if subgraph.dtypes[node.outputs[0]] != np.float32:
@@ -82,8 +87,13 @@ def _with_constant(
     return found
 
 
-def _with_image(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
-    """The sum of a tensor and a constant of the sizes of one image."""
+def _with_image(
+    node: GraphNode,
+    subgraph: Subgraph,
+    axis: int,
+    kind: EpilogueKind = EpilogueKind.ADD_TENSOR,
+) -> list[Epilogue]:
+    """The sum, or the product, of a tensor and a constant of the sizes of one image."""
     shape = subgraph.shapes[node.outputs[0]]
     for flowing, other in (node.inputs, node.inputs[::-1]):
         array = subgraph.constants.get(other)
@@ -91,7 +101,7 @@ def _with_image(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue
             continue
         if array.dtype == np.float32 and array.shape == (1, *shape[1:]):
             image = np.ascontiguousarray(np.moveaxis(array, axis, -1)[0])
-            return [Epilogue(flowing, EpilogueKind.ADD_TENSOR, image=image)]
+            return [Epilogue(flowing, kind, image=image)]
     return []
 
 
@@ -103,6 +113,18 @@ def _multiply(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
     for flowing, gate in (node.inputs, node.inputs[::-1]):
         if is_gate(subgraph.shapes[gate], shape, axis) and flowing != gate:
             found.append(Epilogue(flowing, EpilogueKind.MULTIPLY_IMAGE, other=gate))
+    return found
+
+
+def _multiply_any(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+    """The same, and products of two tensors of one shape, or with an image."""
+    found, kind = _multiply(node, subgraph, axis), EpilogueKind.MULTIPLY_TENSOR
+    first, second = node.inputs
+    if set(node.inputs) & subgraph.constants.keys():
+        return found or _with_image(node, subgraph, axis, kind)
+    if subgraph.shapes[first] == subgraph.shapes[second]:
+        found.append(Epilogue(first, kind, other=second))
+        found.append(Epilogue(second, kind, other=first))
     return found
 
 
@@ -192,6 +214,17 @@ def _softmax(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
     return [Epilogue(node.inputs[0], EpilogueKind.SOFTMAX)]
 
 
+def _elu(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+    alpha = float(node.attributes.get("alpha", 1.0))
+    return [Epilogue(node.inputs[0], EpilogueKind.ELU, low=alpha)]
+
+
+def _function(
+    kind: EpilogueKind,
+) -> Callable[[GraphNode, Subgraph, int], list[Epilogue]]:
+    return lambda node, subgraph, axis: [Epilogue(node.inputs[0], kind)]
+
+
 _EPILOGUES: dict[
     tuple[str, str], Callable[[GraphNode, Subgraph, int], list[Epilogue]]
 ] = {
@@ -200,15 +233,20 @@ _EPILOGUES: dict[
     ("", "Add"): _add,
     ("", "Sub"): _subtract,
     ("", "Neg"): _negative,
-    ("", "Relu"): lambda node, subgraph, axis: [
-        Epilogue(node.inputs[0], EpilogueKind.RELU)
-    ],
+    ("", "Relu"): _function(EpilogueKind.RELU),
     ("", "PRelu"): _prelu,
     ("", "LeakyRelu"): _leaky_relu,
     ("", "Clip"): _clip,
     ("", "Softmax"): _softmax,
     (DOMAIN, ADD_SCALED): _add_scaled,
-    (DOMAIN, "Sign"): lambda node, subgraph, axis: [
-        Epilogue(node.inputs[0], EpilogueKind.SIGN)
-    ],
+    (DOMAIN, "Sign"): _function(EpilogueKind.SIGN),
+}
+# Those that ONNX Runtime runs, unless the kernels have to run everything.
+_OF_WHOLE_PROGRAMS: dict[
+    tuple[str, str], Callable[[GraphNode, Subgraph, int], list[Epilogue]]
+] = {
+    ("", "Mul"): _multiply_any,
+    ("", "Sigmoid"): _function(EpilogueKind.SIGMOID),
+    ("", "Tanh"): _function(EpilogueKind.TANH),
+    ("", "Elu"): _elu,
 }

@@ -12,6 +12,7 @@ from larqlite_runtime.planner._fusion_group import (
     FusionGroup,
     FusionGroups,
     OnnxRuntimeNode,
+    RearrangedNode,
     ViewNode,
 )
 from larqlite_runtime.planner._partition import Partition
@@ -43,6 +44,9 @@ def fuse(subgraph: Subgraph, partition: Partition) -> FusionGroups:
                 _epilogue(groups, number, node, partition.epilogues[number])
         elif number in partition.structures:
             _view(groups, number, node, partition.structures[number])
+        elif number in partition.rearranged:
+            moved = partition.rearranged[number]
+            groups.add(RearrangedNode(number, node=node, moved=moved), node.outputs)
         else:
             groups.add(OnnxRuntimeNode(number, node=node), node.outputs)
         groups.item_of[number] = groups.maker[next(filter(None, node.outputs))]
@@ -78,13 +82,14 @@ def _pool(groups: FusionGroups, number: int, node: GraphNode, pool: Pool) -> Non
 def _conv(groups: FusionGroups, number: int, node: GraphNode, conv: FloatConv) -> None:
     if conv.padded is not None:
         conv = _reading_whole(groups, conv)
-    group = FusionGroup(number, source=conv.source, axis=1, conv=conv)
+    group = FusionGroup(number, source=conv.source, axis=conv.axis, conv=conv)
     group.nodes += conv.scaling
     if conv.padded is not None:
         is_float = conv.numbers is Numbers.FLOAT32
         name = f"{node.name}/{'pad' if is_float else conv.numbers.value}"
-        before = _group_of(groups, conv.source, 1, name, number)
-        before.padded_readers.append((before.position(conv.source, 1), group))
+        before = _group_of(groups, conv.source, conv.axis, name, number)
+        position = before.position(conv.source, conv.axis)
+        before.padded_readers.append((position, group))
         group.input_group = before
     _start(groups, group, node)
 

@@ -13,6 +13,7 @@ from larqlite_runtime.planner._codebooks import Codebook
 from larqlite_runtime.planner._epilogues import Epilogue
 from larqlite_runtime.planner._layouts import StoredTensor
 from larqlite_runtime.planner._partition import Partition
+from larqlite_runtime.planner._rearrange import Rearrangement
 from larqlite_runtime.planner._subgraph import Subgraph
 from larqlite_runtime.planner._thresholds import Interval
 from larqlite_runtime.planner._views import Structure
@@ -76,6 +77,17 @@ class IntegerSums:
     low: np.ndarray
     high: np.ndarray
     epilogues: tuple[Epilogue, ...] = ()
+
+
+@dataclass(eq=False)
+class RearrangedNode(PlanItem):
+    """A node that moves values, as a step of its own."""
+
+    node: GraphNode | None = None
+    moved: Rearrangement | None = None
+
+    def reads(self) -> list[str]:
+        return [self.node.inputs[0]]
 
 
 @dataclass(eq=False)

@@ -19,10 +19,18 @@ from larqlite_runtime.planner._bit_tensors import bits_for, share
 from larqlite_runtime.planner._buffer_table import BufferTable
 from larqlite_runtime.planner._codebooks import Codebook
 from larqlite_runtime.planner._epilogues import Epilogue
-from larqlite_runtime.planner._fusion_group import BitMove, FusionGroup
+from larqlite_runtime.planner._fusion_group import (
+    BitMove,
+    FusionGroup,
+    RearrangedNode,
+)
 from larqlite_runtime.planner._layouts import image_of, key_of
 from larqlite_runtime.planner._lower_bits import BitPlace, MoveLowering
-from larqlite_runtime.planner._lower_producer import GroupInput, producer_step
+from larqlite_runtime.planner._lower_producer import (
+    GroupInput,
+    producer_step,
+    rearranged_step,
+)
 from larqlite_runtime.planner._padding import PaddedTensor
 from larqlite_runtime.planner._thresholds import (
     Interval,
@@ -75,10 +83,12 @@ class GroupLowering:
         self._inputs: dict[int, GroupInput] = {}
         self._moves = MoveLowering(buffers, self._inputs)
 
-    def step(self, group: FusionGroup | BitMove) -> KernelStep | None:
+    def step(self, group: FusionGroup | BitMove | RearrangedNode) -> KernelStep | None:
         """The step of a group; None if nobody needs what it makes, or bits need not be moved."""
         if isinstance(group, BitMove):
             return self._moves.step(group)
+        if isinstance(group, RearrangedNode):
+            return rearranged_step(self._buffers, group)
         packings = self._packings(group)
         stores = self._stores(group)
         float_until = self._choose_thresholds(group, packings, stores)
@@ -151,6 +161,10 @@ class GroupLowering:
         if group.loads:
             source = self._buffers.view(group.source, group.axis)
             found.append((source.buffer, 0, source))
+        elif group.input_group is None:
+            # Windows read more than the row that is worked on, and each value more than once.
+            source = self._buffers.view(group.source, group.axis)
+            found.append((source.buffer, len(epilogues), TensorView()))
         for position, epilogue in enumerate(epilogues):
             for op in epilogue:
                 found += [
@@ -357,8 +371,8 @@ class GroupLowering:
         if epilogue.kind in (None, EpilogueKind.SUM):  # sums are integers yet
             return []
         if epilogue.image is not None:
-            return [self._add_image(epilogue.image)]
-        if epilogue.kind == EpilogueKind.ADD_TENSOR:
+            return [self._with_image(epilogue.kind, epilogue.image)]
+        if epilogue.kind in (EpilogueKind.ADD_TENSOR, EpilogueKind.MULTIPLY_TENSOR):
             return [
                 EpilogueOp(epilogue.kind, view=self._buffers.view(epilogue.other, axis))
             ]
@@ -380,10 +394,12 @@ class GroupLowering:
             ]
         if epilogue.kind == EpilogueKind.CLIP:
             return [EpilogueOp(epilogue.kind, x=epilogue.low, y=epilogue.high)]
+        if epilogue.kind == EpilogueKind.ELU:
+            return [EpilogueOp(epilogue.kind, x=epilogue.low)]
         return [EpilogueOp(epilogue.kind)]
 
-    def _add_image(self, image: np.ndarray) -> EpilogueOp:
-        """Adds a constant to every image."""
+    def _with_image(self, kind: EpilogueKind, image: np.ndarray) -> EpilogueOp:
+        """Every image with a constant of its sizes."""
         *_, width, channels = image.shape
         height = image.shape[-3] if image.ndim > 2 else 1
         view = TensorView(
@@ -392,7 +408,7 @@ class GroupLowering:
             row=width * channels,
             pixel=channels,
         )
-        return EpilogueOp(EpilogueKind.ADD_TENSOR, view=view)
+        return EpilogueOp(kind, view=view)
 
 
 def _words_of(channels: int, group: int) -> int:

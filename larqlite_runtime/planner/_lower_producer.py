@@ -16,7 +16,7 @@ from larqlite_runtime._program import (
 )
 from larqlite_runtime.planner._bit_tensors import Bits
 from larqlite_runtime.planner._buffer_table import BufferTable
-from larqlite_runtime.planner._fusion_group import FusionGroup
+from larqlite_runtime.planner._fusion_group import FusionGroup, RearrangedNode
 from larqlite_runtime.planner._layouts import image_of
 from larqlite_runtime.planner._padding import PaddedTensor
 from larqlite_runtime.planner._weight_layout import WeightLayout, layout_of
@@ -62,6 +62,31 @@ def producer_step(
     if group.pool is None:
         return _load(source, made)
     return _pool(buffers, group, source, made)
+
+
+def rearranged_step(buffers: BufferTable, item: RearrangedNode) -> KernelStep:
+    """The step; what it does not write are zeros from the beginning on."""
+    assignment, moved = buffers.assignment, item.moved
+    read, written = (
+        assignment.available(name)
+        for name in (item.node.inputs[0], item.node.outputs[0])
+    )
+    read = assignment.copies.get(read, read)
+    views = [
+        TensorView(buffers.buffer(key), first, assignment.elements(key), *strides)
+        for key, first, strides in (
+            (read, moved.first, moved.source),
+            (written, moved.last, moved.target),
+        )
+    ]
+    return KernelStep(
+        StepKind.LOAD,
+        size=moved.size,
+        channels=moved.channels,
+        input=views[0],
+        ops=(EpilogueOp(EpilogueKind.STORE, view=views[1]),),
+        nodes=(item.node.name,),
+    )
 
 
 # Operations that do the same to all channels.
@@ -145,8 +170,12 @@ def _sums_of_floats(
     made["weights"] = constant(
         conv.half_weights(taps[2]) if is_half else conv.stored_weights()
     )
+    if conv.is_depthwise:
+        made["in_channels"] = conv.groups
+        multiplier = made["channels"] // conv.groups
+        return KernelStep(StepKind.DEPTHWISE_FLOAT, multiplier=multiplier, **made)
     if kind not in INTEGER_SUMS:
-        return KernelStep(kind, **made)
+        return KernelStep(kind, groups=conv.groups, **made)
     sums = conv.sums
     if kind == StepKind.CONV_BYTES:
         made |= {"in_size": window.size, "pad": window.before}

@@ -14,6 +14,7 @@ from larqlite_runtime.planner._codebooks import is_quantizer
 from larqlite_runtime.planner._epilogues import Epilogue, epilogues_of
 from larqlite_runtime.planner._layouts import image_of
 from larqlite_runtime.planner._pixels import PixelLayer
+from larqlite_runtime.planner._rearrange import Rearrangement, rearrangement_of
 from larqlite_runtime.planner._subgraph import Subgraph
 from larqlite_runtime.planner._views import Structure, structure_of
 from larqlite_runtime.planner.producers import (
@@ -21,6 +22,7 @@ from larqlite_runtime.planner.producers import (
     Numbers,
     Packed,
     Pool,
+    any_conv_of,
     float_conv_of,
     packed_or_why,
     pool_of,
@@ -36,12 +38,16 @@ class Partition:
 
     Attributes:
         packed, convs, epilogues, pools, structures: nodes of the native parts.
+        rearranged: nodes that move values, where the kernels run everything.
         segment: nodes that ONNX Runtime runs.
         absorbed: quantizers whose only readers take bits.
         axes: the innermost axis of each tensor that a native node makes, or that is fed.
         native: tensors that native nodes make.
         why_float: for packed nodes that ONNX Runtime runs in float, the reason.
         byte_inputs: names of inputs that hold bytes, not floats.
+        whole: whether the kernels have to run all they can.
+        turns: of nodes that have no step as their inputs lie, whether they have one if all
+            inputs have their channels at the last axis, or (False) at axis 1.
     """
 
     packed: dict[int, Packed] = field(default_factory=dict)
@@ -49,12 +55,15 @@ class Partition:
     epilogues: dict[int, list[Epilogue]] = field(default_factory=dict)
     pools: dict[int, Pool] = field(default_factory=dict)
     structures: dict[int, Structure] = field(default_factory=dict)
+    rearranged: dict[int, Rearrangement] = field(default_factory=dict)
     segment: set[int] = field(default_factory=set)
     absorbed: set[int] = field(default_factory=set)
     axes: dict[str, int] = field(default_factory=dict)
     native: set[str] = field(default_factory=set)
     why_float: dict[int, str] = field(default_factory=dict)
     byte_inputs: set[str] = field(default_factory=set)
+    whole: bool = False
+    turns: dict[int, bool] = field(default_factory=dict)
 
     def why_float_by_name(self, subgraph: Subgraph) -> dict[str, str]:
         """`why_float` by the names of the nodes."""
@@ -69,6 +78,7 @@ def partition_nodes(
     numbers: Numbers = Numbers.FLOAT32,
     pixels: Sequence[PixelLayer] = (),
     isa: str = "portable",
+    whole: bool = False,
 ) -> Partition:
     """Decides for every node of the graph.
 
@@ -78,20 +88,24 @@ def partition_nodes(
         numbers: that float convolutions of the kernels multiply.
         pixels: layers that read integer pixels, if `numbers` are `PIXELS` or `BYTES`.
         isa: the instruction set, which says how packed nodes are summed, not whether.
+        whole: whether the kernels have to run all they can, wherever it is faster.
     """
     packed, why = _packed_nodes(subgraph, isa)
-    convs = _float_convs(
-        subgraph, float_kernels, numbers, {layer.name: layer for layer in pixels}
-    )
-    partition = _forward(subgraph, packed, convs, {})
-    while early := _too_early(subgraph, partition):
-        convs = {number: conv for number, conv in convs.items() if number not in early}
-        partition = _forward(subgraph, packed, convs, {})
-    scales = _early_scales(subgraph, partition)
-    partition = _forward(subgraph, packed, convs, scales) if scales else partition
+    by_name = {layer.name: layer for layer in pixels}
+    convs = _float_convs(subgraph, float_kernels, numbers, by_name, whole)
+    partition = _forward(subgraph, packed, convs, {}, whole)
+    if not whole:
+        while early := _too_early(subgraph, partition):
+            convs = {
+                number: conv for number, conv in convs.items() if number not in early
+            }
+            partition = _forward(subgraph, packed, convs, {})
+        scales = _early_scales(subgraph, partition)
+        partition = _forward(subgraph, packed, convs, scales) if scales else partition
     if numbers is Numbers.BF16:
         for number, conv in partition.convs.items():
-            partition.convs[number] = replace(conv, numbers=numbers)
+            if conv.groups == 1:
+                partition.convs[number] = replace(conv, numbers=numbers)
     partition.why_float = {
         number: why.get(
             number, "its input lies in memory as the kernels cannot read it"
@@ -106,13 +120,16 @@ def _float_convs(
     float_kernels: bool,
     numbers: Numbers,
     pixels: dict[str, PixelLayer],
+    whole: bool,
 ) -> dict[int, FloatConv]:
     """The float convolutions that kernels can run; of pixels on every CPU."""
     convs = {}
     for number, node in enumerate(subgraph.nodes):
         layer = pixels.get(node.name)
         found = None
-        if float_kernels or layer is not None:
+        if whole:
+            found = any_conv_of(node, subgraph)
+        elif float_kernels or layer is not None:
             found = float_conv_of(node, subgraph)
         if found is not None and layer is not None:
             found = replace(
@@ -121,6 +138,7 @@ def _float_convs(
                 pixels=layer.scale,
                 scaling=layer.scaling,
             )
+            found = found if found.groups == 1 else None
         if found is not None:
             convs[number] = found
     return convs
@@ -147,6 +165,7 @@ def _forward(
     packed: dict[int, Packed],
     convs: dict[int, FloatConv],
     early: dict[int, int],
+    whole: bool = False,
 ) -> Partition:
     """One pass over the nodes.
 
@@ -155,33 +174,30 @@ def _forward(
         packed, convs: nodes that kernels can run.
         early: nodes that are native although nothing native comes before them, and the
             axis of their channels.
+        whole: as of `partition_nodes`; what is fed then counts as native.
     """
-    partition = Partition(absorbed=_absorbed(subgraph, packed))
+    partition = Partition(absorbed=_absorbed(subgraph, packed), whole=whole)
     for name in subgraph.inputs:
         if subgraph.dtypes[name] == np.float32 and image_of(
             subgraph.shapes[name], len(subgraph.shapes[name]) - 1
         ):
             partition.axes[name] = len(subgraph.shapes[name]) - 1
+            if whole:
+                partition.native.add(name)
     for number, node in enumerate(subgraph.nodes):
         if number in partition.absorbed:
             continue
-        if number in packed and _lies_right(subgraph, partition, packed[number]):
-            partition.packed[number] = packed[number]
-            _made(partition, node, packed[number].axis, True)
+        if _place(subgraph, partition, number, packed, convs, early):
             continue
-        if number in convs and _may_convolve(subgraph, partition, convs[number]):
-            partition.convs[number] = convs[number]
-            _made(partition, node, 1, True)
-            continue
-        axes = (
-            [early[number]]
-            if number in early
-            else _axes_before(subgraph, partition, node)
-        )
-        if not any(
-            _native(subgraph, partition, number, axis, number in early) for axis in axes
-        ):
-            partition.segment.add(number)
+        partition.segment.add(number)
+        if whole:
+            _find_turn(subgraph, partition, number, packed, convs)
+            for name in filter(None, node.outputs):
+                # So that what follows is looked at as if this had a step.
+                shape, dtype = subgraph.shapes[name], subgraph.dtypes[name]
+                if dtype == np.float32 and shape and shape[0] is None:
+                    partition.axes[name] = max(1, len(shape) - 1)
+                    partition.native.add(name)
     # A quantizer stays absorbed only if all its readers really are native.
     wrong = {
         number
@@ -189,14 +205,83 @@ def _forward(
         for reader in subgraph.consumers.get(subgraph.nodes[number].outputs[0], ())
         if reader not in partition.packed
     }
-    if wrong:
+    if wrong and not partition.turns:
         kept = {
             number: found
             for number, found in packed.items()
             if number in partition.packed
         }
-        return _forward(subgraph, kept, convs, early)
+        return _forward(subgraph, kept, convs, early, whole)
     return partition
+
+
+def _place(
+    subgraph: Subgraph,
+    partition: Partition,
+    number: int,
+    packed: dict[int, Packed],
+    convs: dict[int, FloatConv],
+    early: dict[int, int],
+) -> bool:
+    """Makes a node native, if it can be; the arguments are those of `_forward`."""
+    node = subgraph.nodes[number]
+    if number in packed and _lies_right(subgraph, partition, packed[number]):
+        partition.packed[number] = packed[number]
+        _made(partition, node, packed[number].axis, True)
+        return True
+    if number in convs and _may_convolve(subgraph, partition, convs[number]):
+        partition.convs[number] = convs[number]
+        _made(partition, node, convs[number].axis, True)
+        return True
+    axes = (
+        [early[number]] if number in early else _axes_before(subgraph, partition, node)
+    )
+    if any(
+        _native(subgraph, partition, number, axis, number in early) for axis in axes
+    ):
+        return True
+    return partition.whole and _rearrange(subgraph, partition, number)
+
+
+def _rearrange(subgraph: Subgraph, partition: Partition, number: int) -> bool:
+    """Has the kernels move the values of a node that only does that."""
+    node = subgraph.nodes[number]
+    source = node.inputs[0] if node.inputs else ""
+    if source not in partition.native or subgraph.dtypes[source] != np.float32:
+        return False
+    found = rearrangement_of(node, subgraph, partition.axes[source])
+    if found is None:
+        return False
+    partition.rearranged[number] = found
+    _made(partition, node, found.axis, True)
+    return True
+
+
+def _find_turn(
+    subgraph: Subgraph,
+    partition: Partition,
+    number: int,
+    packed: dict[int, Packed],
+    convs: dict[int, FloatConv],
+) -> None:
+    """Notes in which layout of its inputs a node would have a step, if in one."""
+    inputs, turned_node = subgraph.data_inputs(subgraph.nodes[number]), number
+    if number in packed and packed[number].source not in inputs:
+        # The quantizer before it is what reads a tensor.
+        turned_node = subgraph.producer[inputs[0]]
+        inputs = [packed[number].source]
+    if not inputs or any(name not in partition.native for name in inputs):
+        return
+    for is_last in (False, True):
+        turned = {
+            name: len(subgraph.shapes[name]) - 1 if is_last else 1 for name in inputs
+        }
+        trial = Partition(
+            axes=partition.axes | turned, native=set(partition.native), whole=True
+        )
+        if _place(subgraph, trial, number, packed, convs, {}):
+            partition.turns[turned_node] = is_last
+            return
 
 
 def _may_convolve(subgraph: Subgraph, partition: Partition, conv: FloatConv) -> bool:
@@ -208,7 +293,7 @@ def _may_convolve(subgraph: Subgraph, partition: Partition, conv: FloatConv) -> 
     if is_plain and conv.source not in partition.native:
         return False
     return (
-        partition.axes.get(conv.source) == 1
+        partition.axes.get(conv.source) == conv.axis
         and subgraph.dtypes[conv.source] == np.float32
     )
 
@@ -335,7 +420,7 @@ def _usable_epilogues(
         return []
     return [
         way
-        for way in epilogues_of(node, subgraph, axis)
+        for way in epilogues_of(node, subgraph, axis, partition.whole)
         if (
             early
             or way.flowing in partition.native

@@ -17,6 +17,7 @@ from larqlite_runtime.planner._partition import Partition, partition_nodes
 from larqlite_runtime.planner._pixels import PixelLayer, take_pixels
 from larqlite_runtime.planner._schedule import schedule
 from larqlite_runtime.planner._subgraph import Subgraph
+from larqlite_runtime.planner._whole import complete, refuse_missing
 from larqlite_runtime.planner.producers import Numbers, PixelScale
 
 
@@ -30,6 +31,7 @@ def plan(
     isa: str = "portable",
     pixels: PixelScale | None = None,
     small: bool = False,
+    whole: bool = False,
 ) -> ExecutionPlan:
     """Plans how a graph runs.
 
@@ -45,16 +47,20 @@ def plan(
         pixels: what is made of integer pixels before they are fed, for `Numbers.BYTES`: the
             program takes the pixels themselves.
         small: whether buffers lie as close as words allow, for devices with little memory.
+        whole: whether the kernels have to run everything, what is no faster there too.
 
     Raises:
         InputError: a name that the model does not have, or outputs that depend on an
             input that is not fed.
+        NoNativeStepError: `whole`, and the kernels have no step for a node; all such are named.
         BrokenPlanError: `checked`, and the planner made a mistake.
     """
     subgraph = Subgraph(graph, inputs or graph.inputs, outputs or graph.outputs)
     subgraph, partition, layers = _divided(
-        subgraph, float_kernels, numbers, isa, pixels
+        subgraph, float_kernels, numbers, isa, pixels, whole
     )
+    if whole:
+        refuse_missing(subgraph, partition)
     groups = fuse(subgraph, partition)
     gather_means(groups)
     keep_bits(groups)
@@ -87,18 +93,28 @@ def _divided(
     numbers: Numbers,
     isa: str,
     pixels: PixelScale | None,
+    whole: bool,
 ) -> tuple[Subgraph, Partition, list[PixelLayer]]:
     """The graph, who runs its nodes, and the layers that read pixels."""
+
+    def divide(
+        graph: Subgraph, numbers: Numbers, layers: Sequence[PixelLayer] = ()
+    ) -> tuple[Subgraph, Partition]:
+        def found(graph: Subgraph) -> Partition:
+            return partition_nodes(graph, float_kernels, numbers, layers, isa, whole)
+
+        return complete(graph, found) if whole else (graph, found(graph))
+
     if numbers in (Numbers.PIXELS, Numbers.BYTES):
         bare, layers = take_pixels(subgraph, pixels)
-        partition = partition_nodes(bare, float_kernels, numbers, layers, isa)
+        bare, partition = divide(bare, numbers, layers)
         taken = {bare.nodes[number].name for number in partition.convs}
         if layers and all(layer.name in taken for layer in layers):
             if numbers is Numbers.BYTES:
                 partition.byte_inputs = {layer.source for layer in layers}
             return bare, partition, layers
         numbers = Numbers.FLOAT32
-    return subgraph, partition_nodes(subgraph, float_kernels, numbers, (), isa), []
+    return *divide(subgraph, numbers), []
 
 
 def _numbers_in(program: Program) -> Numbers:

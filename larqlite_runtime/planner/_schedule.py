@@ -13,6 +13,7 @@ from larqlite_runtime.planner._fusion_group import (
     FusionGroups,
     OnnxRuntimeNode,
     PlanItem,
+    RearrangedNode,
     ViewNode,
 )
 from larqlite_runtime.planner._layouts import StoredTensor
@@ -20,9 +21,9 @@ from larqlite_runtime.planner._layouts import StoredTensor
 
 @dataclass(frozen=True)
 class ScheduledPart:
-    """Groups of the kernels, and moves of their bits, one after another."""
+    """Groups of the kernels, and moves of their bits or values, one after another."""
 
-    groups: list[FusionGroup | BitMove]
+    groups: list[FusionGroup | BitMove | RearrangedNode]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def ordered(groups: FusionGroups) -> list[PlanItem]:
     def runs(item: PlanItem) -> bool:
         if isinstance(item, ViewNode):
             return item.node.outputs[0] in groups.partition.native
-        return isinstance(item, (FusionGroup, BitMove))
+        return isinstance(item, (FusionGroup, BitMove, RearrangedNode))
 
     for start in sorted(groups.items, key=lambda item: item.number):
         waiting = [(start, False)]

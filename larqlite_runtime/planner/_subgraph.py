@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import replace
 
@@ -129,6 +129,27 @@ class Subgraph:
                 inputs[place] = name
             nodes.append(replace(node, inputs=tuple(inputs)))
         made = copy(self)
+        made._link(nodes)
+        return made
+
+    def with_nodes(
+        self,
+        nodes: list[GraphNode],
+        shapes: Mapping[str, Shape],
+        dtypes: Mapping[str, np.dtype],
+        constants: Mapping[str, np.ndarray] | None = None,
+    ) -> Subgraph:
+        """The graph with other nodes.
+
+        Args:
+            nodes: all of them, in topological order.
+            shapes, dtypes: of the tensors that are new.
+            constants: that are new.
+        """
+        made = copy(self)
+        made.shapes = self.shapes | shapes
+        made.dtypes = self.dtypes | dtypes
+        made.constants = self.constants | (constants or {})
         made._link(nodes)
         return made
 

@@ -1,5 +1,6 @@
 """What makes the rows of a fusion group: packed layers, float convolutions, poolings."""
 
+from larqlite_runtime.planner.producers._any_conv import any_conv_of
 from larqlite_runtime.planner.producers._float_conv import (
     FloatConv,
     Numbers,
@@ -21,6 +22,7 @@ __all__ = [
     "PixelScale",
     "Pool",
     "SumForm",
+    "any_conv_of",
     "byte_sums",
     "float_conv_of",
     "packed_or_why",

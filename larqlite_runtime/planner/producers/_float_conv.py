@@ -39,11 +39,11 @@ class Numbers(Enum):
 
 @dataclass(frozen=True)
 class FloatConv:
-    """A float convolution of one group in the terms of the kernels.
+    """A float convolution in the terms of the kernels.
 
     Attributes:
         source: the tensor that it reads.
-        weights: float32 (out, in, *window).
+        weights: float32 (out, in / groups, *window).
         bias: one per output channel, or None.
         first, channels: where its input begins among the channels of `source`, and how
             many these are.
@@ -51,6 +51,8 @@ class FloatConv:
         pixels: what lies between integer pixels and its input, for `Numbers.PIXELS`.
         scaling: names of the nodes that did that.
         is_dense: whether it stands for a dense layer.
+        groups: of channels, each of which is convolved by itself.
+        axis: of the channels, in `source` and in what comes out.
     """
 
     source: str
@@ -63,11 +65,18 @@ class FloatConv:
     pixels: PixelScale | None = None
     scaling: tuple[str, ...] = ()
     is_dense: bool = False
+    groups: int = 1
+    axis: int = 1
 
     @property
     def in_channels(self) -> int:
-        """Channels of the input."""
+        """Channels of the input of a group."""
         return self.weights.shape[1]
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether each channel has filters of its own."""
+        return self.groups > 1 and self.in_channels == 1
 
     @property
     def padded(self) -> PaddedTensor | None:
@@ -101,17 +110,20 @@ class FloatConv:
         return stored_halves(weights, self.window.kernel, tap_pixel)
 
     def stored_weights(self) -> np.ndarray:
-        """(block of 16 channels, tap, in, lane): float32, or int32 for `Numbers.BYTES`."""
+        """(group, block of 16 channels, tap, in, lane): float32, or int32 for `Numbers.BYTES`;
+        of filters of one channel each (multiplier, tap, channel)."""
         is_bytes = self.numbers is Numbers.BYTES
         weights = self.sums.codes if is_bytes else self.weights
         out, inside = weights.shape[:2]
-        blocks = -(-out // LANES)
-        padded = np.zeros(
-            (blocks * LANES, inside, math.prod(self.window.kernel)), weights.dtype
-        )
-        padded[:out] = weights.reshape(out, inside, -1)
-        blocked = padded.reshape(blocks, LANES, inside, -1)
-        return np.ascontiguousarray(blocked.transpose(0, 3, 2, 1))
+        each, taps = out // self.groups, math.prod(self.window.kernel)
+        if self.is_depthwise:
+            by_channel = weights.reshape(self.groups, each, taps)
+            return np.ascontiguousarray(by_channel.transpose(1, 2, 0))
+        blocks = -(-each // LANES)
+        padded = np.zeros((self.groups, blocks * LANES, inside, taps), weights.dtype)
+        padded[:, :each] = weights.reshape(self.groups, each, inside, taps)
+        blocked = padded.reshape(self.groups, blocks, LANES, inside, taps)
+        return np.ascontiguousarray(blocked.transpose(0, 1, 4, 3, 2))
 
 
 def float_conv_of(node: GraphNode, subgraph: Subgraph) -> FloatConv | None:
