@@ -8,6 +8,7 @@ import numpy as np
 
 from larqlite.deploy.targets.c._layer import Memory
 from larqlite.deploy.targets.c._source import file_text, write_steps
+from larqlite.deploy.targets.c._text import table
 from larqlite_runtime._program import NOWHERE, Buffer, EpilogueKind, KernelStep
 from tests.runtime.steps import Case
 
@@ -50,6 +51,7 @@ def c_steps(cases: list[Case], algorithm: str | list[str] | None = None) -> CSte
     """Cases in C; `algorithm` is the one to take where it fits, or a list of one a case."""
     buffers: list[Buffer] = []
     offsets: dict[int, int] = {}
+    handed_in: dict[int, str] = {}
     steps, words, places, end = [], [], [], 0
     for case in cases:
         first = len(buffers)
@@ -65,14 +67,21 @@ def c_steps(cases: list[Case], algorithm: str | list[str] | None = None) -> CSte
                 own[number] = slice(end, end + array.size)
                 words.append(array.view(np.uint32))
                 end += array.size
+            elif number == case.step.input.buffer and array.dtype == np.uint8:
+                handed_in[first + number] = f"bytes_{first + number}"
         places.append(own)
         steps.append(_moved(case.step, first))
-    memory = Memory(buffers, offsets)
+    memory = Memory(buffers, offsets, handed_in, dict.fromkeys(handed_in, "uint8_t"))
     wanted = [algorithm] * len(steps) if isinstance(algorithm, str) else algorithm
     named = dict(enumerate(wanted or [], 1))
     made = write_steps(tuple(steps), memory, named)
     calls = "\n".join(f"  {step.call}" for step in made)
     text = file_text("#include <stdint.h>", memory, end, made)
+    flat = [array for case in cases for array in case.buffers]
+    text += "\n".join(
+        table(name, flat[number].reshape(-1), "uint8_t", "what is handed in")
+        for number, name in handed_in.items()
+    )
     text += (
         "uint32_t *steps_arena(void);\nvoid steps_run(void);\n"
         "uint32_t *steps_arena(void) { return arena; }\n"

@@ -13,8 +13,7 @@ from tests.devices.c_steps import c_steps, without_halves
 from tests.devices.compilers import has, shared
 from tests.runtime.steps import random_case
 
-# Bytes are what callers hand in, which these steps have none of.
-KINDS = [kind for kind in StepKind if kind not in (*HALF_CONVS, StepKind.CONV_BYTES)]
+KINDS = [kind for kind in StepKind if kind not in HALF_CONVS]
 EACH = 25
 
 pytestmark = pytest.mark.skipif(not has("gcc"), reason="gcc is not installed")

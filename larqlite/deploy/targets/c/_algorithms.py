@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from larqlite.deploy.targets.c import (
     _bit_sums,
+    _bytes,
     _code_sums,
     _dense,
     _floats,
@@ -139,12 +140,7 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         _floats.depthwise_float,
         each_output(10, lambda layer: 6),
     ),
-    Algorithm(
-        "bytes",
-        (StepKind.CONV_BYTES,),
-        _floats.conv_bytes,
-        each_output(12, lambda layer: 5 * layer.step.in_channels + 6),
-    ),
+    Algorithm("bytes", (StepKind.CONV_BYTES,), _bytes.conv_bytes, _bytes.cost),
     Algorithm(
         "window",
         (StepKind.POOL_MAX, StepKind.POOL_AVERAGE, StepKind.POOL_AVERAGE_PADDED),

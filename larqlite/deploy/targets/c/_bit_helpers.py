@@ -79,18 +79,25 @@ static inline uint32_t at_least(const struct place *at, const uint32_t *table, i
 """
 
 _NUMBERS = """\
+/* Bits of four lanes, a byte for each. */
+static inline uint32_t four_of(uint32_t bits, int32_t lane) {
+  return (((bits >> lane) & 15U) * 0x00204081U) & 0x01010101U;
+}
+
 /* The first `count` of 32 numbers of up to 24 places. */
 APART void numbers_of(const struct place *at, int32_t places, int32_t *numbers, int32_t count) {
   for (int32_t lane = 0; lane < count; lane += 4) {
-    uint32_t bytes[3] = {0, 0, 0};
-    for (int32_t k = 0; k < places; ++k) {
-      const uint32_t four = (at[k].bits >> lane) & 15U;
-      bytes[k >> 3] |= ((four * 0x00204081U) & 0x01010101U) << (k & 7);
+    uint32_t low = 0, middle = 0, high = 0;
+    int32_t k = places - 1;
+    for (; k >= 16; --k) high = high << 1 | four_of(at[k].bits, lane);
+    for (; k >= 8; --k) middle = middle << 1 | four_of(at[k].bits, lane);
+    for (; k >= 0; --k) low = low << 1 | four_of(at[k].bits, lane);
+    for (k = 0; k < 4 && lane + k < count; ++k) {
+      *numbers++ = (int32_t)((low & 255U) | (middle & 255U) << 8 | (high & 255U) << 16);
+      low >>= 8;
+      middle >>= 8;
+      high >>= 8;
     }
-    for (int32_t k = 0; k < 4 && lane + k < count; ++k)
-      numbers[lane + k] = (int32_t)(((bytes[0] >> (8 * k)) & 255U) |
-                                    ((bytes[1] >> (8 * k)) & 255U) << 8 |
-                                    ((bytes[2] >> (8 * k)) & 255U) << 16);
   }
 }
 """

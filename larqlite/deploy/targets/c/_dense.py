@@ -16,6 +16,7 @@ from larqlite.deploy.targets.c._grid import (
     BitGrid,
     classes_of,
     grid_of,
+    plain_grid,
     weight_places,
     weights_of,
 )
@@ -192,20 +193,7 @@ def depthwise_taps(layer: Layer) -> str:
         for axis, (count, tap) in enumerate(zip(step.kernel, step.tap, strict=True))
     )
     taps = layer.wide_integers("taps", offsets.reshape(-1), "words from the first tap")
-    grid = BitGrid(
-        size=step.size,
-        in_size=(1, 1, 1),
-        kernel=(1, 1, 1),
-        stride=(0, 0, 0),
-        dilation=(1, 1, 1),
-        pad=(0, 0, 0),
-        pitch=(1, 1, 1),
-        first=0,
-        groups=1,
-        outputs=step.channels,
-        channels=step.taps,
-        copies=1,
-    )
+    grid = plain_grid(layer)
     classes = classes_of(layer, grid)
     of_bit = ((1 << step.weight_planes) - 1) * ((1 << step.input_planes) - 1)
     sums = Sums(

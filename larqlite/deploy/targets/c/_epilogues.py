@@ -112,7 +112,10 @@ def _gather(layer: Layer, made: Epilogues, number: int) -> None:
     value = f"(double){value}" if is_double else value
     sums = layer.room(f"{ctype} of an image", step.channels)
     made.before.append(loop("c", step.channels, f"{sums}[c] = {zero};"))
-    made.channel.append(f"{sums}[c] = {sums}[c] + {value};")
+    added = f"{sums}[c] + {value}"
+    if not is_mean:  # modulo 2^32
+        added = f"(int32_t)((uint32_t){sums}[c] + (uint32_t)v)"
+    made.channel.append(f"{sums}[c] = {added};")
     count = real(math.prod(step.size))
     begin = f"const int32_t v = {sums}[c];"
     if is_double:
@@ -270,6 +273,9 @@ def _threshold(layer: Layer, op: EpilogueOp, number: str, made: Epilogues) -> No
     if (high < most).any():
         said = "the last sum that is +1"
         found = layer.integer_of(f"last_{number}", high, "c", said)
+        if conditions and (low > high).all():
+            # Of two literals clang says that one of them always holds.
+            found = f"{layer.integers(f'last_{number}', high, said)}[c]"
         conditions.append(f"v > {found}")
     put_bits(layer, op, number, made, [" || ".join(conditions) or "0"])
 

@@ -8,14 +8,13 @@ from larqlite.deploy.targets.c._text import (
     indented,
     lines,
     loop,
-    place,
     real,
     sum_of,
     times,
 )
 from larqlite.deploy.targets.c._weights import depthwise_numbers, float_weights
-from larqlite.deploy.targets.c._window import over_taps, start_of
-from larqlite_runtime.internal import LANES, StepKind
+from larqlite.deploy.targets.c._window import over_taps
+from larqlite_runtime.internal import StepKind
 
 _WINDOW = (("kd", "d"), ("kh", "y"), ("kw", "x"))
 
@@ -74,30 +73,6 @@ def depthwise_float(layer: Layer) -> str:
         over_taps(layer, multiply),
     )
     return by_pixel(layer, f"{ctype}in = {layer.at(step.input)};", value)
-
-
-def conv_bytes(layer: Layer) -> str:
-    """`CONV_BYTES`: bytes by whole numbers, of the taps that lie in the image."""
-    step = layer.step
-    taps, inside = step.taps, step.in_channels
-    weights = layer.memory.constant(step.weights).reshape(-1, taps, inside, LANES)
-    weights = weights.transpose(0, 3, 1, 2).reshape(-1, taps * inside)
-    said = "weights, [channel][tap][channel of the input]"
-    name = layer.integers("weights", weights[: step.channels], said)
-    before, start = start_of(layer)
-    _, height, width = step.kernel
-    tap = place(step.kernel, (height * width, width, 1), ("kd", "kh", "kw"))
-    at = sum_of(times(inside, f"({tap})"), "k")
-    product = f"(uint32_t)w[{at}] * in[{sum_of('at', 'k')}]"
-    ctype = layer.memory.table_types[name]
-    value = lines(
-        f"const {ctype} *w = {name} + {taps * inside} * c;",
-        f"uint32_t sum = (uint32_t){start};",
-        over_pool_taps(layer, loop("k", inside, f"sum += {product};")),
-        "const int32_t v = (int32_t)sum;",
-    )
-    pixel = lines(f"const uint8_t *in = {layer.address(step.input)};", before)
-    return by_pixel(layer, pixel, value)
 
 
 def pool(layer: Layer) -> str:

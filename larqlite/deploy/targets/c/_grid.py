@@ -126,6 +126,25 @@ def grid_of(layer: Layer) -> BitGrid:
     )
 
 
+def plain_grid(layer: Layer) -> BitGrid:
+    """Outputs in words of one group, of a step whose taps are not asked for."""
+    ones = 1, 1, 1
+    return BitGrid(
+        size=layer.step.size,
+        in_size=ones,
+        kernel=ones,
+        stride=(0, 0, 0),
+        dilation=ones,
+        pad=(0, 0, 0),
+        pitch=ones,
+        first=0,
+        groups=1,
+        outputs=layer.step.channels,
+        channels=1,
+        copies=1,
+    )
+
+
 def _known(layer: Layer, axis: int, view: int, kernel: int) -> tuple | None:
     """Sizes without borders, where the step says them."""
     step = layer.step

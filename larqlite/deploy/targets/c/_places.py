@@ -149,7 +149,7 @@ class Sums:
         if is_direct:
             return pointer, [f"o{number}[{at}] = {bits};"]
         words = layer.step.channels // group * words_of(group)
-        clear = [f"memset(o{number}, 0, {4 * words});"]
+        clear = [f"memset(o{number}, 0, {words} * sizeof *o{number});"]
         first = sum_of(
             times(grid.outputs, "g", grid.groups), times(32, "k", grid.output_words)
         )

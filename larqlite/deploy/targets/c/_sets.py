@@ -200,7 +200,7 @@ def _sets(layer: Layer, grid: BitGrid) -> str:
         body = loop(variable, 1, body)
     return lines(
         f"uint16_t *const lists = {room};",
-        f"memset(lists, 0, {2 * lists.held});",
+        f"memset(lists, 0, {lists.held} * sizeof *lists);",
         body,
     )
 

@@ -302,9 +302,7 @@ def _borders(buffers: list[Buffer], memory: Memory) -> list[str]:
             if words.size % size == 0
             and (words.reshape(-1, size) == words[:size]).all()
         )
-        if not words.any():
-            found.append(f"memset({at}, 0, {4 * words.size});")
-        elif period <= 8:
+        if period <= 8:
             stores = lines(
                 *(
                     f"{ARENA}[{sum_of(str(memory.offsets[number] + i), times(period, 'i'))}]"
