@@ -52,6 +52,9 @@ def test_the_command_writes_the_same_file_of_a_model_and_of_its_packed_file(
 ):
     cli.main(["export", "net.keras", "a.lqflat", "--to", "flat"])
     assert "wrote a.lqflat" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["export", "net.keras", "p.onnx", "--pixels"])
+    assert "packed files take floats" in capsys.readouterr().err
     cli.main(["export", "net.onnx", "b.lqflat", "--to", "flat", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert (here / "a.lqflat").read_bytes() == (here / "b.lqflat").read_bytes()
@@ -77,6 +80,32 @@ def test_a_network_of_keras_runs_in_c(here):
     ):
         np.testing.assert_allclose(array, other, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(array, wanted, rtol=1e-5, atol=1e-5)
+
+
+@needs_compiler
+@needs_kernels
+def test_pictures_of_bytes_are_taken_as_they_are(tmp_path):
+    """A Rescaling and the first layer become whole numbers: the labels and sums of Keras."""
+    model = tf_keras.Sequential(
+        [
+            tf_keras.layers.Rescaling(
+                1 / 128, -1, input_shape=(5, 5, 3), name="scaled"
+            ),
+            lq.layers.QuantConv2D(
+                32, 3, name="first", **BINARY | {"input_quantizer": None}
+            ),
+            lq.layers.QuantConv2D(32, 2, name="second", **BINARY),
+            tf_keras.layers.Flatten(name="flat"),
+        ]
+    )
+    lq.deploy.to_flat(model, tmp_path / "bytes.lqflat", pixels=True)
+    runs = CModel(tmp_path / "bytes.lqflat")
+    assert runs.code == OK, runs.error
+    (tensor,) = runs.tensors("input")
+    assert (tensor.type, tensor.image_bytes) == (2, 75)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 5, 5, 3)).astype(np.uint8)
+    (found,) = runs.run({tensor.name.decode(): pictures}, 3).values()
+    np.testing.assert_array_equal(found, model(pictures.astype(np.float32)))
 
 
 def test_what_is_written_is_shown(here):

@@ -70,6 +70,15 @@ class ExportOptions:
             "Python. MODEL may then be an .onnx file that lq export wrote.",
         ),
     ] = "onnx"
+    pixels: FlagCreatePairsOff[
+        Annotated[
+            bool,
+            arg(
+                help="Of --to: pictures go in as bytes, which the model scales itself by a "
+                "Rescaling; the first layer is computed in whole numbers."
+            ),
+        ]
+    ] = False
     verify: Annotated[
         bool,
         arg(
@@ -103,6 +112,11 @@ class ExportOptions:
     def _run(self) -> dict[str, Any]:
         if self.to != "onnx":
             return self._for_target()
+        if self.pixels:
+            raise ArgumentError(
+                "lq export: --pixels is for networks that run without Python, as --to flat; "
+                "packed files take floats.\n  Fix: leave it out, or --to flat."
+            )
         read_files = [path for path in (self.model, self.data) if path is not None]
         require(self.output, ONNX, "lq export", read=read_files)
         if self.data is not None and (self.qonnx or not self.verify):
@@ -159,7 +173,7 @@ class ExportOptions:
         from larqlite import deploy
 
         try:
-            report = deploy.to_flat(model, self.output)
+            report = deploy.to_flat(model, self.output, pixels=self.pixels)
         except deploy.VerificationError as error:
             print(f"lq: {error}", file=sys.stderr)
             raise SystemExit(1) from error

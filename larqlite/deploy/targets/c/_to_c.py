@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from larqlite.deploy.targets._program_of import program_of
 from larqlite.deploy.targets.c._report import CReport, report_of
 from larqlite.deploy.targets.c._source import source_of
 from larqlite.deploy.targets.c._text import identifier
-from larqlite.errors import ArgumentError, UnsupportedModelError
+from larqlite.errors import ArgumentError
 from larqlite.outputs import require, written_whole
-from larqlite_runtime import ModelFileError, NoNativeStepError
-from larqlite_runtime.internal import Pixels, WholeProgram, whole_program
+from larqlite_runtime.internal import Pixels
 
 
 def to_c(
@@ -64,32 +63,13 @@ def to_c(
         require(folder / f"{name}.{ending}", (f".{ending}",), "to_c", makes_folder=True)
         for ending in ("c", "h")
     ]
-    whole = program_of(model, pixels)
+    whole = program_of(model, "to_c", pixels, small=True)
     source = source_of(whole, name)
     folder.mkdir(parents=True, exist_ok=True)
     for path, text in zip(files, (source.source, source.header), strict=True):
         with written_whole(path) as temporary:
             temporary.write_text(text, encoding="ascii")
     return report_of(source, whole, files)
-
-
-def program_of(model: Any, pixels: Pixels = False) -> WholeProgram:
-    """The program of a Keras model, or of a packed file; see `to_c`.
-
-    Raises:
-        UnsupportedModelError: it needs more than the steps of the kernels.
-    """
-    try:
-        if isinstance(model, (str, os.PathLike, bytes)):
-            return whole_program(model, pixels=pixels, small=True)
-        from larqlite.deploy.exporter import export
-
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
-            export(model, path)
-            return whole_program(path, pixels=pixels, small=True)
-    except NoNativeStepError as error:
-        raise UnsupportedModelError(f"to_c: {error}") from error
 
 
 def _folder(folder: str | os.PathLike) -> Path:
@@ -115,6 +95,3 @@ def _name(model: Any, name: str | None) -> str:
             f'underscores, such as name="{identifier(str(name))}".'
         )
     return name
-
-
-__all__ = ["ModelFileError", "program_of", "to_c"]

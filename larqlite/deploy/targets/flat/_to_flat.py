@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from larqlite.deploy.exporter import export
+from larqlite.deploy.targets._program_of import program_of
 from larqlite.deploy.targets.flat._layout import SUFFIX
 from larqlite.deploy.targets.flat._read import FlatFile, parse
 from larqlite.deploy.targets.flat._write import flat_bytes
-from larqlite.errors import UnsupportedModelError
 from larqlite.outputs import require, written_whole
-from larqlite_runtime import NoNativeStepError
-from larqlite_runtime.internal import WholeProgram, whole_program
+from larqlite_runtime.internal import Pixels
 
 if TYPE_CHECKING:
     import tf_keras
@@ -23,7 +19,10 @@ _NAME = "lq.deploy.to_flat"
 
 
 def to_flat(
-    model: tf_keras.Model | str | os.PathLike | bytes, path: str | os.PathLike
+    model: tf_keras.Model | str | os.PathLike | bytes,
+    path: str | os.PathLike,
+    *,
+    pixels: Pixels = False,
 ) -> FlatFile:
     """Writes a network as a flat file, which C, C++ and WebAssembly run without Python.
 
@@ -39,6 +38,9 @@ def to_flat(
         model: a built tf_keras model, which is compared with its file first as `export`
             does, or the path (or bytes) of a file that `lq.deploy.export` wrote.
         path: of the file, `*.lqflat`. It is replaced only when all went well.
+        pixels: whether images are bytes, whole numbers p from 0 to 255, which the first layer
+            multiplies as integers. True where the model scales p itself (`Rescaling`), or
+            `(scale, offset)` if it is fed with `scale * p + offset`.
 
     Returns:
         A `FlatFile`: steps, memory and sizes.
@@ -62,19 +64,7 @@ def to_flat(
     """
     read = [model] if isinstance(model, (str, os.PathLike)) else []
     path = require(path, (SUFFIX,), _NAME, read=read)
-    content = flat_bytes(_program_of(model))
+    content = flat_bytes(program_of(model, _NAME, pixels))
     with written_whole(path) as temporary:
         temporary.write_bytes(content)
     return parse(content, path)
-
-
-def _program_of(model: tf_keras.Model | str | os.PathLike | bytes) -> WholeProgram:
-    try:
-        if isinstance(model, (str, os.PathLike, bytes)):
-            return whole_program(model)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
-            export(model, path)
-            return whole_program(path)
-    except NoNativeStepError as error:
-        raise UnsupportedModelError(f"{_NAME}: {error}") from error
