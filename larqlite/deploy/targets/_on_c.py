@@ -11,10 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from larqlite.deploy.targets._boards import BOARDS, HERE, Board
-from larqlite.deploy.targets._target import DeployedNetwork, Target, TargetCost
+from larqlite.deploy.targets._target import (
+    DeployedNetwork,
+    Target,
+    TargetCost,
+    program_of_part,
+)
 from larqlite.deploy.targets.c import source_of
 from larqlite.deploy.verifier.internal import Arrays, DeployedFile, Run
-from larqlite_runtime import NoNativeStepError
 from larqlite_runtime.internal import WholeProgram, whole_program
 
 
@@ -223,21 +227,8 @@ class CTarget:
         """A function of arrays by name that computes tensors of the file from others."""
         if self._file.is_all(inputs, outputs):
             return self.whole()
-        try:
-            whole = self._program(inputs, outputs)
-        except NoNativeStepError:
-            # A quantizer alone, whose levels nobody sums, has no step: its sums show it.
-            quantized = {entry.quantized for entry in self._file.entries}
-            seen = [name for name in outputs if name not in quantized]
-            if len(seen) in (0, len(outputs)):
-                raise
-            whole = self._program(inputs, seen)
+        whole = program_of_part(self._file, inputs, outputs)
         return self._run_of(CNetwork(whole, "part"))
-
-    def _program(self, inputs: Sequence[str], outputs: Sequence[str]) -> WholeProgram:
-        return whole_program(
-            self._file.content, inputs=list(inputs), outputs=list(outputs)
-        )
 
     def whole(self) -> Run:
         """A function that runs the whole file."""

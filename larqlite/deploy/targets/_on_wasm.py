@@ -14,7 +14,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from larqlite.deploy.targets._target import DeployedNetwork, Target, TargetCost
+from larqlite.deploy.targets._target import (
+    DeployedNetwork,
+    Target,
+    TargetCost,
+    program_of_part,
+)
 from larqlite.deploy.targets.flat import flat_bytes
 from larqlite.deploy.verifier.internal import Arrays, Run
 from larqlite.errors import UnsupportedModelError
@@ -161,11 +166,7 @@ class WasmTarget:
         """A function of arrays by name that computes tensors of the file from others."""
         if self._file.is_all(inputs, outputs):
             return self.whole()
-        return self._run_of(
-            whole_program(
-                self._file.content, inputs=list(inputs), outputs=list(outputs)
-            )
-        )
+        return self._run_of(program_of_part(self._file, inputs, outputs))
 
     def whole(self) -> Run:
         """A function that runs the whole file."""

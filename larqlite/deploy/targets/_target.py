@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from larqlite._registry import Registry
 from larqlite.errors import ArgumentError, near_matches
+from larqlite_runtime import NoNativeStepError
+from larqlite_runtime.internal import WholeProgram, whole_program
 
 if TYPE_CHECKING:
     import tf_keras
@@ -182,6 +184,27 @@ def chosen(words: str | Iterable[str], where: str) -> dict[str, tuple[Target, st
             )
         found[word] = target, variant
     return found
+
+
+def program_of_part(
+    file: DeployedFile, inputs: Sequence[str], outputs: Sequence[str]
+) -> WholeProgram:
+    """The program of a part of a file, for machines without Python.
+
+    A quantizer alone, whose levels nobody sums, may have no step; then its output is left out,
+    and the sums of the layer that reads it have to show what it does.
+
+    Raises:
+        NoNativeStepError: another operation has none; says which.
+    """
+    try:
+        return whole_program(file.content, inputs=list(inputs), outputs=list(outputs))
+    except NoNativeStepError:
+        quantized = {entry.quantized for entry in file.entries}
+        seen = [name for name in outputs if name not in quantized]
+        if len(seen) in (0, len(outputs)):
+            raise
+        return whole_program(file.content, inputs=list(inputs), outputs=seen)
 
 
 def milliseconds_of(call: Callable[[], Any]) -> float:
