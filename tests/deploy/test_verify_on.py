@@ -12,7 +12,9 @@ import larqlite as lq
 from larqlite import cli
 from larqlite.deploy import targets
 from larqlite.deploy.targets import _target
+from larqlite.deploy.targets._boards import BOARDS
 from larqlite.errors import ArgumentError, UnsupportedModelError
+from tests.common.programs import needs
 from tests.deploy.keras_and_file import export
 from tests.deploy.verified_network import network
 
@@ -65,6 +67,31 @@ def test_every_target_says_what_it_costs(report, file):
     kernels = 9 * (3 * 32 + 2 * 32 * 32 + 32 * 16) + 6 * 6 * 16 * 10
     floats = kernels + 32 + 2 * (32 + 32 + 16 + 10)
     assert report["keras"].cost.bytes == 4 * floats
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param("c", marks=needs("cc")),
+        pytest.param("c:cortex-m4", marks=needs(*BOARDS["cortex-m4"].programs)),
+        pytest.param("wasm", marks=needs("node", "web/larqlite.wasm")),
+    ],
+)
+def test_other_machines_have_the_integers_labels_and_inputs_of_keras(
+    model, file, target
+):
+    found = lq.deploy.verify_on(model, target, file=file, samples=2)
+    (row,) = found.rows
+    assert found.ok, str(found)
+    assert row.integers == (2 * ALL, 2 * ALL)
+    assert row.flips == (0, 2 * INPUTS)
+    assert row.labels == (2, 2)
+    emulated = ":" in target
+    assert (row.cost.instructions is not None) == emulated
+    assert (row.cost.milliseconds is None) == emulated
+    # Packed weights of 1 bit, and float ones of 4 bytes.
+    kernels = 9 * (2 * 32 * 32 + 32 * 16) // 8 + 6 * 6 * 16 * 10 // 8 + 4 * 9 * 3 * 32
+    assert kernels < row.cost.bytes < kernels + 16_000
 
 
 def test_the_table_the_page_of_a_notebook_and_json_have_the_same(report):
