@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tensorflow as tf
 
 from larqlite.graph import names
-from larqlite.onnx_graph import DOMAIN, OnnxNode, Writer
+from larqlite.onnx_graph import DOMAIN, Normalization, OnnxNode, Writer
 from larqlite_runtime.format import QUANTIZERS, QuantizerOperation
+
+if TYPE_CHECKING:
+    from larqlite.deploy.converters import PackedLayer
+
+Keras = Callable[[np.ndarray], np.ndarray]
 
 # What comes out of these went in, so a quantizer behind them is one of what went in.
 _KEEPING_VALUES = names(
@@ -128,3 +135,44 @@ def _holds_zero(graph: Writer, node: OnnxNode) -> bool:
     if len(bounds) != 2 or any(bound is None for bound in bounds):
         return False
     return bool(bounds[0] < 0 < bounds[1])
+
+
+def in_keras(
+    packed: PackedLayer, normalization: Normalization | None, accumulators: np.ndarray
+) -> np.ndarray:
+    """What the Keras layers make of accumulators `(rows, channels)`."""
+    values = tf.constant(accumulators, tf.float32)
+    for part, operation in ((packed.kernel_scale, tf.multiply), (packed.bias, tf.add)):
+        if part is not None:
+            values = operation(values, part.ravel())
+    if normalization is None:
+        return values.numpy()
+    shape = [1] * normalization.rank
+    shape[0], shape[normalization.axis] = accumulators.shape
+    outputs = normalization.layer(tf.reshape(values, shape), training=False)
+    return tf.reshape(outputs, accumulators.shape).numpy()
+
+
+def rising(keras: Keras, largest: np.ndarray) -> np.ndarray:
+    """1 for each channel in which values grow with accumulators, -1 for the others."""
+    return np.where(keras(largest[None]) >= keras(-largest[None]), 1, -1)
+
+
+def crossings_of(
+    keras: Keras,
+    quantizer: DownstreamQuantizer,
+    largest: np.ndarray,
+    direction: np.ndarray,
+) -> np.ndarray:
+    """For each level and channel the first integer that reaches it, in the direction in
+    which values grow; one more than the largest if none does."""
+    levels = np.arange(1, quantizer.levels)[:, None]
+    low = np.broadcast_to(-largest, (len(levels), largest.size)).copy()
+    high = np.broadcast_to(largest + 1, low.shape).copy()
+    while (low < high).any():
+        middle = (low + high) // 2
+        reaches = quantizer.codes(keras(direction * middle)) >= levels
+        is_open = low < high
+        high = np.where(is_open & reaches, middle, high)
+        low = np.where(is_open & ~reaches, middle + 1, low)
+    return low

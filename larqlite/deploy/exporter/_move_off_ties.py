@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from larqlite.deploy.exporter._downstream_quantizers import (
     DownstreamQuantizer,
+    crossings_of,
     downstream_quantizers,
+    in_keras,
+    rising,
     through_maxima,
 )
 from larqlite.onnx_graph import Normalization, Writer
@@ -91,14 +92,14 @@ def _move(
     """Moves the offset of a normalization to suit quantizers, and says whether."""
 
     def keras(accumulators: np.ndarray) -> np.ndarray:
-        return _in_keras(packed, normalization, accumulators)
+        return in_keras(packed, normalization, accumulators)
 
     stored = graph.constants[normalization.offset]
     offset = stored.ravel()
     affine = _affine(graph, packed, normalization)
     largest = packed.largest.astype(np.int64)
-    direction = np.where(keras(largest[None]) >= keras(-largest[None]), 1, -1)
-    crossings = [(f, _crossings(keras, f, largest, direction)) for f in quantizers]
+    direction = rising(keras, largest)
+    crossings = [(f, crossings_of(keras, f, largest, direction)) for f in quantizers]
 
     def wrong(candidate: np.ndarray) -> np.ndarray:
         return sum(
@@ -130,20 +131,6 @@ def _move(
     return bool((chosen != offset).any())
 
 
-def _in_keras(
-    packed: PackedLayer, normalization: Normalization, accumulators: np.ndarray
-) -> np.ndarray:
-    """What the Keras layers make of accumulators `(rows, channels)`."""
-    values = tf.constant(accumulators, tf.float32)
-    for part, operation in ((packed.kernel_scale, tf.multiply), (packed.bias, tf.add)):
-        if part is not None:
-            values = operation(values, part.ravel())
-    shape = [1] * normalization.rank
-    shape[0], shape[normalization.axis] = accumulators.shape
-    outputs = normalization.layer(tf.reshape(values, shape), training=False)
-    return tf.reshape(outputs, accumulators.shape).numpy()
-
-
 def _affine(
     graph: Writer, packed: PackedLayer, normalization: Normalization
 ) -> _Affine:
@@ -154,26 +141,6 @@ def _affine(
         None if packed.bias is None else packed.bias.ravel(),
         scale,
     )
-
-
-def _crossings(
-    keras: Callable[[np.ndarray], np.ndarray],
-    quantizer: DownstreamQuantizer,
-    largest: np.ndarray,
-    direction: np.ndarray,
-) -> np.ndarray:
-    """For each level and channel the first integer that reaches it, in the direction in
-    which values grow; one more than the largest if none does."""
-    levels = np.arange(1, quantizer.levels)[:, None]
-    low = np.broadcast_to(-largest, (len(levels), largest.size)).copy()
-    high = np.broadcast_to(largest + 1, low.shape).copy()
-    while (low < high).any():
-        middle = (low + high) // 2
-        reaches = quantizer.codes(keras(direction * middle)) >= levels
-        is_open = low < high
-        high = np.where(is_open & reaches, middle, high)
-        low = np.where(is_open & ~reaches, middle + 1, low)
-    return low
 
 
 def _wrong(
