@@ -35,6 +35,7 @@ class FinishedGraph:
         name: of the model.
         inputs, outputs: the values by name, in Keras' order and layout.
         batch: the size of the batch; None leaves it open.
+        versions: of domains that are neither ONNX' nor ours, by their names; 1 by default.
     """
 
     graph: Writer
@@ -42,6 +43,7 @@ class FinishedGraph:
     inputs: Mapping[str, Value]
     outputs: Mapping[str, Value]
     batch: int | None = None
+    versions: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def renamed(self) -> dict[str, str]:
@@ -180,7 +182,8 @@ def _model_of(finished: FinishedGraph, is_skeleton: bool) -> onnx.ModelProto:
             given.append(helper.make_tensor_value_info(key, kind, array.shape))
     operations = {node.op for node in graph.nodes if node.domain == _functions.DOMAIN}
     others = {node.domain for node in graph.nodes} - {"", _functions.DOMAIN}
-    imports = {"": _functions.OPSET, **dict.fromkeys(sorted(others), 1)}
+    imports = {"": _functions.OPSET}
+    imports |= {domain: finished.versions.get(domain, 1) for domain in sorted(others)}
     if operations:
         imports[_functions.DOMAIN] = _functions.version_of(operations)
     return assembled(
