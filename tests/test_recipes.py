@@ -221,7 +221,7 @@ def test_an_operation_of_the_format(theirs, tmp_path):
     path = tmp_path / "qonnx.onnx"
     lq.deploy.to_qonnx(model, path)
     nodes = [node.op_type for node in onnx.load(path).graph.node]
-    assert nodes.count("IntQuant") == 2
+    assert nodes.count("Quant") == 2
     with pytest.raises(ValueError, match='"Above" already'):
         format.register(dataclasses.replace(operation))
 
