@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from larqlite.deploy import targets
 from larqlite.deploy._converter_tables import activation_converter, converter
 from larqlite.deploy._report import FloatRow, PackedRow, Report
-from larqlite.deploy.qonnx import to_qonnx
+from larqlite.deploy.qonnx import Hls4mlRun, check_finn, run_hls4ml, to_qonnx
 from larqlite.deploy.targets import TargetRow, TargetsReport, verify_on
 from larqlite.deploy.targets.c import CLayer, CReport, to_c
 from larqlite.deploy.targets.flat import FlatFile, to_flat
@@ -32,6 +32,7 @@ __all__ = [
     "Differences",
     "FlatFile",
     "FloatRow",
+    "Hls4mlRun",
     "LayerVerification",
     "OutputVerification",
     "PrecisionVerification",
@@ -42,11 +43,13 @@ __all__ = [
     "Verification",
     "VerificationError",
     "activation_converter",
+    "check_finn",
     "converter",
     "export",
     "targets",
     "to_c",
     "to_flat",
+    "run_hls4ml",
     "to_qonnx",
     "verify",
     "verify_on",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from larqlite.deploy.qonnx._tidy import gather_float_kernels, tidy
+from larqlite.graph import names
 from larqlite.onnx_graph import DOMAIN, OnnxNode, Writer
 from larqlite_runtime.format import (
     BINARY,
@@ -27,6 +28,7 @@ from larqlite_runtime.format import (
 
 QONNX = "qonnx.custom_op.general"
 HIGHEST_TERNARY = 1
+KEEPING = names("Identity Transpose Reshape Flatten Squeeze Unsqueeze MaxPool")
 
 
 def rewrite(graph: Writer, outputs: Sequence[str], rewriter: Rewriter) -> bool:
@@ -81,8 +83,8 @@ class Rewriter:
         elif isinstance(operation, LayerOperation):
             operation.to_qonnx(self, node)
         else:
-            order = self.orders.get(node.name)
-            self._kernel(node, order, name=node.name, output=node.outputs[0])
+            order, output = self.order_of(node), node.outputs[0]
+            self._kernel(node, order, name=node.name, output=output)
 
     def combine(self, node: OnnxNode) -> None:
         """Computes the bits of a product of planes: see `CodebookKernel`."""
@@ -157,6 +159,10 @@ class Rewriter:
         """The quantizer of a kernel of -1 and +1."""
         return self.bipolar(tensor, name, **where)
 
+    def order_of(self, unpack: OnnxNode) -> tuple[int, ...] | None:
+        """The axes of a kernel that is used in float arithmetic."""
+        return self.orders.get(unpack.name)
+
     # Packed nodes.
 
     def input_of(self, node: OnnxNode) -> tuple[str, float]:
@@ -167,14 +173,29 @@ class Rewriter:
         if steps == 1:
             return source, pad_value
         pad_value = float(np.rint(pad_value * steps))
-        known, known_steps = self.integers.get(source, (None, None))
-        if known_steps == steps:
+        known = self._known_integers(source, steps)
+        if known is not None:
             return known, pad_value
         multiples = self.add(
             "Mul", [source, self.number(steps)], f"{node.name}/multiples", like=source
         )
         name = f"{node.name}/integers"
         return self.add("Round", [multiples], name, like=source), pad_value
+
+    def _known_integers(self, source: str, steps: float) -> str | None:
+        """The integers that a tensor of levels was made of, moved and pooled as it was."""
+        chain = self._graph.upstream(source, KEEPING)
+        known, known_steps = self.integers.get(chain[-1], (None, None))
+        if known_steps != steps:
+            return None
+        for tensor in reversed(chain[:-1]):
+            if tensor not in self.integers:
+                node = self._graph.producer(tensor)
+                inputs, name = [known, *node.inputs[1:]], f"{node.name}/of_integers"
+                made = self.add(node.op, inputs, name, like=tensor, **node.attributes)
+                self.integers[tensor] = made, steps
+            known, _ = self.integers[tensor]
+        return known
 
     def padded(self, source: str, pads: list[int], value: float, name: str) -> str:
         """A tensor with a value around its images."""
