@@ -123,6 +123,22 @@ def test_export_as_qonnx(command, here):
     )
     operations = {node.op_type for node in onnx.load(here / "q.onnx").graph.node}
     assert "BipolarQuant" in operations
+    plain = (here / "q.onnx").read_bytes()
+    assert "QONNX)" in command("export net.keras q.onnx --to qonnx")
+    assert (here / "q.onnx").read_bytes() == plain
+
+
+@pytest.mark.parametrize("tool", ["hls4ml", "finn"])
+def test_export_for_a_compiler_of_fpgas(command, here, tool):
+    printed = command(f"export net.keras {tool}.onnx --to {tool}")
+    assert f"QONNX for {tool})" in printed
+    file = onnx.load(here / f"{tool}.onnx")
+    if tool == "finn":
+        assert lq.deploy.check_finn(here / "finn.onnx") == ()
+    else:
+        assert "larqlite.hls4ml" in {entry.key for entry in file.metadata_props}
+    refused = command(f"export net.keras a.onnx --to {tool} --data d.npz", code=2)
+    assert f"the comparison, which --to {tool} leaves out" in refused
 
 
 def test_export_of_a_file_that_would_be_wrong_ends_with_1(here, monkeypatch, capfd):

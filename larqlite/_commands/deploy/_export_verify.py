@@ -36,6 +36,8 @@ File = Positional[
 ]
 # Endings of what is written for machines without Python.
 _SUFFIXES = {"flat": (".lqflat",)}
+# What reads QONNX: everything, or a compiler that has a form of its own.
+_QONNX = {"qonnx": None, "hls4ml": "hls4ml", "finn": "finn"}
 Imports = Annotated[tuple[str, ...], import_flag("quantizers, layers and converters")]
 
 
@@ -64,10 +66,11 @@ class ExportOptions:
         ]
     ] = False
     to: Annotated[
-        Literal["onnx", "flat"],
+        Literal["onnx", "flat", "qonnx", "hls4ml", "finn"],
         arg(
             help="What to write: flat is one file that C, C++ and WebAssembly run without "
-            "Python. MODEL may then be an .onnx file that lq export wrote.",
+            "Python. MODEL may then be an .onnx file that lq export wrote. qonnx is "
+            "--qonnx, and hls4ml and finn are its forms for these compilers of FPGAs.",
         ),
     ] = "onnx"
     pixels: FlagCreatePairsOff[
@@ -110,7 +113,8 @@ class ExportOptions:
         tell(lambda: (self._run(), 0), self.json)
 
     def _run(self) -> dict[str, Any]:
-        if self.to != "onnx":
+        as_qonnx = self.qonnx or self.to in _QONNX
+        if self.to not in ("onnx", *_QONNX):
             return self._for_target()
         if self.pixels:
             raise ArgumentError(
@@ -119,10 +123,11 @@ class ExportOptions:
             )
         read_files = [path for path in (self.model, self.data) if path is not None]
         require(self.output, ONNX, "lq export", read=read_files)
-        if self.data is not None and (self.qonnx or not self.verify):
+        if self.data is not None and (as_qonnx or not self.verify):
+            said = f"--to {self.to}" if self.to in _QONNX else "--qonnx"
             raise ArgumentError(
                 "lq export: --data is for the comparison, which "
-                f"{'--qonnx' if self.qonnx else '--no-verify'} leaves out.\n"
+                f"{said if as_qonnx else '--no-verify'} leaves out.\n"
                 "  Fix: leave one of the two out."
             )
         model = _load(self)
@@ -130,11 +135,13 @@ class ExportOptions:
         from larqlite._io import read
         from larqlite.deploy.verifier import MOST_GIVEN
 
-        if self.qonnx:
-            deploy.to_qonnx(model, self.output)
+        if as_qonnx:
+            form = _QONNX.get(self.to)
+            deploy.to_qonnx(model, self.output, for_=form)
             size = self.output.stat().st_size
             if not self.json:
-                print(f"wrote {self.output} ({size:,} bytes, QONNX)")
+                for_ = f" for {form}" if form else ""
+                print(f"wrote {self.output} ({size:,} bytes, QONNX{for_})")
             return {"path": str(self.output), "bytes": size}
         data = None
         if self.data is not None:
