@@ -12,6 +12,7 @@ PYTHON_OLDEST ?= python3.10
 OLDEST := .venv-oldest
 RELEASE := .venv-release
 KERAS3 := .venv-keras3
+HLS4ML := .venv-hls4ml
 PINS := setup.cfg setup.py pyproject.toml constraints.txt $(wildcard native/*.cc native/*.h native/*.inc native/*.txt)
 OLDEST_TESTS := tests/deploy tests/runtime tests/test_cli_deploy.py tests/test_import.py \
   tests/keras3 tests/test_two_kerases.py
@@ -20,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-oldest test-keras3 test-native devices-setup test-targets fuzz wasm lint \
+.PHONY: help demo test test-all test-oldest test-keras3 test-native devices-setup hls4ml-setup test-targets fuzz wasm lint \
   format bench guard release structure docs docs-check docs-outputs first-picture clean
 
 help: ## list these targets
@@ -56,6 +57,8 @@ test-native: ## test the C++ kernels under sanitizers, and for ARM if its compil
 
 devices-setup: ## install what tests for other machines need: cross compilers, QEMU (Debian)
 	tools/devices_setup.sh $(ARGS)
+
+hls4ml-setup: $(HLS4ML)/.ready ## make .venv-hls4ml: hls4ml and FINN, for tests of what goes to FPGAs
 
 test-targets: $(VENV)/.dev-ready ## test at length what runs on other machines (under 60 minutes)
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m targets tests $(ARGS)
@@ -101,8 +104,8 @@ docs-outputs: $(VENV)/.dev-ready ## write what pages and notebooks print into th
 first-picture: $(VENV)/.dev-ready ## measure the network of the README again, and draw it
 	PYTHONPATH=tools $(BIN)/python -m docs_site.first_network $(ARGS)
 
-clean: ## remove .venv, .venv-oldest, .venv-keras3, .venv-release and everything built; keep runs/
-	rm -rf $(VENV) $(OLDEST) $(KERAS3) $(RELEASE) .guard build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis
+clean: ## remove .venv, .venv-oldest, .venv-keras3, .venv-hls4ml, .venv-release and everything built; keep runs/
+	rm -rf $(VENV) $(OLDEST) $(KERAS3) $(HLS4ML) $(RELEASE) .guard build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.run-ready: $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
@@ -136,6 +139,13 @@ $(KERAS3)/.ready: $(PINS) $(wildcard tests/keras3/*.txt) | $(BIN)/python
 	  --requirement tests/keras3/jax.txt --editable ".[test]"
 	-$(KERAS3)/bin/python -m pip install --quiet --constraint constraints.txt \
 	  --requirement tests/keras3/torch.txt
+	@touch $@
+
+# FINN's front end alone: what it is installed with builds hardware.
+$(HLS4ML)/.ready: tests/devices/hls4ml.txt
+	$(PYTHON) -m venv --clear $(HLS4ML)
+	$(HLS4ML)/bin/python -m pip install --quiet --requirement $<
+	$(HLS4ML)/bin/python -m pip install --quiet --no-deps finn-plus==1.6.1
 	@touch $@
 
 # TensorFlow has wheels for these versions of Python only.
