@@ -19,11 +19,27 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from larqlite.errors import UnsupportedModelError
 from tests.common.programs import missing
 from tests.devices.random_graphs import BACK_ENDS, BackEnd, GraphCase, differing
 
 STATE = Path("runs") / "sweep.json"
 CHUNK = 50
+
+
+def departures(back_end: BackEnd, cases: Sequence[GraphCase]) -> list[str]:
+    """What a back end gives that it should not, a line each; of a program that is not built
+    or does not run, the graph that it is for."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            results = back_end.run(cases, Path(folder))
+    except UnsupportedModelError as error:
+        if len(cases) == 1:
+            return [f"seed {cases[0].seed}: {str(error).partition('Fix:')[0].strip()}"]
+        halves = cases[: len(cases) // 2], cases[len(cases) // 2 :]
+        return [line for half in halves for line in departures(back_end, half)]
+    pairs = zip(cases, results, strict=True)
+    return [line for case, found in pairs for line in differing(case, found)]
 
 
 class Sweep:
@@ -61,12 +77,8 @@ class Sweep:
         self.refused.update(case.refused for case in cases if case.refused)
         for back_end in back_ends:
             chosen = whole if back_end.is_whole else cases
-            with tempfile.TemporaryDirectory() as folder:
-                results = back_end.run(chosen, Path(folder))
-            for case, found in zip(chosen, results, strict=True):
-                self.different += [
-                    f"{back_end.name}, {line}" for line in differing(case, found)
-                ]
+            for line in departures(back_end, chosen):
+                self.different.append(f"{back_end.name}, {line}")
             self.graphs[back_end.name] += len(chosen)
         self.next += count
         self.write()

@@ -156,12 +156,8 @@ def _write_step(layer: Layer, name: str | None) -> WrittenStep:
         )
     tables, sizes = len(memory.tables), sum(memory.table_bytes.values())
     body = around_image(layer, algorithm.write(layer))
-    used = [name for name in memory.inputs.values() if re.search(rf"\b{name}\b", body)]
-    taken = ", ".join(
-        f"const {memory.input_types.get(number, 'float')} *{name}"
-        for number, name in memory.inputs.items()
-        if name in used
-    )
+    used = _inputs_in(body, memory)
+    taken = ", ".join(used.values())
     head = comment(f"{step.label or layer.name}: {describe(step)}; {algorithm.name}.")
     function = f"STEP void {layer.name}({taken or 'void'}) {{\n{indented(body)}\n}}\n"
     own = memory.tables[tables:]
@@ -213,10 +209,13 @@ def source_of(whole: WholeProgram, name: str, title: str = "") -> CSource:
     if borders := _borders(whole.buffers, memory):
         parts.append(function_text("STEP void fill_borders(void)", borders))
         calls.insert(0, "fill_borders();")
-    ends = [f"{item.ctype} *{item.name}" for item in interface.outputs]
-    copied = f"copy_outputs({', '.join(item.name for item in interface.outputs)});"
-    head = f"STEP void copy_outputs({', '.join(ends)})"
-    parts.append(function_text(head, interface.results(memory)))
+    results = interface.results(memory)
+    # An output may be part of an input as it is.
+    given = _inputs_in(lines(*results), memory)
+    ends = [*given.values(), *(f"{i.ctype} *{i.name}" for i in interface.outputs)]
+    words = [*given, *(item.name for item in interface.outputs)]
+    copied = f"copy_outputs({', '.join(words)});"
+    parts.append(function_text(f"STEP void copy_outputs({', '.join(ends)})", results))
     body = [
         *calls[: len(calls) - len(steps)],
         *(f"{made.call}\nAFTER({made.layer.number});" for made in steps),
@@ -234,6 +233,15 @@ def source_of(whole: WholeProgram, name: str, title: str = "") -> CSource:
     text = "\n".join([text, *parts])
     header = interface.header(MARK, arena, memory)
     return CSource(name, text, header, steps, memory, arena)
+
+
+def _inputs_in(text: str, memory: Memory) -> dict[str, str]:
+    """The inputs that statements read, each as a parameter of C."""
+    return {
+        name: f"const {memory.input_types.get(number, 'float')} *{name}"
+        for number, name in memory.inputs.items()
+        if re.search(rf"\b{name}\b", text)
+    }
 
 
 def function_text(head: str, statements: list[str]) -> str:
