@@ -105,6 +105,18 @@ def test_finn_converts_and_streamlines_a_file_to_the_same_outputs(name, tmp_path
     assert "MultiThreshold" in operations
 
 
+@needs_hls4ml
+@pytest.mark.targets
+def test_verify_on_hls4ml_counts_the_integers_of_the_whole_network():
+    model = NETWORKS["zeros"]()
+    report = lq.deploy.verify_on(model, "native, hls4ml", inputs_of(model, 4))
+    row = report["hls4ml"]
+    assert report.ok, str(report)
+    # 6 by 6 pixels of 4 channels, and 5 numbers, of 4 samples.
+    assert row.integers == (4 * (6 * 6 * 4 + 5),) * 2
+    assert row.labels == (4, 4)
+
+
 def test_without_hls4ml_it_is_said_what_to_install(monkeypatch, tmp_path):
     monkeypatch.delenv("LARQLITE_HLS4ML", raising=False)
     monkeypatch.setattr("larqlite.deploy.qonnx._run_hls4ml._FOLDER", "nowhere")
