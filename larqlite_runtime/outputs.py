@@ -36,8 +36,9 @@ _BEGINNINGS: dict[str, tuple[int, tuple[bytes, ...]]] = {
     ".pdf": (0, (b"%PDF",)),
     ".svg": (0, (b"<?xml", b"<svg", b"<!DOCTYPE svg")),
     ".json": (0, (b"{", b"[")),
-    # Programs of a user's own are never written over.
+    # Programs and libraries of a user's own are never written over.
     **dict.fromkeys((".c", ".h", ".ino"), (0, (b"/* Written by larqlite:",))),
+    **dict.fromkeys((".properties", ".txt"), (0, (b"# Written by larqlite:",))),
 }
 # What matplotlib says of itself near the beginning of a picture.
 _DRAWN = b"matplotlib"

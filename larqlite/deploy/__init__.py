@@ -9,7 +9,7 @@ from larqlite.deploy._converter_tables import activation_converter, converter
 from larqlite.deploy._report import FloatRow, PackedRow, Report
 from larqlite.deploy.qonnx import Hls4mlRun, check_finn, run_hls4ml, to_qonnx
 from larqlite.deploy.targets import TargetRow, TargetsReport, verify_on
-from larqlite.deploy.targets.c import CLayer, CReport, to_c
+from larqlite.deploy.targets.c import CLayer, CReport, to_arduino, to_c
 from larqlite.deploy.targets.flat import FlatFile, to_flat
 from larqlite.deploy.verifier import (
     Differences,
@@ -47,6 +47,7 @@ __all__ = [
     "converter",
     "export",
     "targets",
+    "to_arduino",
     "to_c",
     "to_flat",
     "run_hls4ml",

@@ -38,6 +38,8 @@ File = Positional[
 _SUFFIXES = {"flat": (".lqflat",)}
 # What reads QONNX: everything, or a compiler that has a form of its own.
 _QONNX = {"qonnx": None, "hls4ml": "hls4ml", "finn": "finn"}
+# What is a folder of files.
+_FOLDERS = ("c", "arduino")
 Imports = Annotated[tuple[str, ...], import_flag("quantizers, layers and converters")]
 
 
@@ -51,7 +53,8 @@ class ExportOptions:
             Path | None,
             arg(
                 metavar="FILE",
-                help="Where to write the .onnx file, as --output.",
+                help="Where to write the .onnx file, or the folder of --to c and arduino, as "
+                "--output.",
                 help_behavior_hint="",
             ),
         ]
@@ -66,13 +69,22 @@ class ExportOptions:
         ]
     ] = False
     to: Annotated[
-        Literal["onnx", "flat", "qonnx", "hls4ml", "finn"],
+        Literal["onnx", "flat", "c", "arduino", "qonnx", "hls4ml", "finn"],
         arg(
             help="What to write: flat is one file that C, C++ and WebAssembly run without "
-            "Python. MODEL may then be an .onnx file that lq export wrote. qonnx is "
+            "Python; c is a folder with the network as C99 for microcontrollers, arduino a "
+            "library. MODEL may then be an .onnx file that lq export wrote. qonnx is "
             "--qonnx, and hls4ml and finn are its forms for these compilers of FPGAs.",
         ),
     ] = "onnx"
+    name: Annotated[
+        str | None,
+        arg(
+            metavar="NAME",
+            help="Of the network in C, which its functions and files begin with.",
+            help_behavior_hint="(default: that of MODEL)",
+        ),
+    ] = None
     pixels: FlagCreatePairsOff[
         Annotated[
             bool,
@@ -113,6 +125,11 @@ class ExportOptions:
         tell(lambda: (self._run(), 0), self.json)
 
     def _run(self) -> dict[str, Any]:
+        if self.name is not None and self.to not in _FOLDERS:
+            raise ArgumentError(
+                "lq export: --name is the network's name in C, of which "
+                f"--to {self.to} writes none.\n  Fix: leave it out, or --to c."
+            )
         as_qonnx = self.qonnx or self.to in _QONNX
         if self.to not in ("onnx", *_QONNX):
             return self._for_target()
@@ -172,15 +189,22 @@ class ExportOptions:
                 f"  Fix: leave {given[0]} out, or lq export {self.model} model.onnx "
                 f"{given[0]} ..., then lq export model.onnx {self.output} --to {self.to}"
             )
-        require(self.output, _SUFFIXES[self.to], "lq export", read=[self.model])
+        if self.to not in _FOLDERS:
+            require(self.output, _SUFFIXES[self.to], "lq export", read=[self.model])
         is_packed = self.model.suffix.lower() in ONNX
         if is_packed:
             _require_file(self.model, "lq export")
         model = self.model if is_packed else _load(self)
         from larqlite import deploy
+        from larqlite.deploy.targets.c import identifier
 
         try:
-            report = deploy.to_flat(model, self.output, pixels=self.pixels)
+            if self.to in _FOLDERS:
+                write = deploy.to_c if self.to == "c" else deploy.to_arduino
+                name = self.name or identifier(self.model.stem)
+                report = write(model, self.output, name=name, pixels=self.pixels)
+            else:
+                report = deploy.to_flat(model, self.output, pixels=self.pixels)
         except deploy.VerificationError as error:
             print(f"lq: {error}", file=sys.stderr)
             raise SystemExit(1) from error

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from larqlite.deploy.targets.c._measure import COMPILER, MADE_BY, measure
 from larqlite.deploy.targets.c._source import CSource, describe
 from larqlite_runtime.internal import WholeProgram
 from larqlite_runtime.notebook import ShownTable, ShowsTables
-from larqlite_runtime.tables import aligned
+from larqlite_runtime.planner import live_ranges_of, lower_bound
+from larqlite_runtime.tables import aligned, shortened
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class CLayer:
         algorithm: by which it does.
         instructions: estimated for a Cortex-M4, if half of the bits are -1.
         worst: the same for the picture that takes longest.
+        products: one-bit products, or products of codes or floats.
         table_bytes: of its weights and thresholds.
         scratch_bytes: that it works in.
     """
@@ -31,6 +34,7 @@ class CLayer:
     algorithm: str
     instructions: int
     worst: int
+    products: int
     table_bytes: int
     scratch_bytes: int
 
@@ -45,7 +49,12 @@ class CReport(ShowsTables):
         layers: in order.
         table_bytes: of all constants: flash, besides the code.
         arena_bytes: memory of tensors between layers.
+        bound_bytes: the largest sum of tensors that are needed at one time: no arena can be
+            smaller.
         scratch_bytes: memory that layers work in.
+        flash_bytes: code and constants, as arm-none-eabi-gcc makes them for a Cortex-M4;
+            None where that is not installed.
+        stack_bytes: that a call takes, likewise.
     """
 
     name: str
@@ -53,7 +62,20 @@ class CReport(ShowsTables):
     layers: tuple[CLayer, ...]
     table_bytes: int
     arena_bytes: int
+    bound_bytes: int
     scratch_bytes: int
+    flash_bytes: int | None = None
+    stack_bytes: int | None = None
+
+    @property
+    def instructions(self) -> int:
+        """Of a picture half of whose bits are -1, estimated for a Cortex-M4."""
+        return sum(layer.instructions for layer in self.layers)
+
+    @property
+    def worst(self) -> int:
+        """The same of the picture that takes longest."""
+        return sum(layer.worst for layer in self.layers)
 
     @property
     def ram_bytes(self) -> int:
@@ -62,12 +84,14 @@ class CReport(ShowsTables):
 
     def to_dict(self) -> dict:
         """The same as dictionaries, lists and numbers."""
-        return asdict(self) | {"ram_bytes": self.ram_bytes}
+        own = ("ram_bytes", "instructions", "worst")
+        return asdict(self) | {name: getattr(self, name) for name in own}
 
     def __str__(self) -> str:
         found = []
         for table in self._shown():
-            found += [table.title, aligned(table.header, table.rows, (3, 4, 5, 6)), ""]
+            rows = [*table.rows, table.totals]
+            found += [table.title, aligned(table.header, rows, range(3, 8)), ""]
             found += table.notes
         return "\n".join(found)
 
@@ -77,11 +101,12 @@ class CReport(ShowsTables):
     def _shown(self) -> Iterator[ShownTable]:
         rows = [
             (
-                layer.name,
-                layer.what,
+                shortened(layer.name),
+                shortened(layer.what, 64),
                 layer.algorithm,
                 f"{layer.instructions:,}",
                 f"{layer.worst:,}",
+                f"{layer.products:,}",
                 f"{layer.table_bytes:,}",
                 f"{layer.scratch_bytes:,}",
             )
@@ -93,15 +118,41 @@ class CReport(ShowsTables):
             "algorithm",
             "instructions",
             "at most",
-            "flash",
+            "products",
+            "tables",
             "scratch",
         )
-        notes = (
-            f"flash: {self.table_bytes:,} bytes of tables, besides the code",
-            f"RAM: {self.ram_bytes:,} bytes: arena {self.arena_bytes:,}, "
-            f"scratch {self.scratch_bytes:,}",
+        totals = ("", "", "", f"{self.instructions:,}", f"{self.worst:,}")
+        totals += (
+            f"{sum(layer.products for layer in self.layers):,}",
+            f"{self.table_bytes:,}",
+            f"{self.scratch_bytes:,}",
         )
-        yield ShownTable(f"{self.name} in C", header, rows, notes)
+        notes = tuple(self._notes())
+        yield ShownTable(f"{self.name} in C", header, rows, notes, totals)
+
+    def _notes(self) -> Iterator[str]:
+        if self.flash_bytes is None:
+            unknown = (
+                f"no {COMPILER} here: the size of the code and the stack are not known"
+            )
+            yield f"flash: {self.table_bytes:,} bytes of tables, and the code ({unknown})"
+        else:
+            code = self.flash_bytes - self.table_bytes
+            yield (
+                f"flash: {self.flash_bytes:,} bytes: tables {self.table_bytes:,}, "
+                f"code {code:,} ({MADE_BY})"
+            )
+        yield (
+            f"RAM: {self.ram_bytes:,} bytes: arena {self.arena_bytes:,} "
+            f"({self.bound_bytes:,} are needed at once), scratch {self.scratch_bytes:,}"
+        )
+        if self.stack_bytes is not None:
+            yield f"stack: {self.stack_bytes:,} bytes in a call ({MADE_BY})"
+        yield (
+            "instructions: estimated for a Cortex-M4, half of the bits -1; at most: of the "
+            "image that takes longest"
+        )
 
 
 def report_of(source: CSource, whole: WholeProgram, files: Sequence[Path]) -> CReport:
@@ -117,15 +168,23 @@ def report_of(source: CSource, whole: WholeProgram, files: Sequence[Path]) -> CR
                 made.algorithm.name,
                 round(cost.instructions),
                 round(cost.worst),
+                made.step.products,
                 made.table_bytes,
                 cost.scratch,
             )
         )
+    plan = whole.plan
+    outputs = [output.port.buffer for output in plan.outputs.values()]
+    live = live_ranges_of(plan.program, plan.stages, outputs)
+    measured = measure(source)
     return CReport(
         source.name,
         tuple(files),
         tuple(layers),
         sum(memory.table_bytes.values()),
         4 * max(source.arena, 1),
+        lower_bound(plan.program, plan.stages, live),
         memory.scratch_bytes,
+        None if measured is None else measured.flash,
+        None if measured is None else measured.stack,
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 WIDTH = 88  # of a line of a table
-# Words of C99 and C++ that no identifier may be, and names that every C file may have.
+# Words of C99 and C++ that no identifier may be, and headers of C that no file may hide.
 _TAKEN = frozenset(
     re.findall(
         r"\w+",
@@ -17,7 +17,9 @@ _TAKEN = frozenset(
         enum extern false float for friend goto if inline int long main mutable namespace
         new operator private protected public register restrict return short signed sizeof
         static struct switch template this throw true try typedef union unsigned using
-        virtual void volatile while""",
+        virtual void volatile while assert complex ctype errno fenv inttypes limits locale
+        math setjmp signal stdarg stdbool stddef stdint stdio stdlib string tgmath time wchar
+        wctype""",
     )
 )
 # Types of tables, the smallest first.

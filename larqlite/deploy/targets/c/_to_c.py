@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,32 +58,49 @@ def to_c(
         >>> [path.name for path in report.files]
         ['three.c', 'three.h']
     """
-    folder = _folder(folder)
-    name = _name(model, name)
-    files = [
-        require(folder / f"{name}.{ending}", (f".{ending}",), "to_c", makes_folder=True)
-        for ending in ("c", "h")
-    ]
+    folder = checked_folder(folder, "to_c")
+    name = checked_name(model, name, "to_c")
     whole = program_of(model, "to_c", pixels, small=True)
     source = source_of(whole, name)
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, text in zip(files, (source.source, source.header), strict=True):
+    texts = {
+        folder / f"{name}.c": source.source,
+        folder / f"{name}.h": source.header,
+    }
+    write_files(texts, "to_c")
+    return report_of(source, whole, list(texts))
+
+
+def write_files(texts: Mapping[Path, str], where: str) -> None:
+    """Writes files, all of which may be written, or none.
+
+    Args:
+        texts: by path; folders that are missing are made.
+        where: the function, for messages.
+
+    Raises:
+        ArgumentError: a file is there that larqlite did not write.
+    """
+    for path in texts:
+        require(path, (path.suffix,), where, makes_folder=True)
+    for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary:
             temporary.write_text(text, encoding="ascii")
-    return report_of(source, whole, files)
 
 
-def _folder(folder: str | os.PathLike) -> Path:
+def checked_folder(folder: str | os.PathLike, where: str) -> Path:
+    """The path of a folder."""
     try:
         return Path(os.fsdecode(folder))
     except TypeError as error:
         raise ArgumentError(
-            f"to_c: {folder!r} is no path of a folder.\n"
+            f"{where}: {folder!r} is no path of a folder.\n"
             '  Fix: a name, such as "network_c".'
         ) from error
 
 
-def _name(model: Any, name: str | None) -> str:
+def checked_name(model: Any, name: str | None, where: str) -> str:
+    """A name of C: what is given, or that of the model."""
     if name is None:
         if isinstance(model, (str, os.PathLike)):
             found = Path(os.fsdecode(model)).stem
@@ -91,7 +109,7 @@ def _name(model: Any, name: str | None) -> str:
         return identifier(found)
     if not isinstance(name, str) or identifier(name) != name:
         raise ArgumentError(
-            f"to_c: name={name!r} is no name of C.\n  Fix: letters, digits and single "
+            f"{where}: name={name!r} is no name of C.\n  Fix: letters, digits and single "
             f'underscores, such as name="{identifier(str(name))}".'
         )
     return name

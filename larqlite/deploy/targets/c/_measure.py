@@ -1,0 +1,88 @@
+"""Code and stack of generated C, as a compiler for microcontrollers makes them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from larqlite.deploy.targets.c._source import CSource
+
+COMPILER = "arm-none-eabi-gcc"
+FLAGS = (
+    *("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"),
+    *("-std=c99", "-O2"),
+)
+MADE_BY = "arm-none-eabi-gcc -O2 for a Cortex-M4"
+_NODE = re.compile(r'node: \{ title: "([^"]+)" label: "[^"]*?(\d+) bytes \((\w+)')
+_EDGE = re.compile(r'edge: \{ sourcename: "([^"]+)" targetname: "([^"]+)"')
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a compiler made.
+
+    Attributes:
+        flash: bytes of code and constants.
+        ram: bytes of static memory.
+        stack: bytes that a call of the network takes, at most; without what functions of the
+            compiler's own library take.
+    """
+
+    flash: int
+    ram: int
+    stack: int
+
+
+def measure(source: CSource) -> Measured | None:
+    """Compiles a network, without its self-test; None where the compiler is not installed."""
+    if shutil.which(COMPILER) is None:
+        return None
+    name = source.name
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        (folder / f"{name}.h").write_text(source.header, encoding="ascii")
+        (folder / f"{name}.c").write_text(source.source, encoding="ascii")
+        given = (f"-D{name.upper()}_NO_SELF_TEST", "-fcallgraph-info=su", "-c")
+        _said(folder, COMPILER, *FLAGS, *given, f"{name}.c", "-o", f"{name}.o")
+        sizes = _said(folder, COMPILER.replace("gcc", "size"), f"{name}.o")
+        text, data, bss = map(int, sizes.splitlines()[1].split()[:3])
+        graph = (folder / f"{name}.ci").read_text()
+    return Measured(text + data, data + bss, deepest(graph, f"{name}_run"))
+
+
+def deepest(graph: str, begin: str) -> int:
+    """The bytes of stack of the deepest chain of calls from a function on.
+
+    Args:
+        graph: what `-fcallgraph-info=su` writes.
+        begin: the function.
+
+    >>> node = 'node: { title: "%s" label: "f\\\\nf.c:1:1\\\\n%d bytes (static)" }'
+    >>> edge = 'edge: { sourcename: "f" targetname: "g" label: "f.c:2:1" }'
+    >>> deepest("\\n".join([node % ("f", 16), node % ("g", 8), edge]), "f")
+    24
+    """
+    own = {name: int(size) for name, size, _ in _NODE.findall(graph)}
+    calls: dict[str, set[str]] = {}
+    for caller, called in _EDGE.findall(graph):
+        calls.setdefault(caller, set()).add(called)
+
+    @cache
+    def depth(name: str) -> int:
+        below = (depth(called) for called in calls.get(name, ()))
+        return own.get(name, 0) + max(below, default=0)
+
+    # Functions of a file are named with it: "net.c:step".
+    return depth(next((name for name in own if name.split(":")[-1] == begin), begin))
+
+
+def _said(folder: Path, *command: str) -> str:
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=True
+    )
+    return done.stdout
