@@ -85,7 +85,7 @@ maintainer=larqlite {__version__}
 sentence=The binarized neural network {name} in C99.
 paragraph=Runs on 32-bit processors without dynamic memory; the example prints what comes out.
 category=Data Processing
-url=
+url=https://github.com/larqlite/larqlite
 architectures=*
 includes={name}.h
 """

@@ -65,9 +65,10 @@ class Memory:
 
     @property
     def scratch_bytes(self) -> int:
-        """Bytes of all room."""
-        return sum(
-            BYTES[kind.split()[0]] * count for kind, count in self.scratch.items()
+        """Bytes of all room, in words."""
+        return 4 * sum(
+            -(-BYTES[kind.split()[0]] * count // 4)
+            for kind, count in self.scratch.items()
         )
 
     def constant(self, number: int) -> np.ndarray:
