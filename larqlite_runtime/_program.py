@@ -144,8 +144,32 @@ class TensorView:
 
 
 @dataclass(frozen=True)
+class BitPool:
+    """Windows side by side, whose largest values bits are packed of as they are made.
+
+    Each word is stored for the first pixel of a window, and joined with what is there for the
+    others: so values and bits of all pixels never lie in memory. Only programs for small devices
+    (`whole_program(small=True)`) have it; others move bits in a step of their own.
+
+    Attributes:
+        window: depth, height and width; pixels beyond the last whole window are left out.
+        turned: buffer of words, a bit for each channel whose least values are taken; -1: none.
+    """
+
+    window: tuple[int, int, int]
+    turned: int = NOWHERE
+
+
+@dataclass(frozen=True)
 class EpilogueOp:
-    """One operation on a row of values."""
+    """One operation on a row of values.
+
+    Attributes:
+        pool: of an operation that packs bits, the windows whose bits it packs; `view` is then
+            that of what comes out.
+
+    The other fields are those of `lq_op`.
+    """
 
     kind: EpilogueKind
     a: int = NOWHERE
@@ -156,6 +180,13 @@ class EpilogueOp:
     x: float = 0.0
     y: float = 0.0
     view: TensorView = TensorView()
+    pool: BitPool | None = None
+
+    def written(self, size: tuple[int, int, int]) -> tuple[int, int, int]:
+        """Depth, height and width of what it packs, of a step of some size."""
+        if self.pool is None:
+            return size
+        return tuple(n // by for n, by in zip(size, self.pool.window, strict=True))
 
 
 @dataclass(frozen=True)
@@ -213,6 +244,7 @@ class KernelStep:
         found |= {self.row_class, self.column_class}
         for op in self.ops:
             found |= {op.a, op.b, op.view.buffer}
+            found.add(NOWHERE if op.pool is None else op.pool.turned)
         return found - {NOWHERE}
 
     @property
@@ -278,6 +310,9 @@ class Program:
     parts: list[list[KernelStep]] = field(default_factory=list)
     arena: int = 0  # bytes of one image
     alignment: int = ALIGNMENT  # of offsets in it
+    # Whether `Buffer.initial` stays in memory of its own from the first call on; else every call
+    # fills a buffer before the first step that uses it (`filled_before`).
+    keeps_borders: bool = True
 
     def constant(self, array: np.ndarray) -> int:
         """Adds a constant buffer; the same content twice is held once."""
@@ -300,6 +335,22 @@ class Program:
         """Adds a buffer and returns its number."""
         self.buffers.append(buffer)
         return len(self.buffers) - 1
+
+
+def filled_before(
+    steps: Sequence[KernelStep], buffers: Sequence[Buffer]
+) -> list[list[int]]:
+    """For each step, the buffers that are filled with what they hold at first before it."""
+    waiting = {
+        number
+        for number, buffer in enumerate(buffers)
+        if buffer.initial is not None and buffer.constant is None
+    }
+    found = []
+    for step in steps:
+        found.append(sorted(waiting & step.buffers))
+        waiting -= step.buffers
+    return found
 
 
 def aligned(size: int) -> np.ndarray:

@@ -93,8 +93,10 @@ def whole_program(
             each channel. `WholeProgram.exact_inputs` says where that is bit for bit what
             float32 gives; elsewhere a sum of n products is off by at most `n * 255 / 2^31` of
             the largest that its channel can have, which float32 may be by half as much.
-        small: whether the memory of a sample matters more than how its buffers are aligned:
-            they lie at multiples of 4 bytes.
+        small: whether the memory of a sample matters most: buffers lie at multiples of 4
+            bytes, bits are pooled as they are made (`BitPool` of `_program.py`), and a buffer
+            with borders is filled before the first step that uses it, at every call
+            (`filled_before`). Neither is for the native kernels.
 
     Returns:
         The program.

@@ -15,6 +15,7 @@ from larqlite_runtime._program import (
     PACKS,
     POOLS,
     SUMS_OF_INTEGERS,
+    BitPool,
     Buffer,
     EpilogueKind,
     EpilogueOp,
@@ -22,6 +23,7 @@ from larqlite_runtime._program import (
     Program,
     StepKind,
     TensorView,
+    filled_before,
 )
 from larqlite_runtime._whole_program import (
     Pixels,
@@ -46,6 +48,7 @@ __all__ = [
     "PACKS",
     "POOLS",
     "SUMS_OF_INTEGERS",
+    "BitPool",
     "Buffer",
     "EpilogueKind",
     "EpilogueOp",
@@ -56,6 +59,7 @@ __all__ = [
     "StepKind",
     "TensorView",
     "WholeProgram",
+    "filled_before",
     "part_loader",
     "run_program",
     "supports",

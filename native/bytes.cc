@@ -4,7 +4,8 @@
 
 namespace larqlite {
 
-typedef uint32_t Lanes __attribute__((vector_size(4 * kLanes)));
+typedef uint32_t Four __attribute__((vector_size(16)));
+constexpr int kFours = kLanes / 4;
 
 // i32_conv_1x16: one pixel after another, 16 channels; taps outside are left out.
 void conv_bytes(const Block& block, Value* values) {
@@ -38,7 +39,7 @@ void conv_bytes(const Block& block, Value* values) {
     const int32_t* base = data<int32_t>(block, s.base) + block.channel +
                           (line + (column ? column[p] : 0)) * static_cast<int64_t>(s.channels);
     for (int32_t c = 0; c < block.count; c += kLanes) {
-      Lanes sums = {};
+      Four found[kFours] = {};
       const uint32_t* of_block = weights + c * taps * inside;
       for (int64_t i = d.first; i < d.last; ++i)
         for (int64_t k = h.first; k < h.last; ++k)
@@ -48,11 +49,14 @@ void conv_bytes(const Block& block, Value* values) {
             const uint32_t* of_tap =
                 of_block + ((i * s.kernel_h + k) * s.kernel_w + tap) * inside * kLanes;
             for (int64_t n = 0; n < length; ++n, of_tap += kLanes) {
-              Lanes w16;
-              __builtin_memcpy(&w16, of_tap, sizeof w16);
-              sums += w16 * x[n];
+              Four w16[kFours];
+              __builtin_memcpy(w16, of_tap, sizeof w16);
+#pragma GCC unroll 4
+              for (int f = 0; f < kFours; ++f) found[f] += w16[f] * x[n];
             }
           }
+      uint32_t sums[kLanes];
+      __builtin_memcpy(sums, found, sizeof sums);
       const int32_t left = block.count - c < kLanes ? block.count - c : kLanes;
       for (int32_t lane = 0; lane < left; ++lane)
         v[c + lane] = static_cast<int32_t>(sums[lane] + static_cast<uint32_t>(base[c + lane]));

@@ -14,7 +14,7 @@ fi
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' larqlite_runtime/_version.py)
 read -ra flags < native/flags_wasm.txt
 read -rd '' -a exports < web/exports.txt || true
-sources=(native/{check,cost,expand,functions,positions,run,threads,wasm}.cc native/model/*.cc
+sources=(native/{bytes,check,cost,expand,functions,positions,run,threads,wasm}.cc native/model/*.cc
   web/memory.cc)
 objects=$(mktemp -d)
 trap 'rm -rf "$objects"' EXIT

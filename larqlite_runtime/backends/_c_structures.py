@@ -117,7 +117,15 @@ def c_view(view: TensorView) -> CView:
 
 
 def c_op(op: EpilogueOp) -> COp:
-    """An epilogue as a C structure."""
+    """An epilogue as a C structure.
+
+    Raises:
+        ValueError: it is one of small devices, which the kernels have no form for.
+    """
+    if op.pool is not None:
+        raise ValueError(
+            "Bits that are pooled as they are made are no step of the kernels."
+        )
     return COp(
         op.kind, op.a, op.b, op.planes, op.group, op.words, op.x, op.y, c_view(op.view)
     )

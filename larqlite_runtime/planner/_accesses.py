@@ -167,9 +167,9 @@ def _of_epilogue(
         writes=op.kind not in READS_VIEW,
         position=position,
         view=op.view,
-        size=step.size,
+        size=op.written(step.size),
         last=last,
-        is_by_row=not gathered,
+        is_by_row=not gathered and op.pool is None,
         **planes,
     )
 
@@ -231,15 +231,17 @@ def lower_bound(
 
     A buffer that takes the place of one that is read for the last time at the same point
     counts once with that. Buffers that hold something before the first call (borders) are
-    live all the time; those of one content count as often as they are in use together.
+    live all the time, if that is kept; those of one content count as often as they are in use
+    together.
     """
     buffers = program.buffers
+    keeps = program.keeps_borders
     live = {
         number: span for number, span in live.items() if not buffers[number].external
     }
     pinned: dict[tuple, list[int]] = {}
     for number in live:
-        if buffers[number].initial is not None:
+        if keeps and buffers[number].initial is not None:
             pinned.setdefault(content_of(buffers[number]), []).append(number)
     always = sum(
         buffers[same[0]].bytes * max(_together([live[number] for number in same]))
@@ -250,7 +252,8 @@ def lower_bound(
         here = [
             number
             for number, (first, last) in live.items()
-            if first <= point <= last and buffers[number].initial is None
+            if first <= point <= last
+            and not (keeps and buffers[number].initial is not None)
         ]
         saved = sum(
             buffers[new].bytes for new in _replacing(accesses, live, buffers, point)

@@ -94,7 +94,9 @@ class _Block:
         return self.begin + self.size
 
 
-def arrange(live: LiveRanges, alignment: int = ALIGNMENT) -> None:
+def arrange(
+    live: LiveRanges, alignment: int = ALIGNMENT, keeps_borders: bool = True
+) -> None:
     """Gives every buffer its offset, at the lowest gap that fits.
 
     Buffers that are in use together never overlap, but for one that replaces another;
@@ -105,9 +107,11 @@ def arrange(live: LiveRanges, alignment: int = ALIGNMENT) -> None:
     Args:
         live: the buffers.
         alignment: of offsets and of the arena, in bytes.
+        keeps_borders: whether initialized buffers are filled once; else at each call, and they
+            share memory as the others do.
     """
     program, sharing = live.program, _sharing(live)
-    program.alignment = alignment
+    program.alignment, program.keeps_borders = alignment, keeps_borders
     most, best = 0, None
     for order in (_by_size, _by_time, _by_start):
         found = _placed(live, sorted(sharing, key=order(live)), alignment)
@@ -193,7 +197,9 @@ def _together(live: LiveRanges, one: _Block, other: _Block) -> bool:
 
 
 def _has_initial(live: LiveRanges, block: _Block) -> bool:
-    return live.program.buffers[block.numbers[0]].initial is not None
+    program = live.program
+    is_filled = program.buffers[block.numbers[0]].initial is not None
+    return is_filled and program.keeps_borders
 
 
 def _twin(live: LiveRanges, block: _Block, blocks: list[_Block]) -> _Block | None:

@@ -23,6 +23,7 @@ from larqlite_runtime._program import (
     POPCOUNTS,
     Buffer,
     EpilogueKind,
+    EpilogueOp,
     KernelStep,
     Program,
     StepKind,
@@ -187,6 +188,23 @@ def _check_moves(step: KernelStep, program: Program, where: str) -> None:
     )
 
 
+def _check_pooled(
+    step: KernelStep, op: EpilogueOp, program: Program, what: str
+) -> None:
+    require(
+        (op.kind in PACKS or op.kind == EpilogueKind.THRESHOLD)
+        and (op.planes, op.group) == (1, 0)
+        and min(op.pool.window) > 0
+        and min(op.written(step.size)) > 0,
+        f"{what} has windows of {op.pool.window} in an image of {step.size}",
+    )
+    if op.pool.turned != NOWHERE:
+        words = words_of(step.channels)
+        check_constant(
+            program, op.pool.turned, np.uint32, words, f"{what}: turned bits"
+        )
+
+
 def _check_epilogues(step: KernelStep, program: Program, where: str) -> None:
     require(
         sum(op.kind in GATHERS for op in step.ops) < 2,
@@ -214,6 +232,8 @@ def _check_epilogues(step: KernelStep, program: Program, where: str) -> None:
                 op.a != NOWHERE and program.buffers[op.a].count == step.channels,
                 f"{what} has no value for each of {step.channels} channels",
             )
+        if op.pool is not None:
+            _check_pooled(step, op, program, what)
         if op.kind in PACKS or op.kind == EpilogueKind.THRESHOLD:
             group = op.group or step.channels
             words = step.channels // group * words_of(group)
@@ -248,12 +268,14 @@ class _Memory:
         arena: of the buffers of the arena, or one after another if they have no offsets.
         begins: where each buffer begins in it.
         initial: what the bytes of a buffer count as before it is written.
+        keeps: whether they do so from the first call on; else each call fills them.
     """
 
     buffers: list[Buffer]
     arena: np.ndarray
     begins: dict[int, int]
     initial: dict[int, int]
+    keeps: bool = True
 
     @classmethod
     def of(cls, program: Program, is_arranged: bool) -> _Memory:
@@ -267,12 +289,15 @@ class _Memory:
             else:
                 begins[number], end = end, end + buffer.bytes
         memory = cls(buffers, np.full(end, _NOBODY, np.int64), begins, {})
+        memory.keeps = program.keeps_borders
         contents: dict[tuple, int] = {}
         for number in begins:
             if buffers[number].initial is None:
                 continue
             code = contents.setdefault(content_of(buffers[number]), -2 - len(contents))
             memory.initial[number] = code
+            if not memory.keeps:
+                continue
             own = memory.bytes_of(number, np.arange(buffers[number].count))
             require(
                 bool(np.isin(memory.arena[own], (_NOBODY, code)).all()),
@@ -286,6 +311,13 @@ class _Memory:
         return (
             self.begins[number] + elements[:, None] * size + np.arange(size)
         ).reshape(-1)
+
+    def fill(self, numbers: set[int]) -> None:
+        """Fills buffers that come into use, if every call does so."""
+        for number in numbers & self.initial.keys():
+            if not self.keeps:
+                whole = np.arange(self.buffers[number].count)
+                self.arena[self.bytes_of(number, whole)] = self.initial[number]
 
     def read(self, number: int, where: np.ndarray, what: str) -> None:
         known = (number, self.initial.get(number, number))
@@ -315,7 +347,10 @@ def _play(plan: LoweredPlan | ExecutionPlan, is_arranged: bool) -> None:
         for port in plan.inputs:
             whole = np.arange(program.buffers[port.buffer].count)
             memory.arena[memory.bytes_of(port.buffer, whole)] = port.buffer
+        filled: set[int] = set()
         for label, touched in points:
+            memory.fill({access.buffer for access, _ in touched} - filled)
+            filled |= {access.buffer for access, _ in touched}
             for access, where in touched:
                 if not access.writes:
                     memory.read(access.buffer, where, label)

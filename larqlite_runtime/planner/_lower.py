@@ -40,14 +40,16 @@ def lower(
     scheduled: list[ScheduledPart | ScheduledSegment],
     groups: FusionGroups,
     assignment: BufferAssignment,
+    small: bool = False,
 ) -> LoweredPlan:
     """Lowers one item after another; each is a program point.
 
-    Inputs are there from the first point on, and outputs until the last.
+    Inputs are there from the first point on, and outputs until the last. `small`: whether
+    layers pool their bits as they make them, where they can, which the kernels do not.
     """
     subgraph = groups.subgraph
     buffers = BufferTable(subgraph, assignment)
-    lowering = GroupLowering(buffers)
+    lowering = GroupLowering(buffers, small)
     inputs = [
         _port(buffers, name, StoredTensor(name, NCHW)) for name in subgraph.inputs
     ]

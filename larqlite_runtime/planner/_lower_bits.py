@@ -9,6 +9,7 @@ import numpy as np
 from larqlite_runtime._program import (
     MOVE_FIELDS,
     NOWHERE,
+    BitPool,
     EpilogueKind,
     EpilogueOp,
     KernelStep,
@@ -17,7 +18,7 @@ from larqlite_runtime._program import (
 )
 from larqlite_runtime.format import pack, words_of
 from larqlite_runtime.planner._buffer_table import BufferTable
-from larqlite_runtime.planner._fusion_group import BitMove
+from larqlite_runtime.planner._fusion_group import BitMove, FusionGroup
 from larqlite_runtime.planner._lower_producer import GroupInput
 from larqlite_runtime.planner._padding import PaddedTensor
 
@@ -31,10 +32,12 @@ class BitPlace:
     Attributes:
         view: words of the first plane.
         words: from one plane of a pixel to the next.
+        pool: windows of what is packed there.
     """
 
     view: TensorView
     words: int
+    pool: BitPool | None = None
 
 
 @dataclass
@@ -56,7 +59,10 @@ class _Memory:
 class MoveLowering:
     """Gives parts of moves their places, and turns moves into steps."""
 
-    def __init__(self, buffers: BufferTable, inputs: dict[int, GroupInput]) -> None:
+    def __init__(
+        self, buffers: BufferTable, inputs: dict[int, GroupInput], small: bool
+    ) -> None:
+        self._small = small
         self._live, self._program = buffers.live, buffers.program
         self._inputs = inputs
         self._memory: dict[int, _Memory] = {}
@@ -68,7 +74,10 @@ class MoveLowering:
         if memory.parts is None:
             place = memory.made
             self._live.use(place.view.buffer)
-            return replace(place, view=place.view.moved(first))
+            pool = None
+            if move.pool is not None:
+                pool = BitPool(move.pool[0].kernel, self._turned(move, memory))
+            return replace(place, view=place.view.moved(first), pool=pool)
         view = memory.parts.image_view(self._live.use(memory.buffer))
         return BitPlace(view.moved(first), memory.first[-1])
 
@@ -123,7 +132,9 @@ class MoveLowering:
         counts = [words_of(part.channels) for part in move.parts]
         first = [0, *np.cumsum(counts).tolist()]
         memory = _Memory(self._made(move), first)
-        if not move.is_direct:
+        if self._is_pooled_at_once(move):
+            move.parts[0].maker.nodes += move.nodes
+        elif not move.is_direct:
             planes = move.codebook.type.bits
             memory.parts = PaddedTensor(move.size, planes * first[-1])
             memory.buffer = self._live.new(
@@ -134,6 +145,23 @@ class MoveLowering:
             )
         self._memory[id(move)] = memory
         return memory
+
+    def _is_pooled_at_once(self, move: BitMove) -> bool:
+        """Whether a layer may pool its bits as it makes them: in windows side by side."""
+        if not self._small or move.pool is None or len(move.parts) != 1:
+            return False
+        maker, (pool, size) = move.parts[0].maker, move.pool
+        return (
+            isinstance(maker, FusionGroup)
+            and (maker.packed is None or maker.packed.groups == 1)
+            and move.codebook.type.bits == 1
+            and move.is_in_order
+            and not move.group
+            and pool.kernel == pool.stride
+            and (pool.dilation, pool.pad) == ((1, 1, 1), (0, 0, 0))
+            and size
+            == tuple(n // by for n, by in zip(move.size, pool.stride, strict=True))
+        )
 
     def _made(self, move: BitMove) -> BitPlace:
         if move.whole is not None:

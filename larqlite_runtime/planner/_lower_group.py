@@ -77,11 +77,11 @@ class _Packing:
 class GroupLowering:
     """Turns groups into steps, one after another, in the order in which they run."""
 
-    def __init__(self, buffers: BufferTable) -> None:
+    def __init__(self, buffers: BufferTable, small: bool = False) -> None:
         self._buffers = buffers
         self._live, self._program = buffers.live, buffers.program
         self._inputs: dict[int, GroupInput] = {}
-        self._moves = MoveLowering(buffers, self._inputs)
+        self._moves = MoveLowering(buffers, self._inputs, small)
 
     def step(self, group: FusionGroup | BitMove | RearrangedNode) -> KernelStep | None:
         """The step of a group; None if nobody needs what it makes, or bits need not be moved."""
@@ -335,6 +335,7 @@ class GroupLowering:
                 group=packing.group,
                 words=_words_of(channels, packing.group),
                 view=packing.place.view.moved(plane * packing.place.words),
+                pool=packing.place.pool,
             )
             for plane, (first, last) in enumerate(found)
         ]
@@ -360,6 +361,7 @@ class GroupLowering:
                 x=codebook.operands[0],
                 y=codebook.operands[1],
                 view=packing.place.view,
+                pool=packing.place.pool,
             )
         ]
 

@@ -46,7 +46,9 @@ def plan(
         isa: the instruction set, whose speeds say how packed nodes are summed.
         pixels: what is made of integer pixels before they are fed, for `Numbers.BYTES`: the
             program takes the pixels themselves.
-        small: whether buffers lie as close as words allow, for devices with little memory.
+        small: for devices with little memory: buffers lie as close as words allow, bits are
+            pooled as they are made (`BitPool`), and borders are filled at every call
+            (`Program.keeps_borders`): the kernels have no form for either.
         whole: whether the kernels have to run everything, what is no faster there too.
 
     Raises:
@@ -66,10 +68,10 @@ def plan(
     keep_bits(groups)
     assignment = assign_buffers(groups)
     scheduled = schedule(groups, assignment)
-    lowered = lower(scheduled, groups, assignment)
+    lowered = lower(scheduled, groups, assignment, small)
     if checked:
         _check(lowered)
-    arrange(lowered.live, 4 if small else ALIGNMENT)
+    arrange(lowered.live, 4 if small else ALIGNMENT, keeps_borders=not small)
     planned = ExecutionPlan(
         subgraph,
         lowered.program,

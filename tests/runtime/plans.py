@@ -8,6 +8,7 @@ import larqlite_runtime
 from larqlite_runtime._program import aligned
 from larqlite_runtime.backends import _native, numpy as numpy_kernels
 from larqlite_runtime.backends._c_structures import CBuffer
+from larqlite_runtime.internal import filled_before
 from larqlite_runtime.planner import plan
 from larqlite_runtime.reader import read
 from tests.runtime import files
@@ -81,28 +82,37 @@ def network(*parts, source="x", channels=32, size=6, outputs):
 
 
 def run_whole(whole, x, isa="numpy"):
-    """The outputs of a whole program for one sample, by name.
+    """The outputs of a whole program for one sample, by name, in the arena that it asks for.
 
     Args:
         whole: what `whole_program` returns, of one input.
         x: one sample of it.
         isa: an instruction set, or "numpy".
     """
-    arrays = []
+    arena, arrays = aligned(whole.arena), []
+    arena[...] = 0xA5
     for buffer in whole.buffers:
         if buffer.constant is not None:
             arrays.append(buffer.constant.reshape(-1))
-            continue
-        arrays.append(aligned(buffer.bytes).view(buffer.dtype))
-        arrays[-1][...] = 0 if buffer.initial is None else buffer.initial.reshape(-1)
-    arrays[whole.inputs[0].buffer][...] = x.reshape(-1)
-    if isa == "numpy":
-        numpy_kernels.run(whole.steps, arrays, 1)
-    else:
+        elif buffer.external:
+            arrays.append(x.astype(buffer.dtype).reshape(-1))
+        else:
+            own = arena[buffer.offset :][: buffer.bytes]
+            arrays.append(own.view(buffer.dtype))
+    fills = filled_before(whole.steps, whole.buffers)
+    keeps = whole.plan.program.keeps_borders
+    for number in [number for fill in fills for number in fill] if keeps else ():
+        arrays[number][...] = whole.buffers[number].initial.reshape(-1)
+    if isa != "numpy":
         buffers = (CBuffer * len(arrays))(
             *(CBuffer(array.ctypes.data, array.nbytes, 0, 0) for array in arrays)
         )
         _native.Part(whole.steps).bind(buffers, 1, 1, isa)()
+    else:
+        for step, fill in zip(whole.steps, fills, strict=True):
+            for number in () if keeps else fill:
+                arrays[number][...] = whole.buffers[number].initial.reshape(-1)
+            numpy_kernels.run([step], arrays, 1)
     return {output.name: _of_model(output, arrays) for output in whole.outputs}
 
 

@@ -81,7 +81,7 @@ def test_few_valued_weights_give_the_integers_of_float32(
     scale, offset, pooled, strides
 ):
     proto = first_layer(weights_of(FEW), pooled, strides=strides)
-    whole = whole_program(proto.SerializeToString(), pixels=(scale, offset), small=True)
+    whole = whole_program(proto.SerializeToString(), pixels=(scale, offset))
     assert whole.exact_inputs == ("image",)
     assert whole.inputs[0].dtype == np.uint8
     first, second = whole.steps[:2]

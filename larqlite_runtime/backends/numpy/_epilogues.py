@@ -91,13 +91,31 @@ class Run:
         for plane, bits in enumerate(planes):
             packed = pack(bits, op.group)
             view = op.view.moved(plane * op.words)
+            step = self.step
+            if op.pool is not None:
+                packed = self._largest(op, packed)
+                step = replace(step, size=op.written(step.size))
             pixels(
                 self.buffers[op.view.buffer],
                 view,
-                self.step,
+                step,
                 self.batch,
                 packed.shape[-1],
             )[...] = packed
+
+    def _largest(self, op: EpilogueOp, packed: np.ndarray) -> np.ndarray:
+        """The largest values of windows side by side, in words of bits."""
+        last, turned = packed.shape[-1], np.uint32(0)
+        if op.pool.turned >= 0:
+            turned = self.buffers[op.pool.turned][:last]
+        shape, size = [self.batch], op.written(self.step.size)
+        for count, by in zip(size, op.pool.window, strict=True):
+            shape += [count, by]
+        depth, height, width = (
+            n * by for n, by in zip(size, op.pool.window, strict=True)
+        )
+        whole = packed[:, :depth, :height, :width] ^ turned
+        return np.bitwise_and.reduce(whole.reshape(*shape, last), (2, 4, 6)) ^ turned
 
 
 def apply(run: Run, v: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from larqlite.deploy.targets.c._layer import Layer
-from larqlite.deploy.targets.c._text import indented, lines, loop, real
+from larqlite.deploy.targets.c._text import indented, lines, loop, place, real
 from larqlite_runtime.format import code_words_of, unpack, words_of
 from larqlite_runtime.internal import (
     CODES,
@@ -209,7 +209,7 @@ def put_bits(
     """Packs a condition (true is -1) for each plane into the words of a pixel."""
     group = op.group or layer.step.channels
     of_group = words_of(group)
-    made.pixel.append(f"uint32_t *o{number} = {layer.at(op.view)};")
+    made.pixel.append(f"uint32_t *o{number} = {packed_at(layer, op)};")
     for plane in range(len(planes)):
         made.pixel.append(f"uint32_t w{number}_{plane} = 0;")
     is_whole = group == layer.step.channels or group % 32 == 0
@@ -222,7 +222,7 @@ def put_bits(
         made.channel.append(f"{bits} |= (uint32_t)({condition}) << ({at} & 31);")
         begin = f"{plane * op.words} + " if plane else ""
         word = f"{begin}(c >> 5)" if is_whole else f"{plane * op.words}"
-        stores.append(f"o{number}[{word}] = {bits};\n{bits} = 0;")
+        stores.append(f"{stored(layer, op, f'o{number}', word, bits)}\n{bits} = 0;")
     if is_whole:
         # The last word of a group of whole words is full.
         last = layer.step.channels - 1
@@ -237,6 +237,51 @@ def put_bits(
         f"++k{number};\nif ({ends}) {{\n{indented(lines(*stores))}\n}}\n"
         f"if (k{number} == {group}) k{number} = 0;"
     )
+
+
+def packed_at(layer: Layer, op: EpilogueOp) -> str:
+    """The address of the words of a pixel; of its window, where bits are pooled."""
+    if op.pool is None:
+        return layer.at(op.view)
+    strides = op.view.depth, op.view.row, op.view.pixel
+    variables = tuple(
+        f"({name} / {by})" if by > 1 else name
+        for name, by in zip("dyx", op.pool.window, strict=True)
+    )
+    return layer.address(
+        op.view, place(op.written(layer.step.size), strides, variables)
+    )
+
+
+def stored(layer: Layer, op: EpilogueOp, pointer: str, word: str, bits: str) -> str:
+    """Statements that store a word of bits, or join it with those of its window.
+
+    Args:
+        layer: the step.
+        op: what packs.
+        pointer, word: where to, the second from `packed_at` on, without planes.
+        bits: the word, a name.
+    """
+    if op.pool is None:
+        return f"{pointer}[{word}] = {bits};"
+    axes = list(zip("dyx", layer.step.size, op.pool.window, strict=True))
+    begins = [f"{name} % {by} == 0" for name, _, by in axes if by > 1]
+    inside = [
+        f"{name} < {size // by * by}"
+        for name, size, by in axes
+        if size % by and size > by
+    ]
+    there = f"{pointer}[{word}]"
+    turned = "0U"
+    if op.pool.turned >= 0:
+        words = layer.memory.constant(op.pool.turned)[: words_of(layer.step.channels)]
+        said = "channels whose least value is taken, a bit a channel"
+        turned = f"{layer.words('least', words, said)}[{word}]"
+    joined = f"{there} & {bits}"
+    if turned != "0U":
+        joined = f"{turned} ^ (({there} ^ {turned}) & ({bits} ^ {turned}))"
+    text = f"{there} = {' && '.join(begins) or '1'} ? {bits} : ({joined});"
+    return f"if ({' && '.join(inside)}) {text}" if inside else text
 
 
 def limits_of(layer: Layer, op: EpilogueOp) -> tuple[np.ndarray, np.ndarray]:

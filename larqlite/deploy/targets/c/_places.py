@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from larqlite.deploy.targets.c._epilogues import epilogues
+from larqlite.deploy.targets.c._epilogues import epilogues, packed_at, stored
 from larqlite.deploy.targets.c._grid import BitGrid, BitWeights, Classes
 from larqlite.deploy.targets.c._layer import Layer
 from larqlite.deploy.targets.c._text import lines, loop, sum_of, times
@@ -140,7 +140,11 @@ class Sums:
         bits = self._condition(op, number)
         group = op.group or layer.step.channels
         at = self._word
-        pointer = [f"uint32_t *o{number} = {layer.at(op.view)};"]
+        pointer = [f"uint32_t *o{number} = {packed_at(layer, op)};"]
+        if op.pool is not None:
+            name = f"w{number}"
+            store = stored(layer, op, f"o{number}", at, name)
+            return pointer, [f"const uint32_t {name} = {bits};", store]
         is_direct = (
             (grid.groups == 1 and (group % 32 == 0 or group == layer.step.channels))
             or (grid.outputs % 32 == 0 and group % 32 == 0)

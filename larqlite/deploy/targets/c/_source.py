@@ -30,6 +30,7 @@ from larqlite_runtime.internal import (
     Buffer,
     KernelStep,
     WholeProgram,
+    filled_before,
 )
 
 # What files begin with, so that an export writes over its own files only.
@@ -204,11 +205,16 @@ def source_of(whole: WholeProgram, name: str, title: str = "") -> CSource:
     memory = _memory(whole, interface)
     steps = write_steps(whole.steps, memory)
     arena = whole.arena // 4
-    calls = [made.call for made in steps]
-    parts = []
-    if borders := _borders(whole.buffers, memory):
-        parts.append(function_text("STEP void fill_borders(void)", borders))
-        calls.insert(0, "fill_borders();")
+    calls, parts = [], []
+    fills = filled_before(whole.steps, whole.buffers)
+    for made, fill in zip(steps, fills, strict=True):
+        call = made.call
+        if fill:
+            name_of_fill = f"fill_borders_{made.layer.number}"
+            borders = _borders(whole.buffers, fill, memory)
+            parts.append(function_text(f"STEP void {name_of_fill}(void)", borders))
+            call = f"{name_of_fill}();\n{call}"
+        calls.append(call)
     results = interface.results(memory)
     # An output may be part of an input as it is.
     given = _inputs_in(lines(*results), memory)
@@ -217,8 +223,10 @@ def source_of(whole: WholeProgram, name: str, title: str = "") -> CSource:
     copied = f"copy_outputs({', '.join(words)});"
     parts.append(function_text(f"STEP void copy_outputs({', '.join(ends)})", results))
     body = [
-        *calls[: len(calls) - len(steps)],
-        *(f"{made.call}\nAFTER({made.layer.number});" for made in steps),
+        *(
+            f"{call}\nAFTER({made.layer.number});"
+            for call, made in zip(calls, steps, strict=True)
+        ),
         copied,
     ]
     parts.append(function_text(interface.prototype, body))
@@ -294,12 +302,11 @@ def _memory(whole: WholeProgram, interface: Interface) -> Memory:
     return Memory(whole.buffers, offsets, inputs, types)
 
 
-def _borders(buffers: list[Buffer], memory: Memory) -> list[str]:
-    """Statements that fill what steps leave alone."""
+def _borders(buffers: list[Buffer], numbers: list[int], memory: Memory) -> list[str]:
+    """Statements that fill what steps leave alone, of some buffers."""
     found = []
-    for number, buffer in enumerate(buffers):
-        if buffer.initial is None or buffer.constant is not None:
-            continue
+    for number in numbers:
+        buffer = buffers[number]
         words = np.ascontiguousarray(buffer.initial).reshape(-1)
         words = np.broadcast_to(words, (buffer.count,)) if words.size == 1 else words
         words = np.ascontiguousarray(words).view(np.uint32)
