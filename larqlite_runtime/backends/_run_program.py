@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from larqlite_runtime._errors import InputError
+from larqlite_runtime._program import KernelStep, TensorView, strides
 from larqlite_runtime._whole_program import ProgramTensor, WholeProgram
 from larqlite_runtime.backends import _native
 from larqlite_runtime.backends._c_structures import CBuffer
-from larqlite_runtime.backends.numpy import run as run_in_numpy
+from larqlite_runtime.backends.numpy import Run, run as run_in_numpy
 
 
 def run_program(
@@ -44,18 +46,37 @@ def run_program(
         arrays.append(array)
     for tensor in whole.inputs:
         arrays[tensor.buffer] = _given(tensor, inputs)
-    memory = (CBuffer * len(arrays))(
-        *(CBuffer(array.ctypes.data, array.nbytes) for array in arrays)
-    )
     for number, step in enumerate(whole.steps, 1):
         if _native.library() is None:
             run_in_numpy([step], arrays, 1)
         else:
-            _native.Part([step]).bind(memory, 1, 1, "portable")()
+            _run_natively(step, arrays)
         if look is not None:
             look(number, arrays)
     made = {tensor.name: _made(tensor, arrays) for tensor in whole.outputs}
     return made | {name: array[0] for name, array in whole.constants.items()}
+
+
+def _run_natively(step: KernelStep, arrays: list[np.ndarray]) -> None:
+    """A step in the portable kernels; bits that it pools are pooled behind it."""
+    memory, ops, pooled = list(arrays), [], []
+    for op in step.ops:
+        if op.pool is None:
+            ops.append(op)
+            continue
+        shape = *step.size, op.words
+        view = TensorView(len(memory), 0, *strides((1, *shape))[:-1])
+        words = np.zeros(shape, np.uint32)
+        memory.append(words.reshape(-1))
+        ops.append(replace(op, view=view, pool=None))
+        pooled.append((op, words))
+    buffers = (CBuffer * len(memory))(
+        *(CBuffer(array.ctypes.data, array.nbytes) for array in memory)
+    )
+    part = _native.Part([replace(step, ops=tuple(ops))])
+    part.bind(buffers, 1, 1, "portable")()
+    for op, words in pooled:
+        Run(step, arrays, 1).store_words(op, words[None])
 
 
 def _given(tensor: ProgramTensor, inputs: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -12,7 +12,10 @@ import tf_keras
 
 import larqlite as lq
 import larqlite_runtime
+from larqlite_runtime.internal import whole_program
 from tests.devices.compilers import has, shared
+from tests.runtime.plans import run_whole
+from tests.runtime.pooled import pooled_network
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 needs_gcc = pytest.mark.skipif(not has("gcc"), reason="gcc is not installed")
@@ -88,6 +91,28 @@ def test_images_of_bytes(tmp_path) -> None:
     expected = model(pixels.astype(np.float32)).numpy()
     np.testing.assert_array_equal(run(tmp_path, "net", pixels, expected), expected)
     assert shared(tmp_path / "net.c").net_self_test() == 0
+
+
+@needs_gcc
+@pytest.mark.parametrize(("window", "channels"), [((2, 2), 40), ((3, 4), 64)])
+def test_bits_that_are_pooled_as_they_are_made_give_the_same(
+    window, channels, tmp_path
+) -> None:
+    """Windows that leave pixels over, and channels whose least values are taken."""
+    path = tmp_path / "net.onnx"
+    path.write_bytes(pooled_network(window, channels=channels).SerializeToString())
+    lq.deploy.to_c(path, tmp_path, name="net")
+    library = shared(tmp_path / "net.c")
+    assert library.net_self_test() == 0
+    image = np.random.default_rng(1).normal(size=(14, 18, 3)).round(1)
+    wanted = run_whole(whole_program(path), image)
+    found = {name: np.zeros_like(array) for name, array in wanted.items()}
+    image = image.astype(np.float32)
+    library.net_run(
+        *(ctypes.c_void_p(array.ctypes.data) for array in (image, *found.values()))
+    )
+    np.testing.assert_array_equal(found["c2"], wanted["c2"])
+    np.testing.assert_allclose(found["y"], wanted["y"], rtol=1e-6)
 
 
 def test_files_of_a_users_own_are_not_written_over(tmp_path) -> None:

@@ -1,5 +1,6 @@
 """The program in NumPy, the reference of the kernels; and segments, without ONNX Runtime."""
 
+from larqlite_runtime.backends.numpy._epilogues import Run
 from larqlite_runtime.backends.numpy._kernels import run
 from larqlite_runtime.backends.numpy._session import (
     NumpySession,
@@ -7,4 +8,4 @@ from larqlite_runtime.backends.numpy._session import (
     cannot_run,
 )
 
-__all__ = ["NumpySession", "SegmentNode", "cannot_run", "run"]
+__all__ = ["NumpySession", "Run", "SegmentNode", "cannot_run", "run"]

@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from larqlite_runtime._halves import to_bf16
-from larqlite_runtime._program import EpilogueKind, EpilogueOp, KernelStep, TensorView
+from larqlite_runtime._program import (
+    BitPool,
+    EpilogueKind,
+    EpilogueOp,
+    KernelStep,
+    TensorView,
+)
 from larqlite_runtime.format import QUANTIZERS, SIGN, pack, pack_bytes, unpack, words_of
 
 
@@ -89,33 +95,30 @@ class Run:
     def write_bits(self, op: EpilogueOp, planes: list[np.ndarray]) -> None:
         """Stores planes of bits (true is -1)."""
         for plane, bits in enumerate(planes):
-            packed = pack(bits, op.group)
+            words = pack(bits, op.group)
             view = op.view.moved(plane * op.words)
-            step = self.step
-            if op.pool is not None:
-                packed = self._largest(op, packed)
-                step = replace(step, size=op.written(step.size))
-            pixels(
-                self.buffers[op.view.buffer],
-                view,
-                step,
-                self.batch,
-                packed.shape[-1],
-            )[...] = packed
+            self.store_words(replace(op, view=view), words)
 
-    def _largest(self, op: EpilogueOp, packed: np.ndarray) -> np.ndarray:
+    def store_words(self, op: EpilogueOp, words: np.ndarray) -> None:
+        """Stores the words `(batch, depth, height, width, words)` that an operation packs."""
+        step = self.step
+        if op.pool is not None:
+            words = self._largest(op.pool, words)
+            step = replace(step, size=op.written(step.size))
+        where = self.buffers[op.view.buffer]
+        pixels(where, op.view, step, self.batch, words.shape[-1])[...] = words
+
+    def _largest(self, pool: BitPool, words: np.ndarray) -> np.ndarray:
         """The largest values of windows side by side, in words of bits."""
-        last, turned = packed.shape[-1], np.uint32(0)
-        if op.pool.turned >= 0:
-            turned = self.buffers[op.pool.turned][:last]
-        shape, size = [self.batch], op.written(self.step.size)
-        for count, by in zip(size, op.pool.window, strict=True):
-            shape += [count, by]
-        depth, height, width = (
-            n * by for n, by in zip(size, op.pool.window, strict=True)
-        )
-        whole = packed[:, :depth, :height, :width] ^ turned
-        return np.bitwise_and.reduce(whole.reshape(*shape, last), (2, 4, 6)) ^ turned
+        last, turned = words.shape[-1], np.uint32(0)
+        if pool.turned >= 0:
+            turned = self.buffers[pool.turned][:last]
+        shape, kept = [self.batch], [slice(None)]
+        for count, by in zip(self.step.size, pool.window, strict=True):
+            shape += [count // by, by]
+            kept.append(slice(count // by * by))
+        whole = (words[tuple(kept)] ^ turned).reshape(*shape, last)
+        return np.bitwise_and.reduce(whole, (2, 4, 6)) ^ turned
 
 
 def apply(run: Run, v: np.ndarray) -> None:
