@@ -87,7 +87,7 @@ def test_the_command_writes_folders(tmp_path, monkeypatch, capsys) -> None:
     assert "an old one" in (tmp_path / "lib" / "src" / "net.c").read_text()
     with pytest.raises(SystemExit):
         cli.main(["export", str(RESIDUAL), "net.onnx", "--name", "net"])
-    assert "--name says how" in capsys.readouterr().err
+    assert "name in C" in capsys.readouterr().err
 
 
 def test_inputs_of_the_self_test_are_as_many_as_the_network_takes() -> None:
