@@ -129,6 +129,24 @@ def _in_c(board: Board) -> BackEnd:
     return BackEnd(name, run, board.programs, is_whole=True)
 
 
+def by_algorithms(names: Sequence[str]) -> BackEnd:
+    """All graphs in one program of C, whose sums of bits take one of some algorithms each."""
+
+    def run(cases: Sequence[GraphCase], folder: Path) -> list[Arrays]:
+        networks = [
+            (
+                CNetwork(
+                    case.program, f"graph_{case.seed}", names[number % len(names)]
+                ),
+                case.inputs,
+            )
+            for number, case in enumerate(cases)
+        ]
+        return run_on(HERE, networks, folder, "-O1").outputs if cases else []
+
+    return BackEnd("c, " + ", ".join(names), run, HERE.programs, is_whole=True)
+
+
 def _in_node(cases: Sequence[GraphCase], folder: Path) -> list[Arrays]:
     """All graphs in one process of Node."""
     networks = [(case.program, case.inputs) for case in cases]

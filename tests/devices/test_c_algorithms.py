@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+import larqlite as lq
 from larqlite.deploy.targets.c._algorithms import ALGORITHMS
 from larqlite.deploy.targets.c._layer import Layer, Memory
 from larqlite_runtime._program import EpilogueKind, StepKind
@@ -82,3 +85,15 @@ def test_costs_are_known_for_every_step_and_lists_say_their_room() -> None:
 class _Constant:
     def __init__(self, array: np.ndarray) -> None:
         self.constant = array
+
+
+def test_little_memory_can_be_asked_for(tmp_path) -> None:
+    golden = Path(__file__).resolve().parents[1] / "golden" / "deploy_residual.onnx"
+    fast = lq.deploy.to_c(golden, tmp_path, name="fast")
+    small = lq.deploy.to_c(golden, tmp_path, name="small", optimize="memory")
+    assert small.scratch_bytes < fast.scratch_bytes
+    assert sum(layer.instructions for layer in fast.layers) < sum(
+        layer.instructions for layer in small.layers
+    )
+    with pytest.raises(lq.errors.ArgumentError, match='Fix: "speed" or "memory"'):
+        lq.deploy.to_c(golden, tmp_path, optimize="size")

@@ -14,6 +14,7 @@ from tests.devices.random_graphs import (
     BACK_ENDS,
     BackEnd,
     GraphCase,
+    by_algorithms,
     differing,
     runnable,
 )
@@ -58,6 +59,26 @@ def test_twenty_graphs_in_one_program_give_what_stock_onnxruntime_gives(
     back_end, twenty, tmp_path
 ):
     require_the_same(back_end, twenty, tmp_path)
+
+
+ALGORITHMS = ("dense", "tree", "sets", "pixel_sets", "words")
+
+
+@needs("cc")
+def test_graphs_by_algorithms_by_turns(twenty, tmp_path):
+    require_the_same(by_algorithms(ALGORITHMS), twenty, tmp_path)
+
+
+@pytest.mark.targets
+@needs("cc")
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_two_hundred_graphs_by_an_algorithm(algorithm, tmp_path):
+    cases = runnable(200)
+    for first in range(0, len(cases), 50):
+        folder = tmp_path / str(first)
+        folder.mkdir()
+        some = cases[first : first + 50]
+        require_the_same(by_algorithms([algorithm]), some, folder)
 
 
 @pytest.mark.targets

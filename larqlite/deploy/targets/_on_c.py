@@ -29,14 +29,16 @@ class CNetwork:
     Attributes:
         whole: its program.
         name: of its functions.
+        algorithm: that is taken where it fits.
     """
 
     whole: WholeProgram
     name: str
+    algorithm: str | None = None
 
     def write(self, folder: Path) -> Path:
         """Writes the C file and its header; gives the former."""
-        made = source_of(self.whole, self.name)
+        made = source_of(self.whole, self.name, algorithm=self.algorithm)
         (folder / f"{self.name}.h").write_text(made.header, encoding="ascii")
         path = folder / f"{self.name}.c"
         path.write_text(made.source, encoding="ascii")

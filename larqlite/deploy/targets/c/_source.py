@@ -116,14 +116,17 @@ class CSource:
 def write_steps(
     steps: tuple[KernelStep, ...],
     memory: Memory,
-    algorithms: Mapping[int, str] | None = None,
+    algorithms: Mapping[int, str] | str | None = None,
+    optimize: str = "speed",
 ) -> list[WrittenStep]:
     """Writes steps, one function each.
 
     Args:
         steps: of a program.
         memory: of it; gets the tables.
-        algorithms: names of those to take where they fit, by number of the step.
+        algorithms: names of those to take where they fit, by number of the step, or one
+            for all.
+        optimize: a key of `OPTIMIZE`.
 
     Raises:
         UnsupportedModelError: a step that no algorithm computes; says which.
@@ -132,9 +135,12 @@ def write_steps(
         (number for number, step in enumerate(steps, 1) if _packs_floats(step)),
         default=0,
     )
+    if isinstance(algorithms, str):
+        algorithms = dict.fromkeys(range(1, len(steps) + 1), algorithms)
+    named = algorithms or {}
     return [
         _write_step(
-            Layer(step, number, memory, number <= last), (algorithms or {}).get(number)
+            Layer(step, number, memory, number <= last), named.get(number), optimize
         )
         for number, step in enumerate(steps, 1)
     ]
@@ -144,9 +150,9 @@ def _packs_floats(step: KernelStep) -> bool:
     return any(op.kind in (*PACKS, *CODES) for op in step.ops)
 
 
-def _write_step(layer: Layer, name: str | None) -> WrittenStep:
+def _write_step(layer: Layer, name: str | None, optimize: str) -> WrittenStep:
     step, memory = layer.step, layer.memory
-    algorithm = choose(layer, name)
+    algorithm = choose(layer, name, optimize)
     missing = [op.kind.name for op in step.ops if not is_written(op.kind)]
     if algorithm is None or missing:
         raise UnsupportedModelError(
@@ -190,20 +196,29 @@ def describe(step: KernelStep) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def source_of(whole: WholeProgram, name: str, title: str = "") -> CSource:
+def source_of(
+    whole: WholeProgram,
+    name: str,
+    title: str = "",
+    *,
+    optimize: str = "speed",
+    algorithm: str | None = None,
+) -> CSource:
     """The C of a program.
 
     Args:
         whole: the program.
         name: of the network; a name of C.
         title: what the file says that it is.
+        optimize: a key of `OPTIMIZE`.
+        algorithm: that is taken where it fits.
 
     Raises:
         UnsupportedModelError: what has no exact form in C; says which layer.
     """
     interface = interface_of(whole, name)
     memory = _memory(whole, interface)
-    steps = write_steps(whole.steps, memory)
+    steps = write_steps(whole.steps, memory, algorithm, optimize)
     arena = whole.arena // 4
     calls, parts = [], []
     fills = filled_before(whole.steps, whole.buffers)

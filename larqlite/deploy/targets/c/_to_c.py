@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from larqlite.deploy.targets._program_of import program_of
+from larqlite.deploy.targets.c._algorithms import OPTIMIZE
 from larqlite.deploy.targets.c._report import CReport, report_of
 from larqlite.deploy.targets.c._source import source_of
 from larqlite.deploy.targets.c._text import identifier
@@ -22,6 +23,7 @@ def to_c(
     *,
     name: str | None = None,
     pixels: Pixels = False,
+    optimize: str = "speed",
 ) -> CReport:
     """Writes a network as C99: `NAME.c` and `NAME.h`, which need nothing else.
 
@@ -40,14 +42,16 @@ def to_c(
             multiplies as integers: far faster where a processor has no floats. True where
             the model scales p itself (`Rescaling`), or `(scale, offset)` if it is fed with
             `scale * p + offset`.
+        optimize: what an algorithm is chosen for, layer by layer: "speed" for few
+            instructions, "memory" for little room to work in. Both compute the same.
 
     Returns:
         A `CReport`: flash, memory, and the layers.
 
     Raises:
         UnsupportedModelError: a layer that has no exact form in C; says which.
-        ArgumentError: `name` is no name of C, `model` is neither, or a file of that name
-            is there that larqlite did not write.
+        ArgumentError: `name` is no name of C, `model` is neither, a file of that name is
+            there that larqlite did not write, or `optimize` is no such word.
         ModelFileError: the file is missing, damaged, or no packed model.
 
     Example:
@@ -60,14 +64,24 @@ def to_c(
     """
     folder = checked_folder(folder, "to_c")
     name = checked_name(model, name, "to_c")
+    require_optimize(optimize, "to_c")
     whole = program_of(model, "to_c", pixels, small=True)
-    source = source_of(whole, name)
+    source = source_of(whole, name, optimize=optimize)
     texts = {
         folder / f"{name}.c": source.source,
         folder / f"{name}.h": source.header,
     }
     write_files(texts, "to_c")
     return report_of(source, whole, list(texts))
+
+
+def require_optimize(optimize: str, where: str) -> None:
+    """Refuses what no algorithm is chosen for."""
+    if optimize not in OPTIMIZE:
+        words = " or ".join(f'"{word}"' for word in OPTIMIZE)
+        raise ArgumentError(
+            f"{where}: optimize={optimize!r} is unknown.\n  Fix: {words}."
+        )
 
 
 def write_files(texts: Mapping[Path, str], where: str) -> None:
