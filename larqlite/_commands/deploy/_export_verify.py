@@ -94,6 +94,13 @@ class ExportOptions:
             ),
         ]
     ] = False
+    optimize: Annotated[
+        Literal["speed", "memory"],
+        arg(
+            help="Of --to c and arduino: what layers are computed with: few instructions, or "
+            "little room."
+        ),
+    ] = "speed"
     verify: Annotated[
         bool,
         arg(
@@ -128,6 +135,11 @@ class ExportOptions:
         if self.name is not None and self.to not in _FOLDERS:
             raise ArgumentError(
                 "lq export: --name is the network's name in C, of which "
+                f"--to {self.to} writes none.\n  Fix: leave it out, or --to c."
+            )
+        if self.optimize != "speed" and self.to not in _FOLDERS:
+            raise ArgumentError(
+                f"lq export: --optimize {self.optimize} chooses how C computes, of which "
                 f"--to {self.to} writes none.\n  Fix: leave it out, or --to c."
             )
         as_qonnx = self.qonnx or self.to in _QONNX
@@ -202,7 +214,13 @@ class ExportOptions:
             if self.to in _FOLDERS:
                 write = deploy.to_c if self.to == "c" else deploy.to_arduino
                 name = self.name or identifier(self.model.stem)
-                report = write(model, self.output, name=name, pixels=self.pixels)
+                report = write(
+                    model,
+                    self.output,
+                    name=name,
+                    pixels=self.pixels,
+                    optimize=self.optimize,
+                )
             else:
                 report = deploy.to_flat(model, self.output, pixels=self.pixels)
         except deploy.VerificationError as error:

@@ -15,6 +15,7 @@ from larqlite.deploy.targets.c._source import MARK, CSource, source_of
 from larqlite.deploy.targets.c._to_c import (
     checked_folder,
     checked_name,
+    require_optimize,
     write_files,
 )
 from larqlite_runtime.internal import Pixels
@@ -26,6 +27,7 @@ def to_arduino(
     *,
     name: str | None = None,
     pixels: Pixels = False,
+    optimize: str = "speed",
 ) -> CReport:
     """Writes a network as an Arduino library: C99 in `src`, and a sketch that runs it.
 
@@ -34,7 +36,7 @@ def to_arduino(
     took. Boards need a 32-bit processor; `CReport` says how much flash and memory.
 
     Args:
-        model, name, pixels: as of `lq.deploy.to_c`.
+        model, name, pixels, optimize: as of `lq.deploy.to_c`.
         folder: of the library; it is made if there is none.
 
     Returns:
@@ -56,8 +58,9 @@ def to_arduino(
     """
     folder = checked_folder(folder, "to_arduino")
     name = checked_name(model, name, "to_arduino")
+    require_optimize(optimize, "to_arduino")
     whole = program_of(model, "to_arduino", pixels, small=True)
-    source = source_of(whole, name)
+    source = source_of(whole, name, optimize=optimize)
     interface = interface_of(whole, name)
     texts = dict(_files(folder, source, interface))
     write_files(texts, "to_arduino")
