@@ -20,6 +20,7 @@ FLAGS = (
     "-O2",
     "-ffp-contract=off",
     "-ffunction-sections",
+    "-fdata-sections",
     "-Wl,--gc-sections",
 )
 _SEMIHOSTING = ("-nographic", "-semihosting-config", "enable=on,target=native")

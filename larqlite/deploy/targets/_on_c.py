@@ -19,7 +19,11 @@ from larqlite.deploy.targets._target import (
 )
 from larqlite.deploy.targets.c import source_of
 from larqlite.deploy.verifier.internal import Arrays, DeployedFile, Run
-from larqlite_runtime.internal import WholeProgram, whole_program
+from larqlite.errors import UnsupportedModelError
+from larqlite_runtime.internal import ProgramTensor, WholeProgram, whole_program
+
+# Of a variant whose images are bytes, which the first layer multiplies as integers.
+PIXELS = "pixels"
 
 
 @dataclass
@@ -46,10 +50,7 @@ class CNetwork:
 
     def call(self, inputs: Mapping[str, np.ndarray]) -> _Call:
         """What `main` does with it for these inputs."""
-        given = [
-            np.ascontiguousarray(inputs[item.name], item.dtype)
-            for item in self.whole.inputs
-        ]
+        given = [_given(inputs[item.name], item) for item in self.whole.inputs]
         shapes = {
             item.name: (item.shape[1:], item.dtype) for item in self.whole.outputs
         }
@@ -129,6 +130,17 @@ class _Call:
         return {name: np.stack(each) for name, each in rows.items()}, counts, at
 
 
+def _given(array: np.ndarray, tensor: ProgramTensor) -> np.ndarray:
+    """Samples in the type that the program takes."""
+    found = np.ascontiguousarray(array, tensor.dtype)
+    if tensor.dtype != np.float32 and not np.array_equal(found, array):
+        raise UnsupportedModelError(
+            f'c: "{tensor.name}" takes whole numbers from 0 to 255, and the data has others.'
+            "\n  Fix: give such data, or leave +pixels out."
+        )
+    return found
+
+
 def _each(statement: str, sizes: Sequence[int]) -> str:
     lines, at = [], 0
     for size in sizes:
@@ -144,7 +156,7 @@ class CRun:
     Attributes:
         outputs: of each network.
         counts: of each sample of it: instructions, or nanoseconds on this machine.
-        flash, ram: bytes of the program, without its stack.
+        flash, ram: bytes of the program, without its stack and the samples.
     """
 
     outputs: list[Arrays]
@@ -208,7 +220,9 @@ int main(void) {{
         found, count, at = call.read(data, at)
         outputs.append(found)
         counts.append(count)
-    return CRun(outputs, counts, *board.sizes(program))
+    flash, ram = board.sizes(program)
+    # What `main` holds of samples is not the network's.
+    return CRun(outputs, counts, flash, ram - sum(room or 8 for room in rooms))
 
 
 class CTarget:
@@ -218,18 +232,24 @@ class CTarget:
 
     def __init__(self, network: DeployedNetwork, variant: str) -> None:
         self._file: DeployedFile = network.file
-        self._board = BOARDS[variant] if variant else HERE
+        self._board = _board_of(variant)
+        self._options = {"small": True}
+        self._pixels = {"pixels": True} if variant.endswith(PIXELS) else {}
         # What has no form in C is refused here.
-        self._whole = CNetwork(whole_program(self._file.content), "network")
+        whole = whole_program(self._file.content, **self._options, **self._pixels)
+        self._whole = CNetwork(whole, "network")
         self.what = f"C99, {self._board.compiler[0]}"
         if self._board.emulator:
-            self.what += f" for {variant}, {self._board.emulator[0]}"
+            self.what += f" for {self._board.name}, {self._board.emulator[0]}"
+        if self._pixels:
+            self.what += ", fed with bytes"
 
     def part(self, inputs: Sequence[str], outputs: Sequence[str]) -> Run:
         """A function of arrays by name that computes tensors of the file from others."""
         if self._file.is_all(inputs, outputs):
             return self.whole()
-        whole = program_of_part(self._file, inputs, outputs)
+        pixels = self._pixels if set(self._file.inputs) <= set(inputs) else {}
+        whole = program_of_part(self._file, inputs, outputs, **self._options, **pixels)
         return self._run_of(CNetwork(whole, "part"))
 
     def whole(self) -> Run:
@@ -260,11 +280,16 @@ class CTarget:
             return run_on(self._board, [(network, arrays)], Path(folder))
 
 
+def _board_of(variant: str) -> Board:
+    name = variant.removesuffix(PIXELS).removesuffix("+")
+    return BOARDS[name] if name else HERE
+
+
 TARGETS = (
     Target(
         "c",
         CTarget,
-        variants=tuple(BOARDS),
-        missing=lambda variant: (BOARDS[variant] if variant else HERE).missing,
+        variants=(*BOARDS, PIXELS, *(f"{name}+{PIXELS}" for name in BOARDS)),
+        missing=lambda variant: _board_of(variant).missing,
     ),
 )

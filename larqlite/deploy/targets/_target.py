@@ -187,9 +187,13 @@ def chosen(words: str | Iterable[str], where: str) -> dict[str, tuple[Target, st
 
 
 def program_of_part(
-    file: DeployedFile, inputs: Sequence[str], outputs: Sequence[str]
+    file: DeployedFile,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    **options: Any,
 ) -> WholeProgram:
-    """The program of a part of a file, for machines without Python.
+    """The program of a part of a file, for machines without Python; `options` are those of
+    `whole_program`.
 
     A quantizer alone, whose levels nobody sums, may have no step; then its output is left out,
     and the sums of the layer that reads it have to show what it does.
@@ -197,14 +201,15 @@ def program_of_part(
     Raises:
         NoNativeStepError: another operation has none; says which.
     """
+    options |= {"inputs": list(inputs)}
     try:
-        return whole_program(file.content, inputs=list(inputs), outputs=list(outputs))
+        return whole_program(file.content, outputs=list(outputs), **options)
     except NoNativeStepError:
         quantized = {entry.quantized for entry in file.entries}
         seen = [name for name in outputs if name not in quantized]
         if len(seen) in (0, len(outputs)):
             raise
-        return whole_program(file.content, inputs=list(inputs), outputs=seen)
+        return whole_program(file.content, outputs=seen, **options)
 
 
 def milliseconds_of(call: Callable[[], Any]) -> float:
