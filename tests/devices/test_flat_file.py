@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 import larqlite_runtime
 from larqlite.deploy.targets.flat import _layout as layout, flat_bytes
@@ -11,6 +14,8 @@ from larqlite.deploy.targets.flat._write import repeated
 from larqlite_runtime.backends import _native
 from larqlite_runtime.backends._c_structures import CBuffer, COp, CStep, CView
 from larqlite_runtime.internal import StepKind, whole_program
+from tests.deploy.keras_and_file import export, with_random_weights
+from tests.deploy.random_networks import networks as keras_networks
 from tests.devices.c_library import NATIVE, OK, CModel, needs_compiler, needs_kernels
 from tests.devices.flat_steps import flat_of_step
 from tests.runtime import random_networks
@@ -19,21 +24,66 @@ from tests.runtime.steps import Case, random_case
 pytestmark = [needs_compiler, needs_kernels]
 
 
-# Networks of which no node is left for ONNX Runtime.
-SEEDS = (14, 20, 22, 27, 101, 111, 117, 129, 136, 144, 146, 151)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(10))
 def test_a_random_network_computes_what_it_does_in_python(seed):
     """On the portable kernels, for one image, few, and many in pieces."""
+    assert_runs_as_in_python(seed)
+
+
+@pytest.mark.targets
+def test_many_random_networks_compute_what_they_do_in_python():
+    refused = 0
+    for seed in range(10, 400):
+        try:
+            assert_runs_as_in_python(seed)
+        except larqlite_runtime.NoNativeStepError:
+            refused += 1
+    assert refused < 20
+
+
+@pytest.mark.targets
+def test_random_networks_of_keras_compute_what_they_do_in_python(tmp_path_factory):
+    """Floats and all: the same bits as the portable kernels in Python."""
+    ran = []
+
+    @settings(
+        max_examples=60,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(network=keras_networks())
+    def check(network):
+        path = tmp_path_factory.mktemp("random") / "model.onnx"
+        model = with_random_weights(network)
+        export(model, path)
+        x = (
+            np.random.default_rng(2)
+            .normal(size=(9, *model.input_shape[1:]))
+            .astype("f")
+        )
+        with contextlib.suppress(larqlite_runtime.NoNativeStepError):
+            assert_equal_to_python(path.read_bytes(), {model.input_names[0]: x}, (2, 9))
+            ran.append(path)
+
+    check()
+    assert len(ran) > 30
+
+
+def assert_runs_as_in_python(seed):
     proto, _ = random_networks.random_network(seed)
-    data = proto.SerializeToString()
+    x = random_networks.random_input(proto, 9, seed)
+    assert_equal_to_python(proto.SerializeToString(), x, (2, 1, 9))
+
+
+def assert_equal_to_python(data, inputs, batches):
+    """On portable kernels, for the first of some inputs."""
     model = CModel(flat_bytes(whole_program(data)))
     assert model.code == OK, model.error
     assert model.call("lq_set_isa", b"portable") == OK
-    expected = larqlite_runtime.load(data, isa="portable")
-    for batch in (2, 1, 9):
-        x = random_networks.random_input(proto, batch, seed)
+    expected = larqlite_runtime.load(data, isa="portable", engine="native")
+    for batch in batches:
+        x = {name: array[:batch] for name, array in inputs.items()}
         wanted, found = expected.run(x), model.run(x, batch)
         assert list(found) == list(wanted)
         for name, array in wanted.items():
