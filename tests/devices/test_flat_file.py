@@ -128,6 +128,14 @@ def test_every_field_of_a_step_is_in_the_file():
         assert f"k{kind.capitalize()}Bytes = {record.size}" in reader
 
 
+def test_a_program_that_is_planned_for_c_is_refused():
+    proto, _ = random_networks.random_network(0)
+    program = whole_program(proto.SerializeToString(), small=True)
+    program.buffers[-1].offset = 4
+    with pytest.raises(ValueError, match="planned with small=True"):
+        flat_bytes(program)
+
+
 def test_borders_are_written_once_however_large_they_are():
     np.testing.assert_array_equal(repeated(np.tile([7, 7, 9], 50)), [7, 7, 9])
     np.testing.assert_array_equal(repeated(np.full(12, 5)), [5])

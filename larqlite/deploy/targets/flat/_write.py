@@ -33,10 +33,19 @@ _LONGEST_NAME = 200
 def flat_bytes(program: WholeProgram) -> bytes:
     """The file of a program.
 
+    Args:
+        program: not one of `whole_program(small=True)`, whose memory is for C.
+
     Raises:
         UnsupportedModelError: a tensor of a type that flat files do not have, or with too
             many axes.
+        ValueError: the program is one for C.
     """
+    ops = (op for step in program.steps for op in step.ops)
+    if any(op.pool is not None for op in ops) or any(
+        buffer.offset % layout.ALIGNMENT for buffer in program.buffers
+    ):
+        raise ValueError("a program that is planned with small=True has no flat file")
     return _Writer(program).bytes()
 
 
