@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from larqlite.deploy.targets.c._costs import StepCost, is_of_bits
-from larqlite.deploy.targets.c._epilogues import by_pixel
+from larqlite.deploy.targets.c._epilogues import by_pixel, packed_at, stored
 from larqlite.deploy.targets.c._floats import over_pool_taps
 from larqlite.deploy.targets.c._grid import Classes, classes_of, plain_grid
 from larqlite.deploy.targets.c._layer import Layer
@@ -182,7 +182,7 @@ def _signs(
     layer: Layer, classes: Classes, starts: np.ndarray, are_minus: np.ndarray
 ) -> str:
     """32 channels at a time, the highest bits of whose sums are those that come out."""
-    step = layer.step
+    step, op = layer.step, layer.step.ops[0]
     channels, values = step.channels, _values_of_window(layer)
     words, rest = words_of(channels), channels % 32
     weights = _table(layer, _weights(layer))
@@ -217,12 +217,13 @@ def _signs(
         f"for (int32_t k = {count}; k > 0; k -= {together}) {{",
         *(f"  {line}" for line in channel.split("\n")),
         "}",
-        f"o[{'c' if words > 1 else '0'}] = {shifted}{name};",
+        f"bits = {shifted}{name};" if rest or name else "",
+        stored(layer, op, "o", "c" if words > 1 else "0", "bits"),
     )
     body = lines(
         _gather(layer),
         f"const uint32_t *w = {weights}, *start = {begin};",
-        f"uint32_t *o = {layer.at(step.ops[0].view)};",
+        f"uint32_t *o = {packed_at(layer, op)};",
         loop("c", words, made),
     )
     for variable, size in zip("xyd", step.size[::-1], strict=True):
