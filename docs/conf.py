@@ -49,6 +49,7 @@ extensions = [
     "draw",
     "gallery",
     "benchmark_table",
+    "browser",
     "zoo_tables",
     "zoo_pictures",
     "qat_tables",

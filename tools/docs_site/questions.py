@@ -10,6 +10,8 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "android": ("zoo/device", "faq"),
     "microcontroller": ("zoo/device", "faq"),
     "jetson": ("zoo/device",),
+    "javascript": ("deploy/browser",),
+    "webassembly": ("deploy/browser",),
     "where are my binary weights": ("faq", "start", "concepts/weights"),
     "qkeras": ("faq",),
     "larq": ("larq",),
