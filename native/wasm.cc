@@ -9,6 +9,8 @@
 #define LQ_APART __attribute__((noinline))
 // Registers are counted out before anything else is decided, though code is to be small.
 #define LQ_UNROLLED _Pragma("clang loop unroll(full)")
+// Nor is a loop cut into vectors. Values of a block and numbers of channels never overlap.
+#define LARQLITE_IN_VECTORS _Pragma("clang loop vectorize(assume_safety) interleave(disable)")
 
 namespace {
 

@@ -14,14 +14,14 @@ fi
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' larqlite_runtime/_version.py)
 read -ra flags < native/flags_wasm.txt
 read -rd '' -a exports < web/exports.txt || true
-sources=(native/{bytes,check,cost,expand,functions,positions,run,threads,wasm}.cc native/model/*.cc
-  web/memory.cc)
+shopt -s extglob
+# Those of other instruction sets are empty here; wasm.cc stands in for the portable ones.
+sources=(native/!(test_*|portable).cc native/model/*.cc web/memory.cc)
 objects=$(mktemp -d)
 trap 'rm -rf "$objects"' EXIT
 for source in "${sources[@]}"; do
-  # Small; but for what runs for each value, as small as can be.
-  case $source in native/wasm.cc | native/functions.cc) size=-Os ;; *) size=-Oz ;; esac
-  "$compiler" -std=c++17 -ffp-contract=off -g0 $size -fvisibility=hidden "${flags[@]}" \
+  # As small as can be: what is to be fast says so itself.
+  "$compiler" -std=c++17 -ffp-contract=off -g0 -Oz -fvisibility=hidden "${flags[@]}" \
     -DLQ_WIDE_OF_128_BITS "-DLQ_VERSION=\"$version\"" \
     -MMD -c "$source" -o "$objects/$(basename "$source").o"
 done

@@ -1,7 +1,7 @@
-"""What the live part of the page "In the browser" loads: put beside `live.js` when the site is built.
+"""What the live part of the page "In the browser" loads, put beside `live.js` by each build.
 
-The network is the distilled binary VGG-Small of `weights/`, as `lq.deploy.to_flat` writes it today; the
-pictures are test images of Fashion-MNIST, the first of each class.
+The network is the distilled binary VGG-Small of `weights/`, as `lq.deploy.to_flat` writes it today;
+the pictures are test images of Fashion-MNIST, the first of each class.
 """
 
 from __future__ import annotations

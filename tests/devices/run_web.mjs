@@ -1,4 +1,4 @@
-// Runs networks in larqlite-runtime-web: node run_web.mjs FOLDER-OF-THE-PACKAGE FOLDER.
+// Runs networks in larqlite-runtime-web: node --expose-gc run_web.mjs FOLDER-OF-THE-PACKAGE FOLDER.
 //
 // FOLDER/cases.json: for each case where its flat file lies in FOLDER/data, and for each call the
 // inputs, by name. Results go to FOLDER/results.json and FOLDER/results in the same way; an error is its text.
@@ -35,8 +35,10 @@ const attempt = async (work) => {
   }
 };
 
+const EVERY = 50; // models; engines reserve gigabytes of addresses for each that is not gone yet
 const results = [];
 for (const { file: [at, length], calls } of JSON.parse(readFileSync(join(folder, "cases.json")))) {
+  if (results.length % EVERY === 0) gc();
   results.push(await attempt(async () => {
     const model = await web.load(data.subarray(at, at + length));
     const found = [];

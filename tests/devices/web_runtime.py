@@ -38,7 +38,7 @@ def run_in_node(
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         _write(folder, cases)
-        command = ["node", str(RUNNER), str(home), str(folder)]
+        command = ["node", "--expose-gc", str(RUNNER), str(home), str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
         data = (folder / "results").read_bytes()
