@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from larqlite.deploy.exporter import export
 from larqlite.errors import UnsupportedModelError
 from larqlite_runtime import NoNativeStepError
 from larqlite_runtime.internal import Pixels, WholeProgram, whole_program
@@ -53,6 +52,8 @@ def program_of(
         if isinstance(model, (str, os.PathLike, bytes)):
             return whole_program(model, pixels=pixels, small=small)
         with tempfile.TemporaryDirectory() as folder:
+            from larqlite.deploy.exporter import export  # loads onnx
+
             path = Path(folder) / "model.onnx"
             export(model, path)
             return whole_program(path, pixels=pixels, small=small)
