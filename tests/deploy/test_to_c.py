@@ -115,6 +115,22 @@ def test_bits_that_are_pooled_as_they_are_made_give_the_same(
     np.testing.assert_allclose(found["y"], wanted["y"], rtol=1e-6)
 
 
+@needs_gcc
+@pytest.mark.parametrize(("window", "channels"), [((2, 2), 40), ((3, 4), 64)])
+def test_bits_of_bytes_are_pooled_too(window, channels, tmp_path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(pooled_network(window, channels=channels).SerializeToString())
+    lq.deploy.to_c(path, tmp_path, name="net", pixels=True)
+    library = shared(tmp_path / "net.c")
+    pixels = np.random.default_rng(1).integers(0, 256, (14, 18, 3)).astype(np.uint8)
+    wanted = run_whole(whole_program(path), pixels.astype(np.float32))
+    found = {name: np.zeros_like(array) for name, array in wanted.items()}
+    library.net_run(
+        *(ctypes.c_void_p(array.ctypes.data) for array in (pixels, *found.values()))
+    )
+    np.testing.assert_array_equal(found["c2"], wanted["c2"])
+
+
 def test_files_of_a_users_own_are_not_written_over(tmp_path) -> None:
     own = tmp_path / "net.c"
     own.write_text("int main(void) { return 0; }\n")
