@@ -93,9 +93,11 @@ class Damage {
       case 0:  // any byte
         if (!file.empty()) file[below(file.size())] = static_cast<uint8_t>(random_());
         break;
-      case 1:  // a field of the head
-        put(file, 8 + 4 * below(30), static_cast<uint32_t>(number()));
+      case 1: {  // a field of the head
+        const size_t at = 8 + 4 * static_cast<size_t>(below(30));
+        put(file, at, static_cast<uint32_t>(number()));
         break;
+      }
       case 2:
         file.resize(below(8) == 0 ? below(file.size() + 1) : file.size() - below(64) % file.size());
         break;
