@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from larqlite_runtime.planner._bit_tensors import bits_for, share
+from larqlite_runtime.planner._bit_tensors import Bits, bits_for, share
 from larqlite_runtime.planner._fusion_group import (
     BitMove,
     FusionGroup,
@@ -61,10 +61,22 @@ def keep_bits(groups: FusionGroups) -> None:
     ]
     for one in kept:
         one.begin()
+    passed_by: set[int] = set()
     while undone := _not_worth_it(groups, kept):
         for one in undone:
             one.undo()
             kept.remove(one)
+        # What runs all the same packs bits itself; they may still be moved behind it.
+        needed, before = _needed(groups), len(passed_by)
+        passed_by |= {
+            id(item)
+            for one in undone
+            for item in one.crossed
+            if isinstance(item, FusionGroup) and not item.loads and id(item) in needed
+        }
+        if len(passed_by) > before:
+            for one in undone:
+                kept += _again(groups, one, passed_by)
     for one in kept:
         one.group.bit_readers = [
             (position, reader)
@@ -89,14 +101,35 @@ def _kept(groups: FusionGroups, group: FusionGroup) -> list[_Kept]:
             if at == position and not reader.packed.takes_codes
         ]
         for bits, numbers in share([bits_for(reader.packed) for reader in readers]):
-            tracer = BitTracer(groups, bits.codebook, group.number)
-            traced = tracer.before(group, position)
-            if traced is None:
-                continue
-            move = _move(groups, group, position, traced)
-            move.codebook, move.bits = bits.codebook, bits
-            move.readers = [readers[number] for number in numbers]
-            found.append(_Kept(group, position, move, traced.crossed))
+            own = [readers[number] for number in numbers]
+            found += _traced(groups, group, position, bits, own, set())
+    return found
+
+
+def _traced(
+    groups: FusionGroups,
+    group: FusionGroup,
+    position: int,
+    bits: Bits,
+    readers: list[FusionGroup],
+    passed_by: set[int],
+) -> list[_Kept]:
+    """The bits of some readers, if they may be made before a group."""
+    tracer = BitTracer(groups, bits.codebook, group.number, passed_by)
+    traced = tracer.before(group, position)
+    if traced is None:
+        return []
+    move = _move(groups, group, position, traced)
+    move.codebook, move.bits, move.readers = bits.codebook, bits, readers
+    return [_Kept(group, position, move, traced.crossed)]
+
+
+def _again(groups: FusionGroups, one: _Kept, passed_by: set[int]) -> list[_Kept]:
+    """The same bits, made no further back than some groups, which have begun."""
+    move = one.move
+    found = _traced(groups, one.group, one.position, move.bits, move.readers, passed_by)
+    for again in found:
+        again.begin()
     return found
 
 

@@ -7,7 +7,7 @@ order of the channels there. What makes the values then packs them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -112,9 +112,16 @@ def joined(traced: Sequence[BitSources]) -> BitSources:
 class BitTracer:
     """Finds where the bits of one quantizer come from."""
 
-    def __init__(self, groups: FusionGroups, codebook: Codebook, number: int) -> None:
+    def __init__(
+        self,
+        groups: FusionGroups,
+        codebook: Codebook,
+        number: int,
+        passed_by: Collection[int] = (),
+    ) -> None:
         self._groups, self._subgraph = groups, groups.subgraph
         self._codebook, self._number = codebook, number
+        self._passed_by = passed_by  # identities of groups that pack bits themselves
         self._left, self._depth = MOST_TENSORS, 0
 
     def before(self, group: FusionGroup, position: int) -> BitSources | None:
@@ -138,6 +145,8 @@ class BitTracer:
     ) -> BitSources | None:
         """A tensor of a group by what the group reads."""
         epilogues = group.epilogues[:position]
+        if id(group) in self._passed_by:
+            return None
         if not all(epilogue.is_monotone for epilogue in epilogues):
             return None
         if group.loads:

@@ -324,6 +324,24 @@ def test_where_the_pooled_floats_are_read_too_they_are_packed_there():
     compare(net.model("y", "p"))
 
 
+def test_a_pooling_that_is_read_too_packs_for_what_is_concatenated_behind_it():
+    """The first block of a DenseNet: its largest values are stored, and packed from there."""
+    net = Net()
+    net.conv("x", "a", 32)
+    net.nodes.append(node("Add", "a x", "sum"))
+    net.channels["sum"] = 32
+    whole = net.largest("sum", "p", kernel_shape=[3, 3], pads=[1] * 4, strides=[1, 1])
+    for number in range(2):
+        new = net.conv(net.scaled(whole, f"n{number}", seed=number), f"c{number}", 32)
+        whole = net.joined(f"d{number}", whole, new)
+    proto = net.model(net.conv(net.scaled(whole, "n", seed=9), "y", 8), whole)
+    steps = steps_of(planned(proto))[2:]
+    assert "LOAD" not in names(steps)
+    (pool,) = [step for step in steps if step.kind == StepKind.POOL_MAX]
+    assert kinds(pool).count(EpilogueKind.PACK_RANGE) >= 2
+    compare(proto)
+
+
 def test_groups_that_begin_at_words_of_their_own():
     net = Net()
     net.conv("x", "a", 32)
