@@ -145,7 +145,9 @@ LQ_API int lq_run_model(lq_model *model, int32_t batch, const void *const *input
 
 /* Makes the memory that `batch` images need, and checks every step against it, so that
 ** lq_run_model() of so many images has nothing of that left to do. Memory only grows: after the
-** largest batch, all others find theirs.
+** largest batch, all others find theirs. Kernels have some room of their own on each thread besides,
+** from 30 kB to what the largest layer's weights are as bytes; they make it in their first run, and
+** a process that cannot have it ends.
 **
 ** LQ_OK, LQ_NO_MEMORY, LQ_TOO_LARGE, LQ_MISUSE. */
 LQ_API int lq_reserve(lq_model *model, int32_t batch);

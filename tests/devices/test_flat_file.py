@@ -18,7 +18,7 @@ from tests.deploy.keras_and_file import export, with_random_weights
 from tests.deploy.random_networks import networks as keras_networks
 from tests.devices.c_library import NATIVE, OK, CModel, needs_compiler, needs_kernels
 from tests.devices.flat_steps import flat_of_step
-from tests.runtime import random_networks
+from tests.runtime import files, random_networks, test_native_engine
 from tests.runtime.steps import Case, random_case
 
 pytestmark = [needs_compiler, needs_kernels]
@@ -28,6 +28,14 @@ pytestmark = [needs_compiler, needs_kernels]
 def test_a_random_network_computes_what_it_does_in_python(seed):
     """On the portable kernels, for one image, few, and many in pieces."""
     assert_runs_as_in_python(seed)
+
+
+def test_every_operation_computes_what_it_does_in_python():
+    """Those that the kernels took over from ONNX Runtime: groups, gates, poolings, moves."""
+    for nodes, shape, constants in test_native_engine.CASES.values():
+        proto = test_native_engine.built(nodes, shape, constants)
+        x = {"x": files.floats(9, *shape, seed=7)}
+        assert_equal_to_python(proto.SerializeToString(), x, (2, 9))
 
 
 @pytest.mark.targets

@@ -12,7 +12,7 @@ import larqlite as lq
 import larqlite_runtime
 from larqlite import cli
 from larqlite.deploy.targets.flat import parse
-from larqlite.errors import ArgumentError, UnsupportedModelError
+from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from tests.devices.c_library import OK, CModel, needs_compiler, needs_kernels
 
 BINARY = {
@@ -110,7 +110,11 @@ def test_pictures_of_bytes_are_taken_as_they_are(tmp_path):
 
 def test_what_is_written_is_shown(here):
     shown = lq.deploy.to_flat(here / "net.onnx", here / "shown.lqflat")
-    again = parse((here / "shown.lqflat").read_bytes(), here / "shown.lqflat")
+    again = lq.deploy.FlatFile.read(here / "shown.lqflat")
+    with pytest.raises(
+        MissingFileError, match=r"lq export MODEL .*none\.lqflat --to flat"
+    ):
+        lq.deploy.FlatFile.read(here / "none.lqflat")
     assert str(again) == str(shown)
     assert "image (batch, 6, 6, 3)" in str(shown)
     convs = [step for step in shown.steps if step.kind == "conv"]

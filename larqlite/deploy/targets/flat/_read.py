@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from larqlite._tables import as_text
 from larqlite.deploy.targets.flat import _layout as layout
 from larqlite.deploy.targets.flat._write import with_checksum
-from larqlite.errors import ArgumentError
+from larqlite.errors import ArgumentError, MissingFileError
 from larqlite_runtime.internal import ABI, EpilogueKind, StepKind
 from larqlite_runtime.notebook import ShownTable, ShowsTables
 
@@ -104,6 +105,22 @@ class FlatFile(ShowsTables):
     outputs: tuple[FlatTensor, ...]
     buffers: tuple[FlatBuffer, ...] = field(repr=False)
     steps: tuple[FlatStep, ...] = field(repr=False)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> FlatFile:
+        """What a file says that `to_flat` wrote.
+
+        Raises:
+            ArgumentError: it is no flat file, or not the one that was written.
+            MissingFileError: it is not there.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingFileError(
+                f"FlatFile.read: there is no file {path}.\n"
+                f"  Fix: lq export MODEL {path} --to flat"
+            )
+        return parse(path.read_bytes(), path)
 
     @property
     def constant_bytes(self) -> int:
