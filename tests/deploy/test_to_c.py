@@ -131,6 +131,31 @@ def test_bits_of_bytes_are_pooled_too(window, channels, tmp_path) -> None:
     np.testing.assert_array_equal(found["c2"], wanted["c2"])
 
 
+@needs_gcc
+def test_samples_say_which_inputs_are_listed(tmp_path) -> None:
+    """The fewer of -1 and +1; what is computed stays the same."""
+    given = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+    layer = lq.layers.QuantConv2D(
+        40, 3, padding="same", pad_values=0.0, kernel_constraint="weight_clip", **given
+    )
+    model = tf_keras.Sequential([tf_keras.Input((5, 6, 33)), layer])
+    rng = np.random.default_rng(0)
+    mixed = rng.normal(size=(3, 5, 6, 33)).astype(np.float32)
+    wanted = model(mixed).numpy()
+    for name, by in (("more_are_minus", -2), ("more_are_plus", 2)):
+        lq.deploy.to_c(model, tmp_path, name=name, samples=mixed + np.float32(by))
+        text = (tmp_path / f"{name}.c").read_text()
+        assert ("list_zeros(" in text) == (by < 0)
+        library = shared(tmp_path / f"{name}.c")
+        run = getattr(library, f"{name}_run")
+        for sample, expected in zip(mixed, wanted, strict=True):
+            found = np.zeros_like(expected)
+            run(*(ctypes.c_void_p(array.ctypes.data) for array in (sample, found)))
+            np.testing.assert_array_equal(found, expected)
+    with pytest.raises(lq.errors.ArgumentError, match=r"Fix: \(samples, 5, 6, 33\)"):
+        lq.deploy.to_c(model, tmp_path, samples=mixed[0])
+
+
 def test_files_of_a_users_own_are_not_written_over(tmp_path) -> None:
     own = tmp_path / "net.c"
     own.write_text("int main(void) { return 0; }\n")

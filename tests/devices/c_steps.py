@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,8 +48,18 @@ def without_halves(case: Case) -> Case:
     return Case(replace(case.step, ops=ops), case.buffers, 1)
 
 
-def c_steps(cases: list[Case], algorithm: str | list[str] | None = None) -> CSteps:
-    """Cases in C; `algorithm` is the one to take where it fits, or a list of one a case."""
+def c_steps(
+    cases: list[Case],
+    algorithm: str | list[str] | None = None,
+    lists_zeros: Collection[int] = (),
+) -> CSteps:
+    """Cases in C.
+
+    Args:
+        cases: one step each.
+        algorithm: the one to take where it fits, or a list of one a case.
+        lists_zeros: numbers of cases, from 1 on, whose inputs that are +1 are listed.
+    """
     buffers: list[Buffer] = []
     offsets: dict[int, int] = {}
     handed_in: dict[int, str] = {}
@@ -74,7 +85,7 @@ def c_steps(cases: list[Case], algorithm: str | list[str] | None = None) -> CSte
     memory = Memory(buffers, offsets, handed_in, dict.fromkeys(handed_in, "uint8_t"))
     wanted = [algorithm] * len(steps) if isinstance(algorithm, str) else algorithm
     named = dict(enumerate(wanted or [], 1))
-    made = write_steps(tuple(steps), memory, named)
+    made = write_steps(tuple(steps), memory, named, lists_zeros=lists_zeros)
     calls = "\n".join(f"  {step.call}" for step in made)
     text = file_text("#include <stdint.h>", memory, end, made)
     flat = [array for case in cases for array in case.buffers]

@@ -43,7 +43,8 @@ def test_every_algorithm_makes_the_same_integers_and_bits(tmp_path) -> None:
         for kind in {StepKind.CONV, StepKind.DEPTHWISE} & set(algorithm.kinds):
             cases += [random_sums(3000 + seed, kind) for seed in range(EACH)]
             names += [algorithm.name] * EACH
-    made = c_steps(cases, names)
+    # Of every other case the inputs that are +1 are listed, where some are.
+    made = c_steps(cases, names, range(1, len(cases) + 1, 2))
     path = tmp_path / "steps.c"
     path.write_text(made.text)
     for name in set(names):  # it was taken, not passed over

@@ -9,12 +9,14 @@ from typing import Any
 
 from larqlite._version import __version__
 from larqlite.deploy.targets._program_of import program_of
+from larqlite.deploy.targets.c._density import Samples
 from larqlite.deploy.targets.c._interface import Interface, interface_of
 from larqlite.deploy.targets.c._report import CReport, report_of
-from larqlite.deploy.targets.c._source import MARK, CSource, source_of
+from larqlite.deploy.targets.c._source import MARK, CSource
 from larqlite.deploy.targets.c._to_c import (
     checked_folder,
     checked_name,
+    chosen_source,
     require_optimize,
     write_files,
 )
@@ -28,6 +30,7 @@ def to_arduino(
     name: str | None = None,
     pixels: Pixels = False,
     optimize: str = "speed",
+    samples: Samples | None = None,
 ) -> CReport:
     """Writes a network as an Arduino library: C99 in `src`, and a sketch that runs it.
 
@@ -36,7 +39,7 @@ def to_arduino(
     took. Boards need a 32-bit processor; `CReport` says how much flash and memory.
 
     Args:
-        model, name, pixels, optimize: as of `lq.deploy.to_c`.
+        model, name, pixels, optimize, samples: as of `lq.deploy.to_c`.
         folder: of the library; it is made if there is none.
 
     Returns:
@@ -60,7 +63,7 @@ def to_arduino(
     name = checked_name(model, name, "to_arduino")
     require_optimize(optimize, "to_arduino")
     whole = program_of(model, "to_arduino", pixels, small=True)
-    source = source_of(whole, name, optimize=optimize)
+    source = chosen_source(whole, name, optimize, samples, "to_arduino")
     interface = interface_of(whole, name)
     texts = dict(_files(folder, source, interface))
     write_files(texts, "to_arduino")

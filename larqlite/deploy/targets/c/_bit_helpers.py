@@ -204,27 +204,6 @@ static const uint8_t bytes_of_bits[32] = {
   124, 108, 52, 92, 84, 76, 64, 28, 104, 48, 72, 24, 44, 20, 40, 36
 };
 
-/* Lists the bits of a row of pixels that are 1, as bytes of weights of a word for each bit.
-   Before the numbers stand where those of each pixel begin, and where the last ones end. */
-APART void list_row(const uint32_t *in, int32_t width, int32_t pixel, int32_t channels,
-                    int32_t copies, uint16_t *starts) {
-  uint16_t *const first = starts + width + 1;
-  uint16_t *list = first;
-  uint32_t number = 0;
-  for (; width > 0; --width, in += pixel) {
-    const uint32_t *words = in;
-    *starts++ = (uint16_t)(list - first);
-    for (int32_t copy = copies; copy > 0; --copy) {
-      for (int32_t left = channels; left > 0; left -= 32, ++words) {
-        for (uint32_t bits = *words; bits != 0; bits &= bits - 1U)
-          *list++ = (uint16_t)(number + bytes_of_bits[((bits & (0U - bits)) * 0x077cb531U) >> 27]);
-        number += left < 32 ? 4U * (uint32_t)left : 128U;
-      }
-    }
-  }
-  *starts = (uint16_t)(list - first);
-}
-
 /* The parts of lists that columns from `first` to before `last` of some rows are in; the lists
    lie so many numbers behind those that the rows name. Returns how many bits are 1. */
 APART int32_t runs_of(const struct listed_row *row, int32_t rows, int32_t behind, int32_t width,
@@ -247,6 +226,43 @@ APART int32_t runs_of(const struct listed_row *row, int32_t rows, int32_t behind
   return found;
 }
 """
+
+
+def _list_row(name: str, which: str, take: str) -> str:
+    """A function that lists bits of a row.
+
+    Args:
+        name: of it.
+        which: bits.
+        take: statements that leave 1 for these alone in `bits`.
+    """
+    return f"""\
+/* Lists the bits of a row of pixels that are {which}, as bytes of weights of a word for each bit.
+   Before the numbers stand where those of each pixel begin, and where the last ones end. */
+APART void {name}(const uint32_t *in, int32_t width, int32_t pixel, int32_t channels,
+                  int32_t copies, uint16_t *starts) {{
+  uint16_t *const first = starts + width + 1;
+  uint16_t *list = first;
+  uint32_t number = 0;
+  for (; width > 0; --width, in += pixel) {{
+    const uint32_t *words = in;
+    *starts++ = (uint16_t)(list - first);
+    for (int32_t copy = copies; copy > 0; --copy) {{
+      for (int32_t left = channels; left > 0; left -= 32, ++words) {{
+        uint32_t bits = *words;
+        {take}
+        for (; bits != 0; bits &= bits - 1U)
+          *list++ = (uint16_t)(number + bytes_of_bits[((bits & (0U - bits)) * 0x077cb531U) >> 27]);
+        number += left < 32 ? 4U * (uint32_t)left : 128U;
+      }}
+    }}
+  }}
+  *starts = (uint16_t)(list - first);
+}}
+"""
+
+
+_ZEROS = "bits = ~bits;\n        if (left < 32) bits &= (1U << left) - 1U;"
 
 _APART = """\
 /* How many bits of two rows of words differ. */
@@ -314,7 +330,9 @@ BIT_HELPERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "put_bits": (_PUT_BITS, ("place",)),
     "append_bits": (_APPEND, ("place",)),
     "ones_apart": (_APART, ("add_three", "ones_of", "place")),
-    "list_row": (_LISTS, ("place",)),
+    "lists": (_LISTS, ("place",)),
+    "list_row": (_list_row("list_row", "1", ""), ("lists",)),
+    "list_zeros": (_list_row("list_zeros", "0", _ZEROS), ("lists",)),
     "tap": (_DENSE, ()),
     "count_inputs": (
         _count(
@@ -356,6 +374,6 @@ BIT_HELPERS: dict[str, tuple[str, tuple[str, ...]]] = {
             "*(const uint32_t *)(bytes + list[k])",
             "list += {};",
         ),
-        ("carry_on", "list_row"),
+        ("carry_on", "lists"),
     ),
 }

@@ -104,12 +104,15 @@ class Layer:
         memory: of the program.
         is_packed_later: whether this step or a later one makes bits or codes of floats, so
             that those of this one had better be the same as in the native kernels.
+        lists_zeros: whether more inputs are -1 than +1, so that the others are listed where
+            some are.
     """
 
     step: KernelStep
     number: int
     memory: Memory
     is_packed_later: bool = False
+    lists_zeros: bool = False
 
     @property
     def name(self) -> str:

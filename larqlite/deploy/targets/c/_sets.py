@@ -185,9 +185,14 @@ def _sets(layer: Layer, grid: BitGrid) -> str:
     by_place = 2.0 ** np.array(weights.places)
     inside = np.einsum("rcdhw,pgodhw,p->rcgo", classes.inside, ones, by_place)
     inside = inside.astype(np.int64) * ((1 << planes) - 1)
-    starts = classes.starts - 2 * inside.reshape(classes.starts.shape) - 2 * most
+    inside = inside.reshape(classes.starts.shape)
+    starts = classes.starts - 2 * inside - 2 * most
+    if layer.lists_zeros:
+        counted = classes.inside.sum((-3, -2, -1)) * (most // grid.taps)
+        starts = classes.starts + 2 * (inside - counted[..., None].astype(np.int64))
+        starts = starts + 2 * most
     starts = starts.reshape(classes.count, -1)
-    sums = Sums(layer, grid, classes, starts, 2 * most)
+    sums = Sums(layer, grid, classes, starts, 2 * most, falls=layer.lists_zeros)
     room = layer.room("uint16_t", lists.halves)
     pixel = _pixel(layer, grid, lists, weights, sums, most)
     body = lines(
@@ -207,8 +212,8 @@ def _sets(layer: Layer, grid: BitGrid) -> str:
 
 def _rows(layer: Layer, grid: BitGrid, lists: Lists) -> str:
     """Lists the rows that windows of a row of the output meet, unless they are held."""
-    layer.helper("list_row")
     step = layer.step
+    list_row = layer.helper("list_zeros" if layer.lists_zeros else "list_row")
     deep, high = _input_line(grid, 0, "kd"), _input_line(grid, 1, "kh")
     slot = high.name
     if slot and lists.rows < grid.in_size[1]:
@@ -222,7 +227,7 @@ def _rows(layer: Layer, grid: BitGrid, lists: Lists) -> str:
     listing = loop(
         "i",
         count,
-        f"list_row({sum_of(source, times(of_plane, 'i', count))}, {grid.in_size[2]}, "
+        f"{list_row}({sum_of(source, times(of_plane, 'i', count))}, {grid.in_size[2]}, "
         f"{grid.pitch[2]}, {grid.channels // grid.copies}, {grid.copies}, "
         f"{sum_of('list', times(lists.each, 'i', count))});",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,6 +118,7 @@ def write_steps(
     memory: Memory,
     algorithms: Mapping[int, str] | str | None = None,
     optimize: str = "speed",
+    lists_zeros: Collection[int] = (),
 ) -> list[WrittenStep]:
     """Writes steps, one function each.
 
@@ -127,6 +128,7 @@ def write_steps(
         algorithms: names of those to take where they fit, by number of the step, or one
             for all.
         optimize: a key of `OPTIMIZE`.
+        lists_zeros: numbers of steps most of whose inputs are -1.
 
     Raises:
         UnsupportedModelError: a step that no algorithm computes; says which.
@@ -140,7 +142,9 @@ def write_steps(
     named = algorithms or {}
     return [
         _write_step(
-            Layer(step, number, memory, number <= last), named.get(number), optimize
+            Layer(step, number, memory, number <= last, number in lists_zeros),
+            named.get(number),
+            optimize,
         )
         for number, step in enumerate(steps, 1)
     ]
@@ -203,6 +207,7 @@ def source_of(
     *,
     optimize: str = "speed",
     algorithm: str | None = None,
+    lists_zeros: Collection[int] = (),
 ) -> CSource:
     """The C of a program.
 
@@ -212,13 +217,14 @@ def source_of(
         title: what the file says that it is.
         optimize: a key of `OPTIMIZE`.
         algorithm: that is taken where it fits.
+        lists_zeros: numbers of steps most of whose inputs are -1.
 
     Raises:
         UnsupportedModelError: what has no exact form in C; says which layer.
     """
     interface = interface_of(whole, name)
     memory = _memory(whole, interface)
-    steps = write_steps(whole.steps, memory, algorithm, optimize)
+    steps = write_steps(whole.steps, memory, algorithm, optimize, lists_zeros)
     arena = whole.arena // 4
     calls, parts = [], []
     fills = filled_before(whole.steps, whole.buffers)

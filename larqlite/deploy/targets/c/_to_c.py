@@ -9,12 +9,13 @@ from typing import Any
 
 from larqlite.deploy.targets._program_of import program_of
 from larqlite.deploy.targets.c._algorithms import OPTIMIZE
+from larqlite.deploy.targets.c._density import Samples, steps_of_zeros
 from larqlite.deploy.targets.c._report import CReport, report_of
-from larqlite.deploy.targets.c._source import source_of
+from larqlite.deploy.targets.c._source import CSource, source_of
 from larqlite.deploy.targets.c._text import identifier
 from larqlite.errors import ArgumentError
 from larqlite.outputs import require, written_whole
-from larqlite_runtime.internal import Pixels
+from larqlite_runtime.internal import Pixels, WholeProgram
 
 
 def to_c(
@@ -24,6 +25,7 @@ def to_c(
     name: str | None = None,
     pixels: Pixels = False,
     optimize: str = "speed",
+    samples: Samples | None = None,
 ) -> CReport:
     """Writes a network as C99: `NAME.c` and `NAME.h`, which need nothing else.
 
@@ -44,6 +46,9 @@ def to_c(
             `scale * p + offset`.
         optimize: what an algorithm is chosen for, layer by layer: "speed" for few
             instructions, "memory" for little room to work in. Both compute the same.
+        samples: a few inputs `(samples, ...)`, or such arrays by name, of the type that goes
+            in. Where most inputs of a packed layer are -1 on these, the others are counted,
+            which takes fewer instructions on such inputs and computes the same on all.
 
     Returns:
         A `CReport`: flash, memory, and the layers.
@@ -51,7 +56,8 @@ def to_c(
     Raises:
         UnsupportedModelError: a layer that has no exact form in C; says which.
         ArgumentError: `name` is no name of C, `model` is neither, a file of that name is
-            there that larqlite did not write, or `optimize` is no such word.
+            there that larqlite did not write, `optimize` is no such word, or `samples` do not
+            fit the inputs.
         ModelFileError: the file is missing, damaged, or no packed model.
 
     Example:
@@ -66,13 +72,25 @@ def to_c(
     name = checked_name(model, name, "to_c")
     require_optimize(optimize, "to_c")
     whole = program_of(model, "to_c", pixels, small=True)
-    source = source_of(whole, name, optimize=optimize)
+    source = chosen_source(whole, name, optimize, samples, "to_c")
     texts = {
         folder / f"{name}.c": source.source,
         folder / f"{name}.h": source.header,
     }
     write_files(texts, "to_c")
     return report_of(source, whole, list(texts))
+
+
+def chosen_source(
+    whole: WholeProgram,
+    name: str,
+    optimize: str,
+    samples: Samples | None,
+    where: str,
+) -> CSource:
+    """The C of a program, as users ask for it."""
+    zeros = () if samples is None else steps_of_zeros(whole, samples, where)
+    return source_of(whole, name, optimize=optimize, lists_zeros=zeros)
 
 
 def require_optimize(optimize: str, where: str) -> None:
