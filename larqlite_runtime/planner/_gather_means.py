@@ -24,22 +24,37 @@ MOST_ALONE = {True: 1 << 25, False: 1 << 21}
 _MOST = np.iinfo(np.int32).max
 
 
-def gather_means(groups: FusionGroups) -> None:
+def gather_means(groups: FusionGroups, small: bool = False) -> None:
     """Joins each mean over an image to the group that makes what it is taken of.
 
     Where sums of a packed layer are only scaled and moved before, whole numbers are added up,
     which is exact, and their mean is scaled and moved; else floats are, in float64, as
-    `LQ_MEAN` does it.
+    `LQ_MEAN` does it. With `small`, an average of the whole image is a mean too, which rounds
+    once less.
     """
     for mean in list(groups.items):
-        if (
-            isinstance(mean, FusionGroup)
-            and mean.pool is not None
-            and mean.pool.kind == StepKind.MEAN
-        ):
+        if isinstance(mean, FusionGroup) and _is_mean(groups, mean, small):
             group = groups.maker.get(mean.source)
             if isinstance(group, FusionGroup) and _joins(groups, group, mean):
                 _join(groups, group, mean)
+
+
+def _is_mean(groups: FusionGroups, group: FusionGroup, small: bool) -> bool:
+    pool = group.pool
+    if pool is None or pool.kind == StepKind.POOL_MAX:
+        return False
+    if pool.kind == StepKind.MEAN:
+        return True
+    image = _image(groups, group)
+    made = image_of(groups.subgraph.shapes[group.tensors[0][0]], group.axis)
+    return (
+        small
+        and image is not None
+        and pool.kernel == image[0]
+        and pool.pad == (0, 0, 0)
+        and made is not None
+        and made[0] == (1, 1, 1)
+    )
 
 
 def _joins(groups: FusionGroups, group: FusionGroup, mean: FusionGroup) -> bool:

@@ -64,7 +64,7 @@ def plan(
     if whole:
         refuse_missing(subgraph, partition)
     groups = fuse(subgraph, partition)
-    gather_means(groups)
+    gather_means(groups, small)
     keep_bits(groups)
     assignment = assign_buffers(groups)
     scheduled = schedule(groups, assignment)

@@ -9,8 +9,9 @@ from larqlite_runtime.internal import whole_program
 from larqlite_runtime.planner import live_ranges_of, lower_bound, plan
 from larqlite_runtime.reader import read
 from tests.runtime import files
+from tests.runtime.files import model
 from tests.runtime.networks import stock
-from tests.runtime.plans import run_whole
+from tests.runtime.plans import block, node, run_whole
 from tests.runtime.pooled import pooled_network
 from tests.runtime.random_networks import MOVES, random_network
 
@@ -33,6 +34,22 @@ def test_bits_are_pooled_as_they_are_made(window, channels):
         found = run_whole(whole, image)
         np.testing.assert_array_equal(found["c2"], wanted["c2"])
         np.testing.assert_allclose(found["y"], wanted["y"], rtol=1e-6)
+
+
+def test_an_average_of_a_whole_image_is_taken_where_values_are_made():
+    nodes, constants = block(1, "moved", 32)
+    nodes = [
+        node("Transpose", "image", "moved", perm=[0, 3, 1, 2]),
+        *nodes,
+        node("Relu", "normal1", "bent"),
+        node("AveragePool", "bent", "y", kernel_shape=[6, 6], strides=[6, 6]),
+    ]
+    proto = model(nodes, {"image": (6, 6, 32)}, {"y": None}, constants)
+    small = whole_program(proto.SerializeToString(), small=True)
+    assert [step.kind for step in small.steps] == [StepKind.LOAD, StepKind.CONV]
+    image = files.floats(6, 6, 32)
+    wanted = stock(proto, {"image": image[None]})["y"]
+    np.testing.assert_allclose(run_whole(small, image)["y"], wanted, rtol=1e-6)
 
 
 def test_the_arena_is_as_small_as_what_is_in_use_at_once():
