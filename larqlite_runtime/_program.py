@@ -64,6 +64,8 @@ class EpilogueKind(IntEnum):
     ELU = 24
     MULTIPLY_TENSOR = 25
     AVERAGE = 26
+    DIVIDE_TENSOR = 27
+    SQUARE_ROOT = 28
     PACK_SIGN = 30
     PACK_HEAVISIDE = 31
     PACK_TERNARY = 32
@@ -110,6 +112,7 @@ CODES = (
 READS_VIEW = (
     EpilogueKind.ADD_TENSOR,
     EpilogueKind.MULTIPLY_TENSOR,
+    EpilogueKind.DIVIDE_TENSOR,
     EpilogueKind.ADD_SCALED,
 )
 # What sums over the pixels of an image: one pixel is left for the epilogues behind it.

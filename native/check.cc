@@ -372,7 +372,7 @@ struct Checker {
     const bool is_pack =
         op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_ABOVE) ||
         op.kind == LQ_PACK_BF16 || op.kind == LQ_PACK_PIXELS;
-    const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_AVERAGE;
+    const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_SQUARE_ROOT;
     if (!(wants_integers || is_float || is_pack) || wants_integers != integers) return kOpKind;
     switch (op.kind) {
       case LQ_TO_FLOAT:
@@ -392,6 +392,7 @@ struct Checker {
       case LQ_STORE:
       case LQ_ADD_TENSOR:
       case LQ_MULTIPLY_TENSOR:
+      case LQ_DIVIDE_TENSOR:
         if (!strides(op.view) || !holds(op.view.buffer, reach(op.view, step.channels)))
           return kOpView;
         return kNone;

@@ -90,6 +90,10 @@ void elu(float* v, int64_t count, float factor) {
   }
 }
 
+void square_root(float* v, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) v[i] = __builtin_sqrtf(v[i]);
+}
+
 namespace {
 
 // Sums of products over the taps, of kCount channels that have one filter each.

@@ -157,6 +157,7 @@ void softmax(float* v, int64_t pixels, int32_t count);
 void sigmoid(float* v, int64_t count);
 void hyperbolic_tangent(float* v, int64_t count);
 void elu(float* v, int64_t count, float factor);
+void square_root(float* v, int64_t count);
 void depthwise_float(const Block& block, Value* values);
 
 // LQ_CONV_BYTES: the values of a block.

@@ -426,8 +426,9 @@ void float_operations(Case& c, Random& random) {
         LQ_PACK_HEAVISIDE, LQ_PACK_TERNARY, LQ_PACK_STEPS, LQ_ADD_SCALED,
         LQ_PACK_INTEGERS,  LQ_DIVIDE,       LQ_CODE_STEPS, LQ_CODE_INTEGERS,  LQ_CODE_TERNARY,
         LQ_CODE_SIGN,      LQ_CODE_HEAVISIDE, LQ_PACK_BF16, LQ_PACK_PIXELS,
-        LQ_PACK_RANGE,     LQ_MULTIPLY_TENSOR, LQ_PACK_ABOVE};
-    lq_op op = operation(kKinds[random.between(0, 25)]);
+        LQ_PACK_RANGE,     LQ_MULTIPLY_TENSOR, LQ_PACK_ABOVE,
+        LQ_DIVIDE_TENSOR};
+    lq_op op = operation(kKinds[random.between(0, 26)]);
     const size_t channels = static_cast<size_t>(c.step.channels);
     switch (op.kind) {
       case LQ_MULTIPLY:
@@ -446,8 +447,11 @@ void float_operations(Case& c, Random& random) {
         break;
       case LQ_ADD_TENSOR:
       case LQ_MULTIPLY_TENSOR:
+      case LQ_DIVIDE_TENSOR:
         op.view = dense(c, random_floats(c, random, static_cast<size_t>(rows_of(c)) * channels),
                         c.step.channels);
+        if (op.kind == LQ_DIVIDE_TENSOR)
+          for (uint32_t& v : c.memory[op.view.buffer]) v = v << 1 == 0 ? 0x3f800000u : v;
         c.ops.push_back(op);
         break;
       case LQ_ADD_SCALED:
@@ -696,6 +700,9 @@ void expect(Case& c, const Place& at) {
         break;
       case LQ_ADD_TENSOR:
         v = v + c.floats(op.view.buffer)[place];
+        break;
+      case LQ_DIVIDE_TENSOR:
+        v = v / c.floats(op.view.buffer)[place];
         break;
       case LQ_MULTIPLY_TENSOR:
         v = v * c.floats(op.view.buffer)[place];

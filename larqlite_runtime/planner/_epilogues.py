@@ -214,6 +214,16 @@ def _softmax(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
     return [Epilogue(node.inputs[0], EpilogueKind.SOFTMAX)]
 
 
+def _divide_any(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
+    """The same, and quotients of two tensors of one shape."""
+    first, second = node.inputs
+    if set(node.inputs) & subgraph.constants.keys():
+        return _divide(node, subgraph, axis)
+    if subgraph.shapes[first] != subgraph.shapes[second]:
+        return []
+    return [Epilogue(first, EpilogueKind.DIVIDE_TENSOR, other=second)]
+
+
 def _elu(node: GraphNode, subgraph: Subgraph, axis: int) -> list[Epilogue]:
     alpha = float(node.attributes.get("alpha", 1.0))
     return [Epilogue(node.inputs[0], EpilogueKind.ELU, low=alpha)]
@@ -246,6 +256,8 @@ _OF_WHOLE_PROGRAMS: dict[
     tuple[str, str], Callable[[GraphNode, Subgraph, int], list[Epilogue]]
 ] = {
     ("", "Mul"): _multiply_any,
+    ("", "Div"): _divide_any,
+    ("", "Sqrt"): _function(EpilogueKind.SQUARE_ROOT),
     ("", "Sigmoid"): _function(EpilogueKind.SIGMOID),
     ("", "Tanh"): _function(EpilogueKind.TANH),
     ("", "Elu"): _elu,

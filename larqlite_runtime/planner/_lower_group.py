@@ -40,6 +40,12 @@ from larqlite_runtime.planner._thresholds import (
 )
 from larqlite_runtime.planner.producers import Numbers
 
+# What a second tensor of the same shape does to each value.
+_OF_TWO = (
+    EpilogueKind.ADD_TENSOR,
+    EpilogueKind.MULTIPLY_TENSOR,
+    EpilogueKind.DIVIDE_TENSOR,
+)
 # How what a float convolution reads is stored, by the numbers that it multiplies.
 _STORES = {
     Numbers.FLOAT32: (EpilogueKind.STORE, np.dtype(np.float32)),
@@ -374,7 +380,7 @@ class GroupLowering:
             return []
         if epilogue.image is not None:
             return [self._with_image(epilogue.kind, epilogue.image)]
-        if epilogue.kind in (EpilogueKind.ADD_TENSOR, EpilogueKind.MULTIPLY_TENSOR):
+        if epilogue.kind in _OF_TWO:
             return [
                 EpilogueOp(epilogue.kind, view=self._buffers.view(epilogue.other, axis))
             ]

@@ -94,6 +94,8 @@ _ALIKE = (
     EpilogueKind.STORE,
     EpilogueKind.ADD_TENSOR,
     EpilogueKind.MULTIPLY_TENSOR,
+    EpilogueKind.DIVIDE_TENSOR,
+    EpilogueKind.SQUARE_ROOT,
     EpilogueKind.RELU,
     EpilogueKind.SIGMOID,
     EpilogueKind.TANH,

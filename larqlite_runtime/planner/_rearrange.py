@@ -203,6 +203,15 @@ def _pad(node, subgraph, before, after, read, written) -> _Found:
     return 0, last, loops
 
 
+def _tile(node, subgraph, before, after, read, written) -> _Found:
+    loops = []
+    for axis in range(1, len(after)):
+        times, size = after[axis] // before[axis], before[axis]
+        loops.append(Loop(size, read[axis - 1], written[axis - 1]))
+        loops.append(Loop(times, 0, written[axis - 1] * size))
+    return 0, 0, loops
+
+
 def _resize(node, subgraph, before, after, read, written) -> _Found:
     """Every value so many times, as `nearest` of whole factors has it."""
     given = node.attributes
@@ -230,6 +239,7 @@ _LOOPS: dict[tuple[str, str], Callable[..., _Found]] = {
     ("", "Slice"): _slice,
     ("", "Pad"): _pad,
     ("", "Resize"): _resize,
+    ("", "Tile"): _tile,
     (DOMAIN, TURN): _same_places,
     (DOMAIN, EXPAND): _same_places,
 }

@@ -7,18 +7,16 @@ exactly where nothing is rounded. What has no rule has no step.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from larqlite_runtime._graph import GraphNode, Shape
 from larqlite_runtime.format import DOMAIN
+from larqlite_runtime.planner._graph_writer import GraphWriter
 from larqlite_runtime.planner._partition import Partition
-from larqlite_runtime.planner._rearrange import EXPAND
+from larqlite_runtime.planner._spell_packed import LAYER_RULES, QUANTIZER_RULES
 from larqlite_runtime.planner._subgraph import Subgraph
-
-# Added and taken off again, it leaves no bits below one of |v| < 2^22: halves go to the even one.
-_NO_BITS_BELOW_ONE = 12582912.0
 
 
 def spelled_out(subgraph: Subgraph, partition: Partition) -> Subgraph | None:
@@ -28,120 +26,47 @@ def spelled_out(subgraph: Subgraph, partition: Partition) -> Subgraph | None:
         subgraph: the graph.
         partition: who runs its nodes now.
     """
-    writer = _Writer(subgraph)
+    writer = GraphWriter(subgraph)
     is_changed = False
+    bits_of: dict[
+        int, str
+    ] = {}  # what packed nodes read in place of a quantizer of floats
     for number, node in enumerate(subgraph.nodes):
+        if number in bits_of:
+            node = replace(node, inputs=(bits_of[number], *node.inputs[1:]))
         rule = _RULES.get((node.domain, node.op))
         # What follows a node without a step is looked at once that has one.
         is_next = number in partition.segment and all(
             name in partition.native for name in subgraph.data_inputs(node)
         )
-        if is_next and rule is not None:
-            writer.begin(node)
-            if rule(writer, node):
-                is_changed = True
-                continue
+        if not is_next or rule is None:
+            writer.nodes.append(node)
+            continue
+        writer.begin(node)
+        if (node.domain, node.op) in QUANTIZER_RULES:
+            packed = [
+                reader
+                for reader in subgraph.consumers.get(node.outputs[0], ())
+                if reader in partition.packed
+            ]
+            if packed:
+                own = writer.again(node)
+                bits_of.update(dict.fromkeys(packed, own))
+        if rule(writer, node):
+            is_changed = True
+        else:
             writer.undo()
-        writer.nodes.append(node)
+            writer.nodes.append(node)
     return writer.graph() if is_changed else None
 
 
-@dataclass
-class _Writer:
-    """Nodes of the new graph so far."""
-
-    subgraph: Subgraph
-    nodes: list[GraphNode] = field(default_factory=list)
-    shapes: dict[str, Shape] = field(default_factory=dict)
-    dtypes: dict[str, np.dtype] = field(default_factory=dict)
-    constants: dict[str, np.ndarray] = field(default_factory=dict)
-    _node: GraphNode | None = None
-    _first: int = 0
-
-    def begin(self, node: GraphNode) -> None:
-        self._node, self._first = node, len(self.nodes)
-
-    def undo(self) -> None:
-        del self.nodes[self._first :]
-
-    def graph(self) -> Subgraph:
-        return self.subgraph.with_nodes(
-            self.nodes, self.shapes, self.dtypes, self.constants
-        )
-
-    def shape(self, tensor: str) -> Shape:
-        return self.shapes.get(tensor) or self.subgraph.shapes[tensor]
-
-    def is_constant(self, tensor: str) -> bool:
-        return tensor in self.subgraph.constants or tensor in self.constants
-
-    def value(self, tensor: str) -> np.ndarray | None:
-        """A constant."""
-        return self.constants.get(tensor, self.subgraph.constants.get(tensor))
-
-    def _fresh(self, word: str) -> str:
-        name = f"{self._node.name}/{word}"
-        while name in self.shapes or name in self.subgraph.shapes:
-            name += "'"
-        return name
-
-    def constant(self, array) -> str:
-        """A new constant; float32 unless it says otherwise."""
-        array = np.asarray(array)
-        array = array.astype(np.float32) if array.dtype == np.float64 else array
-        name = self._fresh("constant")
-        self.constants[name] = array
-        self.shapes[name], self.dtypes[name] = array.shape, array.dtype
-        return name
-
-    def add(
-        self,
-        op: str,
-        inputs: list[str],
-        shape: Shape | None = None,
-        output: str | None = None,
-        domain: str = "",
-        **attributes,
-    ) -> str:
-        """A node of floats; what comes out has a shape, that of the first input by default."""
-        name = output or self._fresh(op.lower())
-        if output is None:
-            self.shapes[name] = shape or self.shape(inputs[0])
-            self.dtypes[name] = np.dtype(np.float32)
-        own = self._node.name if output else name
-        self.nodes.append(
-            GraphNode(op, domain, own, tuple(inputs), (name,), attributes)
-        )
-        return name
-
-    def last(self, op: str, inputs: list[str], domain: str = "", **attributes) -> bool:
-        """The node that makes what the one that is spelled out makes."""
-        self.add(op, inputs, output=self._node.outputs[0], domain=domain, **attributes)
-        return True
-
-    def stretched(self, tensor: str, shape: Shape) -> str | None:
-        """An operand in the shape of what comes out; None if that is no repetition."""
-        own = self.shape(tensor)
-        if own == shape:
-            return tensor
-        if self.is_constant(tensor):
-            array = self.value(tensor)
-            whole = (1, *shape[1:])
-            if array.shape == whole:
-                return tensor
-            return self.constant(np.ascontiguousarray(np.broadcast_to(array, whole)))
-        if len(own) != len(shape) or own[0] is not None:
-            return None
-        return self.add(EXPAND, [tensor], shape, domain=DOMAIN)
-
-
-Rule = Callable[[_Writer, GraphNode], bool]
+Rule = Callable[[GraphWriter, GraphNode], bool]
 
 
 def _clip_between(is_least: bool) -> Rule:
     """`Min` or `Max` of a tensor and numbers."""
 
-    def rule(writer: _Writer, node: GraphNode) -> bool:
+    def rule(writer: GraphWriter, node: GraphNode) -> bool:
         data = [name for name in node.inputs if not writer.is_constant(name)]
         numbers = [
             writer.value(name) for name in node.inputs if writer.is_constant(name)
@@ -157,7 +82,7 @@ def _clip_between(is_least: bool) -> Rule:
     return rule
 
 
-def _binary(writer: _Writer, node: GraphNode) -> bool:
+def _binary(writer: GraphWriter, node: GraphNode) -> bool:
     """A sum or a product of a tensor and something smaller, that is stretched to it."""
     shape = writer.shape(node.outputs[0])
     inputs = [writer.stretched(name, shape) for name in node.inputs]
@@ -166,18 +91,23 @@ def _binary(writer: _Writer, node: GraphNode) -> bool:
     return writer.last(node.op, inputs)
 
 
-def _subtract(writer: _Writer, node: GraphNode) -> bool:
+def _subtract(writer: GraphWriter, node: GraphNode) -> bool:
     first, second = node.inputs
     if writer.is_constant(second):
         return writer.last("Add", [first, writer.constant(-writer.value(second))])
     return writer.last("Add", [writer.add("Neg", [second]), first])
 
 
-def _divide(writer: _Writer, node: GraphNode) -> bool:
-    """By a constant that is another number at each place of an image."""
+def _divide(writer: GraphWriter, node: GraphNode) -> bool:
+    """By what is smaller and stretched, or a constant of other numbers at each place."""
     first, second = node.inputs
     values = writer.value(second)
-    if values is None or writer.is_constant(first):
+    if values is None:
+        # A number is divided as a tensor of it, which is made of the other one.
+        if writer.is_constant(first):
+            return _divide_constant(writer, node)
+        return _binary(writer, node)
+    if writer.is_constant(first):
         return False
     with np.errstate(divide="ignore"):
         inverse = 1 / values
@@ -187,7 +117,18 @@ def _divide(writer: _Writer, node: GraphNode) -> bool:
     return writer.last("Mul", [first, writer.constant(inverse)])
 
 
-def _sum(writer: _Writer, node: GraphNode) -> bool:
+def _divide_constant(writer: GraphWriter, node: GraphNode) -> bool:
+    first, second = node.inputs
+    shape = writer.shape(node.outputs[0])
+    if writer.shape(second) != shape:
+        return False
+    # Nothing is left of any number between two ends that are 0.
+    zero = writer.constant(0.0)
+    nothing = writer.add("Clip", [second, zero, zero])
+    return writer.last("Div", [writer.add("Add", [nothing, first], shape), second])
+
+
+def _sum(writer: GraphWriter, node: GraphNode) -> bool:
     total, *others = node.inputs
     shape = writer.shape(node.outputs[0])
     for other in others:
@@ -197,7 +138,7 @@ def _sum(writer: _Writer, node: GraphNode) -> bool:
     return writer.last("Div", [total, writer.constant(float(len(node.inputs)))])
 
 
-def _hard_sigmoid(writer: _Writer, node: GraphNode) -> bool:
+def _hard_sigmoid(writer: GraphWriter, node: GraphNode) -> bool:
     alpha, beta = (
         float(node.attributes.get(name, missing))
         for name, missing in (("alpha", 0.2), ("beta", 0.5))
@@ -208,7 +149,7 @@ def _hard_sigmoid(writer: _Writer, node: GraphNode) -> bool:
     return writer.last("Clip", [moved, *ends])
 
 
-def _hard_swish(writer: _Writer, node: GraphNode) -> bool:
+def _hard_swish(writer: GraphWriter, node: GraphNode) -> bool:
     scaled = writer.add("Mul", [node.inputs[0], writer.constant(1 / 6)])
     moved = writer.add("Add", [scaled, writer.constant(0.5)])
     ends = writer.constant(0.0), writer.constant(1.0)
@@ -216,14 +157,14 @@ def _hard_swish(writer: _Writer, node: GraphNode) -> bool:
     return writer.last("Mul", [node.inputs[0], gate])
 
 
-def _selu(writer: _Writer, node: GraphNode) -> bool:
+def _selu(writer: GraphWriter, node: GraphNode) -> bool:
     alpha = float(node.attributes.get("alpha", 1.6732631921768188))
     gamma = float(node.attributes.get("gamma", 1.0507010221481323))
     bent = writer.add("Elu", [node.inputs[0]], alpha=alpha)
     return writer.last("Mul", [bent, writer.constant(gamma)])
 
 
-def _celu(writer: _Writer, node: GraphNode) -> bool:
+def _celu(writer: GraphWriter, node: GraphNode) -> bool:
     """max(0, x) + alpha * min(0, e^(x / alpha) - 1)."""
     alpha = float(node.attributes.get("alpha", 1.0))
     scaled = writer.add("Div", [node.inputs[0], writer.constant(alpha)])
@@ -231,7 +172,58 @@ def _celu(writer: _Writer, node: GraphNode) -> bool:
     return writer.last("Mul", [bent, writer.constant(alpha)])
 
 
-def _power(writer: _Writer, node: GraphNode) -> bool:
+def _softsign(writer: GraphWriter, node: GraphNode) -> bool:
+    """x / (1 + |x|)."""
+    size = writer.add("LeakyRelu", [node.inputs[0]], alpha=-1.0)
+    return writer.last(
+        "Div", [node.inputs[0], writer.add("Add", [size, writer.constant(1.0)])]
+    )
+
+
+def _exponential(writer: GraphWriter, node: GraphNode) -> bool:
+    """e^min(x, 0) / e^min(-x, 0), each an ELU and 1."""
+    parts = []
+    for x in (node.inputs[0], writer.add("Neg", [node.inputs[0]])):
+        below = writer.add("Clip", [x, "", writer.constant(0.0)])
+        bent = writer.add("Elu", [below], alpha=1.0)
+        parts.append(writer.add("Add", [bent, writer.constant(1.0)]))
+    return writer.last("Div", parts)
+
+
+def _prelu(writer: GraphWriter, node: GraphNode) -> bool:
+    """max(x, 0) + slope * min(x, 0), with another slope at each place."""
+    x, slope = node.inputs
+    if writer.value(slope) is None:
+        return False
+    below = writer.add("Clip", [x, "", writer.constant(0.0)])
+    return writer.last(
+        "Add", [writer.add("Mul", [below, slope]), writer.add("Relu", [x])]
+    )
+
+
+def _thresholded_relu(writer: GraphWriter, node: GraphNode) -> bool:
+    """x times 1 above alpha, else 0."""
+    x, alpha = node.inputs[0], float(node.attributes.get("alpha", 1.0))
+    past = writer.add("Add", [x, writer.constant(-alpha)])
+    return writer.last("Mul", [x, writer.add("Heaviside", [past], domain=DOMAIN)])
+
+
+def _softmax(writer: GraphWriter, node: GraphNode) -> bool:
+    """Along another axis than the last, which is brought there."""
+    shape = writer.shape(node.inputs[0])
+    axis = int(node.attributes.get("axis", -1)) % len(shape)
+    if axis in (0, len(shape) - 1):
+        return False
+    order = list(range(len(shape)))
+    order[axis], order[-1] = order[-1], order[axis]
+    sizes = tuple(shape[number] for number in order)
+    turned = writer.add("Transpose", [node.inputs[0]], sizes, perm=order)
+    return writer.last(
+        "Transpose", [writer.add("Softmax", [turned], axis=-1)], perm=order
+    )
+
+
+def _power(writer: GraphWriter, node: GraphNode) -> bool:
     exponent = writer.value(node.inputs[1])
     if exponent is None or exponent.size != 1 or exponent.reshape(()) not in (1, 2, 3):
         return False
@@ -242,13 +234,13 @@ def _power(writer: _Writer, node: GraphNode) -> bool:
     return writer.last("Mul", [product, x])
 
 
-def _largest(writer: _Writer, node: GraphNode) -> bool:
+def _largest(writer: GraphWriter, node: GraphNode) -> bool:
     """The largest value of an image, as a pooling with a window of its size."""
     sizes = list(writer.shape(node.inputs[0])[2:])
     return writer.last("MaxPool", [node.inputs[0]], kernel_shape=sizes)
 
 
-def _largest_along(writer: _Writer, node: GraphNode) -> bool:
+def _largest_along(writer: GraphWriter, node: GraphNode) -> bool:
     """The same of all axes but one, which is brought to axis 1 for that."""
     shape = writer.shape(node.inputs[0])
     given = node.attributes.get("axes")
@@ -269,24 +261,31 @@ def _largest_along(writer: _Writer, node: GraphNode) -> bool:
     return writer.last("Reshape", [most, writer.constant(wanted)])
 
 
-def _mean_of_channels(writer: _Writer, node: GraphNode) -> bool:
-    """The mean along the last axis: a dense layer whose weights are equal."""
+def _along_channels(writer: GraphWriter, node: GraphNode) -> bool:
+    """Mean or sum along axis 1, or the last: a layer of one channel whose weights are equal."""
     shape = writer.shape(node.inputs[0])
     given = node.attributes.get("axes")
     if len(node.inputs) > 1 and node.inputs[1]:
         given = writer.value(node.inputs[1])
     axes = [] if given is None else np.asarray(given).reshape(-1).tolist()
-    if len(shape) < 2 or [axis % len(shape) for axis in axes] != [len(shape) - 1]:
+    axes = [axis % len(shape) for axis in axes]
+    if len(shape) < 2 or axes not in ([1], [len(shape) - 1]):
         return False
-    weights = writer.constant(np.full((shape[-1], 1), 1 / shape[-1], np.float32))
-    mean = writer.add("MatMul", [node.inputs[0], weights], (*shape[:-1], 1))
-    if writer.shape(node.outputs[0]) == (*shape[:-1], 1):
+    count, whole = shape[axes[0]], list(shape)
+    whole[axes[0]] = 1
+    is_last = axes == [len(shape) - 1]
+    each = 1 / count if node.op == "ReduceMean" else 1.0
+    sizes = (count, 1) if is_last else (1, count, *[1] * (len(shape) - 2))
+    weights = writer.constant(np.full(sizes, each, np.float32))
+    op = "MatMul" if is_last else "Conv"
+    mean = writer.add(op, [node.inputs[0], weights], tuple(whole))
+    if writer.shape(node.outputs[0]) == tuple(whole):
         return writer.last("Identity", [mean])
     wanted = np.array([-1, *writer.shape(node.outputs[0])[1:]], np.int64)
     return writer.last("Reshape", [mean, writer.constant(wanted)])
 
 
-def _resize(writer: _Writer, node: GraphNode) -> bool:
+def _resize(writer: GraphWriter, node: GraphNode) -> bool:
     """Along one axis after another."""
     before, after = (writer.shape(name) for name in (node.inputs[0], node.outputs[0]))
     axes = [axis for axis in range(1, len(after)) if before[axis] != after[axis]]
@@ -309,7 +308,7 @@ def _resize(writer: _Writer, node: GraphNode) -> bool:
     return False
 
 
-def _transpose(writer: _Writer, node: GraphNode) -> bool:
+def _transpose(writer: GraphWriter, node: GraphNode) -> bool:
     """One axis after another brought to its place, from the last on."""
     shape = writer.shape(node.inputs[0])
     order = node.attributes.get("perm") or range(len(shape))[::-1]
@@ -325,7 +324,7 @@ def _transpose(writer: _Writer, node: GraphNode) -> bool:
     return writer.last("Transpose", [moved], perm=rest)
 
 
-def _concat(writer: _Writer, node: GraphNode) -> bool:
+def _concat(writer: GraphWriter, node: GraphNode) -> bool:
     """A concatenation along an axis in the middle: with that axis brought to the end."""
     shape = writer.shape(node.outputs[0])
     axis = int(node.attributes["axis"]) % len(shape)
@@ -345,7 +344,7 @@ def _concat(writer: _Writer, node: GraphNode) -> bool:
     return writer.last("Transpose", [whole], perm=order)
 
 
-def _split(writer: _Writer, node: GraphNode) -> bool:
+def _split(writer: GraphWriter, node: GraphNode) -> bool:
     """Its parts one by one."""
     first = 0
     axis = int(node.attributes.get("axis", 0)) % len(writer.shape(node.inputs[0]))
@@ -363,7 +362,7 @@ def _split(writer: _Writer, node: GraphNode) -> bool:
     return True
 
 
-def _depth_to_space(writer: _Writer, node: GraphNode) -> bool:
+def _depth_to_space(writer: GraphWriter, node: GraphNode) -> bool:
     """Channels as the pixels of blocks: two other shapes, and a transposition between."""
     _, channels, height, width = writer.shape(node.inputs[0])
     block = int(node.attributes["blocksize"])
@@ -379,7 +378,9 @@ def _depth_to_space(writer: _Writer, node: GraphNode) -> bool:
     return _through(writer, node, sizes, order)
 
 
-def _through(writer: _Writer, node: GraphNode, sizes: Shape, order: list[int]) -> bool:
+def _through(
+    writer: GraphWriter, node: GraphNode, sizes: Shape, order: list[int]
+) -> bool:
     def shaped(shape: Shape) -> str:
         return writer.constant(np.array([-1, *shape[1:]], np.int64))
 
@@ -387,47 +388,6 @@ def _through(writer: _Writer, node: GraphNode, sizes: Shape, order: list[int]) -
     moved_sizes = tuple(sizes[number] for number in order)
     moved = writer.add("Transpose", [cut], moved_sizes, perm=order)
     return writer.last("Reshape", [moved, shaped(writer.shape(node.outputs[0]))])
-
-
-# Quantizers of floats: values of a quantizer that no packed layer alone takes as bits.
-
-
-def _heaviside(writer: _Writer, node: GraphNode) -> bool:
-    """(1 - sign(-v)) / 2, with a sign that is 1 up to 0 and for NaN."""
-    sign = writer.add("Sign", [writer.add("Neg", [node.inputs[0]])], domain=DOMAIN)
-    half = writer.add("Mul", [sign, writer.constant(-0.5)])
-    return writer.last("Add", [half, writer.constant(0.5)])
-
-
-def _ternary(writer: _Writer, node: GraphNode) -> bool:
-    """(sign(v - t) - sign(-v - t)) / 2, with t at least 0."""
-    x, least = node.inputs[0], -abs(float(node.attributes["threshold"]))
-    least = writer.constant(least)
-    above = writer.add("Sign", [writer.add("Add", [x, least])], domain=DOMAIN)
-    below = writer.add("Add", [writer.add("Neg", [x]), least])
-    below = writer.add("Neg", [writer.add("Sign", [below], domain=DOMAIN)])
-    twice = writer.add("Add", [below, above])
-    return writer.last("Mul", [twice, writer.constant(0.5)])
-
-
-def _rounded(writer: _Writer, x: str) -> str:
-    """Whole numbers of |v| < 2^22, halves to the even one."""
-    shifted = writer.add("Add", [x, writer.constant(_NO_BITS_BELOW_ONE)])
-    return writer.add("Add", [shifted, writer.constant(-_NO_BITS_BELOW_ONE)])
-
-
-def _steps(writer: _Writer, node: GraphNode) -> bool:
-    last = float((1 << int(node.attributes["bits"])) - 1)
-    ends = writer.constant(0.0), writer.constant(1.0)
-    clipped = writer.add("Clip", [node.inputs[0], *ends])
-    code = _rounded(writer, writer.add("Mul", [clipped, writer.constant(last)]))
-    return writer.last("Div", [code, writer.constant(last)])
-
-
-def _integers(writer: _Writer, node: GraphNode) -> bool:
-    ends = [float(node.attributes[name]) for name in ("low", "high")]
-    clipped = writer.add("Clip", [node.inputs[0], *map(writer.constant, ends)])
-    return writer.last("Identity", [_rounded(writer, clipped)])
 
 
 _RULES: dict[tuple[str, str], Rule] = {
@@ -449,15 +409,22 @@ _RULES: dict[tuple[str, str], Rule] = {
     ("", "Pow"): _power,
     ("", "GlobalMaxPool"): _largest,
     ("", "ReduceMax"): _largest_along,
-    ("", "ReduceMean"): _mean_of_channels,
+    ("", "ReduceMean"): _along_channels,
+    ("", "ReduceSum"): _along_channels,
+    ("", "Softsign"): _softsign,
+    ("", "Exp"): _exponential,
+    ("", "PRelu"): _prelu,
+    ("", "ThresholdedRelu"): _thresholded_relu,
+    ("", "Softmax"): _softmax,
     ("", "Resize"): _resize,
     ("", "Transpose"): _transpose,
+    ("", "Reciprocal"): lambda writer, node: writer.last(
+        "Div", [writer.constant(1.0), node.inputs[0]]
+    ),
     ("", "Concat"): _concat,
     ("", "Split"): _split,
     ("", "DepthToSpace"): _depth_to_space,
     ("", "SpaceToDepth"): _depth_to_space,
-    (DOMAIN, "Heaviside"): _heaviside,
-    (DOMAIN, "Ternary"): _ternary,
-    (DOMAIN, "Steps"): _steps,
-    (DOMAIN, "Integers"): _integers,
+    **QUANTIZER_RULES,
+    **LAYER_RULES,
 }

@@ -365,7 +365,7 @@ class Reader {
       const lq_op& op = s.ops[i];
       if (op.view.buffer < -1 || op.view.buffer >= count) return false;
       const bool reads = op.kind == LQ_ADD_TENSOR || op.kind == LQ_ADD_SCALED ||
-                         op.kind == LQ_MULTIPLY_TENSOR;
+                         op.kind == LQ_MULTIPLY_TENSOR || op.kind == LQ_DIVIDE_TENSOR;
       if (op.view.buffer >= 0 && !reads && role_of(op.view.buffer) != Role::kMemory) return false;
     }
     return true;

@@ -469,6 +469,7 @@ class _Maker:
             EpilogueKind.STORE,
             EpilogueKind.ADD_TENSOR,
             EpilogueKind.MULTIPLY_TENSOR,
+            EpilogueKind.DIVIDE_TENSOR,
         ):
             return EpilogueOp(kind, view=self.view(np.float32, made["size"], channels))
         if kind == EpilogueKind.CLIP:
@@ -482,6 +483,7 @@ class _Maker:
             EpilogueKind.SIGN,
             EpilogueKind.SOFTMAX,
             EpilogueKind.SIGMOID,
+            EpilogueKind.SQUARE_ROOT,
             EpilogueKind.TANH,
         ):
             return EpilogueOp(kind)

@@ -74,10 +74,12 @@ CASES = {
             node("Selu", "x", "u"), node("Celu", "x", "c", alpha=2.0),
             node("HardSwish", "x", "h"), node("HardSigmoid", "x", "g", alpha=0.3),
             node("Abs", "x", "a"), node("Pow", "x three", "p"), node("LeakyRelu", "x", "l"),
-            node("Sum", "s t e u c h g a p l", "sum"), node("Mean", "sum x", "y"),
+            node("Softsign", "x", "f"), node("Exp", "x", "k"), node("PRelu", "x slopes", "r"),
+            node("ThresholdedRelu", "x", "d", alpha=0.25), node("Softmax", "x", "m", axis=2),
+            node("Sum", "s t e u c h g a p l f k r d m", "sum"), node("Mean", "sum x", "y"),
         ],
         IMAGE,
-        {"three": np.float32(3)},
+        {"three": np.float32(3), "slopes": floats(6, 1, 4)},
     ),
     "ends": (
         [
@@ -97,6 +99,19 @@ CASES = {
         ],
         IMAGE,
         {"axes": integers(2, 3), "w": floats(6, 6), "sizes": integers(-1, 6, 1, 1)},
+    ),
+    "normalized": (
+        [
+            node("ReduceMean", "x last", "m"), node("Sub", "x m", "c"), node("Mul", "c c", "v"),
+            node("ReduceMean", "v last", "n"), node("Add", "n small", "p"), node("Sqrt", "p", "s"),
+            node("Div", "c s", "d"), node("ReduceSum", "d first", "t"),
+            node("Tile", "t times", "y"),
+        ],
+        IMAGE,
+        {
+            "last": integers(-1), "first": integers(1), "small": np.float32(1e-3),
+            "times": integers(1, 2, 1, 3),
+        },
     ),
     "of pixels": (
         [
@@ -198,6 +213,46 @@ def test_a_quantizer_of_floats_gives_the_same_bits(op):
     runtime = larqlite_runtime.load(proto.SerializeToString(), engine="native").run(x)
     for name in wanted:
         np.testing.assert_array_equal(runtime[name], wanted[name])
+
+
+STEPS = convolution((4, 3, 3, 6), input="steps") | {
+    "bits": 2,
+    "step": 2.0,
+    "offset": -3.0,
+    "input_steps": 3.0,
+}
+
+
+def test_a_quantizer_of_bits_and_of_floats_gives_both():
+    nodes = [
+        packed("Steps", "x", "q", bits=2),
+        packed("QConv2D", "q k", "z", **STEPS),
+        node("Mul", "q w", "y"),
+    ]
+    weights = {"w": floats(6, 1, 1), "k": codes(4 * 9 * 6, 2)}
+    proto = model(nodes, {"x": IMAGE}, {"y": None, "z": None}, weights)
+    kinds = {step.kind for step in steps_of(planned(proto, whole=True))}
+    assert StepKind.CONV in kinds
+    x = np.random.default_rng(2).uniform(-0.5, 1.5, (2, *IMAGE)).astype(np.float32)
+    wanted = stock(proto, {"x": x})
+    runtime = larqlite_runtime.load(proto.SerializeToString(), engine="native").run(x)
+    for name in wanted:
+        np.testing.assert_array_equal(runtime[name], wanted[name])
+
+
+def test_a_packed_layer_of_sums_is_summed_in_floats():
+    nodes = [
+        packed("BConv2D", "x k", "a", **convolution((8, 3, 3, 6), input="integer")),
+        packed(
+            "TConv2D", "a t", "y",
+            **convolution((6, 3, 3, 4), input="integer", group=2, pad_value=-1.0),
+        ),
+    ]  # fmt: skip
+    weights = {"k": codes(8 * 9 * 6), "t": codes(6 * 9 * 4, 2)}
+    proto = built(nodes, IMAGE, weights)
+    x = np.random.default_rng(2).integers(-9, 9, (2, *IMAGE)).astype(np.float32)
+    runtime = larqlite_runtime.load(proto.SerializeToString(), engine="native")
+    np.testing.assert_array_equal(runtime(x), stock(proto, {"x": x})["y"])
 
 
 def test_a_weight_of_another_number_for_each_place_has_depthwise_steps():

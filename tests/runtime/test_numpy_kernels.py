@@ -282,6 +282,14 @@ VALUES = [-2.0, -0.5, -0.0, 0.0, 0.25, 0.5, 1.0, 3.0, np.nan]
         (EpilogueOp(EpilogueKind.MULTIPLY_IMAGE, a=2), lambda v: v * 3),
         (EpilogueOp(EpilogueKind.ADD_TENSOR, view=TensorView(2)), lambda v: v + 3),
         (EpilogueOp(EpilogueKind.MULTIPLY_TENSOR, view=TensorView(2)), lambda v: v * 3),
+        (
+            EpilogueOp(EpilogueKind.DIVIDE_TENSOR, view=TensorView(2)),
+            lambda v: np.float32(v) / np.float32(3),
+        ),
+        (
+            EpilogueOp(EpilogueKind.SQUARE_ROOT),
+            lambda v: math.nan if v < 0 else np.float32(math.sqrt(v)),
+        ),
     ],
     ids=lambda value: value.kind.name if isinstance(value, EpilogueOp) else "",
 )
