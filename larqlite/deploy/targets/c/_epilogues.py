@@ -424,6 +424,8 @@ _WRITERS: dict[EpilogueKind, Callable[[Layer, EpilogueOp, str, Epilogues], None]
     EpilogueKind.ADD: _scalar(lambda a: f"r = r + {a};", "offset", "offsets"),
     EpilogueKind.ADD_TENSOR: _with_tensor("+"),
     EpilogueKind.MULTIPLY_TENSOR: _with_tensor("*"),
+    EpilogueKind.DIVIDE_TENSOR: _with_tensor("/"),
+    EpilogueKind.SQUARE_ROOT: _function("square_root"),
     EpilogueKind.SIGMOID: _function("sigmoid"),
     EpilogueKind.TANH: _function("hyperbolic_tangent"),
     EpilogueKind.ELU: _elu,

@@ -145,6 +145,42 @@ static void softmax(float *reals, int32_t count) {
 """,
         ("power_of_e",),
     ),
+    "square_root": Helper(
+        """\
+/* The float nearest to the square root: two bits of the number for each bit of the root. */
+static inline float square_root(float real) {
+  const uint32_t bits = word_of(real);
+  uint32_t number = bits & 0x7fffffU, root = 0U, rest = 0U;
+  int32_t exponent = (int32_t)(bits >> 23);
+  if (!(real > 0.0F)) return real == 0.0F ? real : (real - real) / (real - real);
+  if (exponent == 255) return real;
+  if (exponent == 0) {
+    for (exponent = 1; number < 0x800000U; --exponent) number <<= 1;
+  } else {
+    number |= 0x800000U;
+  }
+  exponent -= 127;
+  if (exponent % 2 != 0) {
+    number <<= 1;
+    exponent -= 1;
+  }
+  number <<= 7;
+  for (int32_t i = 0; i < 25; ++i) {
+    const uint32_t trial = (root << 2) | 1U;
+    rest = (rest << 2) | (number >> 30);
+    number <<= 2;
+    root <<= 1;
+    if (rest >= trial) {
+      rest -= trial;
+      root |= 1U;
+    }
+  }
+  root = ((root + 1U) >> 1) - 0x800000U;
+  return real_of(((uint32_t)(exponent / 2 + 127) << 23) + root);
+}
+""",
+        ("real_of", "word_of"),
+    ),
     "sigmoid": Helper(
         """\
 /* 1 / (1 + e^-real). */
