@@ -7,6 +7,7 @@
 // A function of its own: engines keep in registers what few instructions need, and what is called
 // in several places is there once.
 #define LQ_APART __attribute__((noinline))
+#define LQ_INLINE inline __attribute__((always_inline))
 // Registers are counted out before anything else is decided, though code is to be small.
 #define LQ_UNROLLED _Pragma("clang loop unroll(full)")
 // Nor is a loop cut into vectors. Values of a block and numbers of channels never overlap.
@@ -15,42 +16,52 @@
 namespace {
 
 // Bit i: whether lane i of 16, in four vectors of which each lane is all ones or none.
-inline uint32_t bits_of(const v128_t* masks) {
+LQ_INLINE uint32_t bits_of(const v128_t* masks) {
   const v128_t low = wasm_i16x8_narrow_i32x4(masks[0], masks[1]);
   const v128_t high = wasm_i16x8_narrow_i32x4(masks[2], masks[3]);
   return wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(low, high));
 }
 
-// The same of 32 lanes; mask(i) is that of the four from i on.
-template <typename Mask>
-inline uint32_t word_of(Mask mask) {
+inline uint32_t pack_word(const float* v) {
+  const v128_t zero = wasm_f32x4_const_splat(0.0f);
   uint32_t bits = 0;
-  for (int half = 0; half < 32; half += 16) {
-    const v128_t masks[4] = {mask(half), mask(half + 4), mask(half + 8), mask(half + 12)};
-    bits |= bits_of(masks) << half;
+  LQ_UNROLLED for (int half = 0; half < 2; ++half) {
+    v128_t masks[4];
+    LQ_UNROLLED for (int i = 0; i < 4; ++i)
+      masks[i] = wasm_f32x4_lt(wasm_v128_load(v + 16 * half + 4 * i), zero);
+    bits |= bits_of(masks) << 16 * half;
   }
   return bits;
 }
 
-inline uint32_t pack_word(const float* v) {
-  const v128_t zero = wasm_f32x4_const_splat(0.0f);
-  return word_of([=](int i) { return wasm_f32x4_lt(wasm_v128_load(v + i), zero); });
-}
-
 inline uint32_t pack_range(const int32_t* v, const int32_t* low, const int32_t* high) {
-  return word_of([=](int i) {
-    const v128_t x = wasm_v128_load(v + i);
-    return wasm_v128_or(wasm_i32x4_lt(x, wasm_v128_load(low + i)),
-                        wasm_i32x4_gt(x, wasm_v128_load(high + i)));
-  });
+  uint32_t bits = 0;
+  LQ_UNROLLED for (int half = 0; half < 2; ++half) {
+    v128_t masks[4];
+    LQ_UNROLLED for (int i = 0; i < 4; ++i) {
+      const int at = 16 * half + 4 * i;
+      const v128_t x = wasm_v128_load(v + at);
+      masks[i] = wasm_v128_or(wasm_i32x4_lt(x, wasm_v128_load(low + at)),
+                              wasm_i32x4_gt(x, wasm_v128_load(high + at)));
+    }
+    bits |= bits_of(masks) << 16 * half;
+  }
+  return bits;
 }
 
 inline uint32_t pack_range(const float* v, const float* low, const float* high) {
-  return word_of([=](int i) {
-    const v128_t x = wasm_v128_load(v + i);
-    return wasm_v128_or(wasm_f32x4_lt(x, wasm_v128_load(low + i)),
-                        wasm_f32x4_gt(x, wasm_v128_load(high + i)));
-  });
+  uint32_t bits = 0;
+  LQ_UNROLLED for (int half = 0; half < 2; ++half) {
+    v128_t masks[4];
+    LQ_UNROLLED for (int i = 0; i < 4; ++i) {
+      const int at = 16 * half + 4 * i;
+      const v128_t x = wasm_v128_load(v + at);
+      masks[i] = wasm_v128_or(wasm_f32x4_lt(x, wasm_v128_load(low + at)),
+                              wasm_f32x4_gt(x, wasm_v128_load(high + at)));
+    }
+    bits |= bits_of(masks) << 16 * half;
+  }
+  return bits;
 }
 
 inline int32_t vectors_for(int64_t, int32_t) { return 1; }
@@ -123,13 +134,13 @@ LQ_APART uint32_t finish_some(const Tile& tile, int32_t p, int32_t at, Value* v)
   return bits;
 }
 
-inline v128_t value_of_bits(const int32_t* base, const uint32_t* sums, uint32_t shift) {
+LQ_INLINE v128_t value_of_bits(const int32_t* base, const uint32_t* sums, uint32_t shift) {
   const v128_t twice = wasm_i32x4_shl(wasm_v128_load(sums), 1);
   return wasm_i32x4_shr(wasm_i32x4_sub(wasm_v128_load(base), twice), shift);
 }
 
 // What follows the sums of bits of 16 channels, from `at` on; returns bits, if it is to make some.
-inline uint32_t finish_bits(const Tile& tile, int32_t p, int32_t at, const uint32_t* sums) {
+LQ_INLINE uint32_t finish_bits(const Tile& tile, int32_t p, int32_t at, const uint32_t* sums) {
   const Finish& f = *tile.finish;
   const int32_t* base = tile.base[p] + at;
   const uint32_t shift = static_cast<uint32_t>(tile.step->shift);

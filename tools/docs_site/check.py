@@ -2,8 +2,9 @@
 
 `make docs-check` builds the site and runs this. Every link and anchor must lead somewhere;
 no page may complain in the browser's console, scroll sideways at 390 pixels, or stay light
-in the dark; and the search must answer the questions of `questions.py` with its first
-results. The browser is the system's Chromium (`apt-get install chromium`, or `CHROMIUM`).
+in the dark; the network in the page "In the browser" must name the pictures that are clicked;
+and the search must answer the questions of `questions.py` with its first results. The browser is
+the system's Chromium (`apt-get install chromium`, or `CHROMIUM`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import configparser
 import contextlib
 import functools
 import os
+import re
 import shutil
 import sys
 import threading
@@ -29,6 +31,9 @@ HTML = ROOT / "docs" / "_build" / "html"
 PHONE = {"width": 390, "height": 844}
 DARKEST, LIGHTEST = 0.25, 0.75
 PATIENCE = 120_000  # milliseconds; a machine may be busy
+
+LIVE = "deploy/browser.html"
+TIME = re.compile(r"\d ms a picture")
 
 WIDTH = "document.documentElement.scrollWidth"
 # Luminance of the page and of its text; which pictures of the two themes are shown.
@@ -134,6 +139,32 @@ def _faults(page, scheme: str) -> Iterator[str]:
         yield "shows a picture that is too wide for a telephone"
 
 
+def faults_of_live(running, address: str) -> list[str]:
+    """What is wrong with the network that answers in its page."""
+    page = running.new_page()
+    page.set_default_timeout(PATIENCE)
+    page.goto(f"{address}/{LIVE}")
+    page.wait_for_selector("#live[data-state]")
+    complaints = []
+    if page.get_attribute("#live", "data-state") != "ready":
+        complaints.append(page.inner_text("#live"))
+    choices = page.query_selector_all(".live-pictures button")
+    if not complaints and len(choices) < 10:
+        complaints.append(f"has {len(choices)} pictures")
+    for choice in choices:
+        choice.click()
+        wanted, said = (
+            choice.get_attribute("data-label"),
+            page.inner_text(".live-label"),
+        )
+        if said != wanted:
+            complaints.append(f"says {said} of a picture of {wanted}")
+        if not TIME.search(page.inner_text(".live-note")):
+            complaints.append(f"does not say how long {wanted} took")
+    page.close()
+    return [f"{LIVE}: {text}" for text in complaints]
+
+
 def faults_of_search(running, address: str) -> list[str]:
     """Questions whose answer is not among the first results."""
     complaints = []
@@ -185,6 +216,7 @@ def main(words: list[str]) -> int:
     ]
     with served(folder) as address, browser() as running:
         complaints += faults_of_pages(running, address, names)
+        complaints += faults_of_live(running, address)
         complaints += faults_of_search(running, address)
     print("\n".join(complaints), file=sys.stderr)
     print(
