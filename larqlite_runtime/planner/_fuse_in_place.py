@@ -6,6 +6,8 @@ and write all channels; MeliusNet's improvement blocks are made of it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from larqlite_runtime._graph import GraphNode
 from larqlite_runtime._program import EpilogueKind
 from larqlite_runtime.planner._epilogues import Epilogue
@@ -44,7 +46,7 @@ def add_in_place(groups: FusionGroups, number: int, node: GraphNode) -> bool:
             and _is_ours(groups, wide)
             and all(
                 _is_read_before(groups, reader, group)
-                for reader in groups.subgraph.consumers[wide]
+                for reader in _readers(groups, wide)
                 if reader != number
             )
             and not groups.depends(wide, group)
@@ -57,6 +59,22 @@ def add_in_place(groups: FusionGroups, number: int, node: GraphNode) -> bool:
 def _only_reader(groups: FusionGroups, tensor: str) -> bool:
     subgraph = groups.subgraph
     return len(subgraph.consumers[tensor]) == 1 and tensor not in subgraph.outputs
+
+
+def _joined(groups: FusionGroups, tensor: str) -> Sequence[str]:
+    """The tensors that a concatenation has put side by side, where they are made."""
+    maker = groups.maker.get(tensor)
+    is_joined = isinstance(maker, ViewNode) and maker.node.op == "Concat"
+    return tuple(dict.fromkeys(maker.node.inputs)) if is_joined else ()
+
+
+def _readers(groups: FusionGroups, tensor: str) -> Iterator[int]:
+    """The nodes that read a tensor, or one of those of which it is put together: these may
+    lie in its memory."""
+    joins = groups.maker[tensor].number if _joined(groups, tensor) else None
+    yield from groups.subgraph.consumers[tensor]
+    for part in _joined(groups, tensor):
+        yield from (reader for reader in _readers(groups, part) if reader != joins)
 
 
 def _is_ours(groups: FusionGroups, tensor: str) -> bool:

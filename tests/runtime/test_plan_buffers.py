@@ -220,3 +220,30 @@ def test_a_sum_that_is_not_the_last_reader_leaves_the_wide_tensor_alone():
     }
     proto = network(block(1, "x", 32), (nodes, constants), outputs={"out": (32, 6, 6)})
     compare(proto)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_part_of_the_wide_tensor_that_is_read_later_is_left_alone(times):
+    """A concatenation lies where its first part does: what is added there would change that."""
+    wide, shape = 8 * times, (8, 3, 3, 4)
+    nodes = [
+        packed("Sign", "x", "s"),
+        packed("BConv2D", "s w", "part", **convolution(shape)),
+        node("Concat", " ".join(["part"] * times), "all", axis=1),
+        packed("Sign", "all", "s2"),
+        packed("BConv2D", "s2 w2", "narrow", **convolution((5, 3, 3, wide))),
+        node("Pad", "narrow p", "padded"),
+        node("Add", "all padded", "sum"),
+        node("Slice", "part begin end axis", "later"),
+        node("Relu", "sum", "y"),
+    ]
+    constants = {
+        "w": codes(8 * 9 * 4),
+        "w2": codes(5 * 9 * wide, seed=1),
+        "p": integers(0, 2, 0, 0, 0, wide - 7, 0, 0),
+        "begin": integers(3),
+        "end": integers(1 << 40),
+        "axis": integers(1),
+    }
+    outputs = {"later": (5, 5, 4), "y": (wide, 5, 4)}
+    compare(model(nodes, {"x": (4, 5, 4)}, outputs, constants))
