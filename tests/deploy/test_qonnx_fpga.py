@@ -6,11 +6,14 @@ import functools
 import json
 import re
 import sys
+from collections import Counter
 
 import numpy as np
 import onnx
 import pytest
+import tensorflow as tf
 import tf_keras
+from hypothesis import given, seed, settings
 
 import larqlite as lq
 from larqlite.deploy.qonnx._grid import on_grid
@@ -19,10 +22,13 @@ if sys.version_info < (3, 11):
     pytest.skip("qonnx asks for an older onnx there", allow_module_level=True)
 
 from tests.deploy.fpga_networks import NETWORKS, inputs_of, integers_of
+from tests.deploy.keras_and_file import random_inputs, with_random_weights
+from tests.deploy.random_networks import networks
 
 L, Q = tf_keras.layers, lq.layers
 CHANNELS_LAST = "qonnx.custom_op.channels_last"
 SAMPLES = 3
+REFUSALS = (lq.errors.UnsupportedLayerError, lq.errors.UnsupportedModelError)
 # FINN has hardware for two axes, and hls4ml compares what others than Keras compute.
 FOR_FINN = [name for name in NETWORKS if name != "sequences"]
 
@@ -47,11 +53,13 @@ def written(tmp_path_factory):
     return made
 
 
-def executed(file: onnx.ModelProto, x: np.ndarray) -> dict[str, np.ndarray]:
+def executed(
+    file: onnx.ModelProto, x: np.ndarray, name: str = "x"
+) -> dict[str, np.ndarray]:
     from qonnx.core.modelwrapper import ModelWrapper
     from qonnx.core.onnx_exec import execute_onnx
 
-    return execute_onnx(ModelWrapper(file), {"x": x}, return_full_exec_context=True)
+    return execute_onnx(ModelWrapper(file), {name: x}, return_full_exec_context=True)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +176,14 @@ def test_scale_and_offset_on_a_grid_quantize_every_sum_as_floats_do(kind):
 def _image_model(layer, shape=(6, 6, 4)) -> tf_keras.Model:
     inputs = L.Input(shape, name="x")
     return tf_keras.Model(inputs, layer(inputs))
+
+
+def test_names_of_outputs_are_those_of_keras_where_a_layer_becomes_two_nodes(tmp_path):
+    model = tf_keras.Sequential([L.Input((3,), name="x"), L.Dense(2, name="labels")])
+    made = lq.deploy.to_qonnx(model, tmp_path / "m.onnx", for_="hls4ml")
+    assert [output.name for output in made.graph.output] == ["labels"]
+    x = np.array([[1, -2, 3]], np.float32)
+    np.testing.assert_allclose(executed(made, x)["labels"], model(x), rtol=1e-6)
 
 
 SIGNS = {
@@ -303,3 +319,34 @@ def test_layers_that_finn_does_not_take_are_refused_together(tmp_path):
     for layer in ("conv_0", "conv_1"):
         assert f'Conv "{layer}": a window over other than two axes' in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_random_networks_compute_what_keras_does_or_are_refused_by_name(tmp_path):
+    """Networks in which everything follows everything; FINN and hls4ml refuse some."""
+    written, refused = Counter(), []
+
+    @seed(20)
+    @settings(deadline=None, database=None, max_examples=40)
+    @given(networks())
+    def each(model):
+        model = with_random_weights(model)
+        (x,) = random_inputs(model, 2)
+        expected = tf.nest.flatten(model(x, training=False))
+        for tool in (None, "hls4ml", "finn"):
+            path = tmp_path / "m.onnx"
+            try:
+                file = lq.deploy.to_qonnx(model, path, batch_size=2, for_=tool)
+            except REFUSALS as error:
+                refused.append((tool, str(error)))
+                continue
+            found = executed(file, x, file.graph.input[0].name)
+            written[tool] += 1
+            for output, keras in zip(file.graph.output, expected, strict=True):
+                largest = max(np.abs(keras).max(), 1e-30)
+                assert np.abs(found[output.name] - keras).max() <= 1e-5 * largest
+
+    each()
+    assert all(tool and "Fix" in said for tool, said in refused)
+    assert written[None] >= 40
+    assert min(written["hls4ml"], written["finn"]) >= 10

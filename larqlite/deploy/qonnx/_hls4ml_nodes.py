@@ -96,7 +96,8 @@ class Hls4mlRewriter(Rewriter):
         """A tensor with a value around its images, as zeros around what it is lower by."""
         graph = self._graph
         known = graph.upstream(source, KEEPING)
-        width = next(self.widths[name] for name in known if name in self.widths)
+        widths = (self.widths[name] for name in known if name in self.widths)
+        width = next(widths, None)
         lower = self.add(
             "Sub", [source, self.number(value)], f"{name}/lower", like=source
         )
@@ -108,4 +109,6 @@ class Hls4mlRewriter(Rewriter):
         like = {"like": around}
         higher = [around, self.number(value)]
         made = self.add("Add", higher, f"{name}/higher", **like)
+        if width is None:
+            return made
         return self.integer(made, f"{name}/bordered", *width, **like)

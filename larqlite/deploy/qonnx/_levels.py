@@ -84,7 +84,7 @@ def exact_levels(graph: Writer, outputs: Sequence[str]) -> ExactLevels:
     """
     quantizers: set[str] = set()
     affine: dict[str, ScaleAndOffset] = {}
-    for place in list(_places(graph, frozenset(outputs))):
+    for place in _places(graph, frozenset(outputs)):
         found = _affine_of(graph, place)
         if found is None:
             continue
@@ -227,9 +227,10 @@ def _apply(graph: Writer, place: _Place, affine: ScaleAndOffset) -> str:
     name = place.inner[-1].name
     sums = graph.producer(place.packed.accumulator)
     is_last = sums.op.endswith("Dense") and len(graph.shapes[place.output]) > 2
-    for node in place.clipping:
+    for tensor in [node.outputs[0] for node in place.clipping]:
+        node = graph.producer(tensor)
         graph.remove(node)
-        graph.redirect(node.outputs[0], node.inputs[0])
+        graph.redirect(tensor, node.inputs[0])
     following = graph.nodes[graph.position(place.inner[-1]) + 1]
     for node in place.inner:
         graph.remove(node)
@@ -241,12 +242,14 @@ def _apply(graph: Writer, place: _Place, affine: ScaleAndOffset) -> str:
 def _quantize_at_once(graph: Writer, place: _Place) -> None:
     """Puts one quantizer right behind the affine function, in place of those that come
     later: levels are moved and pooled as what they are made of."""
-    first, *_ = place.quantizers
+    given = [node.outputs[0] for node in place.quantizers]
+    first = graph.producer(given[0])
     levels = graph.tensor_name(f"{first.name}/at_once:0")
     graph.shapes[levels] = graph.shapes[place.output]
-    for node in place.quantizers:
+    for tensor in given:
+        node = graph.producer(tensor)
         graph.remove(node)
-        graph.redirect(node.outputs[0], node.inputs[0])
+        graph.redirect(tensor, node.inputs[0])
     graph.redirect(place.output, levels)
     node = dataclasses.replace(first, inputs=(place.output,), outputs=(levels,))
     graph.insert(node, after=graph.producer(place.output))
@@ -295,7 +298,8 @@ def batch_normalization(
 def as_batch_normalizations(
     graph: Writer, outputs: Sequence[str]
 ) -> dict[str, ScaleAndOffset]:
-    """Makes one node of each scale and offset that are left of a batch normalization.
+    """Makes one node of each scale and offset that are left of a batch normalization, and of
+    those in front of it: hls4ml would make one of them itself, of the types of the last.
 
     What only signs read is divided by the magnitude of its scale, so that a comparison is
     left of it.
@@ -312,26 +316,57 @@ def as_batch_normalizations(
         total = graph.producer(normalization.output)
         if total is None or total.op != "Add":
             continue
-        product = graph.producer(total.inputs[0])
-        if product is None or product.op != "Mul" or graph.uses(product.outputs[0]) > 1:
+        shape = graph.shapes[normalization.output]
+        axis = len(shape) - graph.constants[normalization.scale].ndim
+        count = shape[axis]
+        scale, offset, source = np.ones(count), np.zeros(count), normalization.output
+        nodes = []
+        while (step := _affine_step(graph, source, axis, outputs, nodes)) is not None:
+            node, factor, summand = step
+            offset = offset + scale * summand
+            scale = scale * factor
+            nodes.append(node)
+            source = node.inputs[0]
+        if len(nodes) < 2:
             continue
-        scale, offset = (graph.constants[node.inputs[1]] for node in (product, total))
-        rank = len(graph.shapes[normalization.output])
-        is_last = rank > 2 and scale.size > 1 and scale.shape[-1] == scale.size
-        count = graph.shapes[normalization.output][-1 if is_last else 1]
-        scale, offset = (
-            np.broadcast_to(array.ravel(), (count,)).astype(np.float64)
-            for array in (scale, offset)
-        )
         if _is_read_by_signs(graph, normalization.output, outputs):
             magnitude = np.where(scale == 0, 1, np.abs(scale))
             scale, offset = scale / magnitude, offset / magnitude
-        affine = ScaleAndOffset(scale, offset, _FLOAT_BITS)
-        graph.remove(product)
-        made = (product.inputs[0], normalization.output, total.name)
-        graph.replace(total, batch_normalization(graph, *made, affine, is_last))
-        found[total.name] = affine
+        function = ScaleAndOffset(scale, offset, _FLOAT_BITS)
+        for node in nodes[1:]:
+            graph.remove(node)
+        is_last = axis == len(shape) - 1 and axis > 1
+        made = (source, normalization.output, total.name)
+        graph.replace(total, batch_normalization(graph, *made, function, is_last))
+        before = graph.producer(source)
+        if before is None or before.op not in ("Mul", "Add", "Sub", "Div"):
+            found[total.name] = function
     return found
+
+
+def _affine_step(
+    graph: Writer,
+    tensor: str,
+    axis: int,
+    outputs: Sequence[str],
+    later: Sequence[OnnxNode],
+) -> tuple[OnnxNode, np.ndarray, np.ndarray] | None:
+    """A product with, or a sum of, a number for each channel, that nobody else reads."""
+    node = graph.producer(tensor)
+    if node is None or node.op not in ("Mul", "Add") or node.domain:
+        return None
+    array = graph.constants.get(node.inputs[1])
+    count = graph.shapes[tensor][axis]
+    is_shared = later and (graph.uses(tensor) > 1 or tensor in outputs)
+    if array is None or array.size not in (1, count) or is_shared:
+        return None
+    own_axis = len(graph.shapes[tensor]) - array.ndim
+    if array.size > 1 and (own_axis != axis or array.shape[0] != count):
+        return None
+    values = np.broadcast_to(array.ravel(), (count,)).astype(np.float64)
+    if node.op == "Mul":
+        return node, values, np.zeros(count)
+    return node, np.ones(count), values
 
 
 def _is_read_by_signs(graph: Writer, tensor: str, outputs: Sequence[str]) -> bool:

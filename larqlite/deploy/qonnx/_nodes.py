@@ -170,10 +170,10 @@ class Rewriter:
         source = node.inputs[0]
         steps = node.attributes.get("input_steps", 1.0)
         pad_value = node.attributes.get("pad_value", 0.0)
-        if steps == 1:
-            return source, pad_value
-        pad_value = float(np.rint(pad_value * steps))
         known = self._known_integers(source, steps)
+        if steps == 1:
+            return known or source, pad_value
+        pad_value = float(np.rint(pad_value * steps))
         if known is not None:
             return known, pad_value
         multiples = self.add(
