@@ -14,6 +14,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import larqlite as lq
 import larqlite_runtime
+from larqlite.deploy.targets import TargetRow, TargetsReport
+from larqlite.deploy.targets.c import CLayer, CReport
 from larqlite.integer.export._comparison import Comparison, IntegerLayerComparison
 from larqlite.integer.models import DataReport, IntegerLayerReport
 from larqlite.qat.tflite._comparison import LayerComparison, TFLiteComparison
@@ -102,6 +104,12 @@ def reports(tmp_path_factory):
         ),
         larqlite_zoo.card("binary_vgg_small"),
         Evaluation("m", "d", "w.h5", 1000, 92.5, 99.5, 0.25),
+        lq.deploy.to_flat(file, file.with_name("a.lqflat")),
+        CReport(
+            "net", (Path("net.c"), Path("net.h")),
+            (CLayer(NAMED, "a sum", "dense", 500, 600, 700, 80, 0),), 80, 64, 60, 0, 900, 40,
+        ),
+        TargetsReport("net", 5, (TargetRow("c", "gcc", refused=NAMED),), {}),
         Result({"model": "m", "dataset": "d", "top1": 92.5}, [], None, Path("run")),
     ]  # fmt: skip
     return {type(report).__name__: report for report in found}
