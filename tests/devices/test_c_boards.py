@@ -3,6 +3,7 @@ floats are the same on all of them."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import tempfile
 from functools import cache
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import larqlite as lq
 from larqlite.deploy.targets._boards import BOARDS, HERE, Board
 from larqlite.deploy.targets.c import source_of
 from larqlite.deploy.targets.c._measure import measure
@@ -18,6 +20,7 @@ from larqlite_runtime.backends import _native
 from larqlite_runtime.internal import whole_program
 from tests.common.programs import needs
 from tests.devices.c_programs import (
+    STRICT,
     CProgram,
     Made,
     build,
@@ -28,17 +31,27 @@ from tests.devices.c_programs import (
 from tests.devices.networks import NETWORKS, write
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+# Where images are bytes: what the network is fed with for a byte p, as `to_c(pixels=)`.
+BYTES = {"demo_of_bytes": (1 / 127.5, -1.0)}
 IN_FILES = ("codes", "integers", "kbit", "residual", "tables", "ternary")
-NAMES = (*IN_FILES, *(name for name in NETWORKS if name != "zoo"))
+NAMES = (*IN_FILES, *(name for name in NETWORKS if name != "zoo"), *BYTES)
 # Those that fit into 16 KiB with a stack and with what the test itself needs.
 SMALL = ("kbit", "tables", "codes", "dense", "narrow", "two_bits")
 # One without floats, one with them, one of another family, one with little memory.
 ALWAYS = ("cortex-m0", "cortex-m4", "rv32", "microbit")
+# Of clang, and where Debian has the headers of C.
+HEADERS = {
+    "--target=arm-none-eabi -mcpu=cortex-m0": "/usr/lib/arm-none-eabi/include",
+    "--target=riscv32-unknown-elf -march=rv32imc -mabi=ilp32": (
+        "/usr/lib/picolibc/riscv64-unknown-elf/include"
+    ),
+}
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 
 
 @cache
 def file(name: str) -> bytes:
+    name = name.removesuffix("_of_bytes")
     if name in IN_FILES:
         return (GOLDEN / f"deploy_{name}.onnx").read_bytes()
     with tempfile.TemporaryDirectory() as folder:
@@ -47,18 +60,29 @@ def file(name: str) -> bytes:
 
 @cache
 def network(name: str, looks: bool = True) -> CProgram:
-    whole = whole_program(file(name), small=True)
-    shapes = [tensor.shape[1:] for tensor in whole.inputs]
+    pixels = BYTES.get(name, False)
+    whole = whole_program(file(name), pixels=pixels, small=True)
     rng = np.random.default_rng(3)
     samples = [
-        [rng.normal(size=shape).astype(np.float32) for shape in shapes] for _ in "ab"
+        [
+            rng.integers(0, 256, tensor.shape[1:]).astype(np.uint8)
+            if pixels
+            else rng.normal(size=tensor.shape[1:]).astype(np.float32)
+            for tensor in whole.inputs
+        ]
+        for _ in "ab"
     ]
     return CProgram(whole, source_of(whole, name), samples, looks)
 
 
 @pytest.fixture(scope="module")
-def on_host(tmp_path_factory) -> dict[str, Made]:
-    found = run(HERE, [*map(network, NAMES)], tmp_path_factory.mktemp("host"))
+def host_folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("host")
+
+
+@pytest.fixture(scope="module")
+def on_host(host_folder) -> dict[str, Made]:
+    found = run(HERE, [*map(network, NAMES)], host_folder)
     return dict(zip(NAMES, found, strict=True))
 
 
@@ -138,6 +162,47 @@ def test_nothing_is_read_that_was_not_written(on_host, tmp_path) -> None:
     assert done.returncode == 0, done.stderr
     for name, made in zip(NAMES, read(programs, tmp_path), strict=True):
         np.testing.assert_array_equal(made.outputs, on_host[name].outputs)
+
+
+@needs("cc", "nm")
+def test_nothing_is_called_but_memcpy_and_memset(on_host, host_folder) -> None:
+    objects = [f"{name}.o" for name in NAMES]
+    undefined = subprocess.run(
+        ["nm", "-u", *objects], cwd=host_folder, capture_output=True, text=True
+    )
+    called = set(re.findall(r"U (\w+)", undefined.stdout))
+    traces = {f"{name}_trace" for name in NAMES}
+    assert traces <= called <= traces | {"memcpy", "memset"}
+
+
+@needs("arm-none-eabi-gcc")
+def test_the_demo_takes_the_flash_and_memory_that_are_promised(tmp_path) -> None:
+    report = lq.deploy.to_c(file("demo"), tmp_path, name="demo", pixels=(1 / 127.5, -1))
+    deployed = lq.models.profile(NETWORKS["demo"]()).deployed_bytes
+    assert report.flash_bytes <= 1.05 * deployed + 8192
+    assert report.arena_bytes <= 1.05 * report.bound_bytes
+    scratch = sum(layer.scratch_bytes for layer in report.layers)
+    assert report.scratch_bytes <= scratch
+    assert report.ram_bytes <= 16 << 10
+    assert report.worst < 2 * report.instructions
+
+
+@pytest.mark.targets
+@needs("clang", *HEADERS.values())
+@pytest.mark.parametrize("machine", HEADERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_clang_takes_it_for_other_machines(name, machine, tmp_path) -> None:
+    source = network(name).source
+    (tmp_path / f"{name}.h").write_text(source.header)
+    (tmp_path / f"{name}.c").write_text(source.source)
+    words = [*machine.split(), "-isystem", HEADERS[machine], "-std=c99", *STRICT]
+    done = subprocess.run(
+        ["clang", *words, "-O1", "-c", f"{name}.c"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.targets
