@@ -57,7 +57,13 @@ def flash_of_words(layer: Layer) -> int:
     step = layer.step
     if step.weights < 0:
         return 0
-    return layer.memory.constant(step.weights).nbytes
+    return layer.memory.constant(step.weights).nbytes + flash_of_starts(layer)
+
+
+def flash_of_starts(layer: Layer) -> int:
+    """Bytes of what sums begin with, a number for each channel of each class."""
+    base = layer.step.base
+    return 0 if base < 0 else 2 * layer.memory.constant(base).size
 
 
 def is_of_bits(layer: Layer) -> bool:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from larqlite.deploy.targets.c._costs import StepCost
+from larqlite.deploy.targets.c._costs import StepCost, flash_of_starts
 from larqlite.deploy.targets.c._epilogues import by_pixel
 from larqlite.deploy.targets.c._layer import Layer
 from larqlite.deploy.targets.c._text import lines, loop, sum_of, times
@@ -64,7 +64,7 @@ def cost(layer: Layer) -> StepCost:
     return StepCost.same(
         math.prod(step.size) * (pixel + step.channels * each),
         scratch=4 * step.input_planes * step.groups * window,
-        flash=4 * step.channels * step.weight_planes * window + 2 * step.channels,
+        flash=4 * step.channels * step.weight_planes * window + flash_of_starts(layer),
     )
 
 
