@@ -21,6 +21,7 @@ import tf_keras
 
 import larqlite as lq
 import larqlite_zoo
+from larqlite import demo as lq_demo
 from larqlite.deploy import TargetRow, TargetsReport
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,7 +95,7 @@ def clothes() -> tf_keras.Model:
 
 def demo() -> tf_keras.Model:
     """The network of `lq demo`."""
-    return lq.demo.build_network()
+    return lq_demo.build_network()
 
 
 def dense() -> tf_keras.Model:

@@ -109,6 +109,9 @@ def ranges(
         ends = plus(_floats(np.arange(_INFINITY - 1, _INFINITY + 1)[:, None]), plane)
         starts = plus(_floats(-np.arange(_INFINITY - 1, _INFINITY + 1)[:, None]), plane)
         is_kept = (ends[0] == ends[1]) & (starts[0] == starts[1])
+        # A factor of 0 makes NaN of what is infinite by then: at both ends, and not between.
+        middle = plus(np.zeros(1, np.float32), plane)
+        is_kept &= (ends[0] != starts[0]) | (middle == ends[0])
         if not is_pooled:
             is_kept &= plus(np.float32([np.nan]), plane)
         if not is_kept.all():

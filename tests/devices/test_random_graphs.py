@@ -33,8 +33,9 @@ def on_each(back_ends):
     )
 
 
-# Of graphs in which something was once wrong: an output that is part of the input as it is.
-FOUND = (80,)
+# Of graphs in which something was once wrong: an output that is part of the input as it is;
+# one that is part of a concatenation to which something is added; factors of 0.
+FOUND = (80, 541, 1444)
 
 
 @pytest.fixture(scope="module")

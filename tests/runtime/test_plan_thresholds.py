@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from larqlite_runtime._program import EpilogueKind
 from larqlite_runtime.format import heaviside, sign, steps, ternary
 from larqlite_runtime.planner._codebooks import Codebook
 from larqlite_runtime.planner._epilogues import Epilogue
-from larqlite_runtime.planner._thresholds import can_threshold, intervals
+from larqlite_runtime.planner._thresholds import can_threshold, intervals, ranges
 
 LOW, HIGH = -300, 300
 SIGN, HEAVISIDE = Codebook("Sign", sign()), Codebook("Heaviside", heaviside())
@@ -117,3 +117,25 @@ def test_what_does_not_keep_order_has_no_thresholds():
     assert not can_threshold(rows_of((EpilogueKind.MULTIPLY, np.inf)), SIGN)
     assert not can_threshold([Epilogue("x", EpilogueKind.ADD_TENSOR, other="y")], SIGN)
     assert not can_threshold([], Codebook("Steps", steps(2)))
+
+
+FLOATS = np.float32([0, 1e-30, 0.25, 1, 3, 7.5, 300, 1e20, 3e38, np.inf])
+# A factor of 0 behind one that makes the largest floats infinite.
+OVERFLOWS = [
+    (EpilogueKind.MULTIPLY, -1.5),
+    (EpilogueKind.MULTIPLY, 0.0),
+    (EpilogueKind.ADD, -6.25),
+]
+
+
+@settings(deadline=None, max_examples=150, derandomize=True)
+@given(pairs=operations, levels=st.sampled_from([SIGN, HEAVISIDE, *TERNARY]))
+@example(pairs=OVERFLOWS, levels=SIGN)
+def test_a_range_holds_the_floats_whose_bit_is_plus(pairs, levels):
+    found = ranges(rows_of(*pairs), levels, 1)
+    if found is None:
+        return
+    values = np.concatenate([-FLOATS, FLOATS])
+    expected = planes_by_hand(levels, expression(pairs, values))
+    for (first, last), plane in zip(found, expected, strict=True):
+        np.testing.assert_array_equal((values >= first) & (values <= last), plane)
