@@ -27,8 +27,8 @@ def _heaviside(writer: GraphWriter, node: GraphNode) -> bool:
 
 
 def _ternary(writer: GraphWriter, node: GraphNode) -> bool:
-    """(sign(v - t) - sign(-v - t)) / 2, with t at least 0."""
-    x, least = node.inputs[0], -abs(float(node.attributes["threshold"]))
+    """(sign(v - t) - sign(-v - t)) / 2, with t at least 0; 0 for the sign of standard nodes."""
+    x, least = node.inputs[0], -abs(float(node.attributes.get("threshold", 0.0)))
     least = writer.constant(least)
     above = writer.add("Sign", [writer.add("Add", [x, least])], domain=DOMAIN)
     below = writer.add("Add", [writer.add("Neg", [x]), least])
@@ -103,6 +103,7 @@ def _with_border(writer: GraphWriter, x: str, border: float, pads: list[int]) ->
 
 
 QUANTIZER_RULES = {
+    ("", "Sign"): _ternary,
     (DOMAIN, "Heaviside"): _heaviside,
     (DOMAIN, "Ternary"): _ternary,
     (DOMAIN, "Steps"): _steps,

@@ -21,8 +21,29 @@ TOLERANCE = 1e-6
 # Operations of which some forms, or all, have no step of the kernels.
 WITHOUT_STEP = frozenset(
     (
-        *("Slice", "MatMul", "Max", "Min", "Resize", "ReduceSum"),  # some forms
-        *("Cast", "Erf", "Gather", "LogSoftmax", "Sin", "Softplus"),
+        # Some forms of them: backwards, of two tensors, of some axes, of other borders than 0...
+        *("MatMul", "Max", "Min", "Pad", "Pow", "ReduceMax", "ReduceMean", "ReduceSum"),
+        *("Resize", "Slice"),
+        *(
+            "Cast",
+            "Ceil",
+            "Erf",
+            "Floor",
+            "Gather",
+            "Greater",
+            "GreaterOrEqual",
+            "Less",
+        ),
+        *(
+            "LessOrEqual",
+            "Log",
+            "LogSoftmax",
+            "ReduceMin",
+            "ReduceProd",
+            "Round",
+            "Sin",
+        ),
+        *("Softplus", "Where"),
     )
 )
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import given
 
 import larqlite_runtime
-from larqlite_runtime import ArgumentError, NoNativeStepError
+from larqlite_runtime import ArgumentError, ModelFileError, NoNativeStepError
 from larqlite_runtime._program import StepKind
 from larqlite_runtime.planner import plan
 from larqlite_runtime.reader import read
+from larqlite_runtime.reader.operators import OPERATORS
+from tests.common.samples import few_or_more
 from tests.runtime import files
 from tests.runtime.files import codes, convolution, floats, integers, model, packed
 from tests.runtime.networks import stock
+from tests.runtime.nodes import STRATEGIES, case_of
 from tests.runtime.plans import planned, steps_of
+from tests.runtime.test_shapes import examples, model_of, run
 
+FLOAT = np.dtype(np.float32)
 # By name: the nodes between "x" and "y", the shape of x, constants.
 node = files.node
 IMAGE = (6, 5, 4)
@@ -192,6 +199,44 @@ QUANTIZERS = {
     "Steps": {"bits": 3},
     "Integers": {"low": -3, "high": 4},
 }
+
+
+# Operations that have a step in most forms.
+MOST_OFTEN = ("Conv", "Gemm", "Mul", "Relu", "Sigmoid", "Softmax", "Transpose")
+
+
+@pytest.mark.parametrize("count", few_or_more(2, 60))
+def test_a_random_node_gives_what_onnxruntime_gives_or_is_named(count):
+    good = Counter()
+
+    def check(case) -> None:
+        if not case.fed or {array.dtype for array in case.fed.values()} != {FLOAT}:
+            return
+        proto = model_of(case)
+        content = proto.SerializeToString()
+        try:
+            runtime = larqlite_runtime.load(content, 1, engine="native")
+        except NoNativeStepError as error:
+            if f"({case.op})" in str(error):
+                return
+            raise
+        except ModelFileError:
+            return
+        fed = {f"i{number}": array for number, array in case.fed.items()}
+        for found, wanted in zip(
+            runtime.run(fed).values(), run(proto, case), strict=True
+        ):
+            finite = np.where(np.isfinite(wanted), wanted, 0)
+            largest = max(1, np.abs(finite).max(initial=0))
+            np.testing.assert_allclose(
+                found, wanted, rtol=1e-4, atol=1e-5 * largest, err_msg=str(case)
+            )
+        good[case.op] += 1
+
+    for op in sorted(OPERATORS[""].keys() & STRATEGIES.keys()):
+        examples(count)(given(case=case_of(op))(check))()
+    if count > 2:
+        assert set(MOST_OFTEN) <= good.keys()
 
 
 @pytest.mark.parametrize("op", QUANTIZERS)
