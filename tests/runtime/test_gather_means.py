@@ -6,6 +6,8 @@ import pytest
 import larqlite_runtime
 from larqlite_runtime._program import EpilogueKind, StepKind
 from larqlite_runtime.backends import _native
+from larqlite_runtime.planner import plan
+from larqlite_runtime.reader import read
 from tests.runtime import files
 from tests.runtime.networks import stock
 from tests.runtime.plans import block, compare, kinds, network, node, planned, steps_of
@@ -115,11 +117,10 @@ def test_the_bits_of_a_mean_are_made_with_it():
 
 
 def test_a_large_layer_of_few_channels_keeps_its_rows_for_all_threads():
-    proto = network(
-        block(1, "x", 64),
-        MEAN,
-        channels=64,
-        size=56,
-        outputs={"mean": None},
-    )
-    assert "MEAN" in names(steps_of(planned(proto)))
+    outputs = {"mean": None}
+    for size, joins in ((16, True), (32, False)):
+        proto = network(
+            block(1, "x", 64), MEAN, channels=64, size=size, outputs=outputs
+        )
+        found = plan(read(proto.SerializeToString()))
+        assert ("MEAN" in names(steps_of(found))) != joins
