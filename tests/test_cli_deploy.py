@@ -177,6 +177,17 @@ def test_verify_takes_random_inputs_and_prints_data_for_programs(command):
     ]
 
 
+def test_commands_take_an_engine_which_is_all_that_runs(command, here):
+    for main in (cli.main, runtime_cli.main):
+        printed = command("explain net.onnx --engine native --json", main=main)
+        paths = {step["path"] for step in json.loads(printed)["steps"]}
+        assert len(paths - {"onnxruntime"}) == len(paths) == 1
+    printed = command(
+        "run net.onnx --data x.npy --engine natif", main=runtime_cli.main, code=2
+    )
+    assert "there is no engine 'natif'" in printed
+
+
 def test_commands_take_a_precision_and_say_what_ran(command, here):
     model, x = lq.models.load("net.keras"), np.load("data.npz")["x"][:5]
     wanted = lq.deploy.verify(model, "net.onnx", x, stock=False, precision="bf16")
