@@ -83,9 +83,12 @@ void halves_tile(const Tile& tile, int32_t pixels, int32_t vectors);
 
 }  // namespace
 
+// What is not a tile is compiled to be small, as the rest of a module.
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
 #include "rows.inc"
 #include "codes.inc"
 #include "codes_plain_lookups.inc"
+#pragma clang attribute pop
 
 namespace {
 
@@ -134,9 +137,8 @@ LQ_APART uint32_t finish_some(const Tile& tile, int32_t p, int32_t at, Value* v)
   return bits;
 }
 
-LQ_INLINE v128_t value_of_bits(const int32_t* base, const uint32_t* sums, uint32_t shift) {
-  const v128_t twice = wasm_i32x4_shl(wasm_v128_load(sums), 1);
-  return wasm_i32x4_shr(wasm_i32x4_sub(wasm_v128_load(base), twice), shift);
+LQ_INLINE v128_t value_of_bits(const int32_t* base, const uint32_t* sums) {
+  return wasm_i32x4_sub(wasm_v128_load(base), wasm_i32x4_shl(wasm_v128_load(sums), 1));
 }
 
 // What follows the sums of bits of 16 channels, from `at` on; returns bits, if it is to make some.
@@ -158,7 +160,9 @@ LQ_INLINE uint32_t finish_bits(const Tile& tile, int32_t p, int32_t at, const ui
     return f.low ? bits : finish_some(tile, p, at, v);
   }
   v128_t v[4];
-  LQ_UNROLLED for (int i = 0; i < 4; ++i) v[i] = value_of_bits(base + 4 * i, sums + 4 * i, shift);
+  LQ_UNROLLED for (int i = 0; i < 4; ++i) v[i] = value_of_bits(base + 4 * i, sums + 4 * i);
+  if (shift != 0)
+    LQ_UNROLLED for (int i = 0; i < 4; ++i) v[i] = wasm_i32x4_shr(v[i], shift);
   if (!f.low) return finish_vectors(tile, p, at, v);
   const int32_t *low = f.low + tile.channel + at, *high = f.high + tile.channel + at;
   LQ_UNROLLED for (int i = 0; i < 4; ++i)

@@ -20,8 +20,9 @@ sources=(native/!(test_*|portable).cc native/model/*.cc web/memory.cc)
 objects=$(mktemp -d)
 trap 'rm -rf "$objects"' EXIT
 for source in "${sources[@]}"; do
-  # As small as can be: what is to be fast says so itself.
-  "$compiler" -std=c++17 -ffp-contract=off -g0 -Oz -fvisibility=hidden "${flags[@]}" \
+  # As small as can be, but for the tiles.
+  case $source in native/wasm.cc) size=-Os ;; *) size=-Oz ;; esac
+  "$compiler" -std=c++17 -ffp-contract=off -g0 $size -fvisibility=hidden "${flags[@]}" \
     -DLQ_WIDE_OF_128_BITS "-DLQ_VERSION=\"$version\"" \
     -MMD -c "$source" -o "$objects/$(basename "$source").o"
 done
