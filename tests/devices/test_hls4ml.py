@@ -34,8 +34,6 @@ SAMPLES = 100
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("io_type", ["io_parallel", "io_stream"])
 def test_c_simulation_sums_the_integers_of_keras_and_gives_its_labels(name, io_type):
-    if (name, io_type) in STREAMS_WITHOUT:
-        pytest.skip(STREAMS_WITHOUT[name, io_type])
     model = NETWORKS[name]()
     x = inputs_of(model, SAMPLES)
     run = lq.deploy.run_hls4ml(model, x, io_type=io_type)
@@ -49,12 +47,6 @@ def test_c_simulation_sums_the_integers_of_keras_and_gives_its_labels(name, io_t
         assert found.shape == keras.shape
         np.testing.assert_array_equal(found.argmax(-1), keras.argmax(-1))
         assert np.abs(found - keras).max() <= 1e-4 * np.abs(keras).max()
-
-
-# Without a reason of ours: what hls4ml itself says of streams.
-STREAMS_WITHOUT = {
-    ("branches", "io_stream"): "an input that six layers read, in a stream",
-}
 
 
 @needs_hls4ml
