@@ -62,7 +62,7 @@ constexpr int64_t kMostBytes = int64_t{1} << 40;
 constexpr int32_t kFirstAbi = 8;
 constexpr int64_t kAligned = 64;
 
-constexpr char kFix[] = "\n  Fix: write it again with lq export MODEL --to flat, or copy it again.";
+constexpr char kFix[] = "\n  Fix: lq export MODEL FILE --to flat writes it again; or copy it again.";
 
 // The fields of a record, one after another: little endian, wherever they lie.
 class Fields {

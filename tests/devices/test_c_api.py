@@ -110,7 +110,7 @@ def test_the_example_in_c_shows_errors(network):
     assert 'classify: the file "' in ran.stderr
     ran = run(program, home / "net.onnx", home / "0.pgm")
     assert "this is no flat file of larqlite" in ran.stderr
-    assert "Fix: write it again with lq export MODEL --to flat" in ran.stderr
+    assert "Fix: lq export MODEL FILE --to flat writes it again" in ran.stderr
     (home / "large.pgm").write_bytes(b"P5\n7 8\n255\n" + bytes(56))
     ran = run(program, home / "net.lqflat", home / "large.pgm")
     assert "no PGM or PPM of 6 x 8 pixels and 1 channels" in ran.stderr
