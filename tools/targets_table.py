@@ -258,8 +258,9 @@ def main(words: list[str]) -> int:
     for name in options.only or ROWS:
         reports[name] = report_of(ROWS[name])
         print(reports[name], flush=True)
+        if options.only is None:
+            write(PAGES / "targets.md", "all", table(reports))
     if options.only is None:
-        write(PAGES / "targets.md", "all", table(reports))
         few = {"clothes": reports["clothes"]}
         write(PAGES / "microcontroller.md", "microcontroller", table(few))
     return int(not all(report.ok for report in reports.values()))
