@@ -186,6 +186,21 @@ def test_names_of_outputs_are_those_of_keras_where_a_layer_becomes_two_nodes(tmp
     np.testing.assert_allclose(executed(made, x)["labels"], model(x), rtol=1e-6)
 
 
+def test_names_that_are_one_in_c_stay_two(tmp_path):
+    inputs = L.Input((3,), name="x")
+    x = Q.QuantDense(4, name="a.b", **SIGNS)(L.BatchNormalization(name="n")(inputs))
+    x = Q.QuantDense(2, name="a_b", **SIGNS)(L.BatchNormalization(name="m")(x))
+    made = lq.deploy.to_qonnx(
+        tf_keras.Model(inputs, x), tmp_path / "m.onnx", for_="hls4ml"
+    )
+    names = [node.name for node in made.graph.node]
+    assert len({*names}) == len(names)
+    told = {entry.key: entry.value for entry in made.metadata_props}
+    told = json.loads(told["larqlite.hls4ml"])
+    assert told["sums"] == {"a_b": ["a.b", 4], "a_b_2": ["a_b", 2]}
+    assert {"a_b", "a_b_2"} <= {*told["layers"]} <= {*names}
+
+
 SIGNS = {
     "input_quantizer": "ste_sign",
     "kernel_quantizer": "ste_sign",

@@ -71,7 +71,7 @@ def for_hls4ml(finished: FinishedGraph) -> tuple[FinishedGraph, str]:
     graph.drop_constants([name for name in graph.constants if not graph.uses(name)])
     softmaxes = _last_softmaxes(graph, list(renamed.values()))
     require_known(graph, softmaxes.values())
-    names = _identifiers(graph, finished.inputs, finished.outputs)
+    names, called = _identifiers(graph, finished.inputs, finished.outputs)
     values = {
         key: dataclasses.replace(value, name=names.get(renamed[value.name], value.name))
         for key, value in finished.outputs.items()
@@ -82,12 +82,12 @@ def for_hls4ml(finished: FinishedGraph) -> tuple[FinishedGraph, str]:
     told = {
         "default_precision": DEFAULT_PRECISION,
         "layers": {
-            **{_identifier(name): {"Precision": kind} for name, kind in types.items()},
-            **{_identifier(name): {"Skip": True} for name in softmaxes.values()},
+            **{called[name]: {"Precision": kind} for name, kind in types.items()},
+            **{called[name]: {"Skip": True} for name in softmaxes.values()},
         },
         "softmax": list(softmaxes),
         "sums": {
-            _identifier(name): [name, *graph.shapes[names[tensor]][1:]]
+            called[name]: [name, *graph.shapes[names[tensor]][1:]]
             for tensor, name in nodes.items()
         },
         "outputs": [list(value.shape[1:]) for value in finished.outputs.values()],
@@ -151,15 +151,18 @@ def _without_batch(node: OnnxNode, array: np.ndarray) -> np.ndarray:
 
 def _identifiers(
     graph: Writer, inputs: Iterable[str], outputs: Iterable[str]
-) -> dict[str, str]:
+) -> tuple[dict[str, str], dict[str, str]]:
     """Gives every node and tensor a name of C, and every node constants of its own; the new
-    names of tensors by the old ones."""
+    names of tensors, and those of nodes, by the old ones."""
     names = {name: name for name in inputs}
     nodes, constants, shapes = graph.nodes, dict(graph.constants), dict(graph.shapes)
     # The tensors that are outputs get the names of these in the file.
     taken = {*inputs, *outputs}
 
-    def unique(wanted: str) -> str:
+    called: dict[str, str] = {}
+    taken_by_nodes: set[str] = set()
+
+    def unique(wanted: str, taken: set[str] = taken) -> str:
         made, number = wanted, 1
         while made in taken:
             number += 1
@@ -169,8 +172,9 @@ def _identifiers(
 
     for node in nodes:
         graph.remove(node)
+        called[node.name] = unique(_identifier(node.name), taken_by_nodes)
         # Of a `Reshape` in a stream hls4ml asks for the tensor by the name of its node.
-        names |= {name: unique(_identifier(node.name)) for name in node.outputs}
+        names |= {name: unique(called[node.name]) for name in node.outputs}
     graph.constants.clear()
     graph.shapes.clear()
     for node in nodes:
@@ -185,7 +189,7 @@ def _identifiers(
         graph.insert(
             dataclasses.replace(
                 node,
-                name=_identifier(node.name),
+                name=called[node.name],
                 inputs=tuple(inputs_now),
                 outputs=tuple(names[name] for name in node.outputs),
             )
@@ -193,4 +197,4 @@ def _identifiers(
     graph.shapes.update(
         (names[name], shape) for name, shape in shapes.items() if name in names
     )
-    return names
+    return names, called
