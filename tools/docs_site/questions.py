@@ -8,7 +8,7 @@ FIRST = 3
 QUESTIONS: dict[str, tuple[str, ...]] = {
     "raspberry pi": ("deploy/raspberry_pi", "zoo/device", "faq"),
     "android": ("zoo/device", "faq"),
-    "microcontroller": ("deploy/microcontroller", "faq", "notebooks/microcontroller"),
+    "microcontroller": ("deploy/microcontroller", "faq"),
     "jetson": ("zoo/device",),
     "javascript": ("deploy/browser",),
     "webassembly": ("deploy/browser",),
