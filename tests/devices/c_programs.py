@@ -12,7 +12,15 @@ import numpy as np
 from larqlite.deploy.targets._boards import FLAGS, Board
 from larqlite.deploy.targets.c._self_test import hash_of
 from larqlite.deploy.targets.c._source import CSource
-from larqlite_runtime.internal import WholeProgram, run_program
+from larqlite_runtime.internal import (
+    CODES,
+    PACKS,
+    EpilogueKind,
+    KernelStep,
+    StepKind,
+    WholeProgram,
+    run_program,
+)
 from larqlite_runtime.planner import accesses_of
 
 # Flags that generated C has to pass.
@@ -72,6 +80,29 @@ def native_hashes(program: CProgram, sample: Sequence[np.ndarray]) -> list[int]:
     names = [tensor.name for tensor in whole.inputs]
     run_program(whole, dict(zip(names, sample, strict=True)), look)
     return found
+
+
+def exact_words(program: CProgram) -> int:
+    """How many of the hashes of a sample have to be those of the native kernels.
+
+    All but those behind a mean of floats that no bits are made of, which C sums in float.
+    """
+    steps = program.whole.steps
+    packing = (*PACKS, *CODES)
+    packs = [n for n, step in enumerate(steps, 1) if _has(step, packing)]
+    last = max(packs, default=0)
+    means = [
+        n
+        for n, step in enumerate(steps, 1)
+        if n > last
+        and (step.kind == StepKind.MEAN or _has(step, (EpilogueKind.AVERAGE,)))
+    ]
+    first = min(means, default=len(steps) + 1)
+    return sum(number < first for number, _ in _written(program))
+
+
+def _has(step: KernelStep, kinds: Sequence[EpilogueKind]) -> bool:
+    return any(op.kind in kinds for op in step.ops)
 
 
 def _written(program: CProgram) -> Iterator[tuple[int, object]]:

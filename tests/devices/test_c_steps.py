@@ -7,7 +7,9 @@ import ctypes
 import numpy as np
 import pytest
 
-from larqlite_runtime._program import HALF_CONVS, EpilogueKind, StepKind
+from larqlite.deploy.targets.c._algorithms import ALGORITHMS
+from larqlite.deploy.targets.c._epilogues import is_written
+from larqlite_runtime._program import HALF_CONVS, HALF_PACKS, EpilogueKind, StepKind
 from larqlite_runtime.backends.numpy import _kernels
 from tests.devices.c_steps import c_steps, without_halves
 from tests.devices.compilers import has, shared
@@ -48,3 +50,11 @@ def _is_rounded(step) -> bool:
     kinds = {op.kind for op in step.ops}
     rounded = {EpilogueKind.SOFTMAX, EpilogueKind.AVERAGE}
     return step.kind == StepKind.MEAN or bool(rounded & kinds)
+
+
+def test_every_kind_of_step_and_epilogue_has_c() -> None:
+    """But those of numbers of 16 bits, which only CPUs with such products are planned for."""
+    kinds = {kind for algorithm in ALGORITHMS for kind in algorithm.kinds}
+    assert set(StepKind) - kinds == set(HALF_CONVS)
+    without = {kind for kind in EpilogueKind if not is_written(kind)}
+    assert without == set(HALF_PACKS)
