@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.devices.test_flat_fuzz import sound
-from tests.devices.web_runtime import WEB, needs_node
+from tests.devices.web_runtime import FLAGS, WEB, needs_node
 
 __all__ = ["sound"]
 PROGRAM = Path(__file__).with_name("fuzz_web.mjs")
@@ -19,7 +19,7 @@ pytestmark = needs_node
 
 def counts(sound, count: int, seed: int) -> dict[str, int]:
     """How many files ran, were refused, or ended the module."""
-    command = ["node", "--expose-gc", PROGRAM, WEB, sound, str(count), str(seed)]
+    command = ["node", *FLAGS, PROGRAM, WEB, sound, str(count), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)

@@ -28,6 +28,8 @@ from larqlite_runtime.internal import WholeProgram, whole_program
 # Where the package is, if not in the folder `web` of a checkout.
 VARIABLE = "LARQLITE_WEB"
 _REPEATED = 51
+# Where there are many modules, the collector of Node 20 now and then waits for its helpers forever.
+_FLAGS = ("--single-threaded", "--expose-gc")
 
 _SCRIPT = """\
 import { readFileSync, writeFileSync } from "node:fs";
