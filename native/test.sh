@@ -41,13 +41,13 @@ if command -v aarch64-linux-gnu-g++ > /dev/null && command -v qemu-aarch64 > /de
 else
   echo "ARM: not tested, needs g++-aarch64-linux-gnu and qemu-user (Debian's names)"
 fi
-if command -v clang++ wasm-ld node > /dev/null && [ -d /usr/include/wasm32-wasi ]; then
+if type clang++ wasm-ld node > /dev/null 2>&1 && [ -d /usr/include/wasm32-wasi ]; then
   read -ra wasm < flags_wasm.txt
   objects=()
   printf 'WebAssembly: '
-  for source in check cost expand positions run softmax test_kernels threads wasm; do
+  for source in !(test_*|portable).cc test_kernels.cc; do
     objects+=("$built/$source.o")
-    clang++ "${wasm[@]}" "${flags[@]/-pthread/-O2}" -c "$source.cc" -o "$built/$source.o"
+    clang++ "${wasm[@]}" "${flags[@]/-pthread/-O2}" -c "$source" -o "$built/$source.o"
   done
   # Without an optimization: at one, some clang call a wasm-opt that knows no vectors.
   clang++ --target=wasm32-wasi "${objects[@]}" -o "$built/test.wasm"

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 folder=${1:-web}
 out=$folder/larqlite.wasm
 compiler=${CLANGXX:-clang++}
-if ! command -v "$compiler" wasm-ld > /dev/null || [ ! -d /usr/include/wasm32-wasi ]; then
+if ! type "$compiler" wasm-ld > /dev/null 2>&1 || [ ! -d /usr/include/wasm32-wasi ]; then
   echo "make wasm: no compiler for WebAssembly. Fix: make devices-setup, or apt-get install clang" \
     "lld wasi-libc libc++-14-dev-wasm32 libc++abi-14-dev-wasm32 libclang-rt-14-dev-wasm32" >&2
   exit 1
