@@ -4,6 +4,7 @@ import ast
 import configparser
 import email
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -216,6 +217,32 @@ def test_a_command_of_larqlite_names_it_where_the_runtime_is_alone(monkeypatch, 
 def test_flags_of_the_kernels_keep_the_rounding_of_numpy():
     assert "-ffp-contract=off" in (ROOT / "native" / "flags.txt").read_text("utf-8")
     assert build.MOST_BYTES == 600_000
+
+
+def test_kernels_of_a_wheel_show_what_python_calls_and_nothing_of_libcxx(
+    tmp_path, monkeypatch
+):
+    """The command of the release, its compiler and one source exchanged."""
+    if not (compiler := shutil.which("g++")) or not shutil.which("nm"):
+        pytest.skip("needs g++ and nm")
+    (tmp_path / "native").mkdir()
+    (tmp_path / "native" / "one.cc").write_text(
+        "#include <vector>\nstd::vector<int> held;\nvoid unused() {}\n"
+        'extern "C" int lq_abi() { held.push_back(1); return 1; }\n'
+    )
+    (tmp_path / "native" / "flags.txt").write_text("-std=c++17")
+    (tmp_path / "larqlite_runtime").mkdir()
+    run, commands = subprocess.run, []
+    with monkeypatch.context() as patched:
+        patched.setattr(subprocess, "run", lambda words, **_: commands.append(words))
+        library = build.compile_kernels(tmp_path / "native", "x86_64", tmp_path)
+    (command,) = commands
+    target = command.index("-target")
+    assert "-Wl,--gc-sections" in command[target:]
+    run([compiler, *command[target + 2 :]], check=True)
+    shown = run(["nm", "-D", "--defined-only", library], capture_output=True, text=True)
+    names = [line.split()[-1] for line in shown.stdout.splitlines()]
+    assert names == ["lq_abi"]
 
 
 def untyped(function: ast.FunctionDef) -> bool:

@@ -1,7 +1,8 @@
 """Kernels, source distributions and wheels of both distributions, in one folder.
 
 The kernels of the runtime's wheels are compiled by zig (the package `ziglang`) for an old
-glibc, with libc++ inside; `auditwheel` reads the tag of a wheel out of its symbols.
+glibc, with libc++ inside, of which only what they use is kept (`exports.map`, `names.cc`);
+`auditwheel` reads the tag of a wheel out of its symbols.
 """
 
 import os
@@ -16,6 +17,9 @@ from . import trees
 GLIBC = "2.17"
 ARCHITECTURES = ("x86_64", "aarch64")
 MOST_BYTES = 600_000  # of a wheel of the runtime
+# What the library shows is what Python calls: of the rest, the linker drops what nothing uses.
+EXPORTS = Path(__file__).with_name("exports.map")
+NAMES = Path(__file__).with_name("names.cc")
 
 
 def all_of_both(folder: Path, work: Path) -> list[Path]:
@@ -52,7 +56,8 @@ def compile_kernels(native: Path, architecture: str, tree: Path) -> Path:
     flags = (native / "flags.txt").read_text("utf-8").split()
     command = [sys.executable, "-m", "ziglang", "c++"]
     command += ["-target", f"{architecture}-linux-gnu.{GLIBC}", *flags, "-g0", "-fPIC"]
-    command += ["-shared", "-pthread", "-s", "-o", library, *sources]
+    command += ["-shared", "-pthread", "-s", "-Wl,--gc-sections"]
+    command += [f"-Wl,--version-script={EXPORTS}", "-o", library, *sources, NAMES]
     subprocess.run(command, check=True)
     return library
 
