@@ -21,6 +21,7 @@ def run(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_row_is_timed_in_a_worker_process_and_kept_figures_are_left_alone():
     results = DRIVER.with_name("results.json")
     before = results.read_bytes() if results.exists() else None

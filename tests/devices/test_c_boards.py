@@ -39,7 +39,7 @@ NAMES = (*IN_FILES, *(name for name in NETWORKS if name != "zoo"), *BYTES)
 # Those that fit into 16 KiB with a stack and with what the test itself needs.
 SMALL = ("kbit", "tables", "codes", "dense", "narrow", "two_bits")
 # One without floats, one with them, one of another family, one with little memory.
-ALWAYS = ("cortex-m0", "cortex-m4", "rv32", "microbit")
+ALWAYS = ("cortex-m0", "rv32", "microbit")
 # Of clang, and where Debian has the headers of C.
 HEADERS = {
     "--target=arm-none-eabi -mcpu=cortex-m0": "/usr/lib/arm-none-eabi/include",
@@ -151,6 +151,7 @@ def test_a_network_of_the_zoo(board, zoo_here, tmp_path) -> None:
     np.testing.assert_array_equal(made.outputs, zoo_here.outputs)
 
 
+@pytest.mark.targets
 @needs("arm-none-eabi-gcc", "qemu-system-arm")
 def test_no_call_takes_more_stack_than_the_report_says(tmp_path) -> None:
     programs = [network(name, looks=False) for name in NAMES]
@@ -162,6 +163,7 @@ def test_no_call_takes_more_stack_than_the_report_says(tmp_path) -> None:
         assert said / 2 < made.stack <= said + 64, program.source.name
 
 
+@pytest.mark.targets
 @needs("cc", "valgrind")
 def test_nothing_is_read_that_was_not_written(on_host, tmp_path) -> None:
     programs = [*map(network, NAMES)]

@@ -34,6 +34,7 @@ def cnn():
     return trained(networks.float_cnn(), epochs=2)
 
 
+@pytest.mark.slow
 def test_8_bits_keep_the_accuracy_of_the_float_network(cnn):
     of_float = networks.accuracy(cnn, TEST)
     assert of_float > 0.85
