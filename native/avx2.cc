@@ -84,12 +84,10 @@ inline __m256i sum_of_bytes(__m256i bytes) {
   return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-// What follows the sums of channels at .. at + 8 of pixel p of a tile, all of which exist.
-inline void finish_eight(const Tile& tile, int32_t p, int32_t at, __m256i sums) {
+// What follows the values of channels at .. at + 8 of pixel p of a tile, all of which exist.
+inline void finish_lanes(const Tile& tile, int32_t p, int32_t at, __m256i v) {
   const Finish& f = *tile.finish;
   const int32_t channel = tile.channel + at;
-  __m256i v = _mm256_sub_epi32(read(tile.base[p] + at), _mm256_add_epi32(sums, sums));
-  if (tile.step->shift) v = _mm256_sra_epi32(v, _mm_cvtsi32_si128(tile.step->shift));
   if (f.to_float) {
     __m256 x = _mm256_cvtepi32_ps(v);
     if (f.multiply) x = _mm256_mul_ps(x, _mm256_loadu_ps(f.multiply + channel));
@@ -104,6 +102,13 @@ inline void finish_eight(const Tile& tile, int32_t p, int32_t at, __m256i sums) 
         reinterpret_cast<__m256i*>(f.store + (tile.pixel + p) * f.store_stride + channel), v);
   if (f.keep)
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(tile.out + p * tile.out_stride + at), v);
+}
+
+// The same of sums of bits.
+inline void finish_eight(const Tile& tile, int32_t p, int32_t at, __m256i sums) {
+  __m256i v = _mm256_sub_epi32(read(tile.base[p] + at), _mm256_add_epi32(sums, sums));
+  if (tile.step->shift) v = _mm256_sra_epi32(v, _mm_cvtsi32_si128(tile.step->shift));
+  finish_lanes(tile, p, at, v);
 }
 
 // b1_conv_Px16__avx2: P pixels, 16 channels. Bytes take 31 words before they are added up.
@@ -232,6 +237,25 @@ void float_tile(const Tile& tile, int32_t pixels, int32_t) {
   kCores[pixels - 1](tile);
 }
 
+// What follows the sums of products of 16 channels of pixel p of a tile: 8 and 8 more.
+__attribute__((noinline)) void finish_pixel(const Tile& tile, int32_t p, __m256i low,
+                                            __m256i high) {
+  const int32_t* base = tile.base[p];
+  if (tile.channels == larqlite::kLanes) {
+    finish_lanes(tile, p, 0, _mm256_add_epi32(low, read(base)));
+    finish_lanes(tile, p, 8, _mm256_add_epi32(high, read(base + 8)));
+    return;
+  }
+  int32_t totals[larqlite::kLanes];
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(totals), low);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(totals + 8), high);
+  Value v[larqlite::kLanes];
+  for (int32_t c = 0; c < tile.channels; ++c)
+    v[c].integer = static_cast<int32_t>(static_cast<uint32_t>(totals[c]) +
+                                        static_cast<uint32_t>(base[c]));
+  finish_values(tile, p, v);
+}
+
 // i16_conv_Px16__avx2: P pixels, 16 channels; two products of 16 bits a lane at a time.
 template <int P>
 void pixels_core(const Tile& tile) {
@@ -253,16 +277,7 @@ void pixels_core(const Tile& tile) {
       }
     }
   }
-  for (int p = 0; p < P; ++p) {
-    int32_t totals[larqlite::kLanes];
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(totals), sums[p][0]);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(totals + 8), sums[p][1]);
-    Value v[larqlite::kLanes];
-    for (int32_t c = 0; c < tile.channels; ++c)
-      v[c].integer = static_cast<int32_t>(static_cast<uint32_t>(totals[c]) +
-                                          static_cast<uint32_t>(tile.base[p][c]));
-    finish_values(tile, p, v);
-  }
+  for (int p = 0; p < P; ++p) finish_pixel(tile, p, sums[p][0], sums[p][1]);
 }
 
 void halves_tile(const Tile& tile, int32_t pixels, int32_t) {
