@@ -48,6 +48,7 @@ def spelled_out(subgraph: Subgraph, partition: Partition) -> Subgraph | None:
                 reader
                 for reader in subgraph.consumers.get(node.outputs[0], ())
                 if reader in partition.packed
+                and partition.packed[reader].source == node.inputs[0]
             ]
             if packed:
                 own = writer.again(node)

@@ -18,6 +18,9 @@ from larqlite_runtime.planner._spell_out import spelled_out
 from larqlite_runtime.planner._subgraph import Subgraph
 
 LISTED = 12  # nodes that a message names
+MOST_ROUNDS = (
+    100  # in which a graph is helped: what is left then is named as having no step
+)
 
 
 def complete(
@@ -30,7 +33,9 @@ def complete(
         divide: decides who runs each node of a graph.
     """
     partition = divide(subgraph)
-    while partition.segment:
+    for _ in range(MOST_ROUNDS):
+        if not partition.segment:
+            break
         helped = _turned(subgraph, partition) or spelled_out(subgraph, partition)
         if helped is None:
             break
