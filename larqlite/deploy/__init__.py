@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from larqlite.deploy import targets
 from larqlite.deploy._converter_tables import activation_converter, converter
 from larqlite.deploy._report import FloatRow, PackedRow, Report
 from larqlite.deploy.qonnx import Hls4mlRun, check_finn, run_hls4ml, to_qonnx
-from larqlite.deploy.targets import TargetRow, TargetsReport, verify_on
-from larqlite.deploy.targets.c import CLayer, CReport, to_arduino, to_c
-from larqlite.deploy.targets.flat import FlatFile, to_flat
 from larqlite.deploy.verifier import (
     Differences,
     LayerVerification,
@@ -25,6 +22,11 @@ if TYPE_CHECKING:
     import os
 
     import tf_keras
+
+    from larqlite.deploy import targets
+    from larqlite.deploy.targets import TargetRow, TargetsReport, verify_on
+    from larqlite.deploy.targets.c import CLayer, CReport, to_arduino, to_c
+    from larqlite.deploy.targets.flat import FlatFile, to_flat
 
 __all__ = [
     "CLayer",
@@ -55,6 +57,28 @@ __all__ = [
     "verify",
     "verify_on",
 ]
+
+
+# They bring the runtime, which who registers a converter has no need of.
+_IMPORTED_WHEN_USED = {
+    **dict.fromkeys(("TargetRow", "TargetsReport", "verify_on"), "targets"),
+    **dict.fromkeys(("CLayer", "CReport", "to_arduino", "to_c"), "targets.c"),
+    **dict.fromkeys(("FlatFile", "to_flat"), "targets.flat"),
+}
+
+
+def __getattr__(name: str):
+    if name == "targets":
+        return importlib.import_module(f"{__name__}.targets")
+    if name not in _IMPORTED_WHEN_USED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_IMPORTED_WHEN_USED[name]}")
+    globals()[name] = found = getattr(module, name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def export(
