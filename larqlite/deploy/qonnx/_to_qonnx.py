@@ -51,7 +51,7 @@ def to_qonnx(
     that every sum is quantized as in Keras, in fixed-point arithmetic too.
 
     - `for_="hls4ml"`: images channels last (`qonnx.custom_op.channels_last`), signs as
-      `Quant` of 2 bits, names of C, and in the metadata (`larqlite.hls4ml`) the types that
+      `Quant` of 2 bits, names of C, and in the metadata ("larqlite.hls4ml") the types that
       hls4ml's configuration needs; `run_hls4ml` uses them. Layers that hls4ml does not
       compute, or not rightly, are refused by name.
     - `for_="finn"`: quantizers of one bit are made of signs, and inputs say their layout. What
