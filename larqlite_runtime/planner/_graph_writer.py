@@ -40,7 +40,8 @@ class GraphWriter:
 
     def shape(self, tensor: str) -> Shape:
         """That of a tensor, new or not."""
-        return self.shapes.get(tensor) or self.subgraph.shapes[tensor]
+        known = self.shapes if tensor in self.shapes else self.subgraph.shapes
+        return known[tensor]
 
     def is_constant(self, tensor: str) -> bool:
         """Whether a tensor is a constant."""

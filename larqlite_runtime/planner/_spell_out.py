@@ -110,10 +110,11 @@ def _divide(writer: GraphWriter, node: GraphNode) -> bool:
         return _binary(writer, node)
     if writer.is_constant(first):
         return False
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         inverse = 1 / values
     # Only where the product with the inverse is the quotient.
-    if not np.all(np.frexp(values)[0] == np.copysign(0.5, values)):
+    is_power = np.frexp(values)[0] == np.copysign(0.5, values)
+    if not np.all(is_power & np.isfinite(inverse)):
         return False
     return writer.last("Mul", [first, writer.constant(inverse)])
 
@@ -182,13 +183,11 @@ def _softsign(writer: GraphWriter, node: GraphNode) -> bool:
 
 
 def _exponential(writer: GraphWriter, node: GraphNode) -> bool:
-    """e^min(x, 0) / e^min(-x, 0), each an ELU and 1."""
-    parts = []
-    for x in (node.inputs[0], writer.add("Neg", [node.inputs[0]])):
-        below = writer.add("Clip", [x, "", writer.constant(0.0)])
-        bent = writer.add("Elu", [below], alpha=1.0)
-        parts.append(writer.add("Add", [bent, writer.constant(1.0)]))
-    return writer.last("Div", parts)
+    """The square of s(x / 2) / s(-x / 2), with the sigmoid s: finite wherever e^x is."""
+    half = writer.add("Mul", [node.inputs[0], writer.constant(0.5)])
+    turned = writer.add("Neg", [half])
+    root = writer.add("Div", [writer.add("Sigmoid", [x]) for x in (half, turned)])
+    return writer.last("Mul", [root, root])
 
 
 def _prelu(writer: GraphWriter, node: GraphNode) -> bool:
@@ -206,7 +205,10 @@ def _thresholded_relu(writer: GraphWriter, node: GraphNode) -> bool:
     """x times 1 above alpha, else 0."""
     x, alpha = node.inputs[0], float(node.attributes.get("alpha", 1.0))
     past = writer.add("Add", [x, writer.constant(-alpha)])
-    return writer.last("Mul", [x, writer.add("Heaviside", [past], domain=DOMAIN)])
+    past = writer.add("Heaviside", [past], domain=DOMAIN)
+    # Else 0 times minus infinity would be NaN.
+    ends = [writer.constant(min(alpha, 0.0))]
+    return writer.last("Mul", [writer.add("Clip", [x, *ends]), past])
 
 
 def _softmax(writer: GraphWriter, node: GraphNode) -> bool:
@@ -352,13 +354,12 @@ def _split(writer: GraphWriter, node: GraphNode) -> bool:
     if axis == 0:
         return False
     for name in node.outputs:
-        end = first + writer.shape(name)[axis] if name else 0
-        if name:
-            numbers = (np.array([number], np.int64) for number in (first, end, axis))
-            operands = [node.inputs[0], *map(writer.constant, numbers)]
-            writer.add("Slice", operands, output=name)
-            own = f"{node.name}/{len(writer.nodes)}"
-            writer.nodes[-1] = replace(writer.nodes[-1], name=own)
+        end = first + writer.shape(name)[axis]
+        numbers = (np.array([number], np.int64) for number in (first, end, axis))
+        operands = [node.inputs[0], *map(writer.constant, numbers)]
+        writer.add("Slice", operands, output=name)
+        own = f"{node.name}/{len(writer.nodes)}"
+        writer.nodes[-1] = replace(writer.nodes[-1], name=own)
         first = end
     return True
 

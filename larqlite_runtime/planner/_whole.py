@@ -103,4 +103,4 @@ def _turned(subgraph: Subgraph, partition: Partition) -> Subgraph | None:
                 )
             inputs[place] = made[name, axis]
         nodes.append(replace(node, inputs=tuple(inputs)))
-    return subgraph.with_nodes(nodes, shapes, dtypes)
+    return subgraph.with_nodes(nodes, shapes, dtypes) if made else None

@@ -121,6 +121,14 @@ def test_plain_functions_of_signs_are_known(function):
     assert "BDense" in operations
 
 
+def test_a_sign_of_three_values_in_front_of_bits_is_spelled_out_once(tmp_path):
+    model = sequential((6,), dense(input_quantizer=tf.sign))
+    lq.deploy.export(model, tmp_path / "model.onnx")
+    runtime = lq.runtime.load(tmp_path / "model.onnx", engine="native")
+    x = np.array([[1, -2, 0, 3, -0.5, 0]], np.float32)
+    np.testing.assert_allclose(runtime(x), model(x), rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("quantizer", "reason"),
     [

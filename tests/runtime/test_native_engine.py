@@ -367,3 +367,29 @@ def test_what_a_window_still_reads_is_not_written_over(isa):
     found = larqlite_runtime.load(proto.SerializeToString(), 1, isa=isa)(x)
     wanted = stock(proto, {"x": x})["y"]
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_an_exponential_keeps_its_places_wherever_it_is_finite():
+    content = built([node("Exp", "x", "y")], (64, 1, 1), {}).SerializeToString()
+    x = np.linspace(-87, 88.7, 64, dtype=np.float32).reshape(1, 64, 1, 1)
+    for isa in ("portable", "numpy"):
+        found = larqlite_runtime.load(content, engine="native", isa=isa)(x)
+        np.testing.assert_allclose(found, np.exp(x.astype(np.float64)), rtol=2e-6)
+
+
+def test_what_has_no_finite_inverse_is_divided_by_or_named():
+    tiny = np.full((1, 6, 5, 4), 2.0**-130, np.float32)
+    content = built(
+        [node("Div", "x tiny", "y")], IMAGE, {"tiny": tiny}
+    ).SerializeToString()
+    with pytest.raises(NoNativeStepError, match="Div"):
+        larqlite_runtime.load(content, engine="native")
+
+
+def test_minus_infinity_is_not_above_a_threshold():
+    content = built(
+        [node("ThresholdedRelu", "x", "y", alpha=0.5)], IMAGE, {}
+    ).SerializeToString()
+    x = np.full((1, *IMAGE), -np.inf, np.float32)
+    found = larqlite_runtime.load(content, engine="native")(x)
+    np.testing.assert_array_equal(found, np.zeros_like(x))
