@@ -12,6 +12,8 @@ import tf_keras
 
 import larqlite as lq
 import larqlite_runtime
+from larqlite.deploy.targets.c._source import MARK
+from larqlite.deploy.targets.c._to_c import write_files
 from larqlite_runtime.internal import whole_program
 from tests.devices.compilers import has, shared
 from tests.runtime.plans import run_whole
@@ -186,3 +188,13 @@ def test_a_layer_without_c_is_named(tmp_path) -> None:
     with pytest.raises(lq.errors.UnsupportedModelError, match=r"words.*Gather"):
         lq.deploy.to_c(tf_keras.Model(words, x), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_files_are_written_all_or_none(tmp_path):
+    old, new = tmp_path / "net.c", tmp_path / "net.h"
+    text = f"/* {MARK} net.c */\n"
+    write_files({old: text}, "to_c")
+    with pytest.raises(UnicodeEncodeError):
+        write_files({old: text + "int x;\n", new: "\u00e9"}, "to_c")
+    assert old.read_text() == text
+    assert [path.name for path in tmp_path.iterdir()] == ["net.c"]

@@ -18,6 +18,7 @@ from larqlite.deploy.targets.c._self_test import sample_of
 from larqlite_runtime.internal import whole_program
 from tests.common.programs import needs
 from tests.devices.compilers import STRICT, run
+from tests.runtime.files import model, node
 
 RESIDUAL = Path(__file__).resolve().parents[1] / "golden" / "deploy_residual.onnx"
 # As much of the Arduino core as the sketch takes; `main` runs it once.
@@ -116,3 +117,17 @@ def test_the_report_knows_code_and_stack(tmp_path) -> None:
     for cell in (f"{report.instructions:,}", f"{report.stack_bytes:,} bytes in a call"):
         assert cell in html
         assert cell in shown
+
+
+@needs("gcc")
+def test_names_of_a_file_are_text_and_never_code(tmp_path) -> None:
+    named = 'x */ int broken; /* "\u00e9'
+    add = node("Add", "first second", "y")
+    add.name = "input"
+    add.input[0] = named
+    content = model([add], {named: (4, 3, 3), "second": (4, 3, 3)}, {"y": None}, {})
+    content = content.SerializeToString()
+    lq.deploy.to_arduino(content, tmp_path / "lib", name="net")
+    run(["gcc", *STRICT, "-c", str(tmp_path / "lib" / "src" / "net.c")], cwd=tmp_path)
+    sketch = (tmp_path / "lib" / "examples" / "net" / "net.ino").read_text()
+    assert sketch.count("*/") == 2

@@ -13,6 +13,7 @@ from larqlite.deploy.targets.c._density import Samples
 from larqlite.deploy.targets.c._interface import Interface, interface_of
 from larqlite.deploy.targets.c._report import CReport, report_of
 from larqlite.deploy.targets.c._source import MARK, CSource
+from larqlite.deploy.targets.c._text import comment
 from larqlite.deploy.targets.c._to_c import (
     checked_folder,
     checked_name,
@@ -116,9 +117,11 @@ def _sketch(interface: Interface) -> str:
         f"  for (long i = 0; i < {item.count}; ++i) Serial.println({item.name}[i], 6);"
         for item in interface.outputs
     )
+    said = (
+        f"{MARK} {name}.ino, a sketch that runs the network {name}.\n{interface.said}."
+    )
     return f"""\
-/* {MARK} {name}.ino, a sketch that runs the network {name}.
-   {interface.said}. */
+{comment(said)}
 #include <{name}.h>
 
 {rooms}

@@ -102,6 +102,17 @@ APART void numbers_of(const struct place *at, int32_t places, int32_t *numbers, 
 }
 """
 
+_WIDE_NUMBERS = """\
+/* The first `count` of 32 numbers of up to 32 places. */
+APART void wide_numbers_of(const struct place *at, int32_t places, int32_t *numbers,
+                           int32_t count) {
+  numbers_of(at, 24, numbers, count);
+  for (int32_t lane = 0; lane < count; ++lane)
+    for (int32_t k = 24; k < places; ++k)
+      numbers[lane] |= (int32_t)(((at[k].bits >> lane) & 1U) << k);
+}
+"""
+
 _PUT_BITS = """\
 /* Adds bits of channels from `channel` on to words that were 0; groups begin at words. */
 APART void put_bits(uint32_t *to, uint32_t bits, int32_t channel, int32_t count, int32_t group) {
@@ -327,6 +338,7 @@ BIT_HELPERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "begin_at": (_BEGIN, ("place",)),
     "at_least": (_AT_LEAST, ("place",)),
     "numbers_of": (_NUMBERS, ("place",)),
+    "wide_numbers_of": (_WIDE_NUMBERS, ("numbers_of",)),
     "put_bits": (_PUT_BITS, ("place",)),
     "append_bits": (_APPEND, ("place",)),
     "ones_apart": (_APART, ("add_three", "ones_of", "place")),

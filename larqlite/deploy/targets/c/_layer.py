@@ -116,9 +116,9 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """A name of C that begins like the node that it stands for."""
+        """A name of C that begins like the node that it stands for, and that no parameter has."""
         node = self.step.nodes[0] if self.step.nodes else self.step.kind.name.lower()
-        return f"{identifier(node)[:40]}_{self.number}"
+        return f"{identifier(node)[:40]}_step_{self.number}"
 
     def helper(self, name: str) -> str:
         """Asks for a helper function; its name."""

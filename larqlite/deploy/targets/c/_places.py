@@ -85,8 +85,9 @@ class Sums:
             times(grid.outputs, "g", grid.groups), times(32, "k", grid.output_words)
         )
         some = self._some()
+        numbers = "numbers_of" if self.places <= 24 else "wide_numbers_of"
         take = (
-            f"{layer.helper('numbers_of')}({NUMBERS}, {self.places}, "
+            f"{layer.helper(numbers)}({NUMBERS}, {self.places}, "
             f"{sum_of(room, first)}, {some});"
         )
         made = epilogues(layer)

@@ -292,7 +292,7 @@ def file_text(head: str, memory: Memory, arena: int, steps: list[WrittenStep]) -
     )
     of_steps = "\n".join(made.text for made in steps)
     others = [table for table in memory.tables if table not in of_steps]
-    needs_infinity = "INFINITY" in of_steps
+    needs_infinity = any("INFINITY" in text for text in (of_steps, *others))
     of_integers, of_floats = helpers_text(memory.helpers)
     return "\n".join(
         [

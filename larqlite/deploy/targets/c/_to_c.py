@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -114,9 +115,11 @@ def write_files(texts: Mapping[Path, str], where: str) -> None:
     """
     for path in texts:
         require(path, (path.suffix,), where, makes_folder=True)
-    for path, text in texts.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as temporary:
+    # The old files stay until all of the new ones are there: on a full disk, for instance.
+    with ExitStack() as files:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = files.enter_context(written_whole(path))
             temporary.write_text(text, encoding="ascii")
 
 
