@@ -23,6 +23,7 @@ from larqlite_runtime.format import pack, unpack
 from larqlite_runtime.planner import plan
 from larqlite_runtime.planner._lower_bits import move_table
 from larqlite_runtime.reader import read
+from tests.common.samples import few_or_more
 from tests.runtime import files
 from tests.runtime.files import codes, convolution, floats, model
 from tests.runtime.networks import stock
@@ -473,20 +474,24 @@ def case(seed):
     return proto.SerializeToString(), x, stock(proto, x)
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-@given(seed=st.integers(0, 1 << 20))
-def test_random_networks_that_move_bits_give_what_stock_onnxruntime_gives(seed):
-    file, x, wanted = case(seed)
-    plan(read(file), checked=True)
-    for isa in (*ISAS, "numpy"):
-        found = larqlite_runtime.load(file, threads=1, isa=isa).run(x)
-        for name, array in wanted.items():
-            np.testing.assert_array_equal(found[name], array, err_msg=f"{isa}: {name}")
+@pytest.mark.parametrize("count", few_or_more(25, 100))
+def test_random_networks_that_move_bits_give_what_stock_onnxruntime_gives(count):
+    def check(seed: int) -> None:
+        file, x, wanted = case(seed)
+        plan(read(file), checked=True)
+        for isa in (*ISAS, "numpy"):
+            found = larqlite_runtime.load(file, threads=1, isa=isa).run(x)
+            for name, array in wanted.items():
+                np.testing.assert_array_equal(
+                    found[name], array, err_msg=f"{isa}: {name}"
+                )
+
+    settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+    )(given(seed=st.integers(0, 1 << 20))(check))()
 
 
 def test_these_networks_move_bits():
