@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from larqlite_runtime import tables
-from larqlite_runtime.notebook import ShownTable
+from larqlite_runtime.notebook import ShownTable, ShowsTables
 
 # Plain characters without lines between columns: equal in every terminal and log.
 FRAME = Box("+--+\n|  |\n+--+\n|  |\n+--+\n+--+\n|  |\n+--+\n", ascii=True)
@@ -58,6 +58,20 @@ def show_tables(
     """Prints the tables of a report, see `show`."""
     for each in shown:
         show(each.title, each.header, each.rows, each.notes, print_fn)
+
+
+def print_tables(
+    report: ShowsTables, print_fn: Callable[[str], Any] | None = None
+) -> None:
+    """Prints the report as a table: `print` of reports that have it as a method.
+
+    Args:
+        report: what has tables.
+        print_fn: takes the text instead of the standard output.
+    """
+    show_tables(report._shown(), print_fn)
+    if print_fn is None:
+        report._is_printed()
 
 
 def as_text(shown: Iterable[ShownTable]) -> str:

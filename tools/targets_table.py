@@ -209,15 +209,7 @@ def cells(row: TargetRow) -> tuple[str, ...]:
     """A line of the table, without the network."""
     if row.refused:
         return row.target, "refused", "-", "-", "-"
-    cost = row.cost
-    taken = "-"
-    if cost.instructions is not None:
-        taken = f"{cost.instructions:,} instructions"
-    elif cost.milliseconds is not None:
-        taken = f"{cost.milliseconds:.2g} ms"
-    size = "-" if cost.bytes is None else f"{cost.bytes:,} {cost.bytes_of}"
-    if cost.ram is not None:
-        size += f", {cost.ram:,} RAM"
+    taken, size = row.cost.taken, row.cost.size
     if row.is_reference:
         return row.target, "reference", "reference", taken, size
     return (

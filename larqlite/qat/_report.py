@@ -12,7 +12,7 @@ from typing import Any
 import tf_keras
 
 from larqlite._copies import is_table
-from larqlite._tables import show_tables
+from larqlite._tables import print_tables
 from larqlite.graph import (
     JOINING,
     KEEPING_VALUES,
@@ -107,15 +107,7 @@ class ModelReport(ShowsTables):
         """This report in types that JSON knows."""
         return dataclasses.asdict(self)
 
-    def print(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Prints the report as a table.
-
-        Args:
-            print_fn: takes the text instead of the standard output.
-        """
-        show_tables(self._shown(), print_fn)
-        if print_fn is None:
-            self._is_printed()
+    print = print_tables
 
     def _shown(self) -> list[ShownTable]:
         header = ("Layer", "Class", "Status", "Weights", "Bias", "Activation", "Output")

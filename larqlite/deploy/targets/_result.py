@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
-from larqlite._tables import as_text, show_tables
+from larqlite._tables import as_text, print_tables
 from larqlite.deploy.targets._target import TargetCost
 from larqlite.deploy.verifier import Verification
 from larqlite_runtime.notebook import ShownTable, ShowsTables
@@ -141,15 +140,7 @@ class TargetsReport(ShowsTables):
             "ok": self.ok,
         }
 
-    def print(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Prints the table.
-
-        Args:
-            print_fn: takes the text instead of the standard output.
-        """
-        show_tables(self._shown(), print_fn)
-        if print_fn is None:
-            self._is_printed()
+    print = print_tables
 
     def __str__(self) -> str:
         return as_text(self._shown())
@@ -169,16 +160,8 @@ def _cells(row: TargetRow) -> tuple[str, ...]:
     if row.refused:
         return (row.target, "refused", *["-"] * 5)
     cost = row.cost or TargetCost()
-    taken = "-"
-    if cost.instructions is not None:
-        taken = f"{cost.instructions:,} instructions"
-    elif cost.milliseconds is not None:
-        taken = f"{cost.milliseconds:.3g} ms"
-    size = "-" if cost.bytes is None else f"{cost.bytes:,} ({cost.bytes_of})"
-    if cost.ram is not None:
-        size += f", {cost.ram:,} (RAM)"
     if row.is_reference:
-        return (row.target, "the reference", "-", "-", "-", taken, size)
+        return (row.target, "the reference", "-", "-", "-", cost.taken, cost.size)
     flipped, inputs = row.flips
     return (
         row.target,
@@ -186,8 +169,8 @@ def _cells(row: TargetRow) -> tuple[str, ...]:
         _count(*row.labels),
         f"{row.largest:.1e}" if row.largest else "0",
         f"{flipped:,} of {inputs:,}" if inputs else "-",
-        taken,
-        size,
+        cost.taken,
+        cost.size,
     )
 
 

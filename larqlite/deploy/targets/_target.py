@@ -43,6 +43,19 @@ class TargetCost:
     milliseconds: float | None = None
     instructions: int | None = None
 
+    @property
+    def taken(self) -> str:
+        """What a sample takes, for people: instructions where they were counted, or time."""
+        if self.instructions is not None:
+            return f"{self.instructions:,} instructions"
+        return "-" if self.milliseconds is None else f"{self.milliseconds:.3g} ms"
+
+    @property
+    def size(self) -> str:
+        """What the network takes of the target, for people."""
+        size = "-" if self.bytes is None else f"{self.bytes:,} ({self.bytes_of})"
+        return size if self.ram is None else f"{size}, {self.ram:,} (RAM)"
+
 
 @dataclasses.dataclass(frozen=True)
 class DeployedNetwork:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
-from larqlite._tables import as_text, show_tables
+from larqlite._tables import as_text, print_tables
 from larqlite.errors import UnsupportedModelError
 from larqlite_runtime.notebook import ShownTable, ShowsTables
 
@@ -237,15 +236,7 @@ class Verification(ShowsTables):
             else {**dataclasses.asdict(self.reduced), "ok": self.reduced.ok},
         }
 
-    def print(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Prints the table.
-
-        Args:
-            print_fn: takes the text instead of the standard output.
-        """
-        show_tables(self._shown(), print_fn)
-        if print_fn is None:
-            self._is_printed()
+    print = print_tables
 
     def __str__(self) -> str:
         return as_text(self._shown())

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
-from larqlite._tables import show_tables
+from larqlite._tables import print_tables
 from larqlite_runtime.notebook import ShownTable, ShowsTables
 
 __all__ = ["LayerComparison", "TFLiteComparison"]
@@ -67,15 +66,7 @@ class TFLiteComparison(ShowsTables):
         """This comparison in types that JSON knows."""
         return dataclasses.asdict(self)
 
-    def print(self, print_fn: Callable[[str], Any] | None = None) -> None:
-        """Prints the comparison as a table.
-
-        Args:
-            print_fn: takes the text instead of the standard output.
-        """
-        show_tables(self._shown(), print_fn)
-        if print_fn is None:
-            self._is_printed()
+    print = print_tables
 
     def _shown(self) -> list[ShownTable]:
         notes = [
