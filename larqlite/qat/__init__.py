@@ -28,9 +28,11 @@ from larqlite.qat.schemes import (
     Default8BitQuantizeScheme,
     DefaultNBitQuantizeScheme,
     DefaultQuantizeRegistry,
+    NamedWeightsScheme,
     QuantizeRegistry,
     QuantizeScheme,
     Rule,
+    TernaryScheme,
     add_rule,
 )
 from larqlite.qat.tflite import (
@@ -52,6 +54,7 @@ __all__ = [
     "LayerQuantizeConfig",
     "LayerReport",
     "ModelReport",
+    "NamedWeightsScheme",
     "NoOpQuantizeConfig",
     "QuantizeConfig",
     "QuantizeLayer",
@@ -63,6 +66,7 @@ __all__ = [
     "Rule",
     "TFLiteComparison",
     "TFLiteModel",
+    "TernaryScheme",
     "add_rule",
     "binarize",
     "calibrate",

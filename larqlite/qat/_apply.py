@@ -80,8 +80,9 @@ def quantize_apply(
 
     Args:
         model: a built Sequential or functional tf_keras model with annotated layers.
-        scheme: "int8" (the default), "int1" to "int16", "binary", "float",
-            "prune_preserve", "cluster_preserve" (`lq.qat.collab_opts`); a
+        scheme: "int8" (the default), "int1" to "int16", "binary", "ternary", "float",
+            "prune_preserve", "cluster_preserve" (`lq.qat.collab_opts`); weights and
+            activations apart, as in "int4/8", "binary/8" or "int4/float"; a
             `QuantizeScheme`; or a dictionary from patterns of layer names (as in
             `"block*"`) or layer classes to one of these or a `QuantizeConfig`; the first
             that fits counts, and such layers need no annotation.

@@ -76,6 +76,56 @@ def test_weights_and_activations_may_have_different_widths():
     assert len(np.unique(model(inputs(), training=False))) == 32
 
 
+@pytest.mark.parametrize(
+    ("word", "weights", "outputs"),
+    [
+        *(("int4/8", 4, 8), ("int3/int5", 3, 5), ("int2/float", 2, None)),
+        *(("binary/8", 1, 8), ("ternary/4", 2, 4), ("ternary/float", 2, None)),
+    ],
+)
+def test_a_word_says_the_widths_of_weights_and_activations_apart(
+    word, weights, outputs
+):
+    model = dense(word)
+    row = lq.qat.report(model, verbose=False).layers[-1]
+    assert row.weights["kernel"] == weights
+    assert row.outputs == outputs
+    levels = np.unique(model(inputs(), training=False))
+    assert (len(levels) <= 2**outputs) if outputs else (len(levels) > 2**12)
+    with lq.context.quantized_scope(True):
+        kernel = model.layers[-1].layer.kernel.numpy()
+    per_channel = {len(np.unique(np.round(column, 6))) for column in kernel.T}
+    assert max(per_channel) <= (2 if word.startswith("binary") else 2**weights - 1)
+
+
+def test_ternary_layers_compute_with_three_levels_of_inputs_and_weights():
+    layer = dense("ternary").layers[-1]
+    assert type(layer).__name__ == "QuantDense"
+    assert np.unique(layer.input_quantizer(inputs())).tolist() == [-1.0, 0.0, 1.0]
+    assert len(np.unique(layer.kernel_quantizer(layer.kernel))) == 3
+
+
+@pytest.mark.parametrize("word", ["int4/17", "int4/", "float/8", "4/8", "int8/binary"])
+def test_widths_that_no_word_has_are_refused(word):
+    with pytest.raises(lq.errors.ArgumentError, match=f"unknown scheme '{word}'"):
+        dense(word)
+
+
+def test_a_relu_before_a_layer_that_reads_floats_stays():
+    layers = tf_keras.layers
+    model = tf_keras.Sequential(
+        [layers.Dense(4, input_shape=(3,)), layers.ReLU(), layers.Dense(2, name="out")]
+    )
+    kept = lq.qat.quantize_apply(model, {"out": lq.qat.BinaryScheme("ste_sign", None)})
+    signs = lq.qat.quantize_apply(model, {"out": "binary"})
+    assert [
+        any(isinstance(x, layers.ReLU) for x in m.layers) for m in (kept, signs)
+    ] == [
+        True,
+        False,
+    ]
+
+
 @pytest.mark.parametrize("bits", [0, 17, 2.5, "8"])
 def test_a_width_that_is_none_is_refused(bits):
     with pytest.raises(lq.errors.ArgumentError, match=r"num_bits"):

@@ -37,7 +37,8 @@ class QatOptions:
         tuple[str, ...],
         arg(
             metavar="SCHEME",
-            help="int8, int4, ... float; binary (all but the first and last layer, which "
+            help="int8, int4, ... float; int4/8 (weights/activations), ternary/8, ...; "
+            "binary (all but the first and last layer, which "
             "get 8 bits); or several PATTERN=SCHEME, the first that fits a layer's name "
             "counts.",
         ),

@@ -47,7 +47,8 @@ class QuantLayerScheme(Protocol):
 
     Attributes:
         kernel_quantizer: quantizer of their kernels.
-        input_quantizer_of_layers: quantizer of their inputs.
+        input_quantizer_of_layers: quantizer of their inputs; None leaves them, and
+            ReLUs before them, as they are.
     """
 
     kernel_quantizer: Any
@@ -64,7 +65,8 @@ def run(graph: LayerGraph) -> None:
         and use.entry.config is None
     ]
     for use in binary:
-        _read_signs(graph, use, {id(u.entry) for u in binary})
+        if use.entry.scheme.input_quantizer_of_layers is not None:
+            _read_signs(graph, use, {id(u.entry) for u in binary})
     for use in binary:
         if not use.entry.is_new:
             _become_quantized(use.entry, graph.prefix)

@@ -7,8 +7,10 @@ from larqlite.qat.schemes._schemes import (
     Default8BitQuantizeScheme,
     DefaultNBitQuantizeScheme,
     DefaultQuantizeRegistry,
+    NamedWeightsScheme,
     QuantizeRegistry,
     QuantizeScheme,
+    TernaryScheme,
 )
 
 __all__ = [
@@ -17,10 +19,12 @@ __all__ = [
     "DefaultNBitQuantizeScheme",
     "DefaultQuantizeRegistry",
     "FLOAT",
+    "NamedWeightsScheme",
     "QuantizeRegistry",
     "QuantizeScheme",
     "RULES",
     "Rule",
+    "TernaryScheme",
     "add_rule",
     "get_schemes",
     "name_scheme",

@@ -14,14 +14,17 @@ from larqlite.qat.config import LayerQuantizeConfig, QuantizeConfig, resolve
 from larqlite.qat.passes import QuantizeLayoutTransform
 from larqlite.qat.schemes._rules import rule_for
 from larqlite.qat.wrapper import OF_INTEGERS, name_of
+from larqlite.quantizers import SteTern
 
 __all__ = [
     "BinaryScheme",
     "Default8BitQuantizeScheme",
     "DefaultNBitQuantizeScheme",
     "DefaultQuantizeRegistry",
+    "NamedWeightsScheme",
     "QuantizeRegistry",
     "QuantizeScheme",
+    "TernaryScheme",
 ]
 
 Layer = tf_keras.layers.Layer
@@ -112,16 +115,17 @@ class DefaultQuantizeRegistry(QuantizeRegistry):
                 "ask `supports(layer)` first; write a rule for the class with "
                 "lq.qat.add_rule, or a QuantizeConfig for the layer",
             )
+        activations = rule.activations if scheme.tensor_quantizer() else ()
         return LayerQuantizeConfig(
             weights={
                 path: scheme.weight_quantizer(per_axis)
                 for path, per_axis in rule.weights.items()
             },
-            activations={path: scheme.tensor_quantizer() for path in rule.activations},
+            activations={path: scheme.tensor_quantizer() for path in activations},
             outputs=scheme.tensor_quantizer() if rule.outputs(layer) else None,
             places={
                 path: "both"
-                for path in rule.activations
+                for path in activations
                 if name_of(getattr(*resolve(layer, path), None)) in OF_INTEGERS
             },
         )
@@ -138,7 +142,7 @@ class DefaultNBitQuantizeScheme(QuantizeScheme):
     Args:
         disable_per_axis: one range for all channels.
         num_bits_weight: bits of the weights.
-        num_bits_activation: bits of the activations.
+        num_bits_activation: bits of the activations; None leaves them float.
 
     Raises:
         ArgumentError: a width that is no whole number from 1 to 16.
@@ -158,7 +162,7 @@ class DefaultNBitQuantizeScheme(QuantizeScheme):
         self,
         disable_per_axis: bool = False,
         num_bits_weight: int = 8,
-        num_bits_activation: int = 8,
+        num_bits_activation: int | None = 8,
     ):
         self.disable_per_axis = disable_per_axis
         self.num_bits_weight = num_bits_weight
@@ -178,10 +182,14 @@ class DefaultNBitQuantizeScheme(QuantizeScheme):
             narrow_range=self.num_bits_weight != 1,
         )
 
-    def input_quantizer(self) -> quantizers.Quantizer:
+    def input_quantizer(self) -> quantizers.Quantizer | None:
+        if self.num_bits_activation is None:
+            return None
         return quantizers.AllValuesQuantizer(num_bits=self.num_bits_activation)
 
-    def tensor_quantizer(self) -> quantizers.Quantizer:
+    def tensor_quantizer(self) -> quantizers.Quantizer | None:
+        if self.num_bits_activation is None:
+            return None
         return quantizers.MovingAverageQuantizer(num_bits=self.num_bits_activation)
 
     def get_config(self) -> dict:
@@ -210,6 +218,47 @@ class Default8BitQuantizeScheme(DefaultNBitQuantizeScheme):
 
     def get_config(self) -> dict:
         return {"disable_per_axis": self.disable_per_axis}
+
+
+@register_object(bare=False)
+class NamedWeightsScheme(DefaultNBitQuantizeScheme):
+    """Weights by a quantizer of `lq.quantizers`, activations at a number of bits.
+
+    Layers stay what they are, and read floats or the outputs of quantized layers: unlike
+    `BinaryScheme`, which makes signs of the inputs too.
+
+    Args:
+        weight_quantizer: quantizer of the weights, by name or as an object.
+        num_bits_activation: bits of the activations; None leaves them float.
+
+    Raises:
+        UnknownQuantizerError: a name that no quantizer has.
+        ArgumentError: a width that is no whole number from 1 to 16.
+
+    Example:
+        >>> model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> scheme = lq.qat.NamedWeightsScheme("magnitude_aware_sign", 8)
+        >>> quantized = lq.qat.quantize_model(model, scheme=scheme)
+        >>> row = lq.qat.report(quantized, verbose=False).layers[-1]
+        >>> row.weights, row.outputs
+        ({'kernel': 1}, 8)
+    """
+
+    def __init__(self, weight_quantizer: Any, num_bits_activation: int | None = 8):
+        self.named = weight_quantizer
+        super().__init__(num_bits_activation=num_bits_activation)
+
+    def weight_quantizer(self, per_axis: bool) -> quantizers.Quantizer:
+        del per_axis  # its own affair
+        return quantizers.get(self.named)
+
+    def get_config(self) -> dict:
+        return {
+            "weight_quantizer": tf_keras.saving.serialize_keras_object(
+                quantizers.get(self.named)
+            ),
+            "num_bits_activation": self.num_bits_activation,
+        }
 
 
 class _NoLayers(QuantizeRegistry):
@@ -279,3 +328,30 @@ class BinaryScheme(QuantizeScheme):
 
     def tensor_quantizer(self) -> None:
         return None
+
+
+class TernaryScheme(BinaryScheme):
+    """As `BinaryScheme`, with the levels -1, 0 and +1.
+
+    Args:
+        kernel_quantizer: quantizer of the kernels, by name or as an object; by default
+            `lq.quantizers.SteTern` with the threshold of ternary weight networks.
+        input_quantizer: quantizer of the layers' inputs, likewise.
+
+    Raises:
+        UnknownQuantizerError: a name that no quantizer has.
+
+    Example:
+        >>> model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> ternary = lq.qat.quantize_model(model, scheme=lq.qat.TernaryScheme())
+        >>> ternary.layers[-1].kernel_quantizer.precision
+        2
+
+    References:
+        Ternary Weight Networks, https://arxiv.org/abs/1605.04711, eq. 6.
+    """
+
+    def __init__(self, kernel_quantizer: Any = None, input_quantizer: Any = "ste_tern"):
+        if kernel_quantizer is None:
+            kernel_quantizer = SteTern(ternary_weight_networks=True)
+        super().__init__(kernel_quantizer, input_quantizer)
