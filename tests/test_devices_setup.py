@@ -27,15 +27,26 @@ def machine(tmp_path):
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
 
-    def run(installed: str, user: int = 0, is_debian: bool = True, words=()):
+    def run(installed: str, user: int = 0, is_debian: bool = True, words=(), has_lists=True):
         program("id", f"echo {user}")
-        program("apt-cache", "echo '  Depends: clang-17'")
+        # Without lists it knows no package, and `apt-get update` brings them.
+        program(
+            "apt-cache",
+            f"[ ! -f {tmp_path}/empty ] && echo '  Depends: clang-17'",
+        )
+        if not has_lists:
+            (tmp_path / "empty").touch()
         program(
             "dpkg-query",
             f'case " {installed} " in *" $4 "*) printf installed;; *) exit 1;; esac',
         )
         if is_debian:
-            program("apt-get", f'echo "$@" >> {tmp_path}/calls')
+            program(
+                "apt-get",
+                f'echo "$@" >> {tmp_path}/calls; [ "$1" != update ] || rm -f {tmp_path}/empty',
+            )
+            if not (tmp_path / "rm").exists():
+                (tmp_path / "rm").symlink_to(shutil.which("rm"))
         program("node", "")
         if not (tmp_path / "sed").exists():
             (tmp_path / "sed").symlink_to(shutil.which("sed"))
@@ -60,6 +71,23 @@ def test_root_installs_what_is_missing_and_nothing_else(machine):
     # Of the clang that is there; Chromium is not on this machine, but Node is.
     assert {"qemu-system-arm", "libc++-17-dev-wasm32", "chromium"} <= set(packages)
     assert "nodejs" not in packages
+
+
+def test_on_a_fresh_image_the_lists_of_packages_come_first(machine):
+    done, (update, install) = machine(THERE, has_lists=False)
+    assert update.split()[0] == "update"
+    assert "libc++-17-dev-wasm32" in install.split()
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_where_the_lists_are_empty_others_are_told_that_a_version_is_a_guess(machine):
+    done, calls = machine(THERE, user=1000, has_lists=False)
+    assert (done.returncode, calls) == (1, [])
+    assert "sudo apt-get update" in done.stderr
+    done, calls = machine(THERE, words=["--list"], has_lists=False)
+    assert (done.returncode, calls) == (0, [])
+    assert "sudo apt-get update" in done.stderr
+    assert "libc++-14-dev-wasm32" in done.stdout.splitlines()
 
 
 def test_others_are_told_what_to_type_and_nothing_is_installed(machine):

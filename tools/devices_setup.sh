@@ -9,30 +9,41 @@
 # what needs one, and names it.
 set -euo pipefail
 
-packages=(
-  gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
-  gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc
-  clang lld wasi-libc
-  valgrind
-)
+# What is needed, and what of it is missing, as far as apt's lists of packages say.
+look() {
+  packages=(
+    gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
+    gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc
+    clang lld wasi-libc
+    valgrind
+  )
+  # The libraries of C++ for WebAssembly bear the version of clang in their names; where no list
+  # has it, that of Debian 12.
+  version=$(apt-cache depends clang 2> /dev/null | sed -n 's/^ *Depends: clang-\([0-9]*\)$/\1/p' || true)
+  packages+=("libc++-${version:-14}-dev-wasm32" "libc++abi-${version:-14}-dev-wasm32"
+    "libclang-rt-${version:-14}-dev-wasm32")
+  # These come from elsewhere too: the program is what counts.
+  command -v node > /dev/null || packages+=(nodejs)
+  command -v chromium > /dev/null || packages+=(chromium fonts-dejavu-core)
 
-# The libraries of C++ for WebAssembly bear the version of clang in their names.
-version=$(apt-cache depends clang 2> /dev/null | sed -n 's/^ *Depends: clang-\([0-9]*\)$/\1/p' || true)
-version=${version:-14}
-packages+=("libc++-$version-dev-wasm32" "libc++abi-$version-dev-wasm32"
-  "libclang-rt-$version-dev-wasm32")
+  missing=()
+  local package status
+  for package in "${packages[@]}"; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null || true)
+    [ "$status" = installed ] || missing+=("$package")
+  done
+}
 
-# These come from elsewhere too: the program is what counts.
-command -v node > /dev/null || packages+=(nodejs)
-command -v chromium > /dev/null || packages+=(chromium fonts-dejavu-core)
+warn_of_guess() {
+  if [ -z "$version" ] && command -v apt-get > /dev/null; then
+    echo "devices-setup: apt's lists of packages do not have clang, so its version is taken to" \
+      "be 14. Fix: sudo apt-get update, then again" >&2
+  fi
+}
 
-missing=()
-for package in "${packages[@]}"; do
-  status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2> /dev/null || true)
-  [ "$status" = installed ] || missing+=("$package")
-done
-
+look
 if [ "${1:-}" = --list ]; then
+  warn_of_guess
   [ ${#missing[@]} -eq 0 ] || printf '%s\n' "${missing[@]}"
   exit
 fi
@@ -43,11 +54,15 @@ elif ! command -v apt-get > /dev/null; then
     "your system what Debian calls ${missing[*]}" >&2
   exit 1
 elif [ "$(id -u)" != 0 ]; then
+  warn_of_guess
   echo "devices-setup: only root may install packages, so nothing was. Fix: type" >&2
   echo "  sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
   exit 1
 else
-  echo "devices-setup: installs ${missing[*]}"
+  # The lists come first: a fresh image has none, and which clang there is stands in them.
   apt-get update -qq
+  look
+  warn_of_guess
+  echo "devices-setup: installs ${missing[*]}"
   apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
 fi
