@@ -250,9 +250,9 @@ def main(words: list[str]) -> int:
     for name in options.only or ROWS:
         reports[name] = report_of(ROWS[name])
         print(reports[name], flush=True)
-        if options.only is None:
-            write(PAGES / "targets.md", "all", table(reports))
+    # A page has the whole table of one run, or keeps the one that it has.
     if options.only is None:
+        write(PAGES / "targets.md", "all", table(reports))
         few = {"clothes": reports["clothes"]}
         write(PAGES / "microcontroller.md", "microcontroller", table(few))
     return int(not all(report.ok for report in reports.values()))
