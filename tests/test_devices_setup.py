@@ -27,7 +27,9 @@ def machine(tmp_path):
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
 
-    def run(installed: str, user: int = 0, is_debian: bool = True, words=(), has_lists=True):
+    def run(
+        installed: str, user: int = 0, is_debian: bool = True, words=(), has_lists=True
+    ):
         program("id", f"echo {user}")
         # Without lists it knows no package, and `apt-get update` brings them.
         program(

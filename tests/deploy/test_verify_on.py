@@ -11,7 +11,7 @@ from onnx import numpy_helper
 import larqlite as lq
 from larqlite import cli
 from larqlite.deploy import targets
-from larqlite.deploy.targets import _target
+from larqlite.deploy.targets import _on_wasm, _target
 from larqlite.deploy.targets._boards import BOARDS
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from tests.common.programs import needs
@@ -168,6 +168,50 @@ def test_what_does_not_run_there_is_refused_by_name(model, file, registered):
     found = lq.deploy.verify_on(model, "native,board", file=file, samples=1)
     assert (found.ok, found["board"].ok) == (False, False)
     assert "board: REFUSED: no form for Softmax" in str(found)
+
+
+def test_a_cost_that_is_refused_leaves_what_was_compared(model, file):
+    native = targets.known()["native"]
+
+    def open_(network, variant):
+        engine = native.open(network, "portable")
+
+        def cost(inputs):
+            raise UnsupportedModelError("board: stopped after 600 seconds. Fix: wait")
+
+        engine.cost = cost
+        return engine
+
+    targets.register(targets.Target("board", open_))
+    found = lq.deploy.verify_on(model, "board,native", file=file, samples=1)
+    assert found.ok
+    assert found["board"].integers == (ALL, ALL)
+    assert found["board"].cost == targets.TargetCost()
+    assert "what a sample takes is not known: board: stopped after 600" in str(found)
+    assert found["native"].cost.milliseconds > 0
+
+
+@needs("node", "web/larqlite.wasm")
+def test_what_takes_too_long_is_refused_and_the_others_run(model, file, monkeypatch):
+    monkeypatch.setattr(_on_wasm, "PATIENCE", 0.01)
+    found = lq.deploy.verify_on(model, "wasm,native", file=file, samples=1)
+    assert found["native"].ok
+    assert "wasm: REFUSED: wasm: node was stopped after 0.01 seconds" in str(found)
+
+
+@needs("node", "web/larqlite.wasm")
+def test_node_is_given_its_flags(model, file, monkeypatch):
+    """Without them its collector may wait for ever, which no test can wait for."""
+    assert "--single-threaded" in _on_wasm.FLAGS
+    monkeypatch.setattr(_on_wasm, "FLAGS", ("--no-such-flag",))
+    found = lq.deploy.verify_on(model, "wasm,native", file=file, samples=1)
+    assert "bad option: --no-such-flag" in found["wasm"].refused
+
+
+@needs("node")
+def test_a_folder_without_the_package_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv(_on_wasm.VARIABLE, str(tmp_path))
+    assert f"no larqlite-runtime-web in {tmp_path}: npm" in _on_wasm.missing()
 
 
 @needs("cc")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from larqlite.deploy.targets._boards import BOARDS, HERE
-from larqlite.errors import UnsupportedModelError
+from larqlite.errors import MissingFileError, UnsupportedModelError
 from tests.common.programs import needs
 
 # `loop` is written by hand, so that its instructions can be counted on paper.
@@ -78,12 +80,57 @@ def test_a_machine_rounds_as_numpy_and_counts_its_instructions(board, tmp_path):
     assert ram >= 16 + 4
 
 
+@pytest.mark.parametrize(
+    ("name", "turns"),
+    [
+        *(
+            pytest.param(name, 10**7, marks=needs(*BOARDS[name].programs))
+            for name in ("cortex-m0", "microbit", "cortex-m7")
+        ),
+        pytest.param(
+            "rv32", 6 * 10**8, marks=[pytest.mark.slow, needs(*BOARDS["rv32"].programs)]
+        ),
+    ],
+)
+def test_a_counter_that_begins_anew_is_counted_on(name, turns, tmp_path):
+    """24 bits of ticks are 671 million instructions: rounds are of 16 bits here. The 32 bits of
+    the other counter are 4,295 million."""
+    board = BOARDS[name]
+    np.zeros(4, np.float32).tofile(tmp_path / "in.bin")
+    if name != "rv32":
+        assert "ROUND 0x1000000u" in board.boot
+        short = board.boot.replace("ROUND 0x1000000u", "ROUND 0x10000u")
+        board = replace(board, boot=short)
+    board.run(built(board, tmp_path, MAIN.replace("100000", str(turns))))
+    written = (tmp_path / "out.bin").read_bytes()
+    for count, found in enumerate(np.frombuffer(written[16:], np.uint64), 1):
+        # What counts a round takes some instructions itself: there are 31 of them at most.
+        assert abs(int(found) - count * 4 * turns) <= 80 + 31 * 20
+
+
+@needs(*BOARDS["cortex-m4"].programs)
+def test_what_takes_too_long_is_ended_and_said(tmp_path):
+    board = BOARDS["cortex-m4"]
+    program = built(board, tmp_path, "int main(void) { for (;;) { } }")
+    with pytest.raises(
+        UnsupportedModelError,
+        match=r"cortex-m4: qemu-system-arm was stopped after 0\.2 s[\s\S]*Fix: fewer",
+    ):
+        board.run(program, 0.2)
+
+
+def test_a_compiler_that_does_not_start_is_said(tmp_path):
+    nowhere = replace(HERE, compiler=(str(tmp_path / "none"),))
+    with pytest.raises(MissingFileError, match=r"host: .*none does not start: No such"):
+        built(nowhere, tmp_path)
+
+
 @needs("cc")
 def test_what_does_not_compile_or_end_well_is_said(tmp_path):
     with pytest.raises(
-        UnsupportedModelError, match=r"host: cc ends with 1:[\s\S]*Fix:"
+        UnsupportedModelError, match=r"host: cc ended with code 1:[\s\S]*Fix:"
     ):
         built(HERE, tmp_path, "int main(void) { return nothing; }")
     program = built(HERE, tmp_path, "int main(void) { return 7; }")
-    with pytest.raises(UnsupportedModelError, match="the program ended with 7"):
+    with pytest.raises(UnsupportedModelError, match="the program ended with code 7"):
         HERE.run(program)

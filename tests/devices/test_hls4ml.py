@@ -14,6 +14,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.deploy.qonnx import hls4ml_python, missing_hls4ml
+from tests.common.programs import needs
 from tests.deploy.fpga_networks import (
     NETWORKS,
     SEED,
@@ -115,6 +116,31 @@ def test_without_hls4ml_it_is_said_what_to_install(monkeypatch, tmp_path):
     model = tf_keras.Sequential([L.Input((SEED,)), L.Dense(2)])
     with pytest.raises(lq.errors.MissingFileError, match="make hls4ml-setup"):
         lq.deploy.run_hls4ml(model, np.zeros((1, SEED)))
+
+
+@needs("g++")
+def test_a_python_that_is_not_there_is_missing_and_one_beside_the_caller_is_found(
+    monkeypatch, tmp_path
+):
+    model = tf_keras.Sequential([L.Input((SEED,)), L.Dense(2)])
+    x = np.zeros((1, SEED))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LARQLITE_HLS4ML", "own/python")
+    assert f"no Python {tmp_path}/own/python, which LARQLITE_HLS4ML" in missing_hls4ml()
+    with pytest.raises(
+        lq.errors.MissingFileError, match=r"(?s)own/python.*Fix: make hls4ml-setup"
+    ):
+        lq.deploy.run_hls4ml(model, x)
+    python = Path("own/python")
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\necho none of hls4ml >&2\nexit 3\n")
+    with pytest.raises(lq.errors.MissingFileError, match="does not start: Permission"):
+        lq.deploy.run_hls4ml(model, x)
+    python.chmod(0o755)
+    with pytest.raises(
+        lq.errors.UnsupportedModelError, match=r"(?s)hls4ml ended with code 3:\nnone of"
+    ):
+        lq.deploy.run_hls4ml(model, x)
 
 
 @needs_hls4ml

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from larqlite.deploy._run_program import PATIENCE
+from larqlite.deploy.targets._on_wasm import FLAGS
 from tests.common.programs import needs
 
 ROOT = Path(__file__).resolve().parents[2]
 WEB = ROOT / "web"
 RUNNER = Path(__file__).with_name("run_web.mjs")
-# Where there are many modules, the collector of Node 20 now and then waits for its helpers forever.
-FLAGS = ("--single-threaded", "--expose-gc")
-PATIENCE = 600  # seconds; a machine may be busy
 
 Arrays = dict[str, np.ndarray]
 

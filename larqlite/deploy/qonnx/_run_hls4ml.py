@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from larqlite.deploy._run_program import how_it_ended, run_program
 from larqlite.deploy.qonnx._to_qonnx import KEY, to_qonnx
 from larqlite.errors import (
     ArgumentError,
@@ -33,6 +33,9 @@ _VARIABLE = "LARQLITE_HLS4ML"
 _PROGRAM = Path(__file__).with_name("_hls4ml_program.py")
 _IO_TYPES = ("io_parallel", "io_stream")
 SETUP = "make hls4ml-setup"
+# Seconds: g++ takes long over layers whose multiplications all stand beside one another.
+_PATIENCE = 3600
+_SMALLER = 'io_type="io_stream", or a smaller network.'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +84,10 @@ def run_hls4ml(
 
     Raises:
         ArgumentError: no such `io_type`, or inputs that are not those of the model.
-        MissingFileError: there is no hls4ml, no g++, or no such file.
-        UnsupportedModelError: hls4ml did not convert or compile it, with what it said.
+        MissingFileError: there is no hls4ml, no g++, or no such file; what LARQLITE_HLS4ML
+            names is no file, or does not start.
+        UnsupportedModelError: hls4ml did not convert or compile it, with what it said, or
+            took more than an hour.
         UnsupportedLayerError: a layer that hls4ml does not take.
     """
     python = _require_installed()
@@ -115,17 +120,14 @@ def run_hls4ml(
         }
         Path(work, "request.json").write_text(json.dumps(request), encoding="utf-8")
         begin = time.perf_counter()
-        done = subprocess.run(
-            [str(python), str(_PROGRAM), str(Path(work, "request.json"))],
-            cwd=work,
-            capture_output=True,
-            text=True,
-            check=False,
+        command = [python, _PROGRAM, Path(work, "request.json")]
+        done = run_program(
+            command, _NAME, _SMALLER, folder=Path(work), patience=_PATIENCE
         )
         seconds = time.perf_counter() - begin
         if done.returncode or not Path(request["outputs"]).is_file():
             raise UnsupportedModelError(
-                f"{_NAME}: hls4ml failed with code {done.returncode}:\n"
+                f"{_NAME}: hls4ml {how_it_ended(done)}:\n"
                 f"{_tail(done.stderr or done.stdout)}\n"
                 f"  Fix: what it says; folder= keeps its project to look into."
             )
@@ -138,16 +140,22 @@ def missing_hls4ml() -> str:
     all there."""
     if shutil.which("g++") is None:
         return "no g++: install a C++ compiler"
-    if hls4ml_python() is None:
-        return f"no hls4ml: {SETUP}, or {_VARIABLE}=PYTHON of an environment with it"
+    python = hls4ml_python()
+    fix = f"{SETUP}, or {_VARIABLE}=PYTHON of an environment with it"
+    if python is None:
+        return f"no hls4ml: {fix}"
+    if not python.is_file():
+        return f"no Python {python}, which {_VARIABLE} names: {fix}"
     return ""
 
 
 def hls4ml_python() -> Path | None:
-    """The Python of an environment with hls4ml; None if there is none."""
+    """The Python of an environment with hls4ml, or what LARQLITE_HLS4ML names, whether it is
+    there or not; None if there is none."""
     named = os.environ.get(_VARIABLE)
     if named:
-        return Path(named)
+        # It runs in a folder of its own. A link stays: it is what makes the environment.
+        return Path(named).absolute()
     if find_spec("hls4ml") is not None:
         return Path(sys.executable)
     for folder in (Path.cwd(), Path(__file__).parents[3]):
@@ -160,7 +168,7 @@ def hls4ml_python() -> Path | None:
 def _require_installed() -> Path:
     why = missing_hls4ml()
     if why:
-        what, _, fix = why.partition(": ")
+        what, _, fix = why.rpartition(": ")
         raise MissingFileError(f"{_NAME}: there is {what}.\n  Fix: {fix}.")
     return hls4ml_python()
 

@@ -6,10 +6,10 @@ QEMU executes the instructions of a core and counts them; it knows neither cycle
 from __future__ import annotations
 
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from larqlite.deploy._run_program import PATIENCE, how_it_ended, run_program
 from larqlite.errors import UnsupportedModelError
 
 _M = ("arm-none-eabi-gcc", "-mthumb")
@@ -27,6 +27,7 @@ _SEMIHOSTING = ("-nographic", "-semihosting-config", "enable=on,target=native")
 _SETUP = "make devices-setup in a checkout, or Debian's packages gcc-arm-none-eabi, "
 _SETUP += "libnewlib-arm-none-eabi, qemu-system-arm, gcc-riscv64-unknown-elf, "
 _SETUP += "picolibc-riscv64-unknown-elf, qemu-system-misc"
+_SMALLER = "a machine that is less busy, or a smaller network."
 
 
 @dataclass(frozen=True)
@@ -79,31 +80,36 @@ class Board:
             script.write_text(self.script, encoding="ascii")
             command += ["-nostartfiles", "-T", str(script)]
         command += [str(path) for path in (*sources, boot)] + ["-o", str(program)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = run_program(command, self.name, _SMALLER)
         if done.returncode:
             raise UnsupportedModelError(
-                f"{self.name}: {self.compiler[0]} ends with {done.returncode}:\n"
+                f"{self.name}: {self.compiler[0]} {how_it_ended(done)}:\n"
                 f"{done.stderr[-2000:]}\n  Fix: see what it says; a network that is too "
                 "large for a machine has to lose channels or layers."
             )
         return program
 
-    def run(self, program: Path, timeout: float = 600) -> None:
+    def run(self, program: Path, patience: float = PATIENCE) -> None:
         """Runs a program in the folder that it lies in.
 
+        Args:
+            program: that `build` made.
+            patience: seconds after which it is ended.
+
         Raises:
-            UnsupportedModelError: it did not end as it should.
+            UnsupportedModelError: it did not end as it should, or in time.
         """
         command = [str(program)]
         if self.emulator:
             command = [*self.emulator, *_SEMIHOSTING, "-icount", "shift=0"]
             command += ["-kernel", str(program)]
-        done = subprocess.run(
-            command, cwd=program.parent, capture_output=True, text=True, timeout=timeout
-        )
+        other = "c, which is this machine" if self.emulator else "native"
+        fix = f"fewer samples, such as 1, or the target {other}."
+        folder = program.parent
+        done = run_program(command, self.name, fix, folder=folder, patience=patience)
         if done.returncode:
             raise UnsupportedModelError(
-                f"{self.name}: the program ended with {done.returncode}: "
+                f"{self.name}: the program {how_it_ended(done)}: "
                 f"{done.stderr[-500:]}\n  Fix: run it on another target; if it runs "
                 "there, please report this."
             )
@@ -111,9 +117,12 @@ class Board:
     def sizes(self, program: Path) -> tuple[int, int]:
         """Bytes of flash and of RAM that a program takes, without its stack."""
         tool = self.compiler[0].replace("gcc", "size") if self.emulator else "size"
-        done = subprocess.run(
-            [tool, str(program)], capture_output=True, text=True, check=True
-        )
+        done = run_program([tool, program], self.name, _SMALLER)
+        if done.returncode:
+            raise UnsupportedModelError(
+                f"{self.name}: {tool} {how_it_ended(done)}: "
+                f"{done.stderr[-500:]}\n  Fix: install the one of {self.compiler[0]}."
+            )
         text, data, bss = map(int, done.stdout.splitlines()[1].split()[:3])
         return text + data, data + bss
 
@@ -154,7 +163,7 @@ void machine_start(void) { clock_gettime(CLOCK_MONOTONIC, &begin); }
 uint64_t machine_taken(void) {
   struct timespec end;
   clock_gettime(CLOCK_MONOTONIC, &end);
-  return (uint64_t)((end.tv_sec - begin.tv_sec) * 1000000000L + end.tv_nsec - begin.tv_nsec);
+  return (uint64_t)((end.tv_sec - begin.tv_sec) * 1000000000LL + end.tv_nsec - begin.tv_nsec);
 }
 """
 
@@ -189,7 +198,8 @@ static void prepare(void) {
 """
 
 # The timer of the core runs at 25 MHz where the emulator executes 1,000 instructions a
-# microsecond: 40 of them are a tick.
+# microsecond: 40 of them are a tick. It has 24 bits, so its interrupt counts its rounds.
+_A_TICK = "40 * ticks()"
 _CORTEX = f"""\
 static int call(int what, const void *block) {{
   register int r0 __asm__("r0") = what;
@@ -199,16 +209,31 @@ static int call(int what, const void *block) {{
 }}
 {_CALLS}
 #define SYSTICK ((volatile uint32_t *)0xE000E010)
+#define STATE (*(volatile uint32_t *)0xE000ED04)
+#define ROUND 0x1000000u
 static uint32_t first;
+static volatile uint32_t rounds;
+static void count_round(void) {{ ++rounds; }}
 void machine_start(void) {{
-  SYSTICK[1] = 0xFFFFFF;
+  SYSTICK[0] = 0;
+  SYSTICK[1] = ROUND - 1;
   SYSTICK[2] = 0;
-  SYSTICK[0] = 5;
+  SYSTICK[0] = 7;
   while (!SYSTICK[2]) {{
   }}
+  rounds = 0;
   first = SYSTICK[2];
 }}
-uint64_t machine_taken(void) {{ return 40ull * ((first - SYSTICK[2]) & 0xFFFFFF); }}
+static uint64_t ticks(void) {{
+  uint32_t before, now;
+  do {{
+    before = rounds;
+    now = SYSTICK[2];
+  }} while (before != rounds || (STATE >> 26 & 1));
+  /* A round is counted when 0 is reached, a tick before the next one begins. */
+  return (uint64_t)before * ROUND + first - (now ? now : ROUND);
+}}
+uint64_t machine_taken(void) {{ return {_A_TICK}; }}
 void reset(void);
 void reset(void) {{
 #if defined(__ARM_FP)
@@ -218,8 +243,8 @@ void reset(void) {{
   prepare();
   stop(main());
 }}
-__attribute__((section(".vectors"), used)) static const void *const vectors[] = {{
-    &stack_top, (const void *)reset}};
+__attribute__((section(".vectors"), used)) static const void *const vectors[16] = {{
+    &stack_top, (const void *)reset, [15] = (const void *)count_round}};
 """
 
 _RISCV = f"""\
@@ -233,12 +258,16 @@ __attribute__((noinline)) static int call(int what, const void *block) {{
   return a0;
 }}
 {_CALLS}
-static uint32_t first;
-static uint32_t retired(void) {{
-  uint32_t count;
-  /* csrr %0, minstret, which the assembler knows by this name with a flag only. */
-  __asm__ volatile(".insn i 0x73, 2, %0, x0, -1278" : "=r"(count));
-  return count;
+static uint64_t first;
+static uint64_t retired(void) {{
+  uint32_t high, low, again;
+  /* csrr of minstreth and minstret, which the assembler knows by name with a flag only. */
+  do {{
+    __asm__ volatile(".insn i 0x73, 2, %0, x0, -1150" : "=r"(high));
+    __asm__ volatile(".insn i 0x73, 2, %0, x0, -1278" : "=r"(low));
+    __asm__ volatile(".insn i 0x73, 2, %0, x0, -1150" : "=r"(again));
+  }} while (high != again);
+  return (uint64_t)high << 32 | low;
 }}
 void machine_start(void) {{ first = retired(); }}
 uint64_t machine_taken(void) {{ return retired() - first; }}
@@ -275,10 +304,7 @@ _VIRT = _SCRIPT.format(flash="0x80000000", ram="0x82000000", size="32M")
 
 
 # 16 MHz, and so 62.5 instructions a tick.
-_MICROBIT = _CORTEX.replace(
-    "40ull * ((first - SYSTICK[2]) & 0xFFFFFF)",
-    "125ull * ((first - SYSTICK[2]) & 0xFFFFFF) / 2",
-)
+_MICROBIT = _CORTEX.replace(_A_TICK, "125 * ticks() / 2")
 _SMALL = _SCRIPT.format(flash="0", ram="0x20000000", size="16K").replace(
     "ORIGIN = 0, LENGTH = 16K", "ORIGIN = 0, LENGTH = 256K"
 )

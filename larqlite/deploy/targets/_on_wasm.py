@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from larqlite.deploy._run_program import PATIENCE, how_it_ended, run_program
 from larqlite.deploy.targets._target import (
     DeployedNetwork,
     Target,
@@ -29,7 +29,7 @@ from larqlite_runtime.internal import WholeProgram, whole_program
 VARIABLE = "LARQLITE_WEB"
 _REPEATED = 51
 # Where there are many modules, the collector of Node 20 now and then waits for its helpers forever.
-_FLAGS = ("--single-threaded", "--expose-gc")
+FLAGS = ("--single-threaded", "--expose-gc")
 
 _SCRIPT = """\
 import { readFileSync, writeFileSync } from "node:fs";
@@ -64,9 +64,8 @@ writeFileSync("times.json", JSON.stringify(times));
 
 def package() -> Path | None:
     """The folder of the npm package; None if there is none."""
-    places = [os.environ.get(VARIABLE), Path(__file__).parents[3] / "web"]
-    found = (Path(place) for place in places if place)
-    return next((at for at in found if (at / "larqlite.wasm").is_file()), None)
+    found = Path(os.environ.get(VARIABLE) or Path(__file__).parents[3] / "web")
+    return found.absolute() if (found / "larqlite.wasm").is_file() else None
 
 
 def missing(variant: str = "") -> str:
@@ -74,9 +73,10 @@ def missing(variant: str = "") -> str:
     if shutil.which("node") is None:
         return "no node: install Node.js from 16.4 on (Debian: nodejs)"
     if package() is None:
+        named = os.environ.get(VARIABLE)
         return (
-            "no larqlite-runtime-web: npm install larqlite-runtime-web, and its folder in "
-            f"the variable {VARIABLE}"
+            f"no larqlite-runtime-web{f' in {named}' if named else ''}: npm install "
+            f"larqlite-runtime-web, and its folder in the variable {VARIABLE}"
         )
     return ""
 
@@ -107,7 +107,7 @@ def run_in_node(
         repeat: how often each runs to be timed.
 
     Raises:
-        UnsupportedModelError: Node, or the runtime in it, refuses one.
+        UnsupportedModelError: Node, or the runtime in it, refuses one, or takes too long.
     """
     jobs = []
     for number, (whole, inputs) in enumerate(networks):
@@ -128,14 +128,15 @@ def run_in_node(
     (folder / "run.mjs").write_text(_SCRIPT, encoding="utf-8")
     command = [
         "node",
-        "--expose-gc",
+        *FLAGS,
         "run.mjs",
         (package() / "index.js").resolve().as_uri(),
     ]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    fix = "fewer samples, such as 1, or the target native."
+    done = run_program(command, "wasm", fix, folder=folder, patience=PATIENCE)
     if done.returncode:
         raise UnsupportedModelError(
-            f"wasm: Node ended with {done.returncode}:\n{done.stderr[-2000:]}\n"
+            f"wasm: Node {how_it_ended(done)}:\n{done.stderr[-2000:]}\n"
             "  Fix: what it says; if the network runs elsewhere, please report this."
         )
     outputs = [
@@ -203,7 +204,7 @@ class WasmTarget:
 
 @functools.cache
 def _node_version() -> str:
-    done = subprocess.run(["node", "--version"], capture_output=True, text=True)
+    done = run_program(["node", "--version"], "wasm", "install Node.js anew.")
     return done.stdout.strip().removeprefix("v")
 
 

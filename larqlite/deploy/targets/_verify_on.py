@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from larqlite.deploy.targets._result import TargetRow, TargetsReport
-from larqlite.deploy.targets._target import DeployedNetwork, Target, chosen
+from larqlite.deploy.targets._target import DeployedNetwork, Target, TargetCost, chosen
 from larqlite.deploy.verifier import ABSOLUTE, BATCH_SIZE, TOLERANCE
-from larqlite.errors import ArgumentError, UnsupportedModelError
+from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from larqlite.from_keras import as_tf_keras
 
 if TYPE_CHECKING:
@@ -167,17 +167,19 @@ class _TargetRun:
         if self._refused:
             return TargetRow(self._word, refused=self._refused)
         found = self._report and self._report.result(self._network.model.name)
-        return TargetRow(
-            self._word,
-            self._engine.what,
-            found,
-            self._engine.cost(self._first),
-            is_reference=self._target.is_reference,
-        )
+        what = self._engine.what
+        try:
+            cost = self._engine.cost(self._first)
+        except _refusals() as error:
+            # What was compared stays; what it takes is not known.
+            cost = TargetCost()
+            what += f"; what a sample takes is not known: {error}"
+        is_reference = self._target.is_reference
+        return TargetRow(self._word, what, found, cost, is_reference=is_reference)
 
 
 def _refusals() -> tuple[type[Exception], ...]:
     """Errors that say that a network does not run on a target."""
     from larqlite_runtime import RuntimeModelError
 
-    return UnsupportedModelError, RuntimeModelError
+    return UnsupportedModelError, MissingFileError, RuntimeModelError

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from larqlite.deploy._run_program import how_it_ended, run_program
 from larqlite.deploy.targets.c._source import CSource
+from larqlite.errors import MissingFileError, UnsupportedModelError
 
 COMPILER = "arm-none-eabi-gcc"
 FLAGS = (
@@ -38,10 +39,17 @@ class Measured:
     stack: int
 
 
-def measure(source: CSource) -> Measured | None:
-    """Compiles a network, without its self-test; None where the compiler is not installed."""
+def measure(source: CSource) -> Measured | str:
+    """Compiles a network, without its self-test; why not, where that cannot be done."""
     if shutil.which(COMPILER) is None:
-        return None
+        return f"no {COMPILER} here"
+    try:
+        return _compiled(source)
+    except (MissingFileError, UnsupportedModelError) as error:
+        return str(error).splitlines()[0].rstrip(".")
+
+
+def _compiled(source: CSource) -> Measured:
     name = source.name
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -82,7 +90,10 @@ def deepest(graph: str, begin: str) -> int:
 
 
 def _said(folder: Path, *command: str) -> str:
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=True
-    )
+    program = command[0]
+    done = run_program(command, "here", "", folder=folder)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [""]
+        said = next((line for line in lines if "error" in line), lines[-1])
+        raise UnsupportedModelError(f"{program} {how_it_ended(done)}: {said}")
     return done.stdout

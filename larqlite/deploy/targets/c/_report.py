@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from larqlite.deploy.targets.c._measure import COMPILER, MADE_BY, measure
+from larqlite.deploy.targets.c._measure import MADE_BY, measure
 from larqlite.deploy.targets.c._source import CSource, describe
 from larqlite_runtime.internal import WholeProgram
 from larqlite_runtime.notebook import ShownTable, ShowsTables
@@ -53,8 +53,9 @@ class CReport(ShowsTables):
             smaller.
         scratch_bytes: memory that layers work in.
         flash_bytes: code and constants, as arm-none-eabi-gcc makes them for a Cortex-M4;
-            None where that is not installed.
+            None where that is not installed, or fails.
         stack_bytes: that a call takes, likewise.
+        unmeasured: why these two are not known; "" if they are.
     """
 
     name: str
@@ -66,6 +67,7 @@ class CReport(ShowsTables):
     scratch_bytes: int
     flash_bytes: int | None = None
     stack_bytes: int | None = None
+    unmeasured: str = ""
 
     @property
     def instructions(self) -> int:
@@ -133,10 +135,10 @@ class CReport(ShowsTables):
 
     def _notes(self) -> Iterator[str]:
         if self.flash_bytes is None:
-            unknown = (
-                f"no {COMPILER} here: the size of the code and the stack are not known"
+            yield (
+                f"flash: {self.table_bytes:,} bytes of tables, and the code "
+                f"({self.unmeasured}: the size of the code and the stack are not known)"
             )
-            yield f"flash: {self.table_bytes:,} bytes of tables, and the code ({unknown})"
         else:
             code = self.flash_bytes - self.table_bytes
             yield (
@@ -176,7 +178,11 @@ def report_of(source: CSource, whole: WholeProgram, files: Sequence[Path]) -> CR
     plan = whole.plan
     outputs = [output.port.buffer for output in plan.outputs.values()]
     live = live_ranges_of(plan.program, plan.stages, outputs)
-    measured = measure(source)
+    found = measure(source)
+    if isinstance(found, str):
+        measured = {"unmeasured": found}
+    else:
+        measured = {"flash_bytes": found.flash, "stack_bytes": found.stack}
     return CReport(
         source.name,
         tuple(files),
@@ -185,6 +191,5 @@ def report_of(source: CSource, whole: WholeProgram, files: Sequence[Path]) -> CR
         4 * max(source.arena, 1),
         lower_bound(plan.program, plan.stages, live),
         memory.scratch_bytes,
-        None if measured is None else measured.flash,
-        None if measured is None else measured.stack,
+        **measured,
     )
