@@ -1,6 +1,11 @@
 """Datasets as tf.data pipelines, and the preprocessing of images."""
 
-from larqlite_zoo.datasets import _fashion_mnist, _folder, _tfds  # noqa: F401 - register
+from larqlite_zoo.datasets import (  # noqa: F401 - register
+    _cifar10,
+    _fashion_mnist,
+    _folder,
+    _tfds,
+)
 from larqlite_zoo.datasets._imagenet import preprocess_input
 from larqlite_zoo.datasets._preprocessing import preprocessing
 from larqlite_zoo.datasets._registered_datasets import load, names

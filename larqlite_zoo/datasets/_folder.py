@@ -91,7 +91,7 @@ def folder_dataset(
             f'datasets.load("folder"): on_broken={on_broken!r} is unknown.\n'
             f"  Fix: one of {', '.join(map(repr, ON_BROKEN))}."
         )
-    train, validation = _splits(folder, validation_fraction, seed)
+    train, validation = splits_of(folder, validation_fraction, seed)
     if on_broken != "later":
         refuse = on_broken == "refuse"
         train, validation = without_broken(folder, [train, validation], refuse=refuse)
@@ -103,7 +103,7 @@ def folder_dataset(
     )
 
 
-def _splits(folder: Path, fraction: float, seed: int):
+def splits_of(folder: Path, fraction: float = 0.1, seed: int = 0):
     """Two dictionaries from class to paths, with equal keys and no empty list."""
     names = _subfolders(folder)
     if "train" not in names:

@@ -42,7 +42,7 @@ def load(name: str, *, folder: str | os.PathLike | None = None, **options) -> Da
     | `fashion_mnist_subset` | 8,000 / 2,000 | the package itself |
     | `fashion_mnist` | 60,000 / 10,000 | a folder of IDX files, else TFDS |
     | `mnist` | 60,000 / 10,000 | TFDS `mnist:3.0.*` |
-    | `cifar10` | 50,000 / 10,000 | TFDS `cifar10:3.0.*` |
+    | `cifar10` | 50,000 / 10,000 | its batches or class folders, else TFDS `cifar10:3.0.*` |
     | `oxford_flowers102` | 2,040 / 6,149 | TFDS `oxford_flowers102:2.*` |
     | `imagenet` | 1,281,167 / 50,000 | TFDS `imagenet2012:5.*` |
     | `folder` | yours | `train/<class>/*.jpg`, `validation/<class>/*.jpg` |
@@ -54,8 +54,10 @@ def load(name: str, *, folder: str | os.PathLike | None = None, **options) -> Da
         folder: where the files are. For `fashion_mnist` the four IDX files, gzipped or
             not; without it the folder that the environment variable
             LARQLITE_FASHION_MNIST names, or the one that Debian's package
-            dataset-fashion-mnist fills. For the datasets of TFDS its `data_dir`. For
-            `folder` the images.
+            dataset-fashion-mnist fills. For `cifar10` its binary or its pickled batches
+            (of which nothing is run), or `train/<class>/*.jpg` and `test/<class>/*.jpg`,
+            which are decoded once; without it the folder that LARQLITE_CIFAR10 names.
+            For the datasets of TFDS its `data_dir`. For `folder` the images.
         **options: those of one dataset: `download=True` for TFDS lets it download what
             is missing; `folder` takes `on_broken`, `validation_fraction` and `seed`.
 

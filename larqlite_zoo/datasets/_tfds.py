@@ -163,5 +163,8 @@ def _register(name: str) -> None:
 
 
 for _name in DATASETS:
-    if _name != "fashion_mnist":  # whose IDX files are looked for first
+    if _name not in (
+        "fashion_mnist",
+        "cifar10",
+    ):  # whose own files are looked for first
         _register(_name)
