@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from larqlite._ops import ops_of
 from larqlite.errors import ArgumentError
 from larqlite.primitives import shape_along
 
@@ -42,10 +43,11 @@ def along_channels(values: tf.Tensor, x: tf.Tensor, axis: int) -> tf.Tensor:
         x: tensor with the channels on `axis`.
         axis: counted from the front, or from the end if negative.
     """
-    values = tf.cast(values, x.dtype)
-    if axis == -1 or x.shape.rank in (0, 1):
+    ops = ops_of(x)
+    values = ops.like(values, x)
+    if axis == -1 or len(x.shape) < 2:
         return values
-    return tf.reshape(values, shape_along(x.shape.rank, axis))
+    return ops.reshape(values, shape_along(len(x.shape), axis))
 
 
 def normalization_factors(layer) -> tuple[np.ndarray, np.ndarray]:

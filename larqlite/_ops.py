@@ -13,6 +13,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from larqlite._gradients import custom_gradient
+
 __all__ = ["ops_of", "serve"]
 
 
@@ -22,6 +24,13 @@ def _mean(x, axis=None):
 
 def _where(condition, x, otherwise: float):
     return tf.where(condition, x, tf.constant(otherwise, x.dtype))
+
+
+def _with_gradient(forward, pull_back, *tensors):
+    def function(*tensors):
+        return forward(*tensors), lambda dy: pull_back(*tensors, dy)
+
+    return custom_gradient(function)(*tensors)
 
 
 TENSORFLOW = SimpleNamespace(
@@ -48,6 +57,7 @@ TENSORFLOW = SimpleNamespace(
     stop_gradient=tf.stop_gradient,
     tanh=tf.tanh,
     where=_where,
+    with_gradient=_with_gradient,
 )
 
 _others: list[tuple[Callable[[Any], bool], SimpleNamespace]] = []
@@ -80,6 +90,7 @@ def ops_of(x: Any) -> SimpleNamespace:
     | `like(x, other)`, `float32(x)` | x in the dtype of `other`; x as float32 |
     | `bytes_of(x)`, `is_bool(x)` | of the dtype |
     | `identity` `ones_like` `reshape` `stop_gradient` | as everywhere |
+    | `with_gradient(f, g, x, ...)` | `f(x, ...)`, whose gradients are `g(x, ..., dy)` |
 
     Args:
         x: a tensor of TensorFlow (or what becomes one: an array, a number), an array of JAX

@@ -8,12 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from larqlite._gradients import custom_gradient
 from larqlite._ops import serve
 
-__all__ = ["BACKEND", "with_gradient"]
+__all__ = ["BACKEND"]
 
 BACKEND = keras.backend.backend()
 
@@ -44,6 +42,20 @@ def _sign(x):
     return keras.ops.where(x == x, keras.ops.sign(x), x)
 
 
+def _with_gradient(forward: Callable, pull_back: Callable, *tensors: Any) -> Any:
+    """As the word of `ops_of`; Keras calls what goes back in two ways."""
+
+    def function(*tensors):
+        def backwards(*arguments, upstream=None):
+            # PyTorch's form: the tensors, and the gradient by name.
+            dy = arguments[-1] if upstream is None else upstream
+            return pull_back(*tensors, dy)
+
+        return forward(*tensors), backwards
+
+    return keras.ops.custom_gradient(function)(*tensors)
+
+
 OPS = SimpleNamespace(
     abs=keras.ops.abs,
     bytes_of=lambda x: _BYTES[keras.backend.standardize_dtype(x.dtype)],
@@ -68,33 +80,9 @@ OPS = SimpleNamespace(
     stop_gradient=keras.ops.stop_gradient,
     tanh=keras.ops.tanh,
     where=_where,
+    with_gradient=_with_gradient,
 )
 _BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 if BACKEND != "tensorflow":
     serve(keras.ops.is_tensor, OPS)
-
-
-def with_gradient(forward: Callable, pull_back: Callable, x: Any) -> Any:
-    """`forward(x)`, whose gradient is `pull_back(x, dy)` for that of the result, `dy`.
-
-    On TensorFlow that is larqlite's own `custom_gradient`; on JAX and PyTorch that of
-    Keras, which calls what goes back in two ways.
-
-    Args:
-        forward: function of a tensor.
-        pull_back: function of the tensor and a gradient.
-        x: floating-point tensor.
-    """
-
-    def function(x):
-        def backwards(*arguments, upstream=None):
-            # PyTorch's form: the tensors, and the gradient by name.
-            return pull_back(x, arguments[-1] if upstream is None else upstream)
-
-        return forward(x), backwards
-
-    if BACKEND == "tensorflow":
-        x = tf.convert_to_tensor(x)  # a gradient of one's own takes no variables
-        return custom_gradient(lambda x: (forward(x), lambda dy: pull_back(x, dy)))(x)
-    return keras.ops.custom_gradient(function)(x)

@@ -12,7 +12,7 @@ from larqlite import constraints
 from larqlite._misspelt import raise_with_a_guess
 from larqlite._registration import PACKAGE
 from larqlite.errors import ArgumentError, UnknownQuantizerError
-from larqlite.keras3._quantizers import adopted, get
+from larqlite.keras3._quantizers import adopted, get, start_from
 from larqlite.layers.internal import same_padding, warn_of_starving
 
 __all__ = ["QuantConv2D", "QuantDense", "QuantDepthwiseConv2D", "WeightClip"]
@@ -110,6 +110,8 @@ class _Quantized(keras.layers.Layer):
         ):
             if isinstance(quantizer, keras.layers.Layer) and not quantizer.built:
                 quantizer.build(shape)
+                if quantizer is getattr(self, role):
+                    start_from(quantizer, self.kernel)
 
     def quantized_kernel(self) -> Any:
         """The kernel as the layer computes with it: a tensor of the back end."""

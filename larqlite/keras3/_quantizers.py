@@ -1,8 +1,8 @@
 """Quantizers of larqlite as layers of Keras 3: one class for each that is registered.
 
 A class here holds the quantizer of `larqlite.quantizers` that it is named after, and calls its
-`forward` and `pull_back`: there is one formula of each. Two quantizers have weights, which the
-two kinds of Keras keep in ways of their own; what they do with them is written here again.
+`quantize` or `levels`: there is one formula of each. Weights of a quantizer are made here, by what
+its `own_weights` says, since the two kinds of Keras keep them in ways of their own.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import context, quantizers
-from larqlite._channels import channels_shape
-from larqlite._ops import ops_of
 from larqlite.errors import DtypeError, QuantizerError, UnknownQuantizerError
-from larqlite.keras3._back_end import BACKEND, with_gradient
-from larqlite.primitives import shape_along
-from larqlite.quantizers.internal import find, on_register, unknown_quantizer
+from larqlite.keras3._back_end import BACKEND
+from larqlite.quantizers.internal import (
+    WithWeights,
+    find,
+    on_register,
+    unknown_quantizer,
+)
 
-__all__ = ["QuantizerOfKeras3", "adopted", "get", "quantizer_class"]
+__all__ = ["QuantizerOfKeras3", "adopted", "get", "quantizer_class", "start_from"]
 
 log = logging.getLogger("larqlite.quantizers")
 
@@ -98,7 +100,7 @@ class QuantizerOfKeras3(keras.layers.Layer):
         """The values of a floating-point tensor, with the pseudo-gradient."""
         if type(self.rule).call is not quantizers.Quantizer.call:
             return self.rule.call(x)
-        return with_gradient(self.rule.forward, self.rule.pull_back, x)
+        return self.rule.quantize(x)
 
     def checked(self, inputs):
         """The inputs as a floating-point tensor of the back end.
@@ -136,59 +138,36 @@ class QuantizerOfKeras3(keras.layers.Layer):
         return {"name": self.name, **own}
 
 
-class _RSign(QuantizerOfKeras3):
-    """`lq.quantizers.RSign` with a threshold of Keras 3."""
+class _WithWeights(QuantizerOfKeras3):
+    """A quantizer whose weights are those of Keras 3."""
 
-    rule_class = quantizers.RSign
-
-    def build(self, input_shape):
-        where = f'{type(self).__name__} "{self.name}"'
-        self.threshold = self.add_weight(
-            name="threshold",
-            shape=channels_shape(input_shape, self.rule.axis, where),
-            initializer="zeros",
-            autocast=False,
-        )
-
-    def quantized(self, x):
-        threshold = keras.ops.cast(keras.ops.convert_to_tensor(self.threshold), x.dtype)
-        if len(x.shape) > 1:
-            shape = shape_along(len(x.shape), self.rule.axis)
-            threshold = keras.ops.reshape(threshold, shape)
-        return _approx_sign(x - threshold)
-
-
-class _AdaBinActivations(QuantizerOfKeras3):
-    """`lq.quantizers.AdaBinActivations` with weights of Keras 3."""
-
-    rule_class = quantizers.AdaBinActivations
+    rule_class: type[WithWeights]
 
     def build(self, input_shape):
-        for name, start in (("alpha", "ones"), ("beta", "zeros")):
-            weight = self.add_weight(
-                name=name, shape=(), initializer=start, autocast=False
+        for name, weight in self.rule.own_weights(tuple(input_shape)).items():
+            start = weight.start
+            if not isinstance(start, str):
+                start = keras.initializers.Constant(start)
+            made = self.add_weight(
+                name=name, initializer=start, autocast=False, **weight.arguments()
             )
-            setattr(self, name, weight)
+            setattr(self, name, made)
+        self._weight_names = tuple(self.rule.own_weights(tuple(input_shape)))
 
     def quantized(self, x):
-        alpha, beta = (
-            keras.ops.cast(keras.ops.convert_to_tensor(weight), x.dtype)
-            for weight in (self.alpha, self.beta)
+        weights = (
+            keras.ops.cast(keras.ops.convert_to_tensor(getattr(self, name)), x.dtype)
+            for name in self._weight_names
         )
-        return alpha * _approx_sign(ops_of(x).divide_no_nan(x - beta, alpha)) + beta
+        return self.rule.levels(x, *weights)
 
 
-def _approx_sign(x):
-    rule = _rule_of_approx_sign()
-    return with_gradient(rule.forward, rule.pull_back, x)
-
-
-@functools.cache
-def _rule_of_approx_sign() -> quantizers.Quantizer:
-    return quantizers.ApproxSign(name="sign")
-
-
-_WITH_WEIGHTS = {cls.rule_class: cls for cls in (_RSign, _AdaBinActivations)}
+def start_from(quantizer: Any, kernel: Any) -> None:
+    """Sets the weights of a quantizer to where they start for the kernel of a layer."""
+    if isinstance(quantizer, _WithWeights):
+        values = keras.ops.convert_to_numpy(kernel)
+        for name, start in quantizer.rule.starts(values).items():
+            getattr(quantizer, name).assign(start)
 
 
 @functools.cache
@@ -201,8 +180,8 @@ def quantizer_class(cls: type[quantizers.Quantizer]) -> type[QuantizerOfKeras3]:
     Raises:
         QuantizerError: it makes weights, which Keras 3 would not see.
     """
-    base = _WITH_WEIGHTS.get(cls, QuantizerOfKeras3)
-    if base is QuantizerOfKeras3 and cls.build is not tf_keras.layers.Layer.build:
+    base = _base_of(cls)
+    if base is None:
         raise QuantizerError(
             f"lq.keras3: {cls.__name__} makes weights of tf_keras, which Keras 3 would "
             "not train.\n  Fix: write it as a keras.layers.Layer, with a function of larqlite "
@@ -222,6 +201,14 @@ def quantizer_class(cls: type[quantizers.Quantizer]) -> type[QuantizerOfKeras3]:
     return keras.saving.register_keras_serializable(package or "Custom", name)(made)
 
 
+def _base_of(cls: type[quantizers.Quantizer]) -> type[QuantizerOfKeras3] | None:
+    """The class here whose weights are made as it says; None if it makes them by itself."""
+    if issubclass(cls, WithWeights) and cls.build is WithWeights.build:
+        return _WithWeights
+    is_plain = cls.build is tf_keras.layers.Layer.build
+    return QuantizerOfKeras3 if is_plain else None
+
+
 def _initializer(cls: type[quantizers.Quantizer]):
     def __init__(self, *args, **kwargs):
         QuantizerOfKeras3.__init__(self, *args, **kwargs)
@@ -233,9 +220,7 @@ def _initializer(cls: type[quantizers.Quantizer]):
 def _known(entry) -> None:
     """Makes a class for what was registered, so that files that hold it load."""
     target = entry.target
-    if inspect.isclass(target) and (
-        target in _WITH_WEIGHTS or target.build is tf_keras.layers.Layer.build
-    ):
+    if inspect.isclass(target) and _base_of(target) is not None:
         quantizer_class(target)
 
 

@@ -181,7 +181,10 @@ class QuantLayer(OfTfKeras, tf_keras.layers.Layer):
         for weight, role in self.quantized_weights.items():
             quantizer = getattr(self, role)
             shape = getattr(self, weight).shape
-            self._build_quantizer(quantizer, shape)
+            if self._build_quantizer(quantizer, shape) and isinstance(
+                quantizer, Quantizer
+            ):
+                quantizer.start_from(self.latent_weight(weight))
             if isinstance(quantizer, Quantizer) and quantizer.tracked_metrics:
                 quantizer.track_flips(shape, self._place_of(weight))
 
@@ -207,10 +210,13 @@ class QuantLayer(OfTfKeras, tf_keras.layers.Layer):
         with tf.name_scope(self.name):
             super().build_from_config(config)
 
-    def _build_quantizer(self, quantizer, shape) -> None:
-        if isinstance(quantizer, tf_keras.layers.Layer) and not quantizer.built:
-            with tf.name_scope(quantizer.name):
-                quantizer.build(tf.TensorShape(shape))
+    def _build_quantizer(self, quantizer, shape) -> bool:
+        """Whether it was not built before."""
+        if not isinstance(quantizer, tf_keras.layers.Layer) or quantizer.built:
+            return False
+        with tf.name_scope(quantizer.name):
+            quantizer.build(tf.TensorShape(shape))
+        return True
 
     def latent_weight(self, name: str | None = None) -> tf.Tensor:
         """The latent (trained) values of a quantized weight.
@@ -276,6 +282,14 @@ class QuantLayer(OfTfKeras, tf_keras.layers.Layer):
                 f"it has {list(self.quantized_weights)}."
             )
         return name
+
+    @property
+    def training_state(self) -> list:
+        """Weights that are deployed as part of others: what kernel quantizers learn is in
+        the levels of the kernels. Also what quantizers need in training only."""
+        kernels = [getattr(self, role) for role in self.quantized_weights.values()]
+        learned = [w for q in kernels if isinstance(q, Quantizer) for w in q.weights]
+        return [*learned, *getattr(self.input_quantizer, "training_state", ())]
 
     # Calls.
 

@@ -107,9 +107,14 @@ def deployed_weights(
 
     A batch normalization becomes one scale and one offset per channel, whatever
     of gamma and beta it has; they are trainable if gamma and beta are. What a layer
-    names in `training_state` (ranges, counts of steps) stays behind.
+    names in `training_state` (ranges, counts of steps, scales that are in the levels of a
+    kernel) stays behind; so does that of a quantizer that is its activation.
     """
-    left = {id(variable) for variable in getattr(layer, "training_state", ())}
+    left = {
+        id(variable)
+        for owner in (layer, getattr(layer, "activation", None))
+        for variable in getattr(owner, "training_state", ())
+    }
     weights = [weight for weight in weights if id(weight) not in left]
     normalization = layer
     if isinstance(layer, tf_keras.layers.Wrapper) and hasattr(layer, "training_state"):

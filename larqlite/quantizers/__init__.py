@@ -14,16 +14,18 @@ from larqlite.quantizers._identifiers import (
     get_kernel_quantizer,
     serialize,
 )
+from larqlite.quantizers._learned_scales import XnorPlus
 from larqlite.quantizers._learned_thresholds import RSign
 from larqlite.quantizers._multibit import DoReFa, NoOp
 from larqlite.quantizers._registered import entries, names, register
 from larqlite.quantizers._scaled_levels import AdaBinActivations, AdaBinWeights
-from larqlite.quantizers._ternary import SteTern
+from larqlite.quantizers._ternary import AbsmeanTernary, SteTern
 
 DoReFaQuantizer = DoReFa
 NoOpQuantizer = NoOp
 
 _functions = {entry.name: entry.function for entry in entries() if entry.function}
+absmean_ternary = _functions["absmean_ternary"]
 adabin_weights = _functions["adabin_weights"]
 approx_sign = _functions["approx_sign"]
 dorefa = _functions["dorefa"]
@@ -34,6 +36,7 @@ ste_tern = _functions["ste_tern"]
 swish_sign = _functions["swish_sign"]
 
 __all__ = [
+    "AbsmeanTernary",
     "AdaBinActivations",
     "AdaBinWeights",
     "ApproxSign",
@@ -48,6 +51,8 @@ __all__ = [
     "SteSign",
     "SteTern",
     "SwishSign",
+    "XnorPlus",
+    "absmean_ternary",
     "adabin_weights",
     "approx_sign",
     "deserialize",

@@ -18,7 +18,6 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import context
-from larqlite._gradients import custom_gradient
 from larqlite._misspelt import place, raise_with_a_guess
 from larqlite._registration import NamedFunction
 from larqlite._two_kerases import (
@@ -133,12 +132,9 @@ class Quantizer(OfTfKeras, tf_keras.layers.Layer):
         return self._quantize(x)
 
     def _quantize(self, x: tf.Tensor) -> tf.Tensor:
-        @custom_gradient
-        def quantized(x):
-            return self.forward(x), lambda dy: self.pull_back(x, dy)
-
+        x = as_floating(x, self._where())
         try:
-            return quantized(as_floating(x, self._where()))
+            return ops_of(x).with_gradient(self.forward, self.pull_back, x)
         except TypeError as error:
             if "custom_gradient" not in str(error) or "variables" not in str(error):
                 raise
@@ -148,6 +144,16 @@ class Quantizer(OfTfKeras, tf_keras.layers.Layer):
                 "  Fix: override `call(self, inputs)` and build on tensor operations; "
                 "for the rounding use another quantizer's `quantize(x)`."
             ) from error
+
+    def start_from(self, values: tf.Tensor) -> None:
+        """Sets what the quantizer learns to where it starts for a kernel; nothing by default.
+
+        Layers call it once, when they make the quantizer's weights; call it again after
+        other values were loaded into the kernel.
+
+        Args:
+            values: the latent values.
+        """
 
     def call(self, inputs):
         return self.quantize(inputs)
@@ -200,6 +206,12 @@ class Quantizer(OfTfKeras, tf_keras.layers.Layer):
 
         TensorFlow Model Optimization asks for it when it prunes a whole model.
         """
+        return []
+
+    @property
+    def training_state(self) -> list:
+        """Weights that a deployed model does without: those that nothing trains, but that
+        say how gradients pass. None by default."""
         return []
 
     @property

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
-
 from larqlite._channels import along_channels, channels_shape
-from larqlite.math import as_floating
-from larqlite.quantizers._base import Quantizer
 from larqlite.quantizers._binary import ApproxSign
+from larqlite.quantizers._own_weights import OwnWeight, WithWeights
 from larqlite.quantizers._registered import register
 
 __all__ = ["RSign"]
 
 
 @register("rsign")
-class RSign(Quantizer):
+class RSign(WithWeights):
     r"""Sign with a learned threshold for each channel.
 
     $$ q(x) = \begin{cases} -1 & x < \alpha_c \\ +1 & x \geq \alpha_c \end{cases} \qquad
@@ -55,28 +52,16 @@ class RSign(Quantizer):
         self.axis = axis
         self._sign = ApproxSign(name="sign")
 
-    def build(self, input_shape):
-        self.threshold = self.add_weight(
-            "threshold",
-            channels_shape(input_shape, self.axis, self._where()),
-            initializer="zeros",
-        )
-        super().build(input_shape)
+    def own_weights(self, input_shape):
+        shape = channels_shape(input_shape, self.axis, self._where())
+        return {"threshold": OwnWeight(shape, "zeros")}
 
-    def call(self, inputs):
-        return self.quantize(inputs)
-
-    def quantize(self, x):
-        return self._sign.quantize(self._shifted(as_floating(x, self._where())))
-
-    def forward(self, x):
-        return self._sign.forward(self._shifted(x))
+    def levels(self, x, threshold):
+        return self._sign.quantize(x - along_channels(threshold, x, self.axis))
 
     def derivative(self, x):
-        return self._sign.derivative(self._shifted(x))
-
-    def _shifted(self, x: tf.Tensor) -> tf.Tensor:
-        return x - along_channels(self.threshold, x, self.axis)
+        (threshold,) = self._weights_like(x)
+        return self._sign.derivative(x - along_channels(threshold, x, self.axis))
 
     def get_config(self) -> dict:
         return {**super().get_config(), "axis": self.axis}

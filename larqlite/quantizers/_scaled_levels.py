@@ -7,10 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from larqlite import math
-from larqlite.math import as_floating, ops_of
-from larqlite.primitives import other_axes
+from larqlite.math import ops_of
 from larqlite.quantizers._base import Quantizer
 from larqlite.quantizers._binary import ApproxSign
+from larqlite.quantizers._channel_statistics import channel_axes, mean_and_deviation
+from larqlite.quantizers._own_weights import OwnWeight, WithWeights
 from larqlite.quantizers._registered import register
 
 __all__ = ["AdaBinActivations", "AdaBinWeights"]
@@ -72,30 +73,24 @@ class AdaBinWeights(Quantizer):
             return ops.like(wide, dy)
         center, distance = self.center_and_distance(x)
         u = ops.divide_no_nan(x - center, distance)
-        slope, axes = _slope(u), _axes(x)
+        slope, axes = _slope(u), channel_axes(x)
         of_distance = ops.mean(dy * (math.sign(x - center) - slope * u), axes)
         of_center = ops.mean(dy * (1 - slope), axes)
         return dy * slope + u * of_distance + of_center
 
     def center_and_distance(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         r"""$\beta$ and $\alpha$, each `(1, ..., channels_out)` in the dtype of `x`."""
-        ops = ops_of(x)
-        if ops.bytes_of(x) < 4:
-            wide = self.center_and_distance(ops.float32(x))
-            return tuple(ops.like(value, x) for value in wide)
-        center = ops.mean(x, _axes(x))
-        variance = ops.mean(ops.square(x - center), _axes(x))
-        return center, ops.sqrt(variance)
+        return mean_and_deviation(x)
 
     def codes(self, quantized):
-        axes = _axes(quantized)
+        axes = channel_axes(quantized)
         low = tf.reduce_min(quantized, axes, keepdims=True)
         high = tf.reduce_max(quantized, axes, keepdims=True)
         return math.sign(quantized - (low + high) / 2)
 
 
 @register("adabin_activations")
-class AdaBinActivations(Quantizer):
+class AdaBinActivations(WithWeights):
     r"""Two levels with a learned centre and a learned distance from it.
 
     $$ q(x) = \alpha \, \mathrm{sign}(u) + \beta, \qquad u = \frac{x - \beta}{\alpha} $$
@@ -134,41 +129,24 @@ class AdaBinActivations(Quantizer):
         super().__init__(**kwargs)
         self._sign = ApproxSign(name="sign")
 
-    def build(self, input_shape):
-        self.alpha = self.add_weight("alpha", (), initializer="ones")
-        self.beta = self.add_weight("beta", (), initializer="zeros")
-        super().build(input_shape)
+    def own_weights(self, input_shape):
+        return {"alpha": OwnWeight((), "ones"), "beta": OwnWeight((), "zeros")}
 
-    def call(self, inputs):
-        return self.quantize(inputs)
-
-    def quantize(self, x):
-        return self._levels(self._sign.quantize, as_floating(x, self._where()))
-
-    def forward(self, x):
-        return self._levels(self._sign.forward, x)
+    def levels(self, x, alpha, beta):
+        return alpha * self._sign.quantize(_standardized(x, alpha, beta)) + beta
 
     def derivative(self, x):
-        return self._sign.derivative(self._standardized(x))
+        return self._sign.derivative(_standardized(x, *self._weights_like(x)))
 
     def codes(self, quantized):
-        return math.sign(self._standardized(quantized))
+        weights = self._weights_like(quantized)
+        return math.sign(_standardized(quantized, *weights))
 
-    def _levels(self, sign, x: tf.Tensor) -> tf.Tensor:
-        alpha, beta = tf.cast(self.alpha, x.dtype), tf.cast(self.beta, x.dtype)
-        return alpha * sign(self._standardized(x)) + beta
 
-    def _standardized(self, x: tf.Tensor) -> tf.Tensor:
-        alpha, beta = tf.cast(self.alpha, x.dtype), tf.cast(self.beta, x.dtype)
-        return tf.math.divide_no_nan(x - beta, alpha)
+def _standardized(x: tf.Tensor, alpha: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+    return ops_of(x).divide_no_nan(x - beta, alpha)
 
 
 def _slope(u: tf.Tensor) -> tf.Tensor:
     ops = ops_of(u)
     return 1 - ops.square(ops.tanh(u / 10))
-
-
-def _axes(x: tf.Tensor) -> list[int]:
-    """All axes but the last; the only one of a vector."""
-    rank = len(x.shape)
-    return other_axes(rank) or list(range(rank))

@@ -1,14 +1,18 @@
-"""Quantizers with the three levels -1, 0 and +1."""
+"""Quantizers with three levels: -1, 0 and +1, by themselves or times a mean magnitude."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
 from larqlite.math import ops_of
+from larqlite.quantizers._base import Quantizer
+from larqlite.quantizers._channel_statistics import channel_means
 from larqlite.quantizers._registered import register
 from larqlite.quantizers._straight_through import StraightThrough
 
-__all__ = ["SteTern"]
+__all__ = ["AbsmeanTernary", "SteTern"]
+
+_EPSILON = 1e-5
 
 
 @register("ste_tern")
@@ -69,3 +73,62 @@ class SteTern(StraightThrough):
             "threshold_value": self.threshold_value,
             "ternary_weight_networks": self.ternary_weight_networks,
         }
+
+
+@register("absmean_ternary")
+class AbsmeanTernary(Quantizer):
+    r"""-1, 0 and +1 times the mean magnitude, for kernels.
+
+    $$ q(w) = \gamma \, \mathrm{clip}\left(\mathrm{round}\left(\frac{w}{\gamma + \epsilon}
+       \right), -1, 1\right) \qquad
+       \frac{\partial q}{\partial w} = 1 \qquad \gamma = \frac{1}{n} \sum |w| $$
+
+    with rounding half to even and $\epsilon = 10^{-5}$. The mean is taken over the whole
+    tensor, or over each output channel; its gradient is not. Precision: 2 bits (three
+    levels, and one scale of the tensor or of each channel).
+
+    Args:
+        per_channel: whether each output channel (the last axis) has a mean of its own.
+        **kwargs: `metrics`, and those of a Keras layer.
+
+    Example:
+        >>> kernel = tf.constant([-0.2, 0.1, 0.9])
+        >>> lq.quantizers.AbsmeanTernary()(kernel).numpy()
+        array([-0.4,  0. ,  0.4], dtype=float32)
+
+    References:
+        BitNet b1.58, https://arxiv.org/abs/2402.17764, eq. 1 to 3.
+    """
+
+    precision = 2
+    codes_dtype = "int8"
+    gradient_everywhere = True
+
+    def __init__(self, per_channel: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.per_channel = per_channel
+
+    def forward(self, x):
+        ops = ops_of(x)
+        if ops.bytes_of(x) < 4:  # a sum over many rows leaves the range of 16 bits
+            return ops.like(self.forward(ops.float32(x)), x)
+        scale = self.scale(x)
+        return scale * ops.clip(ops.round(x / (scale + _EPSILON)), -1, 1)
+
+    def derivative(self, x):
+        return ops_of(x).ones_like(x)
+
+    def pull_back(self, x, dy):
+        return dy
+
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
+        r"""$\gamma$: a scalar, or `(1, ..., channels_out)`; `x` has 32 bits or more."""
+        ops = ops_of(x)
+        magnitudes = ops.abs(x)
+        return channel_means(magnitudes) if self.per_channel else ops.mean(magnitudes)
+
+    def codes(self, quantized):
+        return tf.sign(quantized)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "per_channel": self.per_channel}

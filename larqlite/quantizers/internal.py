@@ -2,6 +2,14 @@
 
 from larqlite.quantizers._base import adopt
 from larqlite.quantizers._identifiers import unknown_quantizer
+from larqlite.quantizers._own_weights import WithWeights
 from larqlite.quantizers._registered import find, known_names, on_register
 
-__all__ = ["adopt", "find", "known_names", "on_register", "unknown_quantizer"]
+__all__ = [
+    "WithWeights",
+    "adopt",
+    "find",
+    "known_names",
+    "on_register",
+    "unknown_quantizer",
+]

@@ -26,6 +26,8 @@ QUANTIZERS = {
     "RSign": {},
     "AdaBinActivations": {},
     "AdaBinWeights": {},
+    "AbsmeanTernary": {"per_channel": True},
+    "XnorPlus": {"clip_value": 0.75},
 }
 ACTIVATION_LAYERS = ("RPReLU", "TwoSlopeReLU")
 

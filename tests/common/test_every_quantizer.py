@@ -17,7 +17,7 @@ from tests.common.samples import in_turn
 every_quantizer = pytest.mark.parametrize("name", cases.QUANTIZERS)
 every_string = pytest.mark.parametrize("string", lq.quantizers.names())
 SHAPES = [(), (1,), (0, 3), (3, 0), (2, 1, 1, 1, 2)]
-WITH_WEIGHTS = {"rsign", "adabin_activations"}
+WITH_WEIGHTS = {"rsign", "adabin_activations", "xnor_plus"}
 tensors = hnp.arrays(
     "float32",
     hnp.array_shapes(min_dims=1, max_dims=4, max_side=5),
@@ -75,7 +75,10 @@ def test_tensors_of_any_shape_are_quantized(name, shape):
 def test_tensors_of_open_shapes_are_quantized_in_a_graph(name, shape):
     x = tf.ones(shape)
     open_shape = [None] * len(shape)
-    if name == "RSign":  # one threshold a channel: their number has to be known
+    if name in (
+        "RSign",
+        "XnorPlus",
+    ):  # one threshold a channel: their number has to be known
         open_shape[-1:] = shape[-1:]
     unknown = tf.function(
         cases.quantizer(name).__call__,

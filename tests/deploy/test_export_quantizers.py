@@ -103,6 +103,13 @@ def test_learned_levels_are_integers_unless_alpha_is_zero(alpha, beta):
     assert ("BDense" if alpha else "MatMul") in assert_same(model)
 
 
+@pytest.mark.parametrize("scale", [0.7, -2.0, 0.0, 1.0])
+def test_a_learned_scale_of_signs_follows_behind_integer_sums(scale):
+    model = sequential((6,), dense(input_quantizer=Q.XnorPlus(axis=None)))
+    model.layers[0].input_quantizer.set_weights([np.float32(scale)])
+    assert ("BDense" if scale else "MatMul") in assert_same(model)
+
+
 def test_a_learned_threshold_is_found_exactly_at_its_value():
     model = tf_keras.Sequential([tf_keras.Input((2,)), Q.RSign()])
     thresholds = np.array([0.1, -3.3], np.float32)
@@ -136,6 +143,8 @@ def test_a_sign_of_three_values_in_front_of_bits_is_spelled_out_once(tmp_path):
         (lambda: Q.DoReFa(2, mode="weights"), "batch it sees"),
         (lambda: "magnitude_aware_sign", "batch it sees"),
         (lambda: "adabin_weights", "batch it sees"),
+        (lambda: "absmean_ternary", "batch it sees"),
+        (lambda: "xnor_plus", "each channel of an input"),
         (lambda: Q.DoReFa(9), "at most 8 bits"),
         (lambda: lambda x: tf.round(x), "no converter"),
     ],
@@ -193,7 +202,7 @@ def test_a_quantizer_of_ones_own_can_be_taught():
     "quantizer",
     [
         *("ste_sign", "magnitude_aware_sign", "ste_tern", "ste_heaviside"),
-        "adabin_weights",
+        *("adabin_weights", "absmean_ternary", "xnor_plus"),
         *(Q.DoReFa(k, mode="weights") for k in (1, 2, 4)),
     ],
 )
@@ -204,6 +213,8 @@ def test_a_frozen_kernel_is_exported_like_the_quantizer_it_came_from(
         4, 3, input_quantizer="ste_sign", kernel_quantizer=quantizer
     )
     model = sequential((6, 6, 3), layer)
+    if quantizer == "xnor_plus":
+        layer.kernel_quantizer.scale.assign([0.5, 0.3, 1.0, 2.0])
     frozen = lq.models.freeze(model)
     files = []
     for name, network in (("model", model), ("frozen", frozen)):

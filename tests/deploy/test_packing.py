@@ -41,6 +41,8 @@ QUANTIZERS = {
     "ste_heaviside": 0.0,
     "magnitude_aware_sign": 0.0,
     "adabin_weights": 0.0,
+    "absmean_ternary": 0.0,
+    "xnor_plus": 0.0,
     **{lq.quantizers.DoReFa(k, mode="weights"): 2.0**-22 for k in range(1, 9)},
 }
 

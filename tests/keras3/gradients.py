@@ -28,6 +28,8 @@ CASES = {
     "RSign": [{}],
     "AdaBinWeights": [{}],
     "AdaBinActivations": [{}],
+    "AbsmeanTernary": [{}, {"per_channel": True}],
+    "XnorPlus": [{}, {"axis": None, "clip_value": None}],
 }
 
 
@@ -107,13 +109,22 @@ def _of_torch(layer, x, dy):
 _OF = {"tensorflow": _of_tensorflow, "jax": _of_jax, "torch": _of_torch}
 
 
-def weights_of(name: str, channels: int) -> list[np.ndarray]:
+def weights_of(quantizer, shape) -> list[np.ndarray]:
     """Weights of the quantizers that have some, such that each number matters."""
-    if name == "RSign":
-        return [np.linspace(-0.5, 0.5, channels, dtype="float32")]
-    if name == "AdaBinActivations":
-        return [np.float32(0.7), np.float32(0.2)]
-    return []
+    if not quantizer.built:
+        quantizer.build(shape)
+    starts = {"threshold": -0.5, "beta": 0.2}
+    sizes = {weight.name: weight.shape for weight in quantizer.weights}
+    return [
+        np.linspace(
+            starts.get(name.split("/")[-1].split(":")[0], 0.7),
+            0.9,
+            shape.num_elements(),
+        )
+        .reshape(shape)
+        .astype("float32")
+        for name, shape in sizes.items()
+    ]
 
 
 def difference(got: np.ndarray, expected: np.ndarray) -> float:
@@ -126,11 +137,12 @@ def compared(name: str, arguments: dict) -> tuple[float, float]:
     """The largest difference of values and of gradients of a quantizer of that name."""
     import larqlite as lq
 
-    weights = weights_of(name, 8)
+    quantizer = getattr(lq.quantizers, name)(**arguments)
+    weights = weights_of(quantizer, (2, 8, 8))
     # Gradients of few weights are sums, whose terms every library adds in its own order:
     # of a thousand terms they differ by more than 1e-6 among themselves.
     x, dy = samples((2, 8, 8) if weights else (3, 3, 8, 16))
-    expected = in_tf_keras(getattr(lq.quantizers, name)(**arguments), x, dy, weights)
+    expected = in_tf_keras(quantizer, x, dy, weights)
     got = in_keras_3(getattr(lq.keras3, name)(**arguments), x, dy, weights)
     pairs = zip(got, expected, strict=True)
     values, *gradients = (difference(*pair) for pair in pairs)

@@ -100,13 +100,34 @@ def convert_adabin(graph: Writer, quantizer: Any, value: Value) -> Value:
     return graph.scaled(sign, scale, offset, (alpha, beta))
 
 
+@activation_converter(quantizers.XnorPlus)
+def convert_scaled_sign(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """`scale * sign(x)`."""
+    if quantizer.axis is not None:
+        raise refuse(
+            quantizer,
+            graph.path,
+            f"axis={quantizer.axis} gives each channel of an input a scale of its own, "
+            "which sums of integers over the channels cannot have",
+            f"{type(quantizer).__name__}(axis=None), one scale of all",
+        )
+    number = float(quantizer.scale)
+    array = np.asarray(quantizer.scale)
+    scale = graph.weight(graph.path, "scale", array, variable=quantizer.scale)
+    return graph.scaled(convert_sign(graph, quantizer, value), number, 0.0, (scale, ""))
+
+
 @activation_converter(quantizers.NoOp)
 def convert_no_op(graph: Writer, quantizer: Any, value: Value) -> Value:
     """The value itself."""
     return value
 
 
-@activation_converter(quantizers.MagnitudeAwareSign, quantizers.AdaBinWeights)
+@activation_converter(
+    quantizers.AbsmeanTernary,
+    quantizers.AdaBinWeights,
+    quantizers.MagnitudeAwareSign,
+)
 def refuse_kernel_quantizer(graph: Writer, quantizer: Any, value: Value) -> Value:
     """Never: these are for kernels."""
     raise refuse(
