@@ -22,6 +22,10 @@ def _mean(x, axis=None):
     return tf.reduce_mean(x, axis, keepdims=axis is not None)
 
 
+def _sum(x, axis=None):
+    return tf.reduce_sum(x, axis, keepdims=axis is not None)
+
+
 def _where(condition, x, otherwise: float):
     return tf.where(condition, x, tf.constant(otherwise, x.dtype))
 
@@ -55,6 +59,7 @@ TENSORFLOW = SimpleNamespace(
     sqrt=tf.sqrt,
     square=tf.square,
     stop_gradient=tf.stop_gradient,
+    sum=_sum,
     tanh=tf.tanh,
     where=_where,
     with_gradient=_with_gradient,
@@ -85,7 +90,7 @@ def ops_of(x: Any) -> SimpleNamespace:
     | `clip(x, low, high)` | of each entry |
     | `divide_no_nan(x, y)`, `multiply_no_nan(x, y)` | 0 where y is 0 |
     | `max(x)` | a scalar |
-    | `mean(x, axes)` | over the axes, which stay with size 1; without them a scalar |
+    | `mean(x, axes)`, `sum(x, axes)` | over axes, which keep size 1; without them a scalar |
     | `where(mask, x, number)` | x where the mask is true, else the number |
     | `like(x, other)`, `float32(x)` | x in the dtype of `other`; x as float32 |
     | `bytes_of(x)`, `is_bool(x)` | of the dtype |

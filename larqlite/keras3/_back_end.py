@@ -37,6 +37,12 @@ def _mean(x, axis=None):
     return keras.ops.mean(x, axis=axis, keepdims=axis is not None)
 
 
+def _sum(x, axis=None):
+    if axis is not None and len(axis) == 0:
+        return x
+    return keras.ops.sum(x, axis=axis, keepdims=axis is not None)
+
+
 def _sign(x):
     # PyTorch's sign of NaN is 0.
     return keras.ops.where(x == x, keras.ops.sign(x), x)
@@ -78,6 +84,7 @@ OPS = SimpleNamespace(
     sqrt=keras.ops.sqrt,
     square=keras.ops.square,
     stop_gradient=keras.ops.stop_gradient,
+    sum=_sum,
     tanh=keras.ops.tanh,
     where=_where,
     with_gradient=_with_gradient,

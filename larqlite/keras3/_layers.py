@@ -88,7 +88,7 @@ class _Quantized(keras.layers.Layer):
 
     def _adopted(self, role: str, identifier: Any) -> Any:
         try:
-            return adopted(get(identifier), self)
+            return adopted(get(identifier), self, role != "input_quantizer")
         except UnknownQuantizerError as error:
             raise UnknownQuantizerError(
                 f'{type(self).__name__} "{self.name}", {role}: {error}'

@@ -21,6 +21,7 @@ from larqlite import context, quantizers
 from larqlite.errors import DtypeError, QuantizerError, UnknownQuantizerError
 from larqlite.keras3._back_end import BACKEND
 from larqlite.quantizers.internal import (
+    LearnedLevels,
     WithWeights,
     find,
     on_register,
@@ -162,6 +163,56 @@ class _WithWeights(QuantizerOfKeras3):
         return self.rule.levels(x, *weights)
 
 
+class _LearnedLevels(_WithWeights):
+    """A quantizer whose first call in training says where its levels begin.
+
+    Calls of JAX give back nothing of what is trained, so that is kept beside it: levels are
+    those of the sum of both.
+    """
+
+    rule_class: type[LearnedLevels]
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        for name, weight in self.rule.own_weights(tuple(input_shape)).items():
+            begun = self.add_weight(
+                name=f"{name}_begun",
+                shape=weight.shape,
+                initializer="zeros",
+                trainable=False,
+                autocast=False,
+            )
+            setattr(self, f"{name}_begun", begun)
+
+    def call(self, inputs, training=None):
+        x = self.checked(inputs)
+        return self.rule.levels(x, *self._values(x, training))
+
+    def _values(self, x, training) -> list:
+        """What is learned, as a call uses it; one in training stores where it begins."""
+        ops, rule, names = keras.ops, self.rule, self._weight_names
+        kept = [getattr(self, f"{name}_begun") for name in names]
+        begun = [ops.convert_to_tensor(weight) for weight in kept]
+        moved = [ops.convert_to_tensor(getattr(self, name)) for name in names]
+        if training or rule.of_weights:
+            start = [
+                ops.stop_gradient(ops.reshape(ops.cast(value, old.dtype), old.shape))
+                for value, old in zip(rule.start_of(x), begun, strict=True)
+            ]
+            has_data = start[0] > 0
+            starts = ops.logical_and(moved[0] + begun[0] <= 0, has_data)
+            pairs = zip(start, begun, strict=True)
+            begun = [ops.where(starts, new, old) for new, old in pairs]
+        if training:
+            for weight, value in zip(kept, begun, strict=True):
+                weight.assign(value)
+        has_begun = moved[0] + begun[0] > 0
+        return [
+            ops.where(has_begun, a + b, ops.full_like(a, default))
+            for a, b, default in zip(moved, begun, rule.defaults(), strict=True)
+        ]
+
+
 def start_from(quantizer: Any, kernel: Any) -> None:
     """Sets the weights of a quantizer to where they start for the kernel of a layer."""
     if isinstance(quantizer, _WithWeights):
@@ -204,7 +255,7 @@ def quantizer_class(cls: type[quantizers.Quantizer]) -> type[QuantizerOfKeras3]:
 def _base_of(cls: type[quantizers.Quantizer]) -> type[QuantizerOfKeras3] | None:
     """The class here whose weights are made as it says; None if it makes them by itself."""
     if issubclass(cls, WithWeights) and cls.build is WithWeights.build:
-        return _WithWeights
+        return _LearnedLevels if issubclass(cls, LearnedLevels) else _WithWeights
     is_plain = cls.build is tf_keras.layers.Layer.build
     return QuantizerOfKeras3 if is_plain else None
 
@@ -281,7 +332,7 @@ def _plain(config: dict) -> dict:
     return {**config, "config": {k: v for k, v in inner.items() if k not in dropped}}
 
 
-def adopted(quantizer: Any, owner: keras.layers.Layer) -> Any:
+def adopted(quantizer: Any, owner: keras.layers.Layer, of_weights: bool) -> Any:
     """The quantizer for one place of one layer: itself, or a copy if it is taken."""
     if not isinstance(quantizer, QuantizerOfKeras3):
         return quantizer
@@ -291,4 +342,5 @@ def adopted(quantizer: Any, owner: keras.layers.Layer) -> Any:
         del config["name"]
         quantizer = type(quantizer).from_config(config)
     quantizer._holder = weakref.ref(owner)
+    quantizer.rule.quantizes_weights = of_weights
     return quantizer

@@ -133,7 +133,9 @@ class QuantLayer(OfTfKeras, tf_keras.layers.Layer):
             else quantizers.get_kernel_quantizer
         )
         try:
-            quantizer = adopt(resolve(identifier), self, role)
+            quantizer = adopt(
+                resolve(identifier), self, role, role in self.quantized_weights.values()
+            )
         except UnknownQuantizerError as error:
             raise UnknownQuantizerError(
                 f'{type(self).__name__} "{self.name}", {role}: {error}'

@@ -58,6 +58,7 @@ from larqlite.onnx_graph._packing import (
     MOST_BITS,
     PackedKernel,
     find_codes,
+    on_grid,
     shaped_along,
 )
 from larqlite.onnx_graph._pads import (
@@ -110,6 +111,7 @@ __all__ = [
     "expanded",
     "fault_of",
     "find_codes",
+    "on_grid",
     "find_table",
     "function",
     "function_from_nodes",

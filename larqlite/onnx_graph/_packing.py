@@ -279,11 +279,11 @@ def codes_of(
     """
     if array.dtype != np.float32 or bits > MOST_BITS or not np.isfinite(array).all():
         return None
-    found = None if step is None else _on_grid(array, bits, step)
+    found = None if step is None else on_grid(array, bits, step)
     return found or find_codes(array, bits, (0, -1))
 
 
-def _on_grid(values: np.ndarray, bits: int, step: np.ndarray) -> PackedKernel | None:
+def on_grid(values: np.ndarray, bits: int, step: np.ndarray) -> PackedKernel | None:
     """Codes of values that are whole multiples of a known step, to the last bit."""
     for axis in (0, values.ndim - 1):
         length = values.shape[axis]

@@ -15,6 +15,7 @@ from larqlite.quantizers._identifiers import (
     serialize,
 )
 from larqlite.quantizers._learned_scales import XnorPlus
+from larqlite.quantizers._learned_steps import LSQ
 from larqlite.quantizers._learned_thresholds import RSign
 from larqlite.quantizers._multibit import DoReFa, NoOp
 from larqlite.quantizers._registered import entries, names, register
@@ -36,6 +37,7 @@ ste_tern = _functions["ste_tern"]
 swish_sign = _functions["swish_sign"]
 
 __all__ = [
+    "LSQ",
     "AbsmeanTernary",
     "AdaBinActivations",
     "AdaBinWeights",

@@ -53,6 +53,7 @@ class Quantizer(OfTfKeras, tf_keras.layers.Layer):
             as floats.
         gradient_everywhere: whether the pseudo-gradient is nowhere zero, so that a
             weight cannot be starved, however large.
+        quantizes_weights: whether a layer has it for one of its weights.
         flip_ratio: the `lq.metrics.FlipRatio` of the kernel, once it is tracked.
 
     Raises:
@@ -94,6 +95,7 @@ class Quantizer(OfTfKeras, tf_keras.layers.Layer):
         self.flip_ratio: FlipRatio | None = None
         self._owner_reference: weakref.ref | None = None
         self._owner_role: str | None = None
+        self.quantizes_weights = False
 
     def forward(self, x: tf.Tensor) -> tf.Tensor:
         """The quantized values of `x`, same shape and dtype. To be overridden."""
@@ -125,10 +127,19 @@ class Quantizer(OfTfKeras, tf_keras.layers.Layer):
         """
         return quantized
 
+    def step_between(self, x: tf.Tensor) -> tf.Tensor | None:
+        """What lies between two neighbouring levels of the values that `x` becomes in
+        inference: a number, or one for each entry of the last axis; None if that is not
+        known.
+
+        Of kernels whose values are whole multiples of it, exported files hold these.
+        """
+        return None
+
     def quantize(self, x: tf.Tensor) -> tf.Tensor:
         """`forward(x)` with `derivative(x)` as its gradient, on a plain tensor."""
         if type(self).__module__.startswith(("larqlite.", "larqlite_zoo.")):
-            return _without_autograph(self._quantize, x)
+            return without_autograph(self._quantize, x)
         return self._quantize(x)
 
     def _quantize(self, x: tf.Tensor) -> tf.Tensor:
@@ -226,6 +237,7 @@ class Quantizer(OfTfKeras, tf_keras.layers.Layer):
     def __deepcopy__(self, memo):
         copied = type(self).from_config(self.get_config())
         memo[id(self)] = copied
+        copied.quantizes_weights = self.quantizes_weights
         if self.built and self.weights:
             copied.build_from_config(self.get_build_config())
             copied.set_weights(self.get_weights())
@@ -236,12 +248,12 @@ class Quantizer(OfTfKeras, tf_keras.layers.Layer):
 
 
 @tf.autograph.experimental.do_not_convert
-def _without_autograph(function, x: tf.Tensor) -> tf.Tensor:
+def without_autograph(function, *args: Any) -> Any:
     """Our own functions have no Python branches on tensors; reading them takes time."""
-    return function(x)
+    return function(*args)
 
 
-def adopt(quantizer, owner, role: str):
+def adopt(quantizer, owner, role: str, of_weights: bool = False):
     """The quantizer for one place of one layer: itself, or a copy if it is taken.
 
     State (learned scales, metrics) belongs to one place; two layers given the
@@ -251,6 +263,7 @@ def adopt(quantizer, owner, role: str):
         quantizer: a Quantizer, another callable, or None.
         owner: the layer.
         role: the layer's attribute, e.g. "kernel_quantizer".
+        of_weights: whether it is for weights.
     """
     if not isinstance(quantizer, Quantizer):
         return quantizer
@@ -261,6 +274,7 @@ def adopt(quantizer, owner, role: str):
         quantizer = type(quantizer).from_config(config)
     quantizer._owner_reference = weakref.ref(owner)
     quantizer._owner_role = role
+    quantizer.quantizes_weights = of_weights
     return quantizer
 
 

@@ -14,7 +14,7 @@ __all__ = ["DoReFa", "NoOp"]
 MODES = ("activations", "weights")
 
 
-def _require_bits(where: str, argument: str, bits) -> None:
+def require_bits(where: str, argument: str, bits) -> None:
     if not isinstance(bits, int) or isinstance(bits, bool) or bits < 1:
         raise ArgumentError(
             f"{where}: {argument} must be a positive integer (bits), got {bits!r}."
@@ -58,7 +58,7 @@ class DoReFa(Quantizer):
 
     def __init__(self, k_bit: int = 2, mode: str = "activations", **kwargs):
         super().__init__(**kwargs)
-        _require_bits(self._where(), "k_bit", k_bit)
+        require_bits(self._where(), "k_bit", k_bit)
         self.k_bit = k_bit
         self.mode = mode
         self._weights_mode()
@@ -131,7 +131,7 @@ class NoOp(Quantizer):
 
     def __init__(self, precision: int, **kwargs):
         super().__init__(**kwargs)
-        _require_bits(self._where(), "precision", precision)
+        require_bits(self._where(), "precision", precision)
         self.precision = precision
 
     def call(self, inputs):

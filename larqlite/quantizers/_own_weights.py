@@ -21,11 +21,14 @@ class OwnWeight(NamedTuple):
         shape: of the weight.
         start: an initializer of Keras, by name, or the number that it starts at.
         trainable: whether gradients train it.
+        set_by_calls: whether calls in training set it; of replicas, each with a part of a
+            batch, to the mean of what each of them would.
     """
 
     shape: tuple[int, ...] = ()
     start: str | float = "ones"
     trainable: bool = True
+    set_by_calls: bool = False
 
     def arguments(self) -> dict[str, Any]:
         """Those of `add_weight`, of either Keras, but the name and the initializer."""
@@ -60,7 +63,15 @@ class WithWeights(Quantizer):
             start = weight.start
             if not isinstance(start, str):
                 start = tf.constant_initializer(start)
-            made = self.add_weight(name, initializer=start, **weight.arguments())
+            aggregation = tf.VariableAggregation.NONE
+            if weight.set_by_calls:
+                aggregation = tf.VariableAggregation.MEAN
+            made = self.add_weight(
+                name,
+                initializer=start,
+                aggregation=aggregation,
+                **weight.arguments(),
+            )
             setattr(self, name, made)
         self._weight_names = tuple(self.own_weights(input_shape))
         super().build(input_shape)

@@ -2,10 +2,12 @@
 
 from larqlite.quantizers._base import adopt
 from larqlite.quantizers._identifiers import unknown_quantizer
+from larqlite.quantizers._learned_levels import LearnedLevels
 from larqlite.quantizers._own_weights import WithWeights
 from larqlite.quantizers._registered import find, known_names, on_register
 
 __all__ = [
+    "LearnedLevels",
     "WithWeights",
     "adopt",
     "find",

@@ -1,4 +1,4 @@
-"""Stored codes of weights as planes of bits that are +1 or -1."""
+"""Stored codes of weights: as whole numbers, and as planes of bits that are +1 or -1."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from larqlite_runtime.format import (
     unpack_codes,
 )
 
+# Of a weight: what sums of bytes hold, and codes times it.
+_LARGEST = 1 << 14
+
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights w with 2^halved w = the sum of their planes.
+    """Weights w with 2^halved w = the sum of their planes, if they have some.
 
     Attributes:
         shape: out, depth, height, width, in.
         stream, bits, step, offset: as stored.
-        count: of planes.
+        count: of planes, or of bits of a code.
+        has_planes: whether they are sums of planes of +1 and -1.
         equal: whether all planes weigh 1; else plane p weighs 2^p.
         halved: as in the formula.
         flipped: whether windows are turned around, as transposed convolutions need it.
@@ -37,6 +41,7 @@ class Weights:
     step: float
     offset: float
     count: int
+    has_planes: bool
     equal: bool
     halved: int
     flipped: bool
@@ -82,7 +87,7 @@ class Weights:
 def weights_of(
     node: GraphNode, stream: np.ndarray, shape: tuple[int, ...]
 ) -> Weights | None:
-    """The weights of a packed node; None if they are no sums of planes.
+    """The weights of a packed node; None if they are no small whole numbers.
 
     Args:
         node: a packed node.
@@ -92,14 +97,15 @@ def weights_of(
     bits, step, offset = grid_of(node)
     if not 1 <= bits <= 8:
         return None
-    is_ternary = (bits, step, offset) == TERNARY
     last = (1 << bits) - 1
-    if not is_ternary and (abs(step) != 2 or offset != -step / 2 * last):
+    if not (float(step).is_integer() and float(offset).is_integer() and step):
+        return None
+    largest = abs(step) * last + abs(offset)
+    if largest > _LARGEST:
         return None
     codes = unpack_codes(stream, math.prod(shape), bits).reshape(shape)
-    if is_ternary and codes.max() > last - 1:
-        return None
-    whole = codes.astype(np.int16 if bits > 6 else np.int8)
+    is_ternary = (bits, step, offset) == TERNARY and codes.max() <= last - 1
+    whole = codes.astype(np.int8 if largest < 128 else np.int16)
     whole = whole * whole.dtype.type(step) + whole.dtype.type(offset)
     flipped = PACKED_LAYERS[node.op].family == "ConvTranspose"
     sums = whole.sum(-1, dtype=np.int64)
@@ -110,6 +116,7 @@ def weights_of(
         step=step,
         offset=offset,
         count=bits,
+        has_planes=is_ternary or (abs(step) == 2 and offset == -step / 2 * last),
         equal=is_ternary,
         halved=int(is_ternary),
         flipped=flipped,

@@ -28,6 +28,7 @@ QUANTIZERS = {
     "AdaBinWeights": {},
     "AbsmeanTernary": {"per_channel": True},
     "XnorPlus": {"clip_value": 0.75},
+    "LSQ": {"bits": 3},
 }
 ACTIVATION_LAYERS = ("RPReLU", "TwoSlopeReLU")
 

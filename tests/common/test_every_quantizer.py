@@ -17,7 +17,7 @@ from tests.common.samples import in_turn
 every_quantizer = pytest.mark.parametrize("name", cases.QUANTIZERS)
 every_string = pytest.mark.parametrize("string", lq.quantizers.names())
 SHAPES = [(), (1,), (0, 3), (3, 0), (2, 1, 1, 1, 2)]
-WITH_WEIGHTS = {"rsign", "adabin_activations", "xnor_plus"}
+WITH_WEIGHTS = {"rsign", "adabin_activations", "xnor_plus", "lsq"}
 tensors = hnp.arrays(
     "float32",
     hnp.array_shapes(min_dims=1, max_dims=4, max_side=5),

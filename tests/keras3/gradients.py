@@ -30,6 +30,7 @@ CASES = {
     "AdaBinActivations": [{}],
     "AbsmeanTernary": [{}, {"per_channel": True}],
     "XnorPlus": [{}, {"axis": None, "clip_value": None}],
+    "LSQ": [{}, {"bits": 2, "axis": -1}, {"bits": 3, "mode": "weights"}],
 }
 
 
@@ -64,7 +65,8 @@ def in_keras_3(layer, x, dy, weights=()) -> list[np.ndarray]:
         layer.build(x.shape)
     layer.built = True
     if len(weights):
-        layer.set_weights(weights)
+        # Some have more than in tf_keras.
+        layer.set_weights([*weights, *layer.get_weights()[len(weights) :]])
     return [
         keras.ops.convert_to_numpy(v)
         for v in _OF[keras.backend.backend()](layer, x, dy)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from larqlite import quantizers
 from larqlite.models.internal import weight_bits
 from larqlite.onnx_graph import (
     DOMAIN,
@@ -16,6 +17,7 @@ from larqlite.onnx_graph import (
     PackedKernel,
     find_codes,
     find_table,
+    on_grid,
     refuse,
     shaped_along,
 )
@@ -103,10 +105,23 @@ def kernel_of(
             f"a quantizer of at most {MOST_BITS} bits, or none for a float kernel",
         )
     packed = find_codes(arranged_values, bits, scale_axes)
+    if packed is None or packed.error:
+        packed = _on_known_grid(layer, name, arranged_values, bits) or packed
     packed = packed or find_table(arranged_values, bits)
     if packed is None:
         raise refuse(layer, path, *_misfit(values, bits, name, quantizer))
     return StoredKernel(name, arranged_values, bits, packed, variable)
+
+
+def _on_known_grid(
+    layer: Any, name: str, arranged_values: np.ndarray, bits: int
+) -> PackedKernel | None:
+    """The codes of values that are, to the last bit, multiples of the quantizer's step."""
+    quantizer = getattr(layer, layer.quantized_weights[name])
+    if not isinstance(quantizer, quantizers.Quantizer):
+        return None
+    step = quantizer.step_between(layer.latent_weight(name))
+    return None if step is None else on_grid(arranged_values, bits, np.asarray(step))
 
 
 def _quantizer_name(layer: Any, name: str) -> str:

@@ -83,6 +83,54 @@ def convert_dorefa(graph: Writer, quantizer: Any, value: Value) -> Value:
     return graph.quantized(value, "Steps", bits=quantizer.k_bit)
 
 
+@activation_converter(quantizers.LSQ)
+def convert_learned_levels(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """`step * Integers((x - offset) / step) + offset`."""
+    if quantizer.bits > MOST_BITS:
+        raise refuse(
+            quantizer,
+            graph.path,
+            f"bits={quantizer.bits}, and packed activations have at most {MOST_BITS} bits",
+            f"bits={MOST_BITS}, or no quantizer here",
+        )
+    names = [*quantizer.own_weights(value.shape)]
+    variables = [getattr(quantizer, name) for name in names]
+    _require_begun(graph, quantizer, names[0], np.asarray(variables[0]))
+    parts = quantizer.step_and_offset(*map(tf.convert_to_tensor, variables))
+    stored = [
+        graph.weight(graph.path, name, np.asarray(part), variable=variable)
+        for name, part, variable in zip(
+            ("step", "offset"), parts, variables, strict=False
+        )
+    ]
+    if len(stored) == 1:
+        stored.append(graph.scale(graph.path, "offset", np.float32(0)))
+    else:
+        name = graph.node("Sub", [value.name, stored[1]])
+        value = graph.value(name, value.shape, like=value)
+    name = graph.node("Div", [value.name, stored[0]])
+    value = graph.value(name, value.shape, like=value)
+    ends = {"low": quantizer.low, "high": quantizer.high}
+    value = graph.quantized(value, "Integers", **ends)
+    step, *offset = map(float, parts)
+    return graph.scaled(value, step, sum(offset), tuple(stored))
+
+
+def _require_begun(
+    graph: Writer, quantizer: Any, name: str, learned: np.ndarray
+) -> None:
+    """Raises if what is learned is not set yet, or has left the numbers above zero."""
+    if (learned > 0).all():
+        return
+    raise refuse(
+        quantizer,
+        graph.path,
+        f"its {name} is {learned.min():g}, and is to be above zero: training sets it from "
+        "the first batch",
+        "train the model, or call it once on a batch of data: model(x, training=True)",
+    )
+
+
 @activation_converter(quantizers.AdaBinActivations)
 def convert_adabin(graph: Writer, quantizer: Any, value: Value) -> Value:
     """`alpha * sign((x - beta) / alpha) + beta`."""

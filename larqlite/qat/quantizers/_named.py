@@ -17,6 +17,7 @@ from larqlite.errors import (
     UnknownQuantizerError,
     near_matches,
 )
+from larqlite.qat.quantizers._calibration import is_weight
 from larqlite.qat.quantizers._fixed import FixedQuantizer
 from larqlite.qat.quantizers._interface import Quantizer
 from larqlite.qat.quantizers._ranges import (
@@ -78,7 +79,7 @@ class NamedQuantizer(Quantizer):
         if not isinstance(self.quantizer, tf_keras.layers.Layer):
             return {}
         attribute = re.sub(r"\W", "_", f"{name}_quantizer")
-        quantizer = adopt(self.quantizer, layer, attribute)
+        quantizer = adopt(self.quantizer, layer, attribute, is_weight())
         if not quantizer.built:
             with tf.name_scope(name):
                 quantizer.build(tf.TensorShape(tensor_shape))

@@ -96,7 +96,8 @@ class AttachedQuantizers:
         names = _short_names([weight.name for weight, _ in pairs], layer.name)
         for (weight, identifier), name in zip(pairs, names, strict=True):
             quantizer = quantizers.get(identifier)
-            variables = quantizer.build(weight.shape, name, owner) or {}
+            with of_weights():
+                variables = quantizer.build(weight.shape, name, owner) or {}
             hook = _quantized_views.ReadHook(
                 lambda latent, q=quantizer, v=variables: CallPhase().quantize(
                     q, latent, v

@@ -229,7 +229,8 @@ class QuantizeWrapperV2(OfTfKeras, tf_keras.layers.Wrapper):
 
     @property
     def training_state(self) -> list:
-        """Variables that are not deployed: ranges, the count of steps, centroids."""
+        """Variables that are not deployed: ranges, the count of steps, centroids, and what
+        quantizers of weights learn, which is in the values of the weights."""
         deployed = {id(variable) for variable in self.layer.weights}
         stand_ins = {
             id(variable)
@@ -237,6 +238,9 @@ class QuantizeWrapperV2(OfTfKeras, tf_keras.layers.Wrapper):
             if hasattr(slot.quantizer, "preserved")
             for variable in slot.variables.values()
         }
+        for slot in self._attached.weights:
+            named = slot.variables.get("quantizer")
+            stand_ins |= {id(variable) for variable in getattr(named, "weights", ())}
         return [
             v
             for v in self.weights

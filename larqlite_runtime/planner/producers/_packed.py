@@ -194,7 +194,7 @@ def packed_or_why(
         return "the kernels have no window of this form"
     weights = weights_of(node, stream, (shape[0], *window.kernel, shape[-1]))
     if weights is None:
-        return "its weights are no sums of planes of -1 and +1"
+        return "its weights are no small whole numbers"
     rank = len(subgraph.shapes[node.inputs[0]])
     groups = int(node.attributes.get("group", 1))
     packed = Packed(
@@ -209,7 +209,9 @@ def packed_or_why(
         weights=weights,
         pad_value=0 if is_dense else int(pad_value),
     )
-    forms = forms_of(codebook.type, weights.count, groups, shape[0], isa)
+    forms = [SumForm.CODES]
+    if weights.has_planes:
+        forms = forms_of(codebook.type, weights.count, groups, shape[0], isa)
     candidates = [replace(packed, form=form) for form in forms]
     whys = [_why_not(candidate) for candidate in candidates]
     usable = [made for made, why in zip(candidates, whys, strict=True) if why is None]
