@@ -160,7 +160,9 @@ def test_a_vocabulary_is_no_weight():
     lq.models.summary(model, print_fn=lambda text: None)
 
 
-def test_the_trained_weights_of_a_quantizer_are_weights():
+def test_the_trained_weights_of_a_quantizer_of_inputs_are_weights():
+    """Those of a kernel's quantizer are not: a file has them in the levels of the kernel."""
+
     class Scaled(lq.quantizers.Quantizer):
         precision = 1
 
@@ -173,6 +175,17 @@ def test_the_trained_weights_of_a_quantizer_are_weights():
 
     costs = profile_of(
         lq.layers.QuantDense(4, kernel_quantizer=Scaled(), use_bias=False), shape=(3,)
+    )
+    assert costs.params_by_bits == {1: 12}
+    costs = profile_of(
+        lq.layers.QuantDense(
+            4,
+            input_quantizer=Scaled(),
+            kernel_quantizer="ste_sign",
+            kernel_constraint="weight_clip",
+            use_bias=False,
+        ),
+        shape=(3,),
     )
     assert costs.params_by_bits == {1: 12, 32: 1}
 
