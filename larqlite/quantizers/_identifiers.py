@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import logging
 import re
@@ -31,7 +32,8 @@ def get(identifier: Any) -> Any:
     """The quantizer that a string, dictionary, class or object means.
 
     Args:
-        identifier: a registered name or class name (`"ste_sign"`, `"SteSign"`), a
+        identifier: a registered name or class name (`"ste_sign"`, `"SteSign"`), such
+            a name with numbers and words as arguments (`"dorefa(3, mode='weights')"`), a
             serialized quantizer, a `Quantizer` class (it is instantiated), any
             callable (returned as it is), or None.
 
@@ -40,12 +42,14 @@ def get(identifier: Any) -> Any:
 
     Raises:
         UnknownQuantizerError: nothing is known by that name.
-        QuantizerError: a class or name that needs arguments.
+        QuantizerError: a class or name that needs arguments, or gets wrong ones.
         KerasVersionError: a Keras 3 object.
 
     Example:
         >>> lq.quantizers.get("ste_sign").precision
         1
+        >>> lq.quantizers.get("dorefa(3, mode='weights')").precision
+        3
     """
     if identifier is None:
         return None
@@ -70,6 +74,8 @@ def _from_string(name: str):
     if entry is not None:
         target = entry.target
         return _instantiate(target, name) if inspect.isclass(target) else entry.function
+    if name.rstrip().endswith(")"):
+        return _from_call(name)
     if _snake(name) in ("noop", "no_op", "noop_quantizer", "no_op_quantizer"):
         return _instantiate(find("NoOp").target, name)
     registered = tf_keras.saving.get_registered_object(name)
@@ -78,6 +84,36 @@ def _from_string(name: str):
     if inspect.isfunction(registered):
         return registered
     raise unknown_quantizer(name)
+
+
+def _from_call(text: str) -> Quantizer:
+    """The quantizer of a name with arguments, which are literals; nothing is run."""
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+        name = call.func.id
+        values = [ast.literal_eval(each) for each in call.args]
+        named = {each.arg: ast.literal_eval(each.value) for each in call.keywords}
+    except (SyntaxError, AttributeError, ValueError) as error:
+        raise QuantizerError(
+            f"quantizer {text!r}: neither a name nor a name with arguments.\n"
+            "  Fix: numbers and words in quotes, as in \"dorefa(3, mode='weights')\"."
+        ) from error
+    entry = find(name)
+    if entry is None:
+        raise unknown_quantizer(name)
+    if not inspect.isclass(entry.target):
+        raise QuantizerError(
+            f"quantizer {text!r}: {name} is a function, which takes no arguments.\n"
+            f'  Fix: "{name}".'
+        )
+    try:
+        return entry.target(*values, **named)
+    except TypeError as error:
+        known = ", ".join(inspect.signature(entry.target).parameters)
+        raise QuantizerError(
+            f"quantizer {text!r}: {error}.\n  Fix: arguments of "
+            f"{entry.target.__name__}({known})."
+        ) from error
 
 
 def _snake(name: str) -> str:

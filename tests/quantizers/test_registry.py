@@ -6,6 +6,7 @@ import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
+from larqlite.errors import ArgumentError, QuantizerError, UnknownQuantizerError
 
 
 def test_the_documented_names_are_there():
@@ -282,3 +283,31 @@ def test_a_quantizer_without_forward_or_derivative_says_what_is_missing():
         y = NoDerivative()(x)
     with pytest.raises(lq.errors.QuantizerError, match="derivative"):
         tape.gradient(y, x)
+
+
+def test_a_name_with_arguments_gives_the_quantizer_that_the_class_gives():
+    text = " dorefa(3, mode='weights') "
+    of_text = lq.quantizers.get(text)
+    expected = lq.quantizers.DoReFa(3, mode="weights").get_config()
+    assert of_text.get_config() | {"name": ""} == expected | {"name": ""}
+    assert lq.quantizers.get("SteSign(clip_value=0.5)").clip_value == 0.5
+    # Two layers that are given one text have a quantizer each.
+    layers = [lq.layers.QuantDense(2, input_quantizer="rsign()") for _ in range(2)]
+    assert layers[0].input_quantizer is not layers[1].input_quantizer
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "match"),
+    [
+        ("dorefa(k_bits=3)", QuantizerError, r"k_bits[\s\S]*DoReFa\(k_bit, mode"),
+        ("dorefa(0)", ArgumentError, "positive integer"),
+        ("dorefa(print(1))", QuantizerError, "numbers and words in quotes"),
+        ("lq.dorefa(3)", QuantizerError, "neither a name nor"),
+        ("dorefa(3", UnknownQuantizerError, "unknown quantizer"),
+        ("dorefa(3))", QuantizerError, "neither a name nor"),
+        ("dorefaa(3)", UnknownQuantizerError, 'Did you mean "dorefa"'),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(text, error, match):
+    with pytest.raises(error, match=match):
+        lq.quantizers.get(text)
