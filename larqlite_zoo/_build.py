@@ -21,9 +21,10 @@ def image_input(
     weights: str | os.PathLike | None,
     include_top: bool,
     num_classes: int,
-    default_size: int = 224,
+    default_size: int | tuple[int, int] = 224,
     default_channels: int = 3,
     minimum_size: int = 1,
+    width: int = 1,
 ):
     """The image tensor that a network starts from, once its arguments are checked.
 
@@ -35,16 +36,18 @@ def image_input(
         weights: None, the word for published weights, or a path.
         include_top: whether the model ends in its classifier.
         num_classes: of the classifier.
-        default_size: height and width where nothing else is said.
+        default_size: height and width, or one number for both, where nothing else is
+            said.
         default_channels: channels where nothing else is said.
         minimum_size: the smallest side that leaves something to pool at the end.
+        width: filters of the first convolution, of a network that is as wide as one says.
 
     Returns:
         A Keras tensor `(batch, height, width, channels)`.
 
     Raises:
         ArgumentError: a shape that is no image, a side below `minimum_size`,
-            channels that published weights do not have, no classes, or weights that
+            channels that published weights do not have, no classes, no width, or weights that
             are neither a known word nor an existing file.
         KerasVersionError: `input_tensor` is of Keras 3.
     """
@@ -55,12 +58,16 @@ def image_input(
             f"{name}: num_classes={num_classes}, but a classifier needs at least one "
             "class.\n  Fix: a number above 0, or include_top=False."
         )
+    if width < 1:
+        raise ArgumentError(f"{name}: width={width}.\n  Fix: a number of at least 1.")
     check_weights(name, weights, include_top=include_top, num_classes=num_classes)
     if input_tensor is not None:
         return _checked_tensor(name, input_tensor, input_shape, minimum_size)
     if input_shape is None:
-        side = default_size if include_top else None
-        input_shape = (side, side, default_channels)
+        sides = default_size
+        sides = (sides, sides) if isinstance(sides, int) else sides
+        sides = sides if include_top else (None, None)
+        input_shape = (*sides, default_channels)
     shape = _checked_shape(name, input_shape, minimum_size)
     if include_top and None in shape[:2]:
         raise ArgumentError(

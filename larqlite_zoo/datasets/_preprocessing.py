@@ -35,12 +35,13 @@ def preprocessing(
     |---|---|---|---|
     | `none` | float32, 0 ... 255 | | |
     | `small` | `x / 127.5 - 1` | random flip and shift | `flip=True`, `shift=0` |
+    | `cifar` | `x / 127.5 - 1` | padded by 4 pixels, cropped, flipped | `shift=4` |
     | `imagenet` | central crop, bicubic, normalised | random crop and flip | |
 
     Args:
         name: one of the names above.
-        image_size: height and width of the result, as one number or as a pair; "small"
-            and "none" resize bilinearly where it is another than the image's. None
+        image_size: height and width of the result, as one number or as a pair; "small",
+            "cifar" and "none" resize bilinearly where it is another than the image's. None
             keeps the size; "imagenet" then makes 224.
         **options: those of the preprocessing. `shift` is in pixels: the image is moved
             by up to so many in each direction, and the gap is black.
@@ -134,3 +135,13 @@ def small(
         size = image.shape if image.shape.is_fully_defined() else tf.shape(image)
         image = tf.image.stateless_random_crop(padded, size, shift_key)
     return image
+
+
+@register_preprocessing("cifar")
+def cifar(image, key, training, *, image_size=None, shift: int = 4) -> tf.Tensor:
+    """Values in [-1, 1]; in training, the augmentation of most papers on CIFAR-10.
+
+    The image is padded by `shift` black pixels on each side, cropped to its size, and
+    mirrored with a probability of 1/2 (https://arxiv.org/abs/1512.03385, section 4.2).
+    """
+    return small(image, key, training, image_size=image_size, shift=shift)

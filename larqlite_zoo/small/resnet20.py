@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import tf_keras
 
-import larqlite as lq
 from larqlite_zoo._build import Shape, finish, global_pool, image_input
 from larqlite_zoo._card import Paper
 from larqlite_zoo._registered_models import register_model
+from larqlite_zoo.small._quantized_parts import Quantized
 
 __all__ = ["BinaryResNet20"]
 
@@ -37,6 +38,8 @@ def BinaryResNet20(
     weights: str | os.PathLike | None = None,
     include_top: bool = True,
     num_classes: int = 10,
+    input_quantizer: Any = "approx_sign",
+    kernel_quantizer: Any = "magnitude_aware_sign",
 ) -> tf_keras.Model:
     r"""ResNet-20 for small images, binary between its stem and its classifier.
 
@@ -45,9 +48,9 @@ def BinaryResNet20(
 
     $$ y = \mathrm{PReLU}(\mathrm{BN}(\mathrm{conv}_{3 \times 3}(\mathrm{sign}(x))) + x) $$
 
-    with `approx_sign` for inputs and `magnitude_aware_sign` for kernels. Shortcuts have
-    no weights: where the image shrinks, a 2x2 mean of the input stands twice side by
-    side.
+    with `approx_sign` for inputs and `magnitude_aware_sign` for kernels, or any other
+    quantizers; without them it is its float twin. Shortcuts have no weights: where the image
+    shrinks, a 2x2 mean of the input stands twice side by side.
 
     Args:
         input_shape: `(height, width, channels)`; (32, 32, 3) by default with the
@@ -56,6 +59,8 @@ def BinaryResNet20(
         weights: None or a path.
         include_top: whether the classifier is part of it.
         num_classes: of the classifier.
+        input_quantizer: of the inputs of the convolutions of the stages; "float" for none.
+        kernel_quantizer: of their kernels.
 
     Returns:
         The model "binary_resnet20": images to probabilities `(batch, num_classes)`, or
@@ -79,6 +84,7 @@ def BinaryResNet20(
         weights=weights, include_top=include_top, num_classes=num_classes,
         default_size=32, minimum_size=4,
     )  # fmt: skip
+    quantized = Quantized(input_quantizer, kernel_quantizer)
     x = _layers.Conv2D(
         16, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
     )(image)
@@ -90,15 +96,12 @@ def BinaryResNet20(
             if shrinks:
                 mean = _layers.AveragePooling2D(2, padding="same")(x)
                 shortcut = _layers.concatenate([mean, mean])
-            x = lq.layers.QuantConv2D(
+            x = quantized.conv(
                 filters,
                 3,
                 strides=2 if shrinks else 1,
                 padding="same",
                 use_bias=False,
-                input_quantizer="approx_sign",
-                kernel_quantizer="magnitude_aware_sign",
-                kernel_constraint="weight_clip",
                 kernel_initializer="glorot_normal",
             )(x)
             x = _layers.BatchNormalization()(x)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import tf_keras
 
-import larqlite as lq
-from larqlite.errors import ArgumentError
 from larqlite_zoo._build import finish, image_input
 from larqlite_zoo._card import Paper
 from larqlite_zoo._registered_models import register_model
+from larqlite_zoo.small._quantized_parts import Quantized
 
 layers = tf_keras.layers
 
@@ -43,6 +42,8 @@ def BinaryVGGSmall(
     num_classes: int = 10,
     width: int = 64,
     shortcuts: bool = True,
+    input_quantizer: Any = "approx_sign",
+    kernel_quantizer: Any = "ste_sign",
 ) -> tf_keras.Model:
     r"""VGG-Small with binary weights and activations between a float first and last layer.
 
@@ -52,8 +53,9 @@ def BinaryVGGSmall(
     $$ y = \mathrm{BN}(\mathrm{pool}(\mathrm{conv}_{3 \times 3}(\mathrm{sign}(x))))
        + \mathrm{pool}(x) $$
 
-    with `approx_sign` for inputs and `ste_sign` for kernels. Shortcuts have no weights:
-    where the channels double, the input stands twice side by side.
+    with `approx_sign` for inputs and `ste_sign` for kernels, or any other quantizers; a ReLU
+    stands before one of inputs that knows no negative ones. Shortcuts have no weights: where
+    the channels double, the input stands twice side by side.
 
     Args:
         input_shape: `(height, width, channels)`, (28, 28, 1) by default; (32, 32, 3)
@@ -65,6 +67,9 @@ def BinaryVGGSmall(
         num_classes: of the classifier.
         width: filters of the first convolution; 128 are VGG-Small's.
         shortcuts: False for the plain network.
+        input_quantizer: of the inputs of the inner convolutions, such as `"dorefa(2)"`;
+            "float" for none.
+        kernel_quantizer: of their kernels.
 
     Returns:
         Model from images to probabilities `(batch, num_classes)`, float32.
@@ -82,7 +87,7 @@ def BinaryVGGSmall(
         https://arxiv.org/abs/1808.00278 (the shortcuts).
     """
     return _vgg_small(
-        "binary_vgg_small", _binary_convolution,
+        "binary_vgg_small", Quantized(input_quantizer, kernel_quantizer),
         width=width, shortcuts=shortcuts,
         input_shape=input_shape, input_tensor=input_tensor, weights=weights,
         include_top=include_top, num_classes=num_classes,
@@ -120,7 +125,7 @@ def VGGSmallFP(
         LQ-Nets, https://arxiv.org/abs/1807.10029.
     """
     return _vgg_small(
-        "vgg_small_fp", _float_convolution,
+        "vgg_small_fp", Quantized(),
         width=width, shortcuts=shortcuts,
         input_shape=input_shape, input_tensor=input_tensor, weights=weights,
         include_top=include_top, num_classes=num_classes,
@@ -128,22 +133,25 @@ def VGGSmallFP(
 
 
 def _vgg_small(
-    name: str, convolution: Callable, *, width, shortcuts, input_shape, **arguments
+    name: str, quantized: Quantized, *, width, shortcuts, input_shape, **arguments
 ):
-    if width < 1:
-        raise ArgumentError(f"{name}: width={width}.\n  Fix: a number of at least 1.")
     image = image_input(
         name,
+        width=width,
         input_shape=input_shape,
         default_size=28,
         default_channels=1,
         minimum_size=8,
         **arguments,
     )
-    x = layers.Conv2D(width, 3, padding="same", use_bias=False)(image)
+    settings = {"padding": "same", "use_bias": False}
+    x = layers.Conv2D(width, 3, **settings)(image)
+    if quantized.is_float:
+        settings["kernel_initializer"] = "he_normal"
     x = layers.BatchNormalization(momentum=0.9)(x)
     for i, factor in enumerate((1, 2, 2, 4, 4), start=1):
-        shortcut, x = x, convolution(x, factor * width)
+        shortcut, x = x, quantized.activation(x)
+        x = quantized.conv(factor * width, 3, **settings)(x)
         if i % 2:
             shortcut, x = layers.MaxPool2D(2)(shortcut), layers.MaxPool2D(2)(x)
         x = layers.BatchNormalization(momentum=0.9)(x)
@@ -152,31 +160,10 @@ def _vgg_small(
                 shortcut = layers.concatenate([shortcut, shortcut])
             x = layers.add([x, shortcut])
     if arguments["include_top"]:
-        if convolution is _float_convolution:
-            x = layers.ReLU()(x)
-        x = layers.Flatten()(x)
+        x = layers.Flatten()(quantized.activation(x))
         x = layers.Dense(arguments["num_classes"])(x)
         x = layers.Activation("softmax", dtype="float32")(x)
     return finish(
         image, x, name,
         weights=arguments["weights"], include_top=arguments["include_top"],
     )  # fmt: skip
-
-
-def _binary_convolution(x, filters: int):
-    return lq.layers.QuantConv2D(
-        filters,
-        3,
-        padding="same",
-        use_bias=False,
-        input_quantizer="approx_sign",
-        kernel_quantizer="ste_sign",
-        kernel_constraint="weight_clip",
-    )(x)
-
-
-def _float_convolution(x, filters: int):
-    x = layers.ReLU()(x)
-    return layers.Conv2D(
-        filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
-    )(x)

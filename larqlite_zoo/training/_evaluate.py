@@ -16,6 +16,7 @@ from larqlite_zoo import _registered_models, datasets
 from larqlite_zoo.datasets.internal import validation_batches
 from larqlite_zoo.training import _outputs as outputs
 from larqlite_zoo.training._images import chosen, images_of
+from larqlite_zoo.training._model import ARGUMENTS, arguments_of
 from larqlite_zoo.training._recipe import Recipe
 from larqlite_zoo.training._run import dtype_policy
 
@@ -150,6 +151,7 @@ def evaluate(
                 input_shape=images_of(settings, data).shape,
                 num_classes=data.num_classes,
                 weights=weights,
+                **arguments_of(settings),
             )
         else:
             if saved is not None:
@@ -218,6 +220,7 @@ def _of_run(settings: Recipe, config: Path) -> tuple[Recipe, Path]:
         return replace(settings, **found), saved
     saved = _only(config.parent, "*_weights.h5", "a weight file")
     found |= {"model": there["model"], "precision": there["precision"]}
+    found |= {name: there.get(name) for name in ARGUMENTS}
     return replace(settings, **found), saved
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 import tf_keras
 
 import larqlite as lq
+from larqlite.errors import ArgumentError
 from larqlite_zoo import _registered_models
 from larqlite_zoo.datasets import Dataset
 from larqlite_zoo.training._distillation import with_teacher
 from larqlite_zoo.training._first_weights import weight_file
 from larqlite_zoo.training._images import images_of
 from larqlite_zoo.training._recipe import Recipe
+
+ARGUMENTS = ("width", "input_quantizer", "kernel_quantizer")
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ def build(
                 input_shape=shape,
                 num_classes=data.num_classes,
                 weights=weight_file(recipe.initial_weights, output, recipe.model),
+                **arguments_of(recipe),
             )
         model, loss = with_teacher(student, recipe, data, shape, output)
         model.compile(
@@ -71,6 +77,33 @@ def build(
         )
         model.optimizer.build(model.trainable_variables)
     return Trained(model, student, _learning_rate(recipe, steps_per_epoch))
+
+
+def arguments_of(recipe: Recipe) -> dict[str, Any]:
+    """The arguments of the model's function that a recipe says.
+
+    Raises:
+        ArgumentError: the model has no such argument.
+    """
+    model = _registered_models.find(recipe.model)
+    known = inspect.signature(model.build).parameters
+    said = {
+        name: value
+        for name in ARGUMENTS
+        if (value := getattr(recipe, name)) is not None
+    }
+    for name in said:
+        if name not in known:
+            others = [
+                each.name
+                for each in _registered_models.entries()
+                if name in inspect.signature(each.build).parameters
+            ]
+            raise ArgumentError(
+                f"{recipe.name}: {name}={said[name]!r}, but {model.name} is made without "
+                f"it.\n  Fix: leave it out; these take it: {', '.join(others)}."
+            )
+    return said
 
 
 def _learning_rate(recipe: Recipe, steps_per_epoch: int) -> Callable[[int], float]:

@@ -128,6 +128,20 @@ class Recipe:
         int | None,
         arg(help="Height and width; None for those of the dataset, else the model's."),
     ] = None
+    width: Annotated[
+        int | None,
+        arg(help="Filters of the first convolution; None for those of the model."),
+    ] = None
+    input_quantizer: Annotated[
+        str | None,
+        arg(
+            help="Of the layers' inputs, such as 'dorefa(2)', or float; None: its own."
+        ),
+    ] = None
+    kernel_quantizer: Annotated[
+        str | None,
+        arg(help="Of the layers' kernels, such as ste_sign, or float; None: its own."),
+    ] = None
     initial_weights: Annotated[
         str | None,
         arg(
@@ -158,6 +172,7 @@ class Recipe:
             "epochs",
             "batch_size",
             "image_size",
+            "width",
             "train_images",
             "validation_images",
         ):

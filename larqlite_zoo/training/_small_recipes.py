@@ -57,3 +57,27 @@ add_recipe(
     ),
     notes="Ours, for Fashion-MNIST; for CIFAR-10 add --dataset cifar10 --epochs 200.",
 )
+add_recipe(
+    Recipe(
+        name="TrainResNet8",
+        model="resnet8",
+        dataset="cifar10",
+        preprocessing="cifar",
+        epochs=100,
+        batch_size=128,
+        optimizer=Adam(Cosine(2e-3, warmup=1)),
+    ),
+    notes="Ours; for other widths --kernel-quantizer and --input-quantizer.",
+)
+add_recipe(
+    Recipe(
+        name="TrainCNV",
+        model="cnv",
+        dataset="cifar10",
+        preprocessing="cifar",
+        epochs=100,
+        batch_size=128,
+        optimizer=Adam(Cosine(5e-3, warmup=1)),
+    ),
+    notes="Ours; for other widths --kernel-quantizer and --input-quantizer.",
+)

@@ -1,0 +1,88 @@
+"""Layers of one network with any quantizers, or in floats: its twin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+import larqlite as lq
+
+FLOAT = "float"
+_layers = tf_keras.layers
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """The quantizers of a network: each layer gets its own of them.
+
+    Attributes:
+        inputs: of what enters a layer: a name, a name with arguments, whatever else
+            `lq.quantizers.get` takes; None or "float" for none.
+        kernels: of its weights, likewise.
+    """
+
+    inputs: Any = None
+    kernels: Any = None
+
+    def __post_init__(self) -> None:
+        for name in ("inputs", "kernels"):
+            if getattr(self, name) == FLOAT:
+                object.__setattr__(self, name, None)
+            lq.quantizers.get(getattr(self, name))  # refuses before anything is built
+
+    @property
+    def is_float(self) -> bool:
+        """Whether nothing is quantized."""
+        return self.inputs is None and self.kernels is None
+
+    def activation(self, x):
+        """A ReLU, unless the quantizer behind it tells negative inputs apart, as signs
+        do: before a sign it would make all inputs one."""
+        return x if self.reads_negatives else _layers.ReLU()(x)
+
+    @property
+    def reads_negatives(self) -> bool:
+        """Whether the quantizer of inputs makes something negative of -1."""
+        if self.inputs is None:
+            return False
+        with tf.init_scope():
+            level = lq.quantizers.get(self.inputs)(tf.constant([[-1.0]]))
+            return float(level[0, 0]) < 0
+
+    def conv(self, filters: int, size, *, quantizes_input: bool = True, **settings):
+        """A 2D convolution; the first one of a network has an input of its own."""
+        if self.is_float:
+            return _layers.Conv2D(filters, size, **settings)
+        return lq.layers.QuantConv2D(
+            filters, size, **settings, **self._arguments("kernel", quantizes_input)
+        )
+
+    def depthwise(self, size, **settings):
+        """A depthwise convolution."""
+        if self.is_float:
+            return _layers.DepthwiseConv2D(size, **settings)
+        return lq.layers.QuantDepthwiseConv2D(
+            size, **settings, **self._arguments("depthwise", True)
+        )
+
+    def dense(self, units: int, **settings):
+        """A dense layer."""
+        if self.is_float:
+            return _layers.Dense(units, **settings)
+        return lq.layers.QuantDense(
+            units, **settings, **self._arguments("kernel", True)
+        )
+
+    def _arguments(self, kernel: str, quantizes_input: bool) -> dict[str, Any]:
+        quantizer = lq.quantizers.get(self.kernels)
+        starves = getattr(quantizer, "precision", 32) <= 2 and not getattr(
+            quantizer, "gradient_everywhere", False
+        )
+        return {
+            "input_quantizer": self.inputs if quantizes_input else None,
+            f"{kernel}_quantizer": self.kernels,
+            f"{kernel}_constraint": "weight_clip" if starves else None,
+        }
