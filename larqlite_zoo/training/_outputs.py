@@ -26,6 +26,7 @@ from larqlite_runtime.notebook import ShownTable, ShowsTables
 from larqlite_zoo.training._files import write, write_json, write_text
 from larqlite_zoo.training._images import by_class
 from larqlite_zoo.training._longer import fix_for, goes_on
+from larqlite_zoo.training._model import ARGUMENTS
 from larqlite_zoo.training._progress import counted, say
 from larqlite_zoo.training._recipe import as_dict
 
@@ -287,6 +288,7 @@ def _row(run, last: dict) -> dict:
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_size,
         "precision": recipe.precision,
+        **{name: getattr(recipe, name) for name in ARGUMENTS if getattr(recipe, name)},
         "seed": recipe.seed,
         "parameters": run.trained.student.count_params(),
         "deployed_bytes": profile.deployed_bytes,
