@@ -63,9 +63,9 @@ add_recipe(
         model="resnet8",
         dataset="cifar10",
         preprocessing="cifar",
-        epochs=100,
+        epochs=40,
         batch_size=128,
-        optimizer=Adam(Cosine(2e-3, warmup=1)),
+        optimizer=Adam(Cosine(3e-3, warmup=1)),
     ),
     notes="Ours; for other widths --kernel-quantizer and --input-quantizer.",
 )
@@ -75,9 +75,9 @@ add_recipe(
         model="cnv",
         dataset="cifar10",
         preprocessing="cifar",
-        epochs=100,
+        epochs=40,
         batch_size=128,
-        optimizer=Adam(Cosine(5e-3, warmup=1)),
+        optimizer=Adam(Cosine(3e-3, warmup=1)),
     ),
     notes="Ours; for other widths --kernel-quantizer and --input-quantizer.",
 )
