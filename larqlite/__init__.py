@@ -17,6 +17,7 @@ from larqlite_runtime.start import command_of
 __all__ = [
     "__version__",
     "activations",
+    "analysis",
     "callbacks",
     "constraints",
     "context",
@@ -39,7 +40,15 @@ __all__ = [
     "variables",
 ]
 
-_IMPORTED_WHEN_USED = ("datasets", "deploy", "hub", "keras3", "plot", "runtime")
+_IMPORTED_WHEN_USED = (
+    "analysis",
+    "datasets",
+    "deploy",
+    "hub",
+    "keras3",
+    "plot",
+    "runtime",
+)
 
 
 def load_everything() -> None:
@@ -72,6 +81,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from larqlite import (
         activations,
+        analysis,
         callbacks,
         constraints,
         context,

@@ -12,7 +12,7 @@ import tf_keras
 
 from larqlite.errors import ArgumentError
 
-__all__ = ["batches_of"]
+__all__ = ["batches_of", "labelled_batches_of"]
 
 _HOW = (
     "  Fix: an array, or a list or dictionary of arrays, of inputs; or batches of these "
@@ -41,18 +41,32 @@ def batches_of(
     Raises:
         ArgumentError: data of another kind or shape, or without an end.
     """
+    labelled = labelled_batches_of(model, data, batch_size, steps, where)
+    return (inputs for inputs, _ in labelled)
+
+
+def labelled_batches_of(
+    model: tf_keras.Model,
+    data: Any,
+    batch_size: int = 32,
+    steps: int | None = None,
+    where: str = "lq.qat.calibrate",
+) -> Iterator[tuple[Any, Any]]:
+    """As `batches_of`, each batch with its labels, or None where data have none."""
     if callable(data) and not isinstance(data, (Iterable, tf_keras.utils.Sequence)):
         data = _called(data, where)
-    data = _without_labels(model, data)
+    given, data, labels = data, _without_labels(model, data), None
+    if data is not given:
+        labels = given[1]
     if _are_arrays(model, data):
         if not any(tensor.dtype == tf.string for tensor in model.inputs):
             _require_numbers(data, where)
         data = tf.data.Dataset.from_tensor_slices(
             tuple(data) if isinstance(data, list) else data
         ).batch(batch_size)
-        labelled = False
+        is_labelled = False
     elif _is_iterable(data):
-        labelled = True
+        is_labelled = True
         endless = (
             getattr(data, "cardinality", lambda: 0)() == tf.data.INFINITE_CARDINALITY
         )
@@ -67,8 +81,15 @@ def batches_of(
     for number, batch in enumerate(data):
         if number == steps:
             break
-        is_pair = labelled and isinstance(batch, tuple) and len(batch) in (2, 3)
-        yield _cast(model, batch[0] if is_pair else batch, f"{where}: batch {number}")
+        is_pair = is_labelled and isinstance(batch, tuple) and len(batch) in (2, 3)
+        inputs = _cast(
+            model, batch[0] if is_pair else batch, f"{where}: batch {number}"
+        )
+        of_batch = batch[1] if is_pair else None
+        if labels is not None:
+            start = number * batch_size
+            of_batch = labels[start : start + batch_size]
+        yield inputs, of_batch
 
 
 def _called(function: Callable, where: str) -> Any:

@@ -12,6 +12,7 @@ from larqlite.plot._drawing import require_picture as require_picture
 from larqlite.plot._history import FLIP_RATIO as FLIP_RATIO, history
 from larqlite.plot._integers import integers
 from larqlite.plot._quantizer import quantizer
+from larqlite.plot._sensitivity import sensitivity
 from larqlite.plot._verification import verification
 from larqlite.plot._weights import weights
 from larqlite_runtime.pictures import Look, darken
@@ -25,6 +26,7 @@ __all__ = [
     "history",
     "integers",
     "quantizer",
+    "sensitivity",
     "verification",
     "weights",
 ]

@@ -12,13 +12,8 @@ import tf_keras
 
 from larqlite import deploy, models, qat
 from larqlite._commands.qat._data import Data, read
-from larqlite._commands.qat._labels import (
-    Lesson,
-    class_numbers,
-    gives_probabilities,
-    lesson,
-)
 from larqlite._commands.qat._options import QatOptions, scheme_of
+from larqlite._io import Lesson, class_numbers, gives_probabilities, lesson
 from larqlite.command_line import tell
 from larqlite.errors import ArgumentError
 from larqlite.layers import QuantLayer

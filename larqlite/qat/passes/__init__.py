@@ -20,12 +20,13 @@ from larqlite.qat.passes._predicates import (
     is_relu,
     leave_to,
 )
-from larqlite.qat.passes.binary import QUANT_CLASS
+from larqlite.qat.passes.binary import QUANT_CLASS, QuantLayerScheme
 
 __all__ = [
     "BATCH_NORMALIZATIONS",
     "PASSES",
     "QUANT_CLASS",
+    "QuantLayerScheme",
     "WITH_KERNEL",
     "QuantizeLayoutTransform",
     "computes_with_kernel",

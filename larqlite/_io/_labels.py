@@ -1,4 +1,4 @@
-"""What the labels that `lq qat` reads mean for a model: the loss to train with, the classes."""
+"""What labels mean for a model: the loss to train with, the numbers of their classes."""
 
 from __future__ import annotations
 
