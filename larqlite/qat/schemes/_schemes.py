@@ -14,7 +14,7 @@ from larqlite.qat.config import LayerQuantizeConfig, QuantizeConfig, resolve
 from larqlite.qat.passes import QuantizeLayoutTransform
 from larqlite.qat.schemes._rules import rule_for
 from larqlite.qat.wrapper import OF_INTEGERS, name_of
-from larqlite.quantizers import SteTern
+from larqlite.quantizers import AbsmeanTernary
 
 __all__ = [
     "BinaryScheme",
@@ -335,7 +335,7 @@ class TernaryScheme(BinaryScheme):
 
     Args:
         kernel_quantizer: quantizer of the kernels, by name or as an object; by default
-            `lq.quantizers.SteTern` with the threshold of ternary weight networks.
+            `lq.quantizers.AbsmeanTernary` with a scale for each output channel.
         input_quantizer: quantizer of the layers' inputs, likewise.
 
     Raises:
@@ -348,10 +348,11 @@ class TernaryScheme(BinaryScheme):
         2
 
     References:
-        Ternary Weight Networks, https://arxiv.org/abs/1605.04711, eq. 6.
+        BitNet b1.58, https://arxiv.org/abs/2402.17764, eq. 1 to 3 (kernels with the mean
+        magnitude as scale).
     """
 
     def __init__(self, kernel_quantizer: Any = None, input_quantizer: Any = "ste_tern"):
         if kernel_quantizer is None:
-            kernel_quantizer = SteTern(ternary_weight_networks=True)
+            kernel_quantizer = AbsmeanTernary(per_channel=True)
         super().__init__(kernel_quantizer, input_quantizer)
