@@ -44,9 +44,11 @@ TENSORFLOW = SimpleNamespace(
     divide_no_nan=tf.math.divide_no_nan,
     exp=tf.exp,
     float32=lambda x: tf.cast(x, tf.float32),
+    floor=tf.floor,
     identity=tf.identity,
     is_bool=lambda x: x.dtype == tf.bool,
     like=lambda x, other: tf.cast(x, other.dtype),
+    log=tf.math.log,
     max=lambda x: tf.reduce_max(x),
     mean=_mean,
     multiply_no_nan=tf.math.multiply_no_nan,
@@ -85,7 +87,7 @@ def ops_of(x: Any) -> SimpleNamespace:
 
     | word | what it computes |
     |---|---|
-    | `abs` `exp` `reciprocal` `relu` `sqrt` `square` `tanh` | of each entry |
+    | `abs` `exp` `floor` `log` `reciprocal` `relu` `sqrt` `square` `tanh` | of each entry |
     | `round`, `sign` | of each entry: half to even; the sign of 0 is 0 |
     | `clip(x, low, high)` | of each entry |
     | `divide_no_nan(x, y)`, `multiply_no_nan(x, y)` | 0 where y is 0 |

@@ -3,5 +3,6 @@
 from larqlite.callbacks._hyperparameter_scheduler import HyperparameterScheduler
 from larqlite.callbacks._low_bit_log import LowBitLog
 from larqlite.callbacks._mlflow_log import MLflowLog
+from larqlite.callbacks._quantizer_schedule import QuantizerSchedule
 
-__all__ = ["HyperparameterScheduler", "LowBitLog", "MLflowLog"]
+__all__ = ["HyperparameterScheduler", "LowBitLog", "MLflowLog", "QuantizerSchedule"]

@@ -18,10 +18,12 @@ import tensorflow as tf
 import tf_keras
 
 from larqlite import context, quantizers
+from larqlite._ops import ops_of
 from larqlite.errors import DtypeError, QuantizerError, UnknownQuantizerError
 from larqlite.keras3._back_end import BACKEND
 from larqlite.quantizers.internal import (
     LearnedLevels,
+    Stochastic,
     WithWeights,
     find,
     on_register,
@@ -213,6 +215,26 @@ class _LearnedLevels(_WithWeights):
         ]
 
 
+class _Stochastic(QuantizerOfKeras3):
+    """A quantizer that draws in training, by a generator of Keras 3."""
+
+    rule_class: type[Stochastic]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seeds = keras.random.SeedGenerator(self.rule.seed)
+
+    def call(self, inputs, training=None):
+        if not training:
+            return super().call(inputs)
+        x = self.checked(inputs)
+        is_narrow = ops_of(x).bytes_of(x) < 4
+        dtype = "float32" if is_narrow else keras.backend.standardize_dtype(x.dtype)
+        shape = keras.ops.shape(x)
+        random = 1 - keras.random.uniform(shape, dtype=dtype, seed=self._seeds)
+        return self.rule.draw(x, random)
+
+
 def start_from(quantizer: Any, kernel: Any) -> None:
     """Sets the weights of a quantizer to where they start for the kernel of a layer."""
     if isinstance(quantizer, _WithWeights):
@@ -256,6 +278,8 @@ def _base_of(cls: type[quantizers.Quantizer]) -> type[QuantizerOfKeras3] | None:
     """The class here whose weights are made as it says; None if it makes them by itself."""
     if issubclass(cls, WithWeights) and cls.build is WithWeights.build:
         return _LearnedLevels if issubclass(cls, LearnedLevels) else _WithWeights
+    if issubclass(cls, Stochastic):
+        return _Stochastic
     is_plain = cls.build is tf_keras.layers.Layer.build
     return QuantizerOfKeras3 if is_plain else None
 

@@ -18,20 +18,28 @@ from larqlite._gradients import custom_gradient
 from larqlite.layers._padding import same_padding
 from larqlite.quantizers import (
     ApproxSign,
+    EDESign,
     MagnitudeAwareSign,
+    ReCU,
     RSign,
     SteHeaviside,
     SteSign,
     SteTern,
+    StochasticSign,
+    StochasticTernary,
     SwishSign,
+    XnorScale,
 )
 
 __all__ = ["conv_of_signs", "has_integer_sums"]
 
 # Exact types: a subclass may compute something else.
-_LEVELS = {ApproxSign, SteSign, SteTern, SwishSign}
+_LEVELS = {
+    *(ApproxSign, EDESign, SteSign, SteTern, SwishSign),
+    *(StochasticSign, StochasticTernary),
+}
 _INPUTS = {*_LEVELS, RSign, SteHeaviside}
-_KERNELS = {*_LEVELS, MagnitudeAwareSign}
+_KERNELS = {*_LEVELS, MagnitudeAwareSign, ReCU, XnorScale}
 
 _MOST_TERMS = 2**23  # inputs count as 0, 1, 2
 _MOST_TAPS = 25  # copies of an image

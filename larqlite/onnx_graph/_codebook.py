@@ -143,6 +143,10 @@ def _coded(levels: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
         below = half + above[::-1]
         # A level in the middle is its own mirror image.
         return table, np.concatenate([below[: len(levels) - len(upper)], above])
+    if bits == 2 and len(levels) == 3:
+        # The fourth, which no weight has, is such that the product of both bits is 0.
+        low, middle, high = levels
+        return np.array([middle, low, high, low + high - middle]), np.array([1, 0, 2])
     table = np.concatenate([levels, np.repeat(levels[-1:], 2**bits - len(levels))])
     return table, np.arange(len(levels))
 

@@ -197,7 +197,12 @@ def _row_scale(row: np.ndarray, bits: int) -> float:
     multiples = levels * largest[:, None] / levels[-1]
     off = np.abs(multiples - np.rint(multiples)).max(axis=1)
     fits = off <= 4 * GRID_TOLERANCE * largest
-    return float(levels[-1] / largest[fits.argmax()])
+    # Every level was rounded for itself: of the scales that they tell, one may give all of
+    # them bit for bit.
+    integers = np.rint(multiples[fits.argmax()]).astype(np.float32)
+    scales = (levels / np.maximum(integers, 1)).astype(np.float32)
+    is_exact = (scales[:, None] * integers == levels).all(axis=1)
+    return float(scales[is_exact.argmax()] if is_exact.any() else scales[-1])
 
 
 def _codes_of(integers: np.ndarray, bits: int) -> tuple[np.ndarray, int, int] | None:

@@ -7,6 +7,7 @@ from larqlite.quantizers._binary import (
     SteHeaviside,
     SteSign,
     SwishSign,
+    XnorScale,
 )
 from larqlite.quantizers._identifiers import (
     deserialize,
@@ -14,13 +15,16 @@ from larqlite.quantizers._identifiers import (
     get_kernel_quantizer,
     serialize,
 )
-from larqlite.quantizers._learned_scales import XnorPlus
+from larqlite.quantizers._learned_scales import Seq, XnorPlus
 from larqlite.quantizers._learned_steps import LSQ
 from larqlite.quantizers._learned_thresholds import RSign
 from larqlite.quantizers._multibit import DoReFa, NoOp
 from larqlite.quantizers._registered import entries, names, register
 from larqlite.quantizers._scaled_levels import AdaBinActivations, AdaBinWeights
+from larqlite.quantizers._scheduled import EDESign, Libra, ReCU
+from larqlite.quantizers._stochastic import StochasticSign, StochasticTernary
 from larqlite.quantizers._ternary import AbsmeanTernary, SteTern
+from larqlite.quantizers._trained_ternary import TTQ
 
 DoReFaQuantizer = DoReFa
 NoOpQuantizer = NoOp
@@ -35,6 +39,7 @@ ste_heaviside = _functions["ste_heaviside"]
 ste_sign = _functions["ste_sign"]
 ste_tern = _functions["ste_tern"]
 swish_sign = _functions["swish_sign"]
+xnor_scale = _functions["xnor_scale"]
 
 __all__ = [
     "LSQ",
@@ -44,16 +49,24 @@ __all__ = [
     "ApproxSign",
     "DoReFa",
     "DoReFaQuantizer",
+    "EDESign",
+    "Libra",
     "MagnitudeAwareSign",
     "NoOp",
     "NoOpQuantizer",
     "Quantizer",
     "RSign",
+    "ReCU",
+    "Seq",
     "SteHeaviside",
     "SteSign",
     "SteTern",
+    "StochasticSign",
+    "StochasticTernary",
     "SwishSign",
+    "TTQ",
     "XnorPlus",
+    "XnorScale",
     "absmean_ternary",
     "adabin_weights",
     "approx_sign",
@@ -70,4 +83,5 @@ __all__ = [
     "ste_sign",
     "ste_tern",
     "swish_sign",
+    "xnor_scale",
 ]

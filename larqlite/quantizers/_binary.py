@@ -7,7 +7,7 @@ import tensorflow as tf
 from larqlite import math
 from larqlite.math import ops_of
 from larqlite.quantizers._base import Quantizer
-from larqlite.quantizers._channel_statistics import channel_means
+from larqlite.quantizers._channel_statistics import channel_axes, channel_means
 from larqlite.quantizers._registered import register
 from larqlite.quantizers._straight_through import StraightThrough
 
@@ -17,6 +17,7 @@ __all__ = [
     "SteHeaviside",
     "SteSign",
     "SwishSign",
+    "XnorScale",
 ]
 
 
@@ -203,3 +204,43 @@ class MagnitudeAwareSign(StraightThrough):
 
     def codes(self, quantized):
         return tf.sign(quantized)
+
+
+@register("xnor_scale")
+class XnorScale(MagnitudeAwareSign):
+    r"""Sign times the mean magnitude of each output channel, as XNOR-Net trains it.
+
+    $$ q(x) = \alpha \cdot \mathrm{sign}(x) \qquad
+       \frac{\partial q}{\partial x} = \frac{1}{n} + \begin{cases} \alpha & |x| \leq c \\
+       0 & |x| > c \end{cases} \qquad \alpha = \frac{1}{n} \sum |x| $$
+
+    The values are those of `magnitude_aware_sign`; the gradient has the part that an entry
+    has in the mean, $\frac{1}{n}$, as the paper writes it. $c$ = `clip_value`. Precision:
+    1 bit (and one scale a channel).
+
+    Args:
+        clip_value: bound of |x| up to which gradients pass the sign; None passes all.
+        **kwargs: `metrics`, and those of a Keras layer.
+
+    Example:
+        >>> kernel = tf.constant([[1.0, -0.5], [-3.0, 0.5]])
+        >>> lq.quantizers.XnorScale()(kernel).numpy().tolist()
+        [[2.0, -0.5], [-2.0, 0.5]]
+
+    References:
+        XNOR-Net, https://arxiv.org/abs/1603.05279, eq. 6 and section 3.1 (training).
+    """
+
+    gradient_everywhere = True
+
+    def derivative(self, x):
+        return super().derivative(x) + self._share(x)
+
+    def pull_back(self, x, dy):
+        return super().pull_back(x, dy) + self._share(x) * dy
+
+    def _share(self, x: tf.Tensor) -> tf.Tensor:
+        """1 / n, of the entries of a channel."""
+        ops = ops_of(x)
+        ones = ops.ones_like(ops.float32(x))
+        return ops.like(ops.reciprocal(ops.sum(ones, channel_axes(x))), x)

@@ -5,9 +5,11 @@ from larqlite.quantizers._identifiers import unknown_quantizer
 from larqlite.quantizers._learned_levels import LearnedLevels
 from larqlite.quantizers._own_weights import WithWeights
 from larqlite.quantizers._registered import find, known_names, on_register
+from larqlite.quantizers._stochastic import Stochastic
 
 __all__ = [
     "LearnedLevels",
+    "Stochastic",
     "WithWeights",
     "adopt",
     "find",

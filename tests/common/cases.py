@@ -29,6 +29,14 @@ QUANTIZERS = {
     "AbsmeanTernary": {"per_channel": True},
     "XnorPlus": {"clip_value": 0.75},
     "LSQ": {"bits": 3},
+    "XnorScale": {"clip_value": 0.75},
+    "EDESign": {},
+    "Libra": {},
+    "ReCU": {},
+    "Seq": {"bits": 1.58},
+    "TTQ": {"threshold": 0.2},
+    "StochasticSign": {"seed": 3},
+    "StochasticTernary": {"clip_value": None, "seed": 3},
 }
 ACTIVATION_LAYERS = ("RPReLU", "TwoSlopeReLU")
 

@@ -17,7 +17,12 @@ from tests.common.samples import in_turn
 every_quantizer = pytest.mark.parametrize("name", cases.QUANTIZERS)
 every_string = pytest.mark.parametrize("string", lq.quantizers.names())
 SHAPES = [(), (1,), (0, 3), (3, 0), (2, 1, 1, 1, 2)]
-WITH_WEIGHTS = {"rsign", "adabin_activations", "xnor_plus", "lsq"}
+# With weights or a generator of their own: each place has an instance, and no function.
+WITH_WEIGHTS = {
+    *("rsign", "adabin_activations", "xnor_plus", "ede_sign", "libra", "recu", "seq"),
+    *("ttq", "stochastic_sign", "stochastic_ternary", "lsq"),
+}
+THROUGH_STATISTICS = ("AdaBinWeights", "Libra", "ReCU")
 tensors = hnp.arrays(
     "float32",
     hnp.array_shapes(min_dims=1, max_dims=4, max_side=5),
@@ -75,10 +80,8 @@ def test_tensors_of_any_shape_are_quantized(name, shape):
 def test_tensors_of_open_shapes_are_quantized_in_a_graph(name, shape):
     x = tf.ones(shape)
     open_shape = [None] * len(shape)
-    if name in (
-        "RSign",
-        "XnorPlus",
-    ):  # one threshold a channel: their number has to be known
+    # One number a channel: how many there are has to be known.
+    if name in ("RSign", "Seq", "XnorPlus"):
         open_shape[-1:] = shape[-1:]
     unknown = tf.function(
         cases.quantizer(name).__call__,
@@ -104,7 +107,7 @@ def test_the_gradient_is_the_declared_derivative(name, x):
         tape.watch(x)
         q = quantizer(x)
     assert q.shape == x.shape
-    if name == "AdaBinWeights":  # its gradient goes through mean and deviation too
+    if name in THROUGH_STATISTICS:  # gradients go through mean and deviation too
         expected = quantizer.pull_back(x, tf.ones_like(x))
     else:
         expected = tf.cast(quantizer.derivative(x), "float32")

@@ -31,6 +31,14 @@ CASES = {
     "AbsmeanTernary": [{}, {"per_channel": True}],
     "XnorPlus": [{}, {"axis": None, "clip_value": None}],
     "LSQ": [{}, {"bits": 2, "axis": -1}, {"bits": 3, "mode": "weights"}],
+    "XnorScale": [{}],
+    "EDESign": [{}],
+    "Libra": [{}],
+    "ReCU": [{}],
+    "Seq": [{}, {"bits": 1}, {"bits": 1.58, "axis": None}],
+    "TTQ": [{}, {"axis": -1}],
+    "StochasticSign": [{}],
+    "StochasticTernary": [{}],
 }
 
 

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 @activation_converter(
-    quantizers.SteSign, quantizers.ApproxSign, quantizers.SwishSign, math.sign
+    quantizers.SteSign,
+    quantizers.ApproxSign,
+    quantizers.EDESign,
+    quantizers.StochasticSign,
+    quantizers.SwishSign,
+    math.sign,
 )
 def convert_sign(graph: Writer, quantizer: Any, value: Value) -> Value:
     """-1 below zero, else +1."""
@@ -44,6 +49,12 @@ def convert_rsign(graph: Writer, quantizer: Any, value: Value) -> Value:
     stored = _channel_weight(graph, quantizer, value, "threshold", quantizer.axis)
     name = graph.node("Sub", [value.name, stored])
     return convert_sign(graph, quantizer, graph.value(name, value.shape, like=value))
+
+
+@activation_converter(quantizers.StochasticTernary)
+def convert_rounded_ternary(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """-1, 0 or +1, as in inference."""
+    return graph.quantized(value, "Ternary", threshold=0.5)
 
 
 @activation_converter(quantizers.SteTern)
@@ -174,7 +185,11 @@ def convert_no_op(graph: Writer, quantizer: Any, value: Value) -> Value:
 @activation_converter(
     quantizers.AbsmeanTernary,
     quantizers.AdaBinWeights,
+    quantizers.Libra,
     quantizers.MagnitudeAwareSign,
+    quantizers.ReCU,
+    quantizers.TTQ,
+    quantizers.XnorScale,
 )
 def refuse_kernel_quantizer(graph: Writer, quantizer: Any, value: Value) -> Value:
     """Never: these are for kernels."""
@@ -185,6 +200,18 @@ def refuse_kernel_quantizer(graph: Writer, quantizer: Any, value: Value) -> Valu
         "values in other company",
         'a quantizer for activations, e.g. "ste_sign"; learned levels are '
         "AdaBinActivations",
+    )
+
+
+@activation_converter(quantizers.Seq)
+def refuse_stretched_levels(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """Never: the paper has them for kernels."""
+    raise refuse(
+        quantizer,
+        graph.path,
+        "its levels are for kernels, and no node of a file rounds to them",
+        "a quantizer for activations, e.g. lq.quantizers.XnorPlus(axis=None) for one bit or "
+        "lq.quantizers.DoReFa(2)",
     )
 
 
