@@ -172,8 +172,8 @@ def register_with_the_way_out(name: str, cls: type) -> None:
 
     def refuse(x):
         raise ArgumentError(
-            f'activation="{name}": {cls.__name__} has weights, which a string gives no '
-            "place to live in.\n"
+            f'activation="{name}": {cls.__name__} has weights or random numbers of its '
+            "own, which a string gives no place to live in.\n"
             f"  Fix: activation={cls.__name__}(), or {cls.__name__}() as a layer of its "
             "own."
         )

@@ -66,6 +66,8 @@ class Builder:
             for path, source in entry.copies:
                 owner, name = resolve(layer, path)
                 _assign(getattr(owner, name), source)
+            if hasattr(layer, "start_quantizers"):  # they follow the kernels
+                layer.start_quantizers()
             layer.finalize_state()
         elif layer is not entry.layer and (entry.layer.built or not entry.is_new):
             carry(entry.layer, layer, self._where, changed=entry.changes)

@@ -183,12 +183,22 @@ class QuantLayer(OfTfKeras, tf_keras.layers.Layer):
         for weight, role in self.quantized_weights.items():
             quantizer = getattr(self, role)
             shape = getattr(self, weight).shape
-            if self._build_quantizer(quantizer, shape) and isinstance(
-                quantizer, Quantizer
-            ):
-                quantizer.start_from(self.latent_weight(weight))
+            if self._build_quantizer(quantizer, shape):
+                self._start(weight, quantizer)
             if isinstance(quantizer, Quantizer) and quantizer.tracked_metrics:
                 quantizer.track_flips(shape, self._place_of(weight))
+
+    def _start(self, weight: str, quantizer) -> None:
+        if isinstance(quantizer, Quantizer):
+            quantizer.start_from(self.latent_weight(weight))
+
+    def start_quantizers(self) -> None:
+        """Sets what kernel quantizers learn to where it starts for the latent values.
+
+        A layer does so when it is built. Call it after a float model's kernels were loaded.
+        """
+        for weight, role in self.quantized_weights.items():
+            self._start(weight, getattr(self, role))
 
     def _place_of(self, weight: str) -> str:
         """The layer's name; where it has several kernels, with that of the kernel."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 import larqlite as lq
 from tests.quantizers.gradients import built, value_and_gradients
@@ -70,3 +71,97 @@ class TestAbsmeanTernary:
     def test_in_sixteen_bits_the_mean_is_taken_in_thirty_two(self):
         kernel = np.full(70000, 2.0, "float16")
         assert np.unique(Q.AbsmeanTernary()(kernel)).tolist() == [2]
+
+
+class TestSeq:
+    """Levels and gradients of ParetoQ's equations, each weight by itself."""
+
+    LEVELS = {1: [-1, 1], 1.58: [-2 / 3, 0, 2 / 3], 2: [-0.75, -0.25, 0.25, 0.75]}
+
+    @pytest.mark.parametrize("bits", LEVELS)
+    @pytest.mark.parametrize("axis", [-1, None])
+    def test_values_and_gradients(self, bits, axis):
+        scale = np.abs(SCALES) if axis else np.float32(0.8)
+        quantizer = built(Q.Seq(bits=bits, axis=axis), 5, scale)
+        q, of_x, of_scale = value_and_gradients(quantizer, KERNEL, UPSTREAM)
+        levels, u = np.array(self.LEVELS[bits]), KERNEL / scale
+        # The range is cut into equal parts, each with its middle.
+        parts = np.linspace(-1, 1, len(levels) + 1)[1:-1]
+        level = levels[np.digitize(u, parts)]
+        inside = np.abs(u) < 1
+        np.testing.assert_allclose(q, scale * level, rtol=1e-6)
+        np.testing.assert_allclose(of_x, UPSTREAM * inside, rtol=1e-6)
+        slope = level - (0 if bits == 1 else u * inside)
+        expected = (UPSTREAM * slope).sum((0, 1, 2) if axis else None)
+        np.testing.assert_allclose(of_scale, expected, rtol=1e-4)
+
+    def test_ends_and_ties(self):
+        quantizer = Q.Seq(axis=None)
+        q = quantizer(tf.constant([-9, -1, -0.5, 0, 0.5, 1, 9.0]))
+        assert q.numpy().tolist() == [-0.75, -0.75, -0.25, 0.25, 0.75, 0.75, 0.75]
+        assert quantizer.codes(q).numpy().tolist() == [-3, -3, -1, 1, 3, 3, 3]
+
+    @pytest.mark.parametrize("bits", LEVELS)
+    def test_a_layer_starts_its_scales_from_its_weights(self, bits):
+        layer = lq.layers.QuantDense(3, kernel_quantizer=Q.Seq(bits=bits))
+        layer.build((None, 7))
+        kernel = np.abs(layer.latent_weight())
+        expected = kernel.mean(0) if bits == 1 else kernel.max(0)
+        np.testing.assert_allclose(layer.kernel_quantizer.scale, expected, rtol=1e-6)
+
+    def test_other_bits_are_refused(self):
+        with pytest.raises(lq.errors.ArgumentError, match=r"bits=3.*\n.*Fix: bits=1,"):
+            Q.Seq(bits=3)
+
+
+class TestTTQ:
+    @pytest.mark.parametrize("axis", [None, -1])
+    def test_values_and_gradients(self, axis):
+        up, down = np.abs(SCALES), np.abs(SCALES)[::-1].copy()
+        if axis is None:
+            up, down = np.float32(0.5), np.float32(1.25)
+        quantizer = built(Q.TTQ(threshold=0.2, axis=axis), 5, up, down)
+        q, of_x, of_up, of_down = value_and_gradients(quantizer, KERNEL, UPSTREAM)
+        bound = 0.2 * np.abs(KERNEL).max()
+        above, below = bound < KERNEL, -bound > KERNEL
+        np.testing.assert_array_equal(q, np.select([above, below], [up, -down], 0))
+        slope = np.select([above, below], np.broadcast_arrays(up, down), 1)
+        np.testing.assert_allclose(of_x, UPSTREAM * slope, rtol=1e-6)
+        axes = (0, 1, 2) if axis else None
+        for of, side in ((of_up, above), (of_down, -1 * below)):
+            np.testing.assert_allclose(of, (UPSTREAM * side).sum(axes), rtol=1e-4)
+
+    def test_a_layer_starts_at_the_mean_of_what_each_level_stands_for(self):
+        layer = lq.layers.QuantDense(3, kernel_quantizer=Q.TTQ(0.3))
+        layer.build((None, 7))
+        kernel = layer.latent_weight().numpy()
+        bound = 0.3 * np.abs(kernel).max()
+        got = [float(w) for w in layer.kernel_quantizer.weights]
+        expected = [kernel[kernel > bound].mean(), -kernel[kernel < -bound].mean()]
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+    def test_a_threshold_that_is_no_part_is_refused(self):
+        with pytest.raises(lq.errors.ArgumentError, match=r"1.5.*\n.*Fix: a number"):
+            Q.TTQ(1.5)
+
+
+def test_scales_follow_the_weights_of_a_float_model_that_is_quantized():
+    model = tf_keras.Sequential([tf_keras.layers.Dense(3, input_shape=(7,))])
+    kernel = 5 * RNG.normal(size=(7, 3)).astype("float32")
+    model.layers[0].kernel.assign(kernel)
+    scheme = lq.qat.BinaryScheme(Q.Seq(), "ste_sign")
+    layer = lq.qat.quantize_model(model, scheme=scheme).layers[-1]
+    largest = np.abs(kernel).max(0)
+    np.testing.assert_allclose(layer.kernel_quantizer.scale, largest, rtol=1e-6)
+
+
+class TestXnorScale:
+    def test_values_are_those_of_magnitude_aware_sign_and_each_gradient_has_its_share(
+        self,
+    ):
+        q, of_x = value_and_gradients(Q.XnorScale(), KERNEL, UPSTREAM)
+        expected = Q.MagnitudeAwareSign()(tf.constant(KERNEL))
+        np.testing.assert_array_equal(q, expected)
+        scale = np.abs(KERNEL).mean((0, 1, 2))
+        slope = 1 / 36 + scale * (np.abs(KERNEL) <= 1)
+        np.testing.assert_allclose(of_x, UPSTREAM * slope, rtol=1e-5)
