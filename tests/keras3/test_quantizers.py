@@ -114,6 +114,27 @@ def test_metrics_are_not_tracked_in_silence(caplog):
     assert all("['flip_ratio'] are not tracked in Keras 3" in text for text in said)
 
 
+@pytest.mark.parametrize("name", ["StochasticSign", "StochasticTernary"])
+def test_in_training_alone_they_draw(name):
+    x = np.full((4, 500), 0.25, "float32")
+    first, again = (
+        keras.ops.convert_to_numpy(getattr(lq.keras3, name)(seed=3)(x, training=True))
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, again)
+    # Five standard deviations of a mean of 2,000 draws.
+    np.testing.assert_allclose(first.mean(), 0.25, atol=5 / 2000**0.5)
+    layer = lq.keras3.QuantDense(
+        500,
+        kernel_quantizer=getattr(lq.keras3, name)(),
+        kernel_initializer=keras.initializers.Constant(0.25),
+        kernel_constraint="weight_clip",
+    )
+    ones = np.ones((1, 1), "float32")
+    assert len(np.unique(keras.ops.convert_to_numpy(layer(ones, training=True)))) == 2
+    assert len(np.unique(keras.ops.convert_to_numpy(layer(ones)))) == 1
+
+
 def test_integers_are_refused():
     with pytest.raises(DtypeError, match=r'SteSign "s".*int'):
         lq.keras3.SteSign(name="s")(np.arange(3))
