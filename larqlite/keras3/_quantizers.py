@@ -112,6 +112,8 @@ class QuantizerOfKeras3(keras.layers.Layer):
             DtypeError: they are none.
         """
         x = keras.ops.convert_to_tensor(inputs)
+        if BACKEND == "tensorflow":
+            x = tf.convert_to_tensor(x)  # a variable of Keras counts as a tensor there
         dtype = keras.backend.standardize_dtype(x.dtype)
         if "float" not in dtype:
             raise DtypeError(
@@ -268,7 +270,7 @@ def quantizer_class(cls: type[quantizers.Quantizer]) -> type[QuantizerOfKeras3]:
             "__doc__": f"`lq.quantizers.{cls.__name__}` as a layer of Keras 3.\n\n{cls.__doc__}",
             "__module__": __name__.rpartition(".")[0],
             "rule_class": cls,
-            "__init__": _initializer(cls),
+            "__init__": _initializer(cls, base),
         },
     )
     return keras.saving.register_keras_serializable(package or "Custom", name)(made)
@@ -284,9 +286,9 @@ def _base_of(cls: type[quantizers.Quantizer]) -> type[QuantizerOfKeras3] | None:
     return QuantizerOfKeras3 if is_plain else None
 
 
-def _initializer(cls: type[quantizers.Quantizer]):
+def _initializer(cls: type[quantizers.Quantizer], base: type[QuantizerOfKeras3]):
     def __init__(self, *args, **kwargs):
-        QuantizerOfKeras3.__init__(self, *args, **kwargs)
+        base.__init__(self, *args, **kwargs)
 
     __init__.__signature__ = inspect.signature(cls.__init__)
     return __init__

@@ -16,6 +16,8 @@ CASES = {
         ((5,), {"kernel_quantizer": "ste_sign"}),
         ((5,), {"kernel_quantizer": "magnitude_aware_sign", "activation": "relu"}),
         ((5,), {"kernel_quantizer": "adabin_weights", "input_quantizer": "rsign"}),
+        ((5,), {"kernel_quantizer": "libra", "input_quantizer": "ede_sign"}),
+        ((5,), {"kernel_quantizer": "ttq"}),
     ],
     "QuantConv2D": [
         ((6, 3), {"kernel_quantizer": "ste_sign", "padding": "same", "pad_values": 1}),
@@ -46,6 +48,18 @@ CASES = {
     ],
 }
 LAYERS = [(name, *case) for name, cases in CASES.items() for case in cases]
+
+
+@pytest.mark.parametrize("name", ["seq", "ttq"])
+def test_what_a_kernel_quantizer_learns_starts_from_the_kernel(name):
+    ours = lq.layers.QuantDense(3, kernel_quantizer=name)
+    ours.build((None, 7))
+    kernel = keras.initializers.Constant(ours.latent_weight().numpy())
+    layer = lq.keras3.QuantDense(3, kernel_quantizer=name, kernel_initializer=kernel)
+    layer.build((None, 7))
+    got, expected = (of.kernel_quantizer.get_weights() for of in (layer, ours))
+    for one, other in zip(got, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
 def data(name):
