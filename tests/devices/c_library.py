@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +24,7 @@ FLAGS = (
     *("-std=c++17", "-O1", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti"),
     *("-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion", "-Werror"),
 )
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")  # of users
 SHARED = (
     *("-fPIC", "-shared", "-fvisibility=hidden", '-DLQ_VERSION="test"'),
     "-Wl,-rpath,$ORIGIN",
@@ -85,20 +87,42 @@ def library() -> ctypes.CDLL:
     return lib
 
 
+@functools.cache
+def codes() -> dict[str, set[int]]:
+    """What the header says that each function may return."""
+    text, last, found = HEADER.read_text("utf-8"), set(), {}
+    numbers = dict(re.findall(r"(LQ_\w+) = (\d)", text.partition("/* Types of")[0]))
+    for comment, declared in re.findall(
+        r"^/\*(.*?)\*/\n(LQ_API .*?;\n)(?=\n|#)", text, re.M | re.S
+    ):
+        said = set(re.findall(r"\bLQ_\w+", comment[comment.find("LQ_") :]))
+        if comment.startswith(" The same"):
+            said |= last
+        last = said
+        for name in re.findall(r"LQ_API int (lq_\w+)\(", declared):
+            found[name] = {int(numbers[code]) for code in said & numbers.keys()}
+    return found
+
+
 class CModel:
-    """A model of the C API, freed with this object."""
+    """A model of the C API, freed with this object; a code that the header does not list fails."""
 
     def __init__(self, data: bytes | Path | ctypes.c_void_p) -> None:
         self._lib, self._model = library(), ctypes.c_void_p()
         model = ctypes.byref(self._model)
         if isinstance(data, ctypes.c_void_p):
-            self.code = self._lib.lq_copy(data, model)
-            return
-        if isinstance(data, Path):
-            self.code = self._lib.lq_load_file(str(data).encode(), model)
+            name, arguments = "lq_copy", (data,)
+        elif isinstance(data, Path):
+            name, arguments = "lq_load_file", (str(data).encode(),)
         else:
-            size = ctypes.c_size_t(len(data))
-            self.code = self._lib.lq_load_memory(data, size, model)
+            name, arguments = "lq_load_memory", (data, ctypes.c_size_t(len(data)))
+        self.code = self._listed(name, getattr(self._lib, name)(*arguments, model))
+
+    @staticmethod
+    def _listed(name: str, code: int) -> int:
+        listed = codes().get(name)
+        assert listed is None or code in listed, f"larqlite.h: {name} returns {code}"
+        return code
 
     def __del__(self) -> None:
         self._lib.lq_free(self._model)
@@ -117,7 +141,7 @@ class CModel:
 
     def call(self, name: str, *arguments) -> int:
         """Any function of the header that takes a model first."""
-        return getattr(self._lib, name)(self._model, *arguments)
+        return self._listed(name, getattr(self._lib, name)(self._model, *arguments))
 
     def tensors(self, which: str) -> list[CTensor]:
         """`which` is "input" or "output"."""

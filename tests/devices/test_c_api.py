@@ -1,4 +1,4 @@
-"""The C API as its header says it is, and the example programs in C and C++."""
+"""The C API as its header says it is."""
 
 from __future__ import annotations
 
@@ -6,131 +6,45 @@ import ctypes
 import re
 import subprocess
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
-import tf_keras
 
-import larqlite as lq
-import larqlite_runtime
 from larqlite.deploy.targets.flat._write import with_checksum
 from larqlite_runtime.backends import _native
+from tests.common.programs import needs
 from tests.devices.c_library import (
     DAMAGED,
     HEADER,
     MISUSE,
+    NATIVE,
     NO_FILE,
     NO_ISA,
     OK,
     ROOT,
     TOO_LARGE,
     TOO_NEW,
+    WARNINGS,
     CModel,
-    folder,
     library,
     library_path,
     needs_compiler,
     needs_kernels,
 )
+from tests.devices.c_network import picture_network
 
 pytestmark = [needs_compiler, needs_kernels]
-WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    """A network of pictures: its flat file, what Python makes of some, and these as files."""
-    home = tmp_path_factory.mktemp("c_api")
-    binary = {"kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}
-    model = tf_keras.Sequential(
-        [
-            tf_keras.Input((8, 6, 1), name="picture"),
-            lq.layers.QuantConv2D(32, 3, padding="same", name="stem", **binary),
-            tf_keras.layers.BatchNormalization(name="norm", scale=False),
-            lq.layers.QuantConv2D(
-                36, 3, 2, input_quantizer="ste_sign", name="conv", **binary
-            ),
-            tf_keras.layers.BatchNormalization(name="norm_2", scale=False),
-            tf_keras.layers.GlobalAveragePooling2D(name="mean"),
-            tf_keras.layers.Dense(10, name="scores"),
-        ]
-    )
-    lq.deploy.export(model, home / "net.onnx", verify=False)
-    lq.deploy.to_flat(home / "net.onnx", home / "net.lqflat")
-    pictures = np.random.default_rng(5).integers(0, 256, (5, 8, 6, 1)).astype(np.uint8)
-    for number, picture in enumerate(pictures):
-        head = b"P5\n6 8\n255\n"
-        (home / f"{number}.pgm").write_bytes(head + picture.tobytes())
-    answers = larqlite_runtime.load(home / "net.onnx")(pictures.astype(np.float32))
-    return home, pictures.astype(np.float32), answers
+def network():
+    return picture_network()
 
 
 @pytest.fixture
 def data(network):
     return (network[0] / "net.lqflat").read_bytes()
-
-
-def built(source: str, compiler: str, *flags: str):
-    """An example program, with the library beside it."""
-    program = folder() / source.replace("/", "_")
-    if not program.exists():
-        include = ["-I", str(HEADER.parent), str(ROOT / "examples" / source)]
-        linked = [str(library_path()), "-Wl,-rpath,$ORIGIN", "-o", str(program)]
-        command = [compiler, *flags, *WARNINGS, "-O1", *include, *linked, "-pthread"]
-        subprocess.run(command, check=True)
-    return program
-
-
-def run(program, *words: object) -> subprocess.CompletedProcess:
-    command = [str(program), *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_the_example_in_c_prints_what_python_computes(network):
-    home, _, answers = network
-    program = built("c/classify.c", "gcc", "-std=c11")
-    for number in (0, 3):
-        ran = run(program, home / "net.lqflat", home / f"{number}.pgm")
-        assert (ran.returncode, ran.stderr) == (0, "")
-        found = re.fullmatch(
-            r"label (\d+), score (\S+), ([\d.]+) ms on (\w+)\n", ran.stdout
-        )
-        assert int(found[1]) == answers[number].argmax()
-        assert float(found[2]) == pytest.approx(
-            answers[number].max(), abs=2e-6, rel=1e-5
-        )
-        assert found[4] == _native.choose_isa()
-
-
-def test_the_example_in_c_shows_errors(network):
-    home, _, _ = network
-    program = built("c/classify.c", "gcc", "-std=c11")
-    ran = run(program, home / "none.lqflat", home / "0.pgm")
-    assert ran.returncode == 1
-    assert 'classify: the file "' in ran.stderr
-    ran = run(program, home / "net.onnx", home / "0.pgm")
-    assert "this is no flat file of larqlite" in ran.stderr
-    assert "Fix: lq export MODEL FILE --to flat writes it again" in ran.stderr
-    (home / "large.pgm").write_bytes(b"P5\n7 8\n255\n" + bytes(56))
-    ran = run(program, home / "net.lqflat", home / "large.pgm")
-    assert "no PGM or PPM of 6 x 8 pixels and 1 channels" in ran.stderr
-
-
-def test_the_example_in_cpp_runs_pictures_on_threads(network):
-    home, _, answers = network
-    program = built("cpp/classify.cpp", "g++", "-std=c++17")
-    pictures = [home / f"{number}.pgm" for number in range(5)]
-    ran = run(program, home / "net.lqflat", 3, *pictures, home / "none.pgm")
-    assert (ran.returncode, ran.stderr) == (0, "")
-    *lines, last = ran.stdout.splitlines()
-    for line, picture, answer in zip(lines, pictures, answers, strict=True):
-        found = re.fullmatch(r"(.*): label (\d+), score (\S+), [\d.]+ ms", line)
-        assert (found[1], int(found[2])) == (str(picture), answer.argmax())
-        assert float(found[3]) == pytest.approx(answer.max(), abs=2e-6, rel=1e-5)
-    assert last.endswith("no picture of the size that the network takes")
-    ran = run(program, home / "0.pgm", 1, home / "0.pgm")
-    assert (ran.returncode, ran.stdout) == (1, "")
-    assert "no flat file" in ran.stderr
 
 
 def test_every_function_of_the_header_is_there_and_nothing_else(data):
@@ -153,6 +67,32 @@ def test_the_header_is_c(standard):
         ["gcc", f"-std={standard}", *WARNINGS, "-fsyntax-only", "-x", "c", str(HEADER)],
         check=True,
     )
+
+
+@needs("make")
+def test_make_knows_what_the_library_is_made_of(tmp_path):
+    """Nothing is compiled: files that are later than all others stand for what it makes."""
+
+    def make(*words: str, folder=NATIVE) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            ["make", "-C", folder, f"BUILD={tmp_path}", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    for made in re.findall(r" -o (\S+)|rcs (\S+)", make("-n").stdout):
+        path = Path("".join(made))
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert make("-q").returncode == 0
+    for source in (
+        "include/larqlite.h",
+        "flags.txt",
+        "../larqlite_runtime/_version.py",
+    ):
+        assert "-c model/larqlite.cc" in make("-n", "-W", source).stdout, source
+    assert " native/build " in make("-n", "clean", folder=ROOT).stdout
 
 
 def test_inputs_and_outputs_are_told(data):
@@ -284,6 +224,19 @@ def test_limits_refuse_what_needs_more(data):
     assert model.call("lq_set_limits", 1 << 30, 1e-9) == OK
     assert model.call("lq_reserve", 1) == TOO_LARGE
     assert "would take longer for an image" in model.error
+
+
+def test_memory_is_there_for_smaller_batches(data):
+    """However they are cut in pieces: one batch is more than a cache holds, not twice as much."""
+    for threads in (1, 3):
+        model = CModel(data)
+        assert model.call("lq_set_threads", threads) == OK
+        for largest in (int(200 * 1.5**n) for n in range(10)):
+            assert model.call("lq_reserve", largest) == OK
+            used = model.call("lq_memory")
+            for batch in range(1, largest, largest // 16):
+                assert model.call("lq_reserve", batch) == OK
+                assert model.call("lq_memory") == used
 
 
 def test_a_file_of_the_first_operations_is_read_by_later_libraries(data, network):
