@@ -105,7 +105,7 @@ first-picture: $(VENV)/.dev-ready ## measure the network of the README again, an
 	PYTHONPATH=tools $(BIN)/python -m docs_site.first_network $(ARGS)
 
 clean: ## remove .venv, .venv-oldest, .venv-keras3, .venv-hls4ml, .venv-release and everything built; keep runs/
-	rm -rf $(VENV) $(OLDEST) $(KERAS3) $(HLS4ML) $(RELEASE) .guard build dist docs/_build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLDEST) $(KERAS3) $(HLS4ML) $(RELEASE) .guard build dist docs/_build native/build *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.run-ready: $(PINS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .

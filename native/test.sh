@@ -53,6 +53,6 @@ if type clang++ wasm-ld node > /dev/null 2>&1 && [ -d /usr/include/wasm32-wasi ]
   clang++ --target=wasm32-wasi "${objects[@]}" -o "$built/test.wasm"
   node --no-warnings test_wasm.mjs "$built/test.wasm" "$((steps / 4))" "$seed"
 else
-  echo "WebAssembly: not tested, needs clang, lld, wasi-libc, libc++-14-dev-wasm32," \
-    "libclang-rt-14-dev-wasm32 and nodejs (Debian's names)"
+  echo "WebAssembly: not tested, needs clang, lld, wasi-libc, libc++-N-dev-wasm32," \
+    "libclang-rt-N-dev-wasm32 and nodejs (Debian's names; N: the version of clang)"
 fi
