@@ -93,7 +93,7 @@ double nanoseconds(const lq_step& s, int64_t images, int32_t isa) {
 extern "C" int32_t lq_threads(const lq_step* steps, int32_t step_count, int32_t batch,
                               int32_t piece, int32_t threads, int32_t isa, double* estimates) {
   using namespace larqlite;
-  const int64_t pieces = (batch + piece - 1) / piece;
+  const int64_t pieces = (int64_t{batch} + piece - 1) / piece;
   double alone = 0;
   for (int32_t i = 0; i < step_count; ++i) {
     const double step = nanoseconds(steps[i], batch, isa);

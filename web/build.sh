@@ -2,13 +2,15 @@
 # Compiles native/ to web/larqlite.wasm, and writes the sums of what it was made of beside it.
 # Usage: web/build.sh [another folder]
 set -euo pipefail
+folder=$(realpath -m "${1:-$(dirname "$0")}")
 cd "$(dirname "$0")/.."
-folder=${1:-web}
+mkdir -p "$folder"
 out=$folder/larqlite.wasm
 compiler=${CLANGXX:-clang++}
 if ! type "$compiler" wasm-ld > /dev/null 2>&1 || [ ! -d /usr/include/wasm32-wasi ]; then
-  echo "make wasm: no compiler for WebAssembly. Fix: make devices-setup, or apt-get install clang" \
-    "lld wasi-libc libc++-14-dev-wasm32 libc++abi-14-dev-wasm32 libclang-rt-14-dev-wasm32" >&2
+  echo "make wasm: no compiler for WebAssembly. Fix: make devices-setup, which knows the names of the" \
+    "packages for the version N of clang: clang lld wasi-libc libc++-N-dev-wasm32" \
+    "libc++abi-N-dev-wasm32 libclang-rt-N-dev-wasm32" >&2
   exit 1
 fi
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' larqlite_runtime/_version.py)

@@ -51,11 +51,13 @@ bool grow(size_t bytes) {
   // What is left of the last page is joined with what comes; but for that, a page too many.
   const size_t pages = bytes / kPage + 1;
   if (there - end < bytes && __builtin_wasm_memory_grow(0, pages) == SIZE_MAX) return false;
-  Piece* piece = reinterpret_cast<Piece*>(end);
   const size_t now = __builtin_wasm_memory_size(0) * kPage;
-  // The last page of four gigabytes ends where no address leads.
-  piece->size = (now == 0 ? 0 - kPage : now) - end;
-  end += piece->size;
+  // The last page of four gigabytes ends where no address leads, and is left out.
+  const size_t size = (now == 0 ? 0 - kPage : now) - end;
+  if (size < bytes) return false;
+  Piece* piece = reinterpret_cast<Piece*>(end);
+  piece->size = size;
+  end += size;
   give(piece);
   return true;
 }

@@ -53,7 +53,9 @@ def test_the_module_is_made_of_the_files_that_are_here():
 @pytest.mark.targets
 @needs("clang++", "wasm-ld", "/usr/include/wasm32-wasi")
 def test_the_module_is_what_the_compiler_makes_of_them(tmp_path):
-    subprocess.run([str(WEB / "build.sh"), str(tmp_path)], check=True)
+    """Its folder is counted from where the command is given."""
+    subprocess.run([str(WEB / "build.sh"), "built"], cwd=tmp_path, check=True)
+    tmp_path = tmp_path / "built"
     made = (tmp_path / SUMS.name).read_text("utf-8").splitlines()
     wanted = SUMS.read_text("utf-8").splitlines()
     assert made[1:-1] == wanted[1:-1]
@@ -65,6 +67,40 @@ def test_the_module_is_small():
     data = MODULE.read_bytes()
     assert len(data) <= MOST_BYTES
     assert len(gzip.compress(data, 9)) <= MOST_PACKED
+
+
+@needs_node
+def test_memory_ends_where_addresses_do():
+    """All four gigabytes are handed out, to the last page, and can be once more."""
+    script = """
+      import { readFileSync } from "node:fs";
+      const { instance } = await WebAssembly.instantiate(readFileSync("larqlite.wasm"));
+      const { _initialize, malloc, free, memory } = instance.exports;
+      _initialize();
+      const all = () => {
+        const taken = [];
+        for (let size = 2 ** 28; size >= 16; size /= 2)
+          for (let at; (at = malloc(size)) !== 0; ) taken.push([at >>> 0, size]);
+        return taken;
+      };
+      const first = all();
+      first.sort((a, b) => a[0] - b[0]);
+      const end = (i) => i < 0 ? 0 : first[i][0] + first[i][1];
+      const apart = first.every(([at], i) => end(i - 1) <= at);
+      const bytes = first.reduce((sum, [, size]) => sum + size, 0);
+      for (const [at] of first) free(at);
+      console.log(JSON.stringify([memory.buffer.byteLength, apart, bytes, all().length > 0]));
+    """
+    command = ["node", "--input-type=module", "--eval", script]
+    done = subprocess.run(
+        command, cwd=WEB, capture_output=True, text=True, timeout=120, check=True
+    )
+    size, apart, taken, again = json.loads(done.stdout)
+    if size < 2**32:
+        pytest.skip("there are no addresses for four gigabytes")
+    assert apart
+    assert again
+    assert 2**32 - 2**20 < taken < 2**32 - 65_536
 
 
 @pytest.fixture(scope="module")
