@@ -153,18 +153,25 @@ void require_reason(const lq_model* model) {
   if (lq_error(model)[0] == 0) fail("an error without a reason");
 }
 
-// Memory of exactly the size that is asked for, so that a sanitizer sees what lies beyond.
-bool memory_of(lq_model* model, bool inputs, int32_t batch, Damage& random, std::vector<Bytes>& all) {
+// Memory of exactly the size that is asked for, at a multiple of what is asked for and of no more, so
+// that a sanitizer sees what lies beyond, and what is read as something wider.
+struct Memory {
+  std::vector<Bytes> all;
+  std::vector<void*> begins;
+};
+bool memory_of(lq_model* model, bool inputs, int32_t batch, Damage& random, Memory& memory) {
   const int32_t count = inputs ? lq_input_count(model) : lq_output_count(model);
   int64_t total = 0;
   for (int32_t i = 0; i < count; ++i) {
     lq_tensor tensor;
     if ((inputs ? lq_input : lq_output)(model, i, &tensor) != LQ_OK) fail("a tensor is not told");
-    if (strlen(tensor.name) > 100000 || tensor.image_bytes < 1) fail("a tensor makes no sense");
+    if (strlen(tensor.name) > 1023 || tensor.image_bytes < 1) fail("a tensor makes no sense");
     if (tensor.image_bytes > 1 << 24 || (total += tensor.image_bytes * batch) > 1 << 26)
       return false;
-    all.emplace_back(static_cast<size_t>(tensor.image_bytes * batch));
-    for (uint8_t& byte : all.back()) byte = static_cast<uint8_t>(random.below(256));
+    const int64_t before = larqlite::bytes_of_type(tensor.type);
+    memory.all.emplace_back(static_cast<size_t>(before + tensor.image_bytes * batch));
+    for (uint8_t& byte : memory.all.back()) byte = static_cast<uint8_t>(random.below(256));
+    memory.begins.push_back(memory.all.back().data() + before);
   }
   return true;
 }
@@ -183,15 +190,11 @@ int try_file(const Bytes& file, Damage& random) {
   if ((random.below(2) != 0 || is_portable) && lq_set_isa(made, "portable") != LQ_OK) fail("no kernels");
   if (lq_set_threads(made, 1 + static_cast<int32_t>(random.below(2))) != LQ_OK) fail("no threads");
   for (const int32_t batch : {1, 3}) {
-    std::vector<Bytes> inputs, outputs;
+    Memory inputs, outputs;
     if (!memory_of(made, true, batch, random, inputs) ||
         !memory_of(made, false, batch, random, outputs))
       return LQ_TOO_LARGE;
-    std::vector<const void*> from;
-    std::vector<void*> to;
-    for (const Bytes& bytes : inputs) from.push_back(bytes.data());
-    for (Bytes& bytes : outputs) to.push_back(bytes.data());
-    code = lq_run_model(made, batch, from.data(), to.data());
+    code = lq_run_model(made, batch, inputs.begins.data(), outputs.begins.data());
     if (code != LQ_OK) {
       require_reason(made);
       return code;

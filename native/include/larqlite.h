@@ -14,8 +14,9 @@
 **     lq_free(model);
 **
 ** Every function that can fail returns one of the codes below, LQ_OK (0) if all went well, and
-** leaves a text for people in the model, which lq_error() gives. After an error a model is what it
-** was before the call.
+** leaves a text for people in the model, which lq_error() gives. But for that text, a model is after
+** an error what it was before the call: memory that it had for a batch it still has. Where a model
+** is asked for, a null pointer is LQ_MISUSE, or nothing: "", 0.
 **
 ** Threads. There is no global state that a caller could see. Different models may be used by
 ** different threads at the same time. One model is for one thread at a time; where several threads
@@ -64,10 +65,12 @@ enum {
   LQ_FLOAT32 = 1,
   LQ_UINT8 = 2,
   LQ_INT8 = 3,
+  LQ_UINT16 = 4,
   LQ_INT16 = 5,
   LQ_INT32 = 6,
   LQ_INT64 = 7,
-  LQ_BOOL = 9 /* a byte, 0 or 1 */
+  LQ_BOOL = 9, /* a byte, 0 or 1 */
+  LQ_UINT32 = 12
 };
 
 #define LQ_MOST_AXES 8
@@ -88,7 +91,8 @@ LQ_API const char *lq_version(void);
 /* The latest version of flat files that this library reads. It reads all earlier ones. */
 LQ_API int32_t lq_flat_version(void);
 
-/* Reads a flat file and checks all of it: its checksum, and every address that it leads to.
+/* Reads a flat file and checks all of it: its checksum, and every address that it leads to. That
+** takes time and memory that grow with the length of the file, whatever is in it.
 **
 ** *model is set in any case, also after an error, so that lq_error(*model) can say what is wrong;
 ** it is null only if there was no memory for it. Free it with lq_free() in any case.
@@ -138,18 +142,22 @@ LQ_API int lq_output(lq_model *model, int32_t index, lq_tensor *tensor);
 ** A call with another `batch` than the one before makes the memory that it needs, and checks every
 ** step against it; see lq_reserve().
 **
-** LQ_OK; LQ_NO_MEMORY, LQ_TOO_LARGE; LQ_MISUSE: a null pointer, one that is not a multiple, or
-** `batch` < 1. */
+** LQ_OK; LQ_NO_MEMORY, LQ_TOO_LARGE, LQ_DAMAGED as of lq_reserve(); LQ_NO_ISA: the instruction set
+** is gone, as on another processor that the process was moved to; LQ_MISUSE: a null pointer, one
+** that is not a multiple, or `batch` < 1. */
 LQ_API int lq_run_model(lq_model *model, int32_t batch, const void *const *inputs,
                         void *const *outputs);
 
 /* Makes the memory that `batch` images need, and checks every step against it, so that
-** lq_run_model() of so many images has nothing of that left to do. Memory only grows: after the
-** largest batch, all others find theirs. Kernels have some room of their own on each thread besides,
-** from 30 kB to what the largest layer's weights are as bytes; they make it in their first run, and
-** a process that cannot have it ends.
+** lq_run_model() of so many images has nothing of that left to do. After the largest batch all
+** smaller ones find theirs: it only grows, until threads or limits are set, or where a limit leaves no
+** room. While it does, what was there before is held too, so that an error loses nothing.
 **
-** LQ_OK, LQ_NO_MEMORY, LQ_TOO_LARGE, LQ_MISUSE. */
+** Kernels have some room of their own on each thread besides, from 30 kB to what the largest layer's
+** weights are as bytes; they make it in their first run, and a process that cannot have it ends.
+**
+** LQ_OK, LQ_NO_MEMORY, LQ_TOO_LARGE; LQ_DAMAGED: a step does not fit its memory for so many images;
+** LQ_MISUSE: `batch` < 1. */
 LQ_API int lq_reserve(lq_model *model, int32_t batch);
 
 /* How many threads may share the work of a call, the calling one among them. 1 after loading: the
@@ -169,9 +177,11 @@ LQ_API int lq_set_isa(lq_model *model, const char *name);
 LQ_API const char *lq_isa(const lq_model *model);
 
 /* How much a network may ask for, for files of people who are not trusted. `bytes`: of memory for
-** runs, beside the file itself; 2^31 after loading (2^30 where addresses have 32 bits). `seconds`:
-** that an image may take on one thread, as it is estimated from its sizes; 600 after loading. What
-** needs more is refused by lq_reserve() and lq_run_model() with LQ_TOO_LARGE.
+** runs, beside the file itself; 2^31 after loading (2^30 where addresses have 32 bits); up to twice
+** as many for the moment in which it grows. `seconds`: that an image may take on one thread, as it is
+** estimated from its sizes; 600 after loading. What needs more is refused by lq_reserve() and
+** lq_run_model() with LQ_TOO_LARGE. (Loading comes before any limit, and takes what the length of the
+** file says.)
 **
 ** LQ_OK; LQ_MISUSE: not above 0. */
 LQ_API int lq_set_limits(lq_model *model, int64_t bytes, double seconds);

@@ -4,6 +4,7 @@
 #include <initializer_list>
 
 #include "../include/larqlite.h"
+#include "../kernels.h"
 #include "../wide.h"
 
 namespace larqlite {
@@ -14,18 +15,23 @@ int32_t bytes_of_type(int32_t type) {
     case LQ_INT8:
     case LQ_BOOL:
       return 1;
-    case 4:  // numbers of 16 bits without a sign: bfloat16
+    case LQ_UINT16:  // also bfloat16
     case LQ_INT16:
       return 2;
     case LQ_FLOAT32:
     case LQ_INT32:
-    case 12:  // words of bits, or of codes
+    case LQ_UINT32:  // also words of bits, or of codes
       return 4;
     case LQ_INT64:
       return 8;
     default:
       return 0;
   }
+}
+
+void* zeros(uint64_t count, size_t bytes) {
+  if (count > SIZE_MAX / 2 / bytes) return nullptr;
+  return calloc(count == 0 ? 1 : static_cast<size_t>(count), bytes);
 }
 
 uint32_t crc32_of(const uint8_t* bytes, size_t size, uint32_t before) {
@@ -56,50 +62,51 @@ constexpr uint8_t kMagic[] = {0x89, 'L', 'Q', 'F', 'L', 'A', 'T', '\n'};
 constexpr uint32_t kHeaderBytes = 128, kCrcAt = 24;
 // What the records of the first version have; those of later ones go on behind that.
 constexpr uint32_t kTensorBytes = 128, kBufferBytes = 48, kStepBytes = 228, kOpBytes = 80;
+// Fields of steps and operations lie in a record as they do in memory, but for the operations.
+static_assert(sizeof(lq_op) == kOpBytes, "one layout");
+constexpr size_t kOfKernel = offsetof(lq_step, kernel_w) + sizeof(int32_t);
+constexpr size_t kOfStep = offsetof(lq_step, inside_base) + sizeof(int32_t);
+static_assert(kOfStep - offsetof(lq_step, input) + kOfKernel - offsetof(lq_step, depth) +
+                      4 * sizeof(int32_t) == kStepBytes,
+              "one layout");
 constexpr uint32_t kMostOfEach = 1 << 20;  // records
 constexpr int64_t kMostBytes = int64_t{1} << 40;
 // Kinds of steps and operations keep their numbers; LQ_ABI says how many there are.
 constexpr int32_t kFirstAbi = 8;
 constexpr int64_t kAligned = 64;
+// Bytes of the name of an input or output, its zero among them: many may have the same, and callers
+// look at each of them.
+constexpr int kLongestName = 1024;
+// Values of tables that steps may look at beside one look at the whole file: many steps may share a
+// table, but no network's have so much of it in common.
+constexpr int64_t kMostLooks = 1 << 24;
 
 constexpr char kFix[] = "\n  Fix: lq export MODEL FILE --to flat writes it again; or copy it again.";
 
-// The fields of a record, one after another: little endian, wherever they lie.
+// Constants are used where they lie in the file.
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "flat files are little endian");
+
+// The fields of a record, one after another, wherever they lie.
 class Fields {
  public:
   explicit Fields(const uint8_t* at) : at_(at) {}
-  uint32_t u32() {
-    const uint8_t* a = at_;
-    at_ += 4;
-    return static_cast<uint32_t>(a[0]) | static_cast<uint32_t>(a[1]) << 8 |
-           static_cast<uint32_t>(a[2]) << 16 | static_cast<uint32_t>(a[3]) << 24;
+  uint32_t u32() { return next<uint32_t>(); }
+  uint64_t u64() { return next<uint64_t>(); }
+  int32_t i32() { return next<int32_t>(); }
+  int64_t i64() { return next<int64_t>(); }
+  // Those that lie in the file as they do in a structure, between two places of it.
+  template <typename T>
+  void part(T& of, size_t from, size_t to) {
+    __builtin_memcpy(reinterpret_cast<char*>(&of) + from, at_, to - from);
+    at_ += to - from;
   }
-  uint64_t u64() {
-    const uint64_t low = u32();
-    return low | static_cast<uint64_t>(u32()) << 32;
-  }
-  int32_t i32() { return of<int32_t>(u32()); }
-  int64_t i64() { return of<int64_t>(u64()); }
-  float f32() { return of<float>(u32()); }
-  lq_view view() {
-    lq_view v;
-    v.buffer = i32();
-    v.reserved = i32();
-    v.offset = i64();
-    v.image = i64();
-    v.depth = i64();
-    v.row = i64();
-    v.pixel = i64();
-    return v;
-  }
-  void three(int32_t& a, int32_t& b, int32_t& c) { a = i32(), b = i32(), c = i32(); }
 
  private:
-  template <typename T, typename Bits>
-  static T of(Bits bits) {
+  template <typename T>
+  T next() {
     T value;
-    static_assert(sizeof value == sizeof bits, "the same bits");
-    __builtin_memcpy(&value, &bits, sizeof value);
+    __builtin_memcpy(&value, at_, sizeof value);
+    at_ += sizeof value;
     return value;
   }
   const uint8_t* at_;
@@ -113,6 +120,14 @@ struct Records {
     return Fields(at + static_cast<size_t>(static_cast<uint64_t>(i) * bytes));
   }
 };
+
+// Values of tables that lq_check looked at for a sound step.
+int64_t looks_of(const lq_step& s) {
+  int64_t looks = s.row_class < 0 ? 0 : int64_t{s.depth} * s.height;
+  if (s.column_class >= 0) looks += s.width;
+  if (s.kind == LQ_MOVE_BITS && s.weights >= 0) looks += int64_t{s.multiplier} * 3 * s.channels;
+  return looks;
+}
 
 // One file while it is read.
 class Reader {
@@ -196,13 +211,25 @@ class Reader {
         return damaged(" of it makes no sense");
       }
     // Each buffer that callers hand in is one input.
-    Array<int32_t> fed;
-    if (!fed.make(buffers_.count)) return no_memory();
-    for (size_t i = 0; i < static_cast<size_t>(file_.input_count); ++i)
-      ++fed[static_cast<size_t>(file_.tensors[i].buffer)];
-    for (size_t b = 0; b < file_.buffers.size(); ++b)
-      if (fed[b] != (file_.buffers[b].role == Role::kInput ? 1 : 0))
+    Array<int32_t> users;
+    if (!users.make(buffers_.count)) return no_memory();
+    const FlatTensor* const outputs = file_.tensors.begin() + file_.input_count;
+    for (const FlatTensor* t = file_.tensors.begin(); t < outputs; ++t)
+      ++users[static_cast<size_t>(t->buffer)];
+    for (size_t b = 0; b < file_.buffers.size(); ++b) {
+      file_.buffers[b].is_handed_in = file_.buffers[b].role == Role::kInput;
+      if (users[b] != file_.buffers[b].is_handed_in)
         return damaged("an input of it has no memory, or several share it");
+    }
+    for (const FlatTensor* t = outputs; t < file_.tensors.end(); ++t)
+      ++users[static_cast<size_t>(t->buffer)];
+    for (FlatTensor& t : file_.tensors) {
+      const size_t number = static_cast<size_t>(t.buffer);
+      FlatBuffer& b = file_.buffers[number];
+      t.is_direct = b.role == Role::kMemory && b.initial == nullptr && t.is_in_order &&
+                    users[number] == 1;
+      if (t.is_direct) b.is_handed_in = true;
+    }
     return LQ_OK;
   }
 
@@ -210,13 +237,42 @@ class Reader {
     if (!ops.make(ops_.count) || !file_.steps.make(steps_.count) ||
         !file_.step_names.make(steps_.count))
       return no_memory();
-    for (uint32_t i = 0; i < ops_.count; ++i) operation(ops_[i], ops[i]);
+    for (uint32_t i = 0; i < ops_.count; ++i) ops_[i].part(ops[i], 0, sizeof(lq_op));
+    uint64_t used = 0;  // operations: no two steps have the same, or looking at all has no bound
     for (uint32_t i = 0; i < steps_.count; ++i)
       if (!step(steps_[i], file_.steps[i], file_.step_names[i], ops) ||
-          !leaves_constants(file_.steps[i])) {
+          (used += static_cast<uint64_t>(file_.steps[i].op_count)) > ops.size() ||
+          !leaves_constants(file_.steps[i]) || !fits_values(file_.steps[i])) {
         why_.add("step ").add(int64_t{i} + 1);
         return damaged(" of it makes no sense");
       }
+    return LQ_OK;
+  }
+
+  // Checks each step for one image, in memory that is not there yet: only constants are looked at.
+  int32_t check() {
+    int64_t looks = kMostLooks + static_cast<int64_t>(size_ / sizeof(int32_t));
+    Array<lq_buffer> places;
+    if (!places.make(buffers_.count)) return no_memory();
+    static int64_t somewhere;
+    for (size_t i = 0; i < places.size(); ++i) {
+      const FlatBuffer& b = file_.buffers[i];
+      places[i].data = b.constant != nullptr
+                           ? const_cast<void*>(static_cast<const void*>(b.constant))
+                           : static_cast<void*>(&somewhere);
+      places[i].bytes = b.bytes;
+      if (b.is_handed_in) places[i].image_bytes = b.bytes;
+    }
+    for (size_t i = 0; i < file_.steps.size(); ++i) {
+      const int32_t failed =
+          lq_check(&file_.steps[i], places.data(), static_cast<int32_t>(places.size()), 1);
+      if (failed == 0 && (looks -= looks_of(file_.steps[i])) >= 0) continue;
+      why_.add("the flat file is damaged: its step ").add(static_cast<int64_t>(i) + 1).add(", ");
+      why_.quote(file_.step_names[i]);
+      if (failed == 0) return damaged(", looks at tables more often than any network's");
+      why_.add(", does not fit its memory (check ").add(int64_t{failed});
+      return damaged(")");
+    }
     return LQ_OK;
   }
 
@@ -234,6 +290,12 @@ class Reader {
     if (at >= names_size_) return false;
     found = reinterpret_cast<const char*>(names_) + at;
     return true;
+  }
+
+  static bool is_short(const char* name) {
+    for (int i = 0; i < kLongestName; ++i)
+      if (name[i] == 0) return true;
+    return false;
   }
 
   bool buffer(Fields in, FlatBuffer& b) const {
@@ -267,17 +329,9 @@ class Reader {
 
   bool tensor(Fields in, FlatTensor& t, bool is_input) const {
     const uint32_t named = in.u32();
-    t.type = in.i32();
-    t.buffer = in.i32();
-    t.axes = in.i32();
-    t.offset = in.i64();
-    t.image = in.i64();
-    t.outer = in.i64();
-    t.outer_stride = in.i64();
-    t.inner = in.i64();
-    t.inner_stride = in.i64();
-    for (int64_t& size : t.shape) size = in.i64();
-    if (!name(named, t.name) || t.axes < 0 || t.axes > kMostAxes || t.buffer < 0 ||
+    in.part(t, offsetof(FlatTensor, type), offsetof(FlatTensor, has_batch));
+    in.part(t, offsetof(FlatTensor, offset), offsetof(FlatTensor, image_values));
+    if (!name(named, t.name) || !is_short(t.name) || t.axes < 0 || t.axes > kMostAxes || t.buffer < 0 ||
         static_cast<size_t>(t.buffer) >= file_.buffers.size() || t.offset < 0 || t.outer < 1 ||
         t.inner < 1 || t.outer_stride < 0 || t.inner_stride < 0)
       return false;
@@ -301,49 +355,11 @@ class Reader {
     return !is_input || (b.role == Role::kInput && t.has_batch && t.is_in_order);
   }
 
-  static void operation(Fields in, lq_op& op) {
-    op.kind = in.i32();
-    op.a = in.i32();
-    op.b = in.i32();
-    op.planes = in.i32();
-    op.group = in.i32();
-    op.words = in.i32();
-    op.x = in.f32();
-    op.y = in.f32();
-    op.view = in.view();
-  }
-
   bool step(Fields in, lq_step& s, const char*& named, Array<lq_op>& ops) const {
     const uint32_t name_at = in.u32(), first_op = in.u32();
-    s.kind = in.i32();
-    s.op_count = in.i32();
-    in.three(s.depth, s.height, s.width);
-    s.channels = in.i32();
-    in.three(s.kernel_d, s.kernel_h, s.kernel_w);
-    s.input = in.view();
-    s.tap_depth = in.i64();
-    s.tap_row = in.i64();
-    s.tap_pixel = in.i64();
-    in.three(s.in_d, s.in_h, s.in_w);
-    in.three(s.stride_d, s.stride_h, s.stride_w);
-    in.three(s.pad_d, s.pad_h, s.pad_w);
-    in.three(s.dilation_d, s.dilation_h, s.dilation_w);
-    s.groups = in.i32();
-    s.words = in.i32();
-    s.in_channels = in.i32();
-    s.multiplier = in.i32();
-    s.input_planes = in.i32();
-    s.weight_planes = in.i32();
-    s.shift = in.i32();
-    s.weights = in.i32();
-    s.base = in.i32();
-    s.row_class = in.i32();
-    s.column_class = in.i32();
-    s.column_classes = in.i32();
-    s.weight_bits = in.i32();
-    s.weight_step = in.i32();
-    s.weight_offset = in.i32();
-    s.inside_base = in.i32();
+    in.part(s, offsetof(lq_step, kind), offsetof(lq_step, ops));
+    in.part(s, offsetof(lq_step, depth), kOfKernel);
+    in.part(s, offsetof(lq_step, input), kOfStep);
     if (!name(name_at, named) || s.op_count < 0 || first_op > ops.size() ||
         static_cast<size_t>(s.op_count) > ops.size() - first_op)
       return false;
@@ -371,6 +387,24 @@ class Reader {
     return true;
   }
 
+  // Callers' memory begins at a multiple of the size of its values and at no other: nothing wider
+  // is read or written there.
+  bool fits_values(const lq_step& s) const {
+    const auto takes = [this](int32_t buffer, int32_t bytes) {
+      if (buffer < 0) return true;
+      if (static_cast<size_t>(buffer) >= file_.buffers.size()) return false;
+      const FlatBuffer& b = file_.buffers[static_cast<size_t>(buffer)];
+      return !b.is_handed_in || bytes <= b.value_bytes;
+    };
+    if (!takes(s.input.buffer, s.kind == LQ_CONV_BYTES ? 1 : takes_halves(s) ? 2 : 4)) return false;
+    for (int32_t i = 0; i < s.op_count; ++i) {
+      const lq_op& op = s.ops[i];
+      const bool is_half = op.kind == LQ_PACK_BF16 || op.kind == LQ_PACK_PIXELS;
+      if (!takes(op.a, 4) || !takes(op.b, 4) || !takes(op.view.buffer, is_half ? 2 : 4)) return false;
+    }
+    return true;
+  }
+
   int32_t damaged(const char* what) {
     why_.add(why_.get()[0] == 0 ? "the flat file is damaged: " : "").add(what).add(kFix);
     return LQ_DAMAGED;
@@ -389,33 +423,6 @@ class Reader {
   uint64_t names_size_ = 0;
 };
 
-// Checks a step for one image, in memory that is not there yet: only constants are looked at.
-int32_t check_all(const FlatFile& file, Text& why) {
-  Array<lq_buffer> places;
-  if (!places.make(file.buffers.size())) {
-    why.add("there is not enough memory to read the flat file");
-    return LQ_NO_MEMORY;
-  }
-  static int64_t somewhere;
-  for (size_t i = 0; i < places.size(); ++i) {
-    const FlatBuffer& b = file.buffers[i];
-    places[i].data = b.constant != nullptr
-                         ? const_cast<void*>(static_cast<const void*>(b.constant))
-                         : static_cast<void*>(&somewhere);
-    places[i].bytes = b.bytes;
-  }
-  for (size_t i = 0; i < file.steps.size(); ++i) {
-    const int32_t failed =
-        lq_check(&file.steps[i], places.data(), static_cast<int32_t>(places.size()), 1);
-    if (failed == 0) continue;
-    why.add("the flat file is damaged: its step ").add(static_cast<int64_t>(i) + 1).add(", ");
-    why.quote(file.step_names[i]).add(", does not fit its memory (check ").add(int64_t{failed});
-    why.add(")").add(kFix);
-    return LQ_DAMAGED;
-  }
-  return LQ_OK;
-}
-
 }  // namespace
 
 int32_t FlatFile::read(const uint8_t* bytes, size_t size, Text& why) {
@@ -424,7 +431,7 @@ int32_t FlatFile::read(const uint8_t* bytes, size_t size, Text& why) {
   if (code == LQ_OK) code = reader.buffers();
   if (code == LQ_OK) code = reader.tensors();
   if (code == LQ_OK) code = reader.steps(ops_);
-  return code == LQ_OK ? check_all(*this, why) : code;
+  return code == LQ_OK ? reader.check() : code;
 }
 
 }  // namespace larqlite

@@ -13,6 +13,9 @@ namespace larqlite {
 constexpr int32_t kFlatVersion = 1;
 constexpr int kMostAxes = 8;
 
+// Memory of so many values of so many bytes, all zero; null: there is none.
+void* zeros(uint64_t count, size_t bytes);
+
 // As many values as are asked for, all zero at first; none where there is no memory.
 template <typename T>
 class Array {
@@ -24,13 +27,15 @@ class Array {
 
   bool make(uint64_t count) {
     free(data_);
-    count_ = 0;
-    data_ = nullptr;
-    if (count > SIZE_MAX / sizeof(T) / 2) return false;
-    data_ = static_cast<T*>(calloc(count == 0 ? 1 : static_cast<size_t>(count), sizeof(T)));
-    if (data_ == nullptr) return false;
-    count_ = static_cast<size_t>(count);
-    return true;
+    data_ = static_cast<T*>(zeros(count, sizeof(T)));
+    count_ = data_ == nullptr ? 0 : static_cast<size_t>(count);
+    return data_ != nullptr;
+  }
+  void swap(Array& other) {
+    T* const data = data_;
+    const size_t count = count_;
+    data_ = other.data_, count_ = other.count_;
+    other.data_ = data, other.count_ = count;
   }
   size_t size() const { return count_; }
   T* data() { return data_; }
@@ -54,9 +59,10 @@ struct FlatTensor {
   int32_t type, buffer, axes;
   bool has_batch;    // shape[0] stands for the images of a call
   bool is_in_order;  // the buffer holds nothing else, as the caller has it
-  int64_t shape[kMostAxes];
+  bool is_direct;    // of an output: steps write it where the caller wants it
   int64_t offset, image;  // of the first value; from image to image
   int64_t outer, outer_stride, inner, inner_stride;
+  int64_t shape[kMostAxes];
   int64_t image_values;
 };
 
@@ -66,6 +72,7 @@ struct FlatBuffer {
   const char* name;
   Role role;
   int32_t value_bytes;
+  bool is_handed_in;           // memory of callers: an input, or an output that is direct
   int64_t bytes;               // of an image, or of the constant
   int64_t offset;              // of memory: in the arena of an image
   const uint8_t* constant;     // of a constant
@@ -92,7 +99,7 @@ class FlatFile {
   Array<lq_op> ops_;
 };
 
-// Bytes of a value of a type of the public header (and of words: 12, of 16 bits: 4); 0: unknown.
+// Bytes of a value of a type of the public header; 0: unknown.
 int32_t bytes_of_type(int32_t type);
 
 // Of all bytes; `before` is what those in front of them came to, 0 at first. As zlib's.

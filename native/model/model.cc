@@ -13,12 +13,7 @@
 
 namespace larqlite {
 
-bool Memory::grow(int64_t bytes) {
-  if (bytes <= bytes_) return true;
-  free(block_);
-  block_ = nullptr;
-  data_ = nullptr;
-  bytes_ = 0;
+bool Memory::make(int64_t bytes) {
   constexpr int64_t kLine = 64;
   if (Wide(bytes) + kLine > static_cast<int64_t>(SIZE_MAX / 2)) return false;
   block_ = calloc(1, static_cast<size_t>(bytes + kLine));
@@ -29,19 +24,29 @@ bool Memory::grow(int64_t bytes) {
   return true;
 }
 
-void Memory::clear() {
-  if (data_ != nullptr) __builtin_memset(data_, 0, static_cast<size_t>(bytes_));
+void Memory::swap(Memory& other) {
+  void* const block = block_;
+  char* const data = data_;
+  const int64_t bytes = bytes_;
+  block_ = other.block_, data_ = other.data_, bytes_ = other.bytes_;
+  other.block_ = block, other.data_ = data, other.bytes_ = bytes;
+}
+
+void Memory::clear(int64_t bytes) {
+  if (bytes > 0) __builtin_memset(data_, 0, static_cast<size_t>(bytes));
 }
 
 namespace {
 
-struct Set {
-  const char* name;
-  int32_t number;
-};
-// From the fastest to the slowest.
-constexpr Set kSets[] = {{"amx", 4},  {"avx512", 2},  {"avx2", 1},
-                         {"neon", 3}, {"simd128", 5}, {"portable", 0}};
+// By their numbers, as `lq_supports` has them; and those from the fastest to the slowest.
+constexpr const char* kSets[] = {"portable", "avx2", "avx512", "neon", "amx", "simd128"};
+constexpr int32_t kFastestFirst[] = {4, 2, 1, 3, 5, 0};
+
+int32_t fastest() {
+  for (const int32_t set : kFastestFirst)
+    if (lq_supports(set) != 0) return set;
+  return 0;  // there is always one
+}
 
 constexpr int64_t kMostOfCall = int64_t{1} << 50;  // bytes of an input or output
 constexpr double kShareOfCache = 0.75;  // for what a piece touches; weights need the rest
@@ -73,8 +78,25 @@ int32_t even(int32_t batch, int32_t piece, int32_t threads) {
 
 void fill(char* to, int64_t bytes, const uint8_t* with, int64_t period) {
   if (with == nullptr) return;
-  for (int64_t at = 0; at < bytes; at += period)
-    __builtin_memcpy(to + at, with, static_cast<size_t>(period));
+  __builtin_memcpy(to, with, static_cast<size_t>(period));
+  for (int64_t done = period; done < bytes; done *= 2)  // what is there already, once more
+    __builtin_memcpy(to + done, to, static_cast<size_t>(done < bytes - done ? done : bytes - done));
+}
+
+// Nanoseconds that an image takes besides what its steps compute: what memory holds at first is
+// filled in; a step is prepared, and the buffers are placed, for each piece; and a pooling behind a
+// convolution looks whether any other step reads what that stores.
+double overhead(const FlatFile& file) {
+  constexpr double kOfStep = 1000, kOfRecord = 5, kOfByte = 0.1;
+  double looked_at = 0, total = kOfRecord * static_cast<double>(file.buffers.size());
+  for (const FlatBuffer& b : file.buffers)
+    if (b.initial != nullptr) total += kOfByte * static_cast<double>(b.bytes);
+  for (const lq_step& s : file.steps) looked_at += 1.0 + s.op_count;
+  for (const lq_step& s : file.steps) {
+    total += kOfStep + kOfRecord * s.kernel_d * s.kernel_h * s.kernel_w;
+    if (s.kind >= LQ_POOL_MAX && s.kind <= LQ_POOL_AVERAGE_PADDED) total += kOfRecord * looked_at;
+  }
+  return total;
 }
 
 }  // namespace
@@ -108,32 +130,28 @@ int32_t lq_model::load(const void* bytes, size_t size, void* own) {
     leave();
     return code;
   }
-  return set_isa(nullptr);
+  isa = larqlite::fastest();
+  return LQ_OK;
 }
 
 int32_t lq_model::set_isa(const char* name) {
-  bool is_known = name == nullptr;
-  for (const larqlite::Set& set : larqlite::kSets) {
-    if (name != nullptr && !larqlite::equal(name, set.name)) continue;
-    is_known = true;
-    if (lq_supports(set.number) == 0) continue;
-    isa = set.number;
+  int32_t found = name == nullptr ? larqlite::fastest() : -1;
+  for (const int32_t set : larqlite::kFastestFirst)
+    if (name != nullptr && larqlite::equal(name, larqlite::kSets[set])) found = set;
+  if (found >= 0 && lq_supports(found) != 0) {
+    isa = found;
     forget();
     return LQ_OK;
   }
-  error.add(is_known ? "this processor, or this library, has no instruction set "
-                     : "there is no instruction set ");
-  error.quote(name == nullptr ? "" : name).add("\n  Fix: null takes the fastest that there is; or");
-  for (const larqlite::Set& set : larqlite::kSets)
-    if (lq_supports(set.number) != 0) error.add(" ").quote(set.name);
-  return is_known ? LQ_NO_ISA : LQ_MISUSE;
+  error.add(found >= 0 ? "this processor, or this library, has no instruction set "
+                       : "there is no instruction set ");
+  error.quote(name).add("\n  Fix: null takes the fastest that there is; or");
+  for (const int32_t set : larqlite::kFastestFirst)
+    if (lq_supports(set) != 0) error.add(" ").quote(larqlite::kSets[set]);
+  return found >= 0 ? LQ_NO_ISA : LQ_MISUSE;
 }
 
-const char* lq_model::isa_name() const {
-  for (const larqlite::Set& set : larqlite::kSets)
-    if (set.number == isa) return set.name;
-  return "";
-}
+const char* lq_model::isa_name() const { return larqlite::kSets[isa]; }
 
 // As the runtime cuts batches: what all steps touch for a piece stays in the cache.
 lq_model::Cut lq_model::cut(int32_t batch) const {
@@ -168,38 +186,62 @@ lq_model::Cut lq_model::cut(int32_t batch) const {
   const int32_t piece =
       workers == 1 ? larqlite::even(batch, fitting, 1) : larqlite::even(batch, shared, workers);
   const int32_t used = worth(piece), pieces = larqlite::over(batch, piece);
-  return {piece, used, pieces < used ? pieces : used};
+  // What smaller batches may want: pieces of up to `fitting` images, one for each thread, and never
+  // so many that the last one has nothing to do.
+  const int64_t each_thread = int64_t{fitting} * threads, all = int64_t{batch} + fitting - 1;
+  return {piece, used, pieces < used ? pieces : used, each_thread < all ? each_thread : all};
 }
 
-// Whether steps write an output where the caller wants it.
-bool lq_model::is_direct(size_t output) const {
+int32_t lq_model::reserve(int32_t batch) {
+  if (batch == batch_) return LQ_OK;
   const FlatFile& file = network->file;
-  const FlatTensor& t = file.tensors[static_cast<size_t>(file.input_count) + output];
-  const FlatBuffer& b = file.buffers[static_cast<size_t>(t.buffer)];
-  if (b.role != Role::kMemory || b.initial != nullptr || !t.has_batch || !t.is_in_order)
-    return false;
-  int32_t users = 0;
-  for (const FlatTensor& other : file.tensors) users += other.buffer == t.buffer;
-  return users == 1;
+  double nanoseconds = larqlite::overhead(file);
+  for (const lq_step& step : file.steps) nanoseconds += larqlite::nanoseconds(step, 1, isa);
+  if (!(nanoseconds <= most_seconds * 1e9)) {
+    error.add("the network would take longer for an image than the ");
+    const double ms = most_seconds * 1e3;
+    error.add(ms < 1e18 ? static_cast<int64_t>(ms) : INT64_MAX).add(" ms that are allowed.");
+    error.add("\n  Fix: lq_set_limits(), if the file is yours");
+    return LQ_TOO_LARGE;
+  }
+  const Cut how = cut(batch);
+  Layout layout;
+  int32_t code = plan(batch, how, layout);
+  if (code == LQ_OK) code = check(batch, how, layout);
+  if (code != LQ_OK) return code;
+  // From here on nothing fails.
+  for (int block = 0; block < 2; ++block) {
+    if (layout.blocks[block].data() != nullptr)
+      blocks_[block].swap(layout.blocks[block]);
+    else
+      blocks_[block].clear(layout.used[block]);
+  }
+  buffers_.swap(layout.places);
+  fill(how);
+  how_ = how;
+  batch_ = batch;
+  return LQ_OK;
 }
 
-int32_t lq_model::place(int32_t batch, const Cut& how) {
+// Where everything lies for a batch, in the memory that is there if it is enough.
+int32_t lq_model::plan(int32_t batch, const Cut& how, Layout& layout) {
   const FlatFile& file = network->file;
   const size_t count = file.buffers.size();
-  const size_t inputs = static_cast<size_t>(file.input_count);
-  // Where a buffer lies in the second block, which holds all of a batch; -1: not there.
-  larqlite::Array<int64_t> kept_at;
-  if (!buffers_.make(count) || !kept_at.make(count)) {
-    error.add("there is not enough memory");
+  const auto no_memory = [&] {
+    error.add("there is not enough memory for a batch of ").add(int64_t{batch});
+    error.add("\n  Fix: a smaller batch");
     return LQ_NO_MEMORY;
-  }
+  };
+  larqlite::Array<int64_t> kept_at;  // -1: not there
+  if (!layout.places.make(count) || !kept_at.make(count)) return no_memory();
   for (int64_t& at : kept_at) at = -1;
   const Wide of_copy = Wide(file.arena) * how.piece, of_arena = of_copy * how.copies;
   Wide of_kept = 0;
-  for (size_t i = inputs; i < file.tensors.size(); ++i) {
-    const size_t number = static_cast<size_t>(file.tensors[i].buffer);
+  for (size_t i = static_cast<size_t>(file.input_count); i < file.tensors.size(); ++i) {
+    const FlatTensor& t = file.tensors[i];
+    const size_t number = static_cast<size_t>(t.buffer);
     const FlatBuffer& b = file.buffers[number];
-    if (b.role != Role::kMemory || kept_at[number] >= 0 || is_direct(i - inputs)) continue;
+    if (b.role != Role::kMemory || kept_at[number] >= 0 || t.is_direct) continue;
     kept_at[number] = static_cast<int64_t>(of_kept);
     of_kept += (Wide(b.bytes) * batch + 63) / 64 * 64;
     if (of_kept > most_bytes) break;
@@ -214,71 +256,67 @@ int32_t lq_model::place(int32_t batch, const Cut& how) {
     error.add(" bytes that are allowed.\n  Fix: a smaller batch, or lq_set_limits()");
     return LQ_TOO_LARGE;
   }
-  if (!arena_.grow(static_cast<int64_t>(of_arena)) || !kept_.grow(static_cast<int64_t>(of_kept))) {
-    error.add("there is not enough memory for a batch of ").add(int64_t{batch});
-    error.add("\n  Fix: a smaller batch");
-    return LQ_NO_MEMORY;
+  layout.used[0] = static_cast<int64_t>(of_arena);
+  layout.used[1] = static_cast<int64_t>(of_kept);
+  char* begins[2];
+  int64_t left = most_bytes - layout.used[0];
+  for (int block = 1; block >= 0; --block) {
+    int64_t wanted = layout.used[block];
+    if (block == 0) {  // as much as any smaller batch may want, within what is allowed
+      const Wide largest = Wide(file.arena) * how.most_images;
+      wanted = largest > left ? left : static_cast<int64_t>(largest);
+    }
+    // What there is stays, unless it is too little, or leaves too little of what is allowed.
+    const int64_t there = blocks_[block].bytes();
+    const bool is_new = there < wanted || (there > wanted && there > left);
+    if (is_new && !layout.blocks[block].make(wanted)) return no_memory();
+    begins[block] = (is_new ? layout.blocks : blocks_)[block].data();
+    left = most_bytes - (is_new ? wanted : there);
   }
-  arena_.clear();
-  kept_.clear();
   static int64_t elsewhere;  // stands for what callers hand in: the check reads none of it
   for (size_t i = 0; i < count; ++i) {
     const FlatBuffer& b = file.buffers[i];
-    lq_buffer& place = buffers_[i];
+    lq_buffer& place = layout.places[i];
     if (b.role == Role::kConstant) {
       place.data = const_cast<void*>(static_cast<const void*>(b.constant));
       place.bytes = b.bytes;
-      continue;
-    }
-    bool is_handed_in = b.role == Role::kInput;
-    for (size_t k = inputs; k < file.tensors.size(); ++k)
-      if (static_cast<size_t>(file.tensors[k].buffer) == i) is_handed_in |= is_direct(k - inputs);
-    if (is_handed_in || kept_at[i] >= 0) {
-      place.data = is_handed_in ? static_cast<void*>(&elsewhere) : kept_.data() + kept_at[i];
+    } else if (b.is_handed_in || kept_at[i] >= 0) {
+      place.data = b.is_handed_in ? static_cast<void*>(&elsewhere) : begins[1] + kept_at[i];
       place.bytes = b.bytes * batch;
       place.image_bytes = b.bytes;
-      if (!is_handed_in)
-        larqlite::fill(kept_.data() + kept_at[i], place.bytes, b.initial, b.initial_bytes);
-      continue;
+    } else {
+      place.bytes = b.bytes * how.piece;
+      place.data = begins[0] + b.offset * how.piece;
+      place.thread_bytes = how.copies > 1 ? static_cast<int64_t>(of_copy) : 0;
     }
-    const int64_t size = static_cast<int64_t>(of_copy);
-    place.bytes = b.bytes * how.piece;
-    place.data = arena_.data() + b.offset * how.piece;
-    place.thread_bytes = how.copies > 1 ? size : 0;
-    for (int32_t copy = 0; copy < how.copies; ++copy)
-      larqlite::fill(static_cast<char*>(place.data) + copy * size, place.bytes, b.initial,
-                     b.initial_bytes);
   }
   return LQ_OK;
 }
 
-int32_t lq_model::reserve(int32_t batch) {
-  if (batch == batch_) return LQ_OK;
+int32_t lq_model::check(int32_t batch, const Cut& how, const Layout& layout) {
   const FlatFile& file = network->file;
-  double nanoseconds = 0;
-  for (const lq_step& step : file.steps) nanoseconds += larqlite::nanoseconds(step, 1, isa);
-  if (!(nanoseconds <= most_seconds * 1e9)) {
-    error.add("the network would take longer for an image than the ");
-    error.add(static_cast<int64_t>(most_seconds)).add(" s that are allowed.");
-    error.add("\n  Fix: lq_set_limits(), if the file is yours");
-    return LQ_TOO_LARGE;
-  }
-  batch_ = 0;
-  const Cut how = cut(batch);
-  const int32_t code = place(batch, how);
-  if (code != LQ_OK) return code;
   for (size_t i = 0; i < file.steps.size(); ++i) {
-    const int32_t failed = lq_check(&file.steps[i], buffers_.data(),
-                                    static_cast<int32_t>(buffers_.size()), how.piece);
+    const int32_t failed = lq_check(&file.steps[i], layout.places.data(),
+                                    static_cast<int32_t>(layout.places.size()), how.piece);
     if (failed == 0) continue;
     error.add("step ").add(static_cast<int64_t>(i) + 1).add(", ").quote(file.step_names[i]);
     error.add(", does not fit its memory for a batch of ").add(int64_t{batch});
     error.add(" (check ").add(int64_t{failed}).add(").\n  Fix: write the flat file again");
     return LQ_DAMAGED;
   }
-  how_ = how;
-  batch_ = batch;
   return LQ_OK;
+}
+
+// What memory holds before the first run.
+void lq_model::fill(const Cut& how) {
+  const FlatFile& file = network->file;
+  for (size_t i = 0; i < buffers_.size(); ++i) {
+    const FlatBuffer& b = file.buffers[i];
+    const lq_buffer& place = buffers_[i];
+    for (int32_t copy = 0; copy < (place.thread_bytes > 0 ? how.copies : 1); ++copy)
+      larqlite::fill(static_cast<char*>(place.data) + copy * place.thread_bytes, place.bytes,
+                     b.initial, b.initial_bytes);
+  }
 }
 
 int32_t lq_model::run(int32_t batch, const void* const* inputs, void* const* outputs) {
@@ -296,21 +334,21 @@ int32_t lq_model::run(int32_t batch, const void* const* inputs, void* const* out
   const int32_t code = reserve(batch);
   if (code != LQ_OK) return code;
   for (size_t i = 0; i < file.tensors.size(); ++i) {
-    const size_t number = static_cast<size_t>(file.tensors[i].buffer);
+    const FlatTensor& t = file.tensors[i];
     if (i < fed)
-      buffers_[number].data = const_cast<void*>(inputs[i]);
-    else if (is_direct(i - fed))
-      buffers_[number].data = outputs[i - fed];
+      buffers_[static_cast<size_t>(t.buffer)].data = const_cast<void*>(inputs[i]);
+    else if (t.is_direct)
+      buffers_[static_cast<size_t>(t.buffer)].data = outputs[i - fed];
   }
   if (file.steps.size() > 0 &&
       lq_run(file.steps.data(), static_cast<int32_t>(file.steps.size()), buffers_.data(),
              static_cast<int32_t>(buffers_.size()), batch, how_.piece, how_.workers, isa,
              nullptr) != 0) {
-    error.add("the instruction set is gone");
+    error.add("the instruction set is gone.\n  Fix: lq_set_isa() with null takes another");
     return LQ_NO_ISA;
   }
   for (size_t i = fed; i < file.tensors.size(); ++i)
-    if (!is_direct(i - fed)) copy_out(file.tensors[i], batch, outputs[i - fed]);
+    if (!file.tensors[i].is_direct) copy_out(file.tensors[i], batch, outputs[i - fed]);
   return LQ_OK;
 }
 

@@ -25,9 +25,11 @@ class Memory {
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
-  // At least so many bytes; what was there is gone if it was less.
-  bool grow(int64_t bytes);
-  void clear();
+  // So many bytes, where there were none; false: there are none.
+  bool make(int64_t bytes);
+  void swap(Memory& other);
+  // The first ones are zeros again.
+  void clear(int64_t bytes);
   char* data() const { return data_; }
   int64_t bytes() const { return bytes_; }
 
@@ -57,7 +59,7 @@ struct lq_model {
   int32_t run(int32_t batch, const void* const* inputs, void* const* outputs);
   int32_t set_isa(const char* name);
   const char* isa_name() const;
-  int64_t memory() const { return arena_.bytes() + kept_.bytes(); }
+  int64_t memory() const { return blocks_[0].bytes() + blocks_[1].bytes(); }
 
   // How a batch is run: `piece` images at a time, on `workers` threads, with `copies` of memory.
   void forget() { batch_ = 0; }
@@ -65,15 +67,24 @@ struct lq_model {
  private:
   struct Cut {
     int32_t piece, workers, copies;
+    int64_t most_images;  // of all copies, for this batch or any smaller one
+  };
+  // Where buffers lie for a batch: those of an image in the first block, and outputs of all images,
+  // which are copied behind the last step, in the second.
+  struct Layout {
+    larqlite::Array<lq_buffer> places;
+    int64_t used[2];             // bytes of each block
+    larqlite::Memory blocks[2];  // those that are new
   };
   Cut cut(int32_t batch) const;
-  int32_t place(int32_t batch, const Cut& how);
-  bool is_direct(size_t output) const;
+  int32_t plan(int32_t batch, const Cut& how, Layout& layout);
+  int32_t check(int32_t batch, const Cut& how, const Layout& layout);
+  void fill(const Cut& how);
   void copy_out(const larqlite::FlatTensor& tensor, int32_t batch, void* to) const;
 
   int32_t batch_ = 0;  // that memory is laid out for; 0: none
-  Cut how_ = {0, 0, 0};
-  larqlite::Memory arena_, kept_;
+  Cut how_ = {0, 0, 0, 0};
+  larqlite::Memory blocks_[2];
   larqlite::Array<lq_buffer> buffers_;
 };
 #endif

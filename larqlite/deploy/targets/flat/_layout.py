@@ -8,7 +8,8 @@ All numbers are little endian, all places are counted in bytes from the beginnin
     buffers   a record for each: memory, constants, inputs
     steps     a record for each, in the order in which they run
     ops       a record for each operation; those of a step lie one behind another
-    names     texts in UTF-8, each ended by a zero; the last byte of all is one
+    names     texts in UTF-8, each ended by a zero; the last byte of all is one. Those of inputs
+              and outputs have less than 1024 bytes
     data      constants, each at a multiple of 64, and what memory holds before the first run
 
 **The head** says how long the file and each kind of record are. The checksum is the CRC-32 of
