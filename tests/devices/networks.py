@@ -99,6 +99,37 @@ def gated() -> tf_keras.Model:
     return tf_keras.Model(inputs, [layers.Flatten()(y), layers.Flatten()(x)])
 
 
+def alike() -> tf_keras.Model:
+    """Layers of the same shape around which values go on, with borders of zeros."""
+    x = inputs = layers.Input((5, 4, 3))
+    x = layers.Conv2D(36, 3, padding="same", use_bias=False)(x)
+    for slope in (0.25, 0.5, 0.5):
+        y = lq.layers.QuantConv2D(36, 3, padding="same", **SIGNS)(x)
+        y = layers.BatchNormalization()(y)
+        x = layers.LeakyReLU(slope)(layers.add([x, y]))
+    x = layers.BatchNormalization()(x)
+    for _ in range(3):
+        x = lq.layers.QuantConv2D(36, 3, padding="same", **SIGNS)(x)
+        x = layers.BatchNormalization(scale=False)(x)
+    return tf_keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+
+
+def few_values() -> tf_keras.Model:
+    """Kernels of one, two and four bits behind no input quantizer."""
+    x = inputs = layers.Input((7, 6, 3))
+    x = lq.layers.QuantConv2D(20, 3, kernel_quantizer="ste_sign", use_bias=False)(x)
+    x = lq.layers.QuantDepthwiseConv2D(3, depthwise_quantizer="ste_tern")(x)
+    x = layers.BatchNormalization()(x)
+    x = lq.layers.QuantConv2D(40, 1, kernel_quantizer="magnitude_aware_sign")(x)
+    x = lq.layers.QuantDense(33, **SIGNS)(layers.Flatten()(x))
+    x = layers.BatchNormalization()(x)
+    four_bits = lq.quantizers.DoReFa(4, mode="weights")
+    x = lq.layers.QuantDense(70, kernel_quantizer=four_bits)(x)
+    return tf_keras.Model(
+        inputs, lq.layers.QuantDense(5, kernel_quantizer="ste_sign")(x)
+    )
+
+
 def zoo() -> tf_keras.Model:
     """QuickNet small for 32x32 pixels."""
     return lqz.sota.QuickNetSmall(input_shape=(32, 32, 3), weights=None, num_classes=10)
@@ -112,6 +143,8 @@ NETWORKS: dict[str, Callable[[], tf_keras.Model]] = {
     "dense": dense,
     "dilated": dilated,
     "gated": gated,
+    "alike": alike,
+    "few_values": few_values,
     "zoo": zoo,
 }
 

@@ -79,26 +79,32 @@ static inline uint32_t at_least(const struct place *at, const uint32_t *table, i
 """
 
 _NUMBERS = """\
-/* Bits of four lanes, a byte for each. */
-static inline uint32_t four_of(uint32_t bits, int32_t lane) {
-  return (((bits >> lane) & 15U) * 0x00204081U) & 0x01010101U;
+/* Turns eight words, each a bit of 32 numbers, to bytes: byte b of word k is number 8 * b + k. */
+#define SWAP(a, b, by, mask)                             \\
+  do {                                                   \\
+    const uint32_t differ_ = ((a) >> by ^ (b)) & mask;   \\
+    (b) ^= differ_;                                      \\
+    (a) ^= differ_ << by;                                \\
+  } while (0)
+APART void bytes_of_places(uint32_t *w) {
+  for (int32_t k = 0; k < 4; ++k) SWAP(w[k], w[k + 4], 4, 0x0f0f0f0fU);
+  for (int32_t k = 0; k < 8; k += 4, w += 4) {
+    SWAP(w[0], w[2], 2, 0x33333333U);
+    SWAP(w[1], w[3], 2, 0x33333333U);
+    SWAP(w[0], w[1], 1, 0x55555555U);
+    SWAP(w[2], w[3], 1, 0x55555555U);
+  }
 }
 
-/* The first `count` of 32 numbers of up to 24 places. */
+/* The first `count` of 32 numbers of up to 16 places; there is room for a multiple of 8. */
 APART void numbers_of(const struct place *at, int32_t places, int32_t *numbers, int32_t count) {
-  for (int32_t lane = 0; lane < count; lane += 4) {
-    uint32_t low = 0, middle = 0, high = 0;
-    int32_t k = places - 1;
-    for (; k >= 16; --k) high = high << 1 | four_of(at[k].bits, lane);
-    for (; k >= 8; --k) middle = middle << 1 | four_of(at[k].bits, lane);
-    for (; k >= 0; --k) low = low << 1 | four_of(at[k].bits, lane);
-    for (k = 0; k < 4 && lane + k < count; ++k) {
-      *numbers++ = (int32_t)((low & 255U) | (middle & 255U) << 8 | (high & 255U) << 16);
-      low >>= 8;
-      middle >>= 8;
-      high >>= 8;
-    }
-  }
+  uint32_t w[16];
+  for (int32_t k = 0; k < 16; ++k, ++at) w[k] = k < places ? at->bits : 0U;
+  bytes_of_places(w);
+  if (places > 8) bytes_of_places(w + 8);
+  for (int32_t lane = 0; lane < count; lane += 8)
+    for (int32_t k = 0; k < 8; ++k)
+      *numbers++ = (int32_t)(((w[k] >> lane) & 255U) | ((w[k + 8] >> lane) & 255U) << 8);
 }
 """
 
@@ -106,9 +112,9 @@ _WIDE_NUMBERS = """\
 /* The first `count` of 32 numbers of up to 32 places. */
 APART void wide_numbers_of(const struct place *at, int32_t places, int32_t *numbers,
                            int32_t count) {
-  numbers_of(at, 24, numbers, count);
+  numbers_of(at, 16, numbers, count);
   for (int32_t lane = 0; lane < count; ++lane)
-    for (int32_t k = 24; k < places; ++k)
+    for (int32_t k = 16; k < places; ++k)
       numbers[lane] |= (int32_t)(((at[k].bits >> lane) & 1U) << k);
 }
 """

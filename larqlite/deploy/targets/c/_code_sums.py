@@ -52,7 +52,7 @@ def conv_codes(layer: Layer) -> str:
         _product(step.weight_offset, "total") if needs_total else "",
         start,
     )
-    ctype = layer.memory.table_types[name]
+    ctype = layer.type_of(name)
     value += [
         f"const {ctype} *w = {name} + {step.taps * row} * c;",
         "int32_t sum = 0;",

@@ -83,7 +83,7 @@ def of_numbers(layer: Layer, words: int, places: int, levels: int) -> float:
     each = 45 + 17 * levels
     if is_of_bits(layer):
         return words * (each + ops * (15 + 9 * places))
-    return words * (each + 8 * (20 + 9 * places)) + layer.step.channels * (8 + 6 * ops)
+    return words * (each + 300) + layer.step.channels * (21 + 6 * ops)
 
 
 def of_limits(layer: Layer, words: int, places: int, classes: int) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from larqlite.deploy.targets.c._layer import Layer
-from larqlite.deploy.targets.c._text import indented, lines, loop, place, real
+from larqlite.deploy.targets.c._text import indented, lines, loop, real
 from larqlite_runtime.format import code_words_of, unpack, words_of
 from larqlite_runtime.internal import (
     CODES,
@@ -243,14 +243,12 @@ def packed_at(layer: Layer, op: EpilogueOp) -> str:
     """The address of the words of a pixel; of its window, where bits are pooled."""
     if op.pool is None:
         return layer.at(op.view)
-    strides = op.view.depth, op.view.row, op.view.pixel
     variables = tuple(
         f"({name} / {by})" if by > 1 else name
         for name, by in zip("dyx", op.pool.window, strict=True)
     )
-    return layer.address(
-        op.view, place(op.written(layer.step.size), strides, variables)
-    )
+    size = op.written(layer.step.size)
+    return layer.address(op.view, layer.pixel(op.view, size, variables))
 
 
 def stored(layer: Layer, op: EpilogueOp, pointer: str, word: str, bits: str) -> str:

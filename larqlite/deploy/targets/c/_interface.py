@@ -10,6 +10,7 @@ import numpy as np
 from larqlite.deploy.targets.c._layer import Layer, Memory
 from larqlite.deploy.targets.c._text import (
     comment,
+    filled,
     loop,
     sum_of,
     times,
@@ -18,6 +19,7 @@ from larqlite.errors import UnsupportedModelError
 from larqlite_runtime.internal import (
     KernelStep,
     ProgramTensor,
+    StepKind,
     TensorView,
     WholeProgram,
 )
@@ -203,8 +205,8 @@ def _ctype(tensor: ProgramTensor, takes_bytes: bool = False) -> str:
 def _copied(item: Parameter, memory: Memory) -> str:
     """Copies an output from where steps left it."""
     tensor, sizes, count = item.tensor, item.shape, item.count
-    layer = Layer(KernelStep.__new__(KernelStep), 0, memory)
     view = TensorView(tensor.buffer, tensor.first)
+    layer = Layer(KernelStep(StepKind.LOAD, (1, 1, 1), 1, view), 0, memory)
     _, read = layer.reads_reals(view)
     # Pixels and channels in the order of the output, and where these lie in memory.
     if tensor.is_turned:
@@ -215,5 +217,6 @@ def _copied(item: Parameter, memory: Memory) -> str:
         pixels = count // channels
         at = sum_of(times(channels, "i", pixels), "c")
     of = sum_of(times(tensor.pixel or channels, "i", pixels), "c")
-    value = read.format(f"({layer.address(view)})[{of}]")
+    begin = filled(layer.address(view), {r: s.text for r, s in layer.slots.items()})
+    value = read.format(f"({begin})[{of}]")
     return loop("i", pixels, loop("c", channels, f"{item.name}[{at}] = {value};"))

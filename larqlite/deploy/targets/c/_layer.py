@@ -9,10 +9,13 @@ import numpy as np
 
 from larqlite.deploy.targets.c._text import (
     BYTES,
+    Slot,
     identifier,
     integer_type,
     place,
     real,
+    slot_of,
+    slots_in,
     sum_of,
     table,
     whole,
@@ -106,6 +109,8 @@ class Layer:
             that those of this one had better be the same as in the native kernels.
         lists_zeros: whether more inputs are -1 than +1, so that the others are listed where
             some are.
+        slots: what its C names by a place in the text (`_text.py`): tables, addresses in the
+            arena, and numbers that other layers of the same shape may have otherwise.
     """
 
     step: KernelStep
@@ -113,6 +118,7 @@ class Layer:
     memory: Memory
     is_packed_later: bool = False
     lists_zeros: bool = False
+    slots: dict[str, Slot] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -130,27 +136,47 @@ class Layer:
         self.memory.scratch[ctype] = max(count, self.memory.scratch.get(ctype, 0))
         return SCRATCH[ctype]
 
+    def _slot(self, role: str, ctype: str, text: str) -> str:
+        """A place in the text for what a layer has of its own; the same again has the same."""
+        slot, free, number = Slot(ctype, text), role, 1
+        while self.slots.setdefault(free, slot) != slot:
+            number += 1
+            free = f"{role}_{number}"
+        return slot_of(free)
+
     # Tables.
 
     def words(self, what: str, array: np.ndarray, said: str) -> str:
-        """A table of 32-bit words; its name."""
-        name, array = f"{self.name}_{what}", array.astype(np.uint32)
-        return self.memory.add_table(name, array, "uint32_t", self._said(said))
+        """A table of 32-bit words; its place in the text."""
+        return self._table(what, array.astype(np.uint32), "uint32_t", said)
 
     def integers(self, what: str, array: np.ndarray, said: str) -> str:
-        """A table of integers in the smallest type that holds them; its name."""
-        name, ctype = f"{self.name}_{what}", integer_type(array)
-        return self.memory.add_table(name, np.asarray(array), ctype, self._said(said))
+        """A table of integers in the smallest type that holds them; its place in the text."""
+        return self._table(what, np.asarray(array), integer_type(array), said)
+
+    def unsigned(self, what: str, array: np.ndarray, said: str, bits: int) -> str:
+        """A table of numbers of so many bits from 0 up; its place in the text."""
+        width = next(width for width in (8, 16, 32) if bits <= width or width == 32)
+        array = array.astype(f"u{width // 8}")
+        return self._table(what, array, f"uint{width}_t", said)
 
     def wide_integers(self, what: str, array: np.ndarray, said: str) -> str:
-        """A table of int32_t; its name."""
-        name = f"{self.name}_{what}"
-        return self.memory.add_table(name, array, "int32_t", self._said(said))
+        """A table of int32_t; its place in the text."""
+        return self._table(what, array, "int32_t", said)
 
     def reals(self, what: str, array: np.ndarray, said: str) -> str:
-        """A table of floats; its name."""
-        name, array = f"{self.name}_{what}", array.astype(np.float32)
-        return self.memory.add_table(name, array, "float", self._said(said))
+        """A table of floats; its place in the text."""
+        return self._table(what, array.astype(np.float32), "float", said)
+
+    def _table(self, what: str, array: np.ndarray, ctype: str, said: str) -> str:
+        said = f"{self.step.label or self.name}: {said}"
+        name = self.memory.add_table(f"{self.name}_{what}", array, ctype, said)
+        return self._slot(what, f"const {ctype} *", name)
+
+    def type_of(self, table: str) -> str:
+        """The type of the elements of a table, by its place in the text."""
+        (role,) = slots_in(table)
+        return self.memory.table_types[self.slots[role].text]
 
     def integer_of(self, what: str, array: np.ndarray, index: str, said: str) -> str:
         """The integer of a channel: a literal where all are equal, else of a table."""
@@ -158,22 +184,37 @@ class Layer:
             return whole(int(array.flat[0]))
         return f"{self.integers(what, array, said)}[{index}]"
 
+    def own_integer(self, what: str, value: int) -> str:
+        """An int32_t that layers of the same shape may have otherwise."""
+        return self._slot(what, "int32_t ", whole(value))
+
     def real_of(self, what: str, array: np.ndarray, index: str, said: str) -> str:
         """The float of a channel, likewise."""
         bits = array.view(np.uint32)
         if bits.size and (bits == bits.flat[0]).all():
-            return real(array.flat[0])
+            return self._slot(f"{what}_of_all", "float ", real(array.flat[0]))
         return f"{self.reals(what, array, said)}[{index}]"
-
-    def _said(self, said: str) -> str:
-        return f"{self.step.label or self.name}: {said}"
 
     # Tensors.
 
     def at(self, view: TensorView, variables: str = "dyx") -> str:
         """The address of the first element of a pixel: of an output of the step."""
-        strides = view.depth, view.row, view.pixel
-        return self.address(view, place(self.step.size, strides, variables))
+        return self.address(view, self.pixel(view, self.step.size, variables))
+
+    def pixel(
+        self, view: TensorView, size: Sequence[int], variables: Sequence[str]
+    ) -> str:
+        """Where a pixel of a view of some size lies behind its first one.
+
+        Rows of what operations read and write may be longer in other layers of the same
+        shape, by borders.
+        """
+        row: int | str = view.row
+        if view.row > 1 and size[1] > 1 and view != self.step.input:
+            row = self._slot(
+                self._role(view).replace("at", "row", 1), "int32_t ", str(row)
+            )
+        return place(size, (view.depth, row, view.pixel), variables)
 
     def address(self, view: TensorView, further: str = "0") -> str:
         """The address of an element behind the first one of a view."""
@@ -184,8 +225,17 @@ class Layer:
         elif self.memory.is_constant(number):
             base = self.reals("image", self.memory.constant(number), "values to add")
         else:
-            begin += self.memory.offsets[number]
+            begin = sum_of(ARENA, str(begin + self.memory.offsets[number]))
+            return sum_of(self._slot(self._role(view), "uint32_t *", begin), further)
         return sum_of(base, str(begin), further)
+
+    def _role(self, view: TensorView) -> str:
+        """What a view is to the step."""
+        if view == self.step.input:
+            return "in"
+        ops = self.step.ops
+        numbers = [number for number, op in enumerate(ops) if op.view == view]
+        return "_".join(["at", *map(str, numbers)])
 
     def reads_reals(self, view: TensorView) -> tuple[str, str]:
         """Floats of a view: the type of a pointer to them, and how one is read, as a format.

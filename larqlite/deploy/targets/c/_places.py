@@ -80,12 +80,13 @@ class Sums:
     def _integers(self, count: str, group: str) -> str:
         layer, grid = self.layer, self.grid
         channels = grid.groups * grid.outputs
-        room = layer.room("int32_t", channels)
+        # Numbers come eight at a time.
+        room = layer.room("int32_t", -(-channels // 8) * 8 + 8 * (grid.outputs % 8 > 0))
         first = sum_of(
             times(grid.outputs, "g", grid.groups), times(32, "k", grid.output_words)
         )
         some = self._some()
-        numbers = "numbers_of" if self.places <= 24 else "wide_numbers_of"
+        numbers = "numbers_of" if self.places <= 16 else "wide_numbers_of"
         take = (
             f"{layer.helper(numbers)}({NUMBERS}, {self.places}, "
             f"{sum_of(room, first)}, {some});"
@@ -96,15 +97,29 @@ class Sums:
         if self.classes.count > 1:
             index = sum_of(times(channels, f"({self.classes.index})"), "c")
             said += ", by the borders that rows and columns meet"
-        begin = layer.integer_of("sums", start.reshape(-1), index, said)
-        sign = "-" if self.falls else "+"
-        value = f"const int32_t v = {halved(layer, f'{begin} {sign} 2 * {room}[c]')};"
+        value = halved(layer, self._sum(start.reshape(-1), index, said, f"{room}[c]"))
+        value = f"const int32_t v = {value};"
         return lines(
             self._words(group, lines(count, take)),
             *made.pixel,
             loop("c", channels, lines(value, *made.channel)),
             *made.after,
         )
+
+    def _sum(self, starts: np.ndarray, index: str, said: str, number: str) -> str:
+        """A sum from a number; what it begins with lies in a byte where that does."""
+        layer, sign = self.layer, "-" if self.falls else "+"
+        least, most = int(starts.min()), int(starts.max())
+        # The same in layers of a shape, as far as it goes.
+        less = least // 128 * 128 + (least & 1)
+        less = less if most - less < 512 else least
+        is_even = not ((starts - less) & 1).any()
+        if least == most or most - less >= 512 or not is_even:
+            begin = layer.integer_of("sums", starts, index, said)
+            return f"{begin} {sign} 2 * {number}"
+        said = f"half of {said}, less a number"
+        begin = layer.unsigned("sums", (starts - less) // 2, said, 8)
+        return f"2 * ({begin}[{index}] {sign} {number}) + {layer.own_integer('less', less)}"
 
     def _words(self, group: str, body: str) -> str:
         words = loop("k", self.grid.output_words, body)

@@ -14,6 +14,7 @@ from larqlite.deploy.targets.c._helpers import helpers_text
 from larqlite.deploy.targets.c._interface import Interface, interface_of
 from larqlite.deploy.targets.c._layer import ARENA, SCRATCH, Layer, Memory
 from larqlite.deploy.targets.c._self_test import self_test_text
+from larqlite.deploy.targets.c._sharing import StepBody, functions_of
 from larqlite.deploy.targets.c._text import (
     comment,
     indented,
@@ -63,6 +64,12 @@ _NO_CONTRACTION = """\
 #pragma GCC optimize("fp-contract=off")
 #endif
 """
+_FILL = """\
+/* What borders hold. */
+STEP void fill_words(uint32_t *to, int32_t count, uint32_t word) {
+  for (; count > 0; --count) *to++ = word;
+}
+"""
 _TRACE = """\
 /* For tests: a function that sees the arena behind each step. */
 #ifdef LARQLITE_TRACE
@@ -80,7 +87,7 @@ class WrittenStep:
 
     Attributes:
         step, algorithm, layer: the step, and how it is computed.
-        text: its tables and its function.
+        text: its tables and its function, unless an earlier step has that.
         call: the statement that runs it.
         table_bytes: of its tables.
     """
@@ -120,7 +127,7 @@ def write_steps(
     optimize: str = "speed",
     lists_zeros: Collection[int] = (),
 ) -> list[WrittenStep]:
-    """Writes steps, one function each.
+    """Writes steps; those that are alike share a function.
 
     Args:
         steps: of a program.
@@ -140,13 +147,20 @@ def write_steps(
     if isinstance(algorithms, str):
         algorithms = dict.fromkeys(range(1, len(steps) + 1), algorithms)
     named = algorithms or {}
-    return [
-        _write_step(
+    bodies = [
+        _body_of(
             Layer(step, number, memory, number <= last, number in lists_zeros),
             named.get(number),
             optimize,
         )
         for number, step in enumerate(steps, 1)
+    ]
+    functions = functions_of(bodies, lambda text: _inputs_in(text, memory))
+    return [
+        WrittenStep(
+            body.layer.step, body.algorithm, body.layer, text, call, body.table_bytes
+        )
+        for body, (text, call) in zip(bodies, functions, strict=True)
     ]
 
 
@@ -154,7 +168,7 @@ def _packs_floats(step: KernelStep) -> bool:
     return any(op.kind in (*PACKS, *CODES) for op in step.ops)
 
 
-def _write_step(layer: Layer, name: str | None, optimize: str) -> WrittenStep:
+def _body_of(layer: Layer, name: str | None, optimize: str) -> StepBody:
     step, memory = layer.step, layer.memory
     algorithm = choose(layer, name, optimize)
     missing = [op.kind.name for op in step.ops if not is_written(op.kind)]
@@ -167,18 +181,12 @@ def _write_step(layer: Layer, name: str | None, optimize: str) -> WrittenStep:
         )
     tables, sizes = len(memory.tables), sum(memory.table_bytes.values())
     body = around_image(layer, algorithm.write(layer))
-    used = _inputs_in(body, memory)
-    taken = ", ".join(used.values())
-    head = comment(f"{step.label or layer.name}: {describe(step)}; {algorithm.name}.")
-    function = f"STEP void {layer.name}({taken or 'void'}) {{\n{indented(body)}\n}}\n"
-    own = memory.tables[tables:]
-    call = f"{layer.name}({', '.join(used)});"
-    return WrittenStep(
-        step,
-        algorithm,
+    return StepBody(
         layer,
-        "\n".join([*own, f"{head}\n{function}"]),
-        call,
+        algorithm,
+        describe(step),
+        body,
+        "\n".join(memory.tables[tables:]),
         sum(memory.table_bytes.values()) - sizes,
     )
 
@@ -231,11 +239,16 @@ def source_of(
     for made, fill in zip(steps, fills, strict=True):
         call = made.call
         if fill:
-            name_of_fill = f"fill_borders_{made.layer.number}"
-            borders = _borders(whole.buffers, fill, memory)
-            parts.append(function_text(f"STEP void {name_of_fill}(void)", borders))
-            call = f"{name_of_fill}();\n{call}"
+            of_tables, fills_words = _borders(whole.buffers, fill, memory)
+            if of_tables:
+                name_of_fill = f"fill_borders_{made.layer.number}"
+                head = f"STEP void {name_of_fill}(void)"
+                parts.append(function_text(head, of_tables))
+                fills_words.append(f"{name_of_fill}();")
+            call = lines(*fills_words, call)
         calls.append(call)
+    if any("fill_words" in call for call in calls):
+        parts.insert(0, _FILL)
     results = interface.results(memory)
     # An output may be part of an input as it is.
     given = _inputs_in(lines(*results), memory)
@@ -323,9 +336,15 @@ def _memory(whole: WholeProgram, interface: Interface) -> Memory:
     return Memory(whole.buffers, offsets, inputs, types)
 
 
-def _borders(buffers: list[Buffer], numbers: list[int], memory: Memory) -> list[str]:
-    """Statements that fill what steps leave alone, of some buffers."""
-    found = []
+def _borders(
+    buffers: list[Buffer], numbers: list[int], memory: Memory
+) -> tuple[list[str], list[str]]:
+    """Statements that fill what steps leave alone, of some buffers.
+
+    Returns:
+        Those of buffers that hold several words by turns, and calls for the others.
+    """
+    found, calls = [], []
     for number in numbers:
         buffer = buffers[number]
         words = np.ascontiguousarray(buffer.initial).reshape(-1)
@@ -338,7 +357,9 @@ def _borders(buffers: list[Buffer], numbers: list[int], memory: Memory) -> list[
             if words.size % size == 0
             and (words.reshape(-1, size) == words[:size]).all()
         )
-        if period <= 8:
+        if period == 1:
+            calls.append(f"fill_words({at}, {words.size}, {word(words[0])});")
+        elif period <= 8:
             stores = lines(
                 *(
                     f"{ARENA}[{sum_of(str(memory.offsets[number] + i), times(period, 'i'))}]"
@@ -353,4 +374,4 @@ def _borders(buffers: list[Buffer], numbers: list[int], memory: Memory) -> list[
             )
             copy = f"memcpy({at} + {period} * i, {table}, sizeof {table});"
             found.append(loop("i", words.size // period, copy))
-    return found
+    return found, calls

@@ -1,10 +1,11 @@
-"""Pieces of C: literals, tables, loops, comments, and what C numbers are stored in."""
+"""Pieces of C: literals, tables, loops, comments, places, and what numbers are stored in."""
 
 from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,6 +32,8 @@ _INTEGERS = {
     "int32_t": (-(1 << 31), (1 << 31) - 1),
     "uint32_t": (0, (1 << 32) - 1),
 }
+# Where the text of a step has what is its own: steps alike in all else share a function.
+_SLOT = re.compile(r"@(\w+)@")
 BYTES = {
     "int8_t": 1,
     "uint8_t": 1,
@@ -115,7 +118,12 @@ def integer_type(array: np.ndarray) -> str:
 def literals(array: np.ndarray, ctype: str) -> list[str]:
     """The numbers of a flat array, each as C writes it."""
     if ctype == "float":
-        return [real(value) for value in array]
+        if not np.isfinite(array).all():
+            return [real(value) for value in array]
+        texts = array.astype(np.float32).astype("U").tolist()
+        return [
+            f"{text if '.' in text or 'e' in text else f'{text}.0'}F" for text in texts
+        ]
     if ctype == "uint32_t":
         return [word(value) for value in array.tolist()]
     if ctype == "int32_t":
@@ -130,15 +138,23 @@ def table(name: str, array: np.ndarray, ctype: str, said: str) -> str:
     lines = [
         line
         for begin in range(0, flat.size, max(row, 1))
-        for line in textwrap.wrap(
-            ", ".join(literals(flat[begin : begin + row], ctype)) + ",",
-            WIDTH - 2,
-            break_on_hyphens=False,
-        )
+        for line in _wrapped(literals(flat[begin : begin + row], ctype))
     ]
     body = "\n".join(f"  {line}" for line in lines)
     head = f"static const {ctype} {name}[{flat.size}] = {{"
     return f"{comment(said)}\n{head}\n{body.rstrip(',')}\n}};\n"
+
+
+def _wrapped(words: list[str]) -> list[str]:
+    """Lines of words with a comma behind each; of many thousands `textwrap` takes minutes."""
+    found, line, room = [], [], WIDTH - 2
+    for text in words:
+        room -= len(text) + 2
+        if room < -1 and line:
+            found.append(" ".join(line))
+            line, room = [], WIDTH - 2 - len(text) - 2
+        line.append(f"{text},")
+    return [*found, " ".join(line)] if line else found
 
 
 def loop(variable: str, count: int, body: str) -> str:
@@ -168,7 +184,7 @@ def sum_of(*terms: str) -> str:
     return " + ".join(term for term in terms if term and term != "0") or "0"
 
 
-def times(stride: int, variable: str, count: int = 2) -> str:
+def times(stride: int | str, variable: str, count: int = 2) -> str:
     """`stride * variable`; nothing where the variable is always 0.
 
     >>> times(3, "x"), times(1, "x"), times(3, "x", count=1)
@@ -179,7 +195,9 @@ def times(stride: int, variable: str, count: int = 2) -> str:
     return variable if stride == 1 else f"{stride} * {variable}"
 
 
-def place(sizes: Sequence[int], strides: Sequence[int], variables: str) -> str:
+def place(
+    sizes: Sequence[int], strides: Sequence[int | str], variables: Sequence[str]
+) -> str:
     """Where the element at some variables lies.
 
     >>> place((1, 8, 8), (0, 80, 8), "dyx")
@@ -191,3 +209,42 @@ def place(sizes: Sequence[int], strides: Sequence[int], variables: str) -> str:
             for size, stride, variable in zip(sizes, strides, variables, strict=True)
         )
     )
+
+
+class Slot(NamedTuple):
+    """What a step has of its own.
+
+    Attributes:
+        ctype: its type in C; of a pointer with the star.
+        text: an expression that is constant.
+    """
+
+    ctype: str
+    text: str
+
+
+def slot_of(role: str) -> str:
+    """The place in a text for what has a role in a step.
+
+    >>> slot_of("weights")
+    '@weights@'
+    """
+    return f"@{role}@"
+
+
+def slots_in(text: str) -> list[str]:
+    """The roles that have a place in a text, each once, in order.
+
+    >>> slots_in("@to@[0] = @from@[@to@[1]];")
+    ['to', 'from']
+    """
+    return list(dict.fromkeys(_SLOT.findall(text)))
+
+
+def filled(text: str, names: Mapping[str, str]) -> str:
+    """The text with an expression of C in each place.
+
+    >>> filled("r = r * @scale@[c];", {"scale": "conv_scale"})
+    'r = r * conv_scale[c];'
+    """
+    return _SLOT.sub(lambda found: names[found[1]], text)

@@ -76,7 +76,7 @@ def start_of(layer: Layer, table: int | None = None) -> tuple[str, str]:
     )
     if channels == 1:
         return f"const int32_t start = {name}[{at}];", "start"
-    ctype = memory.table_types[name]
+    ctype = layer.type_of(name)
     return f"const {ctype} *start = {sum_of(name, at)};", "start[c]"
 
 
