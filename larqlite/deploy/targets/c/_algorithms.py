@@ -15,6 +15,7 @@ from larqlite.deploy.targets.c import (
     _bytes,
     _code_sums,
     _dense,
+    _few_values,
     _floats,
     _moves,
     _sets,
@@ -139,6 +140,20 @@ ALGORITHMS: tuple[Algorithm, ...] = (
         (StepKind.DEPTHWISE_FLOAT,),
         _floats.depthwise_float,
         each_output(10, lambda layer: 6),
+    ),
+    Algorithm(
+        "signs",
+        (StepKind.CONV_FLOAT, StepKind.DEPTHWISE_FLOAT),
+        _few_values.signs,
+        _few_values.signs_cost,
+        _few_values.why_no_signs,
+    ),
+    Algorithm(
+        "levels",
+        (StepKind.CONV_FLOAT, StepKind.DEPTHWISE_FLOAT),
+        _few_values.levels,
+        _few_values.levels_cost,
+        _few_values.why_no_levels,
     ),
     Algorithm("bytes", (StepKind.CONV_BYTES,), _bytes.conv_bytes, _bytes.cost),
     Algorithm(
