@@ -80,6 +80,7 @@ def whole_program(
     budget: int = DEFAULT_BUDGET,
     pixels: Pixels = False,
     small: bool = False,
+    where: str = "whole_program",
 ) -> WholeProgram:
     """Reads and plans a file for machines without Python: kernels run all of it.
 
@@ -97,6 +98,7 @@ def whole_program(
             bytes, bits are pooled as they are made (`BitPool` of `_program.py`), and a buffer
             with borders is filled before the first step that uses it, at every call
             (`filled_before`). Neither is for the native kernels.
+        where: the function that messages name.
 
     Returns:
         The program.
@@ -107,7 +109,7 @@ def whole_program(
         ArgumentError, InputError: as of `larqlite_runtime.load`; `pixels`, but no layer
             reads an input that is only scaled before it.
     """
-    scale = _scale_of(pixels)
+    scale = _scale_of(pixels, where)
     numbers = Numbers.FLOAT32 if pixels is False else Numbers.BYTES
     graph = ModelSource(path_or_bytes, budget)()
     fed, asked = tensor_names("inputs", inputs), tensor_names("outputs", outputs)
@@ -124,9 +126,9 @@ def whole_program(
     )
     if planned.numbers is not numbers:
         raise ArgumentError(
-            f"whole_program: pixels={pixels!r}, but no layer of this file reads an input that "
+            f"{where}: pixels={pixels!r}, but no layer of this file reads an input that "
             "is only scaled channel by channel before it, and by no other layer.\n"
-            "  Fix: leave `pixels` out; the program then takes floats."
+            "  Fix: leave `pixels` (--pixels) out; the program then takes floats."
         )
     subgraph, program = planned.subgraph, planned.program
     made = []
@@ -169,7 +171,7 @@ def whole_program(
     )
 
 
-def _scale_of(pixels: Pixels) -> PixelScale | None:
+def _scale_of(pixels: Pixels, where: str) -> PixelScale | None:
     """What is made of pixels before they are fed."""
     if isinstance(pixels, bool):
         return None
@@ -181,7 +183,7 @@ def _scale_of(pixels: Pixels) -> PixelScale | None:
         is_right = False
     if not is_right:
         raise ArgumentError(
-            f"whole_program: pixels={pixels!r} is no scale and offset.\n"
+            f"{where}: pixels={pixels!r} is no scale and offset.\n"
             "  Fix: two numbers, or two lists with one for each channel, for example "
             "pixels=(1 / 127.5, -1); the scale is not 0."
         )

@@ -167,6 +167,9 @@ def written_whole(path: Path, name: str | None = None) -> Iterator[Path]:
         path: of the file.
         name: the name, where one process writes at a time: what it leaves when it is
             killed is written over the next time. By default no process has had it.
+
+    Raises:
+        OSError: the disk is full, for one; `filename` is `path`.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(name) if name else _new_file(target)
@@ -180,7 +183,11 @@ def written_whole(path: Path, name: str | None = None) -> Iterator[Path]:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         full = os.strerror(errno.ENOSPC)
-        if full in str(error) and not isinstance(error, OSError):  # HDF5 has its own
+        if isinstance(error, OSError):
+            # What says where: a failed `write` knows no name, and ours is gone again.
+            if type(error) is OSError and error.filename in (None, str(temporary)):
+                error.filename = str(path)
+        elif full in str(error):  # HDF5 has its own
             raise OSError(errno.ENOSPC, full, str(path)) from error
         raise
 

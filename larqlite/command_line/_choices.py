@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import pathlib
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,8 @@ from larqlite.errors import ArgumentError, near_matches
 
 # What `arg(...)` and `subcommand(...)` leave in an `Annotated`.
 _ARG, _SUBCOMMAND = type(tyro.conf.arg()), type(tyro.conf.subcommand())
+# Numbers that messages propose.
+_EXAMPLES = {int: "8", float: "0.5"}
 
 
 def followed(kind: Any, words: Sequence[str]) -> tuple[Any, list[str], dict[str, Any]]:
@@ -53,20 +56,12 @@ def choices_of(kind: Any) -> dict[str, tuple[str, ...]]:
         >>> choices_of(Qat)
         {'--inputs': ('float32', 'int8'), '--ranges': ('minmax', 'moving_average')}
     """
-    found: dict[str, tuple[str, ...]] = {}
-    for name, hint in inputs_of(kind):
-        inner, settings = taken_apart(hint)
-        values = values_of(inner)
-        if not values:
-            for part in _parts(inner):
-                if dataclasses.is_dataclass(part):
-                    found |= choices_of(part)
-            continue
-        given = argument_of(settings)
-        flag = "--" + ((given and given.name) or name).replace("_", "-")
-        for each in (flag, *((given and given.aliases) or ())):
-            found[each] = values
-    return found
+    return {
+        flag: values
+        for flags, hint, _ in _options_of(kind)
+        if (values := values_of(hint))
+        for flag in flags
+    }
 
 
 def require_choices(kind: Any, program: str, words: Sequence[str]) -> None:
@@ -101,6 +96,82 @@ def require_choices(kind: Any, program: str, words: Sequence[str]) -> None:
             f"{where}: {flag} {value} is none of {', '.join(shown)}.{guess}\n"
             f"  Fix: {flag} {nearest}."
         )
+
+
+def require_values(kind: Any, program: str, words: Sequence[str]) -> None:
+    """Refuses an option without its value, and one whose value has to be a number and is none.
+
+    Raises:
+        ArgumentError: which option has which value.
+
+    Example:
+        >>> from larqlite._commands.qat import Qat
+        >>> require_values(Qat, "lq qat", ["net.keras", "--epochs", "few"])
+        Traceback (most recent call last):
+        ...
+        larqlite.errors.ArgumentError: lq qat: --epochs few is no whole number.
+          Fix: a number, such as --epochs 8.
+    """
+    kind, path, _ = followed(kind, words)
+    where = " ".join([program, *path])
+    known = dict(_options_with_values(kind))
+    for word, after in itertools.pairwise([*words, "--"]):
+        flag, equals, value = word.partition("=")
+        name = flag.replace("_", "-")
+        name = name if name in known else "--" + name.lstrip("-").rpartition(".")[2]
+        if not flag.startswith("--") or name not in known:
+            continue
+        number, shown = known[name]
+        if not equals and after.startswith("--"):
+            raise ArgumentError(
+                f"{where}: {flag} has no value.\n  Fix: {flag} {shown}, or leave it out."
+            )
+        value = value if equals else after
+        if number is not None and value != "None" and not _is_a(number, value):
+            what = "whole number" if number is int else "number"
+            raise ArgumentError(
+                f"{where}: {flag} {value} is no {what}.\n"
+                f"  Fix: a number, such as {flag} {_EXAMPLES[number]}."
+            )
+
+
+def _options_with_values(kind: Any) -> Iterator[tuple[str, tuple[type | None, str]]]:
+    """Options with values: the type of number where it is one, and what stands for a value."""
+    for flags, hint, settings in _options_of(kind):
+        values = values_of(hint)
+        types_ = [part for part in _parts(hint) if part is not type(None)]
+        is_one = typing.get_origin(hint) is not tuple and len(types_) == 1
+        kinds = {*types_} - {Ellipsis}
+        is_plain = bool(values) or kinds <= {int, float, str, pathlib.Path}
+        if tyro.conf.Positional in settings or not is_plain:
+            continue
+        number = types_[0] if is_one and types_[0] in _EXAMPLES else None
+        given = argument_of(settings)
+        shown = (
+            values[0] if values else (given and given.metavar) or flags[0][2:].upper()
+        )
+        yield from ((flag, (number, shown)) for flag in flags)
+
+
+def _is_a(number: type, value: str) -> bool:
+    try:
+        number(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _options_of(kind: Any) -> Iterator[tuple[tuple[str, ...], Any, tuple]]:
+    """The fields of a dataclass and of those inside: flags, type, and what is annotated."""
+    for name, hint in inputs_of(kind):
+        inner, settings = taken_apart(hint)
+        parts = [part for part in _parts(inner) if dataclasses.is_dataclass(part)]
+        for part in parts:
+            yield from _options_of(part)
+        if not parts:
+            given = argument_of(settings)
+            flag = "--" + ((given and given.name) or name).replace("_", "-")
+            yield (flag, *((given and given.aliases) or ())), inner, settings
 
 
 def flags_of(kind: Any, value: Any = None, prefix: str | None = None) -> Iterator[str]:

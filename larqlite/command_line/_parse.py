@@ -12,8 +12,13 @@ from typing import Any
 
 import tyro
 
-from larqlite.command_line._choices import followed, require_choices, require_flags
-from larqlite.errors import ArgumentError, near_matches
+from larqlite.command_line._choices import (
+    followed,
+    require_choices,
+    require_flags,
+    require_values,
+)
+from larqlite.errors import ArgumentError, LarqliteError, near_matches
 from larqlite_runtime.former_flags import in_present_flags
 
 
@@ -27,8 +32,8 @@ def parsed(kind: Any, program: str, words: Sequence[str], **options: Any) -> Any
         options: of `tyro.cli`.
 
     Raises:
-        ArgumentError: a flag that there is not, or an option with a value that is none of
-            its fixed list.
+        ArgumentError: a flag that there is not, or an option without its value, or with one
+            that is no number or none of its fixed list; or what the dataclass itself refuses.
         SystemExit: with code 2 after another mistake, with 0 after `--help`.
     """
     command, path, _ = followed(kind, words)
@@ -38,14 +43,23 @@ def parsed(kind: Any, program: str, words: Sequence[str], **options: Any) -> Any
     settings = {"prog": program, "config": config} | options
     prefix = None if tyro.conf.OmitArgPrefixes in settings["config"] else ""
     require_flags(kind, program, words, settings.get("default"), prefix)
+    if not {"-h", "--help"} & set(words):
+        require_values(kind, program, words)
     require_choices(kind, program, words)
+    said = io.StringIO()
     try:
-        with _without_colours():
+        with _without_colours(), contextlib.redirect_stderr(said):
             return tyro.cli(kind, args=words, **settings)
     except SystemExit as exit_:
+        if (refusal := _refusal_behind(exit_)) is not None:
+            # It says what to do; the parser puts it in a frame, folded.
+            said = io.StringIO()
+            raise refusal from None
         if exit_.code and (guess := _guess(kind, words)):
-            print(f"{program}:{guess}", file=sys.stderr)
+            print(f"{program}:{guess}", file=said)
         raise
+    finally:
+        sys.stderr.write(said.getvalue())
 
 
 @contextlib.contextmanager
@@ -61,6 +75,13 @@ def _without_colours() -> Iterator[None]:
     finally:
         sys.stdout.write(printed.getvalue())
         sys.stderr.write(said.getvalue())
+
+
+def _refusal_behind(error: BaseException | None) -> LarqliteError | None:
+    """What a dataclass has refused, where the parser ends the process for it."""
+    while error is not None and not isinstance(error, LarqliteError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _guess(kind: Any, words: Sequence[str]) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import h5py
 
+from larqlite.errors import near_matches
+
 _MODELS = (".keras", ".h5", ".hdf5")
 _DEPLOYED = {
     ".onnx": "a deployed model, for lq run FILE, lq benchmark FILE and lq verify MODEL FILE",
@@ -16,14 +18,19 @@ _CHECKPOINT = (
     "a checkpoint of TensorFlow, which holds weights without the network.\n"
     "  Fix: build the model and call model.load_weights({prefix!r})."
 )
+_SAVE = 'a saved model is what model.save("model.keras") writes.'
+_ITS_MODEL = "pass the saved model (.keras, .h5) that it was made of."
 
 
 def nothing_at(path: Path) -> str:
     """What to say of a path at which there is nothing."""
     if Path(f"{path}.index").exists():
         return f"{str(path)!r} is " + _CHECKPOINT.format(prefix=str(path))
+    beside = path.parent.glob("*") if path.parent.is_dir() else ()
+    names = [each.name for each in beside if each.suffix in _MODELS or each.is_dir()]
     return (
         f"there is no file or folder {str(path)!r} (working directory: {os.getcwd()})."
+        f"{near_matches(path.name, names)}\n  Fix: check the path; {_SAVE}"
     )
 
 
@@ -37,7 +44,8 @@ def no_model_in(path: Path) -> str:
         what = _DEPLOYED.get(path.suffix.lower())
         return (
             f"{str(path)!r} is neither a .keras file, nor HDF5 (.h5), nor a SavedModel "
-            f"folder{f', but {what}' if what else ''}."
+            f"folder{f', but {what}' if what else ''}.\n"
+            f"  Fix: {_ITS_MODEL if what else _SAVE}"
         )
     start = f"the folder {str(path)!r} holds no saved_model.pb"
     inside = _models_inside(path)
@@ -59,7 +67,7 @@ def no_model_in(path: Path) -> str:
             + _CHECKPOINT.format(prefix=prefix)
             + " Of an unfinished run of lqz train, let the run finish: it saves a model."
         )
-    return f"{start}, nor a .keras or .h5 file."
+    return f"{start}, nor a .keras or .h5 file.\n  Fix: {_SAVE}"
 
 
 def _models_inside(folder: Path) -> list[Path]:

@@ -50,6 +50,7 @@ from larqlite.onnx_graph._model import (
     node_of,
     node_proto,
     onnx_model,
+    read_model,
     tensor_info,
     write,
 )
@@ -125,6 +126,7 @@ __all__ = [
     "onnx_order",
     "output_shape",
     "permuted",
+    "read_model",
     "refuse",
     "reshaped",
     "same_pads",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from larqlite._version import __version__
@@ -80,6 +81,42 @@ def assembled(
         producer_name="larqlite",
         producer_version=__version__,
     )
+
+
+def read_model(
+    file: str | os.PathLike | bytes, where: str, fix: str, name: str = ""
+) -> onnx.ModelProto:
+    """The ONNX model in a file that is there, or in its bytes.
+
+    Args:
+        file: its path, or its bytes.
+        where: the function that messages name.
+        fix: what messages propose.
+        name: of the file in messages; its path by default.
+
+    Raises:
+        UnsupportedModelError: it is damaged, or no ONNX model.
+
+    Example:
+        >>> read_model(b"no model", "here", "write it again.", "net.onnx")
+        Traceback (most recent call last):
+        larqlite.errors.UnsupportedModelError: here: net.onnx is damaged, or no ONNX model.
+          Fix: write it again.
+    """
+    is_content = isinstance(file, bytes)
+    try:
+        model = onnx.load_from_string(file) if is_content else onnx.load(file)
+    except (DecodeError, onnx.checker.ValidationError) as error:
+        model, fault = None, error
+    else:
+        fault = None
+    # No bytes at all are a message too.
+    if model is None or not model.HasField("graph"):
+        name = name or ("the file" if is_content else os.fsdecode(file))
+        raise UnsupportedModelError(
+            f"{where}: {name} is damaged, or no ONNX model.\n  Fix: {fix}"
+        ) from fault
+    return model
 
 
 def fault_of(model: onnx.ModelProto | Path) -> Exception | None:

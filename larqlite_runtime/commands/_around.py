@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from larqlite_runtime import progress, start
-from larqlite_runtime._errors import InputError, RuntimeModelError
+from larqlite_runtime._errors import (
+    InputError,
+    MissingModelFileError,
+    RuntimeModelError,
+)
 
 MOST_THREADS = 1024
+# What helps where the system says no, by the number of its error.
+_FULL = (
+    "free space there, or name another disk; TMPDIR=FOLDER is where temporary files go."
+)
+_CLOSED = "another name or folder, or the right to use this one."
+_SYSTEMS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _CLOSED),
+}
 
 
 def run(
@@ -41,8 +56,9 @@ def run(
     except Exception as error:
         if not _is_a_mistake(error):
             raise
-        named = str(error).startswith(f"{program} ")
-        print(f"{'' if named else f'{program}: '}{error}", file=sys.stderr)
+        said = _said(error)
+        named = said.startswith(f"{program} ")
+        print(f"{'' if named else f'{program}: '}{said}", file=sys.stderr)
         raise SystemExit(2) from error
     finally:
         start.nothing_is_left_to_do(is_said=sys.exc_info()[0] is not None)
@@ -74,7 +90,36 @@ def _is_a_mistake(error: Exception) -> bool:
     """Whether it is one of the user's, and not of the program."""
     larqlite = sys.modules.get("larqlite.errors")
     kinds = (larqlite.LarqliteError,) if larqlite else ()
-    return isinstance(error, (RuntimeModelError, OSError, *kinds))
+    return isinstance(error, (RuntimeModelError, OSError, MemoryError, *kinds))
+
+
+def _said(error: Exception) -> str:
+    """What a message says of an error: also of those of the system, which name no way out."""
+    if isinstance(error, MemoryError):
+        return (
+            f"there is too little memory: {error or 'nobody says for what'}.\n"
+            "  Fix: fewer samples at a time, a smaller model, or a machine with more."
+        )
+    fix = _SYSTEMS.get(getattr(error, "errno", None))
+    if fix is None or "Fix:" in str(error):
+        return str(error)
+    place = "" if error.filename is None else f"{error.filename}: "
+    return f"{place}{error.strerror}.\n  Fix: {fix}"
+
+
+def require_file(path: Path, where: str) -> None:
+    """Refuses a path at which there is no deployed file.
+
+    Raises:
+        MissingModelFileError: there is nothing, or something else.
+    """
+    if path.is_file():
+        return
+    what, fix = f"there is no file {path}", f"lq export MODEL {path}"
+    if path.exists():
+        kind = "a folder" if path.is_dir() else "no regular file"
+        what, fix = f"{path} is {kind}", "the path of the .onnx file itself."
+    raise MissingModelFileError(f"{where}: {what}.\n  Fix: {fix}")
 
 
 def require_counts(where: str, **values: int | None) -> None:

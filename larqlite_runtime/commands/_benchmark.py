@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from larqlite_runtime import start
-from larqlite_runtime._errors import InputError, MissingModelFileError
+from larqlite_runtime._errors import InputError
 from larqlite_runtime._machine import available_cores
 from larqlite_runtime.command_output import tell
-from larqlite_runtime.commands._around import load, require_counts
+from larqlite_runtime.commands._around import load, require_counts, require_file
 
 COMMAND = "lq benchmark"
 HELP = {
@@ -69,10 +69,7 @@ class BenchmarkOptions:
         if not names:
             names = self._names_by_default()
         benchmark.require_engines(names, self.model is not None, COMMAND)
-        if not self.file.is_file():
-            raise MissingModelFileError(
-                f"{COMMAND}: there is no file {self.file}.\n  Fix: lq export MODEL {self.file}"
-            )
+        require_file(self.file, COMMAND)
         if self.output is not None:
             where = f"{COMMAND}: --output"
             outputs.require_picture(self.output, where, read=(self.file, self.model))

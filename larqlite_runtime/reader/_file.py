@@ -123,7 +123,7 @@ def _check_versions(model: dict) -> set[str]:
     if version not in IR_VERSIONS:
         raise ModelFileError(
             f"it has the format version (ir_version) {version}; "
-            f"{IR_VERSIONS[0]} to {IR_VERSIONS[-1]} are supported" + WRITE_AGAIN
+            f"{IR_VERSIONS[0]} to {IR_VERSIONS[-1]} are supported" + _way_out(model)
         )
     if "graph" not in model:
         raise ModelFileError("it has no graph" + DAMAGED)
@@ -137,26 +137,31 @@ def _check_versions(model: dict) -> set[str]:
         if domain not in OPSETS:
             raise ModelFileError(
                 f"it uses operations of {shown}; a packed model has standard operations "
-                f"and those of {DOMAIN}" + WRITE_AGAIN
+                f"and those of {DOMAIN}" + _way_out(model)
             )
         if version not in OPSETS[domain]:
-            # A file without packed layers need not be one of larqlite.
-            is_ours = any(i.get("domain") == DOMAIN for i in model["opset_import"])
             raise ModelFileError(
                 f"it uses version {version} of the operations {shown}; this runtime knows "
-                f"version {' and '.join(map(str, OPSETS[domain]))}"
-                + WRITE_AGAIN
-                + (
-                    " Or update larqlite_runtime, if the file is newer."
-                    if is_ours
-                    else " A file of another program: run it with onnxruntime."
-                )
+                f"version {' and '.join(map(str, OPSETS[domain]))}" + _way_out(model)
             )
     if "" not in found:
         raise ModelFileError(
             'it names no version of the operations "ai.onnx"' + DAMAGED
         )
     return set(found)
+
+
+def _way_out(model: dict) -> str:
+    """What helps with a file of versions or operations that this runtime does not know."""
+    # A file without packed layers need not be one of larqlite.
+    is_ours = any(
+        item.get("domain") == DOMAIN for item in model.get("opset_import", ())
+    )
+    return WRITE_AGAIN + (
+        " Or update larqlite_runtime, if the file is newer."
+        if is_ours
+        else " A file of another program: run it with onnxruntime."
+    )
 
 
 def _check_domains(graph: CheckedGraph, domains: set[str]) -> None:

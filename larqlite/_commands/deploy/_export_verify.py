@@ -20,9 +20,9 @@ from larqlite.command_line import (
     require_at_least,
     tell,
 )
-from larqlite.errors import ArgumentError, MissingFileError
+from larqlite.errors import ArgumentError
 from larqlite.outputs import ONNX, require
-from larqlite_runtime.commands import HELP
+from larqlite_runtime.commands import HELP, require_file
 
 File = Positional[
     Annotated[
@@ -205,7 +205,7 @@ class ExportOptions:
             require(self.output, _SUFFIXES[self.to], "lq export", read=[self.model])
         is_packed = self.model.suffix.lower() in ONNX
         if is_packed:
-            _require_file(self.model, "lq export")
+            require_file(self.model, "lq export")
         model = self.model if is_packed else _load(self)
         from larqlite import deploy
         from larqlite.deploy.targets.c import identifier
@@ -213,7 +213,7 @@ class ExportOptions:
         try:
             if self.to in _FOLDERS:
                 write = deploy.to_c if self.to == "c" else deploy.to_arduino
-                name = self.name or identifier(self.model.stem)
+                name = identifier(self.model.stem) if self.name is None else self.name
                 report = write(
                     model,
                     self.output,
@@ -296,7 +296,7 @@ class VerifyOptions:
 
     def _run(self) -> tuple[dict[str, Any], int]:
         if self.file is not None:
-            _require_file(self.file, "lq verify")
+            require_file(self.file, "lq verify")
         model = _load(self)
         from larqlite import deploy
         from larqlite._io import read
@@ -330,10 +330,3 @@ def _load(options: ExportOptions | VerifyOptions):
 
     import_modules("lq", options.imports)
     return models.load(options.model, compile=False, safe_mode=not options.unsafe)
-
-
-def _require_file(path: Path, where: str) -> None:
-    if not path.is_file():
-        raise MissingFileError(
-            f"{where}: there is no file {path}.\n  Fix: lq export MODEL {path}"
-        )

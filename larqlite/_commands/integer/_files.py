@@ -26,7 +26,8 @@ def require_input(path: Path, suffixes: Sequence[str], where: str) -> None:
     """
     if not path.exists():
         raise MissingFileError(
-            f"{where}: there is no file {str(path)!r} (working directory: {os.getcwd()})."
+            f"{where}: there is no file {str(path)!r} (working directory: {os.getcwd()}).\n"
+            "  Fix: check the path."
         )
     if path.suffix not in suffixes:
         raise ArgumentError(

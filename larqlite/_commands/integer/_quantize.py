@@ -17,7 +17,7 @@ from larqlite._commands.integer import _files as files
 from larqlite._commands.integer._options import Quantize
 from larqlite._tables import show
 from larqlite.command_line import tell
-from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
+from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.integer import models
 from larqlite.integer.models.internal import float_layers_of
 from larqlite.outputs import KERAS, ONNX, require, written_whole
@@ -77,18 +77,16 @@ def _quantize_keras(options: Quantize, output: Path, arguments: dict) -> dict[st
 
 
 def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> dict[str, Any]:
-    import onnx
-    from google.protobuf.message import DecodeError
+    from larqlite.onnx_graph import read_model
 
-    try:
-        model = onnx.load(options.model)
-    except DecodeError as error:
-        raise UnsupportedModelError(
-            f"{COMMAND}: {str(options.model)!r} is no ONNX model: {error}.\n"
-            "  Fix: write it again."
-        ) from error
+    model = read_model(options.model, COMMAND, "write it again.")
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [item for item in model.graph.input if item.name not in constants]
+    if not inputs:
+        raise ArgumentError(
+            f"{COMMAND}: {options.model} has no inputs, so there is nothing to quantize.\n"
+            "  Fix: an export of a float model, which has one."
+        )
     shapes = [
         tuple(d.dim_value or None for d in item.type.tensor_type.shape.dim)[1:]
         for item in inputs

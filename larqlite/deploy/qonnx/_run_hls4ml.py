@@ -97,7 +97,8 @@ def run_hls4ml(
         )
     with tempfile.TemporaryDirectory() as work:
         file = Path(work, "network.onnx")
-        if isinstance(model, (str, os.PathLike)):
+        given = os.fsdecode(model) if isinstance(model, (str, os.PathLike)) else None
+        if given is not None:
             if not Path(model).is_file():
                 raise MissingFileError(
                     f"{_NAME}: there is no file {model}.\n"
@@ -106,7 +107,7 @@ def run_hls4ml(
             shutil.copyfile(model, file)
         else:
             to_qonnx(model, file, for_="hls4ml")
-        names, told = _said_by(file)
+        names, told = _said_by(file, given or "the file")
         inputs = _named(x, names)
         np.savez(Path(work, "inputs.npz"), **inputs)
         request = {
@@ -173,16 +174,16 @@ def _require_installed() -> Path:
     return hls4ml_python()
 
 
-def _said_by(file: Path) -> tuple[list[str], dict[str, Any]]:
+def _said_by(file: Path, name: str) -> tuple[list[str], dict[str, Any]]:
     """The inputs of a file, and what it tells hls4ml."""
-    import onnx
+    from larqlite.onnx_graph import read_model
 
-    model = onnx.load(file)
+    fix = 'lq.deploy.to_qonnx(model, path, for_="hls4ml").'
+    model = read_model(file, _NAME, fix, name)
     told = {entry.key: entry.value for entry in model.metadata_props}
     if KEY not in told:
         raise ArgumentError(
-            f"{_NAME}: the file was not written for hls4ml.\n"
-            '  Fix: lq.deploy.to_qonnx(model, path, for_="hls4ml").'
+            f"{_NAME}: {name} was not written for hls4ml.\n  Fix: {fix}"
         )
     return [item.name for item in model.graph.input], json.loads(told[KEY])
 

@@ -50,12 +50,12 @@ def program_of(
     """
     try:
         if isinstance(model, (str, os.PathLike, bytes)):
-            return whole_program(model, pixels=pixels, small=small)
+            return whole_program(model, pixels=pixels, small=small, where=where)
         with tempfile.TemporaryDirectory() as folder:
             from larqlite.deploy.exporter import export  # loads onnx
 
             path = Path(folder) / "model.onnx"
             export(model, path)
-            return whole_program(path, pixels=pixels, small=small)
+            return whole_program(path, pixels=pixels, small=small, where=where)
     except NoNativeStepError as error:
         raise UnsupportedModelError(f"{where}: {error}") from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from larqlite.deploy.targets._result import TargetRow, TargetsReport
 from larqlite.deploy.targets._target import DeployedNetwork, Target, TargetCost, chosen
 from larqlite.deploy.verifier import ABSOLUTE, BATCH_SIZE, TOLERANCE
-from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
+from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.from_keras import as_tf_keras
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class _TargetRun:
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """Errors that say that a network does not run on a target."""
+    """Errors that say that a network does not run on a target, or cannot be brought there."""
     from larqlite_runtime import RuntimeModelError
 
-    return UnsupportedModelError, MissingFileError, RuntimeModelError
+    return UnsupportedModelError, RuntimeModelError, OSError

@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import onnx
 
 from larqlite.errors import ArgumentError
-from larqlite.onnx_graph import WHERE, OnnxGraph, StoredRounding, node_of
+from larqlite.onnx_graph import WHERE, OnnxGraph, StoredRounding, node_of, read_model
+
+_WRITE_IT = "write it with lq.deploy.export(model, path)."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +92,10 @@ class Cut:
 class DeployedFile:
     """Nodes, tensors and packed layers of a file.
 
+    Args:
+        content: its bytes.
+        name: of it in messages.
+
     Attributes:
         content: its bytes.
         model: the same, parsed.
@@ -99,12 +104,13 @@ class DeployedFile:
         roundings: where quantization-aware layers round, in order.
 
     Raises:
+        UnsupportedModelError: it is damaged, or no ONNX model.
         ArgumentError: it holds no packed model.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, name: str = "the file") -> None:
         self.content = content
-        self.model = onnx.load_from_string(content)
+        self.model = read_model(content, WHERE.get(), _WRITE_IT, name)
         graph = self.model.graph
         self.inputs = [item.name for item in graph.input]
         self.outputs = [item.name for item in graph.output]
@@ -120,9 +126,8 @@ class DeployedFile:
         texts = {item.key: item.value for item in self.model.metadata_props}
         if "larqlite.layers" not in texts:
             raise ArgumentError(
-                f"{WHERE.get()}: the file does not say which layers are packed, so "
-                "lq.deploy.export did not write it.\n"
-                "  Fix: write it with lq.deploy.export(model, path)."
+                f"{WHERE.get()}: {name} does not say which layers are packed, so "
+                f"lq.deploy.export did not write it.\n  Fix: {_WRITE_IT}"
             )
         self.entries = [self._entry(i) for i in json.loads(texts["larqlite.layers"])]
         self.roundings = [

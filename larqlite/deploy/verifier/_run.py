@@ -100,8 +100,11 @@ def run_reports(
     """
     with _asked(where, model, samples, batch_size, tolerance, absolute_tolerance):
         source = _source(file)
-        parsed = DeployedFile(
-            source if isinstance(source, bytes) else source.read_bytes()
+        is_content = isinstance(source, bytes)
+        parsed = (
+            DeployedFile(source)
+            if is_content
+            else DeployedFile(source.read_bytes(), str(source))
         )
         reference = Reference(model, parsed, tolerance, absolute_tolerance)
         with closing(

@@ -13,7 +13,7 @@ import onnx
 from larqlite.errors import ArgumentError, MissingFileError, UnsupportedModelError
 from larqlite.integer.export._file import LAYERS
 from larqlite.integer.export._input_kinds import require_type
-from larqlite.onnx_graph import WHERE
+from larqlite.onnx_graph import WHERE, read_model
 
 STEP = "larqlite.integer.step"
 
@@ -142,4 +142,5 @@ def opened(file: Any, model) -> OnnxFile | TFLiteFile:
         )
     if path.suffix == ".tflite":
         return TFLiteFile(path.read_bytes(), model)
-    return OnnxFile(onnx.load(path))
+    fix = "write it with lq.integer.export.to_onnx(model, path)."
+    return OnnxFile(read_model(path, WHERE.get(), fix))

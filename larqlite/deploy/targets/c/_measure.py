@@ -11,7 +11,7 @@ from pathlib import Path
 
 from larqlite.deploy._run_program import how_it_ended, run_program
 from larqlite.deploy.targets.c._source import CSource
-from larqlite.errors import MissingFileError, UnsupportedModelError
+from larqlite.errors import UnsupportedModelError
 
 COMPILER = "arm-none-eabi-gcc"
 FLAGS = (
@@ -45,7 +45,8 @@ def measure(source: CSource) -> Measured | str:
         return f"no {COMPILER} here"
     try:
         return _compiled(source)
-    except (MissingFileError, UnsupportedModelError) as error:
+    except (OSError, UnsupportedModelError) as error:
+        # Such as no room for temporary files: what is measured has been written by now.
         return str(error).splitlines()[0].rstrip(".")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from larqlite.deploy.targets.c._density import Samples, steps_of_zeros
 from larqlite.deploy.targets.c._report import CReport, report_of
 from larqlite.deploy.targets.c._source import CSource, source_of
 from larqlite.deploy.targets.c._text import identifier
-from larqlite.errors import ArgumentError
+from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.outputs import require, written_whole
 from larqlite_runtime.internal import Pixels, WholeProgram
 
@@ -111,16 +111,37 @@ def write_files(texts: Mapping[Path, str], where: str) -> None:
         where: the function, for messages.
 
     Raises:
-        ArgumentError: a file is there that larqlite did not write.
+        ArgumentError: a file is there that larqlite did not write, or nothing can be written.
+        MissingFileError: a folder is there in place of a file, or a file of a folder.
+        OSError: the disk is full, for one; what was there stays, and nothing else is left.
     """
     for path in texts:
-        require(path, (path.suffix,), where, makes_folder=True)
-    # The old files stay until all of the new ones are there: on a full disk, for instance.
-    with ExitStack() as files:
-        for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = files.enter_context(written_whole(path))
-            temporary.write_text(text, encoding="ascii")
+        try:
+            require(path, (path.suffix,), where, makes_folder=True)
+        except (ArgumentError, MissingFileError) as error:
+            # Their names are given by what reads them.
+            what, _, _ = str(error).partition("\n")
+            raise type(error)(f"{what}\n  Fix: another folder.") from error
+    made: list[Path] = []
+    try:
+        # The old files stay until all of the new ones are there: on a full disk, for instance.
+        with ExitStack() as files:
+            for path, text in texts.items():
+                made += _made_folders(path.parent)
+                temporary = files.enter_context(written_whole(path))
+                temporary.write_text(text, encoding="ascii")
+    except BaseException:
+        for folder in reversed(made):
+            with suppress(OSError):  # somebody else may use it by now
+                folder.rmdir()
+        raise
+
+
+def _made_folders(folder: Path) -> list[Path]:
+    """Makes a folder, and those that it lies in; gives the new ones."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing[::-1]
 
 
 def checked_folder(folder: str | os.PathLike, where: str) -> Path:
