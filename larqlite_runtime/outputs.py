@@ -185,7 +185,8 @@ def written_whole(path: Path, name: str | None = None) -> Iterator[Path]:
         full = os.strerror(errno.ENOSPC)
         if isinstance(error, OSError):
             # What says where: a failed `write` knows no name, and ours is gone again.
-            if type(error) is OSError and error.filename in (None, str(temporary)):
+            is_systems = type(error) is OSError and error.errno is not None
+            if is_systems and error.filename in (None, str(temporary)):
                 error.filename = str(path)
         elif full in str(error):  # HDF5 has its own
             raise OSError(errno.ENOSPC, full, str(path)) from error
