@@ -121,23 +121,47 @@ def test_without_moved_offsets_some_signs_would_differ(tmp_path, monkeypatch):
     np.testing.assert_allclose(plain, moved, rtol=1e-5, atol=1e-5)
 
 
+def learned(quantizer, *values):
+    quantizer.build((None, CHANNELS))
+    quantizer.set_weights([np.float32(value) for value in values])
+    return quantizer
+
+
 @pytest.mark.parametrize(
-    "quantizer",
-    [lq.quantizers.DoReFa(2), lq.quantizers.DoReFa(4), lq.quantizers.SteTern(0.5)],
-    ids=["dorefa2", "dorefa4", "ste_tern"],
+    ("quantizer", "between", "threshold"),
+    [
+        (lq.quantizers.DoReFa(2), (), 0.5),
+        (lq.quantizers.DoReFa(4), [K.ReLU()], 0.5 / 15),
+        (lq.quantizers.SteTern(0.5), (), 0.5),
+        (learned(lq.quantizers.LSQ(2), 0.4), [K.ReLU()], 0.6),
+        (learned(lq.quantizers.LSQPlus(3), 0.4, -0.9), (), -0.3),
+        (learned(lq.quantizers.AdaBinActivations(), 0.7, 0.2), (), 0.2),
+    ],
+    ids=["dorefa2", "dorefa4", "ste_tern", "lsq", "lsq_plus", "adabin"],
 )
-def test_quantizers_with_more_levels_are_matched_too(quantizer, tmp_path):
-    model = network(quantizer)
+def test_quantizers_with_more_levels_are_matched_too(
+    quantizer, between, threshold, tmp_path, monkeypatch
+):
+    from larqlite.deploy.exporter import _export
+
+    model = network(quantizer, between=between)
     rng = np.random.default_rng(3)
     steps = rng.integers(1, 20, CHANNELS).astype(np.float32)
     variance = (steps**2).astype(np.float32)
     mean = rng.integers(-10, 10, CHANNELS).astype(np.float32)
-    zeros, ones = np.zeros(CHANNELS), np.ones(CHANNELS)
-    model.get_layer("norm").set_weights([ones, zeros, mean, variance])
+    # A sum of each channel comes to lie on a threshold, but for rounding.
+    sums = rng.integers(-INPUTS, INPUTS, CHANNELS)
+    beta = threshold - (sums - mean) / np.sqrt(variance + np.float64(1e-3))
+    model.get_layer("norm").set_weights([np.ones(CHANNELS), beta, mean, variance])
     keras, found, _ = codes_of_all_accumulators(
         model, tmp_path / "model.onnx", quantizer
     )
     np.testing.assert_array_equal(found, keras)
+    monkeypatch.setattr(_export, "move_off_ties", lambda graph: None)
+    keras, found, _ = codes_of_all_accumulators(
+        model, tmp_path / "model.onnx", quantizer
+    )
+    assert np.any(found != keras)
 
 
 @pytest.mark.parametrize(

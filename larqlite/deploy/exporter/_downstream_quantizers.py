@@ -33,10 +33,12 @@ class DownstreamQuantizer:
     Attributes:
         node: that quantizes.
         shift: what is subtracted before, one number for each channel, or None.
+        divisor: what values are divided by then, one number or one for each channel, or None.
     """
 
     node: OnnxNode
     shift: np.ndarray | None = None
+    divisor: np.ndarray | None = None
 
     @property
     def _quantizer(self) -> QuantizerOperation:
@@ -51,6 +53,8 @@ class DownstreamQuantizer:
         """The number of the level of each float32 value, `(..., channels)`."""
         if self.shift is not None:
             values = values - self.shift
+        if self.divisor is not None:
+            values = values / self.divisor
         return self._quantizer.levels_of(values, self.node.attributes)
 
     def fitting(
@@ -62,7 +66,8 @@ class DownstreamQuantizer:
             offset: one for each channel.
             before, after: what it is added to, one step before and at the threshold.
         """
-        if self.shift is not None or self.node.op not in ("Sign", "Heaviside"):
+        is_moved = self.shift is not None or self.divisor is not None
+        if is_moved or self.node.op not in ("Sign", "Heaviside"):
             return []
         # A sum of floats is below zero just when it is without rounding.
         lowest, highest = -after, -before
@@ -80,8 +85,24 @@ class _Place:
 
     name: str
     shift: np.ndarray | None = None
+    divisor: np.ndarray | None = None
     has_channels: bool = True
     is_clipped: bool = False
+    is_rectified: bool = False
+
+    @property
+    def is_moved(self) -> bool:
+        """Whether values are others than those of the first tensor."""
+        return self.shift is not None or self.divisor is not None
+
+    def shows_levels_of(self, node: OnnxNode) -> bool:
+        """Whether a quantizer here gives what it gives of the first tensor's values."""
+        if self.is_clipped:
+            return node.op in ("Sign", "Heaviside")
+        starts_at_zero = node.op in ("Heaviside", "Steps") or (
+            node.op == "Integers" and node.attributes["low"] == 0
+        )
+        return starts_at_zero or not self.is_rectified
 
 
 def through_maxima(graph: Writer, tensor: str) -> list[str]:
@@ -100,10 +121,11 @@ def downstream_quantizers(graph: Writer, tensor: str) -> list[DownstreamQuantize
         place = pending.pop()
         for node in graph.consumers(place.name):
             if node.domain == DOMAIN and node.op in QUANTIZERS:
-                if not place.is_clipped or node.op in ("Sign", "Heaviside"):
-                    shift = None if place.shift is None else place.shift.tobytes()
-                    key = (node.op, *node.attributes.items(), shift)
-                    found.setdefault(key, DownstreamQuantizer(node, place.shift))
+                if place.shows_levels_of(node):
+                    moved = (place.shift, place.divisor)
+                    moves = (None if m is None else m.tobytes() for m in moved)
+                    key = (node.op, *node.attributes.items(), *moves)
+                    found.setdefault(key, DownstreamQuantizer(node, *moved))
                 continue
             after = _next_place(graph, node, place)
             if after is not None and after.name not in seen:
@@ -118,15 +140,23 @@ def _next_place(graph: Writer, node: OnnxNode, place: _Place) -> _Place | None:
     if node.op in _KEEPING_VALUES and not node.domain:
         keeps = place.has_channels and node.op in _KEEPING_CHANNELS
         is_data = node.inputs[0] == place.name or node.op == "Concat"
-        if is_data and (keeps or place.shift is None):
+        if is_data and (keeps or not place.is_moved):
             return dataclasses.replace(place, name=output, has_channels=keeps)
-    if place.shift is None and node.inputs[0] == place.name:
-        if node.op == "Clip" and _holds_zero(graph, node):
-            return dataclasses.replace(place, name=output, is_clipped=True)
-        if node.op == "Sub" and place.has_channels and not place.is_clipped:
-            shift = graph.constants.get(node.inputs[1])
-            if shift is not None and shift.size == max(shift.shape, default=1):
-                return dataclasses.replace(place, name=output, shift=shift.ravel())
+    if node.inputs[0] != place.name or place.divisor is not None:
+        return None
+    if place.shift is None and node.op == "Clip" and _holds_zero(graph, node):
+        return dataclasses.replace(place, name=output, is_clipped=True)
+    if place.shift is None and node.op == "Relu":
+        return dataclasses.replace(place, name=output, is_rectified=True)
+    if node.op not in ("Sub", "Div") or not place.has_channels or place.is_clipped:
+        return None
+    number = graph.constants.get(node.inputs[1])
+    if number is None or number.size != max(number.shape, default=1):
+        return None
+    if node.op == "Div" and (number > 0).all():
+        return dataclasses.replace(place, name=output, divisor=number.ravel())
+    if node.op == "Sub" and place.shift is None and not place.is_rectified:
+        return dataclasses.replace(place, name=output, shift=number.ravel())
     return None
 
 

@@ -109,14 +109,19 @@ def _move(
 
     if not wrong(offset).any():
         return False
-    candidates = _moved(offset)
+    candidates, farther = _moved(offset), []
     for quantizer, first in crossings:
         before, after = (
             affine.products(direction * np.clip(first + step, -largest, largest))
             for step in (-1, 0)
         )
         candidates += quantizer.fitting(offset, before[0], after[0])
-    faults = np.stack([wrong(candidate) for candidate in candidates])
+        farther += _moved_as_products(offset, np.stack([before, after]))
+    faults = [wrong(candidate) for candidate in candidates]
+    if np.min(faults, axis=0).any():
+        candidates += farther
+        faults += [wrong(candidate) for candidate in farther]
+    faults = np.stack(faults)
     distance = np.stack([np.abs(candidate - offset) for candidate in candidates])
     best = np.lexsort((distance, faults), axis=0)[0]
     channels = np.arange(offset.size)
@@ -161,6 +166,13 @@ def _wrong(
         reaches = quantizer.codes(values) >= levels
         wrong |= exists & (reaches != should_reach)
     return wrong.sum(axis=0)
+
+
+def _moved_as_products(offset: np.ndarray, products: np.ndarray) -> list[np.ndarray]:
+    """The offsets, moved by units of the last place of what they are added to."""
+    unit = np.spacing(np.abs(products).max(axis=(0, 1)))
+    steps = np.arange(1, _FARTHEST + 1, dtype=np.float32) / 2
+    return [offset + sign * step * unit for step in steps for sign in (-1, 1)]
 
 
 def _moved(offset: np.ndarray) -> list[np.ndarray]:
