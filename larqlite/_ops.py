@@ -22,6 +22,10 @@ def _mean(x, axis=None):
     return tf.reduce_mean(x, axis, keepdims=axis is not None)
 
 
+def _max(x, axis=None):
+    return tf.reduce_max(x, axis, keepdims=axis is not None)
+
+
 def _sum(x, axis=None):
     return tf.reduce_sum(x, axis, keepdims=axis is not None)
 
@@ -49,7 +53,7 @@ TENSORFLOW = SimpleNamespace(
     is_bool=lambda x: x.dtype == tf.bool,
     like=lambda x, other: tf.cast(x, other.dtype),
     log=tf.math.log,
-    max=lambda x: tf.reduce_max(x),
+    max=_max,
     mean=_mean,
     multiply_no_nan=tf.math.multiply_no_nan,
     ones_like=tf.ones_like,
@@ -91,8 +95,7 @@ def ops_of(x: Any) -> SimpleNamespace:
     | `round`, `sign` | of each entry: half to even; the sign of 0 is 0 |
     | `clip(x, low, high)` | of each entry |
     | `divide_no_nan(x, y)`, `multiply_no_nan(x, y)` | 0 where y is 0 |
-    | `max(x)` | a scalar |
-    | `mean(x, axes)`, `sum(x, axes)` | over axes, which keep size 1; without them a scalar |
+    | `max`, `mean`, `sum` `(x, axes)` | over axes, which keep size 1; without them a scalar |
     | `where(mask, x, number)` | x where the mask is true, else the number |
     | `like(x, other)`, `float32(x)` | x in the dtype of `other`; x as float32 |
     | `bytes_of(x)`, `is_bool(x)` | of the dtype |

@@ -37,6 +37,12 @@ def _mean(x, axis=None):
     return keras.ops.mean(x, axis=axis, keepdims=axis is not None)
 
 
+def _max(x, axis=None):
+    if axis is not None and len(axis) == 0:
+        return x
+    return keras.ops.max(x, axis=axis, keepdims=axis is not None)
+
+
 def _sum(x, axis=None):
     if axis is not None and len(axis) == 0:
         return x
@@ -74,7 +80,7 @@ OPS = SimpleNamespace(
     is_bool=lambda x: keras.backend.standardize_dtype(x.dtype) == "bool",
     like=lambda x, other: keras.ops.cast(x, other.dtype),
     log=keras.ops.log,
-    max=lambda x: keras.ops.max(x),
+    max=_max,
     mean=_mean,
     multiply_no_nan=_multiply_no_nan,
     ones_like=keras.ops.ones_like,

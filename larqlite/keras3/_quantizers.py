@@ -154,7 +154,11 @@ class _WithWeights(QuantizerOfKeras3):
             if not isinstance(start, str):
                 start = keras.initializers.Constant(start)
             made = self.add_weight(
-                name=name, initializer=start, autocast=False, **weight.arguments()
+                name=name,
+                initializer=start,
+                autocast=False,
+                regularizer=keras.regularizers.L2(weight.l2) if weight.l2 else None,
+                **weight.arguments(),
             )
             setattr(self, name, made)
         self._weight_names = tuple(self.rule.own_weights(tuple(input_shape)))
@@ -198,15 +202,19 @@ class _LearnedLevels(_WithWeights):
         kept = [getattr(self, f"{name}_begun") for name in names]
         begun = [ops.convert_to_tensor(weight) for weight in kept]
         moved = [ops.convert_to_tensor(getattr(self, name)) for name in names]
-        if training or rule.of_weights:
+        has_begun = moved[0] + begun[0] > 0
+
+        def started():
             start = [
                 ops.stop_gradient(ops.reshape(ops.cast(value, old.dtype), old.shape))
                 for value, old in zip(rule.start_of(x), begun, strict=True)
             ]
-            has_data = start[0] > 0
-            starts = ops.logical_and(moved[0] + begun[0] <= 0, has_data)
+            stays = ops.logical_or(has_begun, ops.logical_not(start[0] > 0))
             pairs = zip(start, begun, strict=True)
-            begun = [ops.where(starts, new, old) for new, old in pairs]
+            return [ops.where(stays, old, new) for new, old in pairs]
+
+        if training or rule.of_weights:
+            begun = ops.cond(ops.all(has_begun), lambda: list(begun), started)
         if training:
             for weight, value in zip(kept, begun, strict=True):
                 weight.assign(value)

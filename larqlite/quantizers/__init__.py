@@ -15,10 +15,11 @@ from larqlite.quantizers._identifiers import (
     get_kernel_quantizer,
     serialize,
 )
+from larqlite.quantizers._learned_ranges import PACT, LSQPlus
 from larqlite.quantizers._learned_scales import Seq, XnorPlus
-from larqlite.quantizers._learned_steps import LSQ
+from larqlite.quantizers._learned_steps import LSQ, Uniform
 from larqlite.quantizers._learned_thresholds import RSign
-from larqlite.quantizers._multibit import DoReFa, NoOp
+from larqlite.quantizers._multibit import DoReFa, IntSymmetric, NoOp
 from larqlite.quantizers._registered import entries, names, register
 from larqlite.quantizers._scaled_levels import AdaBinActivations, AdaBinWeights
 from larqlite.quantizers._scheduled import EDESign, Libra, ReCU
@@ -34,6 +35,7 @@ absmean_ternary = _functions["absmean_ternary"]
 adabin_weights = _functions["adabin_weights"]
 approx_sign = _functions["approx_sign"]
 dorefa = _functions["dorefa"]
+int_symmetric = _functions["int_symmetric"]
 magnitude_aware_sign = _functions["magnitude_aware_sign"]
 ste_heaviside = _functions["ste_heaviside"]
 ste_sign = _functions["ste_sign"]
@@ -43,6 +45,8 @@ xnor_scale = _functions["xnor_scale"]
 
 __all__ = [
     "LSQ",
+    "PACT",
+    "TTQ",
     "AbsmeanTernary",
     "AdaBinActivations",
     "AdaBinWeights",
@@ -50,6 +54,8 @@ __all__ = [
     "DoReFa",
     "DoReFaQuantizer",
     "EDESign",
+    "IntSymmetric",
+    "LSQPlus",
     "Libra",
     "MagnitudeAwareSign",
     "NoOp",
@@ -64,7 +70,7 @@ __all__ = [
     "StochasticSign",
     "StochasticTernary",
     "SwishSign",
-    "TTQ",
+    "Uniform",
     "XnorPlus",
     "XnorScale",
     "absmean_ternary",
@@ -75,6 +81,7 @@ __all__ = [
     "entries",
     "get",
     "get_kernel_quantizer",
+    "int_symmetric",
     "magnitude_aware_sign",
     "names",
     "register",

@@ -97,13 +97,19 @@ class LearnedLevels(WithWeights):
     def own_weights(self, input_shape):
         return {"step": self.learned(input_shape)}
 
-    def learned(self, input_shape, start: str | float = "zeros") -> OwnWeight:
+    def learned(
+        self, input_shape, start: str | float = "zeros", **more: Any
+    ) -> OwnWeight:
         """A weight of which there is one, or one for each channel; the first of them is
         above zero once it has begun."""
         shape = ()
         if self.axis is not None:
             shape = channels_shape(input_shape, self.axis, self._where())
-        return OwnWeight(shape, start, set_by_calls=True)
+        return OwnWeight(shape, start, set_by_calls=True, **more)
+
+    @property
+    def training_state(self) -> list:
+        return []  # a file has levels that are not trained too
 
     def start_of(self, x) -> list:
         """Where the variables begin, of the first tensor in training; in `ops_of(x)`."""
@@ -241,6 +247,12 @@ class LearnedLevels(WithWeights):
         ops = ops_of(x)
         wide = ops.float32(x) if ops.bytes_of(x) < 4 else x
         return ops.mean(wide, self._shared_axes(x))
+
+    def max_of(self, x):
+        """The largest value of what has the same step, in float32 at least."""
+        ops = ops_of(x)
+        wide = ops.float32(x) if ops.bytes_of(x) < 4 else x
+        return ops.max(wide, self._shared_axes(x))
 
     def count_of(self, x) -> Any:
         """How many weights, or features of one example, have the same step; at least 1."""

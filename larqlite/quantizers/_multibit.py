@@ -6,10 +6,11 @@ import tensorflow as tf
 
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.math import ops_of, sign
+from larqlite.primitives import other_axes
 from larqlite.quantizers._base import Quantizer
 from larqlite.quantizers._registered import register
 
-__all__ = ["DoReFa", "NoOp"]
+__all__ = ["DoReFa", "IntSymmetric", "NoOp"]
 
 MODES = ("activations", "weights")
 
@@ -104,6 +105,87 @@ class DoReFa(Quantizer):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "k_bit": self.k_bit, "mode": self.mode}
+
+
+@register("int_symmetric")
+class IntSymmetric(Quantizer):
+    r"""k-bit integers around zero, times a scale that the largest weight says, for kernels.
+
+    With $n = 2^{k-1} - 1$, over each channel of `axis`, or over the tensor:
+
+    $$ q(w) = s \, \mathrm{round}\left(\frac{w}{s}\right) \qquad s = \frac{\max|w|}{n} \qquad
+       \frac{\partial q}{\partial w} = 1 $$
+
+    with rounding half to even, so the integers go from $-n$ to $n$, and nothing is cut off.
+    The gradient of $s$ is not taken. Precision: k bits (and one scale, or one a channel).
+
+    Args:
+        bits: k, >= 2.
+        axis: of the channels that have a scale each: the last one, which is that of output
+            channels but in transposed convolutions (there -2); None for one scale.
+        **kwargs: `metrics`, and those of a Keras layer.
+
+    Raises:
+        ArgumentError: `bits` is no integer of 2 or more.
+
+    Example:
+        >>> kernel = tf.constant([[0.7, -0.1], [-0.24, 0.03]])
+        >>> lq.quantizers.IntSymmetric(4)(kernel).numpy().round(6).tolist()
+        [[0.7, -0.1], [-0.2, 0.028571]]
+
+    References:
+        Quantizing deep convolutional networks for efficient inference,
+        https://arxiv.org/abs/1806.08342, section 2.2 (symmetric), 3.1.1 (per channel).
+    """
+
+    gradient_everywhere = True
+
+    def __init__(self, bits: int = 4, axis: int | None = -1, **kwargs):
+        super().__init__(**kwargs)
+        require_bits(self._where(), "bits", bits)
+        if bits == 1:
+            raise ArgumentError(
+                f"{self._where()}: bits=1 leaves no integer but 0.\n"
+                '  Fix: bits=2 (-1, 0 and 1), or a sign, e.g. "magnitude_aware_sign".'
+            )
+        self.bits, self.axis = bits, axis
+
+    @property
+    def precision(self) -> int:
+        return self.bits
+
+    @property
+    def codes_dtype(self) -> str:
+        return "int8" if self.bits < 8 else "int16" if self.bits < 16 else "int32"
+
+    def forward(self, x):
+        ops = ops_of(x)
+        if ops.bytes_of(x) < 4:  # levels are not exact in 16 bits
+            return ops.like(self.forward(ops.float32(x)), x)
+        scale = self.scale(x)
+        return scale * ops.round(ops.divide_no_nan(x, scale))
+
+    def derivative(self, x):
+        return ops_of(x).ones_like(x)
+
+    def pull_back(self, x, dy):
+        return dy
+
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
+        """s: a scalar, or with size 1 along all axes but `axis`; `x` has 32 bits or more."""
+        ops, axes = ops_of(x), None
+        if self.axis is not None and len(x.shape):
+            axes = other_axes(len(x.shape), self.axis)
+        return ops.max(ops.abs(x), axes) / (2 ** (self.bits - 1) - 1)
+
+    def step_between(self, x):
+        return tf.reshape(self.scale(x), [-1])
+
+    def codes(self, quantized):
+        return tf.round(tf.math.divide_no_nan(quantized, self.scale(quantized)))
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "bits": self.bits, "axis": self.axis}
 
 
 @register(aliases=("NoOpQuantizer",))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 
 from larqlite.math import as_floating
 from larqlite.quantizers._base import Quantizer
@@ -23,12 +24,14 @@ class OwnWeight(NamedTuple):
         trainable: whether gradients train it.
         set_by_calls: whether calls in training set it; of replicas, each with a part of a
             batch, to the mean of what each of them would.
+        l2: its square times this is added to the loss.
     """
 
     shape: tuple[int, ...] = ()
     start: str | float = "ones"
     trainable: bool = True
     set_by_calls: bool = False
+    l2: float = 0.0
 
     def arguments(self) -> dict[str, Any]:
         """Those of `add_weight`, of either Keras, but the name and the initializer."""
@@ -70,6 +73,7 @@ class WithWeights(Quantizer):
                 name,
                 initializer=start,
                 aggregation=aggregation,
+                regularizer=tf_keras.regularizers.L2(weight.l2) if weight.l2 else None,
                 **weight.arguments(),
             )
             setattr(self, name, made)

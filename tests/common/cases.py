@@ -37,6 +37,10 @@ QUANTIZERS = {
     "TTQ": {"threshold": 0.2},
     "StochasticSign": {"seed": 3},
     "StochasticTernary": {"clip_value": None, "seed": 3},
+    "Uniform": {"learned_scale": False},
+    "PACT": {"bits": 3, "signed": True, "alpha": 1.25},
+    "LSQPlus": {"bits": 3},
+    "IntSymmetric": {"bits": 3},
 }
 ACTIVATION_LAYERS = ("RPReLU", "TwoSlopeReLU")
 

@@ -20,7 +20,8 @@ SHAPES = [(), (1,), (0, 3), (3, 0), (2, 1, 1, 1, 2)]
 # With weights or a generator of their own: each place has an instance, and no function.
 WITH_WEIGHTS = {
     *("rsign", "adabin_activations", "xnor_plus", "ede_sign", "libra", "recu", "seq"),
-    *("ttq", "stochastic_sign", "stochastic_ternary", "lsq"),
+    *("ttq", "stochastic_sign", "stochastic_ternary"),
+    *("lsq", "uniform", "pact", "lsq_plus"),
 }
 THROUGH_STATISTICS = ("AdaBinWeights", "Libra", "ReCU")
 tensors = hnp.arrays(

@@ -39,6 +39,10 @@ CASES = {
     "TTQ": [{}, {"axis": -1}],
     "StochasticSign": [{}],
     "StochasticTernary": [{}],
+    "Uniform": [{}, {"axis": -1}],
+    "PACT": [{}, {"bits": 2, "signed": True}],
+    "LSQPlus": [{}, {"bits": 2, "axis": -1}, {"mode": "weights"}],
+    "IntSymmetric": [{}, {"axis": None}],
 }
 
 

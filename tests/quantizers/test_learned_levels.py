@@ -78,10 +78,129 @@ def test_each_channel_of_lsq_has_its_own_step(mode, axis):
     np.testing.assert_allclose(of_step, of_all / np.sqrt(count * 3), rtol=1e-5)
 
 
+@pytest.mark.parametrize(("given", "low", "high"), ENDS)
+def test_uniform_is_the_chain_rule(given, low, high):
+    x = some((32, 6), 0.25, high)
+    upstream = RNG.normal(size=x.shape)
+    q, of_x, of_scale = value_and_gradients(
+        built(Q.Uniform(**given), 6, 0.25), x, upstream
+    )
+    expected, whole, v, _ = levels_by_hand(x, 0.25, low, high)
+    inside = (v >= low) & (v <= high)
+    np.testing.assert_array_equal(q, expected)
+    np.testing.assert_array_equal(of_x, upstream * inside)
+    of_all = np.sum(upstream * np.where(inside, whole - v, whole))
+    np.testing.assert_allclose(of_scale, of_all, rtol=1e-5)
+    fixed = built(Q.Uniform(learned_scale=False, **given), 6, 0.25)
+    assert not fixed.trainable_weights
+    np.testing.assert_array_equal(fixed(x), q)
+
+
+@pytest.mark.parametrize(
+    ("given", "high"), [({"bits": 2}, 3), ({"bits": 4, "mode": "weights"}, 7)]
+)
+def test_pact_is_the_paper(given, high):
+    alpha = 0.75 * high / 2
+    low = -high if "mode" in given else 0
+    x = some((16, 6), alpha / high, high)
+    upstream = RNG.normal(size=x.shape)
+    pact = built(Q.PACT(**given), 6, alpha)
+    assert (pact.low, pact.high) == (low, high)
+    q, of_x, of_alpha = value_and_gradients(pact, x, upstream)
+    # Eq. 1: a clip, then k bits of [0, alpha].
+    n = high / alpha
+    clipped = np.clip(x, low / n, alpha)
+    np.testing.assert_allclose(q, np.rint(clipped * n) / n, rtol=1e-6)
+    inside = (x > low / n) & (x < alpha)
+    np.testing.assert_array_equal(of_x, upstream * inside)
+    slopes = np.where(x >= alpha, 1, np.where((x <= -alpha) & (low < 0), -1, 0))
+    np.testing.assert_allclose(of_alpha, np.sum(upstream * slopes), rtol=1e-6)
+
+
+def test_the_clip_of_pact_begins_where_it_is_told_and_its_square_is_in_the_loss():
+    layer = lq.layers.QuantDense(
+        2, input_quantizer=Q.PACT(2, alpha=1.5, l2=0.01), kernel_quantizer="pact"
+    )
+    layer.build((None, 3))
+    assert float(layer.input_quantizer.alpha) == 1.5
+    np.testing.assert_allclose(sum(layer.losses), 0.01 * 1.5**2, rtol=1e-6)
+    assert Q.PACT(4)(tf.constant([[9.0]])).numpy().tolist() == [[6]]
+    layer(tf.ones((1, 3)), training=True)
+    largest = np.abs(layer.latent_weight()).max()
+    assert float(layer.kernel_quantizer.alpha) == largest
+    assert layer.quantized_weight().numpy().max() <= largest
+
+
+def test_lsq_plus_is_the_paper():
+    x = some((32, 6), 0.3, 7) - 0.5
+    upstream = RNG.normal(size=x.shape)
+    plus = built(Q.LSQPlus(3), 6, 0.25, -0.5)
+    q, of_x, of_step, of_offset = value_and_gradients(plus, x, upstream)
+    expected, whole, v, inside = levels_by_hand(x, 0.25, 0, 7, -0.5)
+    np.testing.assert_array_equal(q, expected)
+    np.testing.assert_array_equal(of_x, upstream * inside)
+    scale = 1 / np.sqrt(6 * 7)
+    of_all = np.sum(upstream * np.where(inside, whole - v, whole)) * scale
+    np.testing.assert_allclose(of_step, of_all, rtol=1e-5)
+    np.testing.assert_allclose(of_offset, np.sum(upstream * ~inside) * scale, rtol=1e-5)
+    weights = built(Q.LSQPlus(3, mode="weights"), 6, 0.25)
+    q, _, of_step = value_and_gradients(weights, x, upstream)
+    expected, whole, v, inside = levels_by_hand(x, 0.25, -4, 3)
+    np.testing.assert_array_equal(q, expected)
+    slopes = upstream * np.where(inside, whole - v, whole)
+    np.testing.assert_allclose(of_step, slopes.sum() / np.sqrt(x.size * 3), rtol=1e-5)
+
+
+def test_lsq_plus_begins_with_a_small_error_where_lsq_cuts_off_what_is_below_zero():
+    x = RNG.normal(size=(64, 8)).astype("float32")
+    x = x / (1 + np.exp(-x))  # swish: a little below zero, a long way above
+    errors = {}
+    for name in ("lsq", "lsq_plus", "uniform"):
+        quantizer = Q.get(name)
+        errors[name] = np.square(quantizer(x, training=True) - x).mean()
+    assert errors["lsq_plus"] < 0.25 * min(errors["lsq"], errors["uniform"])
+    # Of an exhaustive search over ends, in steps of 1/40 of the range.
+    best = np.inf
+    for low in np.linspace(x.min(), 0, 40):
+        for high in np.linspace(0, x.max(), 40)[1:]:
+            step = (high - low) / 15
+            best = min(
+                best, np.square(levels_by_hand(x, step, 0, 15, low)[0] - x).mean()
+            )
+    assert errors["lsq_plus"] < 1.5 * best
+
+
+def test_int_symmetric_has_a_scale_of_the_largest_weight_of_each_channel():
+    x = RNG.normal(size=(3, 2, 4)).astype("float32")
+    x[..., 2] = 0
+    upstream = RNG.normal(size=x.shape)
+    for axis, axes in ((-1, (0, 1)), (0, (1, 2)), (None, None)):
+        quantizer = Q.IntSymmetric(3, axis=axis)
+        q, of_x = value_and_gradients(quantizer, x, upstream)
+        scale = np.abs(x).max(axes, keepdims=True) / 3
+        whole = np.rint(x / np.where(scale == 0, 1, scale))
+        assert np.abs(whole).max() == 3
+        np.testing.assert_allclose(q, whole * scale, rtol=1e-6)
+        np.testing.assert_array_equal(of_x, upstream.astype("float32"))
+        np.testing.assert_array_equal(quantizer.codes(q), whole)
+    with pytest.raises(lq.errors.ArgumentError, match=r"bits=1 .*\n.*Fix: bits=2"):
+        Q.IntSymmetric(1)
+
+
 BEGINNINGS = [
     (
         lambda mode: Q.LSQ(3, mode=mode),
         lambda x, high: [2 * np.abs(x).mean() / np.sqrt(high)],
+    ),
+    (
+        lambda mode: Q.Uniform(3, mode=mode),
+        lambda x, high: [np.abs(x).max() / high],
+    ),
+    (
+        lambda mode: Q.LSQPlus(3, mode="weights", axis=-1),
+        lambda x, high: [
+            np.maximum(*(np.abs(x.mean(0) + k * x.std(0)) for k in (-3, 3))) / 4
+        ],
     ),
 ]
 
@@ -105,7 +224,7 @@ def test_the_first_call_in_training_says_where_it_begins(make, start, mode):
     _, _, *second = value_and_gradients(quantizer, x, other)
     np.testing.assert_allclose(first, second, rtol=1e-6)
     np.testing.assert_array_equal(quantizer(x), trained)
-    if mode == "weights":  # of which all are there before too
+    if quantizer.of_weights:  # of which all are there before too
         np.testing.assert_allclose(before, trained, rtol=1e-6)
     stored = quantizer.get_weights()
     quantizer(other, training=True)
@@ -129,57 +248,69 @@ def test_in_a_graph_that_learns_at_run_time_whether_it_trains():
     assert not np.array_equal(first, call(x, False))
 
 
-def network(kernel, inputs, units=8):
-    return tf_keras.Sequential(
-        [
-            tf_keras.Input((6,)),
-            lq.layers.QuantDense(units, kernel_quantizer=kernel()),
-            tf_keras.layers.BatchNormalization(),
-            lq.layers.QuantDense(
-                2, input_quantizer=inputs(), kernel_quantizer=kernel()
-            ),
-        ]
-    )
+def places():
+    """A kernel and an input quantizer of each layer of a network."""
+    return [
+        (Q.LSQ(3), None),
+        (Q.LSQ(2, axis=-1), Q.LSQ(3)),
+        (Q.Uniform(4), Q.LSQPlus(3)),
+        (Q.LSQPlus(3, axis=-1), Q.Uniform(3, signed=True)),
+        (Q.PACT(4), Q.PACT(3, alpha=3.0, l2=1e-3)),
+    ]
 
 
-TRAINED = {
-    "lsq": (lambda: Q.LSQ(3), lambda: Q.LSQ(3)),
-    "lsq of channels": (lambda: Q.LSQ(2, axis=-1), lambda: Q.LSQ(2, signed=True)),
-}
+def network():
+    """Float layers are bypassed, so that the deepest quantizer has a gradient too."""
+    x = inputs = tf_keras.Input((6,))
+    for kernel, of_input in places():
+        layer = lq.layers.QuantDense(
+            6, kernel_quantizer=kernel, input_quantizer=of_input
+        )
+        x = tf_keras.layers.Add()([tf_keras.layers.BatchNormalization()(layer(x)), x])
+    return tf_keras.Model(inputs, tf_keras.layers.Dense(2)(x))
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("name", TRAINED)
-def test_a_network_learns_and_so_do_its_levels(name, policy, tmp_path):
-    if policy != "float32" and name != next(iter(TRAINED)):
-        pytest.skip("the arithmetic is that of the first")
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "mixed_bfloat16",
+        pytest.param("mixed_float16", marks=pytest.mark.slow),
+        pytest.param("float32", marks=pytest.mark.slow),
+    ],
+)
+def test_a_network_learns_and_so_do_its_levels(policy, tmp_path):
     tf_keras.utils.set_random_seed(3)
     tf_keras.mixed_precision.set_global_policy(policy)
     try:
-        model = network(*TRAINED[name])
+        model = network()
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
     x = RNG.normal(size=(64, 6)).astype("float32")
     y = np.stack([x[:, 0] * x[:, 1], np.abs(x[:, 2])], -1)
     model.compile(tf_keras.optimizers.Adam(0.01), "mse")
-    learned = [w for w in model.trainable_weights if "quantizer" not in w.name and any(
-        part in w.name for part in ("step", "alpha", "offset"))]  # fmt: skip
-    assert len(learned) >= 3
+    learned = {
+        (part.name, weight.name): weight
+        for part in model.submodules
+        if isinstance(part, Q.Quantizer)
+        for weight in part.trainable_weights
+    }
+    assert len(learned) == 10
     model.fit(x, y, batch_size=32, epochs=1, verbose=0)
-    begun = [w.numpy() for w in learned]
-    losses = model.fit(x, y, batch_size=32, epochs=12, verbose=0).history["loss"]
-    assert losses[-1] < 0.9 * losses[0]
-    for weight, old in zip(learned, begun, strict=True):
+    begun = {name: weight.numpy() for name, weight in learned.items()}
+    losses = model.fit(x, y, batch_size=32, epochs=10, verbose=0).history["loss"]
+    assert losses[-1] < 0.8 * losses[0]
+    for name, weight in learned.items():
         assert weight.dtype == "float32"
-        assert np.all(old > 0) or "offset" in weight.name
-        assert np.any(weight.numpy() != old)
+        assert np.all(begun[name] > 0) or "offset" in weight.name
+        assert np.any(weight.numpy() != begun[name]), name
     path = tmp_path / "model.keras"
     model.save(path)
     loaded = lq.models.load(path)
     np.testing.assert_array_equal(loaded(x), model(x))
-    np.testing.assert_array_equal(loaded.predict(x, verbose=0), loaded(x))
-    quantized = model.layers[0].quantized_weight().numpy()
-    assert np.unique(quantized[:, 0]).size <= 2 ** model.layers[0].kernel_quantizer.bits
+    for layer in model.layers:
+        if isinstance(layer, lq.layers.QuantDense):
+            values = layer.quantized_weight().numpy()
+            assert np.unique(values[:, 0]).size <= 2**layer.kernel_quantizer.bits
 
 
 def test_the_place_in_a_layer_says_whether_there_are_levels_below_zero():
@@ -201,7 +332,10 @@ def test_the_place_in_a_layer_says_whether_there_are_levels_below_zero():
     ],
 )
 def test_arguments_that_cannot_be_are_refused(given, message):
-    with pytest.raises(lq.errors.ArgumentError, match=message):
-        Q.LSQ(**given)
+    for cls in (Q.LSQ, Q.LSQPlus, Q.PACT, Q.Uniform):
+        with pytest.raises(lq.errors.ArgumentError, match=message):
+            cls(**given)
+    with pytest.raises(lq.errors.ArgumentError, match=r"alpha=-1.0.*\n.*Fix: "):
+        Q.PACT(alpha=-1.0)
     with pytest.raises(lq.errors.ArgumentError, match="axis 1"):
         Q.LSQ(axis=1).build((None, None))

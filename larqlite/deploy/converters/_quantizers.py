@@ -94,7 +94,9 @@ def convert_dorefa(graph: Writer, quantizer: Any, value: Value) -> Value:
     return graph.quantized(value, "Steps", bits=quantizer.k_bit)
 
 
-@activation_converter(quantizers.LSQ)
+@activation_converter(
+    quantizers.LSQ, quantizers.LSQPlus, quantizers.PACT, quantizers.Uniform
+)
 def convert_learned_levels(graph: Writer, quantizer: Any, value: Value) -> Value:
     """`step * Integers((x - offset) / step) + offset`."""
     if quantizer.bits > MOST_BITS:
@@ -186,6 +188,7 @@ def convert_no_op(graph: Writer, quantizer: Any, value: Value) -> Value:
     quantizers.AbsmeanTernary,
     quantizers.AdaBinWeights,
     quantizers.Libra,
+    quantizers.IntSymmetric,
     quantizers.MagnitudeAwareSign,
     quantizers.ReCU,
     quantizers.TTQ,
