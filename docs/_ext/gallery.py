@@ -21,6 +21,11 @@ VARIANTS = {
     "SwishSign": ({}, {"beta": 10.0}),
     "DoReFa": ({}, {"k_bit": 3, "mode": "weights"}),
     "NoOp": ({"precision": 1},),
+    "LSQ": ({}, {"bits": 2, "mode": "weights"}),
+    "LSQPlus": ({"bits": 3},),
+    "PACT": ({"bits": 2, "alpha": 1.5},),
+    "Uniform": ({"bits": 3, "signed": True},),
+    "IntSymmetric": ({"bits": 3},),
 }
 
 

@@ -41,7 +41,7 @@ CASES = {
     "StochasticTernary": [{}],
     "Uniform": [{}, {"axis": -1}],
     "PACT": [{}, {"bits": 2, "signed": True}],
-    "LSQPlus": [{}, {"bits": 2, "axis": -1}, {"mode": "weights"}],
+    "LSQPlus": [{}, {"bits": 2, "axis": -1}, {"bits": 3, "mode": "weights"}],
     "IntSymmetric": [{}, {"axis": None}],
 }
 

@@ -100,6 +100,37 @@ def test_either_keras_reads_what_the_other_wrote(name, given):
         assert getattr(ours, key) == value
 
 
+def test_learned_levels_begin_with_the_first_batch_and_are_trained():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            lq.keras3.QuantDense(
+                2,
+                input_quantizer="lsq_plus",
+                kernel_quantizer=lq.quantizers.LSQ(3, axis=-1),
+            ),
+        ]
+    )
+    layer = model.layers[0]
+    quantizers = layer.input_quantizer, layer.kernel_quantizer
+    assert [q.rule.low for q in quantizers] == [0, -4]
+    x = np.random.default_rng(3).normal(size=(32, 4)).astype("float32")
+    kernel = keras.ops.convert_to_numpy(layer.kernel)
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    model.fit(x, x[:, :2], batch_size=32, verbose=0)
+    ours = lq.quantizers.LSQPlus()
+    ours(x, training=True)
+    begun = [keras.ops.convert_to_numpy(q.step_begun) for q in quantizers]
+    np.testing.assert_allclose(begun[0], ours.step, rtol=1e-5)
+    expected = 2 * np.abs(kernel).mean(0) / np.sqrt(3)
+    np.testing.assert_allclose(begun[1], expected, rtol=1e-5)
+    assert all(np.any(keras.ops.convert_to_numpy(q.step) != 0) for q in quantizers)
+    model.fit(x, x[:, :2], batch_size=32, verbose=0)
+    for quantizer, old in zip(quantizers, begun, strict=True):
+        now = keras.ops.convert_to_numpy(quantizer.step_begun)
+        np.testing.assert_array_equal(now, old)
+
+
 def test_metrics_are_not_tracked_in_silence(caplog):
     lq.keras3.SteSign()
     assert not caplog.records
