@@ -104,7 +104,7 @@ def test_ternary_layers_compute_with_three_levels_of_inputs_and_weights():
     assert np.unique(layer.input_quantizer(inputs())).tolist() == [-1.0, 0.0, 1.0]
     kernel = layer.kernel_quantizer(layer.kernel).numpy()
     scale = np.abs(layer.kernel.numpy()).mean(axis=0)
-    assert np.allclose(np.unique(kernel / scale), [-1, 0, 1])
+    assert np.unique(np.round(kernel / scale, 5)).tolist() == [-1, 0, 1]
 
 
 @pytest.mark.parametrize("word", ["int4/17", "int4/", "float/8", "4/8", "int8/binary"])
