@@ -11,6 +11,10 @@ from typing import Annotated, Any
 
 from tyro.conf import arg
 
+from larqlite._commands.analysis import (
+    DiagnoseOptions as Diagnose,
+    SensitivityOptions as Sensitivity,
+)
 from larqlite._commands.deploy import ExportOptions as Export, VerifyOptions as Verify
 from larqlite._commands.integer import Integer
 from larqlite._commands.plot import (  # the parts of Plot are found here too
@@ -123,7 +127,9 @@ COMMANDS: dict[str, Any] = {
     "quantizers": Quantizers,
     "summary": Summary,
     "plot": Plot,
+    "sensitivity": Sensitivity,
     "qat": Qat,
+    "diagnose": Diagnose,
     "integer": Integer,
     "export": Export,
     "verify": Verify,
@@ -136,7 +142,9 @@ Command = (
     Quantizers
     | Summary
     | Plot
+    | Sensitivity
     | Qat
+    | Diagnose
     | Integer
     | Export
     | Verify

@@ -14,6 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 import larqlite as lq
 import larqlite_runtime
+from larqlite.analysis import Diagnosis, Illness, LayerSensitivity, Sensitivity
 from larqlite.deploy.targets import TargetRow, TargetsReport
 from larqlite.deploy.targets.c import CLayer, CReport
 from larqlite.integer.export._comparison import Comparison, IntegerLayerComparison
@@ -110,6 +111,12 @@ def reports(tmp_path_factory):
             (CLayer(NAMED, "a sum", "dense", 500, 600, 700, 80, 0),), 80, 64, 60, 0, 900, 40,
         ),
         TargetsReport("net", 5, (TargetRow("c", "gcc", refused=NAMED),), {}),
+        Sensitivity(
+            "net", 5, 5, ("int8",),
+            (LayerSensitivity(NAMED, "Conv2D", 9, "int8", 20.0, 19.0, 0.5, 0.1),),
+            {NAMED: (NAMED,)}, 0.6, {"measured": 2.0, "gradients": 0.1},
+        ),
+        Diagnosis("net", 5, 8, (Illness(NAMED, "dead kernels", 0.5, 0.25, "another"),)),
         Result({"model": "m", "dataset": "d", "top1": 92.5}, [], None, Path("run")),
     ]  # fmt: skip
     return {type(report).__name__: report for report in found}

@@ -17,12 +17,15 @@ from larqlite_runtime.arrays import LabeledArrays, Shape
 EMBEDDED = "fashion_mnist"
 
 
-def arrays_of(data: str | Path, where: str) -> np.ndarray | dict[str, np.ndarray]:
+def arrays_of(
+    data: str | Path, where: str, flag: str = "--data "
+) -> np.ndarray | dict[str, np.ndarray]:
     """The arrays that a file holds; "fashion_mnist" stands for those in the package.
 
     Args:
         data: a path, or the word.
         where: the command, for messages.
+        flag: what stands before the path there.
 
     Raises:
         MissingFileError: there is no such file.
@@ -32,7 +35,7 @@ def arrays_of(data: str | Path, where: str) -> np.ndarray | dict[str, np.ndarray
         (x, y), (x_test, y_test) = load_fashion_mnist()
         x, x_test = to_float_images(x), to_float_images(x_test)
         return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
-    where = f"{where}: --data {data}"
+    where = f"{where}: {flag}{data}"
     path = Path(data)
     how = f'{data_files.HOW}; or name "{EMBEDDED}", which is in the package'
     return data_files.load_arrays(path, where, how, ArgumentError, MissingFileError)
@@ -46,16 +49,19 @@ def read(
     *,
     shapes: Sequence[Shape] | None = None,
     joined: bool = False,
+    flag: str = "--data ",
 ) -> LabeledArrays:
     """Inputs of a model, and labels; see `larqlite_runtime.arrays.inputs_of`.
+
+    Messages name the data with the flag before them, if a command has one.
 
     Raises:
         MissingFileError, ArgumentError: as `arrays_of`; or no arrays fit the model.
     """
     return data_files.inputs_of(
-        arrays_of(data, where),
+        arrays_of(data, where, flag),
         names,
-        f"{where}: --data {data}",
+        f"{where}: {flag}{data}",
         part,
         shapes=shapes,
         joined=joined,

@@ -21,6 +21,8 @@ from larqlite.qat.schemes import FLOAT, get_schemes
 __all__ = ["METHODS", "WIDTHS", "sensitivity"]
 
 WIDTHS = ("int8", "int4", "int3", "int2", "ternary", "binary")
+# Inputs that ranges are set from.
+CALIBRATED = 128
 METHODS = ("both", "measured", "gradients")
 _WHERE = "lq.analysis.sensitivity"
 
@@ -103,7 +105,7 @@ def sensitivity(
     model = as_tf_keras(model, _WHERE)
     units = units_of(model, _WHERE)
     given = Samples.of(model, data, samples, batch_size, _WHERE)
-    ranges = given.first(128)
+    ranges = given.first(CALIBRATED)
     if calibrate is not None:
         ranges = Samples.of(model, calibrate, None, batch_size, _WHERE)
     places = [

@@ -84,7 +84,8 @@ def units_of(model: tf_keras.Model, where: str) -> list[Unit]:
         )
         raise UnsupportedModelError(
             f'{where}: "{model.name}" has nothing that could get a width: {why}.\n'
-            "  Fix: the float network that it was made from, or its float twin."
+            "  Fix: the float network that it was made from, or its float twin; "
+            "lq.analysis.diagnose(model, data) looks at quantized layers."
         )
     return list(found.values())
 

@@ -8,6 +8,7 @@ all take beside their content, such as `size` and `dpi`, is in `Look`.
 from larqlite.plot._accuracy import accuracy
 from larqlite.plot._benchmark import benchmark
 from larqlite.plot._costs import costs
+from larqlite.plot._diagnosis import diagnosis
 from larqlite.plot._drawing import require_picture as require_picture
 from larqlite.plot._history import FLIP_RATIO as FLIP_RATIO, history
 from larqlite.plot._integers import integers
@@ -23,6 +24,7 @@ __all__ = [
     "benchmark",
     "costs",
     "darken",
+    "diagnosis",
     "history",
     "integers",
     "quantizer",

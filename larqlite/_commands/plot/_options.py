@@ -177,6 +177,26 @@ class PlotVerification(LookOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlotSensitivity(LookOptions):
+    """Draw what each width of each layer costs: what lq sensitivity --json printed."""
+
+    file: ResultFile
+
+    def run(self) -> None:
+        _draw_file(self, "sensitivity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlotDiagnosis(LookOptions):
+    """Draw what is ill in a model: what lq diagnose --json printed."""
+
+    file: ResultFile
+
+    def run(self) -> None:
+        _draw_file(self, "diagnosis")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlotBenchmark(LookOptions):
     """Draw the times of engines on one network: what lq benchmark --json printed."""
 
@@ -216,6 +236,8 @@ class Plot:
         | Annotated[PlotAccuracy, subcommand("accuracy")]
         | Annotated[PlotIntegers, subcommand("integers")]
         | Annotated[PlotVerification, subcommand("verification")]
+        | Annotated[PlotSensitivity, subcommand("sensitivity")]
+        | Annotated[PlotDiagnosis, subcommand("diagnosis")]
         | Annotated[PlotBenchmark, subcommand("benchmark")]
     )
 

@@ -20,7 +20,11 @@ from larqlite.qat.passes._predicates import (
     is_relu,
     leave_to,
 )
-from larqlite.qat.passes.binary import QUANT_CLASS, QuantLayerScheme
+from larqlite.qat.passes.binary import (
+    QUANT_CLASS,
+    QuantLayerScheme,
+    is_never_negative,
+)
 
 __all__ = [
     "BATCH_NORMALIZATIONS",
@@ -35,6 +39,7 @@ __all__ = [
     "is_linear",
     "is_made_of_kernel",
     "is_matchable",
+    "is_never_negative",
     "is_ours",
     "is_relu",
     "leave_to",

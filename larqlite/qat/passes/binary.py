@@ -85,7 +85,7 @@ def _read_signs(graph: LayerGraph, use: LayerUse, binary: set[int]) -> None:
         reader, source = source, source.inputs[0].source
     if source is None or source.entry.graph is not None:
         return
-    if _function_of(source.layer) in _NEVER_NEGATIVE:
+    if is_never_negative(source.layer):
         if type(source.layer) in (layers.ReLU, layers.Activation):
             graph.bypass(source, reader)
         elif (
@@ -103,6 +103,11 @@ def _read_signs(graph: LayerGraph, use: LayerUse, binary: set[int]) -> None:
                 use.layer.name,
                 source.layer.name,
             )
+
+
+def is_never_negative(layer: layers.Layer) -> bool:
+    """Whether the function that a layer computes last gives out nothing below zero."""
+    return _function_of(layer) in _NEVER_NEGATIVE
 
 
 def _function_of(layer: layers.Layer) -> str:
