@@ -220,21 +220,27 @@ def _flags_of(recipe) -> type:
     return make_dataclass("Train", fields, frozen=True)
 
 
-def _every_stage() -> type:
-    """The fields of a recipe that can be given once for all stages; None: as it is."""
+def optional_fields(title: str, names: Sequence[str], begin: str) -> type:
+    """A dataclass of fields of a recipe that can be given once for several; None: as it is.
+
+    Args:
+        title: the name of the class.
+        names: of the fields.
+        begin: how the help of each begins.
+    """
     hints = typing.get_type_hints(training.Recipe, include_extras=True)
     fields = []
-    for name in _OF_EVERY_STAGE:
+    for name in names:
         annotated = hints[name]
         kind, (settings, *_) = annotated.__origin__, annotated.__metadata__
-        help_ = f"In every stage: {settings.help[0].lower()}{settings.help[1:]}"
+        help_ = f"{begin}: {settings.help[0].lower()}{settings.help[1:]}"
         fields.append(
             (name, Annotated[kind | None, arg(help=help_)], field(default=None))
         )
-    return make_dataclass("EveryStage", fields, frozen=True)
+    return make_dataclass(title, fields, frozen=True)
 
 
-EveryStage = _every_stage()
+EveryStage = optional_fields("EveryStage", _OF_EVERY_STAGE, "In every stage")
 
 
 def _description(recipe) -> str:

@@ -33,6 +33,7 @@ from larqlite_runtime.commands import load, run_lqz
 from larqlite_runtime.former_flags import FormerFlag
 from larqlite_runtime.start import command_of
 from larqlite_zoo._imports import Imports, import_modules
+from larqlite_zoo._sweep_command import Sweep
 
 Model = Annotated[str, arg(metavar="MODEL", help="A registered model: `lqz list`.")]
 
@@ -199,6 +200,7 @@ Command = (
     Annotated[List, subcommand("list")]
     | Annotated[Card, subcommand("card")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[Sweep, subcommand("sweep")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[CompletionOfTheZoo, subcommand("completion")]
 )
@@ -260,7 +262,7 @@ def _places() -> list[Place]:
     costs = json.loads(Path(__file__).with_name("_costs.json").read_text("utf-8"))
     root, *found = places_of(Command, [])
     for index, place in enumerate(found):
-        if place.path in (("card",), ("train",), ("evaluate",)):
+        if place.path in (("card",), ("train",), ("sweep",), ("evaluate",)):
             models = dataclasses.replace(place.inputs[0], words=tuple(costs))
             found[index] = dataclasses.replace(place, inputs=(models,))
     return [root_of(root.commands), *found]

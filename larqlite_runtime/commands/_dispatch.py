@@ -37,6 +37,7 @@ ZOO_COMMANDS = {
     "list": "List models, recipes or datasets.",
     "card": "Show what is known of a model: paper, costs, accuracies, weight files.",
     "train": "Train a model by its recipe, or go on with a run that was interrupted.",
+    "sweep": "Train recipes with several methods and seeds, export each model, make one table.",
     "evaluate": "Measure a model on the validation images of a dataset.",
     "completion": "Print what lets a shell complete words: commands, flags, values, files.",
 }

@@ -15,6 +15,7 @@ from larqlite_zoo.training import (  # noqa: F401 - the recipes are listed there
     _small_recipes,
     _sota_recipes,
 )
+from larqlite_zoo.training._methods import Method, add_method, method, method_names
 from larqlite_zoo.training._optimizers import SGD, Adam, Bop, TwoOptimizers
 from larqlite_zoo.training._options import Options
 from larqlite_zoo.training._recipe import (
@@ -39,6 +40,7 @@ from larqlite_zoo.training._schedules import (
 __all__ = [
     "train",
     "train_stages",
+    "sweep",
     "make_deterministic",
     "evaluate",
     "Evaluation",
@@ -51,6 +53,10 @@ __all__ = [
     "add_recipe",
     "recipe_names",
     "recipe_notes",
+    "Method",
+    "method",
+    "add_method",
+    "method_names",
     "Adam",
     "SGD",
     "Bop",
@@ -80,6 +86,7 @@ _WITH_TENSORFLOW = {
     "_evaluate": ("Evaluation", "evaluate"),
     "_files": ("OutputError",),
     "_outputs": ("Result",),
+    "_sweep": ("sweep",),
     "_train": ("train", "train_stages"),
     "knowledge_distillation": (
         "AttentionMatchingLossLayer",
@@ -116,6 +123,7 @@ if TYPE_CHECKING:
     from larqlite_zoo.training._evaluate import Evaluation, evaluate
     from larqlite_zoo.training._files import OutputError
     from larqlite_zoo.training._outputs import Result
+    from larqlite_zoo.training._sweep import sweep
     from larqlite_zoo.training._train import train, train_stages
     from larqlite_zoo.training.knowledge_distillation import (
         AttentionMatchingLossLayer,
