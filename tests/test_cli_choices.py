@@ -21,13 +21,14 @@ COMMANDS = {
         "integer export", "export", "verify", "demo", "completion",
     ),
     "lqz": (
-        "list", "card", "evaluate", "completion",
+        "list", "card", "sweep", "evaluate", "completion",
         *(f"train {name}" for name in training.recipe_names()),
     ),
 }  # fmt: skip
 KNOWN = {
     "lq integer export": {"--to", "--input-dtype"},
     "lq qat": {"--inputs", "--ranges"},
+    "lqz sweep": {"--precision"},
     "lqz evaluate": {"--precision"},
     "lqz train TrainQuickNet": {"--precision", "--strategy"},
 }

@@ -51,6 +51,7 @@ LINES = (
 ELSEWHERE = {
     "lq demo": "test_demo.py",
     "lqz train": "zoo/test_cli_runs.py",
+    "lqz sweep": "zoo/test_sweep.py",
     "lqz evaluate": "zoo/test_cli_runs.py",
 }
 PLACES = {"lq": cli._places, "lqz": zoo_cli._places}

@@ -15,7 +15,7 @@ _layers = tf_keras.layers
 
 
 @dataclass(frozen=True)
-class Quantized:
+class QuantizedLayers:
     """The quantizers of a network: each layer gets its own of them.
 
     Attributes:

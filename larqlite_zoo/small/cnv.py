@@ -10,7 +10,7 @@ import tf_keras
 from larqlite_zoo._build import Shape, finish, image_input
 from larqlite_zoo._card import Paper
 from larqlite_zoo._registered_models import register_model
-from larqlite_zoo.small._quantized_parts import Quantized
+from larqlite_zoo.small._quantized_parts import QuantizedLayers
 
 __all__ = ["CNV"]
 
@@ -91,7 +91,7 @@ def CNV(
         weights=weights, include_top=include_top, num_classes=num_classes,
         default_size=32, minimum_size=32, width=width,
     )  # fmt: skip
-    quantized = Quantized(input_quantizer, kernel_quantizer)
+    quantized = QuantizedLayers(input_quantizer, kernel_quantizer)
     settings = {"use_bias": False}
     if quantized.is_float:
         settings["kernel_initializer"] = "he_normal"

@@ -10,7 +10,7 @@ import tf_keras
 from larqlite_zoo._build import Shape, finish, global_pool, image_input
 from larqlite_zoo._card import Paper
 from larqlite_zoo._registered_models import register_model
-from larqlite_zoo.small._quantized_parts import Quantized
+from larqlite_zoo.small._quantized_parts import QuantizedLayers
 
 __all__ = ["DSCNN"]
 
@@ -85,7 +85,7 @@ def DSCNN(
         weights=weights, include_top=include_top, num_classes=num_classes,
         default_size=(49, 10), default_channels=1, minimum_size=4, width=width,
     )  # fmt: skip
-    quantized = Quantized(input_quantizer, kernel_quantizer)
+    quantized = QuantizedLayers(input_quantizer, kernel_quantizer)
     x = _layers.Conv2D(width, (10, 4), strides=2, padding="same")(image)
     x = quantized.activation(_normalized(x))
     x = _layers.Dropout(0.2)(x)

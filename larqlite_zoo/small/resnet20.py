@@ -10,7 +10,7 @@ import tf_keras
 from larqlite_zoo._build import Shape, finish, global_pool, image_input
 from larqlite_zoo._card import Paper
 from larqlite_zoo._registered_models import register_model
-from larqlite_zoo.small._quantized_parts import Quantized
+from larqlite_zoo.small._quantized_parts import QuantizedLayers
 
 __all__ = ["BinaryResNet20"]
 
@@ -84,7 +84,7 @@ def BinaryResNet20(
         weights=weights, include_top=include_top, num_classes=num_classes,
         default_size=32, minimum_size=4,
     )  # fmt: skip
-    quantized = Quantized(input_quantizer, kernel_quantizer)
+    quantized = QuantizedLayers(input_quantizer, kernel_quantizer)
     x = _layers.Conv2D(
         16, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
     )(image)

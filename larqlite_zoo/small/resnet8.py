@@ -10,7 +10,7 @@ import tf_keras
 from larqlite_zoo._build import Shape, finish, global_pool, image_input
 from larqlite_zoo._card import Paper
 from larqlite_zoo._registered_models import register_model
-from larqlite_zoo.small._quantized_parts import Quantized
+from larqlite_zoo.small._quantized_parts import QuantizedLayers
 
 __all__ = ["ResNet8"]
 
@@ -90,7 +90,7 @@ def ResNet8(
         weights=weights, include_top=include_top, num_classes=num_classes,
         default_size=32, minimum_size=4, width=width,
     )  # fmt: skip
-    quantized = Quantized(input_quantizer, kernel_quantizer)
+    quantized = QuantizedLayers(input_quantizer, kernel_quantizer)
     settings = {"padding": "same", "kernel_initializer": "he_normal"}
     x = _layers.Conv2D(width, 3, **settings)(image)
     x = quantized.activation(_normalized(x))

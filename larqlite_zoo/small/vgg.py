@@ -9,7 +9,7 @@ import tf_keras
 from larqlite_zoo._build import finish, image_input
 from larqlite_zoo._card import Paper
 from larqlite_zoo._registered_models import register_model
-from larqlite_zoo.small._quantized_parts import Quantized
+from larqlite_zoo.small._quantized_parts import QuantizedLayers
 
 layers = tf_keras.layers
 
@@ -87,7 +87,7 @@ def BinaryVGGSmall(
         https://arxiv.org/abs/1808.00278 (the shortcuts).
     """
     return _vgg_small(
-        "binary_vgg_small", Quantized(input_quantizer, kernel_quantizer),
+        "binary_vgg_small", QuantizedLayers(input_quantizer, kernel_quantizer),
         width=width, shortcuts=shortcuts,
         input_shape=input_shape, input_tensor=input_tensor, weights=weights,
         include_top=include_top, num_classes=num_classes,
@@ -125,7 +125,7 @@ def VGGSmallFP(
         LQ-Nets, https://arxiv.org/abs/1807.10029.
     """
     return _vgg_small(
-        "vgg_small_fp", Quantized(),
+        "vgg_small_fp", QuantizedLayers(),
         width=width, shortcuts=shortcuts,
         input_shape=input_shape, input_tensor=input_tensor, weights=weights,
         include_top=include_top, num_classes=num_classes,
@@ -133,7 +133,7 @@ def VGGSmallFP(
 
 
 def _vgg_small(
-    name: str, quantized: Quantized, *, width, shortcuts, input_shape, **arguments
+    name: str, quantized: QuantizedLayers, *, width, shortcuts, input_shape, **arguments
 ):
     image = image_input(
         name,

@@ -118,7 +118,8 @@ def sweep(
     for number, cell in enumerate(cells, start=1):
         if any(row["command"] == cell.command for row in table.read(path)):
             continue
-        if minutes is not None and time.monotonic() - begin > 60 * minutes:
+        late = minutes is not None and time.monotonic() - begin > 60 * minutes
+        if late and known:  # one run at least, so that it comes to an end
             break
         with _alone(cell.folder(output)) as ours:
             if not ours:
