@@ -25,6 +25,7 @@ _DATASETS = {
     "fashion_mnist": "Fashion-MNIST",
     "mnist": "MNIST",
     "cifar10": "CIFAR-10",
+    "cifar10_jpeg": "CIFAR-10 (JPEG)",
     "cifar100": "CIFAR-100",
 }
 # From here on sizes are compared by factors.

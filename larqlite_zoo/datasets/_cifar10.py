@@ -58,7 +58,8 @@ def cifar10(folder=None, download: bool = False) -> Dataset:
                 read = _binary if ending else _pickled
                 return _dataset(_split(place, names, ending, read) for names in FILES)
     if (folder / "train").is_dir():
-        return _dataset(decoded_folder(folder, CLASSES, SHAPE, "cifar10"))
+        splits, are_jpegs = decoded_folder(folder, CLASSES, SHAPE, "cifar10")
+        return _dataset(splits, "jpeg" if are_jpegs else "")
     if download or any((folder / "cifar10").glob("3.*")):
         return tfds_dataset("cifar10", folder, download=download)
     raise MissingFileError(
@@ -69,9 +70,10 @@ def cifar10(folder=None, download: bool = False) -> Dataset:
     )
 
 
-def _dataset(splits) -> Dataset:
+def _dataset(splits, variant: str = "") -> Dataset:
     train, validation = (ArraySource(*split) for split in splits)
-    return Dataset("cifar10", train, validation, list(CLASSES), SHAPE, "small")
+    facts = list(CLASSES), SHAPE, "small", variant
+    return Dataset("cifar10", train, validation, *facts)
 
 
 def _split(folder: Path, names, ending: str, read: Callable) -> tuple:

@@ -21,8 +21,8 @@ Split = tuple[np.ndarray, np.ndarray]
 
 def decoded_folder(
     folder: Path, classes: tuple[str, ...], shape: tuple[int, int, int], name: str
-) -> list[Split]:
-    """The images of both splits and their labels.
+) -> tuple[list[Split], bool]:
+    """The images of both splits and their labels, and whether they were JPEGs.
 
     They are decoded the first time, and kept as `<name>-<hash>.npy` in the folder of
     fetched files. The hash is that of the names, sizes and times of all files, so a folder
@@ -56,7 +56,8 @@ def decoded_folder(
     paths = [path for split in splits for each in classes for path in split[each]]
     images = _kept(folder, paths, shape, name)
     border = len(labels[0])
-    return [(images[:border], labels[0]), (images[border:], labels[1])]
+    splits = [(images[:border], labels[0]), (images[border:], labels[1])]
+    return splits, any(path.lower().endswith((".jpg", ".jpeg")) for path in paths)
 
 
 def _kept(folder: Path, paths: list[str], shape, name: str) -> np.ndarray:

@@ -182,6 +182,8 @@ class Dataset:
         class_names: one for each label.
         image_shape: `(height, width, channels)`; None where the images differ.
         preprocessing: the name of the usual preprocessing of its images.
+        variant: what sets its images apart from those that the name stands for, such as
+            "jpeg" for a copy; it is part of what tables call the dataset.
     """
 
     name: str
@@ -190,6 +192,7 @@ class Dataset:
     class_names: Sequence[str]
     image_shape: tuple[int, int, int] | None
     preprocessing: str
+    variant: str = ""
 
     @property
     def num_classes(self) -> int:

@@ -281,7 +281,7 @@ def _row(run, last: dict) -> dict:
     return {
         "model": recipe.model,
         "recipe": recipe.name,
-        "dataset": recipe.dataset,
+        "dataset": dataset_of(recipe, run.data),
         "top1": round(100 * last["val_accuracy"], 2),
         "top5": round(100 * last["val_top_5_accuracy"], 2),
         "loss": round(last["val_loss"], 5),
@@ -298,6 +298,11 @@ def _row(run, last: dict) -> dict:
         "run": identity[:8],
         "command": run.command,
     }
+
+
+def dataset_of(recipe, data) -> str:
+    """What tables call the dataset of a run: "cifar10", or "cifar10_jpeg" for a copy."""
+    return "_".join(filter(None, (recipe.dataset, data.variant)))
 
 
 def _append(path: Path, row: dict) -> None:

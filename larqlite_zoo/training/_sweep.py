@@ -30,7 +30,7 @@ from larqlite_zoo.training._images import chosen, images_of
 from larqlite_zoo.training._methods import FLOAT, Method, method
 from larqlite_zoo.training._model import arguments_of
 from larqlite_zoo.training._options import Options
-from larqlite_zoo.training._outputs import Result
+from larqlite_zoo.training._outputs import Result, dataset_of
 from larqlite_zoo.training._progress import counted, say
 from larqlite_zoo.training._recipe import MultiStage, Recipe
 from larqlite_zoo.training._run import run
@@ -199,7 +199,7 @@ def _row_of(cell: Cell, options: Options, data, console: Console) -> dict:
         "input_quantizer": inputs,
         "weight_bits": _precision(kernels),
         "activation_bits": _precision(inputs),
-        "dataset": recipe.dataset,
+        "dataset": dataset_of(recipe, data),
         "train_images": recipe.train_images or data.train.size,
         "epochs": recipe.epochs,
         "precision": recipe.precision,

@@ -172,6 +172,7 @@ def test_class_folders_are_decoded_once(jpegs, tmp_path, monkeypatch):
     monkeypatch.setenv("LARQLITE_CIFAR10", str(jpegs))
     first = datasets.load("cifar10")
     assert (first.train.size, first.validation.size) == (20, 20)
+    assert (first.name, first.variant) == ("cifar10", "jpeg")
     expected = [200 - 10 * label - i for label in range(10) for i in range(2)]
     for source, darker in ((first.train, 0), (first.validation, 40)):
         np.testing.assert_allclose(
