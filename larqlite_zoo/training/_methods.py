@@ -101,12 +101,20 @@ def method_names() -> list[str]:
     return sorted([FLOAT, *_METHODS, *(f"{name}_wNaN" for name in _FAMILIES)])
 
 
-# The paper's own pairs, or its quantizer of weights beside plain signs.
+# The papers' own pairs, or their quantizer of weights beside one of inputs that fits.
 add_method("bnn", "ste_sign", "ste_sign")
+add_method("xnor_net", "xnor_scale", "ste_sign")
+add_method("xnor_net_plus", "xnor_plus", "ste_sign")
 add_method("birealnet", "magnitude_aware_sign", "approx_sign")
 add_method("bnn_plus", "swish_sign", "swish_sign")
+add_method("ir_net", "libra", "ede_sign")
+add_method("recu", "recu", "approx_sign")
 add_method("reactnet", "magnitude_aware_sign", "rsign")
-add_method("adabin", "adabin_weights", "AdaBinActivations")
+add_method("adabin", "adabin_weights", "adabin_activations")
+add_method("binary_connect", "stochastic_sign", FLOAT)
 add_method("ternary", "ste_tern", "ste_tern")
+add_method("stochastic_ternary", "stochastic_ternary", "ste_tern")
+add_method("ttq", "ttq", FLOAT)
 add_method("dorefa", 'dorefa({w}, mode="weights")', "dorefa({a})")
 add_method("lsq", "lsq({w})", "lsq({a})")
+add_method("seq", "seq({w})", "lsq({a})")

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tf_keras
 from rich.console import Console
 
+import larqlite as lq
 from larqlite_zoo import datasets
 from larqlite_zoo.datasets.internal import (
     steps_per_epoch,
@@ -128,7 +129,7 @@ class _Run:
             learning_rate=self.trained.learning_rate,
             clock=lambda: earlier + time.perf_counter() - begin,
         )
-        callbacks = [progress]
+        callbacks = [progress, *schedules_of(student, recipe.epochs)]
         if options.tensorboard and self.chief:
             scalars = Scalars(self.output / "tensorboard", self.history)
             self._stack.callback(scalars.close)
@@ -221,6 +222,16 @@ class _Run:
 
     def _diverged(self, step: int, in_validation: bool) -> None:
         raise divergence.error(self, step, in_validation)
+
+
+def schedules_of(student: tf_keras.Model, epochs: int) -> list:
+    """What tells quantizers such as `ede_sign` how far the run is, if there are any."""
+    told = any(
+        isinstance(getattr(part, "progress", None), tf.Variable)
+        for part in student.submodules
+        if isinstance(part, lq.quantizers.Quantizer)
+    )
+    return [lq.callbacks.QuantizerSchedule(epochs)] if told else []
 
 
 @contextlib.contextmanager
