@@ -66,6 +66,7 @@ class EpilogueKind(IntEnum):
     AVERAGE = 26
     DIVIDE_TENSOR = 27
     SQUARE_ROOT = 28
+    FLOOR = 29
     PACK_SIGN = 30
     PACK_HEAVISIDE = 31
     PACK_TERNARY = 32

@@ -372,7 +372,7 @@ struct Checker {
     const bool is_pack =
         op.kind == LQ_THRESHOLD || (op.kind >= LQ_PACK_SIGN && op.kind <= LQ_PACK_ABOVE) ||
         op.kind == LQ_PACK_BF16 || op.kind == LQ_PACK_PIXELS;
-    const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_SQUARE_ROOT;
+    const bool is_float = op.kind >= LQ_MULTIPLY && op.kind <= LQ_FLOOR;
     if (!(wants_integers || is_float || is_pack) || wants_integers != integers) return kOpKind;
     switch (op.kind) {
       case LQ_TO_FLOAT:

@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-#define LQ_ABI 11
+#define LQ_ABI 12
 
 // Where a tensor lies in a buffer.
 typedef struct {
@@ -58,6 +58,7 @@ enum {
   LQ_MULTIPLY_TENSOR = 25, // v <- v * view                (as LQ_ADD_TENSOR)
   LQ_DIVIDE_TENSOR = 27,   // v <- v / view
   LQ_SQUARE_ROOT = 28,     // v <- the float nearest to the square root of v
+  LQ_FLOOR = 29,           // v <- the largest whole number that is not above v
   LQ_AVERAGE = 26,         // v <- the mean of v over all pixels of the image, as LQ_MEAN takes it;
                            // one pixel from there on, as behind LQ_SUM
   // Floats to bits, v is kept. `planes` bit planes per pixel, plane p at word

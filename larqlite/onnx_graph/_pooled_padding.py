@@ -230,18 +230,23 @@ def _keep_apart(graph: Writer, pooling: OnnxNode) -> None:
 def drop_unread(graph: Writer, outputs: Sequence[str]) -> bool:
     """Removes what nobody reads any more: paddings, nodes and scales of what is read as
     integers; whether there was any. Weights stay: the summary counts them."""
-    given_out, read_before, changed = set(outputs), set(), False
+    given_out, read_before, gone = set(outputs), set(), set()
     for node in reversed(graph.nodes):
         is_read = any(graph.uses(t) or t in given_out for t in node.given)
         if not is_read:
             read_before.update(node.taken)
             graph.remove(node)
             graph.shapes.pop(node.outputs[0], None)
-            changed = True
+            gone.update(node.given)
     unread = [
         name
         for name in (*read_before, *graph.scales)
         if not graph.uses(name) and name not in graph.weights
     ]
     graph.drop_constants(unread)
-    return changed or bool(unread)
+    # What reads the integers of such a tensor is compared with Keras there.
+    graph.roundings = [r for r in graph.roundings if r.tensor not in gone]
+    for packed in graph.packed:
+        if packed.output in gone:
+            packed.output, packed.gives_integers = None, True
+    return bool(gone or unread)

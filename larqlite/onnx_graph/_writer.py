@@ -91,11 +91,19 @@ class Writer(NamedGraph):
                 stored = self.scale(self.path, ("offset", "scale")[number], operand)
                 made = self.node(name, [value.name, stored])
                 value = self.value(made, value.shape, like=value)
+        return self.scaled(self.with_levels(value, op, **attributes), scale, offset)
+
+    def with_levels(self, value: Value, op: str, **attributes: Any) -> Value:
+        """q(value), with q an operation of the format: a value that knows its levels.
+
+        Args:
+            value: what is quantized.
+            op: the operation, see `quantized`.
+            **attributes: of it.
+        """
         levels = QUANTIZERS[op].type_of(attributes)
         name = self.node(op, [value.name], name=self.path, domain=DOMAIN, **attributes)
-        return self.scaled(
-            self.value(name, value.shape, like=value, levels=levels), scale, offset
-        )
+        return self.value(name, value.shape, like=value, levels=levels)
 
     def table(
         self, value: Value, thresholds: Sequence[float], levels: Sequence[float]
@@ -204,7 +212,14 @@ class Writer(NamedGraph):
             turns[value.name, is_moved], turns[name, not is_moved] = name, value.name
         name = turns[value.name, is_moved]
         turned = dataclasses.replace(value, name=name, is_moved=is_moved)
-        return self.stated(turned.with_levels(value.levels))
+        turned = self.stated(turned.with_levels(value.levels))
+        if not isinstance(value.integers, str):
+            return turned
+        integers = dataclasses.replace(
+            value, name=value.integers, levels=None, integers=None
+        )
+        moved = self._turned(integers, is_moved, order)
+        return dataclasses.replace(turned, integers=moved.name)
 
     def normalize(
         self, value: Value, layer: Any, scale: Any, offset: Any, axis: int = -1

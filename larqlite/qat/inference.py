@@ -29,6 +29,7 @@ from larqlite.qat.wrapper import (
     has_own_setter,
     observing,
 )
+from larqlite.quantizers import NoOp
 
 __all__ = [
     "QuantizedActivation",
@@ -195,11 +196,17 @@ class QuantTwin:
 _twins: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def quant_twin(wrapper: Any) -> QuantTwin | None:
+def quant_twin(wrapper: Any, reads_integers: bool = False) -> QuantTwin | None:
     """The layer of `lq.layers` that a wrapped layer stands for, or None.
 
     That is the layer inside if it is one; or one that quantizes the kernels of a Keras
-    layer, and maybe its input, by the same quantizers of `lq.quantizers`.
+    layer, and maybe its input, by the same quantizers of `lq.quantizers`; or, where the
+    kernels are rounded to ranges, one whose kernels are the rounded values.
+
+    Args:
+        wrapper: around the layer.
+        reads_integers: whether what comes in is whole numbers times a step; only then is
+            there anything to gain of a layer whose kernels are rounded to ranges.
     """
     if not isinstance(wrapper, QuantizeWrapperV2):
         return None
@@ -211,22 +218,39 @@ def quant_twin(wrapper: Any) -> QuantTwin | None:
         return None
     if not wrapper.weight_slots:
         return None
-    quantizers = {
-        id(weight): quantizer_by_name(quantizer, variables)
-        for weight, quantizer, variables, _ in wrapper.weight_slots
-    }
+    slots = {id(weight): (q, v) for weight, q, v, _ in wrapper.weight_slots}
     kernels = {name: getattr(inner, name) for name in quant_class.quantized_weights}
-    quantizer_of = {name: quantizers.get(id(w)) for name, w in kernels.items()}
-    if None in quantizer_of.values() or len(quantizers) != len(kernels):
+    if {id(weight) for weight in kernels.values()} != set(slots):
         return None
-    inputs = [q for q in wrapper.value_quantizers if q[0] == "input"]
-    own = quantizer_by_name(*inputs[0][1:]) if len(inputs) == 1 else None
+    named = {name: quantizer_by_name(*slots[id(w)]) for name, w in kernels.items()}
+    if None not in named.values():
+        inputs = [q for q in wrapper.value_quantizers if q[0] == "input"]
+        own = quantizer_by_name(*inputs[0][1:]) if len(inputs) == 1 else None
+        values = {name: weight.latent_variable for name, weight in kernels.items()}
+    elif reads_integers and not any(named.values()):
+        named = {name: _of_rounded(*slots[id(w)]) for name, w in kernels.items()}
+        if None in named.values():
+            return None
+        own = None
+        with reading_quantized(wrapper):
+            values = {name: np.asarray(getattr(inner, name)) for name in kernels}
+    else:
+        return None
     if wrapper not in _twins:
-        _twins[wrapper] = _new_twin(wrapper, quant_class, quantizer_of, own)
+        _twins[wrapper] = _new_twin(wrapper, quant_class, named, own)
     twin = _twins[wrapper]
-    for name in (*kernels, *(("bias",) if inner.use_bias else ())):
-        getattr(twin, name).assign(getattr(inner, name).latent_variable)
+    if inner.use_bias:
+        values["bias"] = inner.bias
+    for name, value in values.items():
+        getattr(twin, name).assign(value)
     return QuantTwin(twin, takes_input=own is not None)
+
+
+def _of_rounded(quantizer: Any, variables: dict) -> NoOp | None:
+    """The quantizer of a kernel that holds rounded values already; None if its steps are
+    not known."""
+    rounding = rounding_of(quantizer, variables)
+    return None if rounding is None else NoOp(precision=rounding.bits)
 
 
 def _new_twin(wrapper, quant_class, quantizer_of: dict, own: Any) -> QuantLayer:

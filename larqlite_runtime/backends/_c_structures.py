@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from larqlite_runtime._program import EpilogueOp, KernelStep, TensorView
 
-ABI = 11
+ABI = 12
 
 int32, int64 = ctypes.c_int32, ctypes.c_int64
 

@@ -250,6 +250,7 @@ _EPILOGUES: dict[
     ("", "Softmax"): _softmax,
     (DOMAIN, ADD_SCALED): _add_scaled,
     (DOMAIN, "Sign"): _function(EpilogueKind.SIGN),
+    ("", "Floor"): _function(EpilogueKind.FLOOR),
 }
 # Those that ONNX Runtime runs, unless the kernels have to run everything.
 _OF_WHOLE_PROGRAMS: dict[

@@ -96,6 +96,7 @@ _ALIKE = (
     EpilogueKind.MULTIPLY_TENSOR,
     EpilogueKind.DIVIDE_TENSOR,
     EpilogueKind.SQUARE_ROOT,
+    EpilogueKind.FLOOR,
     EpilogueKind.RELU,
     EpilogueKind.SIGMOID,
     EpilogueKind.TANH,

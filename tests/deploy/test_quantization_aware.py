@@ -1,6 +1,7 @@
 """Quantization-aware models as packed files, the way users go: with all defaults."""
 
 import json
+import re
 
 import numpy as np
 import onnx
@@ -108,15 +109,14 @@ def test_a_binarized_model_is_trained_and_exported_with_defaults(tmp_path):
     model.fit(IMAGES, np.arange(48) % 4, epochs=1, verbose=0)
     report = exported(model, tmp_path / "model.onnx")
     assert lq.deploy.verify(model, tmp_path / "model.onnx", IMAGES).exact
-    assert [row.operation for row in report.packed] == ["BConv2D"]
+    assert [row.operation for row in report.packed] == ["QConv2D", "BConv2D", "QDense"]
     # 1 bit inside, 8 bits and float biases at the ends, scale and offset of two
     # normalizations.
     first, inner, last = 3 * 3 * 3 * 6, 3 * 3 * 6 * 8, 3 * 3 * 8 * 4
     floats = 6 + 8 + 4 + 2 * (6 + 8)
     assert report.weight_bytes == first + inner // 8 + last + 4 * floats
     assert report.weight_bytes == lq.models.profile(model).deployed_bytes
-    assert report.float_layers == ("quant_first", "quant_last")
-    assert "weights of 8 bits are unpacked" in report.in_float[0].why
+    assert report.float_layers == ()
     assert report.notes == ()
 
 
@@ -134,21 +134,26 @@ def test_a_normalization_that_rounds_takes_the_scale_of_a_layer_without_a_bias(
     model = binarize(float_model, calibrate=IMAGES)
     exported(model, tmp_path / "model.onnx")
     found = lq.deploy.verify(model, tmp_path / "model.onnx", IMAGES)
-    (row,) = found.layers
+    first, row, last = found.layers
     assert found.exact
+    assert (first.operation, last.operation) == ("QConv2D", "QDense")
     assert row.output_of == "normalization"
     assert row.output.values == 48 * 6 * 6 * 8  # compared, and not left out
 
 
 def test_nothing_is_rounded_right_before_a_sign(binarized, tmp_path):
     lq.deploy.export(binarized, tmp_path / "model.onnx", verify=False)
-    texts = {p.key: p.value for p in onnx.load(tmp_path / "model.onnx").metadata_props}
-    roundings = json.loads(texts["larqlite.roundings"])
-    assert [(r["layer"].rstrip("_0123456789"), r["role"]) for r in roundings] == [
-        ("quantize_layer", "output"),
-        ("quant_batch_normalization", "output"),  # what the last layer reads
-        ("quant_last", "activation"),
+    file = onnx.load(tmp_path / "model.onnx")
+    rounded = [node.name for node in file.graph.node if node.op_type == "Floor"]
+    assert [re.sub(r"_\d+/", "/", name) for name in rounded] == [
+        "quantize_layer/output/Floor",
+        "quant_batch_normalization/output/Floor",  # what the last layer reads
+        "quant_last/activation/activation/Floor",
     ]
+    # Of the others packed layers read the integers, and are compared with Keras there.
+    texts = {p.key: p.value for p in file.metadata_props}
+    (rounding,) = json.loads(texts["larqlite.roundings"])
+    assert (rounding["layer"], rounding["role"]) == ("quant_last", "activation")
     reasons = [row.reason for row in qat.report(binarized, verbose=False).layers]
     assert "output quantized after quant_inner" in reasons
 
@@ -170,6 +175,35 @@ def test_ends_of_every_width(ends, tmp_path):
 @pytest.mark.slow
 def test_a_residual_network(tmp_path):
     exported(binarize(residual(), calibrate=IMAGES), tmp_path / "model.onnx")
+
+
+def branches():
+    """Everything that stands between rounding and the next kernel: maxima, parts joined,
+    groups, one filter a channel, flattening."""
+    tf_keras.utils.set_random_seed(1)
+    inputs = tf_keras.Input(IMAGES.shape[1:])
+    x = layers.ReLU()(normalization()(layers.Conv2D(8, 3, padding="same")(inputs)))
+    x = layers.ReLU()(layers.Add()([x, layers.Conv2D(8, 3, padding="same")(x)]))
+    parts = [layers.Conv2D(8, 3, strides=2, padding="same")(x), layers.MaxPool2D()(x)]
+    x = layers.ReLU(6.0)(layers.DepthwiseConv2D(3)(layers.Concatenate()(parts)))
+    x = layers.Flatten()(layers.Conv2D(16, 1, groups=2, activation="relu")(x))
+    return tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int4/8"])
+def test_codes_of_weights_and_inputs_are_summed_as_integers(scheme, tmp_path):
+    model = qat.quantize_model(branches(), scheme=scheme, calibrate=IMAGES)
+    report = exported(model, tmp_path / "model.onnx")
+    assert [row.operation for row in report.packed] == ["QConv2D"] * 5 + ["QDense"]
+    assert report.float_layers == ()
+    found = lq.deploy.verify(model, tmp_path / "model.onnx", IMAGES)
+    assert found.exact
+    assert all(row.accumulators.values for row in found.layers)
+    # The kernels run all of it, so it comes to C and WebAssembly too.
+    native = larqlite_runtime.load(tmp_path / "model.onnx", engine="native")
+    whole = larqlite_runtime.load(tmp_path / "model.onnx")(IMAGES)
+    np.testing.assert_allclose(native(IMAGES), whole, rtol=0, atol=1e-5)
+    assert lq.deploy.verify_on(model, "native:portable", IMAGES[:4]).ok
 
 
 CASES = {

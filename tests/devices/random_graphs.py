@@ -156,7 +156,8 @@ def _in_node(cases: Sequence[GraphCase], folder: Path) -> list[Arrays]:
 BACK_ENDS = [
     *map(_on_kernels, filter(supports, ("portable", "avx2", "avx512", "amx", "neon"))),
     _on_kernels("numpy"),
-    *map(_in_c, (HERE, *BOARDS.values())),
+    # The microbit has the core of cortex-m0, and no room for many graphs.
+    *map(_in_c, (HERE, *(b for b in BOARDS.values() if b.name != "microbit"))),
     BackEnd("wasm", _in_node, ("node", "web/larqlite.wasm"), is_whole=True),
 ]
 

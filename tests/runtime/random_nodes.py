@@ -33,8 +33,8 @@ def _letter(net: Network, kind: str) -> tuple[str, int, dict]:
         return letter, bits, {}
     step, offset = 2.0, -float((1 << bits) - 1)
     if net.rng.random() < 0.1:
-        step, offset = 1.0, -1.0  # not symmetric unless there are two bits
-        bits = 2
+        # A zero among them, and one more below it than above: no sum of +1 and -1.
+        step, offset = 1.0, -float(1 << bits - 1)
     return letter, bits, {"bits": bits, "step": step, "offset": offset}
 
 

@@ -484,6 +484,7 @@ class _Maker:
             EpilogueKind.SOFTMAX,
             EpilogueKind.SIGMOID,
             EpilogueKind.SQUARE_ROOT,
+            EpilogueKind.FLOOR,
             EpilogueKind.TANH,
         ):
             return EpilogueOp(kind)

@@ -114,7 +114,7 @@ def test_float_layers_are_named_with_the_reason_of_the_report(tmp_path):
             "s w",
             "y",
             step=1.0,
-            offset=-2.0,
+            offset=-20000.0,
             input="sign",
             weight_shape=[4, 6],
             bits=2,

@@ -290,6 +290,7 @@ VALUES = [-2.0, -0.5, -0.0, 0.0, 0.25, 0.5, 1.0, 3.0, np.nan]
             EpilogueOp(EpilogueKind.SQUARE_ROOT),
             lambda v: math.nan if v < 0 else np.float32(math.sqrt(v)),
         ),
+        (EpilogueOp(EpilogueKind.FLOOR), lambda v: v if math.isnan(v) else v // 1),
     ],
     ids=lambda value: value.kind.name if isinstance(value, EpilogueOp) else "",
 )

@@ -190,12 +190,12 @@ def test_a_normalization_before_a_sign_is_done_while_packing():
 
 
 def test_what_kernels_can_not_hold_runs_in_floats():
-    """Whole numbers of any size, and weights that are no sums of +1 and -1."""
+    """Whole numbers of any size, and weights that are too large."""
     given = {"weight_shape": [4, 6], "bits": 2, "input_steps": 1.0}
     nodes = [
         packed("QDense", "x w", "a", step=2.0, offset=-3.0, input="integer", **given),
         packed("Sign", "x", "s"),
-        packed("QDense", "s w", "b", step=1.0, offset=-2.0, input="sign", **given),
+        packed("QDense", "s w", "b", step=1.0, offset=-20000.0, input="sign", **given),
     ]
     proto = model(nodes, {"x": (6,)}, {"a": (4,), "b": (4,)}, {"w": codes(24, 2)})
     assert not steps_of(planned(proto))

@@ -307,3 +307,29 @@ def test_two_readers_of_a_tensor_share_its_codes():
     packs = [op.kind for step in found for op in step.ops if op.kind >= 35]
     assert packs == [EpilogueKind.CODE_STEPS]
     compare(made)
+
+
+@pytest.mark.parametrize(
+    ("bits", "step", "offset"), [(4, 1.0, -7.0), (8, 1.0, -128.0), (3, -3.0, 2.0)]
+)
+@pytest.mark.parametrize("said", ["integers:-3:4", "sign", "ternary"])
+def test_weights_that_are_no_sums_of_signs_are_multiplied_as_codes(
+    bits, step, offset, said
+):
+    """Whole numbers with a zero among them, by borders that hold one too, against the stock
+    ONNX Runtime, whose float sums of them are exact."""
+    shape = (5, 3, 3, 6)
+    weights = {"bits": bits, "step": step, "offset": offset, "input_steps": 1.0}
+    given = convolution(shape, input=said, pads=[1, 1, 1, 1], strides=[2, 1], group=1)
+    quantizer = {
+        "sign": packed("Sign", "x", "s"),
+        "ternary": packed("Ternary", "x", "s", threshold=0.5),
+    }.get(said, packed("Integers", "x", "s", low=-3, high=4))
+    proto = model(
+        [quantizer, packed("QConv2D", "s w", "y", **given, **weights)],
+        {"x": (6, 5, 4)},
+        {"y": None},
+        {"w": codes(int(np.prod(shape)), bits)},
+    )
+    assert {step.kind for step in steps_of(planned(proto))} & {StepKind.CONV_CODES}
+    compare(proto)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,8 @@ def converter_of(layer: tf_keras.layers.Layer, path: str) -> Callable:
             continue
         overridden = first_override(type(layer), cls, METHODS)
         if overridden is None:
-            return CONVERTERS[cls]
+            convert = CONVERTERS[cls]
+            return _on_integers(convert) if facts_of(layer).keeps_signs else convert
         raise refuse(
             layer,
             path,
@@ -109,6 +111,24 @@ def _operator_of(layer: tf_keras.layers.Layer, symbol: str, path: str) -> Callab
         "use a layer that is exported, or make it a layer class of its own and teach "
         "that with @lq.deploy.converter",
     )
+
+
+def _on_integers(convert: Callable) -> Callable:
+    """The converter of a layer that rising steps may go before or behind: it moves, or takes
+    the largest of, integers, and their scale follows, so that packed layers behind it find
+    the integers."""
+
+    def converted(graph: Writer, layer: Any, value: Any, *args: Any, **kwargs: Any):
+        levels = getattr(value, "levels", None)
+        if not isinstance(getattr(value, "integers", None), str) or levels.scale <= 0:
+            return convert(graph, layer, value, *args, **kwargs)
+        integers = dataclasses.replace(
+            value, name=value.integers, levels=levels.unscaled, integers=None
+        )
+        made = convert(graph, layer, integers, *args, **kwargs)
+        return graph.scaled(made, levels.scale, levels.offset)
+
+    return converted
 
 
 def activation_converter_of(fn: Any) -> Callable | None:

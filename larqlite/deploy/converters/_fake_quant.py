@@ -15,6 +15,7 @@ from larqlite.deploy.converters._quantizers import convert_sign
 from larqlite.onnx_graph import WHERE, StoredRounding, refuse
 from larqlite.qat import QuantizeLayer, QuantizeWrapperV2, inference
 from larqlite.qat.inference import Rounding
+from larqlite_runtime.format import MOST_BITS, ValueType
 
 if TYPE_CHECKING:
     from larqlite.onnx_graph import Value, Writer
@@ -33,7 +34,7 @@ def convert_wrapper(graph: Writer, wrapper, inputs: Any, *args, **kwargs) -> Any
     """The layer inside with the weights that it computes with, and roundings around it."""
     path, inner = graph.path, wrapper.layer
     quantizers = inference.value_quantizers(wrapper)
-    twin = inference.quant_twin(wrapper)
+    twin = inference.quant_twin(wrapper, _reads_integers(inputs))
     if twin is not None:
         inner = twin.layer
     if twin is None or not twin.takes_input:
@@ -43,6 +44,13 @@ def convert_wrapper(graph: Writer, wrapper, inputs: Any, *args, **kwargs) -> Any
     with graph.wrapping(path, codes), inference.reading_quantized(wrapper):
         outputs = converter_of(inner, path)(graph, inner, inputs, *args, **kwargs)
     return _each(graph, wrapper, outputs, [q for q in quantizers if q[0] == "output"])
+
+
+def _reads_integers(inputs: Any) -> bool:
+    """Whether a layer is given whole numbers times a step, few enough to be packed."""
+    flat = tf.nest.flatten(inputs)
+    levels = flat[0].levels if len(flat) == 1 else None
+    return isinstance(levels, ValueType) and levels.bits > 0
 
 
 def _convert_activation(graph: Writer, function, value: Value) -> Value:
@@ -115,9 +123,19 @@ def _arithmetic(graph: Writer, value: Value, r: Rounding, name: str) -> Value:
             value = with_arrays(graph, value, op, array)
     if r.bits != 1:
         value = unary(graph, value, "Floor")
-        value = with_arrays(graph, value, "Mul", r.step)
+        value = _times_step(graph, value, r)
     graph.path = outer
     return value
+
+
+def _times_step(graph: Writer, value: Value, r: Rounding) -> Value:
+    """Whole numbers times the step; packed layers read the numbers, where they are few."""
+    if r.step.ndim or r.bits > MOST_BITS:
+        return with_arrays(graph, value, "Mul", r.step)
+    most = np.floor((r.highest - r.lowest) / r.step - r.zero + np.float32(0.5))
+    low, high = int(-r.zero), max(int(most), 1)
+    codes = graph.with_levels(value, "Integers", low=low, high=high)
+    return graph.scaled(codes, float(r.step), 0.0)
 
 
 def _each(graph: Writer, wrapper, values: Any, quantizers: list) -> Any:

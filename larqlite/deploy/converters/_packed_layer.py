@@ -36,7 +36,9 @@ class PackedLayer:
         scaled: the accumulators times it; None if that is not a tensor.
         biased: with the bias added; None if there is none.
         bias: its values as stored; None if there is none.
-        output: what the layer gives out; None once a scale was folded further on.
+        output: what the layer gives out; None once a scale was folded further on, or where
+            only the integers of its rounded output are read.
+        gives_integers: whether the latter.
         largest: for each channel the largest magnitude of an accumulator.
         weight_bits: of its kernels, the widest.
         levels: of the quantized input, if it computes on integers.
@@ -60,6 +62,7 @@ class PackedLayer:
     why_float: str | None = None
     levels: ValueType | None = None
     is_moved: bool = False
+    gives_integers: bool = False
 
     @property
     def is_linear(self) -> bool:

@@ -21,6 +21,7 @@ from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.from_keras import as_tf_keras
 from larqlite.models import profile
 from larqlite.onnx_graph import (
+    DOMAIN,
     WHERE,
     FinishedGraph,
     Value,
@@ -74,6 +75,7 @@ def finished_graph(model: tf_keras.Model, batch: int | None = None) -> FinishedG
     inputs, outputs = _converted(graph, model)
     names = [value.name for value in outputs.values()]
     drop_unread(graph, names)
+    _drop_idle_integers(graph, names)
     fold_scales(graph, names)
     move_off_ties(graph)
     keep_zeros(graph, names)
@@ -105,6 +107,20 @@ def _converted(
         taken.add(value.name)
         outputs[name] = value
     return inputs, outputs
+
+
+def _drop_idle_integers(graph: Writer, outputs: list[str]) -> None:
+    """Removes `Integers` of whole numbers that no packed layer reads: they change nothing."""
+    kept = {*outputs, *(rounding.tensor for rounding in graph.roundings)}
+    for node in list(graph.nodes):
+        if (node.op, node.domain) != ("Integers", DOMAIN) or kept & set(node.given):
+            continue
+        source, made = graph.producer(node.inputs[0]), node.outputs[0]
+        is_read = any(reader.domain == DOMAIN for reader in graph.consumers(made))
+        if source is not None and source.op == "Floor" and not is_read:
+            graph.remove(node)
+            graph.redirect(made, node.inputs[0])
+            graph.shapes.pop(made, None)
 
 
 def _refuse_nan(graph: Writer) -> None:

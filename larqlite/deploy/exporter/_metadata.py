@@ -86,18 +86,23 @@ def _layer(packed: Any, renamed: Mapping[str, str]) -> dict[str, Any]:
                 "input_offset": packed.levels.offset,
             }
         )
-    return scaled | {
-        "layer": packed.path,
-        "class": type(packed.layer).__name__,
-        "node": packed.nodes[-1],
-        "nodes": packed.nodes,
-        "input": tensor(packed.input),
-        "quantized": tensor(packed.quantized),
-        "accumulator": tensor(packed.accumulator),
-        "output": tensor(packed.output),
-        "output_layout": data_format,
-        "weight_bits": packed.weight_bits,
-    }
+    integers = {"gives_integers": True} if packed.gives_integers else {}
+    return (
+        scaled
+        | integers
+        | {
+            "layer": packed.path,
+            "class": type(packed.layer).__name__,
+            "node": packed.nodes[-1],
+            "nodes": packed.nodes,
+            "input": tensor(packed.input),
+            "quantized": tensor(packed.quantized),
+            "accumulator": tensor(packed.accumulator),
+            "output": tensor(packed.output),
+            "output_layout": data_format,
+            "weight_bits": packed.weight_bits,
+        }
+    )
 
 
 def _json(value: Any) -> str:

@@ -139,6 +139,7 @@ class DeployedFile:
         first, node = (self._named[item["nodes"][index]] for index in (0, -1))
         output, accumulator = item["output"], item["accumulator"]
         is_folded = output is None and accumulator is not None
+        is_folded &= not item.get("gives_integers", False)
         return DeployedLayer(
             path=item["layer"],
             class_name=item["class"],

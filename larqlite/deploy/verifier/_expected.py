@@ -193,7 +193,8 @@ class Reference:
     def _run(self, inputs: list[np.ndarray]) -> tuple[list, list, list]:
         """The model on a batch; data of one batch are run once."""
         if self._last is None or self._last[0] is not inputs:
-            self._last = inputs, in_keras(self._model, inputs)
+            packed = {entry.path for entry in self._file.entries}
+            self._last = inputs, in_keras(self._model, inputs, packed)
         return self._last[1]
 
     def _magnitude(self, key: Any, tensor: Any) -> float:

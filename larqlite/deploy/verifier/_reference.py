@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -74,7 +74,7 @@ class Quantized:
 
 
 def run(
-    model: tf_keras.Model, inputs: list[Any]
+    model: tf_keras.Model, inputs: list[Any], packed: Collection[str] = ()
 ) -> tuple[list[QuantizedCall], list[Quantized], list[np.ndarray]]:
     """Every use of a quantized layer and what quantization-aware layers quantize in
     inference, in the order of the file, and the outputs.
@@ -82,8 +82,9 @@ def run(
     Args:
         model: a built Sequential or functional model.
         inputs: an array for each of its inputs.
+        packed: paths of the layers that are packed in the file.
     """
-    walk = _Walk(model)  # keeps all tensors, so that they have different ids
+    walk = _Walk(model, packed)  # keeps all tensors, so that they have different ids
     tensors = [tf.convert_to_tensor(x) for x in inputs]
     outputs = follow(model, tensors, walk.apply, walk.enter)
     outputs = [_as_stored(np.asarray(output)) for output in outputs]
@@ -96,7 +97,8 @@ def _as_stored(output: np.ndarray) -> np.ndarray:
 
 
 class _Walk:
-    def __init__(self, model: tf_keras.Model) -> None:
+    def __init__(self, model: tf_keras.Model, packed: Collection[str]) -> None:
+        self._packed = packed
         self.uses: list[QuantizedCall] = []
         self.quantized: list[Quantized] = []
         self._by_output: dict[int, QuantizedCall] = {}
@@ -123,7 +125,7 @@ class _Walk:
         results = tf.nest.flatten(outputs)
         found = [Quantized(path, *one) for one in quantized]
         source, result = args[0], results[0]
-        twin = inference.quant_twin(layer)
+        twin = inference.quant_twin(layer, path in self._packed)
         if twin is not None:
             layer = twin.layer
             for one in found:
@@ -134,6 +136,8 @@ class _Walk:
             if twin.takes_input:
                 found = [one for one in found if one.role != "input"]
         self.quantized += found
+        for one in found:
+            self._quantized[id(one.after)] = one.quantizer, one.before
         layer = inference.layer_inside(layer)
         if isinstance(layer, QuantLayer):
             use = QuantizedCall(layer, path, source, result)

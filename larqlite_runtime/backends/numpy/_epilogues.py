@@ -287,6 +287,7 @@ _EPILOGUES: dict[EpilogueKind, Callable[[Run, EpilogueOp, np.ndarray], np.ndarra
     EpilogueKind.MULTIPLY_TENSOR: lambda run, op, v: v * run.at(op),
     EpilogueKind.DIVIDE_TENSOR: lambda run, op, v: v / run.at(op),
     EpilogueKind.SQUARE_ROOT: lambda run, op, v: np.sqrt(v),
+    EpilogueKind.FLOOR: lambda run, op, v: np.floor(v),
     EpilogueKind.STORE: _store,
     EpilogueKind.SIGN: lambda run, op, v: SIGN.values_of(v, {}),
     EpilogueKind.PACK_BF16: _pack_bf16,

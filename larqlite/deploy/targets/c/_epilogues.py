@@ -424,6 +424,7 @@ _WRITERS: dict[EpilogueKind, Callable[[Layer, EpilogueOp, str, Epilogues], None]
     EpilogueKind.MULTIPLY_TENSOR: _with_tensor("*"),
     EpilogueKind.DIVIDE_TENSOR: _with_tensor("/"),
     EpilogueKind.SQUARE_ROOT: _function("square_root"),
+    EpilogueKind.FLOOR: _function("floor_of"),
     EpilogueKind.SIGMOID: _function("sigmoid"),
     EpilogueKind.TANH: _function("hyperbolic_tangent"),
     EpilogueKind.ELU: _elu,

@@ -145,6 +145,17 @@ static void softmax(float *reals, int32_t count) {
 """,
         ("power_of_e",),
     ),
+    "floor_of": Helper(
+        """\
+/* The largest whole number that is not above a real; from 2^23 on all are whole. */
+static inline float floor_of(float real) {
+  float whole;
+  if (real == 0.0F || !(real > -8388608.0F && real < 8388608.0F)) return real;
+  whole = (float)(int32_t)real;
+  return whole > real ? whole - 1.0F : whole;
+}
+"""
+    ),
     "square_root": Helper(
         """\
 /* The float nearest to the square root: two bits of the number for each bit of the root. */
