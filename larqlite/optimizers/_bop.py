@@ -169,11 +169,10 @@ class Bop(OfTfKeras, tf_keras.optimizers.Optimizer):
         self, grads_and_vars, name=None, skip_gradients_aggregation=False, **kwargs
     ):
         """One step of `(gradient, variable)` pairs; see `tf_keras.optimizers.Optimizer`."""
-        for schedule, variable in (
-            (self._threshold_schedule, self._threshold),
-            (self._gamma_schedule, self._gamma),
-        ):
+        for name in self._hyperparameters:
+            schedule = getattr(self, f"_{name}_schedule")
             if schedule is not None:
+                variable = getattr(self, name)
                 variable.assign(tf.cast(schedule(self.iterations), variable.dtype))
         return super().apply_gradients(
             [
@@ -195,7 +194,7 @@ class Bop(OfTfKeras, tf_keras.optimizers.Optimizer):
         )
         gamma, threshold = tf.cast(self._gamma, dtype), tf.cast(self._threshold, dtype)
         new_average = old_average + gamma * (gradient - old_average)
-        agreement = weight * new_average
+        agreement = weight * self._evidence(variable, gradient, new_average)
         flips = agreement > threshold
         one = tf.ones([], dtype)
         binary = tf.where(tf.not_equal(weight >= 0, flips), one, -one)
@@ -203,20 +202,29 @@ class Bop(OfTfKeras, tf_keras.optimizers.Optimizer):
         average.assign(tf.cast(new_average, average.dtype))
         variable.assign(tf.cast(binary, variable.dtype))
 
+    @property
+    def _hyperparameters(self) -> tuple[str, ...]:
+        """Names of what is a number or a schedule."""
+        return "threshold", "gamma"
+
+    def _evidence(self, variable, gradient: tf.Tensor, average: tf.Tensor) -> tf.Tensor:
+        """What is compared with the threshold, for the new average of a variable."""
+        return average
+
     def get_config(self) -> dict:
         """The arguments that make an equal optimizer, without its state."""
-        return {
-            **super().get_config(),
-            "threshold": serialized(self._threshold_schedule, self._threshold),
-            "gamma": serialized(self._gamma_schedule, self._gamma),
+        held = {
+            name: serialized(getattr(self, f"_{name}_schedule"), getattr(self, name))
+            for name in self._hyperparameters
         }
+        return {**super().get_config(), **held}
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> Bop:
         """The optimizer of a `get_config` dictionary."""
         schedules = {
             key: deserialized(config[key], custom_objects)
-            for key in ("threshold", "gamma")
+            for key in ("threshold", "gamma", "sigma")
             if isinstance(config.get(key), dict)
         }
         return cls(**{**config, **schedules})
@@ -226,8 +234,8 @@ class Bop(OfTfKeras, tf_keras.optimizers.Optimizer):
         return self.from_config(self.get_config())
 
     def _parsed(self, name: str, value):
-        highest = 1.0 if name == "gamma" else math.inf
-        where = f'Bop "{self.name}", {name}'
+        highest = math.inf if name == "threshold" else 1.0
+        where = f'{type(self).__name__} "{self.name}", {name}'
         return parsed(value, highest, where, self.iterations)
 
     def _no_learning_rate(self) -> MissingHyperparameterError:

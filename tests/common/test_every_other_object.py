@@ -1,4 +1,4 @@
-"""Optimizers, metrics and constraints: configs, strings, copies, files; and full coverage."""
+"""Optimizers, metrics, constraints, regularizers: configs, strings, copies, files; coverage."""
 
 import copy
 import inspect
@@ -19,6 +19,9 @@ def binary_kernel(variable):
 
 OPTIMIZERS = {
     "Bop": lambda: lq.optimizers.Bop(threshold=1e-7, gamma=1e-3),
+    "Bop2ndOrder": lambda: lq.optimizers.Bop2ndOrder(
+        threshold=0.1, gamma=0.1, sigma=0.2, unbiased=True
+    ),
     "CaseOptimizer": lambda: lq.optimizers.CaseOptimizer(
         (binary_kernel, lq.optimizers.Bop(1e-7)),
         default_optimizer=tf_keras.optimizers.Adam(0.01),
@@ -26,6 +29,7 @@ OPTIMIZERS = {
 }
 METRICS = {"FlipRatio": {"values_dtype": "int16", "name": "flips"}}
 CONSTRAINTS = {"WeightClip": {"clip_value": 0.5}}
+REGULARIZERS = {"Kurtosis": {"factor": 0.5, "target": 2.0}}
 
 
 def bop_model():
@@ -52,6 +56,7 @@ def test_every_public_class_is_run_by_one_of_these_suites():
         "optimizers": set(OPTIMIZERS),
         "metrics": set(METRICS),
         "constraints": {*CONSTRAINTS, "weight_clip"},
+        "regularizers": set(REGULARIZERS),
     }
     for module, names in covered.items():
         public = getattr(lq, module)
@@ -73,7 +78,7 @@ def test_an_optimizers_config_makes_an_equal_one(name):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_fit_and_a_hand_written_loop_take_equal_steps(name):
     model = bop_model()
-    if name == "Bop":
+    if name != "CaseOptimizer":
         model = tf_keras.Sequential(
             [tf_keras.Input((4,)), copy.deepcopy(model.layers[0])]
         )
@@ -132,6 +137,54 @@ def test_a_constraints_config_makes_an_equal_one_in_plain_layers_too(name, tmp_p
     for string in (name, "weight_clip"):
         resolved = tf_keras.constraints.get(string)
         assert isinstance(resolved, lq.constraints.WeightClip)
+
+
+@pytest.mark.parametrize("name", REGULARIZERS)
+def test_a_regularizers_config_makes_an_equal_one_in_plain_layers_too(name, tmp_path):
+    regularizer = getattr(lq.regularizers, name)(**REGULARIZERS[name])
+    layer = tf_keras.layers.Dense(2, kernel_regularizer=regularizer)
+    model = tf_keras.Sequential([tf_keras.Input((3,)), layer])
+    for ending in (".keras", ".h5"):
+        model.save(tmp_path / f"model{ending}")
+        again = tf_keras.models.load_model(tmp_path / f"model{ending}")
+        restored = again.layers[0].kernel_regularizer
+        assert type(restored) is type(regularizer)
+        assert restored.get_config() == REGULARIZERS[name]
+
+
+def test_a_regularizer_by_its_name_is_that_of_the_defaults(tmp_path):
+    layer = tf_keras.layers.Dense(2, kernel_regularizer="kurtosis")
+    model = tf_keras.Sequential([tf_keras.Input((3,)), layer])
+    expected = lq.regularizers.Kurtosis()(layer.kernel)
+    np.testing.assert_array_equal(model.losses, [expected])
+    for ending in (".keras", ".h5"):
+        model.save(tmp_path / f"model{ending}")
+        again = tf_keras.models.load_model(tmp_path / f"model{ending}")
+        np.testing.assert_array_equal(again.losses, [expected])
+
+
+def test_the_kurtosis_and_its_gradient_are_those_of_the_formula():
+    w = np.random.default_rng(0).normal(1, 2, (4, 5))
+    by_hand = (((w - w.mean()) / w.std()) ** 4).mean()
+    regularizer = lq.regularizers.Kurtosis(0.25)
+    loss = regularizer(tf.constant(w))
+    np.testing.assert_allclose(loss, 0.25 * (by_hand - 1.8) ** 2)
+    step = np.zeros_like(w)
+    step[1, 2] = 1e-6
+    slope = float(regularizer(w + step) - regularizer(w - step)) / 2e-6
+    variable = tf.Variable(w)
+    with tf.GradientTape() as tape:
+        loss = regularizer(variable)
+    np.testing.assert_allclose(tape.gradient(loss, variable)[1, 2], slope, rtol=1e-5)
+    constant = tf.Variable([2.0, 2.0])
+    with tf.GradientTape() as tape:
+        loss = regularizer(constant)
+    assert tape.gradient(loss, constant).numpy().tolist() == [0, 0]
+    half = regularizer(tf.constant(w, "float16"))
+    assert half.dtype == "float16"
+    for arguments in ({"factor": -1}, {"target": 0.5}, {"factor": "1"}):
+        with pytest.raises(lq.errors.ArgumentError, match=r"is no number.*\n.*Fix"):
+            lq.regularizers.Kurtosis(**arguments)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
