@@ -62,6 +62,7 @@ def made(tmp_path_factory):
     constant = helper.make_node("Constant", [], ["y"], value=still)
     foreign(folder / "closed.onnx", [], [constant])
     np.save(folder / "x.npy", np.zeros((2, 6), np.float32))
+    np.save(folder / "five.npy", np.zeros((2, 5), np.float32))
     return folder
 
 
@@ -146,6 +147,9 @@ def test_wrong_words_and_places_are_refused_before_anything_is_written(
         export tiny.onnx out --to c --name "" -> name='' is no name of C
         export tiny.onnx out --to c --name "9 lives" -> no name of C
         export tiny.onnx out --to c --pixels -> to_c: pixels=True, but no layer
+        export tiny.onnx out --to c --samples none.npy -> --samples none.npy: there is no
+        export tiny.onnx out --to c --samples five.npy -> have the shape \\(2, 5\\)
+        export tiny.keras out.lqflat --to flat --samples x.npy -> --samples chooses how C
         export tiny.onnx outfile --to c -> "\\S*outfile" is no folder for "tiny.c"
         export tiny.onnx mine_c --to c -> "mine_c/tiny.h" is there already
         export tiny.onnx folders_c --to c -> tiny.c" is a folder.\\n  Fix: another folder

@@ -12,6 +12,7 @@ import tf_keras
 
 import larqlite as lq
 import larqlite_runtime
+from larqlite import cli
 from larqlite.deploy.targets.c._source import MARK
 from larqlite.deploy.targets.c._to_c import write_files
 from larqlite_runtime.internal import whole_program
@@ -135,7 +136,7 @@ def test_bits_of_bytes_are_pooled_too(window, channels, tmp_path) -> None:
 
 
 @needs_gcc
-def test_samples_say_which_inputs_are_listed(tmp_path) -> None:
+def test_samples_say_which_inputs_are_listed(tmp_path, monkeypatch) -> None:
     """The fewer of -1 and +1; what is computed stays the same."""
     given = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
     layer = lq.layers.QuantConv2D(
@@ -157,6 +158,30 @@ def test_samples_say_which_inputs_are_listed(tmp_path) -> None:
             np.testing.assert_array_equal(found, expected)
     with pytest.raises(lq.errors.ArgumentError, match=r"Fix: \(samples, 5, 6, 33\)"):
         lq.deploy.to_c(model, tmp_path, samples=mixed[0])
+    # The command writes the same, of a model and of its file.
+    model.save(tmp_path / "net.keras")
+    lq.deploy.export(model, tmp_path / "net.onnx", verify=False)
+    np.savez(tmp_path / "minus.npz", x=mixed - 2, y=np.zeros(3))
+    expected = (tmp_path / "more_are_minus.c").read_text()
+    for path in ("net.keras", "net.onnx"):
+        words = f"export {path} made --to c --name more_are_minus --samples minus.npz"
+        monkeypatch.chdir(tmp_path)
+        cli.main(words.split())
+        assert (tmp_path / "made" / "more_are_minus.c").read_text() == expected
+
+
+def test_samples_that_are_no_bytes_are_refused_where_bytes_go_in(tmp_path) -> None:
+    """They would all be 0, and say nothing of the layers behind."""
+    path = tmp_path / "net.onnx"
+    path.write_bytes(pooled_network((2, 2), channels=3).SerializeToString())
+    shape = larqlite_runtime.load(path).inputs[0].shape[1:]
+    scaled = np.full((2, *shape), 0.5, np.float32)
+    with pytest.raises(
+        lq.errors.ArgumentError, match="takes whole numbers from 0 to 255"
+    ):
+        lq.deploy.to_c(path, tmp_path / "made", pixels=True, samples=scaled)
+    assert not (tmp_path / "made").exists()
+    lq.deploy.to_c(path, tmp_path / "made", pixels=True, samples=scaled * 510)
 
 
 def test_files_of_a_users_own_are_not_written_over(tmp_path) -> None:

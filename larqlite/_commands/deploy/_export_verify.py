@@ -101,6 +101,16 @@ class ExportOptions:
             "little room."
         ),
     ] = "speed"
+    samples: Annotated[
+        Path | None,
+        arg(
+            metavar="FILE",
+            help="Of --to c and arduino: a few inputs, in a file as of --data. Where most "
+            "inputs of a packed layer are -1 on these, the others are counted, in fewer "
+            "instructions.",
+            help_behavior_hint="",
+        ),
+    ] = None
     verify: Annotated[
         bool,
         arg(
@@ -140,6 +150,11 @@ class ExportOptions:
         if self.optimize != "speed" and self.to not in _FOLDERS:
             raise ArgumentError(
                 f"lq export: --optimize {self.optimize} chooses how C computes, of which "
+                f"--to {self.to} writes none.\n  Fix: leave it out, or --to c."
+            )
+        if self.samples is not None and self.to not in _FOLDERS:
+            raise ArgumentError(
+                "lq export: --samples chooses how C computes, of which "
                 f"--to {self.to} writes none.\n  Fix: leave it out, or --to c."
             )
         as_qonnx = self.qonnx or self.to in _QONNX
@@ -220,6 +235,7 @@ class ExportOptions:
                     name=name,
                     pixels=self.pixels,
                     optimize=self.optimize,
+                    samples=self._samples(model),
                 )
             else:
                 report = deploy.to_flat(model, self.output, pixels=self.pixels)
@@ -230,6 +246,21 @@ class ExportOptions:
             print(report)
             print(f"wrote {self.output}")
         return report.to_dict()
+
+    def _samples(self, model: Any) -> dict[str, Any] | None:
+        """The first of the inputs that --samples names, by the names of those of the model."""
+        if self.samples is None:
+            return None
+        from larqlite._io import read
+        from larqlite.deploy.verifier import MOST_GIVEN
+        from larqlite_runtime import load
+
+        if model is self.model:
+            names = [tensor.name for tensor in load(model).inputs]
+        else:
+            names = model.input_names
+        found = read(self.samples, names, "lq export", flag="--samples ")
+        return found.batch(0, MOST_GIVEN)
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,12 @@ def _arrays(whole: WholeProgram, samples: Samples, where: str) -> dict[str, np.n
                 f"  Fix: (samples, {', '.join(map(str, shape))})."
             )
         given[tensor.name] = array.astype(tensor.dtype)
+        is_float = tensor.dtype == np.float32
+        if not is_float and not np.array_equal(given[tensor.name], array):
+            raise ArgumentError(
+                f'{where}: "{tensor.name}" takes whole numbers from 0 to 255, and the samples '
+                "have others.\n  Fix: pixels as they are before they are scaled."
+            )
         counts.add(len(array))
     if len(counts) > 1:
         raise ArgumentError(
