@@ -2,6 +2,7 @@
 
 The graphs are those of `tests/runtime/random_networks.py`; what they should give is computed by a
 stock ONNX Runtime. A back end takes many graphs at once, so that one binary holds them all.
+Networks of Keras (`keras_graphs.py`), whose floats are rounded, go the same way.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from larqlite.deploy.targets._on_c import CNetwork, run_on
 from larqlite.deploy.targets._on_wasm import run_in_node
 from larqlite_runtime import NoNativeStepError
 from larqlite_runtime.internal import WholeProgram, supports, whole_program
+from tests.devices.keras_graphs import KerasCase
 from tests.runtime.networks import stock
 from tests.runtime.random_networks import MOVES, random_input, random_network
 
@@ -40,6 +42,17 @@ class GraphCase:
     """
 
     seed: int
+    off = 0.0  # of the largest value, by which one may be off
+
+    @property
+    def name(self) -> str:
+        """A name of C."""
+        return f"graph_{self.seed}"
+
+    @property
+    def said(self) -> str:
+        """It, in a line."""
+        return f"seed {self.seed}"
 
     @cached_property
     def model(self):
@@ -119,10 +132,7 @@ def _in_c(board: Board) -> BackEnd:
     """All graphs in one program of C."""
 
     def run(cases: Sequence[GraphCase], folder: Path) -> list[Arrays]:
-        networks = [
-            (CNetwork(case.program, f"graph_{case.seed}"), case.inputs)
-            for case in cases
-        ]
+        networks = [(CNetwork(case.program, case.name), case.inputs) for case in cases]
         return run_on(board, networks, folder, "-O1").outputs if cases else []
 
     name = "c" if board is HERE else f"c:{board.name}"
@@ -135,9 +145,7 @@ def by_algorithms(names: Sequence[str]) -> BackEnd:
     def run(cases: Sequence[GraphCase], folder: Path) -> list[Arrays]:
         networks = [
             (
-                CNetwork(
-                    case.program, f"graph_{case.seed}", names[number % len(names)]
-                ),
+                CNetwork(case.program, case.name, names[number % len(names)]),
                 case.inputs,
             )
             for number, case in enumerate(cases)
@@ -162,21 +170,22 @@ BACK_ENDS = [
 ]
 
 
-def differing(case: GraphCase, found: Arrays) -> list[str]:
-    """The outputs that are not what they should be to the bit, each in a line."""
+def differing(case: GraphCase | KerasCase, found: Arrays) -> list[str]:
+    """The outputs that are not what they should be to the bit, each in a line.
+
+    Floats of networks of Keras may be summed in another order.
+    """
     lines = []
     for name, wanted in case.wanted.items():
         array = found.get(name)
         if array is None or array.shape != wanted.shape:
             shape = None if array is None else array.shape
-            lines.append(
-                f"seed {case.seed}, {name}: {shape} in place of {wanted.shape}"
-            )
-        elif not np.array_equal(array, wanted):
-            count = int((array != wanted).sum())
-            lines.append(
-                f"seed {case.seed}, {name}: {count} of {wanted.size} values differ"
-            )
+            lines.append(f"{case.said}, {name}: {shape} in place of {wanted.shape}")
+            continue
+        off = case.off * max(float(np.abs(wanted).max(initial=0)), 1e-3)
+        count = int((~(np.abs(array - wanted) <= off)).sum())
+        if count and not np.array_equal(array, wanted):
+            lines.append(f"{case.said}, {name}: {count} of {wanted.size} values differ")
     return lines
 
 

@@ -10,6 +10,7 @@ import pytest
 from larqlite.errors import UnsupportedModelError
 from tests.common.programs import needs
 from tests.devices import sweep
+from tests.devices.keras_graphs import drawn
 from tests.devices.random_graphs import (
     BACK_ENDS,
     BackEnd,
@@ -39,10 +40,11 @@ FOUND = (80, 541, 1444)
 
 
 @pytest.fixture(scope="module")
-def twenty():
-    """The first graphs that kernels run from end to end, and those in which a sweep found
-    something."""
-    return [*runnable(20 - len(FOUND)), *map(GraphCase, FOUND)]
+def twenty(tmp_path_factory):
+    """The first graphs that kernels run from end to end, those in which a sweep found something,
+    and networks of Keras."""
+    of_keras = drawn(8, tmp_path_factory.mktemp("keras"))
+    return [*runnable(12 - len(FOUND)), *map(GraphCase, FOUND), *of_keras]
 
 
 def require_the_same(back_end, cases, folder) -> None:
@@ -56,7 +58,7 @@ def require_the_same(back_end, cases, folder) -> None:
 
 
 @on_each([item for item in BACK_ENDS if item.name in ALWAYS])
-def test_twenty_graphs_in_one_program_give_what_stock_onnxruntime_gives(
+def test_twenty_graphs_in_one_program_give_what_onnxruntime_or_the_kernels_give(
     back_end, twenty, tmp_path
 ):
     require_the_same(back_end, twenty, tmp_path)
@@ -92,6 +94,20 @@ def test_five_hundred_graphs(back_end, tmp_path):
         require_the_same(back_end, cases[first : first + 50], folder)
 
 
+@pytest.fixture(scope="module")
+def of_keras(tmp_path_factory):
+    return drawn(500, tmp_path_factory.mktemp("keras"))
+
+
+@pytest.mark.targets
+@on_each([item for item in BACK_ENDS if item.name in (*ALWAYS, "c:rv32")])
+def test_five_hundred_networks_of_keras(back_end, of_keras, tmp_path):
+    for first in range(0, len(of_keras), 50):
+        folder = tmp_path / str(first)
+        folder.mkdir()
+        require_the_same(back_end, of_keras[first : first + 50], folder)
+
+
 def test_one_wrong_bit_is_a_difference(twenty):
     case = twenty[0]
     found = {name: array.copy() for name, array in case.wanted.items()}
@@ -99,7 +115,7 @@ def test_one_wrong_bit_is_a_difference(twenty):
     name, array = next(iter(found.items()))
     array.flat[-1] = np.nextafter(array.flat[-1], np.float32(np.inf))
     assert differing(case, found) == [
-        f"seed {case.seed}, {name}: 1 of {array.size} values differ"
+        f"{case.said}, {name}: 1 of {array.size} values differ"
     ]
     assert len(differing(case, {})) == len(case.wanted)
 
