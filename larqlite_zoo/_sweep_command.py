@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from tyro.conf import Positional, arg
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from larqlite.command_line import Json, output_flag, tell
 from larqlite.errors import ArgumentError
+from larqlite_runtime import tables
 from larqlite_zoo._imports import Imports, import_modules
 from larqlite_zoo._train_command import optional_fields, use_threads
 
@@ -72,6 +73,14 @@ class Sweep:
     threads: Annotated[
         int | None, arg(help="Threads of one operation; None leaves it to TensorFlow.")
     ] = None
+    measure_again: FlagCreatePairsOff[
+        Annotated[
+            bool,
+            arg(
+                help="Train nothing: take the milliseconds of the files that are there."
+            ),
+        ]
+    ] = False
     json: Json = False
     imports: Imports = ()
 
@@ -98,7 +107,7 @@ class Sweep:
         recipes = [training.recipe(name) for name in self.names]
         use_threads(self.threads)
         training.make_deterministic()
-        return training.sweep(
+        rows = training.sweep(
             recipes,
             self.methods,
             self.seeds,
@@ -108,4 +117,35 @@ class Sweep:
             folder=self.folder,
             minutes=self.minutes,
             checkpoint_steps=self.checkpoint_steps,
+            measure_again=self.measure_again,
         )
+        if rows and not self.json:
+            print(_table(training.sweep_summary(rows)))
+        return rows
+
+
+def _table(found: list[dict[str, Any]]) -> str:
+    """A row for each recipe and method, its seeds together."""
+    header = ("recipe", "method", "W", "A", "seeds", "accuracy, %", "below float", "bytes",
+              "ms")  # fmt: skip
+    rows = [
+        (
+            row["recipe"],
+            row["method"],
+            str(row["weight_bits"]),
+            str(row["activation_bits"]),
+            str(len(row["seeds"])),
+            _with_interval(row["accuracy"], row["interval"]),
+            _with_interval(row["below_twin"], row["below_interval"]),
+            "" if row["bytes"] is None else f"{row['bytes']:,.0f}",
+            "" if row["bytes"] is None else f"{row['milliseconds']:.3f}",
+        )
+        for row in found
+    ]
+    return tables.text(header, rows)
+
+
+def _with_interval(value: float | None, interval: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f}" + ("" if interval is None else f" ± {interval:.2f}")

@@ -233,3 +233,14 @@ def test_the_documentation_builds_without_a_warning(tmp_path):
     for entry in lq.quantizers.entries():
         if entry.target.__module__.startswith("larqlite."):
             assert re.search(rf"<h2>{entry.target.__name__}<", gallery)
+
+
+def test_the_page_of_methods_says_which_runs_are_missing():
+    """The rows of the results that are there, and those of the command that are not."""
+    zoo_tables = load_extension("zoo_tables")
+    command = "lqz sweep X --methods bnn 'a/b(2)' --seeds 1 2 \\\n    --epochs 3"
+    found = [{"method": "bnn", "seeds": [2]}, {"method": "float", "seeds": [1, 2]}]
+    expected = {"bnn": [1], "a/b(2)": [1, 2]}
+    assert zoo_tables.missing_runs(command, found) == expected
+    table = zoo_tables.sweep_table("cifar10_jpeg/methods")
+    assert "| `float` | 32 / 32 |" in table

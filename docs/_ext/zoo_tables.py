@@ -1,11 +1,14 @@
-"""Directives `zoo-models`, `zoo-recipes` and `zoo-results`: what the zoo itself says, as tables.
+"""Directives `zoo-models`, `zoo-recipes`, `zoo-results` and `zoo-sweep`: the zoo as tables.
 
 `{zoo-models} literature` lists the cards of a family, or of the models whose names match a
 pattern; `{zoo-recipes}` all recipes; `{zoo-results} fashion_mnist` the rows of
-`results/fashion_mnist.csv`, each with its command.
+`results/fashion_mnist.csv`, each with its command; `{zoo-sweep} cifar10_jpeg/methods` the
+table of a sweep, its seeds together, with the command in the `.sh` beside the `.csv`, and which
+of its runs are missing.
 """
 
 import csv
+import shlex
 from pathlib import Path
 
 from docutils import nodes
@@ -103,6 +106,64 @@ def results_table(dataset: str) -> str:
     return f"{_markdown(rows)}\n\n```sh\n{commands}\n```"
 
 
+def sweep_table(name: str) -> str:
+    """The table of a sweep in Markdown, its command, and the runs that it still lacks."""
+    from larqlite_zoo import training
+
+    path = RESULTS / f"{name}.csv"
+    command = path.with_suffix(".sh").read_text(encoding="utf-8").strip()
+    found = training.sweep_summary(path)
+    header = ("method", "W / A, bits", "top-1, %", "below float", "KiB", "ms", "seeds")
+    rows = [header, ("---", "---", *["---:"] * 5)]
+    for row in sorted(found, key=_by_bits):
+        rows.append(
+            (
+                f"`{row['method']}`",
+                f"{row['weight_bits']} / {row['activation_bits']}",
+                _with_interval(row["accuracy"], row["interval"]),
+                _with_interval(row["below_twin"], row["below_interval"]),
+                "–" if row["bytes"] is None else f"{row['bytes'] / 1024:,.1f}",
+                "–" if row["bytes"] is None else f"{row['milliseconds']:.3f}",
+                str(len(row["seeds"])),
+            )
+        )
+    text = f"{_markdown(rows)}\n\n```sh\n{command}\n```"
+    missing = missing_runs(command, found)
+    if missing:
+        each = [f"`{name}` ({', '.join(map(str, s))})" for name, s in missing.items()]
+        count = sum(map(len, missing.values()))
+        text += f"\n\nNot run yet, {count} runs (seeds): {', '.join(each)}."
+    return text
+
+
+def missing_runs(command: str, found) -> dict[str, list[int]]:
+    """The seeds of each method of a sweep's command that have no row."""
+    words = shlex.split(command.replace("\\\n", " "))
+
+    def values_of(flag):
+        rest = words[words.index(flag) + 1 :]
+        ends = [i for i, word in enumerate(rest) if word.startswith("--")]
+        return rest[: ends[0] if ends else None]
+
+    done = {row["method"]: row["seeds"] for row in found}
+    seeds = [int(seed) for seed in values_of("--seeds")]
+    missing = {
+        method: [seed for seed in seeds if seed not in done.get(method, ())]
+        for method in ("float", *values_of("--methods"))
+    }
+    return {method: seeds for method, seeds in missing.items() if seeds}
+
+
+def _by_bits(row) -> tuple:
+    return row["weight_bits"], row["activation_bits"], row["method"]
+
+
+def _with_interval(value, interval) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.1f}" + ("" if interval is None else f" ± {interval:.1f}")
+
+
 def _markdown(rows) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -144,9 +205,19 @@ class Results(_Table):
         return results_table(self.arguments[0])
 
 
+class Sweep(_Table):
+    """Replaces itself by the table of a sweep."""
+
+    def text(self) -> str:
+        for ending in (".csv", ".sh"):
+            self.env.note_dependency(str(RESULTS / f"{self.arguments[0]}{ending}"))
+        return sweep_table(self.arguments[0])
+
+
 def setup(app: Sphinx) -> dict:
     """Adds the directives."""
     app.add_directive("zoo-models", Models)
     app.add_directive("zoo-recipes", Recipes)
     app.add_directive("zoo-results", Results)
+    app.add_directive("zoo-sweep", Sweep)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

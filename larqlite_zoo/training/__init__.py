@@ -41,6 +41,7 @@ __all__ = [
     "train",
     "train_stages",
     "sweep",
+    "sweep_summary",
     "make_deterministic",
     "evaluate",
     "Evaluation",
@@ -87,6 +88,7 @@ _WITH_TENSORFLOW = {
     "_files": ("OutputError",),
     "_outputs": ("Result",),
     "_sweep": ("sweep",),
+    "_sweep_table": ("sweep_summary",),
     "_train": ("train", "train_stages"),
     "knowledge_distillation": (
         "AttentionMatchingLossLayer",
@@ -124,6 +126,7 @@ if TYPE_CHECKING:
     from larqlite_zoo.training._files import OutputError
     from larqlite_zoo.training._outputs import Result
     from larqlite_zoo.training._sweep import sweep
+    from larqlite_zoo.training._sweep_table import sweep_summary
     from larqlite_zoo.training._train import train, train_stages
     from larqlite_zoo.training.knowledge_distillation import (
         AttentionMatchingLossLayer,
