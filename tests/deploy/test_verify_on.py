@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import onnx
 import pytest
+import tf_keras
 from onnx import numpy_helper
 
 import larqlite as lq
@@ -219,6 +221,43 @@ def test_data_that_are_no_bytes_are_refused_by_the_c_that_takes_them(model, file
     found = lq.deploy.verify_on(model, "c:pixels", file=file, samples=1)
     assert not found.ok
     assert '"image" takes whole numbers from 0 to 255, and the data has' in str(found)
+
+
+@needs("cc")
+def test_bytes_that_the_model_is_fed_scaled_are_given_to_the_c_as_they_are():
+    """Keras computes on scale * p + offset, the C on p: the same integers and labels."""
+    scale, offset = [1 / 64, 1 / 128, 1 / 32], [-1, -0.5, -2]
+    tf_keras.utils.set_random_seed(1)
+    model = tf_keras.Sequential(
+        [
+            tf_keras.Input((6, 6, 3), name="image"),
+            tf_keras.layers.Conv2D(8, 3, use_bias=False),
+            tf_keras.layers.BatchNormalization(),
+            lq.layers.QuantConv2D(
+                4, 3, input_quantizer="ste_sign", kernel_quantizer="ste_sign"
+            ),
+            tf_keras.layers.Flatten(),
+        ]
+    )
+    p = np.random.default_rng(0).integers(0, 256, (3, 6, 6, 3))
+    # As others would do it: in float32, with a rounding of its own.
+    x = p.astype(np.float32) * np.float32(scale) + np.float32(offset)
+    for data, count in ((x, 3), (None, 4)):
+        found = lq.deploy.verify_on(
+            model, "native,c:pixels", data, pixels=(scale, offset)
+        )
+        assert found.ok, str(found)
+        # 4 by 4 places of 8 signs, and 2 by 2 of 4 sums.
+        assert found["c:pixels"].integers == (count * (128 + 16),) * 2
+        assert found["c:pixels"].labels == (count, count)
+    found = lq.deploy.verify_on(model, "c:pixels", x, pixels=(1 / 64, -1))
+    assert not found.ok
+    assert "the data is not 0.015625 * p + -1.0 of whole numbers p" in str(found)
+    with pytest.raises(ArgumentError, match="and none of native, c does"):
+        lq.deploy.verify_on(model, "native,c", x, pixels=(1, 0))
+    for wrong in ((0, 1), (1,), "no", (float("nan"), 1)):
+        with pytest.raises(ArgumentError, match="is no scale and offset"):
+            lq.deploy.verify_on(model, "c:pixels", x, pixels=wrong)
 
 
 def test_what_is_not_installed_is_named_and_the_others_run(model, file, registered):

@@ -7,11 +7,13 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from larqlite.deploy.targets._boards import BOARDS, HERE, Board
 from larqlite.deploy.targets._target import (
+    PIXELS,
     DeployedNetwork,
     Target,
     TargetCost,
@@ -22,8 +24,8 @@ from larqlite.deploy.verifier.internal import Arrays, DeployedFile, Run
 from larqlite.errors import UnsupportedModelError
 from larqlite_runtime.internal import ProgramTensor, WholeProgram, whole_program
 
-# Of a variant whose images are bytes, which the first layer multiplies as integers.
-PIXELS = "pixels"
+# How far from a whole number a byte may be that is found in images of float32.
+_ROUNDED = 1e-3
 
 
 @dataclass
@@ -234,7 +236,7 @@ class CTarget:
         self._file: DeployedFile = network.file
         self._board = _board_of(variant)
         self._options = {"small": True}
-        self._pixels = {"pixels": True} if variant.endswith(PIXELS) else {}
+        self._pixels = {"pixels": network.pixels} if variant.endswith(PIXELS) else {}
         # What has no form in C is refused here.
         whole = whole_program(self._file.content, **self._options, **self._pixels)
         self._whole = CNetwork(whole, "network")
@@ -276,8 +278,29 @@ class CTarget:
         return lambda arrays: self._run(network, arrays).outputs[0]
 
     def _run(self, network: CNetwork, arrays: Arrays) -> CRun:
+        pixels = self._pixels.get("pixels", True)
+        if pixels is not True:
+            arrays = dict(arrays) | {
+                item.name: _bytes_of(arrays[item.name], *pixels)
+                for item in network.whole.inputs
+                if item.dtype == np.uint8
+            }
         with tempfile.TemporaryDirectory() as folder:
             return run_on(self._board, [(network, arrays)], Path(folder))
+
+
+def _bytes_of(x: np.ndarray, scale: Any, offset: Any) -> np.ndarray:
+    """The bytes p of images that are `scale * p + offset`, up to roundings of float32."""
+    found = (x.astype(np.float64) - np.asarray(offset)) / np.asarray(scale)
+    whole = np.rint(found)
+    if np.abs(found - whole).max(initial=0) > _ROUNDED or not (
+        0 <= whole.min(initial=0) <= whole.max(initial=0) <= 255
+    ):
+        raise UnsupportedModelError(
+            f"c: the data is not {scale} * p + {offset} of whole numbers p from 0 to 255."
+            "\n  Fix: such data, pixels= as the network is fed, or leave +pixels out."
+        )
+    return whole.astype(np.uint8)
 
 
 def _board_of(variant: str) -> Board:

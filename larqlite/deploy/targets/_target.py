@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from larqlite._registry import Registry
 from larqlite.errors import ArgumentError, near_matches
 from larqlite_runtime import NoNativeStepError
-from larqlite_runtime.internal import WholeProgram, whole_program
+from larqlite_runtime.internal import Pixels, WholeProgram, whole_program
 
 if TYPE_CHECKING:
     import tf_keras
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Seconds for which one sample after the other is timed, and the least number of them.
 TIMED, LEAST = 0.1, 5
+# How variants end of targets that take images as bytes.
+PIXELS = "pixels"
 _BUILT_IN, _FIRST = "_on_", ("keras", "onnxruntime", "native")
 
 
@@ -64,10 +66,12 @@ class DeployedNetwork:
     Attributes:
         model: the Keras model.
         file: the file that was made of it, `file.content` its bytes.
+        pixels: what targets that take bytes make of them, as of `whole_program`.
     """
 
     model: tf_keras.Model
     file: DeployedFile
+    pixels: Pixels = True
 
 
 class TargetEngine(Protocol):

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from larqlite.deploy.targets._result import TargetRow, TargetsReport
-from larqlite.deploy.targets._target import DeployedNetwork, Target, TargetCost, chosen
+from larqlite.deploy.targets._target import (
+    PIXELS,
+    DeployedNetwork,
+    Target,
+    TargetCost,
+    chosen,
+)
 from larqlite.deploy.verifier import ABSOLUTE, BATCH_SIZE, TOLERANCE
 from larqlite.errors import ArgumentError, UnsupportedModelError
 from larqlite.from_keras import as_tf_keras
@@ -31,6 +37,7 @@ def verify_on(
     data: Any = None,
     *,
     file: str | os.PathLike | bytes | None = None,
+    pixels: tuple[Any, Any] | None = None,
     samples: int = 4,
     batch_size: int = BATCH_SIZE,
     tolerance: float = TOLERANCE,
@@ -50,13 +57,18 @@ def verify_on(
             "native:portable". "all" is each of them.
         data, samples, batch_size, tolerance, absolute_tolerance: as of `lq.deploy.verify`.
         file: what `lq.deploy.export` wrote of the model; the model is exported by default.
+        pixels: `(scale, offset)`, each a number or one for each channel, if the model is fed
+            with `scale * p + offset` of bytes p, as of `lq.deploy.to_c`. Targets that take
+            bytes, such as "c:pixels", are then given p; without it, the model scales bytes
+            itself. The data are as the model is fed.
 
     Returns:
         A `TargetsReport`: `print()` shows a table, `ok` says whether every target that ran
         computes what Keras does.
 
     Raises:
-        ArgumentError: no such target; none of the targets is installed; or as of
+        ArgumentError: no such target; none of the targets is installed; `pixels` that are no
+            two numbers, or are given where no target takes bytes; or as of
             `lq.deploy.verify`.
         MissingFileError: there is no such file.
         UnsupportedModelError: a model that cannot be exported.
@@ -73,7 +85,7 @@ def verify_on(
     """
     from larqlite import models
     from larqlite.deploy.exporter import export
-    from larqlite.deploy.verifier.internal import run_reports
+    from larqlite.deploy.verifier.internal import random_pixels, run_reports
 
     table = chosen(targets, WHERE)
     missing = {
@@ -82,6 +94,8 @@ def verify_on(
         if (why := target.missing(variant))
     }
     _require_one(table, missing)
+    if pixels is not None:
+        pixels = _required_pixels(pixels, table)
     if isinstance(model, (str, os.PathLike)):
         model = models.load(model, compile=False)
     model = as_tf_keras(model, WHERE)
@@ -90,10 +104,17 @@ def verify_on(
             path = Path(folder) / "model.onnx"
             export(model, path, None, False)
             file = path.read_bytes()
+    if pixels is not None and data is None:
+        scale, offset = pixels
+
+        def data() -> list[list[np.ndarray]]:
+            images = random_pixels(model, samples)
+            return [[(x * scale + offset).astype("float32") for x in images]]
+
     runs: list[_TargetRun] = []
 
     def make(parsed: DeployedFile, axes: Sequence[int | None]) -> list[_TargetRun]:
-        network = DeployedNetwork(model, parsed)
+        network = DeployedNetwork(model, parsed, True if pixels is None else pixels)
         for word, (target, variant) in table.items():
             if word not in missing:
                 runs.append(_TargetRun(word, target, variant, network, axes))
@@ -103,6 +124,30 @@ def verify_on(
     run_reports(model, file, make, data, samples, batch_size, *tolerances, WHERE)
     rows = tuple(run.row() for run in runs)
     return TargetsReport(model.name, runs[0].samples, rows, missing)
+
+
+def _required_pixels(pixels: Any, table: dict[str, Any]) -> tuple[Any, Any]:
+    """Scale and offset in float64."""
+    import numpy as np
+
+    try:
+        scale, offset = (np.asarray(each, np.float64) for each in pixels)
+        is_right = bool(np.isfinite(scale).all() and np.isfinite(offset).all())
+        is_right = is_right and bool(scale.all()) and max(scale.ndim, offset.ndim) < 2
+    except (TypeError, ValueError):
+        is_right = False
+    if not is_right:
+        raise ArgumentError(
+            f"{WHERE}: pixels={pixels!r} is no scale and offset.\n"
+            "  Fix: two numbers, or two lists with one for each channel, for example "
+            "pixels=(1 / 127.5, -1); the scale is not 0."
+        )
+    if not any(variant.endswith(PIXELS) for _, variant in table.values()):
+        raise ArgumentError(
+            f"{WHERE}: pixels= is for targets that take bytes, and none of "
+            f"{', '.join(table)} does.\n  Fix: a target such as c:{PIXELS}, or leave it out."
+        )
+    return scale, offset
 
 
 def _require_one(table: dict[str, Any], missing: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ from larqlite.deploy.verifier._engine import (
 )
 from larqlite.deploy.verifier._engine_report import EngineReport, WholeReport
 from larqlite.deploy.verifier._expected import Expected
+from larqlite.deploy.verifier._random_inputs import random_pixels
 from larqlite.deploy.verifier._run import run_reports
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "RuntimeEngine",
     "StockEngine",
     "WholeReport",
+    "random_pixels",
     "run_reports",
 ]
