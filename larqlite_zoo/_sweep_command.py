@@ -70,6 +70,9 @@ class Sweep:
     checkpoint_steps: Annotated[
         int, arg(help="Steps from one checkpoint to the next.")
     ] = 500
+    validation_frequency: Annotated[
+        int, arg(help="Epochs from one validation to the next.")
+    ] = 1
     threads: Annotated[
         int | None, arg(help="Threads of one operation; None leaves it to TensorFlow.")
     ] = None
@@ -117,6 +120,7 @@ class Sweep:
             folder=self.folder,
             minutes=self.minutes,
             checkpoint_steps=self.checkpoint_steps,
+            validation_frequency=self.validation_frequency,
             measure_again=self.measure_again,
         )
         if rows and not self.json:

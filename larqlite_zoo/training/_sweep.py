@@ -75,6 +75,7 @@ def sweep(
     folder: str | os.PathLike | None = None,
     minutes: float | None = None,
     checkpoint_steps: int = 500,
+    validation_frequency: int = 1,
     measure_again: bool = False,
     console: Console | None = None,
 ) -> list[dict]:
@@ -98,6 +99,7 @@ def sweep(
         folder: where the dataset lies.
         minutes: begin no run later than this; one that is under way is finished.
         checkpoint_steps: steps from one checkpoint to the next.
+        validation_frequency: epochs from one validation to the next.
         measure_again: train nothing; take the milliseconds of all files that are there
             again, now that the machine has nothing else to do.
         console: where to print.
@@ -135,7 +137,8 @@ def sweep(
                 known[name] = datasets.load(name, folder=folder)
             options = Options(
                 output=cell.folder(output), results=output / "results",
-                checkpoint_steps=checkpoint_steps, keep_checkpoints=1, tensorboard=False,
+                checkpoint_steps=checkpoint_steps, keep_checkpoints=1,
+                validation_frequency=validation_frequency, tensorboard=False,
                 progress=False,
             )  # fmt: skip
             row = table.add(path, _row_of(cell, options, known[name], console))
