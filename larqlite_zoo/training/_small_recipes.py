@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from larqlite_zoo.training._optimizers import Adam
-from larqlite_zoo.training._recipe import Distillation, Recipe, add_recipe
+from larqlite_zoo.training._recipe import (
+    Distillation,
+    MultiStage,
+    Recipe,
+    add_recipe,
+)
 from larqlite_zoo.training._schedules import Cosine
 
 add_recipe(
@@ -80,4 +85,37 @@ add_recipe(
         optimizer=Adam(Cosine(3e-3, warmup=1)),
     ),
     notes="Ours; for other widths --kernel-quantizer and --input-quantizer.",
+)
+add_recipe(
+    MultiStage(
+        name="TrainBinaryVGGSmallTaught",
+        stages=(
+            Recipe(
+                name="TrainBinaryVGGSmallTaughtTwin",
+                model="vgg_small_fp",
+                dataset="cifar10",
+                preprocessing="cifar",
+                epochs=30,
+                batch_size=128,
+                optimizer=Adam(Cosine(2e-3, warmup=1)),
+            ),
+            Recipe(
+                name="TrainBinaryVGGSmallTaughtStudent",
+                model="binary_vgg_small",
+                dataset="cifar10",
+                preprocessing="cifar",
+                epochs=30,
+                batch_size=128,
+                optimizer=Adam(Cosine(5e-3, warmup=1)),
+                distillation=Distillation(
+                    teacher="vgg_small_fp",
+                    teacher_weights="vgg_small_fp",
+                    classification_weight=0.5,
+                    output_weight=0.5,
+                    temperature=4.0,
+                ),
+            ),
+        ),
+    ),
+    notes="Ours, for CIFAR-10: the float twin first, which then teaches the binary network.",
 )
