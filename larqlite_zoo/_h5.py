@@ -1,25 +1,30 @@
-"""Which weights a Keras `.h5` file holds, compared with those of a model."""
+"""Which weights a Keras `.h5` file holds, compared with those of a model; float kernels."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import h5py
+import tensorflow as tf
 import tf_keras
 
 from larqlite.errors import UnsupportedModelError
+from larqlite.layers import QuantLayer
 
 Named = tuple[str, tuple[int, ...]]
 
 
-def compare_shapes(model: tf_keras.Model, path: Path) -> bool:
+def compare_shapes(
+    model: tf_keras.Model, path: Path, left: Collection[int] = ()
+) -> bool:
     """Compares a file with a model in the order in which Keras loads it.
 
     Args:
         model: any built tf_keras model.
         path: of an `.h5` file, of weights or of a whole model.
+        left: ids of weights of the model that the file has not.
 
     Returns:
         False if the file is in Keras' newer layout (`.weights.h5`), which goes by names
@@ -40,7 +45,11 @@ def compare_shapes(model: tf_keras.Model, path: Path) -> bool:
             f"{path}: no readable HDF5 file ({error}).\n"
             "  Fix: the file may be cut off or damaged; copy or fetch it again."
         ) from error
-    in_model = list(_weights_of_model(model))
+    in_model = [
+        (weight.name, tuple(weight.shape))
+        for weight in _weights_of_model(model)
+        if id(weight) not in left
+    ]
     for number, (theirs, ours) in enumerate(itertools.zip_longest(in_file, in_model)):
         if theirs is None or ours is None or theirs[1] != ours[1]:
             raise UnsupportedModelError(
@@ -59,10 +68,45 @@ def _weights_of_file(group: h5py.Group) -> Iterator[Named]:
             yield weight, tuple(group[layer][weight].shape)
 
 
-def _weights_of_model(model: tf_keras.Model) -> Iterator[Named]:
+def _weights_of_model(model: tf_keras.Model) -> Iterator[tf.Variable]:
     for layer in model.layers:
-        for weight in layer.trainable_weights + layer.non_trainable_weights:
-            yield weight.name, tuple(weight.shape)
+        yield from layer.trainable_weights + layer.non_trainable_weights
+
+
+def load_float_kernels(model: tf_keras.Model, path: Path) -> bool:
+    """Loads a file of the same network with float kernels, whose quantizers learn nothing.
+
+    What the model's kernel quantizers learn starts from the kernels that were loaded.
+
+    Returns:
+        False if it is no such file, or if the model's kernel quantizers have no weights;
+        then nothing changes.
+    """
+    layers = [part for part in model.submodules if isinstance(part, QuantLayer)]
+    left = {
+        id(weight)
+        for layer in layers
+        for role in layer.quantized_weights.values()
+        for weight in getattr(getattr(layer, role), "weights", ())
+    }
+    if not left or not h5py.is_hdf5(path):
+        return False
+    ours = [w for w in _weights_of_model(model) if id(w) not in left]
+    with h5py.File(path, "r") as file:
+        group = file.get("model_weights", file)
+        names = [
+            (layer, weight)
+            for layer in _attribute(group, "layer_names")
+            for weight in _attribute(group[layer], "weight_names")
+        ]
+        if len(names) != len(ours):
+            return False
+        compare_shapes(model, path, left)
+        for weight, (layer, name) in zip(ours, names, strict=True):
+            weight.assign(group[layer][name][()])
+    for layer in layers:
+        layer.start_quantizers()
+    return True
 
 
 def _attribute(group: h5py.Group, name: str) -> list[str]:

@@ -11,7 +11,7 @@ import larqlite as lq
 from larqlite.errors import ArgumentError, UnsupportedModelError, near_matches
 from larqlite_zoo._card import WeightFile
 from larqlite_zoo._download import fetch, path_of_url
-from larqlite_zoo._h5 import compare_shapes
+from larqlite_zoo._h5 import compare_shapes, load_float_kernels
 from larqlite_zoo._registered_models import RegisteredModel, entries_of_keras_name, find
 
 _FILE_ENDINGS = (".h5", ".hdf5", ".keras", ".ckpt")
@@ -103,8 +103,11 @@ def load_file(model: tf_keras.Model, path: Path) -> None:
     Raises:
         UnsupportedModelError: the file is of another network, or damaged.
     """
-    compared = path.name.endswith((".h5", ".hdf5")) and compare_shapes(model, path)
+    is_h5 = path.name.endswith((".h5", ".hdf5"))
     with lq.context.quantized_scope(False):  # latent weights, whatever is outside
+        if is_h5 and load_float_kernels(model, path):
+            return
+        compared = is_h5 and compare_shapes(model, path)
         before = None if compared else model.get_weights()
         try:
             status = model.load_weights(path)

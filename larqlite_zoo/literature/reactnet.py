@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import tf_keras
 
@@ -43,6 +44,7 @@ def ReActNet18(
     weights: str | os.PathLike | None = None,
     include_top: bool = True,
     num_classes: int = 1000,
+    kernel_quantizer: Any = "magnitude_aware_sign",
 ) -> tf_keras.Model:
     r"""ReActNet on the trunk of Bi-Real-Net-18.
 
@@ -66,6 +68,8 @@ def ReActNet18(
         weights: None or a path.
         include_top: whether the classifier is part of it.
         num_classes: of the classifier.
+        kernel_quantizer: of the binary convolutions; "float" for none, as in the first
+            stage of their training.
 
     Returns:
         The model "reactnet18": images to probabilities `(batch, num_classes)`, or to
@@ -94,7 +98,9 @@ def ReActNet18(
         for block in range(4):
             shrinks = stage > 0 and block == 0
             shortcut = float_conv(halved(x), filters, 1) if shrinks else x
-            x = _binary_conv(x, filters, 3, strides=2 if shrinks else 1)
+            x = _binary_conv(
+                x, filters, 3, kernel_quantizer, strides=2 if shrinks else 1
+            )
             x = lq.layers.RPReLU()(_layers.add([x, shortcut]))
     if include_top:
         x = classified(global_pool(x), num_classes)
@@ -115,6 +121,7 @@ def ReActNetA(
     weights: str | os.PathLike | None = None,
     include_top: bool = True,
     num_classes: int = 1000,
+    kernel_quantizer: Any = "magnitude_aware_sign",
 ) -> tf_keras.Model:
     r"""ReActNet-A: the layout of MobileNet-V1, all of it binary but stem and classifier.
 
@@ -136,6 +143,8 @@ def ReActNetA(
         weights: None or a path.
         include_top: whether the classifier is part of it.
         num_classes: of the classifier.
+        kernel_quantizer: of the binary convolutions; "float" for none, as in the first
+            stage of their training.
 
     Returns:
         The model "reactnet_a": images to probabilities `(batch, num_classes)`, or to
@@ -163,11 +172,18 @@ def ReActNetA(
         channels = x.shape[-1]
         shrinks = filters != channels and filters > 64
         shortcut = halved(x) if shrinks else x
-        x = _binary_conv(x, channels, 3, strides=2 if shrinks else 1)
+        x = _binary_conv(x, channels, 3, kernel_quantizer, strides=2 if shrinks else 1)
         x = lq.layers.RPReLU()(_layers.add([x, shortcut]))
         binary = lq.quantizers.RSign()(x)
         halves = [
-            _layers.add([_binary_conv(binary, channels, 1, input_quantizer=None), x])
+            _layers.add(
+                [
+                    _binary_conv(
+                        binary, channels, 1, kernel_quantizer, input_quantizer=None
+                    ),
+                    x,
+                ]
+            )
             for _ in range(filters // channels)
         ]
         x = _layers.concatenate(halves) if len(halves) > 1 else halves[0]
@@ -177,7 +193,16 @@ def ReActNetA(
     return finish(image, x, "reactnet_a", weights=weights, include_top=include_top)
 
 
-def _binary_conv(x, filters: int, size: int, *, strides=1, input_quantizer="rsign"):
+def _binary_conv(
+    x,
+    filters: int,
+    size: int,
+    kernel_quantizer: Any,
+    *,
+    strides=1,
+    input_quantizer="rsign",
+):
+    is_float = kernel_quantizer in (None, "float")
     x = lq.layers.QuantConv2D(
         filters,
         size,
@@ -185,8 +210,8 @@ def _binary_conv(x, filters: int, size: int, *, strides=1, input_quantizer="rsig
         padding="same",
         use_bias=False,
         input_quantizer=input_quantizer,
-        kernel_quantizer="magnitude_aware_sign",
-        kernel_constraint="weight_clip",
+        kernel_quantizer=None if is_float else kernel_quantizer,
+        kernel_constraint=None if is_float else "weight_clip",
         kernel_initializer="glorot_normal",
     )(x)
     return normalized(x)

@@ -6,8 +6,10 @@ run, with what could not be followed said in the notes of the recipe.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from larqlite_zoo.training._optimizers import SGD, Adam, TwoOptimizers
-from larqlite_zoo.training._recipe import Recipe, add_recipe
+from larqlite_zoo.training._recipe import MultiStage, Recipe, add_recipe
 from larqlite_zoo.training._schedules import Cosine, Linear
 
 for _name, _model in (
@@ -28,26 +30,46 @@ for _name, _model in (
         )
     )
 
-_REACTNET = (
-    "Learning rate, batch and epochs of https://github.com/liuzechun/ReActNet. That one "
-    "trains twice: first with float weights, then, from there, with binary ones, and "
-    "both times to match the outputs of a ResNet-34, which is not among our models. "
+_STEPS = (
+    "Two stages, as {}: first with binary inputs and float kernels, then, from there, with "
+    "binary kernels too, without weight decay. Both times theirs match the outputs of a "
+    "ResNet-34, which is not among our models: here the loss is the cross-entropy. Their "
+    "decay is added to the gradients of kernels; here it shrinks all weights beside the step."
 )
-_ONE_STAGE = "Here it is its second stage alone, and the loss is the cross-entropy."
-for _name, _model, _rate, _batch in (
-    ("TrainReActNet18", "reactnet18", 2.5e-3, 512),
-    ("TrainReActNetA", "reactnet_a", 1.25e-3, 256),
-):
-    add_recipe(
-        Recipe(
-            name=_name,
-            model=_model,
-            epochs=128,
-            batch_size=_batch,
-            optimizer=Adam(Linear(_rate)),
-        ),
-        notes=_REACTNET + _ONE_STAGE,
+
+
+def _two_steps(
+    name: str, model: str, rate: float, batch: int, epochs: int, decay: float
+) -> MultiStage:
+    """Float kernels with a weight decay, then binary ones without."""
+    first = Recipe(
+        name=f"{name}Step1",
+        model=model,
+        epochs=epochs,
+        batch_size=batch,
+        optimizer=Adam(Linear(rate), weight_decay=decay),
+        kernel_quantizer="float",
     )
+    second = replace(
+        first,
+        name=f"{name}Step2",
+        optimizer=Adam(Linear(rate)),
+        kernel_quantizer=None,
+        initial_weights=model,
+    )
+    return MultiStage(name, (first, second))
+
+
+_REACTNET = _STEPS.format("https://github.com/liuzechun/ReActNet runs it")
+_ADAM_BNN = _STEPS.format(
+    "https://github.com/liuzechun/AdamBNN (https://arxiv.org/abs/2106.11309) runs it"
+)
+for _stages, _notes in (
+    (_two_steps("TrainReActNet18", "reactnet18", 2.5e-3, 512, 128, 1e-5), _REACTNET),
+    (_two_steps("TrainReActNetA", "reactnet_a", 1.25e-3, 256, 128, 1e-5), _REACTNET),
+    (_two_steps("TrainAdamBNN", "reactnet_a", 1.25e-3, 256, 256, 5e-6), _ADAM_BNN),
+):
+    add_recipe(_stages, notes=_notes)
 
 add_recipe(
     Recipe(
