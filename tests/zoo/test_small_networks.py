@@ -186,6 +186,7 @@ def test_the_augmentation_pads_by_four_black_pixels_crops_and_mirrors():
     assert len({*columns}) > 5
 
 
+@pytest.mark.slow
 def test_a_recipe_says_width_and_quantizers_and_evaluation_reads_them(tmp_path):
     data = datasets.load("fashion_mnist_subset")
     recipe = training.Recipe(
