@@ -14,6 +14,7 @@ import larqlite as lq
 import larqlite_runtime
 from larqlite import cli
 from larqlite.deploy.targets.c._source import MARK
+from larqlite.deploy.targets.c._text import WIDTH, table
 from larqlite.deploy.targets.c._to_c import write_files
 from larqlite_runtime.internal import whole_program
 from tests.devices.compilers import has, shared
@@ -66,6 +67,16 @@ def test_the_self_test_knows_a_wrong_weight_and_a_fused_product(tmp_path) -> Non
     wrong = text[: weights.end()] + "9.0F + " + text[weights.end() :].lstrip()
     (tmp_path / "wrong.c").write_text(wrong)
     assert shared(tmp_path / "wrong.c").net_self_test() == 102  # the step
+
+
+def test_tables_hold_every_float_in_lines_that_are_not_long() -> None:
+    rng = np.random.default_rng(0)
+    values = (10.0 ** rng.uniform(-44, 38, (3, 500))).astype(np.float32)
+    values[0, :4] = 0, -0.0, 16777216, -1
+    text = table("reals", values, "float", "said")
+    assert max(map(len, text.splitlines())) <= WIDTH
+    found = np.array(re.findall(r"([-+.e\d]+)F", text), np.float32)
+    np.testing.assert_array_equal(found.view(np.uint32), values.view(np.uint32).ravel())
 
 
 @needs_gcc
