@@ -16,7 +16,10 @@ tfds = pytest.importorskip("tensorflow_datasets")
 CLASSES = ["rose", "tulip", "poppy"]
 
 
-VERSIONS = {"mnist": "3.0.1", "oxford_flowers102": "2.1.1", "imagenet2012": "5.0.0"}
+VERSIONS = {
+    "mnist": "3.0.1", "oxford_flowers102": "2.1.1", "imagenet2012": "5.0.0",
+    "cifar10": "3.0.2",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,13 @@ def test_the_images_are_those_that_tfds_itself_reads(data_dir):
             for example in tfds.as_numpy(theirs)
         ]
         assert seen(source) == expected
+
+
+def test_cifar10_whose_own_files_are_not_there_is_read_through_tfds(tmp_path):
+    store(tmp_path, "cifar10", (32, 32, 3), {"train": 6, "test": 4})
+    dataset = load("cifar10", folder=tmp_path)
+    assert (dataset.train.size, dataset.validation.size) == (6, 4)
+    assert (dataset.image_shape, dataset.variant) == ((32, 32, 3), "")
 
 
 def test_the_order_depends_on_the_key_alone(data_dir):
