@@ -16,6 +16,8 @@ from larqlite.primitives._fake_quantize_along_axis import (
     quantized_along_axis,
 )
 from larqlite.primitives._granularity import granularity, other_axes, shape_along
+from larqlite.primitives._histogram import Histogram
+from larqlite.primitives._learned_rounding import LearnedRounding, learned_rounding
 from larqlite.primitives._qparams import (
     Levels,
     batch_range,
@@ -23,6 +25,16 @@ from larqlite.primitives._qparams import (
     nudged,
     ranges_of_samples,
     steps_of,
+)
+from larqlite.primitives._range_search import (
+    Codes,
+    best_scale,
+    codes_of,
+    entropy_range,
+    mse_range,
+    percentile_range,
+    range_of_histogram,
+    squared_errors,
 )
 from larqlite.primitives._rounding import (
     ceil_log2,
@@ -61,6 +73,18 @@ __all__ = [
     "quantized_along_axis",
     "ranges_of_samples",
     "steps_of",
+    # Ranges by what rounding to them costs, and rounding by what a layer gives out.
+    "Codes",
+    "Histogram",
+    "LearnedRounding",
+    "best_scale",
+    "codes_of",
+    "entropy_range",
+    "learned_rounding",
+    "mse_range",
+    "percentile_range",
+    "range_of_histogram",
+    "squared_errors",
     # Rounding, and powers of two.
     "ceil_log2",
     "exp2",

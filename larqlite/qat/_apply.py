@@ -28,7 +28,7 @@ def quantize_model(
     quantized_layer_name_prefix: str | None = "quant_",
     scheme: Any = None,
     calibrate: Any = None,
-    calibration: str = "minmax",
+    calibration: str = "auto",
 ) -> tf_keras.Model:
     """A quantization-aware copy of a whole model.
 
@@ -41,7 +41,7 @@ def quantize_model(
         quantized_layer_name_prefix: goes before the names of quantized layers.
         scheme: as for `quantize_apply`; 8 bits by default.
         calibrate: data to set the ranges from, as for `lq.qat.calibrate`.
-        calibration: how they follow from it, likewise: "minmax" or "moving_average".
+        calibration: how they follow from it, likewise.
 
     Returns:
         A new, uncompiled model. The given one is not changed.
@@ -74,7 +74,7 @@ def quantize_apply(
     scheme: Any = None,
     quantized_layer_name_prefix: str | None = "quant_",
     calibrate: Any = None,
-    calibration: str = "minmax",
+    calibration: str = "auto",
 ) -> tf_keras.Model:
     """A copy of a model in which the annotated layers are quantization-aware.
 
@@ -90,7 +90,7 @@ def quantize_apply(
             none.
         calibrate: data to set the ranges from, as for `lq.qat.calibrate`. Without it
             they are set by training.
-        calibration: how they follow from it, likewise: "minmax" or "moving_average".
+        calibration: how they follow from it, likewise.
 
     Returns:
         A new, uncompiled model with the same weights. The given one is not changed.
@@ -125,7 +125,7 @@ def quantize_graph(
     scheme: Any,
     prefix: str | None = "quant_",
     calibrate: Any = None,
-    calibration: str = "minmax",
+    calibration: str = "auto",
     where: str = "lq.qat.quantize_apply",
 ) -> tf_keras.Model:
     """`quantize_apply` for a graph, on behalf of the function named `where`."""

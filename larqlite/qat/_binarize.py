@@ -24,7 +24,7 @@ def binarize(
     input_quantizer: Any = "ste_sign",
     keep: dict[Any, Any] | None = None,
     calibrate: Any = None,
-    calibration: str = "minmax",
+    calibration: str = "auto",
 ) -> tf_keras.Model:
     """A copy of a float model that is binary inside: layers with kernels have 1 bit.
 
@@ -42,7 +42,7 @@ def binarize(
         input_quantizer: quantizer of the inputs of binary layers.
         keep: further exceptions, `{pattern of layer names or class: scheme}`.
         calibrate: data to set the ranges of the ends from, as for `lq.qat.calibrate`.
-        calibration: how they follow from it, likewise: "minmax" or "moving_average".
+        calibration: how they follow from it, likewise.
 
     Returns:
         A new, uncompiled model.

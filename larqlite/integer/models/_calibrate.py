@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras
 
@@ -15,9 +16,23 @@ from larqlite.graph import in_order, require_model
 from larqlite.integer.layers import OutputObserver
 from larqlite.integer.models import _calibrated_inputs, _equalize, _samples
 from larqlite.integer.models._model_graph import output_quantizers_of
+from larqlite.integer.models._output_ranges import (
+    ENOUGH_BITS,
+    METHODS,
+    Observation,
+    clip_kernels,
+    error_of,
+    has_few_bits,
+)
 from larqlite.integer.models.transforms.internal import prepared
+from larqlite.primitives import Histogram
 
 __all__ = ["calibrate", "calibration_required"]
+
+log = logging.getLogger("larqlite.integer")
+
+# Samples whose outputs "auto" compares.
+_COMPARED = 256
 
 
 def calibration_required(model: tf_keras.Model) -> bool:
@@ -44,11 +59,24 @@ def calibrate(
     num_samples: int = 1024,
     batch_size: int | None = None,
     epochs: int = 1,
+    calibration: str = "auto",
+    percentile: float = 99.99,
 ) -> None:
     r"""Sets the ranges of a quantized model's outputs to those of the float model.
 
-    For each output quantizer, \(r = \max |x|\) over the first batch, then a moving mean
-    with momentum 0.9 over the batches. Where a layer feeds exactly one convolution or
+    For each output quantizer, by `calibration`:
+
+    - "moving_average": \(r = \max |x|\) over the first batch, then a moving mean with
+      momentum 0.9 over the batches;
+    - "minmax": \(r = \max |x|\) over all samples;
+    - "mse": the range with the least squared error of rounding, by a histogram; the
+      kernels are clipped where theirs has less that way;
+    - "percentile": a range that holds so many percent of the values;
+    - "entropy": that at which the distribution of what is left diverges least;
+    - "auto": the moving mean for 8 bits and more. For fewer it tries "mse", compares the
+      outputs of both models for up to 256 samples, and takes what comes nearer.
+
+    Where a layer feeds exactly one convolution or
     dense layer, the range is then moved to just below a power of two,
     \(r' = (1 - 2^{-bits}) \cdot 2^{\lfloor \log_2 r \rfloor}\): the output is multiplied
     by \(r' / r\) and the next kernel divided by it, so that all codes are used.
@@ -70,16 +98,43 @@ def calibrate(
         num_samples: how many samples are used, or made.
         batch_size: for arrays; 32 by default.
         epochs: how often the samples are gone through; a generator allows for one.
+        calibration: how ranges follow, as above.
+        percentile: for "percentile", above 50 and up to 100.
 
     Raises:
         ArgumentError: (a `ValueError`) samples of a wrong shape, with NaN or infinities,
-            or none; `epochs` or `num_samples` below 1; models that do not belong
-            together. Nothing is changed then.
+            or none; `epochs` or `num_samples` below 1; an unknown `calibration`; models
+            that do not belong together. Nothing is changed then.
 
     References:
-        Equalization across layers: Nagel et al., https://arxiv.org/abs/1906.04721
+        Equalization across layers: Nagel et al., https://arxiv.org/abs/1906.04721;
+        "mse": https://arxiv.org/abs/2106.08295, section 3.1.
     """
-    calibrated(model, qmodel, samples, num_samples, batch_size, epochs)
+    how = How(calibration, percentile)
+    calibrated(model, qmodel, samples, num_samples, batch_size, epochs, how=how)
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How ranges follow from samples; see `calibrate`."""
+
+    calibration: str = "auto"
+    percentile: float = 99.99
+
+    def __post_init__(self):
+        name = self.calibration
+        if not isinstance(name, str) or name not in METHODS:
+            raise ArgumentError(
+                f"{_samples.FUNCTION}: unknown calibration {name!r}."
+                f"{near_matches(str(name), METHODS)}\n"
+                f"  Fix: one of {', '.join(METHODS)}."
+            )
+        if isinstance(self.percentile, bool) or not 50 < self.percentile <= 100:
+            raise ArgumentError(
+                f"{_samples.FUNCTION}: percentile is {self.percentile!r}.\n"
+                "  Fix: how many percent of the values a range holds, above 50 and up "
+                "to 100, as percentile=99.9."
+            )
 
 
 def calibrated(
@@ -90,17 +145,19 @@ def calibrated(
     batch_size: int | None = None,
     epochs: int = 1,
     beside: Mapping[str, str] | None = None,
+    how: How | None = None,
 ) -> Callable[[tf_keras.Model], None]:
     """As `calibrate`, and the ranges of layers without an output quantizer come along.
 
     Args:
         model, qmodel, samples, num_samples, batch_size, epochs: see `calibrate`.
         beside: names of such layers, with the axis of the quantizer that they may get.
+        how: how ranges follow; "auto" by default.
 
     Returns:
         A function that sets what was found in another quantized form of the model.
     """
-    where = _samples.FUNCTION
+    where, how = _samples.FUNCTION, how or How()
     require_model(model, where, refused=QuantizedTypeError)
     require_model(qmodel, where, refused=QuantizedTypeError)
     for name, value in (("num_samples", num_samples), ("epochs", epochs)):
@@ -118,15 +175,31 @@ def calibrated(
         samples = _samples.random_samples(model, num_samples)
     axes = {name: q.axis for name, q in output_quantizers_of(qmodel).items()}
     axes |= beside or {}
-    ranges = _observed(
-        model, axes, qmodel, samples, num_samples, batch_size, epochs, seen
+    observed = _observed(
+        *(model, axes, qmodel, samples, num_samples, batch_size, epochs, seen, how)
     )
+    chosen = [observed.options[0]]
 
     def set_in(other: tf_keras.Model) -> None:
-        own = {name: ranges[name] for name in output_quantizers_of(other)}
-        _equalize.set_ranges(other, own)
+        method, least_bits = chosen[0]
+        _equalize.set_ranges(
+            other,
+            {
+                name: dataclasses.replace(
+                    observed.ranges[name],
+                    method=method,
+                    percentile=how.percentile,
+                    least_bits=least_bits,
+                )
+                for name in output_quantizers_of(other)
+            },
+        )
+        if method == "mse":
+            clip_kernels(other, least_bits)
         _calibrated_inputs.keep(other, seen)
 
+    if len(observed.options) > 1:
+        chosen[0] = _better(qmodel, observed, chosen, set_in)
     set_in(qmodel)
     _calibrated_inputs.warn(seen, where)
     return set_in
@@ -159,24 +232,72 @@ def _warn_of_random_samples(qmodel: tf_keras.Model) -> None:
         )
 
 
+@dataclasses.dataclass
+class _Observed:
+    """What came out of the float model.
+
+    Attributes:
+        model: in the form in which it was quantized.
+        ranges: by name of the layer.
+        options: `(method, bits from which on it is not used)`, of which the best is taken.
+        batches: of some hundred samples, to compare outputs with.
+    """
+
+    model: tf_keras.Model
+    ranges: dict[str, Observation]
+    options: list[tuple[str, int]]
+    batches: list
+
+
+def _better(qmodel, observed: _Observed, chosen: list, set_in: Callable) -> tuple:
+    """The option with which the outputs come nearer to those of the float model."""
+    weights, errors = qmodel.get_weights(), []
+    for option in observed.options:
+        chosen[0] = option
+        set_in(qmodel)
+        errors.append(error_of(observed.model, qmodel, observed.batches))
+        qmodel.set_weights(weights)
+    log.info(
+        '%s: "%s": squared error of the outputs %s.',
+        _samples.FUNCTION,
+        qmodel.name,
+        ", ".join(
+            f"{error:.3g} with {option[0]}"
+            for error, option in zip(errors, observed.options, strict=True)
+        ),
+    )
+    return observed.options[1 if errors[1] <= errors[0] else 0]
+
+
 def _observed(
-    model, axes, qmodel, samples, num_samples, batch_size, epochs, inputs
-) -> dict[str, np.ndarray]:
+    model, axes, qmodel, samples, num_samples, batch_size, epochs, inputs, how: How
+) -> _Observed:
     """The ranges of the float model by name of the layer, for those with an axis."""
     model = _with_the_layers_of(model, qmodel)
-    observers, outputs = {}, []
+    options = [(how.calibration, 17)]
+    if how.calibration == "auto":
+        options = [("moving_average", 17)]
+        quantizers = output_quantizers_of(qmodel).values()
+        if has_few_bits(qmodel, quantizers) and not _samples.is_stateful(model):
+            options.append(("mse", ENOUGH_BITS))
+    observers, outputs, histograms = {}, [], {}
     for name, axis in axes.items():
         observer = OutputObserver(axis=axis, name=f"{name}_observer")
         output = tf.nest.flatten(model.get_layer(name).output)[0]
         outputs.append(observer(output))
         observers[name] = observer
+        if options[-1][0] != "moving_average":
+            per_axis = axis == "per-axis"
+            histograms[name] = Histogram(output.shape[-1] if per_axis else None)
     # The model's own outputs come along: they advance the state of stateful layers.
     probe = tf_keras.Model(model.input, [*outputs, *model.outputs])
 
     @tf.function(reduce_retracing=True)
     def observe(inputs):
-        probe(inputs, training=False)
+        found = probe(inputs, training=False)
+        return tf.nest.flatten(found)[: len(histograms)]
 
+    kept = []
     with bar("calibrate", num_samples * epochs) as shown:
         for epoch in range(epochs):
             seen = 0
@@ -185,14 +306,24 @@ def _observed(
             ):
                 if is_new:
                     probe.reset_states()
-                observe(batch)
+                found = observe(batch)
                 if not epoch:
                     _add(model, batch, inputs)
+                    for histogram, values in zip(
+                        histograms.values(), found, strict=True
+                    ):
+                        histogram.add(values.numpy())
+                    if len(options) > 1 and seen < _COMPARED:
+                        kept.append(batch)
                 count = len(tf.nest.flatten(batch)[0])
                 shown.advance(count)
                 seen += count
             shown.expect(seen * epochs)
-    return {name: observer.range_max.numpy() for name, observer in observers.items()}
+    ranges = {
+        name: Observation(observer.range_max.numpy(), histograms.get(name))
+        for name, observer in observers.items()
+    }
+    return _Observed(model, ranges, options, kept)
 
 
 def _with_the_layers_of(model, qmodel) -> tf_keras.Model:

@@ -8,6 +8,7 @@ import tf_keras
 from larqlite.graph import facts_of
 from larqlite.integer import layers
 from larqlite.integer.models._model_graph import consumers_of
+from larqlite.integer.models._output_ranges import Observation
 from larqlite.primitives import shape_along
 
 # Poolings that a factor of a channel passes through, as they are integer layers.
@@ -15,22 +16,26 @@ _PASSED = ("max", "global mean")
 _LOW_BITS = 2
 
 
-def set_ranges(model: tf_keras.Model, ranges: dict[str, np.ndarray]) -> None:
+def set_ranges(model: tf_keras.Model, ranges: dict[str, Observation]) -> None:
     """Sets the ranges of output quantizers, and equalizes across layers where it can.
 
     Args:
         model: the quantized model, changed in place.
-        ranges: largest magnitudes by name of the layer.
+        ranges: what was seen, by name of the layer.
     """
     consumers = consumers_of(model)
     for layer in model.layers:
         if layer.name not in ranges:
             continue
         quantizer = getattr(layer, "out_quantizer", None) or layer
-        found = ranges[layer.name]
-        rate = np.ones_like(found)
         following = _next_kernel(layer, consumers) if quantizer.applies_rate else None
-        if following is not None and _divisible(following, found):
+        if following is not None and not _divisible(
+            following, ranges[layer.name].moving
+        ):
+            following = None
+        found = ranges[layer.name].range_for(quantizer, following is not None)
+        rate = np.ones_like(found)
+        if following is not None:
             ideal = ideal_range(found, quantizer.bitwidth)
             rate = np.where(ideal > 0, ideal / np.where(found > 0, found, 1), 1)
             rate = rate.astype(found.dtype)

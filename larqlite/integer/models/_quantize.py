@@ -38,6 +38,8 @@ def quantize(
     epochs: int = 1,
     *,
     on_unsupported: str = "warn",
+    calibration: str = "auto",
+    percentile: float = 99.99,
 ) -> Any:
     """A copy of a float model that computes in integers, calibrated.
 
@@ -61,6 +63,8 @@ def quantize(
         epochs: how often the samples are gone through; 1 for ONNX models.
         on_unsupported: "warn" leaves layers without an integer form in float; "raise"
             refuses the model.
+        calibration: how ranges follow from samples, see `calibrate`; not for ONNX models.
+        percentile: likewise.
 
     Returns:
         The quantized model, of the type of `model`, which is not changed.
@@ -101,7 +105,14 @@ def quantize(
             f"{_WHERE}: qparams is a {type(qparams).__name__}.\n"
             "  Fix: a QuantizationParams, e.g. QuantizationParams(weight_bits=4)."
         )
+    how = _calibrate.How(calibration, percentile)
     if _is_onnx(model):
+        if calibration != "auto":
+            raise ArgumentError(
+                f"{_WHERE}: calibration={calibration!r} is for Keras models, and this is "
+                "an ONNX model, whose ranges are the extremes.\n"
+                "  Fix: leave `calibration` out."
+            )
         from larqlite.integer.onnx.quantization import quantize_onnx
 
         return quantize_onnx(
@@ -127,6 +138,7 @@ def quantize(
         set_ranges = _calibrate.calibrated(
             *(float_model, quantized, samples, num_samples, batch_size, epochs),
             beside=spare,
+            how=how,
         )
         saturating = _run_once(quantized)
         large_sums = _large_sums.names_of(quantized, saturating) if spare else []

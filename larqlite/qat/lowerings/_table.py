@@ -24,7 +24,7 @@ from larqlite.qat.lowerings import _convolutions, _others
 from larqlite.qat.lowerings._exporting import in_float, nth_use
 from larqlite.qat.lowerings._weight import Weight, has_range
 from larqlite.qat.lowerings._wrapped_call import WrappedCall
-from larqlite.qat.quantizers.internal import calibration
+from larqlite.qat.quantizers.internal import calibration, is_unrounded
 
 __all__ = ["Lowering", "TABLE", "is_static_inference", "outputs_of"]
 
@@ -79,6 +79,7 @@ def outputs_of(wrapper, training, inputs, has_mask: bool = False):
         lowering is None
         or not is_static_inference(training)
         or calibration() is not None
+        or is_unrounded()
     ):
         return None
     if not tf.is_tensor(inputs) or inputs.shape.rank is None:

@@ -10,9 +10,28 @@ from typing import Any
 
 import tensorflow as tf
 
-__all__ = ["Calibration", "calibrating", "calibration", "of_weights"]
+from larqlite.primitives import Histogram
 
-METHODS = ("minmax", "moving_average")
+__all__ = ["Calibration", "calibrating", "calibration", "of_weights", "unrounded"]
+
+METHODS = ("auto", "minmax", "moving_average", "mse", "percentile", "entropy")
+# Those that look at how values are distributed.
+OF_HISTOGRAMS = ("mse", "percentile", "entropy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Observed:
+    """What was seen of a tensor that has a range.
+
+    Attributes:
+        quantizer: its quantizer.
+        weights: the variables of that.
+        histogram: of the values.
+    """
+
+    quantizer: Any
+    weights: dict
+    histogram: Histogram
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +41,10 @@ class Calibration:
     Attributes:
         seen: number of samples before this batch, an int or a scalar tensor.
         samples: number of samples in it, likewise.
-        method: "minmax" or "moving_average".
+        method: how ranges follow.
+        observed: for methods of histograms, by the `id` of the first variable of each
+            range; filled while values are seen.
+        of_weights: ranges of weights that are known already, likewise.
         calls: for each range that was set in the batch: what was stored before it, and
             the ranges of the samples.
     """
@@ -30,6 +52,8 @@ class Calibration:
     seen: Any
     samples: Any
     method: str
+    observed: dict = dataclasses.field(default_factory=dict)
+    of_weights: dict = dataclasses.field(default_factory=dict)
     calls: dict = dataclasses.field(default_factory=dict)
 
     def updated(self, stored: tuple, ends: tuple, method: str) -> list:
@@ -55,6 +79,16 @@ class Calibration:
             tf.where(is_first, mean, before + (mean - before) * share)
             for before, mean in zip(stored, means, strict=True)
         ]
+
+    def count(self, quantizer, inputs, weights) -> None:
+        """Takes values into the histogram of their range."""
+        key = id(weights["min_var"])
+        if key not in self.observed:
+            shape = weights["min_var"].shape
+            histogram = Histogram(shape[0] if shape.rank else None)
+            self.observed[key] = Observed(quantizer, weights, histogram)
+        add = self.observed[key].histogram.add
+        tf.numpy_function(add, [tf.cast(inputs, tf.float32)], [])
 
     def with_earlier_calls(
         self, key, stored: tuple, ends: tuple
@@ -84,7 +118,13 @@ _of_weights: contextvars.ContextVar = contextvars.ContextVar(
 
 
 @contextlib.contextmanager
-def calibrating(seen, samples=1, method: str = "minmax") -> Iterator[None]:
+def calibrating(
+    seen,
+    samples=1,
+    method: str = "minmax",
+    observed: dict | None = None,
+    of_weights: dict | None = None,
+) -> Iterator[None]:
     r"""Within the block, calls of range quantizers set ranges, whatever `training` is.
 
     With the range $R(x_k)$ of sample $k$ of $n$:
@@ -119,11 +159,32 @@ def calibrating(seen, samples=1, method: str = "minmax") -> Iterator[None]:
         >>> [round(float(weights[end]), 4) for end in ("min_var", "max_var")]
         [-0.3333, 2.0]
     """
-    token = _now.set(Calibration(seen, samples, method))
+    observed = {} if observed is None else observed
+    token = _now.set(Calibration(seen, samples, method, observed, of_weights or {}))
     try:
         yield
     finally:
         _now.reset(token)
+
+
+_unrounded: contextvars.ContextVar = contextvars.ContextVar(
+    "larqlite_qat_unrounded", default=False
+)
+
+
+@contextlib.contextmanager
+def unrounded() -> Iterator[None]:
+    """Within the block, quantizers with ranges pass tensors and weights as they are."""
+    token = _unrounded.set(True)
+    try:
+        yield
+    finally:
+        _unrounded.reset(token)
+
+
+def is_unrounded() -> bool:
+    """Whether ranges round nothing at present."""
+    return _unrounded.get()
 
 
 def calibration() -> Calibration | None:

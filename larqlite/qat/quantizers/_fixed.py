@@ -7,6 +7,7 @@ import tensorflow as tf
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
 from larqlite.primitives import fake_quant
+from larqlite.qat.quantizers._calibration import is_unrounded
 from larqlite.qat.quantizers._interface import Quantizer, bits, boolean, number
 
 __all__ = ["FixedQuantizer"]
@@ -69,6 +70,8 @@ class FixedQuantizer(Quantizer):
 
     @tf.autograph.experimental.do_not_convert
     def __call__(self, inputs, training, weights, **kwargs):
+        if is_unrounded():
+            return inputs
         return fake_quant(
             inputs,
             tf.constant(self.init_min),

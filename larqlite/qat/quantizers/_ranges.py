@@ -14,7 +14,12 @@ from larqlite.primitives import (
     fake_quant,
     ranges_of_samples,
 )
-from larqlite.qat.quantizers._calibration import calibration, is_weight
+from larqlite.qat.quantizers._calibration import (
+    OF_HISTOGRAMS,
+    calibration,
+    is_unrounded,
+    is_weight,
+)
 from larqlite.qat.quantizers._interface import Quantizer, bits, boolean
 
 __all__ = [
@@ -86,6 +91,8 @@ class _RangeQuantizer(Quantizer):
     @tf.autograph.experimental.do_not_convert
     def __call__(self, inputs, training, weights, **kwargs):
         inputs = as_floating(inputs, type(self).__name__)
+        if is_unrounded():
+            return inputs
         batch = calibration()
         if batch is not None and not is_weight():
             self._observe(batch, inputs, weights)
@@ -101,7 +108,11 @@ class _RangeQuantizer(Quantizer):
 
     def _ends(self, inputs, training, weights) -> tuple:
         """The range to quantize to, and that of `inputs` or None."""
-        if calibration() is not None:
+        calibrated = calibration()
+        if calibrated is not None:
+            known = calibrated.of_weights.get(id(weights["min_var"]))
+            if known is not None:
+                return tuple(tf.constant(end, tf.float32) for end in known), None
             batch = self._ends_of(inputs)
             return _stored(batch, weights), batch
         if tf.is_tensor(training):
@@ -116,6 +127,9 @@ class _RangeQuantizer(Quantizer):
 
     def _observe(self, batch, inputs, weights) -> None:
         """Takes a batch of a calibration into the stored range."""
+        if batch.method in OF_HISTOGRAMS and self.num_bits > 1:
+            batch.count(self, inputs, weights)
+            return
         ends = ranges_of_samples(
             inputs, self.symmetric, self.narrow_range, self.num_bits, self.per_axis
         )

@@ -5,6 +5,7 @@ from larqlite.qat.wrapper._activation import (
     OF_INTEGERS,
     QuantizedActivation,
     name_of,
+    only_sums,
 )
 from larqlite.qat.wrapper._attached_quantizers import has_own_setter
 from larqlite.qat.wrapper._call_phase import CallPhase, observing, only_shapes
@@ -26,5 +27,6 @@ __all__ = [
     "name_of",
     "observing",
     "only_shapes",
+    "only_sums",
     "values_of",
 ]

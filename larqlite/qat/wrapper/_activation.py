@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
 import tensorflow as tf
 import tf_keras
 
@@ -21,6 +25,21 @@ BEFORE = ("softmax", "sigmoid", "tanh")
 OF_INTEGERS = ("gelu", "swish", "silu", "elu", "hard_swish", "leaky_relu")
 # Those of them that have had a range before in all versions.
 _BOTH = ("gelu",)
+
+
+_only_sums: contextvars.ContextVar = contextvars.ContextVar(
+    "larqlite_qat_only_sums", default=False
+)
+
+
+@contextlib.contextmanager
+def only_sums() -> Iterator[None]:
+    """Within the block, layers give out what goes into their activation functions."""
+    token = _only_sums.set(True)
+    try:
+        yield
+    finally:
+        _only_sums.reset(token)
 
 
 @register_object()
@@ -65,6 +84,8 @@ class QuantizedActivation:
         return [(role, self.quantizer, v) for role, v in places if v is not None]
 
     def __call__(self, x):
+        if _only_sums.get():
+            return x
         phase = current_phase()
         if self._before is not None:
             x = phase.quantize(self.quantizer, x, self._before)
