@@ -6,6 +6,7 @@ It is for the other packages of larqlite, and may change without notice.
 
 from larqlite._copies import is_functional
 from larqlite.graph._attributes import locate, resolve
+from larqlite.graph._equalize import equalize
 from larqlite.graph._follow import (
     LayerCall,
     cut_inputs,
@@ -32,6 +33,7 @@ from larqlite.graph._layer_facts import (
     first_override,
 )
 from larqlite.graph._layer_graph import MARKS, Edge, LayerEntry, LayerGraph, LayerUse
+from larqlite.graph._layer_of_kernel import LayerOfKernel
 from larqlite.graph._operators import JOINING, KEEPING_VALUES, names
 from larqlite.graph._rebuild import Builder
 from larqlite.graph._require_model import require_model
@@ -47,6 +49,7 @@ __all__ = [
     "LayerEntry",
     "LayerFacts",
     "LayerGraph",
+    "LayerOfKernel",
     "LayerUse",
     "MARKS",
     "METHODS",
@@ -56,6 +59,7 @@ __all__ = [
     "classes_where",
     "cut_inputs",
     "ends_of",
+    "equalize",
     "facts_of",
     "first_override",
     "follow",

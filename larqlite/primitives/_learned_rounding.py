@@ -129,8 +129,11 @@ def learned_rounding(
     def batch_of(indices):
         return tf.nest.map_structure(lambda x: tf.gather(x, indices), (inputs, targets))
 
-    @tf.function(reduce_retracing=True, autograph=False)
-    def error(weights, indices):
+    # Traced by hand: each is one of many of its name, of which TensorFlow would warn.
+    of_indices = tf.TensorSpec([None], tf.int64)
+    number = tf.TensorSpec([], tf.float32)
+
+    def error_of(weights, indices):
         x, y = batch_of(indices)
         return tf.reduce_sum(
             tf.reduce_mean(
@@ -138,6 +141,10 @@ def learned_rounding(
                 tf.range(1, tf.rank(y)),
             )
         )
+
+    error = tf.function(error_of, autograph=False).get_concrete_function(
+        tf.TensorSpec(weights.shape, tf.float32), of_indices
+    )
 
     def whole_error(weights) -> float:
         parts = np.array_split(np.arange(count), -(-count // batch_size))
@@ -148,8 +155,7 @@ def learned_rounding(
     if not nearest_loss:
         return LearnedRounding(np.asarray(nearest), 0.0, 0.0)
 
-    @tf.function(autograph=False)
-    def train(indices, beta, weight):
+    def trained(indices, beta, weight):
         with tf.GradientTape() as tape:
             h = soft()
             x, y = batch_of(indices)
@@ -159,15 +165,18 @@ def learned_rounding(
             loss = fit + weight * open_
         adam.apply_gradients([(tape.gradient(loss, v), v)])
 
+    train = tf.function(trained, autograph=False).get_concrete_function(
+        of_indices, number, number
+    )
     rng = np.random.default_rng(seed)
     order = np.empty(0, np.int64)
-    for number in range(steps):
+    for step_number in range(steps):
         if len(order) < batch_size:
             order = np.concatenate([order, rng.permutation(count)])
         indices, order = order[:batch_size], order[batch_size:]
-        done = max(0.0, (number / steps - _WARM_UP) / (1 - _WARM_UP))
+        done = max(0.0, (step_number / steps - _WARM_UP) / (1 - _WARM_UP))
         beta = BETAS[1] + (BETAS[0] - BETAS[1]) * 0.5 * (1 + np.cos(np.pi * done))
-        weight = regularizer if number >= _WARM_UP * steps else 0.0
+        weight = regularizer if step_number >= _WARM_UP * steps else 0.0
         train(
             tf.constant(indices),
             tf.constant(beta, tf.float32),

@@ -4,6 +4,7 @@ The verbs are those of TensorFlow Model Optimization; every quantizer of larqlit
 stand in a `QuantizeConfig`.
 """
 
+from larqlite.graph import equalize
 from larqlite.qat import (
     collab_opts,
     default_8bit,
@@ -19,6 +20,7 @@ from larqlite.qat._input_range import (
     fix_input_output_range,
     remove_input_range,
 )
+from larqlite.qat._post_training import adaround, correct_biases
 from larqlite.qat._report import LayerReport, ModelReport, report
 from larqlite.qat._scope import quantize_scope
 from larqlite.qat.config import LayerQuantizeConfig, NoOpQuantizeConfig, QuantizeConfig
@@ -67,12 +69,15 @@ __all__ = [
     "TFLiteComparison",
     "TFLiteModel",
     "TernaryScheme",
+    "adaround",
     "add_rule",
     "binarize",
     "calibrate",
     "collab_opts",
     "compare_tflite",
+    "correct_biases",
     "default_8bit",
+    "equalize",
     "experimental",
     "fix_input_output_range",
     "quantize_annotate_layer",

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from larqlite._copies import copy_of
+from larqlite._copies import copy_of, is_table
 from larqlite._io import batches_of
+from larqlite._layer_rounding import (
+    NO_BIAS,
+    LayerRounding,
+    RoundingReport,
+    means_of_channels,
+    require_steps,
+    say_left,
+)
 from larqlite._progress import bar
 from larqlite.errors import ArgumentError
 from larqlite.graph import facts_of, require_model
 from larqlite.primitives import learned_rounding
 from larqlite.qat._kernel_sites import KernelSite, kernel_sites, values_at
 
-__all__ = ["LayerRounding", "RoundingReport", "adaround", "correct_biases"]
+__all__ = ["adaround", "correct_biases"]
 
 log = logging.getLogger("larqlite.qat")
 
@@ -64,15 +73,17 @@ def correct_biases(
         Nagel et al., https://arxiv.org/abs/1906.04721, section 4.2 and appendix D.
     """
     where = "lq.qat.correct_biases"
-    sites, batches = _prepared(model, data, batch_size, steps, where)
+    sites, left, batches = _prepared(model, data, batch_size, steps, where)
     reference = copy_of(model, where)
-    passed_over = {}
-    with bar("correct biases", len(sites), "layers") as shown:
+    with (
+        _restored_if_it_fails(model),
+        bar("correct biases", len(sites), "layers") as shown,
+    ):
         for site, twin in zip(sites, kernel_sites(reference)[0], strict=True):
             if not _correct(site, twin, model, reference, batches):
-                passed_over[site.path] = "it has no bias, and no normalization follows"
+                left[site.path] = NO_BIAS
             shown.advance()
-    _say_left(where, passed_over)
+    say_left(log, where, left)
     return model
 
 
@@ -80,86 +91,115 @@ def adaround(
     model: tf_keras.Model,
     data: Any,
     batch_size: int = 32,
-    steps: int = 1000,
     *,
+    steps: int = 1000,
     bias_correction: bool = True,
     learning_rate: float = 3e-2,
     regularizer: float = 1.0,
     seed: int = 0,
-    progress: bool = True,
 ) -> RoundingReport:
+    r"""Learns which weights are rounded up and which down, layer by layer, without labels.
+
+    Each kernel is fitted so that the layer, with the normalization and the ReLU that
+    follow it, gives out for the inputs $\tilde x$ that it has in the quantized model what
+    it gives out in float for those of the float model:
+
+    $$ \min_V \lVert f(W x) - f(\tilde W(V) \tilde x) \rVert^2 $$
+
+    with the soft rounding and the regularizer of `larqlite.primitives.learned_rounding`.
+    Ranges stay, and the kernels are on their levels afterwards: so the float model is
+    not in there any more, and calibrating comes first. A layer whose error does not
+    become less keeps the nearest levels.
+
+    Args:
+        model: a model made by `quantize_model` or `quantize_apply`, with ranges; changed
+            in place.
+        data: inputs as for `lq.qat.calibrate`; labels are not used. Some hundred to some
+            thousand samples; they, and what goes into and comes out of one layer, are
+            held in memory.
+        batch_size: for arrays.
+        steps: of Adam, for each layer.
+        bias_correction: whether the mean error that is left goes into the bias, as by
+            `correct_biases`.
+        learning_rate: of Adam.
+        regularizer: the weight of what makes the rounding hard.
+        seed: of the order of samples.
+
+    Returns:
+        The errors of the layers; print it.
+
+    Raises:
+        ArgumentError: no data, or a model without a layer that this is for, or `steps`
+            below 1. After an interruption the model is as it was.
+
+    Example:
+        >>> model = tf_keras.Sequential([tf_keras.layers.Dense(2, input_shape=(3,))])
+        >>> x = np.random.default_rng(0).random((64, 3)).astype("float32")
+        >>> quantized = lq.qat.quantize_model(model, scheme="int3", calibrate=x)
+        >>> (layer,) = lq.qat.adaround(quantized, x, steps=50).layers
+        >>> layer.name, layer.loss <= layer.nearest_loss
+        ('quant_dense', True)
+
+    References:
+        AdaRound, https://arxiv.org/abs/2004.10568, eq. 21 to 25.
+    """
     where = "lq.qat.adaround"
-    sites, batches = _prepared(model, data, batch_size, None, where)
+    require_steps(steps, where)
+    sites, left, batches = _prepared(model, data, batch_size, None, where)
     reference = copy_of(model, where)
-    twins, left = kernel_sites(reference)
-    found, passed_over = [], {}
-    with bar("adaround", len(sites) * steps, "steps") as shown:
-        for site, twin in zip(sites, twins, strict=True):
-            rounding = site.rounding
-            zero = np.rint(rounding.lowest / rounding.step)
-            last = np.rint(rounding.highest / rounding.step)
-            inputs = _gathered(values_at(model, batches, site.number, True))
-            targets = _gathered(
-                twin.outputs(x, twin.kernel)
-                for x in values_at(reference, batches, twin.number, True, False)
-            )
-            result = learned_rounding(
-                site.kernel,
-                (rounding.step, zero, last),
-                lambda kernel, x, site=site: site.outputs(x, kernel),
-                inputs,
-                targets,
-                steps=steps,
-                learning_rate=learning_rate,
-                regularizer=regularizer,
-                seed=seed,
-                on_step=shown.advance,
-            )
-            nearest = site.slot.quantizer
-            before = np.asarray(
-                tf.convert_to_tensor(
-                    nearest(tf.constant(site.kernel), False, site.slot.variables)
-                )
-            )
-            site.slot.weight.assign(result.weights)
-            changed = ~np.isclose(
-                before, result.weights, atol=float(np.max(rounding.step)) / 4
-            )
+    settings = {
+        "steps": steps,
+        "learning_rate": learning_rate,
+        "regularizer": regularizer,
+        "seed": seed,
+    }
+    found, without_bias = [], []
+    with (
+        _restored_if_it_fails(model),
+        bar("adaround", len(sites) * steps, "steps") as shown,
+    ):
+        for site, twin in zip(sites, kernel_sites(reference)[0], strict=True):
             found.append(
-                LayerRounding(
-                    site.path, result.nearest_loss, result.loss, float(changed.mean())
-                )
+                _learned(site, twin, model, reference, batches, settings, shown.advance)
             )
             if bias_correction and not _correct(site, twin, model, reference, batches):
-                passed_over[site.path] = "it has no bias, and no normalization follows"
-    return RoundingReport(found, left)
+                without_bias.append(site.path)
+    say_left(log, where, left)
+    return RoundingReport(tuple(found), left, tuple(without_bias))
+
+
+def _learned(site, twin, model, reference, batches, settings, on_step) -> LayerRounding:
+    kernel, rounding = site.kernel, site.rounding
+    step = np.where(rounding.step > 0, rounding.step, 1)
+    result = learned_rounding(
+        kernel,
+        (step, *(np.rint(end / step) for end in (rounding.lowest, rounding.highest))),
+        lambda kernel, inputs: site.outputs(inputs, kernel),
+        _gathered(values_at(model, batches, site.number, True)),
+        _gathered(
+            twin.outputs(inputs, kernel)
+            for inputs in values_at(reference, batches, twin.number, True, False)
+        ),
+        **settings,
+        on_step=on_step,
+    )
+    site.slot.weight.assign(result.weights)
+    return LayerRounding.of(site.path, kernel, step, result)
 
 
 def _gathered(parts) -> np.ndarray:
     return np.concatenate([np.asarray(part) for part in parts])
 
 
-@dataclasses.dataclass(frozen=True)
-class LayerRounding:
-    """How the kernel of a layer was rounded.
-
-    Attributes:
-        name: of the layer, with those of the models around it.
-        nearest_loss: mean squared error of its outputs with weights rounded to nearest.
-        loss: that with the weights as they are now.
-        changed: share of the weights that are not at the nearest level.
-    """
-
-    name: str
-    nearest_loss: float
-    loss: float
-    changed: float
-
-
-@dataclasses.dataclass(frozen=True)
-class RoundingReport:
-    layers: list
-    left: dict
+@contextlib.contextmanager
+def _restored_if_it_fails(model: tf_keras.Model) -> Iterator[None]:
+    kept = [(v, v.numpy()) for v in model.variables if not is_table(v)]
+    try:
+        yield
+    except BaseException:  # Ctrl-C leaves no half-rounded model either
+        for variable, value in kept:
+            variable.assign(value)
+        raise
 
 
 def _correct(site: KernelSite, twin: KernelSite, model, reference, batches) -> bool:
@@ -168,15 +208,18 @@ def _correct(site: KernelSite, twin: KernelSite, model, reference, batches) -> b
         (f for f in site.followers if facts_of(_inner(f)).is_batch_normalization), None
     )
     has_bias = getattr(layer, "bias", None) is not None
+    is_first = getattr(layer, "data_format", None) == "channels_first"
     if not has_bias and normalization is None:
         return False
-    given = _means(layer, map(site.sums, values_at(model, batches, site.number, True)))
-    wanted = _means(
-        layer,
+    given = means_of_channels(
+        map(site.sums, values_at(model, batches, site.number, True)), is_first
+    )
+    wanted = means_of_channels(
         (
             twin.sums(x, twin.kernel)
             for x in values_at(reference, batches, twin.number, True, False)
         ),
+        is_first,
     )
     if has_bias:
         layer.bias.assign_sub(tf.cast(given - wanted, layer.bias.dtype))
@@ -190,18 +233,6 @@ def _inner(layer):
     return getattr(layer, "layer", layer)
 
 
-def _means(layer, outputs) -> np.ndarray:
-    """The mean of each channel over batches of outputs, in float64."""
-    is_first = getattr(layer, "data_format", None) == "channels_first"
-    total, count = 0.0, 0
-    for batch in outputs:
-        values = np.asarray(batch, np.float64)
-        values = np.moveaxis(values, 1, -1) if is_first else values
-        rows = values.reshape(-1, values.shape[-1])
-        total, count = total + rows.sum(0), count + len(rows)
-    return total / count
-
-
 def _prepared(model, data, batch_size, steps, where: str):
     require_model(model, where)
     sites, left = kernel_sites(model)
@@ -210,11 +241,10 @@ def _prepared(model, data, batch_size, steps, where: str):
             f'{where}: no layer of "{model.name}" has a kernel that is rounded to a '
             "range.\n  Fix: make it so first, with lq.qat.quantize_model(model)."
         )
-    _say_left(where, left)
     batches = list(batches_of(model, data, batch_size, steps, where))
-    return sites, batches
-
-
-def _say_left(where: str, left: dict) -> None:
-    for path, reason in left.items():
-        log.warning('%s: "%s" is left as it is: %s.', where, path, reason)
+    if not batches:
+        raise ArgumentError(
+            f"{where}: the data has no batch.\n"
+            "  Fix: pass at least one batch of inputs; a generator can be read only once."
+        )
+    return sites, left, batches

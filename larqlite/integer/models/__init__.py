@@ -14,6 +14,7 @@ from larqlite.integer.models._load import (
     load_model,
     record_quantization_variables,
 )
+from larqlite.integer.models._post_training import adaround, correct_biases
 from larqlite.integer.models._quantize import quantize
 from larqlite.integer.models._report import (
     DataReport,
@@ -28,10 +29,12 @@ __all__ = [
     "IntegerLayerReport",
     "LayerReport",
     "QuantizationParams",
+    "adaround",
     "apply_weights_to_model",
     "calibrate",
     "calibration_required",
     "check_quantization",
+    "correct_biases",
     "data_report",
     "dump_config",
     "freeze",

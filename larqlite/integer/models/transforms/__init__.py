@@ -1,5 +1,6 @@
 """Transforms of float models before they are quantized; each returns an equivalent model."""
 
+from larqlite.graph import equalize
 from larqlite.integer.models.transforms._align_rescaling import align_rescaling
 from larqlite.integer.models.transforms._drop_reshapes import drop_reshapes
 from larqlite.integer.models.transforms._flatten_nested import flatten_nested
@@ -26,6 +27,7 @@ from larqlite.integer.models.transforms._split_activations import split_activati
 __all__ = [
     "align_rescaling",
     "drop_reshapes",
+    "equalize",
     "flatten_nested",
     "fold_batchnorms",
     "fuse_activations",
