@@ -64,6 +64,23 @@ class RoundingReport:
         return "\n".join(lines)
 
 
+def gathered(parts: Iterable, count: int) -> np.ndarray:
+    """Batches as one array, without a second copy of it.
+
+    Args:
+        parts: arrays, or tensors.
+        count: how many samples they have together.
+    """
+    found, at = None, 0
+    for part in parts:
+        values = np.asarray(part)
+        if found is None:
+            found = np.empty((count, *values.shape[1:]), values.dtype)
+        found[at : at + len(values)] = values
+        at += len(values)
+    return found
+
+
 def means_of_channels(outputs: Iterable, is_first: bool = False) -> np.ndarray:
     """The mean of each channel over batches of outputs, in float64.
 

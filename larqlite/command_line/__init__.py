@@ -13,10 +13,14 @@ from larqlite.command_line._completion import (
     root_of,
 )
 from larqlite.command_line._flags import (
+    AdaRound,
     BatchSize,
+    BiasCorrection,
+    Equalize,
     Imports,
     Json,
     Model,
+    Ranges,
     Unsafe,
     data_flag,
     import_flag,
@@ -27,12 +31,16 @@ from larqlite.command_line._parse import import_modules, parsed
 from larqlite_runtime.command_output import tell
 
 __all__ = [
+    "AdaRound",
     "BatchSize",
+    "BiasCorrection",
     "CompletionOptions",
+    "Equalize",
     "Imports",
     "Json",
     "Model",
     "Place",
+    "Ranges",
     "Unsafe",
     "data_flag",
     "followed",

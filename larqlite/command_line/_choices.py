@@ -54,7 +54,7 @@ def choices_of(kind: Any) -> dict[str, tuple[str, ...]]:
     Example:
         >>> from larqlite._commands.qat import Qat
         >>> choices_of(Qat)
-        {'--inputs': ('float32', 'int8'), '--ranges': ('minmax', 'moving_average')}
+        {'--inputs': ('float32', 'int8'), '--ranges': ('auto', 'minmax', ...)}
     """
     return {
         flag: values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
@@ -69,6 +69,30 @@ Unsafe = FlagCreatePairsOff[
             "layers. For files whose maker you trust."
         ),
     ]
+]
+
+# What is done after training, in `lq qat` and `lq integer quantize`.
+Ranges = Annotated[
+    Literal["auto", "minmax", "moving_average", "mse", "percentile", "entropy"],
+    arg(
+        help="What ranges are: extremes, means of extremes, those of the least squared "
+        "error, 99.99 percent of the values, those of the least divergence. auto: what "
+        "comes nearest to the float model of the extremes and, below 8 bits, mse."
+    ),
+]
+Equalize = FlagCreatePairsOff[
+    Annotated[bool, arg(help="First make the ranges of kernels in a row equal.")]
+]
+BiasCorrection = FlagCreatePairsOff[
+    Annotated[bool, arg(help="Take the mean error of rounding off the biases.")]
+]
+AdaRound = Annotated[
+    int,
+    arg(
+        metavar="STEPS",
+        help="Learn in so many steps for each layer which weights are rounded up, without "
+        "labels, and correct biases; 1000 is usual.",
+    ),
 ]
 
 

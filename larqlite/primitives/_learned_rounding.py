@@ -108,9 +108,9 @@ def learned_rounding(
     codes = np.where(is_end, np.rint(np.clip(codes, first, last)), codes)
     below = np.floor(codes)
     share = codes - below
-    inputs = tf.nest.map_structure(tf.constant, inputs)
-    targets = tf.constant(targets)
-    count = int(targets.shape[0])
+    data = tf.nest.map_structure(np.asarray, (inputs, targets))
+    targets = data[1]
+    count = len(targets)
     if batch_size is None:
         places = int(np.prod(targets.shape[1:-1]))
         batch_size = int(np.clip(_PLACES // max(places, 1), *_BATCH))
@@ -126,15 +126,17 @@ def learned_rounding(
     def soft():
         return tf.clip_by_value(tf.sigmoid(v) * (ZETA - GAMMA) + GAMMA, 0.0, 1.0)
 
-    def batch_of(indices):
-        return tf.nest.map_structure(lambda x: tf.gather(x, indices), (inputs, targets))
-
     # Traced by hand: each is one of many of its name, of which TensorFlow would warn.
-    of_indices = tf.TensorSpec([None], tf.int64)
+    of_batch = tf.nest.map_structure(
+        lambda part: tf.TensorSpec([None, *part.shape[1:]], part.dtype), data
+    )
     number = tf.TensorSpec([], tf.float32)
 
-    def error_of(weights, indices):
-        x, y = batch_of(indices)
+    def batch_of(indices) -> list:
+        return [tf.constant(part[indices]) for part in tf.nest.flatten(data)]
+
+    def error_of(weights, batch):
+        x, y = batch
         return tf.reduce_sum(
             tf.reduce_mean(
                 tf.math.squared_difference(tf.cast(outputs_of(weights, x), y.dtype), y),
@@ -143,22 +145,22 @@ def learned_rounding(
         )
 
     error = tf.function(error_of, autograph=False).get_concrete_function(
-        tf.TensorSpec(weights.shape, tf.float32), of_indices
+        tf.TensorSpec(weights.shape, tf.float32), of_batch
     )
 
     def whole_error(weights) -> float:
         parts = np.array_split(np.arange(count), -(-count // batch_size))
-        return float(sum(error(weights, tf.constant(part)) for part in parts)) / count
+        return float(sum(error(weights, *batch_of(part)) for part in parts)) / count
 
     nearest = rounded(tf.constant(np.where(share >= 0.5, 1, 0), tf.float32))
     nearest_loss = whole_error(nearest)
     if not nearest_loss:
         return LearnedRounding(np.asarray(nearest), 0.0, 0.0)
 
-    def trained(indices, beta, weight):
+    def trained(batch, beta, weight):
         with tf.GradientTape() as tape:
             h = soft()
-            x, y = batch_of(indices)
+            x, y = batch
             difference = tf.cast(outputs_of(rounded(h), x), y.dtype) - y
             fit = tf.reduce_mean(tf.square(difference)) / nearest_loss
             open_ = tf.reduce_mean(1 - tf.pow(tf.abs(2 * h - 1), beta))
@@ -166,7 +168,7 @@ def learned_rounding(
         adam.apply_gradients([(tape.gradient(loss, v), v)])
 
     train = tf.function(trained, autograph=False).get_concrete_function(
-        of_indices, number, number
+        of_batch, number, number
     )
     rng = np.random.default_rng(seed)
     order = np.empty(0, np.int64)
@@ -178,7 +180,7 @@ def learned_rounding(
         beta = BETAS[1] + (BETAS[0] - BETAS[1]) * 0.5 * (1 + np.cos(np.pi * done))
         weight = regularizer if step_number >= _WARM_UP * steps else 0.0
         train(
-            tf.constant(indices),
+            *batch_of(indices),
             tf.constant(beta, tf.float32),
             tf.constant(weight, tf.float32),
         )

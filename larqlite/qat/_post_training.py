@@ -17,6 +17,7 @@ from larqlite._layer_rounding import (
     NO_BIAS,
     LayerRounding,
     RoundingReport,
+    gathered,
     means_of_channels,
     require_steps,
     say_left,
@@ -171,24 +172,24 @@ def adaround(
 def _learned(site, twin, model, reference, batches, settings, on_step) -> LayerRounding:
     kernel, rounding = site.kernel, site.rounding
     step = np.where(rounding.step > 0, rounding.step, 1)
+    count = sum(len(tf.nest.flatten(batch)[0]) for batch in batches)
     result = learned_rounding(
         kernel,
         (step, *(np.rint(end / step) for end in (rounding.lowest, rounding.highest))),
         lambda kernel, inputs: site.outputs(inputs, kernel),
-        _gathered(values_at(model, batches, site.number, True)),
-        _gathered(
-            twin.outputs(inputs, kernel)
-            for inputs in values_at(reference, batches, twin.number, True, False)
+        gathered(values_at(model, batches, site.number, True), count),
+        gathered(
+            (
+                twin.outputs(inputs, kernel)
+                for inputs in values_at(reference, batches, twin.number, True, False)
+            ),
+            count,
         ),
         **settings,
         on_step=on_step,
     )
     site.slot.weight.assign(result.weights)
     return LayerRounding.of(site.path, kernel, step, result)
-
-
-def _gathered(parts) -> np.ndarray:
-    return np.concatenate([np.asarray(part) for part in parts])
 
 
 @contextlib.contextmanager

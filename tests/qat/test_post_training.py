@@ -136,6 +136,23 @@ def test_the_default_is_never_worse_than_the_extremes(scheme):
                 np.testing.assert_array_equal(one, other)
 
 
+def test_dense_kernels_have_a_range_for_each_channel_where_that_is_asked_for():
+    model, x = small_model(), data(16, 5, 5, 2)
+    scheme = qat.DefaultNBitQuantizeScheme(
+        num_bits_weight=4, num_bits_activation=8, per_axis_everywhere=True
+    )
+    with eagerly():
+        quantized = qat.quantize_model(
+            model, scheme=scheme, calibrate=x, calibration="minmax"
+        )
+    _, high = ends(quantized.get_layer("quant_fc"), "kernel")
+    np.testing.assert_array_equal(
+        high, abs(model.get_layer("fc").kernel.numpy()).max(0)
+    )
+    config = scheme.get_config()
+    assert qat.DefaultNBitQuantizeScheme(**config).get_config() == config
+
+
 def test_a_percentile_that_is_none_is_refused(calibrated):
     with pytest.raises(lq.errors.ArgumentError, match="percentile is 20"):
         qat.calibrate(calibrated[2], calibrated[1], percentile=20)

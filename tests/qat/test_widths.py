@@ -19,12 +19,13 @@ def inputs():
 
 @functools.cache
 def dense(scheme):
-    """A dense layer with evenly spread weights, quantized and calibrated."""
+    """A dense layer with evenly spread weights, whose range is that of its extremes."""
     even = tf_keras.initializers.RandomUniform(-1, 1, seed=1)
     model = tf_keras.Sequential(
         [tf_keras.layers.Dense(64, kernel_initializer=even, input_shape=(64,))]
     )
-    return quantize_model(model, scheme=scheme, calibrate=inputs())
+    how = {"calibrate": inputs(), "calibration": "minmax"}
+    return quantize_model(model, scheme=scheme, **how)
 
 
 @pytest.mark.parametrize("bits", WIDTHS)

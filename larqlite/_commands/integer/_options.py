@@ -9,9 +9,13 @@ from typing import Annotated, ClassVar, Literal
 from tyro.conf import FlagCreatePairsOff, arg
 
 from larqlite.command_line import (
+    AdaRound,
     BatchSize,
+    BiasCorrection,
+    Equalize,
     Imports,
     Json,
+    Ranges,
     Unsafe,
     data_flag,
     output_flag,
@@ -100,12 +104,17 @@ class Quantize:
         int,
         arg(aliases=("-e",), metavar="COUNT", help="How often to go through them."),
     ] = 1
+    ranges: Ranges = "auto"
+    equalize: Equalize = False
+    bias_correction: BiasCorrection = False
+    adaround: AdaRound = 0
     json: Json = False
     imports: Imports = ()
     unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
-        require_at_least("lq integer quantize", self, samples=1, batch_size=1, epochs=1)
+        least = {"samples": 1, "batch_size": 1, "epochs": 1, "adaround": 0}
+        require_at_least("lq integer quantize", self, **least)
 
 
 @dataclass(frozen=True)

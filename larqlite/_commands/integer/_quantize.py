@@ -66,7 +66,7 @@ def _quantize_keras(options: Quantize, output: Path, arguments: dict) -> dict[st
     shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
     samples = files.samples_of(options.data, model.input_names, shapes, COMMAND)
     with _warnings_as_lines():
-        quantized = models.quantize(model, samples=samples, **arguments)
+        quantized = _after_training(model, samples, options, arguments)
     count = min(options.samples, _SHOWN)
     report = models.data_report(quantized, samples, count, options.batch_size)
     print(report)
@@ -76,9 +76,39 @@ def _quantize_keras(options: Quantize, output: Path, arguments: dict) -> dict[st
     return wrote | {"float_layers": floats, "report": dataclasses.asdict(report)}
 
 
+def _after_training(model, samples, options: Quantize, arguments: dict):
+    """The integer model, and what is done to it with samples and without labels."""
+    if samples is None and (options.bias_correction or options.adaround):
+        flag = "--adaround" if options.adaround else "--bias-correction"
+        raise ArgumentError(
+            f"{COMMAND}: {flag} needs real samples, and there is no --data.\n"
+            "  Fix: --data FILE, a .npy or .npz file of some hundred inputs."
+        )
+    if options.equalize:
+        model = models.transforms.equalize(model)
+    quantized = models.quantize(
+        model, samples=samples, calibration=options.ranges, **arguments
+    )
+    given = (model, quantized, samples, options.samples, options.batch_size)
+    if options.adaround:
+        print(models.adaround(*given, steps=options.adaround))
+    elif options.bias_correction:
+        models.correct_biases(*given)
+    return quantized
+
+
 def _quantize_onnx(options: Quantize, output: Path, arguments: dict) -> dict[str, Any]:
     from larqlite.onnx_graph import read_model
 
+    defaults = {"ranges": "auto", "equalize": False}
+    defaults |= {"bias_correction": False, "adaround": 0}
+    for name, value in defaults.items():
+        if getattr(options, name) != value:
+            raise ArgumentError(
+                f"{COMMAND}: --{name.replace('_', '-')} is for Keras models, and "
+                f"{options.model} is an ONNX model.\n"
+                f"  Fix: without it, or quantize the Keras model."
+            )
     model = read_model(options.model, COMMAND, "write it again.")
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [item for item in model.graph.input if item.name not in constants]

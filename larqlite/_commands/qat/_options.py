@@ -10,10 +10,14 @@ from typing import Annotated, Any, ClassVar, Literal
 from tyro.conf import arg
 
 from larqlite.command_line import (
+    AdaRound,
     BatchSize,
+    BiasCorrection,
+    Equalize,
     Imports,
     Json,
     Model,
+    Ranges,
     Unsafe,
     data_flag,
     output_flag,
@@ -68,17 +72,24 @@ class QatOptions:
     samples: Annotated[
         int, arg(metavar="COUNT", help="How many inputs to set the ranges from.")
     ] = 512
-    ranges: Annotated[
-        Literal["minmax", "moving_average"],
-        arg(help="What ranges are: extremes, or the mean of those of single inputs."),
-    ] = "minmax"
+    ranges: Ranges = "auto"
+    equalize: Equalize = False
+    bias_correction: BiasCorrection = False
+    adaround: AdaRound = 0
     seed: Annotated[int, arg(help="Seed of all shuffling.")] = 1
     json: Json = False
     imports: Imports = ()
     unsafe: Unsafe = False
 
     def __post_init__(self) -> None:
-        require_at_least("lq qat", self, epochs=0, batch_size=1, samples=1)
+        require_at_least("lq qat", self, epochs=0, batch_size=1, samples=1, adaround=0)
+        if self.epochs and (self.adaround or self.bias_correction):
+            flag = "--adaround" if self.adaround else "--bias-correction"
+            raise ArgumentError(
+                f"lq qat: {flag} is for what is not trained, and --epochs is {self.epochs}: "
+                "training would move all that it has set.\n"
+                f"  Fix: without --epochs, or without {flag}."
+            )
 
 
 def scheme_of(words: Sequence[str]) -> Any:

@@ -66,9 +66,19 @@ def _quantized(float_model, scheme, options: QatOptions, data: Data) -> tf_keras
         "calibrate": _calibration_batches(options, data),
         "calibration": options.ranges,
     }
+    if options.equalize:
+        float_model = qat.equalize(float_model)
     if scheme == "binary":
-        return qat.binarize(float_model, **how)
-    return qat.quantize_apply(qat.quantize_annotate_model(float_model), scheme, **how)
+        model = qat.binarize(float_model, **how)
+    else:
+        annotated = qat.quantize_annotate_model(float_model)
+        model = qat.quantize_apply(annotated, scheme, **how)
+    batches = how["calibrate"]
+    if options.adaround:
+        print(qat.adaround(model, batches, steps=options.adaround, seed=options.seed))
+    elif options.bias_correction:
+        qat.correct_biases(model, batches)
+    return model
 
 
 def _write_packed(model, output: Path, data: Data) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,13 +16,14 @@ from larqlite._layer_rounding import (
     NO_BIAS,
     LayerRounding,
     RoundingReport,
+    gathered,
     means_of_channels,
     require_steps,
     say_left,
 )
 from larqlite._progress import bar
 from larqlite.errors import ArgumentError, QuantizedTypeError
-from larqlite.graph import LayerOfKernel, facts_of, require_model
+from larqlite.graph import LayerCall, LayerOfKernel, facts_of, follow, require_model
 from larqlite.integer.layers import WeightQuantizer
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.integer.models import _samples
@@ -131,17 +133,16 @@ def adaround(
         model, qmodel, samples, num_samples, batch_size, where
     )
     found, without_bias = [], []
+    count = sum(len(tf.nest.flatten(batch)[0]) for batch in batches)
     with bar("adaround", len(sites) * steps, "steps") as shown:
         for site in sites:
             kernel, codes = site.kernel.numpy(), site.codes()
-            inputs = np.concatenate(list(site.inputs(batches)))
-            targets = np.concatenate(list(site.targets(batches)))
             result = learned_rounding(
                 kernel,
                 codes,
                 site.outputs,
-                inputs,
-                targets,
+                gathered(site.inputs(batches), count),
+                gathered(site.targets(batches), count),
                 steps=steps,
                 learning_rate=learning_rate,
                 regularizer=regularizer,
@@ -248,7 +249,7 @@ def _prepared(model, qmodel, samples, num_samples, batch_size, where: str) -> tu
 
 def _sites(model, qmodel, where: str) -> tuple[list[_Site], dict[str, str]]:
     twins = {layer.name: layer for layer in model.layers}
-    readers, sites, left = consumers_of(model), [], {}
+    readers, times, sites, left = consumers_of(model), _times(qmodel), [], {}
     for layer in qmodel.layers:
         twin = twins.get(layer.name)
         slots = getattr(layer, "slots_of_weights", {})
@@ -263,13 +264,25 @@ def _sites(model, qmodel, where: str) -> tuple[list[_Site], dict[str, str]]:
             left[layer.name] = "its kernel has one bit"
         elif twin is None or len(kernels) > 1:
             left[layer.name] = "it is no layer of one kernel in both models"
-        elif len(layer.inbound_nodes) > 1:
-            left[layer.name] = f"it is called {len(layer.inbound_nodes)} times"
+        elif times[layer.name] > 1:
+            left[layer.name] = f"it is called {times[layer.name]} times"
         else:
             sites.append(
                 _site(layer, twin, name, quantizer, readers, model, qmodel, where)
             )
     return sites, left
+
+
+def _times(model) -> Counter:
+    """How often each layer of a model is called, by name."""
+    times: Counter = Counter()
+
+    def apply(call: LayerCall) -> list:
+        times[call.layer.name] += 1
+        return [None] * len(call.output_tensors)
+
+    follow(model, [None] * len(model.inputs), apply)
+    return times
 
 
 def _site(layer, twin, name, quantizer, readers, model, qmodel, where) -> _Site:

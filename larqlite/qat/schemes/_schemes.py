@@ -9,6 +9,7 @@ import tf_keras
 
 from larqlite._registration import register_object
 from larqlite.errors import ArgumentError
+from larqlite.graph import facts_of
 from larqlite.qat import quantizers
 from larqlite.qat.config import LayerQuantizeConfig, QuantizeConfig, resolve
 from larqlite.qat.passes import QuantizeLayoutTransform
@@ -108,6 +109,7 @@ class DefaultQuantizeRegistry(QuantizeRegistry):
 
     def get_quantize_config(self, layer: Layer) -> LayerQuantizeConfig:
         rule, scheme = rule_for(layer), self._scheme
+        everywhere = getattr(scheme, "per_axis_everywhere", False)
         if rule is None:
             raise _unsupported(
                 layer,
@@ -118,7 +120,9 @@ class DefaultQuantizeRegistry(QuantizeRegistry):
         activations = rule.activations if scheme.tensor_quantizer() else ()
         return LayerQuantizeConfig(
             weights={
-                path: scheme.weight_quantizer(per_axis)
+                path: scheme.weight_quantizer(
+                    per_axis or (everywhere and _ends_in_channels(layer, path))
+                )
                 for path, per_axis in rule.weights.items()
             },
             activations={path: scheme.tensor_quantizer() for path in activations},
@@ -143,6 +147,8 @@ class DefaultNBitQuantizeScheme(QuantizeScheme):
         disable_per_axis: one range for all channels.
         num_bits_weight: bits of the weights.
         num_bits_activation: bits of the activations; None leaves them float.
+        per_axis_everywhere: a range for each output channel of dense layers too, which
+            costs nothing in packed files; TFLite computes them as convolutions then.
 
     Raises:
         ArgumentError: a width that is no whole number from 1 to 16.
@@ -163,7 +169,9 @@ class DefaultNBitQuantizeScheme(QuantizeScheme):
         disable_per_axis: bool = False,
         num_bits_weight: int = 8,
         num_bits_activation: int | None = 8,
+        per_axis_everywhere: bool = False,
     ):
+        self.per_axis_everywhere = per_axis_everywhere
         self.disable_per_axis = disable_per_axis
         self.num_bits_weight = num_bits_weight
         self.num_bits_activation = num_bits_activation
@@ -198,6 +206,7 @@ class DefaultNBitQuantizeScheme(QuantizeScheme):
             "disable_per_axis": self.disable_per_axis,
             "num_bits_weight": self.num_bits_weight,
             "num_bits_activation": self.num_bits_activation,
+            "per_axis_everywhere": self.per_axis_everywhere,
         }
 
 
@@ -259,6 +268,15 @@ class NamedWeightsScheme(DefaultNBitQuantizeScheme):
             ),
             "num_bits_activation": self.num_bits_activation,
         }
+
+
+def _ends_in_channels(layer: Layer, path: str) -> bool:
+    """Whether the last axis of a weight is the channels that come out of its layer."""
+    owner, name = resolve(layer, path)
+    return any(
+        axes.name == name and axes.channels_out == (-1,)
+        for axes in facts_of(owner).kernels
+    )
 
 
 class _NoLayers(QuantizeRegistry):
