@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 import larqlite as lq
 import larqlite_runtime
 from larqlite import cli
-from larqlite._commands.qat._labels import lesson
+from larqlite._io import lesson
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ The verbs are those of TensorFlow Model Optimization; every quantizer of larqlit
 stand in a `QuantizeConfig`.
 """
 
+from larqlite._layer_rounding import LayerRounding, RoundingReport
 from larqlite.graph import equalize
 from larqlite.qat import (
     collab_opts,
@@ -55,6 +56,7 @@ __all__ = [
     "LayerComparison",
     "LayerQuantizeConfig",
     "LayerReport",
+    "LayerRounding",
     "ModelReport",
     "NamedWeightsScheme",
     "NoOpQuantizeConfig",
@@ -65,6 +67,7 @@ __all__ = [
     "QuantizeScheme",
     "QuantizeWrapper",
     "QuantizeWrapperV2",
+    "RoundingReport",
     "Rule",
     "TFLiteComparison",
     "TFLiteModel",

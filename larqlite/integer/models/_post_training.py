@@ -119,7 +119,7 @@ def adaround(
         seed: of the order of samples.
 
     Returns:
-        The errors of the layers; print it.
+        A `lq.qat.RoundingReport` with the errors of the layers; print it.
 
     Raises:
         ArgumentError: (a `ValueError`) as `correct_biases`, and for `steps` below 1.
