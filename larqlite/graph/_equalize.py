@@ -61,7 +61,7 @@ def equalize(model: tf_keras.Model) -> tf_keras.Model:
         >>> model.layers[1].kernel.assign([[2.0], [2.0]]).shape[0]
         2
         >>> equal = lq.qat.equalize(model)
-        >>> [np.abs(layer.kernel).max() for layer in equal.layers]
+        >>> [float(np.abs(layer.kernel).max()) for layer in equal.layers]
         [4.0, 4.0]
 
     References:

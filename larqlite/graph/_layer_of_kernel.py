@@ -25,9 +25,10 @@ class LayerOfKernel:
         layer: the copy, whose other weights may be assigned.
 
     Example:
-        >>> dense = tf_keras.layers.Dense(1); _ = dense(tf.ones((1, 2)))
-        >>> double = LayerOfKernel(dense, "kernel", "a test")
-        >>> double(tf.constant([[1.0], [2.0]]), tf.constant([[3.0, 4.0]])).numpy()
+        >>> from larqlite.graph import LayerOfKernel
+        >>> model = tf_keras.Sequential([tf_keras.layers.Dense(1, input_shape=(2,))])
+        >>> dense = LayerOfKernel(model.layers[0], "kernel", "a test")
+        >>> dense(tf.constant([[1.0], [2.0]]), tf.constant([[3.0, 4.0]])).numpy()
         array([[11.]], dtype=float32)
     """
 

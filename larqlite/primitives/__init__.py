@@ -16,7 +16,7 @@ from larqlite.primitives._fake_quantize_along_axis import (
     quantized_along_axis,
 )
 from larqlite.primitives._granularity import granularity, other_axes, shape_along
-from larqlite.primitives._histogram import Histogram
+from larqlite.primitives._histogram import GrowingHistogram
 from larqlite.primitives._learned_rounding import LearnedRounding, learned_rounding
 from larqlite.primitives._qparams import (
     Levels,
@@ -75,7 +75,7 @@ __all__ = [
     "steps_of",
     # Ranges by what rounding to them costs, and rounding by what a layer gives out.
     "Codes",
-    "Histogram",
+    "GrowingHistogram",
     "LearnedRounding",
     "best_scale",
     "codes_of",

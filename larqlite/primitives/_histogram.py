@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["Histogram"]
+__all__ = ["GrowingHistogram"]
 
 # On each side of 0; a power of two.
 BINS = 2048
 _LEAST_EXPONENT = -1000
 
 
-class Histogram:
+class GrowingHistogram:
     r"""Counts of values in bins $[k 2^e, (k + 1) 2^e)$, for each channel or for all.
 
     The exponent $e$ is the least one with which the largest magnitude seen so far falls
@@ -26,8 +26,8 @@ class Histogram:
         low, high: the extremes seen so far, and 0; arrays `(channels,)`, or `(1,)`.
 
     Example:
-        >>> from larqlite.primitives import Histogram
-        >>> histogram = Histogram()
+        >>> from larqlite.primitives import GrowingHistogram
+        >>> histogram = GrowingHistogram()
         >>> histogram.add(np.array([0.1, 0.2, 3.0, -0.5])); histogram.add(np.array([900.0]))
         >>> values, counts = histogram.of(0)
         >>> values.tolist(), counts.tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from larqlite.primitives._histogram import Histogram
+from larqlite.primitives._histogram import GrowingHistogram
 from larqlite.primitives._qparams import nudged, steps_of
 
 __all__ = [
@@ -232,7 +232,7 @@ def _divergence(counts: np.ndarray, kept: int, levels: int) -> float:
 
 
 def range_of_histogram(
-    histogram: Histogram,
+    histogram: GrowingHistogram,
     ends,
     method: str,
     bits: int,

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from larqlite.primitives import (
-    Histogram,
+    GrowingHistogram,
     codes_of,
     entropy_range,
     fake_quant,
@@ -23,7 +23,7 @@ RNG = np.random.default_rng(0)
 
 def test_a_histogram_does_not_depend_on_order_or_batches():
     values = np.concatenate([RNG.normal(size=(500, 3)), 90 * RNG.normal(size=(40, 3))])
-    whole, parts = Histogram(3), Histogram(3)
+    whole, parts = GrowingHistogram(3), GrowingHistogram(3)
     whole.add(values)
     for batch in np.array_split(values[::-1], 7):
         parts.add(batch)
@@ -41,7 +41,7 @@ def test_a_histogram_does_not_depend_on_order_or_batches():
 
 
 def test_minus_a_power_of_two_lies_in_the_first_bin_and_nothing_is_lost():
-    histogram = Histogram()
+    histogram = GrowingHistogram()
     histogram.add(np.array([-1.0, 0.5]))
     histogram.add(np.array([]))
     histogram.add(np.array([0.0, 1e30]))

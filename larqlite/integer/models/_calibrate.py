@@ -25,7 +25,7 @@ from larqlite.integer.models._output_ranges import (
     has_few_bits,
 )
 from larqlite.integer.models.transforms.internal import prepared
-from larqlite.primitives import Histogram
+from larqlite.primitives import GrowingHistogram
 
 __all__ = ["calibrate", "calibration_required"]
 
@@ -288,7 +288,7 @@ def _observed(
         observers[name] = observer
         if options[-1][0] != "moving_average":
             per_axis = axis == "per-axis"
-            histograms[name] = Histogram(output.shape[-1] if per_axis else None)
+            histograms[name] = GrowingHistogram(output.shape[-1] if per_axis else None)
     # The model's own outputs come along: they advance the state of stateful layers.
     probe = tf_keras.Model(model.input, [*outputs, *model.outputs])
 

@@ -12,7 +12,7 @@ from larqlite.integer.layers import OutputQuantizer, WeightQuantizer
 from larqlite.integer.layers.internal import QuantizedLayer
 from larqlite.primitives import (
     Codes,
-    Histogram,
+    GrowingHistogram,
     best_scale,
     entropy_range,
     mse_range,
@@ -39,7 +39,7 @@ class Observation:
     """
 
     moving: np.ndarray
-    histogram: Histogram | None = None
+    histogram: GrowingHistogram | None = None
     method: str = "moving_average"
     percentile: float = 99.99
     least_bits: int = 17

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from larqlite.primitives import Histogram
+from larqlite.primitives import GrowingHistogram
 
 __all__ = ["Calibration", "calibrating", "calibration", "of_weights", "unrounded"]
 
@@ -31,7 +31,7 @@ class Observed:
 
     quantizer: Any
     weights: dict
-    histogram: Histogram
+    histogram: GrowingHistogram
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Calibration:
         key = id(weights["min_var"])
         if key not in self.observed:
             shape = weights["min_var"].shape
-            histogram = Histogram(shape[0] if shape.rank else None)
+            histogram = GrowingHistogram(shape[0] if shape.rank else None)
             self.observed[key] = Observed(quantizer, weights, histogram)
         add = self.observed[key].histogram.add
         tf.numpy_function(add, [tf.cast(inputs, tf.float32)], [])
