@@ -115,6 +115,14 @@ def test_state_trains_and_survives_a_file(quantizer, file_format, tmp_path):
     assert len(loaded.trainable_weights) == len(model.trainable_weights)
 
 
+def test_what_is_learned_of_a_weight_starts_from_its_values():
+    weight, owner = tf.Variable([[1.0, -2.0], [-4.0, 0.5]]), tf_keras.layers.Layer()
+    quantizer = quantizers.get("seq")
+    variables = quantizer.build(weight.shape, "kernel", owner)
+    quantizer.capture(weight, variables)
+    np.testing.assert_array_equal(variables["quantizer"].scale, [4, 2])
+
+
 @pytest.mark.parametrize("name", [*RANGES, "FixedQuantizer"])
 def test_every_range_quantizer_is_found_by_name_class_and_configuration(name):
     cls = getattr(quantizers, name)

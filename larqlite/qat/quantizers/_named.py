@@ -89,6 +89,12 @@ class NamedQuantizer(Quantizer):
         setattr(layer, attribute, quantizer)
         return {"quantizer": quantizer}
 
+    def capture(self, weight, variables) -> None:
+        """Sets what the quantizer learns to where it starts for the values of a weight."""
+        quantizer = (variables or {}).get("quantizer")
+        if isinstance(quantizer, quantizers.Quantizer):
+            quantizer.start_from(weight)
+
     def __call__(self, inputs, training, weights, **kwargs):
         return (weights or {}).get("quantizer", self.quantizer)(inputs)
 
