@@ -71,8 +71,24 @@ def register_object(
 
 
 def register_bare_name(name: str, obj) -> None:
-    """Makes `name` resolve to `obj` in Keras, unless the name is taken."""
-    tf_keras.saving.get_custom_objects().setdefault(name, obj)
+    """Makes `name` resolve to `obj` in Keras, unless the name is taken, by Keras too."""
+    if not _is_of_keras(name):
+        tf_keras.saving.get_custom_objects().setdefault(name, obj)
+
+
+def _is_of_keras(name: str) -> bool:
+    """Whether Keras has something by that name, which custom objects would hide.
+
+    Of initializers it knows more than its modules show: "uniform" is the default of
+    `Embedding`.
+    """
+    modules = (tf_keras.activations, tf_keras.constraints, tf_keras.regularizers)
+    if any(hasattr(module, name) for module in modules):
+        return True
+    try:
+        return tf_keras.initializers.get(name) is not None
+    except ValueError:
+        return False
 
 
 def import_companions(text: str) -> None:

@@ -68,6 +68,20 @@ SEED_SNIPPETS = """
 """
 
 
+def test_names_of_keras_still_mean_what_they_do_in_keras():
+    """A quantizer that is called as an initializer is, such as "uniform", hid it."""
+    import tf_keras
+
+    import larqlite  # noqa: F401
+
+    names = ("uniform", "normal", "ones", "zeros", "identity", "glorot_uniform")
+    for name in names:
+        found = tf_keras.initializers.get(name)
+        assert type(found).__module__.startswith("tf_keras."), name
+    layer = tf_keras.layers.Embedding(3, 2)
+    assert layer.embeddings_initializer.get_config()["maxval"] == 0.05
+
+
 def test_the_snippets_of_the_users_document_run_word_for_word(run_fork):
     code = "def larq_quantizer(lq): return lq.quantizers.DoReFaQuantizer\n"
     snippets = code + textwrap.dedent(SEED_SNIPPETS)

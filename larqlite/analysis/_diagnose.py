@@ -25,6 +25,7 @@ from larqlite.graph import (
     call_in_inference,
     facts_of,
     follow,
+    in_order,
     require_model,
 )
 from larqlite.layers import QuantLayer
@@ -60,7 +61,7 @@ def diagnose(
     | weights that never flip | weights whose sign the steps change | 0 % |
     | saturated latents | latent weights at their clip | > 90 % |
     | starved latents | latent weights beyond the clip of their gradient | > 5 % |
-    | zero codes | weights, or activations, of several levels that become 0 | > 95 % |
+    | zero codes | weights, or activations, of several levels that become 0 | > 98 % |
     | clipped activations | activations at the largest of three or more levels | > 40 % |
     | unnormalized inputs of signs | channels with one sign (or 95 % without gradient) | > 50 % |
     | ReLU before a sign | negative numbers among the inputs of a sign | 0 % |
@@ -187,7 +188,7 @@ def _inputs(model: tf_keras.Model, samples: Samples) -> list[QuantizedInput]:
     for batch in samples.batches():
         kept: list = []
         sources.clear()
-        values = samples.in_order(model, batch)
+        values = in_order(model, batch)
         sources.update({id(value): (None, False) for value in values})
         follow(model, values, apply)
     return list(found.values())

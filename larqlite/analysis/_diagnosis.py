@@ -35,7 +35,7 @@ ILLNESSES: dict[str, tuple[str, float]] = {
     NEVER: ("weights that a few steps flip", 0.0),
     SATURATED: ("latent weights at their clip", 0.9),
     STARVED: ("latent weights beyond the clip of their gradient", 0.05),
-    ZERO_CODES: ("values that are quantized to zero", 0.95),
+    ZERO_CODES: ("values that are quantized to zero", 0.98),
     CLIPPED: ("activations at the largest level", 0.4),
     UNNORMALIZED: ("channels with one sign only, or inputs without a gradient", 0.5),
     RELU: ("inputs of the sign that are negative", 0.0),

@@ -15,7 +15,14 @@ from larqlite._progress import bar
 from larqlite.analysis._measured import decibels
 from larqlite.analysis._samples import Samples
 from larqlite.analysis._units import Unit
-from larqlite.graph import LayerCall, call_in_inference, facts_of, follow, resolve
+from larqlite.graph import (
+    LayerCall,
+    call_in_inference,
+    facts_of,
+    follow,
+    in_order,
+    resolve,
+)
 from larqlite.qat import quantizers
 from larqlite.qat.passes import QUANT_CLASS, QuantLayerScheme
 from larqlite.qat.quantizers.internal import calibrating, invoke, of_weights
@@ -193,12 +200,14 @@ class _BatchRun:
     ):
         self._starts = {id(unit.layer): unit for unit in units}
         self._ends = {id(unit.members[-1]): unit for unit in units}
-        self.inputs = Samples.in_order(model, batch)
+        self.inputs = in_order(model, batch)
         self.calls: dict[int, list[LayerCall]] = defaultdict(list)
         self.given: dict[int, list[tf.Tensor]] = defaultdict(list)
         with tf.GradientTape() as self._tape:
             outputs = follow(model, self.inputs, self._apply)
-        self.signal = sum(float(tf.reduce_sum(out**2)) for out in outputs)
+        self.signal = sum(
+            float(tf.reduce_sum(tf.cast(out, tf.float32) ** 2)) for out in outputs
+        )
         signs = [
             tf.constant(random.choice((-1.0, 1.0), out.shape), out.dtype)
             for out in outputs
@@ -228,7 +237,8 @@ class _BatchRun:
         ):
             if gradient is None:
                 continue
-            products = gradient * (self._quantized(cell, call, copies) - given)
+            change = self._quantized(cell, call, copies) - given
+            products = tf.cast(gradient, tf.float32) * tf.cast(change, tf.float32)
             changes += tf.reduce_sum(products, axis=list(range(1, products.shape.rank)))
         return float(tf.reduce_sum(tf.square(changes)))
 
@@ -272,6 +282,8 @@ def _set_ranges(
                         cell.end.observe(value, seen)
                 if cell.of_model_inputs is not None:
                     for call in run.calls[id(unit)]:
-                        if any(call.inputs[0] is value for value in run.inputs):
+                        read = call.inputs[0]
+                        is_input = any(read is value for value in run.inputs)
+                        if is_input and read.dtype.is_floating:
                             cell.of_model_inputs.observe(call.inputs[0], seen)
         seen += len(run.inputs[0])

@@ -135,8 +135,10 @@ def ask_weights(judged: list[Judged], kernel: Kernel, keeps_latents: bool) -> No
         if keeps_latents:
             _ask_clips(judged, kernel, latent, spread)
     elif kernel.precision is not None and kernel.precision > 1:
+        # Weights that are zero before, as pruned ones, stay it at any width.
+        kept = latent != 0
         codes = Histogram.of(latent, "weight before rounding")
-        share = float(np.mean(quantized == 0))
+        share = float(np.mean(quantized[kept] == 0)) if kept.any() else 0.0
         judge(judged, kernel.path, ZERO_CODES, share, _zero_fix(kernel), codes)
 
 
@@ -284,10 +286,13 @@ def _nan_fix(code: str) -> str:
 def _zero_fix(kernel: Kernel) -> str:
     code = kernel.code
     scaled = " / limit" if hasattr(kernel.quantizer, "threshold_value") else ""
+    # Of a quantization-aware layer, what comes out has another range then.
+    ranges = "" if kernel.role else "\n    lq.qat.calibrate(model, data)"
     return (
         "bring all weights to the magnitude of most, so that levels other than zero are "
         "reached:\n"
         f"    limit = 3 * tf.reduce_mean(tf.sort(tf.abs(tf.reshape({code}, [-1])))"
         f"[: max(1, {kernel.latent.size} * 9 // 10)])\n"
         f"    {code}.assign(tf.clip_by_value({code}, -limit, limit){scaled})"
+        f"{ranges}"
     )

@@ -53,7 +53,8 @@ class Samples:
         # Batches have a sample at least, so that an endless data set has an end here.
         batches = labelled_batches_of(model, data, batch_size, samples, where)
         for inputs, of_batch in batches:
-            found.append(inputs)
+            # Of several inputs a tuple would be taken for inputs and labels.
+            found.append(list(inputs) if isinstance(inputs, tuple) else inputs)
             labels.append(of_batch)
             count += len(tf.nest.flatten(inputs)[0])
             if samples is not None and count >= samples:
@@ -89,13 +90,6 @@ class Samples:
             yield tf.nest.map_structure(
                 lambda tensor, at=start: tensor[at : at + self.batch_size], self.inputs
             )
-
-    @staticmethod
-    def in_order(model: tf_keras.Model, batch: Any) -> list[tf.Tensor]:
-        """A batch as a list in the order of the model's inputs."""
-        if isinstance(batch, dict):
-            return [batch[name] for name in model.input_names]
-        return tf.nest.flatten(batch)
 
     def outputs(self, model: tf_keras.Model) -> list[np.ndarray]:
         """What a model gives for all of them, an array for each of its outputs."""

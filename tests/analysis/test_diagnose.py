@@ -25,7 +25,7 @@ from tests.analysis.sick_networks import (
     norm,
     stack,
 )
-from tests.common.eager import eagerly
+from tests.common.eager import eagerly, quantize_model
 
 
 def examined(model, x=X, y=Y):
@@ -84,6 +84,15 @@ def test_weights_of_bop_are_signs_and_no_saturated_latents():
     )
     model.compile(bop, tf_keras.losses.SparseCategoricalCrossentropy(True))
     assert examined(model).ok
+
+
+def test_weights_that_were_zero_before_are_no_zero_codes():
+    """As the slopes that a PReLU begins with, and what pruning leaves."""
+    model = stack(layers.Dense(8, name="first"), layers.PReLU(name="slopes"))
+    kernel = model.get_layer("first").kernel
+    kernel.assign(kernel * (np.arange(8) == 0))
+    report = examined(quantize_model(model, scheme="int4", calibrate=X))
+    assert not [f for f in report.findings if f.illness == "zero codes"], str(report)
 
 
 def test_layers_of_models_inside_are_found_by_their_paths():

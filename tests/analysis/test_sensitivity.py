@@ -10,6 +10,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.analysis import sensitivity
+from larqlite.analysis._measured import rank_correlation
 from tests.common.eager import eagerly
 
 layers = tf_keras.layers
@@ -129,6 +130,23 @@ def test_quantized_layers_keep_their_quantizers_and_the_others_are_looked_at():
     assert report.cells[0].predicted_db is None
 
 
+def test_several_inputs_shared_layers_and_whole_numbers():
+    tf_keras.utils.set_random_seed(7)
+    shared = layers.Dense(6, name="shared")
+    sources = [tf_keras.Input((6,), name=name) for name in "ab"]
+    words = tf_keras.Input((3,), dtype="int32", name="words")
+    rows = layers.Flatten()(layers.Embedding(9, 2, name="rows")(words))
+    joined = layers.Concatenate()([shared(sources[0]), shared(sources[1]), rows])
+    outputs = [layers.Dense(2, name=name)(joined) for name in ("one", "two")]
+    model = tf_keras.Model([*sources, words], outputs)
+    numbers = np.arange(96).reshape(32, 3) % 9
+    report = analysed(model, [inputs(), 3 * inputs(), numbers], ("int8", "int4"))
+    assert report.layers == ("shared", "rows", "one", "two")
+    for cell in report.cells:
+        # Above 60 dB the rounding of float32 is part of the noise.
+        assert cell.sqnr_db > 60 or abs(cell.predicted_db - cell.sqnr_db) < 4
+
+
 def test_a_width_of_ones_own_is_a_scheme_by_a_word():
     own = {"mean": lq.qat.BinaryScheme("magnitude_aware_sign", None)}
     report = analysed(linear(), inputs(), own, method="gradients")
@@ -138,8 +156,6 @@ def test_a_width_of_ones_own_is_a_scheme_by_a_word():
 
 
 def test_spearmans_correlation_is_that_of_ranks():
-    from larqlite.analysis._measured import rank_correlation
-
     # Ranks 1 2 3 4 5 against 2 1 4 3 5: 1 - 6 * 4 / (5 * 24).
     assert rank_correlation([1, 2, 3, 4, 5], [20, 10, 40, 30, 50]) == pytest.approx(0.8)
     # Equal values share a rank: 1.5 1.5 3 against 1 2 3, as Pearson's of the ranks.
@@ -178,7 +194,10 @@ def test_a_model_without_anything_float_is_refused_by_its_layers():
 
 @pytest.mark.slow
 def test_on_a_trained_network_gradients_rank_as_measuring_does_for_a_twentieth():
-    """Six layers on Fashion-MNIST: 0.99 and 30 times less were measured."""
+    """Six layers on Fashion-MNIST: 0.99 and 30 times less were measured.
+
+    Of the accuracy, gradients can tell no more than the signal does that was measured.
+    """
     (x, y), (x_test, y_test) = lq.datasets.load_fashion_mnist()
     x, x_test = map(lq.datasets.to_float_images, (x, x_test))
     tf_keras.utils.set_random_seed(0)
@@ -189,7 +208,7 @@ def test_on_a_trained_network_gradients_rank_as_measuring_does_for_a_twentieth()
         conv = layers.Conv2D(
             *(channels, 3, stride, "same"), use_bias=False, name=f"conv_{number}"
         )
-        x_out = layers.ReLU()(layers.BatchNormalization()(conv(x_out)))
+        x_out = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(conv(x_out)))
     x_out = layers.Dense(10, name="labels")(layers.GlobalAveragePooling2D()(x_out))
     model = tf_keras.Model(source, x_out)
     model.compile("adam", tf_keras.losses.SparseCategoricalCrossentropy(True))
@@ -197,5 +216,9 @@ def test_on_a_trained_network_gradients_rank_as_measuring_does_for_a_twentieth()
     sensitivity(model, x_test, ("int8",), method="gradients")  # what is made once
     report = sensitivity(model, (x_test, y_test))
     assert report.rank_correlation > 0.93
-    assert report.accuracy_rank_correlation > 0.75
+    by_signal = rank_correlation(
+        [cell.accuracy_loss for cell in report.cells],
+        [-cell.sqnr_db for cell in report.cells],
+    )
+    assert report.accuracy_rank_correlation > by_signal - 0.1
     assert report.cost_ratio > 20
