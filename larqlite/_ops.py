@@ -30,8 +30,8 @@ def _sum(x, axis=None):
     return tf.reduce_sum(x, axis, keepdims=axis is not None)
 
 
-def _where(condition, x, otherwise: float):
-    return tf.where(condition, x, tf.constant(otherwise, x.dtype))
+def _where(condition, x, otherwise):
+    return tf.where(condition, x, tf.convert_to_tensor(otherwise, x.dtype))
 
 
 def _with_gradient(forward, pull_back, *tensors):
@@ -43,6 +43,7 @@ def _with_gradient(forward, pull_back, *tensors):
 
 TENSORFLOW = SimpleNamespace(
     abs=tf.abs,
+    array=lambda numbers, other: tf.constant(numbers, other.dtype),
     bytes_of=lambda x: x.dtype.size,
     clip=tf.clip_by_value,
     divide_no_nan=tf.math.divide_no_nan,
@@ -66,6 +67,7 @@ TENSORFLOW = SimpleNamespace(
     square=tf.square,
     stop_gradient=tf.stop_gradient,
     sum=_sum,
+    take=lambda x, places: tf.gather(x, tf.cast(places, tf.int32)),
     tanh=tf.tanh,
     where=_where,
     with_gradient=_with_gradient,
@@ -96,8 +98,10 @@ def ops_of(x: Any) -> SimpleNamespace:
     | `clip(x, low, high)` | of each entry |
     | `divide_no_nan(x, y)`, `multiply_no_nan(x, y)` | 0 where y is 0 |
     | `max`, `mean`, `sum` `(x, axes)` | over axes, which keep size 1; without them a scalar |
-    | `where(mask, x, number)` | x where the mask is true, else the number |
+    | `where(mask, x, y)` | x where the mask is true, else y, a tensor or a number |
     | `like(x, other)`, `float32(x)` | x in the dtype of `other`; x as float32 |
+    | `array(numbers, other)` | numbers of NumPy in the dtype of `other` |
+    | `take(x, places)` | entries of a vector; places are whole numbers of any dtype |
     | `bytes_of(x)`, `is_bool(x)` | of the dtype |
     | `identity` `ones_like` `reshape` `stop_gradient` | as everywhere |
     | `with_gradient(f, g, x, ...)` | `f(x, ...)`, whose gradients are `g(x, ..., dy)` |

@@ -21,6 +21,7 @@ VARIANTS = {
     "SwishSign": ({}, {"beta": 10.0}),
     "DoReFa": ({}, {"k_bit": 3, "mode": "weights"}),
     "NoOp": ({"precision": 1},),
+    "LQLevels": ({}, {"bits": 3, "mode": "weights"}),
     "LSQ": ({}, {"bits": 2, "mode": "weights"}),
     "LSQPlus": ({"bits": 3},),
     "PACT": ({"bits": 2, "alpha": 1.5},),

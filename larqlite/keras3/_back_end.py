@@ -16,8 +16,10 @@ __all__ = ["BACKEND"]
 BACKEND = keras.backend.backend()
 
 
-def _where(condition, x, otherwise: float):
-    return keras.ops.where(condition, x, keras.ops.full_like(x, otherwise))
+def _where(condition, x, otherwise):
+    if not keras.ops.is_tensor(otherwise):
+        otherwise = keras.ops.full_like(x, otherwise)
+    return keras.ops.where(condition, x, otherwise)
 
 
 def _divide_no_nan(x, y):
@@ -70,6 +72,7 @@ def _with_gradient(forward: Callable, pull_back: Callable, *tensors: Any) -> Any
 
 OPS = SimpleNamespace(
     abs=keras.ops.abs,
+    array=lambda numbers, other: keras.ops.convert_to_tensor(numbers, other.dtype),
     bytes_of=lambda x: _BYTES[keras.backend.standardize_dtype(x.dtype)],
     clip=keras.ops.clip,
     divide_no_nan=_divide_no_nan,
@@ -93,6 +96,7 @@ OPS = SimpleNamespace(
     square=keras.ops.square,
     stop_gradient=keras.ops.stop_gradient,
     sum=_sum,
+    take=lambda x, places: keras.ops.take(x, keras.ops.cast(places, "int32")),
     tanh=keras.ops.tanh,
     where=_where,
     with_gradient=_with_gradient,

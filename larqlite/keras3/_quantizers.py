@@ -21,6 +21,7 @@ from larqlite import context, quantizers
 from larqlite._ops import ops_of
 from larqlite.errors import DtypeError, QuantizerError, UnknownQuantizerError
 from larqlite.keras3._back_end import BACKEND
+from larqlite.quantizers import LQLevels
 from larqlite.quantizers.internal import (
     LearnedLevels,
     Stochastic,
@@ -245,6 +246,20 @@ class _Stochastic(QuantizerOfKeras3):
         return self.rule.draw(x, random)
 
 
+class _FittedLevels(_WithWeights):
+    """A quantizer whose calls in training fit its basis."""
+
+    rule_class: type[LQLevels]
+
+    def call(self, inputs, training=None):
+        x, basis = self.checked(inputs), keras.ops.convert_to_tensor(self.basis)
+        if not training:
+            return self.rule.levels(x, self.rule.usable(x, basis))
+        used, fitted = self.rule.fitted(x, basis)
+        self.basis.assign(fitted)
+        return self.rule.levels(x, used)
+
+
 def start_from(quantizer: Any, kernel: Any) -> None:
     """Sets the weights of a quantizer to where they start for the kernel of a layer."""
     if isinstance(quantizer, _WithWeights):
@@ -287,6 +302,8 @@ def quantizer_class(cls: type[quantizers.Quantizer]) -> type[QuantizerOfKeras3]:
 def _base_of(cls: type[quantizers.Quantizer]) -> type[QuantizerOfKeras3] | None:
     """The class here whose weights are made as it says; None if it makes them by itself."""
     if issubclass(cls, WithWeights) and cls.build is WithWeights.build:
+        if issubclass(cls, LQLevels):
+            return _FittedLevels
         return _LearnedLevels if issubclass(cls, LearnedLevels) else _WithWeights
     if issubclass(cls, Stochastic):
         return _Stochastic

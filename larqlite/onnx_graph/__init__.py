@@ -13,6 +13,7 @@ from larqlite.onnx_graph._codebook import (
     MOST_BITS_OF_A_TABLE,
     CodebookKernel,
     find_table,
+    in_table,
 )
 from larqlite.onnx_graph._functions import (
     DOMAIN,
@@ -114,6 +115,7 @@ __all__ = [
     "find_codes",
     "on_grid",
     "find_table",
+    "in_table",
     "function",
     "function_from_nodes",
     "function_names",

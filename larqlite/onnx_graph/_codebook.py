@@ -124,6 +124,29 @@ def find_table(values: np.ndarray, bits: int) -> CodebookKernel | None:
     return None
 
 
+def in_table(values: np.ndarray, bits: int, table: np.ndarray) -> CodebookKernel | None:
+    """Codes of values in a known table, to the last bit, or None if one is not in it.
+
+    Args:
+        values: float32, `(channels_out, ..., channels_in)`.
+        bits: of a code, 1 to 4.
+        table: float32 `(rows, 2^bits)`, by code; the rows are those of channels out, over
+            and over if they are fewer.
+    """
+    rows = values.reshape(len(values), -1)
+    if bits > MOST_BITS_OF_A_TABLE or len(rows) % len(table):
+        return None
+    each = np.tile(table, (len(rows) // len(table), 1))
+    is_level = rows[:, :, None] == each[:, None, :]
+    if not is_level.any(axis=2).all():
+        return None
+    codes = is_level.argmax(axis=2).reshape(values.shape).astype(np.uint8)
+    kernel = CodebookKernel(
+        codes, bits, (table if len(table) == 1 else each).astype(float)
+    )
+    return dataclasses.replace(kernel, error=relative_error(kernel.values(), values))
+
+
 def _coded(levels: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     """A table of 2^bits, and the code of each level, so that few products are needed.
 

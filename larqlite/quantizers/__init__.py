@@ -15,6 +15,7 @@ from larqlite.quantizers._identifiers import (
     get_kernel_quantizer,
     serialize,
 )
+from larqlite.quantizers._learned_codebooks import LQLevels
 from larqlite.quantizers._learned_ranges import PACT, LSQPlus
 from larqlite.quantizers._learned_scales import Seq, XnorPlus
 from larqlite.quantizers._learned_steps import LSQ, Uniform
@@ -55,6 +56,7 @@ __all__ = [
     "DoReFaQuantizer",
     "EDESign",
     "IntSymmetric",
+    "LQLevels",
     "LSQPlus",
     "Libra",
     "MagnitudeAwareSign",

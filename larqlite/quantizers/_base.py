@@ -136,6 +136,15 @@ class Quantizer(OfTfKeras, tf_keras.layers.Layer):
         """
         return None
 
+    def level_table(self, x: tf.Tensor) -> tf.Tensor | None:
+        """The level of each code of k bits in inference, `(1, 2^k)`, or `(channels, 2^k)` with
+        a row for each entry of the last axis; None if that is not known.
+
+        Files have the codes of a kernel with such a table. Where a level is a sum of numbers
+        whose signs are the bits of its code, each bit is one binary kernel there.
+        """
+        return None
+
     def quantize(self, x: tf.Tensor) -> tf.Tensor:
         """`forward(x)` with `derivative(x)` as its gradient, on a plain tensor."""
         if type(self).__module__.startswith(("larqlite.", "larqlite_zoo.")):

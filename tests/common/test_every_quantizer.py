@@ -21,7 +21,7 @@ SHAPES = [(), (1,), (0, 3), (3, 0), (2, 1, 1, 1, 2)]
 WITH_WEIGHTS = {
     *("rsign", "adabin_activations", "xnor_plus", "ede_sign", "libra", "recu", "seq"),
     *("ttq", "stochastic_sign", "stochastic_ternary"),
-    *("lsq", "uniform", "pact", "lsq_plus"),
+    *("lsq", "uniform", "pact", "lsq_plus", "lq_levels"),
 }
 THROUGH_STATISTICS = ("AdaBinWeights", "Libra", "ReCU")
 tensors = hnp.arrays(

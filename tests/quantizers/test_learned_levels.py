@@ -256,6 +256,7 @@ def places():
         (Q.Uniform(4), Q.LSQPlus(3)),
         (Q.LSQPlus(3, axis=-1), Q.Uniform(3, signed=True)),
         (Q.PACT(4), Q.PACT(3, alpha=3.0, l2=1e-3)),
+        (Q.LQLevels(2), Q.LQLevels(2)),
     ]
 
 

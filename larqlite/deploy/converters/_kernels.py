@@ -17,6 +17,7 @@ from larqlite.onnx_graph import (
     PackedKernel,
     find_codes,
     find_table,
+    in_table,
     on_grid,
     refuse,
     shaped_along,
@@ -107,6 +108,7 @@ def kernel_of(
     packed = find_codes(arranged_values, bits, scale_axes)
     if packed is None or packed.error:
         packed = _on_known_grid(layer, name, arranged_values, bits) or packed
+    packed = packed or _in_known_table(layer, name, arranged_values, bits)
     packed = packed or find_table(arranged_values, bits)
     if packed is None:
         raise refuse(layer, path, *_misfit(values, bits, name, quantizer))
@@ -122,6 +124,17 @@ def _on_known_grid(
         return None
     step = quantizer.step_between(layer.latent_weight(name))
     return None if step is None else on_grid(arranged_values, bits, np.asarray(step))
+
+
+def _in_known_table(
+    layer: Any, name: str, arranged_values: np.ndarray, bits: int
+) -> CodebookKernel | None:
+    """The codes of values that are, to the last bit, those of the quantizer's table."""
+    quantizer = getattr(layer, layer.quantized_weights[name])
+    if not isinstance(quantizer, quantizers.Quantizer):
+        return None
+    table = quantizer.level_table(layer.latent_weight(name))
+    return None if table is None else in_table(arranged_values, bits, np.asarray(table))
 
 
 def _quantizer_name(layer: Any, name: str) -> str:

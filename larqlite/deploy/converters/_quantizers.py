@@ -129,6 +129,22 @@ def convert_learned_levels(graph: Writer, quantizer: Any, value: Value) -> Value
     return graph.scaled(value, step, sum(offset), tuple(stored))
 
 
+@activation_converter(quantizers.LQLevels)
+def convert_learned_codebook(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """The level of a table, which has those that are equal once."""
+    basis = np.asarray(quantizer.basis)
+    _require_begun(graph, quantizer, "basis", np.abs(basis).sum(-1))
+    levels = np.unique(np.asarray(quantizer.level_table(np.zeros((1, 1), np.float32))))
+    if len(levels) < 2:
+        raise refuse(
+            quantizer,
+            graph.path,
+            f"all of its levels are {levels[0]:g}",
+            "train it on data that are not all alike",
+        )
+    return graph.table(value, (levels[1:] + levels[:-1]) / 2, levels)
+
+
 def _require_begun(
     graph: Writer, quantizer: Any, name: str, learned: np.ndarray
 ) -> None:
