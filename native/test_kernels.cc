@@ -112,6 +112,8 @@ void classes(Case& c, Random& random) {
   }
   s.base = c.add(static_cast<size_t>(row_classes * s.column_classes * s.channels));
   for (uint32_t& v : c.memory[s.base]) v = static_cast<uint32_t>(random.between(-300, 900));
+  if (random.chance(10))  // a damaged file may have any
+    for (uint32_t& v : c.memory[s.base]) v += 0x80000000u;
 }
 
 // v of the step before its operations, for one pixel and channel.
@@ -267,8 +269,8 @@ int32_t expected_sum(Case& c, const Place& at) {
     index = static_cast<int64_t>(c.integers(s.row_class)[at.depth * s.height + at.row]) *
                 s.column_classes +
             c.integers(s.column_class)[at.pixel];
-  return (c.integers(s.base)[index * s.channels + at.channel] - static_cast<int32_t>(2 * sum)) >>
-         s.shift;
+  const uint32_t base = c.memory[s.base][static_cast<size_t>(index * s.channels + at.channel)];
+  return static_cast<int32_t>(base - static_cast<uint32_t>(2 * sum)) >> s.shift;
 }
 
 // The sum of products of 16 bits, of floats or, modulo 2^32, of integers.

@@ -150,7 +150,7 @@ LQ_INLINE uint32_t finish_bits(const Tile& tile, int32_t p, int32_t at, const ui
     Value v[kLanes] = {};
     uint32_t bits = 0;
     for (int32_t c = 0; at + c < tile.channels; ++c) {
-      const int32_t x = (base[c] - 2 * static_cast<int32_t>(sums[c])) >> shift;
+      const int32_t x = less_twice(base[c], sums[c]) >> shift;
       v[c].integer = x;
       if (f.low) {
         const int32_t channel = tile.channel + at + c;
