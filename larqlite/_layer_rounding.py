@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -81,20 +81,41 @@ def gathered(parts: Iterable, count: int) -> np.ndarray:
     return found
 
 
-def means_of_channels(outputs: Iterable, is_first: bool = False) -> np.ndarray:
-    """The mean of each channel over batches of outputs, in float64.
+class ChannelMeans:
+    """The mean of each channel over batches, in float64.
 
     Args:
-        outputs: arrays, channels last.
-        is_first: whether channels are the first axis behind the batch.
+        is_first: whether channels are the first axis behind the batch, not the last.
     """
-    total, count = 0.0, 0
-    for batch in outputs:
+
+    def __init__(self, is_first: bool = False):
+        self._is_first = is_first
+        self._total: Any = 0.0
+        self._count = 0
+
+    def add(self, batch) -> ChannelMeans:
+        """Takes a batch of outputs in; returns itself."""
         values = np.asarray(batch, np.float64)
-        values = np.moveaxis(values, 1, -1) if is_first else values
+        values = np.moveaxis(values, 1, -1) if self._is_first else values
         rows = values.reshape(-1, values.shape[-1])
-        total, count = total + rows.sum(0), count + len(rows)
-    return total / count
+        self._total, self._count = self._total + rows.sum(0), self._count + len(rows)
+        return self
+
+    def add_all(self, batches: Iterable) -> ChannelMeans:
+        """Takes batches in; returns itself."""
+        for batch in batches:
+            self.add(batch)
+        return self
+
+    @property
+    def value(self) -> np.ndarray:
+        """The means so far."""
+        return self._total / self._count
+
+
+def slices(values: np.ndarray, size: int = 128) -> Iterator[np.ndarray]:
+    """Parts of an array, samples first."""
+    return (values[at : at + size] for at in range(0, len(values), size))
 
 
 def require_steps(steps: Any, where: str) -> None:

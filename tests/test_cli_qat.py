@@ -285,3 +285,18 @@ def test_the_installed_command_does_it(here):
     assert result.returncode == 0, result.stderr
     assert "wrote net.tflite" in result.stdout
     assert (here / "net.tflite").exists()
+
+
+@pytest.mark.slow
+def test_what_is_done_after_training_has_flags(command):
+    words = ("net.keras", "--data", "data.npz", "--scheme", "int4")
+    shown = command(*words, "--ranges", "mse", "--equalize", "--adaround", "5")
+    assert "error, learned" in shown
+    assert "quant_inner" in shown.partition("error, learned")[2]
+    rest = ("--ranges", "percentile", "--bias-correction", "-o", "second.tflite")
+    assert "wrote second.tflite" in command(*words, *rest)
+
+
+def test_what_training_would_undo_is_refused(refused):
+    words = ("net.keras", "--data", "data.npz", "--epochs", "1", "--adaround", "5")
+    assert "--adaround is for what is not trained, and --epochs is 1" in refused(*words)

@@ -51,6 +51,11 @@ class KernelSite:
         return tf.convert_to_tensor(self.slot.weight.latent_variable).numpy()
 
     @property
+    def has_channels_first(self) -> bool:
+        """Whether channels are the first axis behind the batch."""
+        return getattr(self.wrapper.layer, "data_format", None) == "channels_first"
+
+    @property
     def rounding(self) -> Rounding:
         """How the kernel is rounded at present."""
         return rounding_of(self.slot.quantizer, self.slot.variables)

@@ -15,12 +15,13 @@ from larqlite._copies import copy_of, is_table
 from larqlite._io import batches_of
 from larqlite._layer_rounding import (
     NO_BIAS,
+    ChannelMeans,
     LayerRounding,
     RoundingReport,
     gathered,
-    means_of_channels,
     require_steps,
     say_left,
+    slices,
 )
 from larqlite._progress import bar
 from larqlite.errors import ArgumentError
@@ -34,7 +35,7 @@ log = logging.getLogger("larqlite.qat")
 
 
 def correct_biases(
-    model: tf_keras.Model, data: Any, batch_size: int = 32, steps: int | None = None
+    model: tf_keras.Model, data: Any, batch_size: int = 128, steps: int | None = None
 ) -> tf_keras.Model:
     r"""Takes the mean error that rounding makes off the biases, layer by layer.
 
@@ -91,7 +92,7 @@ def correct_biases(
 def adaround(
     model: tf_keras.Model,
     data: Any,
-    batch_size: int = 32,
+    batch_size: int = 128,
     *,
     steps: int = 1000,
     bias_correction: bool = True,
@@ -155,36 +156,43 @@ def adaround(
         "seed": seed,
     }
     found, without_bias = [], []
+    count = sum(len(tf.nest.flatten(batch)[0]) for batch in batches)
     with (
         _restored_if_it_fails(model),
         bar("adaround", len(sites) * steps, "steps") as shown,
     ):
         for site, twin in zip(sites, kernel_sites(reference)[0], strict=True):
-            found.append(
-                _learned(site, twin, model, reference, batches, settings, shown.advance)
-            )
-            if bias_correction and not _correct(site, twin, model, reference, batches):
-                without_bias.append(site.path)
+            wanted = ChannelMeans(site.has_channels_first)
+            inputs = gathered(values_at(model, batches, site.number, True), count)
+            targets = gathered(_targets(twin, reference, batches, wanted), count)
+            found.append(_learned(site, inputs, targets, settings, shown.advance))
+            if bias_correction:
+                given = ChannelMeans(site.has_channels_first).add_all(
+                    map(site.sums, map(tf.constant, slices(inputs)))
+                )
+                if not _moved(site, given.value - wanted.value):
+                    without_bias.append(site.path)
     say_left(log, where, left)
     return RoundingReport(tuple(found), left, tuple(without_bias))
 
 
-def _learned(site, twin, model, reference, batches, settings, on_step) -> LayerRounding:
+def _targets(twin, reference, batches, means: ChannelMeans) -> Iterator[tf.Tensor]:
+    """What a layer gives out in float, batch by batch; means of its sums come along."""
+    kernel = twin.kernel
+    for inputs in values_at(reference, batches, twin.number, True, False):
+        means.add(twin.sums(inputs, kernel))
+        yield twin.outputs(inputs, kernel)
+
+
+def _learned(site, inputs, targets, settings, on_step) -> LayerRounding:
     kernel, rounding = site.kernel, site.rounding
     step = np.where(rounding.step > 0, rounding.step, 1)
-    count = sum(len(tf.nest.flatten(batch)[0]) for batch in batches)
     result = learned_rounding(
         kernel,
         (step, *(np.rint(end / step) for end in (rounding.lowest, rounding.highest))),
         lambda kernel, inputs: site.outputs(inputs, kernel),
-        gathered(values_at(model, batches, site.number, True), count),
-        gathered(
-            (
-                twin.outputs(inputs, kernel)
-                for inputs in values_at(reference, batches, twin.number, True, False)
-            ),
-            count,
-        ),
+        inputs,
+        targets,
         **settings,
         on_step=on_step,
     )
@@ -204,30 +212,27 @@ def _restored_if_it_fails(model: tf_keras.Model) -> Iterator[None]:
 
 
 def _correct(site: KernelSite, twin: KernelSite, model, reference, batches) -> bool:
+    given, wanted = (ChannelMeans(site.has_channels_first) for _ in range(2))
+    given.add_all(map(site.sums, values_at(model, batches, site.number, True)))
+    wanted.add_all(
+        twin.sums(inputs, twin.kernel)
+        for inputs in values_at(reference, batches, twin.number, True, False)
+    )
+    return _moved(site, given.value - wanted.value)
+
+
+def _moved(site: KernelSite, error: np.ndarray) -> bool:
+    """Takes an error off what is added to a layer's sums; False if nothing is."""
     layer = site.wrapper.layer
-    normalization = next(
-        (f for f in site.followers if facts_of(_inner(f)).is_batch_normalization), None
-    )
-    has_bias = getattr(layer, "bias", None) is not None
-    is_first = getattr(layer, "data_format", None) == "channels_first"
-    if not has_bias and normalization is None:
-        return False
-    given = means_of_channels(
-        map(site.sums, values_at(model, batches, site.number, True)), is_first
-    )
-    wanted = means_of_channels(
-        (
-            twin.sums(x, twin.kernel)
-            for x in values_at(reference, batches, twin.number, True, False)
-        ),
-        is_first,
-    )
-    if has_bias:
-        layer.bias.assign_sub(tf.cast(given - wanted, layer.bias.dtype))
-    else:
-        mean = _inner(normalization).moving_mean
-        mean.assign_add(tf.cast(given - wanted, mean.dtype))
-    return True
+    if getattr(layer, "bias", None) is not None:
+        layer.bias.assign_sub(tf.cast(error, layer.bias.dtype))
+        return True
+    for follower in map(_inner, site.followers):
+        if facts_of(follower).is_batch_normalization:
+            mean = follower.moving_mean
+            mean.assign_add(tf.cast(error, mean.dtype))
+            return True
+    return False
 
 
 def _inner(layer):

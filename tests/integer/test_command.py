@@ -382,3 +382,20 @@ def test_the_installed_command_does_it(here):
     )
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["conv"]["weight_quantizer"] == {"bitwidth": 8}
+
+
+@pytest.mark.slow
+def test_what_is_done_after_training_has_flags(command):
+    words = ("quantize", "--model", "net.keras", "-w", "4", "--data", "images.npy")
+    shown = command(
+        *words, "--ranges", "mse", "--equalize", "--adaround", "5", traced=True
+    )
+    assert "error, learned" in shown
+    command(*words, "--bias-correction", "-o", "second.keras", traced=True)
+
+
+def test_steps_that_need_samples_and_keras_are_refused_without(refused):
+    words = ("quantize", "--adaround", "5", "--model")
+    assert "--adaround needs real samples" in refused(*words, "net.keras")
+    shown = refused(*words, "net.onnx", "--data", "floats.npz")
+    assert "--adaround is for Keras models, and net.onnx is an ONNX model" in shown

@@ -252,7 +252,7 @@ def test_a_failure_leaves_the_model_as_it_was(calibrated, monkeypatch):
         calls.append(args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("larqlite.qat._post_training._correct", fails)
+    monkeypatch.setattr("larqlite.qat._post_training._moved", fails)
     with pytest.raises(KeyboardInterrupt):
         qat.adaround(quantized, x, steps=2)
     assert calls

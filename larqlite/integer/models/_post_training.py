@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,13 @@ import tf_keras
 
 from larqlite._layer_rounding import (
     NO_BIAS,
+    ChannelMeans,
     LayerRounding,
     RoundingReport,
     gathered,
-    means_of_channels,
     require_steps,
     say_left,
+    slices,
 )
 from larqlite._progress import bar
 from larqlite.errors import ArgumentError, QuantizedTypeError
@@ -35,6 +36,8 @@ from larqlite.primitives import learned_rounding
 __all__ = ["adaround", "correct_biases"]
 
 log = logging.getLogger("larqlite.integer")
+
+_BATCH_SIZE = 128
 
 
 def correct_biases(
@@ -59,7 +62,7 @@ def correct_biases(
         qmodel: what `quantize` made of it, calibrated; changed in place.
         samples: as for `calibrate`; they are held in memory.
         num_samples: how many of them are used.
-        batch_size: for arrays.
+        batch_size: for arrays; 128 by default.
 
     Raises:
         ArgumentError: (a `ValueError`) wrong samples, models that do not belong
@@ -74,7 +77,10 @@ def correct_biases(
     )
     with bar("correct biases", len(sites), "layers") as shown:
         for site in sites:
-            if not site.correct_bias(batches):
+            wanted = ChannelMeans()
+            for _ in site.targets(batches, wanted):
+                pass
+            if not site.correct_bias(site.inputs(batches), wanted):
                 left[site.layer.name] = NO_BIAS
             shown.advance()
     say_left(log, where, left)
@@ -111,7 +117,7 @@ def adaround(
         samples: as for `calibrate`. Some hundred to some thousand; they, and what goes
             into and comes out of one layer, are held in memory.
         num_samples: how many of them are used.
-        batch_size: for arrays.
+        batch_size: for arrays; 128 by default.
         steps: of Adam, for each layer.
         bias_correction: whether the mean error that is left goes into the bias.
         learning_rate: of Adam.
@@ -137,12 +143,15 @@ def adaround(
     with bar("adaround", len(sites) * steps, "steps") as shown:
         for site in sites:
             kernel, codes = site.kernel.numpy(), site.codes()
+            wanted = ChannelMeans()
+            inputs = gathered(site.inputs(batches), count)
+            targets = gathered(site.targets(batches, wanted), count)
             result = learned_rounding(
                 kernel,
                 codes,
                 site.outputs,
-                gathered(site.inputs(batches), count),
-                gathered(site.targets(batches), count),
+                inputs,
+                targets,
                 steps=steps,
                 learning_rate=learning_rate,
                 regularizer=regularizer,
@@ -151,7 +160,7 @@ def adaround(
             )
             site.kernel.assign(result.weights)
             found.append(LayerRounding.of(site.layer.name, kernel, codes[0], result))
-            if bias_correction and not site.correct_bias(batches):
+            if bias_correction and not site.correct_bias(slices(inputs), wanted):
                 without_bias.append(site.layer.name)
     say_left(log, where, left)
     return RoundingReport(tuple(found), left, tuple(without_bias))
@@ -197,11 +206,12 @@ class _Site:
             value = self.given(batch, training=False)
             yield self.layer.gated(value).to_float().numpy()
 
-    def targets(self, batches: list, is_sum: bool = False) -> Iterator[np.ndarray]:
-        """What comes out of the float layer, or of its ReLU."""
+    def targets(self, batches: list, means: ChannelMeans) -> Iterator[np.ndarray]:
+        """What comes out of the float layer, or of its ReLU; means of its sums as well."""
         for batch in batches:
             sums = self.wanted(batch, training=False)
-            yield (sums if is_sum else self._activated(sums)).numpy()
+            means.add(sums)
+            yield self._activated(sums).numpy()
 
     def outputs(self, kernel, inputs) -> tf.Tensor:
         """What comes out of the layer, or of its ReLU, with values of its kernel."""
@@ -213,17 +223,14 @@ class _Site:
         sums = tf.nn.relu(sums)
         return sums if self.largest is None else tf.minimum(sums, self.largest)
 
-    def correct_bias(self, batches: list) -> bool:
+    def correct_bias(self, inputs: Iterable, wanted: ChannelMeans) -> bool:
         """Takes the mean error off the bias; False if there is none."""
         bias = getattr(self.layer, "bias", None)
         if bias is None:
             return False
         kernel = self.quantizer(self.kernel).to_float()
-        given = means_of_channels(
-            self.function(kernel, x) for x in self.inputs(batches)
-        )
-        wanted = means_of_channels(self.targets(batches, is_sum=True))
-        bias.assign_sub(tf.cast(given - wanted, bias.dtype))
+        given = ChannelMeans().add_all(self.function(kernel, x) for x in inputs)
+        bias.assign_sub(tf.cast(given.value - wanted.value, bias.dtype))
         self.function.layer.bias.assign(bias)
         return True
 
@@ -237,7 +244,8 @@ def _prepared(model, qmodel, samples, num_samples, batch_size, where: str) -> tu
             "  Fix: only `calibrate` is for such models."
         )
     model = prepared(model)[0]
-    batches = [b for b, _ in _samples.batches(model, samples, num_samples, batch_size)]
+    size = batch_size or _BATCH_SIZE
+    batches = [b for b, _ in _samples.batches(model, samples, num_samples, size)]
     sites, left = _sites(model, qmodel, where)
     if not sites:
         raise ArgumentError(

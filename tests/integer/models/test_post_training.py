@@ -92,7 +92,7 @@ def test_ranges_of_outputs_have_the_least_squared_error(made):
         assert cost(ranges[channel]) <= 1.02 * best
 
 
-@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("bits", [2, pytest.param(4, marks=pytest.mark.slow), 8])
 def test_the_default_is_never_worse_than_the_moving_average(bits):
     params = models.QuantizationParams(weight_bits=bits, activation_bits=bits)
     model, x = network(bits), pixels(64)
