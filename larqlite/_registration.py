@@ -72,12 +72,13 @@ def register_object(
 
 def register_bare_name(name: str, obj) -> None:
     """Makes `name` resolve to `obj` in Keras, unless the name is taken, by Keras too."""
-    if not _is_of_keras(name):
-        tf_keras.saving.get_custom_objects().setdefault(name, obj)
+    known = tf_keras.saving.get_custom_objects()
+    if name not in known and not _is_of_keras(name):
+        known[name] = obj
 
 
 def _is_of_keras(name: str) -> bool:
-    """Whether Keras has something by that name, which custom objects would hide.
+    """Whether Keras has something by that name, which no custom object has yet.
 
     Of initializers it knows more than its modules show: "uniform" is the default of
     `Embedding`.
