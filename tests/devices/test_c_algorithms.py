@@ -11,9 +11,11 @@ import pytest
 
 import larqlite as lq
 from larqlite.deploy.targets.c._algorithms import ALGORITHMS
+from larqlite.deploy.targets.c._helpers import helpers_text
 from larqlite.deploy.targets.c._layer import Layer, Memory
 from larqlite_runtime._program import EpilogueKind, StepKind
 from larqlite_runtime.backends.numpy import _kernels
+from larqlite_runtime.format import pack
 from tests.common.programs import needs
 from tests.devices.c_steps import c_steps
 from tests.devices.compilers import shared
@@ -61,6 +63,39 @@ def test_every_algorithm_makes_the_same_integers_and_bits(tmp_path) -> None:
             expected = buffers[buffer]
             found = arena[place].view(expected.dtype)
             np.testing.assert_array_equal(found, expected, f"{name}: {case.step}")
+
+
+_NUMBERS = """
+void numbers(const uint32_t *bits, int32_t places, int32_t *to, int32_t count);
+void numbers(const uint32_t *bits, int32_t places, int32_t *to, int32_t count) {
+  struct place at[32];
+  for (int32_t k = 0; k < places; ++k) at[k].bits = bits[k];
+  if (places > 16)
+    wide_numbers_of(at, places, to, count);
+  else
+    numbers_of(at, places, to, count);
+}
+"""
+
+
+def test_numbers_of_any_places_and_lanes_are_what_their_bits_say(tmp_path) -> None:
+    path = tmp_path / "numbers.c"
+    helpers = "".join(helpers_text(["wide_numbers_of"]))
+    path.write_text(f"#include <stdint.h>\n{helpers}{_NUMBERS}")
+    library = shared(path, "gcc", "-O1", *NO_ROOM_FOR_UNDEFINED)
+    rng = np.random.default_rng(0)
+    for places in (1, 7, 8, 9, 15, 16, 17, 24, 25, 31):
+        for count in (1, 4, 9, 31, 32):
+            values = rng.integers(0, 1 << places, 32)
+            values[:2] = 0, (1 << places) - 1
+            bits = pack(((values >> np.arange(places)[:, None]) & 1).astype(bool))
+            # There is room for a multiple of eight, and none behind it is touched.
+            found = np.full(40, -7, np.int32)
+            pointers = (array.ctypes.data for array in (bits, found))
+            of_bits, to = map(ctypes.c_void_p, pointers)
+            library.numbers(of_bits, places, to, count)
+            np.testing.assert_array_equal(found[:count], values[:count])
+            assert (found[-(-count // 8) * 8 :] == -7).all()
 
 
 def test_costs_are_known_for_every_step_and_lists_say_their_room() -> None:
