@@ -37,6 +37,7 @@ __all__ = [
     "quantizers",
     "regularizers",
     "runtime",
+    "search",
     "utils",
     "variables",
 ]
@@ -49,6 +50,7 @@ _IMPORTED_WHEN_USED = (
     "keras3",
     "plot",
     "runtime",
+    "search",
 )
 
 
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
         quantizers,
         regularizers,
         runtime,
+        search,
         utils,
         variables,
     )

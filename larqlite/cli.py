@@ -13,6 +13,7 @@ from tyro.conf import arg
 
 from larqlite._commands.analysis import (
     DiagnoseOptions as Diagnose,
+    SearchOptions as Search,
     SensitivityOptions as Sensitivity,
 )
 from larqlite._commands.deploy import ExportOptions as Export, VerifyOptions as Verify
@@ -128,6 +129,7 @@ COMMANDS: dict[str, Any] = {
     "summary": Summary,
     "plot": Plot,
     "sensitivity": Sensitivity,
+    "search": Search,
     "qat": Qat,
     "diagnose": Diagnose,
     "integer": Integer,
@@ -143,6 +145,7 @@ Command = (
     | Summary
     | Plot
     | Sensitivity
+    | Search
     | Qat
     | Diagnose
     | Integer

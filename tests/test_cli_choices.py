@@ -16,7 +16,7 @@ COMMANDS = {
     "lq": (
         "quantizers", "summary", "plot quantizer", "plot weights", "plot history", "plot costs",
         "plot accuracy", "plot integers", "plot verification", "plot benchmark", "qat",
-        "plot sensitivity", "plot diagnosis", "sensitivity", "diagnose",
+        "plot sensitivity", "plot search", "plot diagnosis", "sensitivity", "search", "diagnose",
         "integer quantize", "integer config", "integer check", "integer insert-rescaling",
         "integer export", "export", "verify", "demo", "completion",
     ),

@@ -32,6 +32,8 @@ LINES = (
     "lq explain net.onnx",
     "lq sensitivity float.keras data.npz --widths int8 --samples 8",
     "lq plot sensitivity sensitivity.json",
+    "lq search float.keras data.npz 2e9 --widths int8 float --samples 8 --points 2",
+    "lq plot search search.json",
     "lq diagnose float.keras data.npz --samples 8 --steps 1",
     "lq plot diagnosis diagnose.json",
     "lq qat float.keras --data data.npz",

@@ -20,6 +20,7 @@ from larqlite.deploy.targets.c import CLayer, CReport
 from larqlite.integer.export._comparison import Comparison, IntegerLayerComparison
 from larqlite.integer.models import DataReport, IntegerLayerReport
 from larqlite.qat.tflite._comparison import LayerComparison, TFLiteComparison
+from larqlite.search import BitsPoint, BitsSearch
 from larqlite_runtime.benchmark_result import Benchmark, Timing
 from larqlite_runtime.notebook import ShownTable, ShowsTables
 
@@ -117,6 +118,10 @@ def reports(tmp_path_factory):
             {NAMED: (NAMED,)}, 0.6, {"measured": 2.0, "gradients": 0.1},
         ),
         Diagnosis("net", 5, 8, (Illness(NAMED, "dead kernels", 0.5, 0.25, "another"),)),
+        BitsSearch(
+            "net", "bytes", "B", 100.0, 400.0, 0.5, 9,
+            (point := BitsPoint({NAMED: "int4"}, 90.0, 0.1, 9.5, 0.25),), point,
+        ),
         Result({"model": "m", "dataset": "d", "top1": 92.5}, [], None, Path("run")),
     ]  # fmt: skip
     return {type(report).__name__: report for report in found}

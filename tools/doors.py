@@ -9,6 +9,7 @@ DOORS = {
     "larqlite.errors": "the error classes; importing them loads nothing else",
     "larqlite.outputs": "how files are written, with the errors of larqlite",
     "larqlite.utils": "public helpers; they load TensorFlow",
+    "larqlite.analysis.internal": "samples with labels, and what is left of outputs, for searches",
     "larqlite.cli": "the command `lq`, which `python -m` and the runtime's `lq` begin",
     "larqlite.deploy.benchmark_engines": "engines that need TensorFlow, of one command only",
     "larqlite.deploy.verifier.internal": "files cut into parts, for targets; it loads ONNX",

@@ -13,6 +13,7 @@ from larqlite.plot._drawing import require_picture as require_picture
 from larqlite.plot._history import FLIP_RATIO as FLIP_RATIO, history
 from larqlite.plot._integers import integers
 from larqlite.plot._quantizer import quantizer
+from larqlite.plot._search import search
 from larqlite.plot._sensitivity import sensitivity
 from larqlite.plot._verification import verification
 from larqlite.plot._weights import weights
@@ -28,6 +29,7 @@ __all__ = [
     "history",
     "integers",
     "quantizer",
+    "search",
     "sensitivity",
     "verification",
     "weights",

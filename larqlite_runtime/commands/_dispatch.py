@@ -22,6 +22,7 @@ COMMANDS = {
     "summary": "Show what every layer of a saved model costs: bits, memory, operations.",
     "plot": "Draw quantizers, models, training runs and results, for screen and paper.",
     "sensitivity": "Say what each width of each layer costs: signal, and accuracy.",
+    "search": "Find the width of each layer that loses least within a budget.",
     "qat": "Quantize a saved float model: calibrate, train on if asked to, write TFLite.",
     "diagnose": "Say what is ill in a low-bit model, and how it gets well.",
     "integer": "Integer models: quantize, look at, check, and export them.",

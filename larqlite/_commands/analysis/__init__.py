@@ -1,5 +1,9 @@
-"""The commands that say what hurts a network: `lq sensitivity` and `lq diagnose`."""
+"""The commands `lq sensitivity`, `lq search` and `lq diagnose`."""
 
-from larqlite._commands.analysis._options import DiagnoseOptions, SensitivityOptions
+from larqlite._commands.analysis._options import (
+    DiagnoseOptions,
+    SearchOptions,
+    SensitivityOptions,
+)
 
-__all__ = ["DiagnoseOptions", "SensitivityOptions"]
+__all__ = ["DiagnoseOptions", "SearchOptions", "SensitivityOptions"]

@@ -20,6 +20,8 @@ from larqlite.command_line import (
     require_at_least,
     tell,
 )
+from larqlite.errors import ArgumentError
+from larqlite.outputs import KERAS, require, save_model
 
 Data = Positional[Annotated[str, data_flag("to look at")]]
 Picture = Annotated[
@@ -86,6 +88,114 @@ class SensitivityOptions:
             seed=self.seed,
         )
         return _told(report, self)
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Find the width of each layer that loses least within a budget, and write the model."""
+
+    model: Model
+    data: Data
+    budget: Positional[
+        Annotated[
+            float,
+            arg(
+                metavar="BUDGET",
+                help="What the network may cost, in the unit of --cost.",
+            ),
+        ]
+    ]
+    cost: Annotated[
+        Literal["bytes", "bops", "ace", "latency_ms", "c_instructions"],
+        arg(
+            help="Deployed weights in bytes; bit operations or ACE of the arithmetic; "
+            "milliseconds on this machine; instructions on a Cortex-M4, by QEMU."
+        ),
+    ] = "bytes"
+    widths: Annotated[
+        tuple[str, ...],
+        arg(
+            metavar="WIDTH ...",
+            help="Words for schemes, as lq qat has them; float leaves a layer as it is.",
+        ),
+    ] = ("binary", "ternary", "int2", "int3", "int4", "int8", "float")
+    keep: Annotated[
+        tuple[str, ...],
+        arg(metavar="LAYER=WIDTH ...", help="Widths that are settled."),
+    ] = ()
+    method: Annotated[
+        Literal["measured", "gradients"],
+        arg(help="How the loss of a width is told, see lq sensitivity."),
+    ] = "measured"
+    points: Annotated[
+        int, arg(metavar="COUNT", help="Budgets that the front is made for.")
+    ] = 9
+    samples: Annotated[
+        int, arg(metavar="COUNT", help="How many inputs to measure on.")
+    ] = 512
+    batch_size: BatchSize = 128
+    folder: Annotated[
+        Path | None,
+        arg(help="Where numbers are kept, so that a search that was stopped goes on."),
+    ] = None
+    write: Annotated[
+        Path | None,
+        arg(
+            metavar="FILE",
+            help="Where to write the best model, calibrated: .keras or .h5.",
+        ),
+    ] = None
+    output: Picture = None
+    json: Json = False
+    imports: Imports = ()
+    unsafe: Unsafe = False
+
+    def __post_init__(self) -> None:
+        least = {"points": 2, "samples": 1, "batch_size": 1}
+        require_at_least("lq search", self, **least)
+
+    def run(self) -> None:
+        """Prints the front, draws it and writes the model if asked to."""
+        tell(lambda: (self._run(), 0), self.json)
+
+    def _run(self) -> dict[str, Any]:
+        where = "lq search"
+        if self.write is not None:
+            require(self.write, KERAS, where, read=[self.model, self.data])
+        keep = dict(_settled(pair) for pair in self.keep)
+        model, test, train = _read(self, where)
+        from larqlite import analysis, search
+
+        found = search.bits(
+            *(model, test, self.budget, self.cost),
+            widths=self.widths,
+            keep=keep,
+            method=self.method,
+            points=self.points,
+            calibrate=train[: analysis.CALIBRATED],
+            samples=self.samples,
+            batch_size=self.batch_size,
+            folder=self.folder,
+        )
+        told = _told(found, self)
+        written = None
+        if self.write is not None:
+            save_model(found.model(), self.write)
+            written = str(self.write)
+            if not self.json:
+                print(f"wrote {written}")
+        return told | {"model": written}
+
+
+def _settled(pair: str) -> tuple[str, str]:
+    """The name and the width of a word LAYER=WIDTH."""
+    layer, equals, width = pair.rpartition("=")
+    if not equals or not layer or not width:
+        raise ArgumentError(
+            f"lq search: --keep {pair} is no LAYER=WIDTH.\n"
+            "  Fix: for example --keep labels=int8."
+        )
+    return layer, width
 
 
 @dataclass(frozen=True)

@@ -187,6 +187,16 @@ class PlotSensitivity(LookOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlotSearch(LookOptions):
+    """Draw the best widths at each cost: what lq search --json printed."""
+
+    file: ResultFile
+
+    def run(self) -> None:
+        _draw_file(self, "search")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlotDiagnosis(LookOptions):
     """Draw what is ill in a model: what lq diagnose --json printed."""
 
@@ -237,6 +247,7 @@ class Plot:
         | Annotated[PlotIntegers, subcommand("integers")]
         | Annotated[PlotVerification, subcommand("verification")]
         | Annotated[PlotSensitivity, subcommand("sensitivity")]
+        | Annotated[PlotSearch, subcommand("search")]
         | Annotated[PlotDiagnosis, subcommand("diagnosis")]
         | Annotated[PlotBenchmark, subcommand("benchmark")]
     )
