@@ -26,6 +26,7 @@ from larqlite_runtime.benchmark import benchmark
 from larqlite_zoo import _registered_models, datasets
 from larqlite_zoo.datasets.internal import validation_batches
 from larqlite_zoo.training import _sweep_table as table
+from larqlite_zoo.training._divergence import DivergenceError
 from larqlite_zoo.training._images import chosen, images_of
 from larqlite_zoo.training._methods import FLOAT, Method, method
 from larqlite_zoo.training._model import arguments_of
@@ -110,7 +111,7 @@ def sweep(
     Raises:
         ArgumentError: no recipe, method or seed, unknown ones, a recipe of several stages,
             a model that takes no quantizers; a table that is something else.
-        OutputError, DivergenceError: as in `train`.
+        OutputError: as in `train`. A run that diverges gets no row; the others go on.
     """
     cells = _cells_of(recipes, methods, seeds, changed)
     output = Path(output)
@@ -141,7 +142,11 @@ def sweep(
                 validation_frequency=validation_frequency, tensorboard=False,
                 progress=False,
             )  # fmt: skip
-            row = table.add(path, _row_of(cell, options, known[name], console))
+            try:
+                row = table.add(path, _row_of(cell, options, known[name], console))
+            except DivergenceError as error:
+                say(console, f"{cell.title}: no row, for it diverged.\n{error}")
+                continue
             say(console, f"{number} of {len(cells)}: {_told(cell, row)}")
     for cell in elsewhere:
         say(console, f"{cell.title}: another process is at it")

@@ -119,6 +119,13 @@ def test_a_sweep_goes_on_where_it_stopped_and_measures_its_files(
         ternary | {"milliseconds": "7.5"},
     ]
 
+    # One that diverges stands in the way of none.
+    diverged = training.DivergenceError("the loss is NaN")
+    monkeypatch.setattr(_sweep, "run", lambda *_: (_ for _ in ()).throw(diverged))
+    rows, said = run(path=tmp_path / "other.csv")
+    assert rows == []
+    assert said.count("diverged") == 2
+
     # What is done is not done again.
     monkeypatch.setattr(_sweep, "run", lambda *_: pytest.fail("was trained again"))
     again, said = run()
