@@ -43,6 +43,14 @@ IN_SAVED_MODELS = ("QuantConv2D", "QuantSeparableConv1D", "SteTern", "RSign", "R
 # Their files hold an optimizer too.
 COMPILED = ("QuantConv2D", "QuantSeparableConv1D", "SteTern")
 
+# In the fast tests each model has one of the other formats, in the slow ones all of them.
+_NAMES = (*cases.LAYERS, *cases.QUANTIZERS, *cases.ACTIVATION_LAYERS)
+_FEW = {
+    "saved_model": IN_SAVED_MODELS,
+    "h5": tuple(dict.fromkeys([*COMPILED, *_NAMES[::2]])),
+    "keras": tuple(dict.fromkeys([*COMPILED, *_NAMES[1::2]])),
+}
+
 
 @pytest.fixture(scope="module")
 def trained():
@@ -84,8 +92,8 @@ def saved(trained, tmp_path_factory):
 @pytest.mark.parametrize(
     "kinds",
     [
-        {"saved_model": IN_SAVED_MODELS, "h5": None, "keras": None},
-        pytest.param({"saved_model": None}, marks=pytest.mark.slow),
+        _FEW,
+        pytest.param(dict.fromkeys(_FEW), marks=pytest.mark.slow),
     ],
     ids=list,
 )
@@ -100,7 +108,7 @@ def test_all_models_load_in_a_fresh_process_after_importing_larqlite(
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("name", COMPILED)
 def test_our_loader_reads_what_keras_wrote_and_training_goes_on(kind, name, saved):
-    folder = saved(kind, IN_SAVED_MODELS if kind == "saved_model" else None)
+    folder = saved(kind, _FEW[kind])
     path = folder / f"{name}{FORMATS[kind]}"
     expected = np.load(folder / "expected.npz")
     model = lq.models.load(path)
