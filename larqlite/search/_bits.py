@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from larqlite.errors import ArgumentError, near_matches
 from larqlite.from_keras import as_tf_keras
 from larqlite.models import profile
 from larqlite.qat import quantize_apply
+from larqlite.qat.graph import read
+from larqlite.qat.schemes import rule_for
 from larqlite.search._costs import (
     CostKind,
     CostTable,
@@ -44,6 +47,8 @@ METHODS = ("measured", "gradients")
 _CALIBRATED = 128
 _WHERE = "lq.search.bits"
 _FLOAT = "float"
+# What is given out between the layers that have widths.
+_BETWEEN = "int8"
 # Rounds in which a budget is made tighter, if networks cost more than their layers told.
 _MOST_ROUNDS = 8
 
@@ -66,7 +71,8 @@ def bits(
     r"""The width of each layer, so that a network loses least within a budget.
 
     Each layer with weights gets one of the widths, which are schemes of
-    `lq.qat.quantize_apply`; normalizations and activations that only it feeds go with it.
+    `lq.qat.quantize_apply`; normalizations and activations that only it feeds go with it, and
+    what lies between, such as sums and means, gives out 8 bits.
     What a width of a layer costs in accuracy is told by `lq.analysis.sensitivity`: the
     noise that it alone brings into the outputs, relative to their signal. These add up, to
     first order, and so do costs; which widths are best is then an integer program,
@@ -215,6 +221,7 @@ class _Search:
         self._words, self._cost, self._state = list(words), cost, state
         self._members = noise.pop("")
         self._layers = list(self._members)
+        self._others = _between(model, self._members)
         self._losses = np.full((len(self._layers), len(words)), np.inf)
         for column, word in enumerate(words):
             for row, layer in enumerate(self._layers):
@@ -267,13 +274,15 @@ class _Search:
     def quantized(self, widths: Mapping[str, str]) -> tf_keras.Model:
         """The calibrated copy of the model with widths."""
         table = {
-            member: word
+            glob.escape(member): word
             for layer, word in widths.items()
             if word != _FLOAT
             for member in self._members[layer]
         }
         if not table:
             return self._model
+        # What lies between is rounded too, so that the layers behind it read integers.
+        table |= dict.fromkeys(map(glob.escape, self._others), _BETWEEN)
         return quantize_apply(
             self._model, table, calibrate=list(self._ranges.batches())
         )
@@ -389,6 +398,20 @@ class _Search:
         if self._cost.of_layer is not None:
             return counted_of(self._cost, model)
         return _whole(self._cost.name, model, self._ranges)
+
+
+def _between(model: tf_keras.Model, members: Mapping[str, Sequence[str]]) -> list[str]:
+    """The layers that go with no layer with weights, and have a rule: sums and means, say."""
+    taken = {name for names in members.values() for name in names}
+    return [
+        entry.name
+        for part in read(model, _WHERE).graphs()
+        for entry in part.entries()
+        if entry.graph is None
+        and entry.name not in taken
+        and not entry.is_operator
+        and rule_for(entry.layer) is not None
+    ]
 
 
 def _whole(cost: str, model: tf_keras.Model, ranges: Samples) -> float:
