@@ -21,7 +21,7 @@ def here(tmp_path, monkeypatch):
 
 def test_sensitivity_prints_tables_and_draws_them(here, capsys):
     stack(layers.Dense(8, name="first")).save("net.keras")
-    words = ["sensitivity", "net.keras", "data.npz", "--widths", "int8", "int2/float"]
+    words = ["sensitivity", "net.keras", "data.npz", "--widths", "int2/float"]
     with eagerly():
         cli.main([*words, "-o", "widths.png"])
     said = capsys.readouterr().out
@@ -41,7 +41,7 @@ def test_diagnose_names_the_illness_and_ends_with_1(here, capsys):
     assert "saturated latents" in said
     assert "wrote ill.svg" in said
     with pytest.raises(SystemExit) as ended:
-        cli.main([*words, "--json"])
+        cli.main([*words[:3], "--steps", "0", "--json"])
     assert ended.value.code == 1
     found = json.loads(capsys.readouterr().out)
     assert found["findings"][0]["figure"] == 1.0
