@@ -97,7 +97,7 @@ def diagnose(
         ...     lq.layers.QuantDense(4, input_quantizer="ste_sign",
         ...         kernel_quantizer="ste_sign", kernel_constraint="weight_clip", name="signs")])
         >>> x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
-        >>> report = lq.analysis.diagnose(model, x)
+        >>> report = lq.analysis.diagnose(model, x, steps=0)
         >>> [(found.layer, found.illness) for found in report.findings]
         [('signs', 'ReLU before a sign')]
 

@@ -25,7 +25,8 @@ from larqlite.analysis._diagnosis import (
 )
 from larqlite.graph import facts_of
 from larqlite.layers import QuantLayer
-from larqlite.quantizers import NoOp, Quantizer
+from larqlite.layers.internal import may_starve
+from larqlite.quantizers import NoOp
 
 __all__ = [
     "Kernel",
@@ -94,6 +95,11 @@ class Kernel:
             if axes.name == self.name and axes.channels_out:
                 return tuple(axis % rank for axis in axes.summed)
         return tuple(range(rank - 1))
+
+    @property
+    def constraint(self) -> str:
+        """The argument of its layer that constrains it."""
+        return self.name.removesuffix("_kernel") + "_constraint"
 
     @property
     def is_binary(self) -> bool:
@@ -174,7 +180,7 @@ def _ask_clips(
             STARVED,
             share,
             f"bring them back to where gradients pass, up to {beyond:g}, and keep them "
-            f'there with {kernel.name.removesuffix("_kernel")}_constraint="weight_clip":\n'
+            f'there with {kernel.constraint}="weight_clip":\n'
             f"    {code}.assign({code} * {beyond:g} / tf.reduce_max(tf.abs({code})))",
             spread,
         )
@@ -193,19 +199,14 @@ def _ask_clips(
             f"{near_zero(code)}",
             spread,
         )
-    missing = (
-        getattr(layer, kernel.name.removesuffix("_kernel") + "_constraint") is None
-        and isinstance(kernel.quantizer, Quantizer)
-        and not kernel.quantizer.gradient_everywhere
-    )
-    argument = kernel.name.removesuffix("_kernel") + "_constraint"
+    missing = may_starve(layer, kernel.role, kernel.quantizer)
     judge(
         judged,
         kernel.path,
         NO_CLIP,
         float(missing),
-        f'make the layer with {argument}="weight_clip", so that no weight leaves the range '
-        "where it gets a gradient.",
+        f'make the layer with {kernel.constraint}="weight_clip", so that no weight leaves '
+        "the range where it gets a gradient.",
         spread,
     )
 

@@ -160,13 +160,15 @@ def _loss(
 
         return of_labels
     random = np.random.default_rng(seed)
+    # Of each batch the same in every step, so that steps go one way.
+    signs: dict[int, list] = {}
 
     def of_signs(number: int, outputs: list) -> tf.Tensor:
+        if number not in signs:
+            signs[number] = [random.choice((-1.0, 1.0), out.shape) for out in outputs]
+        pairs = zip(outputs, signs[number], strict=True)
         return sum(
-            tf.reduce_mean(
-                tf.cast(out, tf.float32) * random.choice((-1.0, 1.0), out.shape)
-            )
-            for out in outputs
+            tf.reduce_mean(tf.cast(out, tf.float32) * sign) for out, sign in pairs
         )
 
     return of_signs

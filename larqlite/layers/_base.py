@@ -65,8 +65,24 @@ def _warn_of_silent_autolog(said=set()) -> None:  # noqa: B006  (once in a proce
         )
 
 
+def may_starve(layer, role: str, quantizer) -> bool:
+    """Whether a kernel of one bit has no constraint that keeps it where gradients pass.
+
+    Args:
+        layer: of either Keras.
+        role: the argument that quantizes the kernel.
+        quantizer: one of `larqlite.quantizers`, or whatever else quantizes it.
+    """
+    return (
+        getattr(quantizer, "precision", None) == 1
+        and not isinstance(quantizer, quantizers.NoOp)
+        and not getattr(quantizer, "gradient_everywhere", False)
+        and getattr(layer, role.replace("quantizer", "constraint")) is None
+    )
+
+
 def warn_of_starving(layer, weight: str, role: str, quantizer) -> None:
-    """Warns if a kernel of one bit has no constraint that keeps it where gradients pass.
+    """Warns if a kernel `may_starve`.
 
     Args:
         layer: of either Keras.
@@ -74,13 +90,8 @@ def warn_of_starving(layer, weight: str, role: str, quantizer) -> None:
         role: the argument that quantizes it.
         quantizer: one of `larqlite.quantizers`, or whatever else quantizes it.
     """
-    constraint = role.replace("quantizer", "constraint")
-    if (
-        getattr(quantizer, "precision", None) == 1
-        and not isinstance(quantizer, quantizers.NoOp)
-        and not getattr(quantizer, "gradient_everywhere", False)
-        and getattr(layer, constraint) is None
-    ):
+    if may_starve(layer, role, quantizer):
+        constraint = role.replace("quantizer", "constraint")
         log.warning(
             '%s "%s" binarizes its %s without a `%s`: weights that leave the '
             "range where the pseudo-gradient is not zero may be starved (their "
