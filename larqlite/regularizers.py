@@ -12,7 +12,7 @@ from larqlite._registration import register_bare_name, register_object
 from larqlite._two_kerases import OfTfKeras
 from larqlite.errors import ArgumentError, require_tf_keras
 
-__all__ = ["Kurtosis", "kurtosis"]
+__all__ = ["Kurtosis"]
 
 
 @register_object()
@@ -24,7 +24,7 @@ class Kurtosis(OfTfKeras, tf_keras.regularizers.Regularizer):
 
     with mean $\mu$ and deviation $\sigma$ of all $n$ values, $\lambda$ = `factor` and $k$ =
     `target`. A uniform distribution has a kurtosis of 1.8, a normal one 3, values of -1 and +1
-    alone 1. It sees the latent weights. Of a constant tensor, whose deviation is 0, the
+    alone 1. It sees the latent weights; `kernel_regularizer="kurtosis"` has the defaults. Of a constant tensor, whose deviation is 0, the
     kurtosis counts as 0 and passes no gradient.
 
     Args:
@@ -73,6 +73,5 @@ class Kurtosis(OfTfKeras, tf_keras.regularizers.Regularizer):
         return {"factor": self.factor, "target": self.target}
 
 
-#: What `kernel_regularizer="kurtosis"` means in Keras: `Kurtosis()`.
-kurtosis = Kurtosis()
-register_bare_name("kurtosis", kurtosis)
+# What `kernel_regularizer="kurtosis"` means in Keras.
+register_bare_name("kurtosis", Kurtosis())

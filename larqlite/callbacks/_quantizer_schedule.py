@@ -30,7 +30,7 @@ class QuantizerSchedule(CallbackOfTfKeras):
         >>> schedule = lq.callbacks.QuantizerSchedule(epochs=11)
         >>> schedule.set_model(tf_keras.Sequential([layer]))
         >>> schedule.on_epoch_begin(4)
-        >>> layer.kernel_quantizer.progress.numpy()
+        >>> round(float(layer.kernel_quantizer.progress), 2)
         0.4
 
     References:

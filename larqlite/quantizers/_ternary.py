@@ -92,7 +92,7 @@ class AbsmeanTernary(Quantizer):
         **kwargs: `metrics`, and those of a Keras layer.
 
     Example:
-        >>> kernel = tf.constant([-0.2, 0.1, 0.9])
+        >>> kernel = tf.constant([-0.3, 0.1, 0.8])
         >>> lq.quantizers.AbsmeanTernary()(kernel).numpy()
         array([-0.4,  0. ,  0.4], dtype=float32)
 
