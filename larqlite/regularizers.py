@@ -24,8 +24,8 @@ class Kurtosis(OfTfKeras, tf_keras.regularizers.Regularizer):
 
     with mean $\mu$ and deviation $\sigma$ of all $n$ values, $\lambda$ = `factor` and $k$ =
     `target`. A uniform distribution has a kurtosis of 1.8, a normal one 3, values of -1 and +1
-    alone 1. It sees the latent weights; `kernel_regularizer="kurtosis"` has the defaults. Of a constant tensor, whose deviation is 0, the
-    kurtosis counts as 0 and passes no gradient.
+    alone 1. It sees the latent weights; `kernel_regularizer="kurtosis"` has the defaults. Of a
+    constant tensor, whose deviation is 0, the kurtosis counts as 0 and passes no gradient.
 
     Args:
         factor: $\lambda$ >= 0. The paper's loss has the mean over the layers, so $1 / L$

@@ -122,7 +122,7 @@ class StochasticTernary(Stochastic):
         >>> -0.4 < float(tf.reduce_mean(drawn)) < -0.2
         True
         >>> quantizer(tf.constant([-0.2, 0.5])).numpy().tolist()
-        [-0.0, 1.0]
+        [0.0, 1.0]
 
     References:
         Neural Networks with Few Multiplications, https://arxiv.org/abs/1510.03009,
