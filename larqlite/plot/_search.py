@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _WHERE = "lq.plot.search"
 _FORMS = "the output of lq search MODEL DATA --json in a .json file"
 _ROW = 0.32
+# From here on costs are compared by factors.
+_WIDE = 30
 
 
 def search(
@@ -118,8 +120,9 @@ def _draw_front(ax: Axes, found: Mapping[str, Any]) -> None:
         ax.axhline(
             100 * found["float_accuracy"], color=GUIDE, linewidth=0.8, label="in float"
         )
-    if min(costs) > 0 and max(costs) > 4 * min(costs):
+    if min(costs) > 0 and max(costs) > _WIDE * min(costs):
         ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(lambda cost, place: "")
     unit = (
         found["cost"]
         if found["unit"] in found["cost"]
