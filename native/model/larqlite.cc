@@ -217,7 +217,7 @@ const char* lq_isa(const lq_model* model) {
 int lq_set_limits(lq_model* model, int64_t bytes, double seconds) {
   if (!is_ready(model)) return LQ_MISUSE;
   if (bytes <= 0 || !(seconds > 0)) return misuse(model, "limits are above 0");
-  model->most_bytes = bytes;
+  model->most_bytes = bytes < larqlite::kMostLimit ? bytes : larqlite::kMostLimit;
   model->most_seconds = seconds;
   model->forget();
   return LQ_OK;

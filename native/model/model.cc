@@ -5,7 +5,6 @@
 
 #include "../cost.h"
 #include "../include/larqlite.h"
-#include "../wide.h"
 
 #if defined(__linux__)
 #include <unistd.h>
@@ -15,7 +14,7 @@ namespace larqlite {
 
 bool Memory::make(int64_t bytes) {
   constexpr int64_t kLine = 64;
-  if (Wide(bytes) + kLine > static_cast<int64_t>(SIZE_MAX / 2)) return false;
+  if (bytes > static_cast<int64_t>(SIZE_MAX / 2) - kLine) return false;
   block_ = calloc(1, static_cast<size_t>(bytes + kLine));
   if (block_ == nullptr) return false;
   const uintptr_t begin = reinterpret_cast<uintptr_t>(block_);
@@ -46,6 +45,12 @@ int32_t fastest() {
   for (const int32_t set : kFastestFirst)
     if (lq_supports(set) != 0) return set;
   return 0;  // there is always one
+}
+
+// The product of numbers that are not below 0; what is more than limits may be stays so.
+int64_t times(int64_t a, int64_t b) {
+  constexpr int64_t kBeyond = 2 * kMostLimit;
+  return b > 0 && a > kBeyond / b ? kBeyond : a * b;
 }
 
 constexpr int64_t kMostOfCall = int64_t{1} << 50;  // bytes of an input or output
@@ -106,7 +111,7 @@ using larqlite::FlatBuffer;
 using larqlite::FlatFile;
 using larqlite::FlatTensor;
 using larqlite::Role;
-using larqlite::Wide;
+using larqlite::times;
 
 void lq_model::leave() {
   if (network != nullptr && network->users.fetch_sub(1) == 1) {
@@ -235,36 +240,35 @@ int32_t lq_model::plan(int32_t batch, const Cut& how, Layout& layout) {
   larqlite::Array<int64_t> kept_at;  // -1: not there
   if (!layout.places.make(count) || !kept_at.make(count)) return no_memory();
   for (int64_t& at : kept_at) at = -1;
-  const Wide of_copy = Wide(file.arena) * how.piece, of_arena = of_copy * how.copies;
-  Wide of_kept = 0;
+  const int64_t of_copy = times(file.arena, how.piece);
+  layout.used[0] = times(of_copy, how.copies);
+  layout.used[1] = 0;
   for (size_t i = static_cast<size_t>(file.input_count); i < file.tensors.size(); ++i) {
     const FlatTensor& t = file.tensors[i];
     const size_t number = static_cast<size_t>(t.buffer);
     const FlatBuffer& b = file.buffers[number];
     if (b.role != Role::kMemory || kept_at[number] >= 0 || t.is_direct) continue;
-    kept_at[number] = static_cast<int64_t>(of_kept);
-    of_kept += (Wide(b.bytes) * batch + 63) / 64 * 64;
-    if (of_kept > most_bytes) break;
+    kept_at[number] = layout.used[1];
+    layout.used[1] += (times(b.bytes, batch) + 63) / 64 * 64;
+    if (layout.used[1] > most_bytes) break;
   }
   // What callers hand in is not counted, but must have addresses.
-  Wide of_call = of_arena + of_kept;
+  bool is_too_large = layout.used[0] + layout.used[1] > most_bytes;
   for (const FlatTensor& t : file.tensors)
-    if (Wide(file.buffers[static_cast<size_t>(t.buffer)].bytes) * batch > larqlite::kMostOfCall)
-      of_call = INT64_MAX;
-  if (of_call > most_bytes) {
+    is_too_large |= times(file.buffers[static_cast<size_t>(t.buffer)].bytes, batch) >
+                    larqlite::kMostOfCall;
+  if (is_too_large) {
     error.add("a batch of ").add(int64_t{batch}).add(" needs more than the ").add(most_bytes);
     error.add(" bytes that are allowed.\n  Fix: a smaller batch, or lq_set_limits()");
     return LQ_TOO_LARGE;
   }
-  layout.used[0] = static_cast<int64_t>(of_arena);
-  layout.used[1] = static_cast<int64_t>(of_kept);
   char* begins[2];
   int64_t left = most_bytes - layout.used[0];
   for (int block = 1; block >= 0; --block) {
     int64_t wanted = layout.used[block];
     if (block == 0) {  // as much as any smaller batch may want, within what is allowed
-      const Wide largest = Wide(file.arena) * how.most_images;
-      wanted = largest > left ? left : static_cast<int64_t>(largest);
+      wanted = times(file.arena, how.most_images);
+      if (wanted > left) wanted = left;
     }
     // What there is stays, unless it is too little, or leaves too little of what is allowed.
     const int64_t there = blocks_[block].bytes();
@@ -287,7 +291,7 @@ int32_t lq_model::plan(int32_t batch, const Cut& how, Layout& layout) {
     } else {
       place.bytes = b.bytes * how.piece;
       place.data = begins[0] + b.offset * how.piece;
-      place.thread_bytes = how.copies > 1 ? static_cast<int64_t>(of_copy) : 0;
+      place.thread_bytes = how.copies > 1 ? of_copy : 0;
     }
   }
   return LQ_OK;

@@ -8,6 +8,9 @@
 
 namespace larqlite {
 
+// Bytes that a limit may allow: what is asked for is counted in numbers of 64 bits.
+constexpr int64_t kMostLimit = int64_t{1} << 60;
+
 // What models of the same network share: the file, which nobody changes.
 struct Network {
   FlatFile file;
