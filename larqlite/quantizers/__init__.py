@@ -20,7 +20,7 @@ from larqlite.quantizers._learned_ranges import PACT, LSQPlus
 from larqlite.quantizers._learned_scales import Seq, XnorPlus
 from larqlite.quantizers._learned_steps import LSQ, Uniform
 from larqlite.quantizers._learned_thresholds import RSign
-from larqlite.quantizers._multibit import DoReFa, IntSymmetric, NoOp
+from larqlite.quantizers._multibit import AbsmaxInt8, DoReFa, IntSymmetric, NoOp
 from larqlite.quantizers._registered import entries, names, register
 from larqlite.quantizers._scaled_levels import AdaBinActivations, AdaBinWeights
 from larqlite.quantizers._scheduled import EDESign, Libra, ReCU
@@ -32,6 +32,7 @@ DoReFaQuantizer = DoReFa
 NoOpQuantizer = NoOp
 
 _functions = {entry.name: entry.function for entry in entries() if entry.function}
+absmax_int8 = _functions["absmax_int8"]
 absmean_ternary = _functions["absmean_ternary"]
 adabin_weights = _functions["adabin_weights"]
 approx_sign = _functions["approx_sign"]
@@ -48,6 +49,7 @@ __all__ = [
     "LSQ",
     "PACT",
     "TTQ",
+    "AbsmaxInt8",
     "AbsmeanTernary",
     "AdaBinActivations",
     "AdaBinWeights",
@@ -75,6 +77,7 @@ __all__ = [
     "Uniform",
     "XnorPlus",
     "XnorScale",
+    "absmax_int8",
     "absmean_ternary",
     "adabin_weights",
     "approx_sign",

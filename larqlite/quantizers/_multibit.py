@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import tensorflow as tf
 
 from larqlite.errors import ArgumentError, near_matches
@@ -10,9 +13,10 @@ from larqlite.primitives import other_axes
 from larqlite.quantizers._base import Quantizer
 from larqlite.quantizers._registered import register
 
-__all__ = ["DoReFa", "IntSymmetric", "NoOp"]
+__all__ = ["AbsmaxInt8", "DoReFa", "IntSymmetric", "NoOp"]
 
 MODES = ("activations", "weights")
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def require_bits(where: str, argument: str, bits) -> None:
@@ -186,6 +190,61 @@ class IntSymmetric(Quantizer):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "bits": self.bits, "axis": self.axis}
+
+
+@register("absmax_int8")
+class AbsmaxInt8(Quantizer):
+    r"""8-bit integers, times a scale of each token that its largest magnitude says.
+
+    With the largest magnitude along the last axis, of each token (or pixel, or row):
+
+    $$ q(x) = s \, \mathrm{round}\left(\frac{x}{s}\right) \qquad
+       s = \frac{\max|x|}{127} \qquad \frac{\partial q}{\partial x} = 1 $$
+
+    with rounding half to even. The gradient of $s$ is not taken; a token of zeros stays as
+    it is. Nothing is learned and nothing of the batch is looked at, so a token has the same
+    values in any company. Precision: 8 bits (and a scale for each token, computed as it
+    runs).
+
+    Args:
+        **kwargs: `metrics`, and those of a Keras layer.
+
+    Example:
+        >>> tokens = tf.constant([[1.27, -0.5, 0.004], [0.0, 254.0, 1.0]])
+        >>> lq.quantizers.AbsmaxInt8()(tokens).numpy().round(3).tolist()
+        [[1.27, -0.5, 0.0], [0.0, 254.0, 0.0]]
+
+    References:
+        BitNet b1.58, https://arxiv.org/abs/2402.17764, section 2; BitNet,
+        https://arxiv.org/abs/2310.11453, eq. 4 and 5.
+    """
+
+    precision = 8
+    codes_dtype = "int16"
+    gradient_everywhere = True
+
+    def forward(self, x):
+        ops = ops_of(x)
+        if ops.bytes_of(x) < 4:  # levels are not exact in 16 bits
+            return ops.like(self.forward(ops.float32(x)), x)
+        scale = self.scale(x)
+        return scale * ops.round(x / scale)
+
+    def derivative(self, x):
+        return ops_of(x).ones_like(x)
+
+    def pull_back(self, x, dy):
+        return dy
+
+    def scale(self, x: tf.Tensor) -> tf.Tensor:
+        """s, with size 1 on the last axis; `x` has 32 bits or more."""
+        ops = ops_of(x)
+        largest = ops.max(ops.abs(x), [-1] if len(x.shape) else None)
+        # That of zeros is the smallest normal number.
+        return ops.clip(largest / 127, _SMALLEST, math.inf)
+
+    def codes(self, quantized):
+        return tf.round(quantized / self.scale(quantized))
 
 
 @register(aliases=("NoOpQuantizer",))

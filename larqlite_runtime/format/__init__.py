@@ -5,6 +5,7 @@ body of standard operations and in NumPy), on which side a value on a threshold 
 what it is in QONNX. Who writes, reads, plans or computes packed values looks here.
 """
 
+from larqlite_runtime.format._absmax_scale import ABSMAX_SCALE
 from larqlite_runtime.format._attributes import (
     CONVOLUTION,
     MAX_WINDOW,
@@ -46,6 +47,7 @@ from larqlite_runtime.format._operation import (
     Operation,
     QonnxNode,
     QuantizerOperation,
+    RowOperation,
 )
 from larqlite_runtime.format._packed_conv import PACKED_CONV, windows_of
 from larqlite_runtime.format._packed_conv_transpose import PACKED_CONV_TRANSPOSE
@@ -77,6 +79,7 @@ from larqlite_runtime.format._value_types import (
 )
 
 QUANTIZERS: dict[str, QuantizerOperation] = {}
+ROWS: dict[str, RowOperation] = {}
 PACKED_LAYERS: dict[str, LayerOperation] = {
     layer.name: layer
     for kind in ("B", "T", "Q")
@@ -97,11 +100,13 @@ def register(operation: Operation) -> Operation:
         raise ValueError(f'There is an operation "{operation.name}" already.')
     if isinstance(operation, QuantizerOperation):
         QUANTIZERS[operation.name] = operation
+    if isinstance(operation, RowOperation):
+        ROWS[operation.name] = operation
     return operation
 
 
 for _operation in (
-    *(SIGN, HEAVISIDE, TERNARY_QUANTIZER, STEPS, INTEGERS),
+    *(SIGN, HEAVISIDE, TERNARY_QUANTIZER, STEPS, INTEGERS, ABSMAX_SCALE),
     UNPACK,
     *PACKED_LAYERS.values(),
 ):
@@ -122,6 +127,7 @@ __all__ = [
     "PACKED_LAYERS",
     "QUANTIZERS",
     "REQUIRED",
+    "ROWS",
     "SIGN",
     "TERNARY",
     "VERSIONS",
@@ -132,6 +138,7 @@ __all__ = [
     "LayerOperation",
     "QonnxNode",
     "QuantizerOperation",
+    "RowOperation",
     "TableType",
     "ValueType",
     "axis",

@@ -13,7 +13,7 @@ from larqlite_runtime.format._attributes import Attribute
 from larqlite_runtime.format._value_types import ValueType
 
 DOMAIN = "ai.larqlite"
-VERSIONS = (1, 2)
+VERSIONS = (1, 2, 3)
 OPSET = 18  # of the standard operations that bodies are made of
 
 Attributes = Mapping[str, Any]
@@ -24,7 +24,7 @@ class BodyNode(NamedTuple):
 
     output: str
     op: str
-    attributes: dict[str, float | int]
+    attributes: dict[str, float | int | list[int]]
     inputs: list[str]
 
 
@@ -49,6 +49,23 @@ class Operation:
     uses: tuple[str, ...] = ()
     since: int = 1
 
+    def nodes_of(self, attributes: Attributes) -> Iterator[BodyNode]:
+        """The nodes of the body in their order, with the values of the attributes.
+
+        >>> from larqlite_runtime.format import QUANTIZERS
+        >>> node = next(QUANTIZERS["Ternary"].nodes_of({"threshold": 0.5}))
+        >>> node.output, node.op, node.attributes
+        ('t', 'Constant', {'value_float': 0.5})
+        """
+        for output, op, given, inputs in _NODE.findall(self.body):
+            found = {
+                name: attributes[value[1:]]
+                if value.startswith("@")
+                else _PARSERS[kind](value)
+                for name, kind, value in _ATTRIBUTE.findall(given)
+            }
+            yield BodyNode(output, op, found, re.findall(r"\w+", inputs))
+
 
 class QonnxGraph(Protocol):
     """A QONNX graph that operations add nodes to, in the exporter."""
@@ -61,6 +78,9 @@ class QonnxGraph(Protocol):
 
     def number(self, value: float) -> str:
         """A float32 constant."""
+
+    def indices(self, values: list[int]) -> str:
+        """A constant of whole numbers."""
 
     def bipolar(self, tensor: str, name: str, **where) -> str:
         """-1 below zero, else +1."""
@@ -106,24 +126,25 @@ class QuantizerOperation(Operation):
         """What comes out, float32: the reference of the operation."""
         return self.type_of(attributes).values_of(self.levels_of(v, attributes))
 
-    def nodes_of(self, attributes: Attributes) -> Iterator[BodyNode]:
-        """The nodes of the body in their order, with the values of the attributes.
 
-        >>> from larqlite_runtime.format import QUANTIZERS
-        >>> node = next(QUANTIZERS["Ternary"].nodes_of({"threshold": 0.5}))
-        >>> node.output, node.op, node.attributes
-        ('t', 'Constant', {'value_float': 0.5})
-        """
-        for output, op, given, inputs in _NODE.findall(self.body):
-            found = {
-                name: attributes[value[1:]]
-                if value.startswith("@")
-                else {"float": float, "int": int}[kind](value)
-                for name, kind, value in _ATTRIBUTE.findall(given)
-            }
-            yield BodyNode(output, op, found, re.findall(r"\w+", inputs))
+@dataclass(frozen=True, kw_only=True)
+class RowOperation(Operation):
+    """From floats to one number for each row, the values along the last axis.
+
+    Attributes:
+        values_of: what comes out, float32 with size 1 on the last axis: the reference.
+        to_qonnx: adds what it is in QONNX to a graph.
+    """
+
+    values_of: Callable[[np.ndarray, Attributes], np.ndarray]
+    to_qonnx: Callable[[QonnxGraph, QonnxNode], None]
 
 
-# The text form as far as bodies of quantizers use it.
+# The text form as far as bodies of quantizers and of rows use it.
+_PARSERS = {
+    "float": float,
+    "int": int,
+    "ints": lambda text: [int(number) for number in text.strip("[]").split(",")],
+}
 _NODE = re.compile(r"^ +(\w+) = (\w+)(?: <(.*)>)? \((.*)\)$", re.MULTILINE)
 _ATTRIBUTE = re.compile(r"(\w+): (\w+) = (\S+?)(?:,|$)")

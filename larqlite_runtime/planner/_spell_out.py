@@ -15,7 +15,11 @@ from larqlite_runtime._graph import GraphNode, Shape
 from larqlite_runtime.format import DOMAIN
 from larqlite_runtime.planner._graph_writer import GraphWriter
 from larqlite_runtime.planner._partition import Partition
-from larqlite_runtime.planner._spell_packed import LAYER_RULES, QUANTIZER_RULES
+from larqlite_runtime.planner._spell_packed import (
+    LAYER_RULES,
+    QUANTIZER_RULES,
+    ROW_RULES,
+)
 from larqlite_runtime.planner._subgraph import Subgraph
 
 
@@ -428,5 +432,6 @@ _RULES: dict[tuple[str, str], Rule] = {
     ("", "DepthToSpace"): _depth_to_space,
     ("", "SpaceToDepth"): _depth_to_space,
     **QUANTIZER_RULES,
+    **ROW_RULES,
     **LAYER_RULES,
 }

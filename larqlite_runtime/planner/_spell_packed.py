@@ -89,6 +89,24 @@ def _layer(writer: GraphWriter, node: GraphNode) -> bool:
     return writer.last("Conv", [x, writer.constant(moved)], group=groups, **windows)
 
 
+def _absmax_scale(writer: GraphWriter, node: GraphNode) -> bool:
+    """The largest magnitude of rows as that of windows, each a row, of an image."""
+    shape = writer.shape(node.inputs[0])
+    if None in shape[1:]:
+        return False
+    length, rows = shape[-1], int(np.prod(shape[1:-1]))
+    magnitudes = writer.add("Abs", [node.inputs[0]])
+    sizes = writer.constant(np.array([-1, rows, length], np.int64))
+    image = writer.add("Reshape", [magnitudes, sizes], (shape[0], rows, length))
+    most = writer.add("MaxPool", [image], (shape[0], rows, 1), kernel_shape=[length])
+    sizes = writer.constant(np.array([-1, *shape[1:-1], 1], np.int64))
+    largest = writer.add("Reshape", [most, sizes], (*shape[:-1], 1))
+    steps = writer.constant(np.float32(node.attributes["steps"]))
+    scale = writer.add("Div", [largest, steps])
+    smallest = writer.constant(np.float32(np.finfo(np.float32).tiny))
+    return writer.last("Clip", [scale, smallest])
+
+
 def _with_border(writer: GraphWriter, x: str, border: float, pads: list[int]) -> str:
     """Whole numbers with a border of another than 0, which is taken off and added again."""
     rank, shape = len(pads) // 2, list(writer.shape(x))
@@ -109,4 +127,5 @@ QUANTIZER_RULES = {
     (DOMAIN, "Steps"): _steps,
     (DOMAIN, "Integers"): _integers,
 }
+ROW_RULES = {(DOMAIN, "AbsmaxScale"): _absmax_scale}
 LAYER_RULES = {(DOMAIN, name): _layer for name in PACKED_LAYERS}

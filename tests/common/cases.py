@@ -41,6 +41,7 @@ QUANTIZERS = {
     "PACT": {"bits": 3, "signed": True, "alpha": 1.25},
     "LSQPlus": {"bits": 3},
     "IntSymmetric": {"bits": 3},
+    "AbsmaxInt8": {},
     "LQLevels": {"bits": 2},
 }
 ACTIVATION_LAYERS = ("RPReLU", "TwoSlopeReLU")

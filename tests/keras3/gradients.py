@@ -43,6 +43,7 @@ CASES = {
     "PACT": [{}, {"bits": 2, "signed": True}],
     "LSQPlus": [{}, {"bits": 2, "axis": -1}, {"bits": 3, "mode": "weights"}],
     "IntSymmetric": [{}, {"axis": None}],
+    "AbsmaxInt8": [{}],
     "LQLevels": [{}, {"bits": 3, "mode": "weights"}],
 }
 

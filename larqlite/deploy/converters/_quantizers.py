@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from larqlite import math, quantizers
 from larqlite.deploy._converter_tables import activation_converter
-from larqlite.onnx_graph import along, as_in_first_use, refuse
+from larqlite.onnx_graph import DOMAIN, along, as_in_first_use, refuse
 from larqlite_runtime.format import MOST_BITS, ternary
 
 if TYPE_CHECKING:
@@ -143,6 +143,32 @@ def convert_learned_codebook(graph: Writer, quantizer: Any, value: Value) -> Val
             "train it on data that are not all alike",
         )
     return graph.table(value, (levels[1:] + levels[:-1]) / 2, levels)
+
+
+@activation_converter(quantizers.AbsmaxInt8)
+def convert_absmax(graph: Writer, quantizer: Any, value: Value) -> Value:
+    """Integers of 8 bits, times a scale of each row that is computed as it runs."""
+    is_moved = value.is_moved
+    if is_moved:
+        # Not `channels_last`: the layer's own input is to stay a tensor of the file.
+        order = [0, *range(2, value.rank), 1]
+        name = graph.node("Transpose", [value.name], perm=order)
+        value = graph.value(name, value.shape)
+    name = graph.node(
+        "AbsmaxScale",
+        [value.name],
+        name=f"{graph.path}/scale",
+        domain=DOMAIN,
+        steps=127,
+    )
+    scale = graph.value(name, (*value.shape[:-1], 1))
+    name = graph.node("Div", [value.name, scale.name])
+    integers = graph.quantized(
+        graph.value(name, value.shape), "Integers", low=-127, high=127
+    )
+    name = graph.node("Mul", [integers.name, scale.name])
+    made = graph.value(name, value.shape)
+    return graph.channels_first(made) if is_moved else made
 
 
 def _require_begun(

@@ -22,6 +22,7 @@ from larqlite_runtime.format import (
     LayerOperation,
     QonnxNode,
     QuantizerOperation,
+    RowOperation,
     grid_of,
     unpack_codes,
 )
@@ -76,7 +77,7 @@ class Rewriter:
     def replace(self, node: OnnxNode) -> None:
         """Adds what a node becomes."""
         operation = OPERATIONS[node.op]
-        if isinstance(operation, QuantizerOperation):
+        if isinstance(operation, QuantizerOperation | RowOperation):
             (source,), (output,) = node.inputs, node.outputs
             found = QonnxNode(node.name, source, output, node.attributes)
             operation.to_qonnx(self, found)
@@ -127,6 +128,10 @@ class Rewriter:
     def number(self, value: float) -> str:
         """A float32 constant."""
         return self._graph.constant(np.float32(value))
+
+    def indices(self, values: list[int]) -> str:
+        """A constant of whole numbers."""
+        return self._graph.constant(np.array(values, np.int64))
 
     def bipolar(self, tensor: str, name: str, **where: Any) -> str:
         """-1 below zero, else +1."""

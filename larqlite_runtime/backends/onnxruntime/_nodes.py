@@ -8,8 +8,8 @@ import numpy as np
 
 from larqlite_runtime._graph import GraphNode
 from larqlite_runtime.format import (
+    OPERATIONS,
     PACKED_LAYERS,
-    QUANTIZERS,
     float_weights,
     input_steps,
     integer_pad_value,
@@ -27,12 +27,12 @@ def _scalar(value: float) -> np.ndarray:
 
 
 def quantized(node: GraphNode, x: str, add: Add, constant: Constant) -> str:
-    """The nodes of a quantizer's body."""
+    """The nodes of the body of a quantizer, or of an operation of rows."""
     names = {"x": x}
-    for made in QUANTIZERS[node.op].nodes_of(node.attributes):
+    for made in OPERATIONS[node.op].nodes_of(node.attributes):
         if made.op == "Constant":
             (value,) = made.attributes.values()
-            dtype = np.int64 if isinstance(value, int) else np.float32
+            dtype = np.float32 if isinstance(value, float) else np.int64
             names[made.output] = constant(np.array(value, dtype))
             continue
         inputs = [names[name] for name in made.inputs]

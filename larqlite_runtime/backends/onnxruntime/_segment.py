@@ -16,7 +16,7 @@ from larqlite_runtime.backends.onnxruntime._encode import (
     value,
 )
 from larqlite_runtime.backends.onnxruntime._nodes import float_layer, quantized
-from larqlite_runtime.format import DOMAIN, QUANTIZERS
+from larqlite_runtime.format import DOMAIN, QUANTIZERS, ROWS
 from larqlite_runtime.planner import (
     ADD_SCALED,
     NCHW,
@@ -168,6 +168,10 @@ class _Builder:
             layout = NHWC if self._only_nhwc(node.inputs[0]) else NCHW
             x = self.name(node.inputs[0], layout)
             self.names[output, layout] = quantized(node, x, self.add, self.constant)
+            return
+        if node.op in ROWS:
+            x = self.name(node.inputs[0])
+            self.names[output, NCHW] = quantized(node, x, self.add, self.constant)
             return
         if node.op == ADD_SCALED:
             flowing, one, factor = map(self.name, node.inputs)

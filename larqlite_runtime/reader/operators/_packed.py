@@ -16,6 +16,7 @@ from larqlite_runtime.format import (
     LayerOperation,
     Operation,
     QuantizerOperation,
+    RowOperation,
     grid_of,
     input_steps,
     type_of_input,
@@ -37,6 +38,14 @@ from larqlite_runtime.reader.operators._products import (
 
 def _quantizer(call: NodeCall) -> Results:
     return [(call.shape(0), call.same_dtype([0], "f"))]
+
+
+def _row(call: NodeCall) -> Results:
+    shape = call.shape(0)
+    call.require(
+        len(shape) > 1 and call.has_batch(0), "its input has no rows in a batch"
+    )
+    return [((*shape[:-1], 1), call.same_dtype([0], "f"))]
 
 
 def _codes(call: NodeCall, index: int) -> tuple[Shape, int]:
@@ -188,6 +197,8 @@ _FAMILIES = {
 def _rule(operation: Operation) -> Callable[[NodeCall], Results]:
     if isinstance(operation, LayerOperation):
         return _FAMILIES[operation.family]
+    if isinstance(operation, RowOperation):
+        return _row
     return _quantizer if isinstance(operation, QuantizerOperation) else _unpack
 
 
