@@ -75,6 +75,7 @@ from larqlite.onnx_graph._pads import (
 from larqlite.onnx_graph._parts import (
     Normalization,
     OnnxNode,
+    ScaledRows,
     Shape,
     StoredRounding,
     Value,
@@ -100,6 +101,7 @@ __all__ = [
     "PackedKernel",
     "FinishedGraph",
     "Shape",
+    "ScaledRows",
     "StoredRounding",
     "Value",
     "Writer",

@@ -14,6 +14,7 @@ from larqlite.onnx_graph._packing import PackedKernel, codes_of, shaped_along
 from larqlite.onnx_graph._parts import (
     Normalization,
     OnnxNode,
+    ScaledRows,
     StoredRounding,
     StoredWeight,
 )
@@ -44,6 +45,7 @@ class NamedGraph(OnnxGraph):
         weights: those of the constants that the summary counts.
         tables: of kernels with a table, which are a weight for each bit: the bytes that
             codes of all bits in one stream would take, by the beginning of their names.
+        rows: of tensors that are integers times a scale of each row, these.
         scales: names of those that were derived from weights and are not counted.
         normalizations: batch normalizations, for the passes over the finished graph.
         packed: packed layers, likewise.
@@ -57,6 +59,7 @@ class NamedGraph(OnnxGraph):
         self.path = self.wrapper = ""
         self.weights: dict[str, StoredWeight] = {}
         self.tables: dict[str, int] = {}
+        self.rows: dict[str, ScaledRows] = {}
         self.scales: list[str] = []
         self.normalizations: list[Normalization] = []
         self.packed: list[Any] = []

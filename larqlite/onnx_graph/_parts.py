@@ -80,6 +80,21 @@ class Value:
         return dataclasses.replace(self, levels=levels, integers=None)
 
 
+@dataclasses.dataclass(frozen=True)
+class ScaledRows:
+    """What a tensor is a product of: integers, and a scale of each row.
+
+    Attributes:
+        integers: the tensor of them.
+        levels: which integers it holds.
+        scale: the tensor of scales, with size 1 on the last axis.
+    """
+
+    integers: str
+    levels: ValueType
+    scale: str
+
+
 def channels_moved(shape: Shape) -> Shape:
     """`(batch, ..., channels)` as `(batch, channels, ...)`."""
     return (shape[0], shape[-1], *shape[1:-1])

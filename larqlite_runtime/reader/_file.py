@@ -140,9 +140,11 @@ def _check_versions(model: dict) -> set[str]:
                 f"and those of {DOMAIN}" + _way_out(model)
             )
         if version not in OPSETS[domain]:
+            *first, last = map(str, OPSETS[domain])
+            known = f"{', '.join(first)} and {last}" if first else last
             raise ModelFileError(
                 f"it uses version {version} of the operations {shown}; this runtime knows "
-                f"version {' and '.join(map(str, OPSETS[domain]))}" + _way_out(model)
+                f"version {known}" + _way_out(model)
             )
     if "" not in found:
         raise ModelFileError(

@@ -15,6 +15,7 @@ from larqlite_runtime.format import (
     GRIDS,
     PACKED_LAYERS,
     QUANTIZERS,
+    ROWS,
     pack_codes as pack,
 )
 from tests.runtime import files
@@ -127,6 +128,41 @@ def test_steps_round_half_to_even(bits):
     clipped = np.clip(x, 0, 1).astype(np.float32)
     expected = np.rint(clipped * np.float32(n)) / np.float32(n)
     np.testing.assert_array_equal(run("Steps", [x], bits=bits), expected)
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (2, 3, 5), (2, 3, 4, 5)])
+def test_the_scale_of_a_row_is_its_largest_magnitude_by_the_steps(shape):
+    x = (np.random.default_rng(3).normal(size=shape) * 9).astype(np.float32)
+    x.reshape(-1, 5)[:4] = [[0] * 5, [1e-45] * 5, [-3e38] * 5, [0, -np.inf, 0, 0, 0]]
+    largest = np.abs(x).max(-1, keepdims=True)
+    expected = np.maximum(largest / np.float32(127), np.finfo(np.float32).tiny)
+    np.testing.assert_array_equal(run("AbsmaxScale", [x], steps=127), expected)
+    reference = ROWS["AbsmaxScale"].values_of(x, {"steps": 127})
+    np.testing.assert_array_equal(reference, expected)
+    content = files.model(
+        [files.packed("AbsmaxScale", "x", "y", steps=127)],
+        {"x": shape[1:]},
+        {"y": (*shape[1:-1], 1)},
+    )
+    content.opset_import[1].version = 3
+    for engine in ("auto", "native"):
+        for isa in (None, "portable", "numpy"):
+            model = larqlite_runtime.load(
+                content.SerializeToString(), 1, engine=engine, isa=isa
+            )
+            np.testing.assert_array_equal(model(x), expected)
+
+
+def test_a_row_needs_a_last_axis_beside_the_batch():
+    content = files.model(
+        [files.packed("AbsmaxScale", "x", "y", steps=127)], {"x": ()}, {"y": ()}
+    )
+    content.opset_import[1].version = 3
+    with pytest.raises(larqlite_runtime.ModelFileError, match="no rows in a batch"):
+        larqlite_runtime.load(content.SerializeToString())
+    content.graph.node[0].attribute[0].i = 0
+    with pytest.raises(larqlite_runtime.ModelFileError, match="steps"):
+        larqlite_runtime.load(content.SerializeToString())
 
 
 @pytest.mark.parametrize("bits", range(1, 9))

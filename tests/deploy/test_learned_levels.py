@@ -132,18 +132,70 @@ def test_the_codes_of_a_kernel_are_those_of_keras(model, tmp_path):
     np.testing.assert_array_equal(np.moveaxis(whole, 0, -1), by_hand)
 
 
+@pytest.fixture(scope="module")
+def tokens():
+    """Rows of 8 bits for layers over the last axis, one of which has a table, and for one
+    over windows."""
+    image = tf_keras.Input((3, 4, 8))
+    outputs = [
+        tf_keras.layers.Flatten()(layer(image))
+        for layer in (
+            L.QuantDense(5, input_quantizer="absmax_int8", kernel_quantizer="lsq"),
+            L.QuantDense(
+                *(4, "relu"),
+                input_quantizer="absmax_int8",
+                kernel_quantizer="lq_levels",
+            ),
+            L.QuantConv2D(
+                2,
+                (2, 1),
+                input_quantizer="absmax_int8",
+                kernel_quantizer="absmean_ternary",
+                name="windows",
+            ),
+        )
+    ]
+    return tf_keras.Model(image, tf_keras.layers.Concatenate()(outputs))
+
+
+def test_sums_over_one_token_are_of_integers_and_have_its_scale(tokens, tmp_path):
+    path = tmp_path / "net.onnx"
+    x = np.random.default_rng(8).normal(size=(4, 3, 4, 8)).astype("float32")
+    x *= np.float32(10) ** np.random.default_rng(9).integers(-9, 9, (4, 3, 4, 1))
+    x[0, 0], x[0, 1, 0] = 0, 1e-45
+    _, report = checked(tokens, inputs=[x], tolerance=3e-6, path=path)
+    assert [row.operation for row in report.packed] == ["QDense", "QDense", "float"]
+    (row,) = report.in_float
+    assert row.layer == "windows"
+    assert "each token of its input has a scale of its own" in row.why
+    file = onnx.load(path)
+    (version,) = (v.version for v in file.opset_import if v.domain == "ai.larqlite")
+    assert version == 3
+    # On ties of each token too.
+    middles = np.arange(-126.5, 127).astype(np.float32)
+    x = np.resize(middles, (3, 3, 4, 8)) * np.float32(0.37)
+    x[..., 0] = 127 * np.float32(0.37)
+    integers = next(n for n in file.graph.node if n.op_type == "Integers").output[0]
+    found = tensors(path, x, [integers])[integers]
+    quantizer = Q.AbsmaxInt8()
+    np.testing.assert_array_equal(found, quantizer.codes(quantizer(x)))
+
+
 @pytest.mark.skipif(not has("gcc"), reason="gcc is not installed")
-def test_in_c_it_computes_what_the_runtime_does(model, tmp_path):
+@pytest.mark.parametrize("network", ["model", "tokens"])
+def test_in_c_it_computes_what_the_runtime_does(network, tmp_path, request):
     # The self-test has the runtime's outputs of samples.
-    lq.deploy.to_c(model, tmp_path, name="net")
+    lq.deploy.to_c(request.getfixturevalue(network), tmp_path, name="net")
     assert shared(tmp_path / "net.c").net_self_test() == 0
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="qonnx asks for an older onnx")
-def test_in_qonnx_it_computes_what_keras_does(model, tmp_path):
+@pytest.mark.parametrize("network", ["model", "tokens"])
+def test_in_qonnx_it_computes_what_keras_does(network, tmp_path, request):
     from tests.deploy.qonnx_files import assert_same
 
-    assert_same(model, tmp_path / "net.onnx", tolerance=3e-6)
+    network = request.getfixturevalue(network)
+    assert_same(network, tmp_path / "net.onnx", tolerance=3e-6)
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,23 @@ def test_int_symmetric_has_a_scale_of_the_largest_weight_of_each_channel():
         Q.IntSymmetric(1)
 
 
+def test_absmax_int8_has_a_scale_of_the_largest_of_each_token():
+    x = RNG.normal(size=(3, 5, 7)) * 10.0 ** RNG.integers(-6, 6, (3, 5, 1))
+    x = x.astype("float32")
+    x[0, 0] = 0
+    upstream = RNG.normal(size=x.shape)
+    quantizer = Q.AbsmaxInt8()
+    q, of_x = value_and_gradients(quantizer, x, upstream)
+    scale = np.abs(x.astype("float64")).max(-1, keepdims=True) / 127
+    whole = np.rint(x / np.where(scale == 0, 1, scale))
+    assert np.abs(whole).max(-1).ravel().tolist() == [0] + [127] * 14
+    np.testing.assert_allclose(q, whole * scale, rtol=1e-6)
+    np.testing.assert_array_equal(of_x, upstream.astype("float32"))
+    np.testing.assert_array_equal(quantizer.codes(q), whole)
+    # A token has the same values in any company.
+    np.testing.assert_array_equal(quantizer(x[1:2, 2:3]), q[1:2, 2:3])
+
+
 BEGINNINGS = [
     (
         lambda mode: Q.LSQ(3, mode=mode),

@@ -29,6 +29,13 @@ def quantizer(draw, op):
     return Case(op, fed, attributes=given.get(op, {}), domain=PACKED)
 
 
+@strategy("AbsmaxScale")
+def row(draw, op):
+    fed = {0: array(draw, (2, *shape(draw, 1, 4)))}
+    steps = {"steps": draw(st.integers(1, 255))}
+    return Case(op, fed, attributes=steps, domain=PACKED)
+
+
 def coded(draw, op: str) -> tuple[int, dict]:
     """Bits of a weight, and the attributes of its codes."""
     bits = {"B": 1, "T": 2}.get(op[0], draw(st.integers(1, 8)))

@@ -20,11 +20,11 @@ def test_another_version_of_the_operations_is_refused(domain, version):
 
 def test_another_version_of_our_operations_is_refused():
     model = files.binary_block()
-    model.opset_import[1].version = 3
+    model.opset_import[1].version = 4
     refused(
         model,
-        'version 3 of the operations "ai.larqlite"',
-        "knows version 1 and 2",
+        'version 4 of the operations "ai.larqlite"',
+        "knows version 1, 2 and 3",
         "update larqlite_runtime",
     )
 

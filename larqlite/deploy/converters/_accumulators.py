@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from larqlite.onnx_graph import Shape, Value, Writer
 
 NO_LEVELS = "its input is not quantized to few levels"
+ROWS = (
+    "each token of its input has a scale of its own, which leaves sums over one token only, "
+    "those of a QuantDense"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +75,7 @@ class Accumulators:
         offset: what is added behind the scale: what the offset of the input sums up to, and
             what borders hold; float32, of the sizes of one stored image, or None.
         why_float: the reason, if it holds floats.
+        row_scale: the tensor of what each row is still to be multiplied with, or None.
     """
 
     value: Value
@@ -80,6 +85,7 @@ class Accumulators:
     why_float: str | None = None
     terms: tuple[Term, ...] = ()
     offset: np.ndarray | None = None
+    row_scale: str | None = None
 
 
 def accumulated(
@@ -91,7 +97,14 @@ def accumulated(
 ) -> Accumulators:
     """Writes an operation on a value, stored as the operation needs it."""
     axis = value.rank - 1 if operation.family == "Dense" else 1
-    reason = why_float(value_type, kernel, operation)
+    rows = graph.rows.get(value.name)
+    reason = why_float(rows.levels if rows else value_type, kernel, operation)
+    if rows is not None and reason is None:
+        if operation.family == "Dense":
+            value = dataclasses.replace(value, name=rows.integers, levels=rows.levels)
+            made = accumulated(graph, value, rows.levels, kernel, operation)
+            return dataclasses.replace(made, row_scale=rows.scale)
+        reason = ROWS
     if reason is not None:
         outputs = _accumulated_in_float(graph, value, kernel, operation)
         return Accumulators(outputs, None, None, axis, reason)

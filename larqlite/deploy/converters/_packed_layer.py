@@ -39,6 +39,8 @@ class PackedLayer:
         output: what the layer gives out; None once a scale was folded further on, or where
             only the integers of its rounded output are read.
         gives_integers: whether the latter.
+        row_steps: the largest integer of each row of its input, if each has a scale of its
+            own, else 0.
         largest: for each channel the largest magnitude of an accumulator.
         weight_bits: of its kernels, the widest.
         levels: of the quantized input, if it computes on integers.
@@ -63,6 +65,7 @@ class PackedLayer:
     levels: ValueType | None = None
     is_moved: bool = False
     gives_integers: bool = False
+    row_steps: int = 0
 
     @property
     def is_linear(self) -> bool:
@@ -158,7 +161,12 @@ def finished(
                 accumulator=accumulators.value.name if is_exact else None,
                 kernel_scale=_stored_scale(accumulators),
                 scaled=scaled.name if scaled is not accumulators.value else None,
-                is_moved=bool(accumulators.terms) or accumulators.offset is not None,
+                is_moved=bool(accumulators.terms)
+                or accumulators.offset is not None
+                or accumulators.row_scale is not None,
+                row_steps=0
+                if parts[0].row_scale is None
+                else graph.rows[quantized.name].levels.high,
                 biased=biased and biased.name,
                 bias=bias_values,
                 output=value.name,
@@ -228,6 +236,10 @@ def scaled_accumulators(
     for number, term in enumerate(accumulators.terms, 1):
         more = times(term.value, term.scale, f"_{number}")
         result = graph.node("Add", [value.name, more.name], name=f"{name}/sum_{number}")
+        value = graph.value(result, shape, like=value)
+    if accumulators.row_scale is not None:
+        inputs = [value.name, accumulators.row_scale]
+        result = graph.node("Mul", inputs, name=f"{name}/of_rows")
         value = graph.value(result, shape, like=value)
     if accumulators.offset is not None:
         offset = stored_by_position(graph, weight + "_offset", accumulators.offset)

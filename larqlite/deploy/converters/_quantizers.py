@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from larqlite import math, quantizers
 from larqlite.deploy._converter_tables import activation_converter
-from larqlite.onnx_graph import DOMAIN, along, as_in_first_use, refuse
+from larqlite.onnx_graph import DOMAIN, ScaledRows, along, as_in_first_use, refuse
 from larqlite_runtime.format import MOST_BITS, ternary
 
 if TYPE_CHECKING:
@@ -168,7 +168,11 @@ def convert_absmax(graph: Writer, quantizer: Any, value: Value) -> Value:
     )
     name = graph.node("Mul", [integers.name, scale.name])
     made = graph.value(name, value.shape)
-    return graph.channels_first(made) if is_moved else made
+    graph.rows[name] = ScaledRows(integers.name, integers.levels, scale.name)
+    if is_moved:
+        made = graph.channels_first(made)
+        graph.rows[made.name] = graph.rows[name]
+    return made
 
 
 def _require_begun(

@@ -86,6 +86,8 @@ def _layer(packed: Any, renamed: Mapping[str, str]) -> dict[str, Any]:
                 "input_offset": packed.levels.offset,
             }
         )
+    if packed.row_steps:
+        scaled = {"input_row_steps": packed.row_steps}
     integers = {"gives_integers": True} if packed.gives_integers else {}
     return (
         scaled

@@ -35,6 +35,7 @@ class DeployedLayer:
         scale, offset: what these are in the model: `scale * integer / steps + offset`.
         table: or the levels of the model, of which the integers say whether a value is
             above the lowest.
+        row_steps: or the largest integer of each row, if each has a scale of its own.
         weight_bits: of its kernel.
     """
 
@@ -54,11 +55,13 @@ class DeployedLayer:
     scale: float = 1.0
     offset: float = 0.0
     table: tuple[float, ...] = ()
+    row_steps: int = 0
 
     @property
     def is_scaled(self) -> bool:
         """Whether the file's integers have another scale than the model's values."""
-        return bool(self.table) or (self.scale, self.offset) != (1.0, 0.0)
+        is_moved = (self.scale, self.offset) != (1.0, 0.0)
+        return is_moved or bool(self.table) or self.row_steps > 0
 
     def in_file(self, quantized: np.ndarray) -> np.ndarray:
         """The quantized input as the file holds it, from that of the model."""
@@ -66,6 +69,10 @@ class DeployedLayer:
             return quantized
         if self.table:
             return (quantized > sum(self.table[:2]) / 2).astype(np.float32)
+        if self.row_steps:
+            largest = np.abs(quantized.astype(np.float64)).max(-1, keepdims=True)
+            parts = quantized / np.where(largest == 0, 1, largest)
+            return np.rint(parts * self.row_steps).astype(np.float32)
         integers = (quantized.astype(np.float64) - self.offset) / self.scale
         return np.rint(integers * self.steps).astype(np.float32) / self.steps
 
@@ -157,6 +164,7 @@ class DeployedFile:
             scale=item.get("input_scale", 1.0),
             offset=item.get("input_offset", 0.0),
             table=tuple(item.get("input_table", ())),
+            row_steps=item.get("input_row_steps", 0),
         )
 
     def _normalized(self, tensor: str) -> str | None:

@@ -273,7 +273,8 @@ class Reference:
         band = dict(zip(("low", "high"), map(stored, ends or ()), strict=False))
         if ends is not None:
             by = self._slack(ROUNDING, key, entry.input, use.unquantized)
-            low, high = _moved(use.quantizer, use.unquantized, by)
+            moved = _moved(use.quantizer, use.unquantized, by)
+            low, high = map(entry.in_file, moved)
             band["is_tie"] = stored(low != high)
         if is_exact:
             found["quantized"] = _exact(
