@@ -119,6 +119,16 @@ def test_a_sweep_goes_on_where_it_stopped_and_measures_its_files(
         ternary | {"milliseconds": "7.5"},
     ]
 
+    # What cannot be exported has a row that says why.
+    def refuses(*_, **__):
+        raise ArgumentError("no file of this.\n  Fix: another one.")
+
+    result = training.Result({}, [], folder / "swept_weights.h5", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lq.deploy, "export", refuses)
+        data = datasets.load("fashion_mnist_subset")
+        assert _sweep._measured(recipe, result, data) == {"refused": "no file of this."}
+
     # One that diverges stands in the way of none.
     diverged = training.DivergenceError("the loss is NaN")
     monkeypatch.setattr(_sweep, "run", lambda *_: (_ for _ in ()).throw(diverged))
