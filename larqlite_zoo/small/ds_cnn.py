@@ -29,8 +29,8 @@ _layers = tf_keras.layers
     num_classes=12,
     notes=(
         "A float network by default. Its layers are those of kws_ref_model of MLPerf Tiny, "
-        "https://arxiv.org/abs/2106.07597: 49 steps of time with 10 cepstral coefficients, "
-        "12 words.",
+        "https://arxiv.org/abs/2106.07597 (set_weights takes the variables of that SavedModel "
+        "in their order): 49 steps of time with 10 cepstral coefficients, 12 words.",
     ),
 )
 def DSCNN(
