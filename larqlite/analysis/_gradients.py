@@ -46,7 +46,7 @@ def gradient_scores(
     it has in float. To first order the model's outputs f change by
     $J_u \Delta_u$, and with signs v drawn at random
 
-    $$ E\,\lVert J_u \Delta_u \rVert^2 = E_v \big( \nabla_u (v^\top f) \cdot \Delta_u \big)^2 $$
+    $$ E\,\lVert J_u \Delta_u \rVert^2 = E_v ( \nabla_u (v^\top f) \cdot \Delta_u)^2 $$
 
     so that one backward pass for all units, and one forward pass of each layer for each
     width, give them all.

@@ -46,7 +46,7 @@ def sensitivity(
     feeds; nothing is trained. With the outputs f of the float model and q of the
     quantized one, the signal that is left is
 
-    $$ \mathrm{SQNR} = 10 \log_{10} \frac{\sum f^2}{\sum (f - q)^2} \; \mathrm{dB}. $$
+    $$ \mathrm{SQNR} = 10 \log_{10} \frac{\sum f^2}{\sum (f - q)^2} \, \mathrm{dB}. $$
 
     With labels, the accuracy is counted too.
 
@@ -55,7 +55,7 @@ def sensitivity(
     what that changes in the outputs of the model, to first order:
 
     $$ \sum (f - q)^2 \approx \lVert J_z \Delta z \rVert^2
-       = E_v \big( \nabla_z (v^\top f) \cdot \Delta z \big)^2 $$
+       = E_v ( \nabla_z (v^\top f) \cdot \Delta z)^2 $$
 
     for signs v = ±1 drawn at random, which one backward pass takes for all layers
     together. This is the quadratic form that HAWQ and BRECQ have, its Hessian that of
