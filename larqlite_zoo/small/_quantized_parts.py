@@ -39,18 +39,23 @@ class QuantizedLayers:
         return self.inputs is None and self.kernels is None
 
     def activation(self, x):
-        """A ReLU, unless the quantizer behind it tells negative inputs apart, as signs
-        do: before a sign it would make all inputs one."""
-        return x if self.reads_negatives else _layers.ReLU()(x)
+        """A ReLU, unless the quantizer behind it takes its place.
+
+        Signs and their like do, which bend what they read at 0 and tell negative inputs
+        apart: behind a ReLU all of these would be one. Signed ones of many bits are nearly
+        linear, and need it.
+        """
+        return x if self.bends_at_zero else _layers.ReLU()(x)
 
     @property
-    def reads_negatives(self) -> bool:
-        """Whether the quantizer of inputs makes something negative of -1."""
+    def bends_at_zero(self) -> bool:
+        """Whether the quantizer of inputs has four levels at most, some below zero."""
         if self.inputs is None:
             return False
         with tf.init_scope():
-            level = lq.quantizers.get(self.inputs)(tf.constant([[-1.0]]))
-            return float(level[0, 0]) < 0
+            quantizer = lq.quantizers.get(self.inputs)
+            level = quantizer(tf.constant([[-1.0]]))
+            return getattr(quantizer, "precision", 32) <= 2 and float(level[0, 0]) < 0
 
     def conv(self, filters: int, size, *, quantizes_input: bool = True, **settings):
         """A 2D convolution; the first one of a network has an input of its own."""

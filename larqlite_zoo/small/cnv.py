@@ -54,7 +54,8 @@ def CNV(
 
     $$ y = \mathrm{BN}(\mathrm{conv}_{3 \times 3}(q_a(x); q_w(w))) $$
 
-    In the float twin, and before a quantizer that knows no negative inputs, a ReLU follows.
+    A ReLU follows in the float twin, and before a quantizer of inputs without levels below zero,
+    or of more than two bits.
 
     Args:
         input_shape: `(height, width, channels)`, (32, 32, 3) by default with the

@@ -50,7 +50,7 @@ def DSCNN(
        \mathrm{relu}(\mathrm{BN}(\mathrm{depthwise}_{3 \times 3}(x)))))) $$
 
     The quantizers stand in all of these but the stem; the classifier stays float. One of
-    inputs that tells negative numbers apart takes the place of the ReLU.
+    inputs that has levels below zero and at most two bits takes the place of the ReLU.
 
     Args:
         input_shape: `(time, coefficients, 1)`, (49, 10, 1) by default with the classifier.

@@ -50,8 +50,8 @@ def ResNet8(
        + \mathrm{shortcut}(x) $$
 
     The quantizers stand in all convolutions but the stem; the classifier stays float. One
-    of inputs that tells negative numbers apart, such as a sign, takes the place of the
-    ReLU.
+    of inputs that has levels below zero and at most two bits, such as a sign, takes the place
+    of the ReLU.
 
     Args:
         input_shape: `(height, width, channels)`, (32, 32, 3) by default with the

@@ -54,8 +54,9 @@ def BinaryVGGSmall(
        + \mathrm{pool}(x) $$
 
     with `approx_sign` for inputs and `ste_sign` for kernels, or any other quantizers; a ReLU
-    stands before one of inputs that knows no negative ones. Shortcuts have no weights: where
-    the channels double, the input stands twice side by side.
+    stands before one of inputs without levels below zero, or of more than two bits.
+    Shortcuts have no weights: where the channels double, the input stands twice side by
+    side.
 
     Args:
         input_shape: `(height, width, channels)`, (28, 28, 1) by default; (32, 32, 3)

@@ -150,6 +150,18 @@ def test_each_network_takes_quantizers_and_none(network, inner):
     assert tf_keras.layers.ReLU not in before_signs
 
 
+@pytest.mark.parametrize(
+    ("inputs", "relus"),
+    [("ste_sign", 1), ("ste_tern", 1), ("lsq(2, signed=True)", 1), ("dorefa(2)", 7),
+     ("lsq(4, signed=True)", 7), ("absmax_int8", 7), ("float", 7)],
+)  # fmt: skip
+def test_signs_take_the_place_of_relus_and_nearly_linear_quantizers_do_not(
+    inputs, relus
+):
+    model = ResNet8(width=1, input_shape=(4, 4, 1), input_quantizer=inputs)
+    assert len(layers_of(model, tf_keras.layers.ReLU)) == relus
+
+
 def test_the_float_form_of_vgg_small_is_its_twin():
     images = np.random.default_rng(2).normal(size=(2, 28, 28, 1)).astype("float32")
     twin, floats = VGGSmallFP(width=8), BinaryVGGSmall(width=8, **FLOAT)
