@@ -46,6 +46,7 @@ class NamedGraph(OnnxGraph):
         tables: of kernels with a table, which are a weight for each bit: the bytes that
             codes of all bits in one stream would take, by the beginning of their names.
         rows: of tensors that are integers times a scale of each row, these.
+        uneven: of tensors of few levels of which no sums are integers, the reason.
         scales: names of those that were derived from weights and are not counted.
         normalizations: batch normalizations, for the passes over the finished graph.
         packed: packed layers, likewise.
@@ -60,6 +61,7 @@ class NamedGraph(OnnxGraph):
         self.weights: dict[str, StoredWeight] = {}
         self.tables: dict[str, int] = {}
         self.rows: dict[str, ScaledRows] = {}
+        self.uneven: dict[str, str] = {}
         self.scales: list[str] = []
         self.normalizations: list[Normalization] = []
         self.packed: list[Any] = []

@@ -163,12 +163,16 @@ def get_kernel_quantizer(identifier: Any) -> Any:
     if quantizer._metric_names is None and context.get_training_metrics():
         quantizer._metric_names = tuple(sorted(context.get_training_metrics()))
     if getattr(quantizer, "mode", None) == "activations":
+        bits = "k_bit" if hasattr(quantizer, "k_bit") else "bits"
+        ends = "to [0, 1]" if bits == "k_bit" else "what is not negative"
         log.warning(
-            '%s "%s" quantizes to [0, 1] in mode="activations", so a kernel would lose '
-            'its negative weights. Fix: %s(k_bit=%d, mode="weights").',
+            '%s "%s" quantizes %s in mode="activations", so a kernel would lose '
+            'its negative weights. Fix: %s(%s=%d, mode="weights").',
             type(quantizer).__name__,
             quantizer.name,
+            ends,
             type(quantizer).__name__,
+            bits,
             quantizer.precision,
         )
     return quantizer

@@ -182,7 +182,9 @@ def test_sums_over_one_token_are_of_integers_and_have_its_scale(tokens, tmp_path
 
 
 @pytest.mark.skipif(not has("gcc"), reason="gcc is not installed")
-@pytest.mark.parametrize("network", ["model", "tokens"])
+@pytest.mark.parametrize(
+    "network", ["model", pytest.param("tokens", marks=pytest.mark.slow)]
+)
 def test_in_c_it_computes_what_the_runtime_does(network, tmp_path, request):
     # The self-test has the runtime's outputs of samples.
     lq.deploy.to_c(request.getfixturevalue(network), tmp_path, name="net")
@@ -190,7 +192,9 @@ def test_in_c_it_computes_what_the_runtime_does(network, tmp_path, request):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="qonnx asks for an older onnx")
-@pytest.mark.parametrize("network", ["model", "tokens"])
+@pytest.mark.parametrize(
+    "network", ["model", pytest.param("tokens", marks=pytest.mark.slow)]
+)
 def test_in_qonnx_it_computes_what_keras_does(network, tmp_path, request):
     from tests.deploy.qonnx_files import assert_same
 
@@ -210,6 +214,17 @@ def test_what_has_not_begun_is_refused_with_a_fix_that_works(name, of, tmp_path)
         lq.deploy.export(model, tmp_path / "model.onnx")
     model(np.abs(np.random.default_rng(0).normal(size=(8, 4))), training=True)
     lq.deploy.export(model, tmp_path / "model.onnx")
+
+
+def test_steps_of_input_channels_are_exact_in_floats_and_named(tmp_path):
+    rng = np.random.default_rng(5)
+    for quantizer in (Q.LSQPlus(3, axis=-1), Q.PACT(2, axis=-1)):
+        layer = L.QuantConv2D(3, 2, input_quantizer=quantizer, kernel_quantizer="lsq")
+        model = tf_keras.Sequential([tf_keras.Input((4, 4, 5)), layer])
+        model(rng.normal(size=(4, 4, 4, 5)), training=True)
+        _, report = checked(model, tolerance=2e-6)
+        (row,) = report.in_float
+        assert "each channel of its input has a step of its own" in row.why
 
 
 def test_more_bits_than_a_file_has_are_refused(tmp_path):

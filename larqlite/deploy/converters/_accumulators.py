@@ -105,6 +105,8 @@ def accumulated(
             made = accumulated(graph, value, rows.levels, kernel, operation)
             return dataclasses.replace(made, row_scale=rows.scale)
         reason = ROWS
+    if reason == NO_LEVELS:
+        reason = graph.uneven.get(value.name, reason)
     if reason is not None:
         outputs = _accumulated_in_float(graph, value, kernel, operation)
         return Accumulators(outputs, None, None, axis, reason)

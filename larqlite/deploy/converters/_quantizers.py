@@ -110,8 +110,15 @@ def convert_learned_levels(graph: Writer, quantizer: Any, value: Value) -> Value
     variables = [getattr(quantizer, name) for name in names]
     _require_begun(graph, quantizer, names[0], np.asarray(variables[0]))
     parts = quantizer.step_and_offset(*map(tf.convert_to_tensor, variables))
+    if quantizer.axis is not None:
+        value = as_in_first_use(graph, value)
+
+    def shaped(part: Any) -> np.ndarray:
+        array = np.asarray(part)
+        return along(value, array, [quantizer.axis]) if array.ndim else array
+
     stored = [
-        graph.weight(graph.path, name, np.asarray(part), variable=variable)
+        graph.weight(graph.path, name, shaped(part), variable=variable)
         for name, part, variable in zip(
             ("step", "offset"), parts, variables, strict=False
         )
@@ -125,8 +132,17 @@ def convert_learned_levels(graph: Writer, quantizer: Any, value: Value) -> Value
     value = graph.value(name, value.shape, like=value)
     ends = {"low": quantizer.low, "high": quantizer.high}
     value = graph.quantized(value, "Integers", **ends)
-    step, *offset = map(float, parts)
-    return graph.scaled(value, step, sum(offset), tuple(stored))
+    if quantizer.axis is None:
+        step, *offset = map(float, parts)
+        return graph.scaled(value, step, sum(offset), tuple(stored))
+    for op, name in zip(("Mul", "Add"), stored[: len(parts)], strict=False):
+        made = graph.node(op, [value.name, name])
+        value = graph.value(made, value.shape, like=value)
+    graph.uneven[value.name] = (
+        "each channel of its input has a step of its own, which sums of integers over the "
+        "channels cannot have (axis=None gives all channels one)"
+    )
+    return value
 
 
 @activation_converter(quantizers.LQLevels)
