@@ -215,7 +215,9 @@ def test_weights_of_quantization_aware_layers_are_there_too():
         [tf_keras.layers.Conv2D(4, 3, input_shape=(8, 8, 2), name="conv")]
     )
     data = np.random.default_rng(0).normal(size=(4, 8, 8, 2)).astype("float32")
-    quantized = quantize_model(model, scheme="int3", calibrate=data)
+    quantized = quantize_model(
+        model, scheme="int3", calibrate=data, calibration="minmax"
+    )
     (path, weight), *others = lq.models.quantized_weights(quantized).items()
     assert (path, others, weight.precision) == ("quant_conv/kernel", [], 3)
     latent = model.layers[0].kernel.numpy()
