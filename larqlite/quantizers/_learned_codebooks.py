@@ -62,10 +62,10 @@ class LQLevels(WithWeights):
     Example:
         >>> levels = lq.quantizers.LQLevels(2, mode="weights")
         >>> weights = tf.constant([[-1.6], [-0.4], [0.5], [1.5]])
-        >>> levels(weights, training=True).numpy().ravel().round(3).tolist()
-        [-1.55, -0.45, 0.45, 1.55]
-        >>> levels.basis.numpy().round(3).tolist()
-        [[0.55, 1.0]]
+        >>> np.round(levels(weights, training=True), 2).ravel()
+        array([-1.55, -0.45,  0.45,  1.55], dtype=float32)
+        >>> np.round(levels.basis, 2)
+        array([[0.55, 1.  ]], dtype=float32)
 
     References:
         LQ-Nets, https://arxiv.org/abs/1807.10029, section 3.2 (eq. 4 to 6), 3.3 and

@@ -54,7 +54,7 @@ class LSQ(LearnedLevels):
         >>> _ = lsq(x, training=True)
         >>> round(float(lsq.step), 3)  # 2 * 1.05 / sqrt(3)
         1.212
-        >>> lsq.step.assign(0.5)
+        >>> _ = lsq.step.assign(0.5)
         >>> lsq(x).numpy().tolist()
         [[0.0, 0.5, 0.5, 1.5]]
 

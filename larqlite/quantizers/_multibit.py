@@ -133,9 +133,9 @@ class IntSymmetric(Quantizer):
         ArgumentError: `bits` is no integer of 2 or more.
 
     Example:
-        >>> kernel = tf.constant([[0.7, -0.1], [-0.24, 0.03]])
-        >>> lq.quantizers.IntSymmetric(4)(kernel).numpy().round(6).tolist()
-        [[0.7, -0.1], [-0.2, 0.028571]]
+        >>> kernel = tf.constant([[0.875, -0.5], [-0.3, 0.25]])
+        >>> lq.quantizers.IntSymmetric(3, axis=None)(kernel * 12 / 7).numpy().tolist()
+        [[1.5, -1.0], [-0.5, 0.5]]
 
     References:
         Quantizing deep convolutional networks for efficient inference,
@@ -210,9 +210,9 @@ class AbsmaxInt8(Quantizer):
         **kwargs: `metrics`, and those of a Keras layer.
 
     Example:
-        >>> tokens = tf.constant([[1.27, -0.5, 0.004], [0.0, 254.0, 1.0]])
-        >>> lq.quantizers.AbsmaxInt8()(tokens).numpy().round(3).tolist()
-        [[1.27, -0.5, 0.0], [0.0, 254.0, 0.0]]
+        >>> tokens = tf.constant([[127.0, -50.4, 0.3], [0.0, 254.0, 3.5]])
+        >>> lq.quantizers.AbsmaxInt8()(tokens).numpy().tolist()
+        [[127.0, -50.0, 0.0], [0.0, 254.0, 4.0]]
 
     References:
         BitNet b1.58, https://arxiv.org/abs/2402.17764, section 2; BitNet,
