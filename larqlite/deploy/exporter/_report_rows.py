@@ -91,7 +91,10 @@ def float_rows(graph: Writer, costs: ModelProfile, content: bytes) -> list[Float
     for layer in costs.layers:
         if layer.path in coded and layer.macs_by_bits:
             bits = coded[layer.path]
-            why = f"its weights of {bits} bits are unpacked, and rounded inputs are floats"
+            why = (
+                f"its weights of {bits} bits are unpacked, since its input is not rounded "
+                "to at most 8 bits with one range"
+            )
             rows.setdefault(layer.path, FloatRow(layer.path, layer.class_name, why))
     for packed in graph.packed:
         if packed.why_float is not None:
