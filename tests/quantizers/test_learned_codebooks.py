@@ -105,7 +105,10 @@ def test_a_call_in_training_fits_the_basis_by_least_squares(basis, mode):
 
 
 # The least squared errors of any 2^k levels of a normal variable of variance 1 (Max 1960).
-@pytest.mark.parametrize(("bits", "least"), [(1, 0.3634), (2, 0.1175), (3, 0.03454)])
+@pytest.mark.parametrize(
+    ("bits", "least"),
+    [(1, 0.3634), (2, 0.1175), pytest.param(3, 0.03454, marks=pytest.mark.slow)],
+)
 def test_fits_come_near_to_the_best_levels_there_are(bits, least):
     x = np.random.default_rng(1).normal(size=(4000, 2)).astype("float32")
     quantizer = LQLevels(bits, mode="weights", momentum=0.5)

@@ -365,3 +365,40 @@ def test_arguments_that_cannot_be_are_refused(given, message):
         Q.PACT(alpha=-1.0)
     with pytest.raises(lq.errors.ArgumentError, match="axis 1"):
         Q.LSQ(axis=1).build((None, None))
+
+
+@pytest.mark.slow
+def test_two_replicas_begin_with_the_mean_of_what_their_halves_say(run_fork):
+    printed = run_fork(
+        """
+        import numpy as np, tensorflow as tf
+        import larqlite as lq
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(
+            cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+        )
+        import tf_keras
+        x = np.random.default_rng(0).normal(size=(8, 5)).astype("float32")
+        with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+            layers = [lq.layers.QuantDense(2, kernel_quantizer="lsq", input_quantizer=q)
+                      for q in ("lsq", "uniform", "lq_levels")]
+            image = tf_keras.Input((5,))
+            model = tf_keras.Model(image, [layer(image) for layer in layers])
+            model.compile(tf_keras.optimizers.SGD(0.0), "mse")
+        model.fit(x, [np.ones((8, 2), "float32")] * 3, batch_size=8, verbose=0)
+        halves = np.abs(x.reshape(2, 4, 5))
+        np.testing.assert_allclose(
+            layers[0].input_quantizer.step, 2 * halves.mean() / np.sqrt(15), rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            layers[1].input_quantizer.scale, halves.max((1, 2)).mean() / 15, rtol=1e-5
+        )
+        kernel = layers[0].latent_weight().numpy()
+        np.testing.assert_allclose(
+            layers[0].kernel_quantizer.step,
+            2 * np.abs(kernel).mean() / np.sqrt(7), rtol=1e-5,
+        )
+        print("begun", bool(np.any(layers[2].input_quantizer.basis)))
+        """
+    )
+    assert printed.split()[-2:] == ["begun", "True"]
