@@ -277,10 +277,10 @@ def places():
     ]
 
 
-def network():
+def network(every):
     """Float layers are bypassed, so that the deepest quantizer has a gradient too."""
     x = inputs = tf_keras.Input((6,))
-    for kernel, of_input in places():
+    for kernel, of_input in places()[::every]:
         layer = lq.layers.QuantDense(
             6, kernel_quantizer=kernel, input_quantizer=of_input
         )
@@ -301,7 +301,7 @@ def test_a_network_learns_and_so_do_its_levels(policy, eagerly, tmp_path):
     tf_keras.utils.set_random_seed(3)
     tf_keras.mixed_precision.set_global_policy(policy)
     try:
-        model = network()
+        model = network(2 if eagerly else 1)
     finally:
         tf_keras.mixed_precision.set_global_policy("float32")
     x = RNG.normal(size=(64, 6)).astype("float32")
@@ -313,7 +313,7 @@ def test_a_network_learns_and_so_do_its_levels(policy, eagerly, tmp_path):
         if isinstance(part, Q.Quantizer)
         for weight in part.trainable_weights
     }
-    assert len(learned) == 10
+    assert len(learned) == (6 if eagerly else 10)
     size, epochs = (64, 6) if eagerly else (32, 10)
     model.fit(x, y, batch_size=size, epochs=1, verbose=0)
     begun = {name: weight.numpy() for name, weight in learned.items()}
