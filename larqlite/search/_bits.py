@@ -29,6 +29,7 @@ from larqlite.search._costs import (
     counted_of,
     counted_table,
 )
+from larqlite.search._learned import learned_shares
 from larqlite.search._measured import (
     measure_of,
     require_measurable,
@@ -42,7 +43,7 @@ from larqlite.search._state import SearchState, fingerprint
 __all__ = ["METHODS", "WIDTHS", "bits"]
 
 WIDTHS = ("binary", "ternary", "int2", "int3", "int4", "int8", "float")
-METHODS = ("measured", "gradients")
+METHODS = ("measured", "gradients", "learned")
 # Inputs that ranges are set from, as in `lq.analysis.sensitivity`.
 _CALIBRATED = 128
 _WHERE = "lq.search.bits"
@@ -66,6 +67,8 @@ def bits(
     calibrate: Any = None,
     samples: int | None = 512,
     batch_size: int = 128,
+    steps: int = 300,
+    seed: int = 0,
     folder: str | os.PathLike | None = None,
 ) -> BitsSearch:
     r"""The width of each layer, so that a network loses least within a budget.
@@ -103,11 +106,17 @@ def bits(
         widths: words of schemes; "float" leaves a layer as it is. Where weights and
             activations differ: "int4/8".
         keep: widths that are settled, by the name of a layer.
-        method: "measured" or "gradients", which takes a part of the time.
+        method: how it is told which widths lose least: "measured"; "gradients", which takes a
+            part of the time; or "learned", for which a copy is trained whose tensors are
+            mixtures of their roundings, with a cost that steers their shares towards the
+            budget: the solver then keeps as much of the shares as fits,
+            $\sum_l -\log p_{l, w_l}$ in place of the noise.
         points: how many budgets the front is made for.
         calibrate: inputs to set ranges from; the first 128 of `data` by default.
         samples: how many of the data to measure on; None for all.
         batch_size: how many are computed at once.
+        steps: for "learned": how many batches to train on.
+        seed: for "learned": of their order.
         folder: where numbers are kept as they are found: a search that was stopped goes on
             there, and one for another budget takes them over.
 
@@ -149,11 +158,14 @@ def bits(
         "widths": list(widths),
         "keep": dict(keep or {}),
         "method": method,
-    }
+    } | ({"steps": steps, "seed": seed} if method == "learned" else {})
     state = SearchState(None if folder is None else Path(folder), about, _WHERE)
     words = tuple(dict.fromkeys(widths))
-    reports = _sensitivities(model, given, ranges, words, method, state)
+    told = "gradients" if method == "learned" else method
+    reports = _sensitivities(model, given, ranges, words, told, state)
     found = _Search(model, given, ranges, reports, words, keep or {}, chosen, state)
+    if method == "learned":
+        found.learn(float(budget), steps, seed)
     return found.result(float(budget), points)
 
 
@@ -229,6 +241,21 @@ class _Search:
                 self._losses[row, column] = own
         self._settle(keep)
         self._outputs = given.outputs(model)
+
+    def learn(self, budget: float, steps: int, seed: int) -> None:
+        """Puts what was learned under a budget in the place of the noise."""
+        table = self._table()
+        key = f"shares {self._cost.name} {budget}"
+        kept = self._state.get(key)
+        if kept is None:
+            shares = learned_shares(
+                *(self._model, self._members, self._words, table.layers),
+                *(budget - table.fixed, self._given, self._ranges, steps, seed, _WHERE),
+            )
+            kept = shares.tolist()
+            self._state.put(key, kept)
+        lost = -np.log(np.maximum(np.array(kept), 1e-30))
+        self._losses = np.where(np.isfinite(self._losses), lost, np.inf)
 
     def result(self, budget: float, points: int) -> BitsSearch:
         """The front, and what is best within the budget."""

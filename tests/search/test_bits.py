@@ -8,8 +8,10 @@ import pytest
 import tf_keras
 
 import larqlite as lq
+from larqlite.analysis.internal import Samples
 from larqlite.errors import ArgumentError
 from larqlite.search import _bits, _measured
+from larqlite.search._learned import learned_shares
 from larqlite.search._solve import front, solve
 from tests.common.eager import eagerly
 
@@ -163,6 +165,35 @@ def test_what_is_found_is_kept_and_a_stopped_search_goes_on(
     with pytest.raises(ArgumentError, match="no search wrote it"):
         lq.search.bits(pair, data, 100, **QUICK, folder=folder)
     assert (folder / "search.json").read_text() == "[1]"
+
+
+def test_widths_are_learned_towards_the_budget(pair, tmp_path):
+    """A budget that 8 bits fit in leaves the loss alone to choose; one below steers."""
+    labels = np.argmax(pair(X), -1)
+    given = Samples.of(pair, (X, labels), None, 16, "test")
+    members = {"a": ["a"], "b": ["b"]}
+    costs = np.array([[1.0, 4.0], [1.0, 4.0]])
+
+    def shares(room):
+        words = ("int2", "int8")
+        return learned_shares(
+            pair, members, words, costs, room, given, given, 60, 0, "test"
+        )
+
+    tight, wide = shares(2.0), shares(8.0)
+    np.testing.assert_allclose(tight.sum(1), 1, rtol=1e-5)
+    assert (tight * costs).sum() < (wide * costs).sum() - 1
+    assert (tight * costs).sum() < 3
+    options = {"method": "learned", "steps": 4, "points": 2, "batch_size": 16}
+    data = (X, labels)
+    found = lq.search.bits(pair, data, 90, widths=WIDTHS, folder=tmp_path, **options)
+    again = lq.search.bits(pair, data, 90, widths=WIDTHS, folder=tmp_path, **options)
+    assert found.best.cost <= 90
+    assert again.to_dict() == found.to_dict()
+    with pytest.raises(ArgumentError, match="no labels that are classes"):
+        lq.search.bits(pair, X, 90, widths=WIDTHS, **options)
+    with pytest.raises(ArgumentError, match="'binary' has no such form"):
+        lq.search.bits(pair, data, 90, widths=("binary", "int8"), **options)
 
 
 def test_layers_of_one_shape_are_measured_once(model, tmp_path, monkeypatch):

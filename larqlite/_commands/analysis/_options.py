@@ -124,8 +124,11 @@ class SearchOptions:
         arg(metavar="LAYER=WIDTH ...", help="Widths that are settled."),
     ] = ()
     method: Annotated[
-        Literal["measured", "gradients"],
-        arg(help="How the loss of a width is told, see lq sensitivity."),
+        Literal["measured", "gradients", "learned"],
+        arg(
+            help="How it is told which widths lose least: see lq sensitivity; or learned, "
+            "which trains a copy of mixed widths on the data."
+        ),
     ] = "measured"
     points: Annotated[
         int, arg(metavar="COUNT", help="Budgets that the front is made for.")
