@@ -1,7 +1,7 @@
 """What ranges, corrected biases and learned rounding do to MLPerf Tiny's ResNet-8.
 
     python -m benchmarks.post_training --model pretrainedResnet.h5 \
-        --images cifar10_jpeg.tar.xz --output results/post_training/resnet8_cifar10_jpeg.csv
+        --images cifar10_jpeg.tar.xz --output results/cifar10_jpeg/post_training.csv
 
 Calibration has images of `train/` only, without labels; accuracy is that of the first images
 of each class of `test/`. Each row is written when it is measured, and rows that the file has
@@ -40,7 +40,6 @@ METHODS = {
     "mse+biases": {"calibration": "mse", "then": "biases"},
     "mse+adaround": {"calibration": "mse", "then": "adaround"},
 }
-WIDTHS = ((8, 8), (4, 8), (4, 4))
 FEW = ("auto", "extremes", "moving_average")  # all that is measured at 8 bits
 CLASSES = 10
 
@@ -114,7 +113,9 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=2000, help="images of test/")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="*", default=list(METHODS))
+    parser.add_argument("--only", nargs="*", default=list(METHODS), help="methods")
+    parser.add_argument("--api", nargs="*", default=["qat", "integer"])
+    parser.add_argument("--bits", nargs="*", default=["8/8", "4/8", "4/4"])
     arguments = parser.parse_args()
     model = tf_keras.models.load_model(arguments.model, compile=False)
     x, _ = images_of(arguments.images, "train", arguments.samples // CLASSES)
@@ -130,8 +131,8 @@ def main() -> None:
                 tuple(row[name] for name in FIELDS[:4]) for row in csv.DictReader(file)
             }
     for name, how in METHODS.items():
-        for bits in WIDTHS:
-            for api in ("qat", "integer"):
+        for bits in [tuple(map(int, words.split("/"))) for words in arguments.bits]:
+            for api in arguments.api:
                 key = (api, str(bits[0]), str(bits[1]), name)
                 if key in done or name not in arguments.only:
                     continue
@@ -153,7 +154,8 @@ def main() -> None:
                     *(arguments.seed, f"{seconds:.0f}", datetime.date.today()),
                     f"python -m benchmarks.post_training --model {arguments.model.name} "
                     f"--images {arguments.images.name} --output {arguments.output.name} "
-                    f"--only {name}",
+                    f"--samples {arguments.samples} --steps {arguments.steps} "
+                    f"--only {name} --api {api} --bits {bits[0]}/{bits[1]}",
                 )
                 _append(arguments.output, dict(zip(FIELDS, values, strict=True)))
                 print(*values[:7], f"{seconds:.0f} s", flush=True)
