@@ -168,8 +168,8 @@ def test_plot_history_writes_a_picture_beside_the_file(lq_command, tmp_path):
         ("demo --epochs 0", "from 1 to 1000"),
         ("demo --epochs three", "three"),
         ("demo --train-images 9000", "from 100 to 8000"),
-        ("paint", "quantizers, summary, plot, qat, integer, export"),
-        ("", "quantizers, summary, plot, qat, integer, export"),
+        ("paint", "quantizers, summary, plot, sensitivity, search, qat, diagnose"),
+        ("", "quantizers, summary, plot, sensitivity, search, qat, diagnose"),
         ("plot", "quantizer, weights, history"),
     ],
 )

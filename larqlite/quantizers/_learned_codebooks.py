@@ -27,7 +27,7 @@ _RIDGE = 1e-6
 class LQLevels(WithWeights):
     r"""The nearest of $2^k$ levels that are sums of k learned numbers, fitted in training.
 
-    With a basis $v = (v_1, \dots, v_k)$, and codes b of -1 and 1 for weights, of 0 and 1 for
+    With a basis $v = (v_1, \ldots, v_k)$, and codes b of -1 and 1 for weights, of 0 and 1 for
     activations:
 
     $$ q(x) = v^T b, \; b \text{ such that } v^T b \text{ is nearest to } x \qquad
@@ -37,7 +37,7 @@ class LQLevels(WithWeights):
     in the middle of two levels gets the lower one.
 
     The basis has no gradient. Each call in training fits it by one step of alternating
-    least squares: the codes b of all x, of the present basis, and with $B = (b_1 \dots b_N)$
+    least squares: the codes b of all x, of the present basis, and with $B = (b_1 \ldots b_N)$
     the basis that is best for them,
 
     $$ v^* = (B B^T)^{-1} B x \qquad v \leftarrow m v + (1 - m) v^* $$

@@ -135,9 +135,10 @@ def bits(
         ...     tf_keras.layers.Dense(8, activation="relu", input_shape=(4,), name="first"),
         ...     tf_keras.layers.Dense(2, name="last")])
         >>> x = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
-        >>> found = lq.search.bits(model, x, budget=70, widths=("int2", "int4", "int8"))
-        >>> found.best.cost, found.best.widths
-        (68.0, {'first': 'int4', 'last': 'int8'})
+        >>> found = lq.search.bits(
+        ...     model, x, budget=70, widths=("int4", "int8"), method="gradients", points=2)
+        >>> found.best.cost <= 70, sorted(set(found.best.widths.values()))[0]
+        (True, 'int4')
 
     References:
         HAWQ-V3, https://arxiv.org/abs/2011.10680, section 3.4 (an integer program); bops:

@@ -190,7 +190,7 @@ def branches():
     return tf_keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
 
 
-@pytest.mark.parametrize("scheme", ["int8", "int4/8"])
+@pytest.mark.parametrize("scheme", ["int4/8", *slow("int8")])
 def test_codes_of_weights_and_inputs_are_summed_as_integers(scheme, tmp_path):
     model = qat.quantize_model(branches(), scheme=scheme, calibrate=IMAGES)
     report = exported(model, tmp_path / "model.onnx")

@@ -17,6 +17,7 @@ K = tf_keras.layers
 # Users derive from them, with a `call` of their own.
 BASES = {
     *("KernelLayer", "PaddedConv", "QuantLayer", "QuantizedLayer", "StraightThrough"),
+    *("LearnedLevels", "Stochastic", "WithWeights"),
     "TableLayer",
 }
 

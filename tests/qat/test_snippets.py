@@ -156,7 +156,7 @@ def test_a_custom_config_of_three_methods_quantizes_each_channel_to_four_bits():
     train_one_step(quantized_model, x)
     conv = quantized_model.layers[1]
     assert [w.shape for w in conv.non_trainable_weights] == [(), (4,), (4,)]
-    qat.calibrate(quantized_model, x)
+    qat.calibrate(quantized_model, x, calibration="minmax")
     kernel, bias = (w.numpy() for w in conv.trainable_weights)
     expected = per_channel(kernel, 4)
     assert all(len(np.unique(expected[..., c])) <= 16 for c in range(4))

@@ -30,10 +30,10 @@ STEPS = {"Conv2D sigmoid": 3, "Add, ReLU": 3}
 plain = pytest.mark.filterwarnings("ignore:Statistics for quantized inputs")
 
 
-def calibrated(network, scheme="int8"):
+def calibrated(network, scheme="int8", **options):
     model = network()
     data = data_for(model)
-    return quantize_model(model, scheme=scheme, calibrate=data), data
+    return quantize_model(model, scheme=scheme, calibrate=data, **options), data
 
 
 def assert_equal_but_for_rounding(model, content, data, steps=2.0):
@@ -99,7 +99,7 @@ def test_with_int8_inputs_no_tensor_is_float(name):
 def test_a_narrow_kernel_has_the_same_values_on_codes_of_8_bits(bits):
     network = PATTERNS["Conv2D, normalization, ReLU"]
     scheme = qat.DefaultNBitQuantizeScheme(num_bits_weight=bits)
-    model, data = calibrated(network, scheme)
+    model, data = calibrated(network, scheme, calibration="minmax")
     content = qat.to_tflite(model)
     assert f"weights of {bits} bits are stored in 8" in "".join(content.notes)
     assert float_count(content) == 2

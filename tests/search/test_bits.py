@@ -15,7 +15,7 @@ from larqlite.search._learned import learned_shares
 from larqlite.search._solve import front, solve
 from tests.common.eager import eagerly
 
-X = np.random.default_rng(0).normal(size=(48, 6)).astype("float32")
+X = np.random.default_rng(0).normal(size=(32, 6)).astype("float32")
 WIDTHS = ("int2", "int4", "int8")
 
 
@@ -58,7 +58,7 @@ def labels(model):
 
 @pytest.fixture(scope="module")
 def found(model, labels):
-    return lq.search.bits(model, (X, labels), 300, widths=WIDTHS, points=4)
+    return lq.search.bits(model, (X, labels), 300, widths=WIDTHS, points=3)
 
 
 def by_brute_force(losses, costs, budget):
@@ -160,7 +160,7 @@ def test_what_is_found_is_kept_and_a_stopped_search_goes_on(
     lq.search.bits(pair, data, 90, **QUICK, folder=folder)
     assert len(calls) == 4
     with pytest.raises(ArgumentError, match="of a search with another data"):
-        lq.search.bits(pair, X[:32], 100, **QUICK, folder=folder)
+        lq.search.bits(pair, X[:24], 100, **QUICK, folder=folder)
     (folder / "search.json").write_text("[1]")
     with pytest.raises(ArgumentError, match="no search wrote it"):
         lq.search.bits(pair, data, 100, **QUICK, folder=folder)
@@ -177,7 +177,7 @@ def test_widths_are_learned_towards_the_budget(pair, tmp_path):
     def shares(room):
         words = ("int2", "int8")
         return learned_shares(
-            pair, members, words, costs, room, given, given, 60, 0, "test"
+            pair, members, words, costs, room, given, given, 40, 0, "test"
         )
 
     tight, wide = shares(2.0), shares(8.0)

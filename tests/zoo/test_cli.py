@@ -83,8 +83,8 @@ def test_card_in_words_and_as_json(lqz):
         ("evaluate quicknt --dataset mnist", 'Did you mean "quicknet"'),
         ("evaluate reactnet18 --dataset fashion_mnist_subset", "no weights"),
         ("evaluate missing.keras --dataset fashion_mnist_subset", "no such file"),
-        ("paint", "list, card, train, evaluate"),
-        ("", "list, card, train, evaluate"),
+        ("paint", "list, card, train, sweep, evaluate"),
+        ("", "list, card, train, sweep, evaluate"),
     ],
 )
 def test_a_mistake_gets_one_message_and_exit_code_2(

@@ -319,6 +319,7 @@ def test_a_checkpoint_of_another_model_is_refused(checkpoints):
         other.restore()
 
 
+@pytest.mark.slow
 def test_the_history_comes_back_as_it_was_written(tmp_path):
     history = History(tmp_path)
     rows = [

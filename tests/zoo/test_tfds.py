@@ -119,9 +119,9 @@ def test_imagenet_is_found_in_an_older_version(data_dir):
 
 def test_data_that_is_not_there_is_told(tmp_path):
     with pytest.raises(
-        MissingFileError, match=r"cifar10, version 3\.0\.\*, is not prepared"
+        MissingFileError, match=r"oxford_flowers102, version 2\.1\.\*, is not prepared"
     ) as e:
-        load("cifar10", folder=tmp_path)
+        load("oxford_flowers102", folder=tmp_path)
     assert "download=True" in str(e.value)
     with pytest.raises(MissingFileError, match="catalog/imagenet2012"):
         load("imagenet", folder=tmp_path)

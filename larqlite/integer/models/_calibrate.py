@@ -59,6 +59,7 @@ def calibrate(
     num_samples: int = 1024,
     batch_size: int | None = None,
     epochs: int = 1,
+    *,
     calibration: str = "auto",
     percentile: float = 99.99,
 ) -> None:
