@@ -119,7 +119,8 @@ def test_imagenet_is_found_in_an_older_version(data_dir):
 
 def test_data_that_is_not_there_is_told(tmp_path):
     with pytest.raises(
-        MissingFileError, match=r"oxford_flowers102, version 2\.0\.\* or 2\.1\.\*, is not prepared"
+        MissingFileError,
+        match=r"oxford_flowers102, version 2\.0\.\* or 2\.1\.\*, is not prepared",
     ) as e:
         load("oxford_flowers102", folder=tmp_path)
     assert "download=True" in str(e.value)
