@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from larqlite._io import content_of
 from larqlite.errors import ArgumentError
-from larqlite.plot._drawing import drawing, shortened
+from larqlite.plot._drawing import content, drawing, shortened
 from larqlite_runtime.pictures import COLORS, GUIDE, WRONG, Look
 
 if TYPE_CHECKING:
@@ -70,12 +69,8 @@ def diagnosis(
 
 def _content(result: Any) -> Mapping[str, Any]:
     """The report in types that JSON knows."""
-    where = _WHERE
-    if isinstance(result, (str, Path)):
-        where = f'{_WHERE}: "{result}"'
-        result = content_of(result, where, f"{_FORMS}.")
-    elif hasattr(result, "to_dict"):
-        result = result.to_dict()
+    where = f'{_WHERE}: "{result}"' if isinstance(result, (str, Path)) else _WHERE
+    result = content(result, _WHERE, _FORMS)
     needed = {"name", "samples", "findings", "judged"}
     if not isinstance(result, Mapping) or not needed <= set(result):
         raise ArgumentError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import larqlite_runtime.outputs
+from larqlite._io import content_of
 from larqlite.errors import ArgumentError, MissingFileError
 from larqlite_runtime.pictures import Drawing
 
@@ -23,6 +24,19 @@ def drawing(
 ) -> Drawing:
     """A `Drawing` of the function `where`, which raises errors of larqlite."""
     return Drawing(where, path, look, read, ArgumentError, MissingFileError)
+
+
+def content(result: Any, where: str, forms: str) -> Any:
+    """A report in types that JSON knows: of a file, of a report, or as it is given.
+
+    Args:
+        result: the path of a `.json` file, an object with `to_dict`, or that already.
+        where: the function, for messages.
+        forms: what files hold, for messages.
+    """
+    if isinstance(result, (str, Path)):
+        return content_of(result, f'{where}: "{result}"', f"{forms}.")
+    return result.to_dict() if hasattr(result, "to_dict") else result
 
 
 def require_picture(

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from larqlite._io import content_of
 from larqlite.errors import ArgumentError
-from larqlite.plot._drawing import AROUND, drawing, name_rows
+from larqlite.plot._drawing import AROUND, content, drawing, name_rows
 from larqlite_runtime.pictures import COLORS, GRID, GUIDE, Look
 
 if TYPE_CHECKING:
@@ -72,12 +71,8 @@ def search(
 
 def _content(result: Any) -> Mapping[str, Any]:
     """The result in types that JSON knows."""
-    where = _WHERE
-    if isinstance(result, (str, Path)):
-        where = f'{_WHERE}: "{result}"'
-        result = content_of(result, where, f"{_FORMS}.")
-    elif hasattr(result, "to_dict"):
-        result = result.to_dict()
+    where = f'{_WHERE}: "{result}"' if isinstance(result, (str, Path)) else _WHERE
+    result = content(result, _WHERE, _FORMS)
     needed = {"name", "cost", "unit", "budget", "float_accuracy", "points", "best"}
     if (
         not isinstance(result, Mapping)

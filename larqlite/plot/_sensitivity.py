@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from larqlite._io import content_of
 from larqlite.errors import ArgumentError
-from larqlite.plot._drawing import AROUND, drawing, name_rows
+from larqlite.plot._drawing import AROUND, content, drawing, name_rows
 from larqlite_runtime.pictures import GRID, GUIDE, Look, style
 
 if TYPE_CHECKING:
@@ -81,12 +80,8 @@ def sensitivity(
 
 def _content(result: Any) -> Mapping[str, Any]:
     """The report in types that JSON knows."""
-    where = _WHERE
-    if isinstance(result, (str, Path)):
-        where = f'{_WHERE}: "{result}"'
-        result = content_of(result, where, f"{_FORMS}.")
-    elif hasattr(result, "to_dict"):
-        result = result.to_dict()
+    where = f'{_WHERE}: "{result}"' if isinstance(result, (str, Path)) else _WHERE
+    result = content(result, _WHERE, _FORMS)
     needed = {"name", "samples", "widths", "members", "accuracy", "cells"}
     if not isinstance(result, Mapping) or not needed <= set(result):
         raise ArgumentError(

@@ -6,9 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from larqlite._io import content_of
 from larqlite.errors import ArgumentError
-from larqlite.plot._drawing import AROUND, ROW, drawing, font_of_rows, name_rows
+from larqlite.plot._drawing import (
+    AROUND,
+    ROW,
+    content,
+    drawing,
+    font_of_rows,
+    name_rows,
+)
 from larqlite_runtime.pictures import COLORS, GRID, HATCHES, WRONG, Look
 
 if TYPE_CHECKING:
@@ -76,12 +82,8 @@ def verification(
 
 def _content(result: Any) -> Mapping[str, Any]:
     """The verification in types that JSON knows."""
-    where = _WHERE
-    if isinstance(result, (str, Path)):
-        where = f'{_WHERE}: "{result}"'
-        result = content_of(result, where, f"{_FORMS}.")
-    elif hasattr(result, "to_dict"):
-        result = result.to_dict()
+    where = f'{_WHERE}: "{result}"' if isinstance(result, (str, Path)) else _WHERE
+    result = content(result, _WHERE, _FORMS)
     if not _is_verification(result):
         raise ArgumentError(
             f"{where}: it is no verification of a file.\n"

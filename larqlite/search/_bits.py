@@ -21,7 +21,9 @@ from larqlite.from_keras import as_tf_keras
 from larqlite.models import profile
 from larqlite.qat import quantize_apply
 from larqlite.qat.graph import read
-from larqlite.qat.schemes import rule_for
+from larqlite.qat.passes import QuantLayerScheme
+from larqlite.qat.schemes import get_schemes, rule_for
+from larqlite.quantizers import get
 from larqlite.search._costs import (
     CostKind,
     CostTable,
@@ -462,12 +464,11 @@ def _not_dominated(points: Sequence[BitsPoint]) -> list[BitsPoint]:
 
 def _activation_bits(word: str) -> int | None:
     """Bits of activations at a width; None for those that stay float."""
-    weights, slash, activations = word.partition("/")
-    if word == _FLOAT or activations == _FLOAT:
-        return None
-    if slash:
-        return int(activations.removeprefix("int"))
-    return {"binary": 1, "ternary": 1}.get(weights) or int(weights.removeprefix("int"))
+    scheme = get_schemes(word, _WHERE)
+    if isinstance(scheme, QuantLayerScheme):
+        quantizer = get(scheme.input_quantizer_of_layers)
+        return None if quantizer is None else quantizer.precision
+    return getattr(scheme, "num_bits_activation", None)
 
 
 def _require(budget: Any, method: Any, points: Any) -> None:

@@ -84,8 +84,12 @@ def _latency(model: tf_keras.Model, inputs: np.ndarray) -> float:
 def whole_instructions(model: tf_keras.Model, inputs: np.ndarray) -> float:
     """Instructions of one sample in C, with every packed integer compared with Keras."""
     row = verify_on(model, BOARD, inputs[:1], samples=1)[BOARD]
-    if row.refused:
-        raise UnsupportedModelError(row.refused)
+    if not row.ok:
+        raise UnsupportedModelError(
+            row.refused
+            or f'lq.search.bits: "{model.name}" is computed otherwise in C than in Keras.\n'
+            '  Fix: another cost, and please report this: lq.deploy.verify_on(model, "c").'
+        )
     return float(row.cost.instructions)
 
 

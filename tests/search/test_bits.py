@@ -128,6 +128,12 @@ def test_the_best_network_trains_on_exports_and_verifies(found, labels, tmp_path
     assert lq.deploy.verify(network, tmp_path / "best.onnx", X).exact
 
 
+def test_inputs_have_the_bits_of_what_a_scheme_quantizes_them_with():
+    words = {"int4": 4, "int4/8": 8, "binary": 1, "ternary": 2, "binary/8": 8}
+    words |= {"int4/float": None, "float": None}
+    assert {word: _bits._activation_bits(word) for word in words} == words
+
+
 def test_bit_operations_and_ace_are_those_by_hand():
     model = tf_keras.Sequential([tf_keras.layers.Dense(4, input_shape=(16,), name="a")])
     x = np.random.default_rng(1).normal(size=(16, 16)).astype("float32")
