@@ -2,5 +2,6 @@
 
 from larqlite.analysis._measured import sqnr_db
 from larqlite.analysis._samples import Samples
+from larqlite.analysis._units import units_of
 
-__all__ = ["Samples", "sqnr_db"]
+__all__ = ["Samples", "sqnr_db", "units_of"]

@@ -14,7 +14,7 @@ import tf_keras
 
 from larqlite._progress import bar
 from larqlite.analysis import Sensitivity, sensitivity
-from larqlite.analysis.internal import Samples, sqnr_db
+from larqlite.analysis.internal import Samples, sqnr_db, units_of
 from larqlite.deploy import export
 from larqlite.errors import ArgumentError, near_matches
 from larqlite.from_keras import as_tf_keras
@@ -39,7 +39,7 @@ from larqlite.search._measured import (
     whole_latency,
 )
 from larqlite.search._result import BitsPoint, BitsSearch, best_within
-from larqlite.search._solve import front, solve
+from larqlite.search._solve import front, scipy_optimize, solve
 from larqlite.search._state import SearchState, fingerprint
 
 __all__ = ["METHODS", "WIDTHS", "bits"]
@@ -150,7 +150,11 @@ def bits(
     chosen = cost_named(cost, _WHERE)
     _require(budget, method, points)
     require_measurable(cost, _WHERE)
+    scipy_optimize()
     model = as_tf_keras(model, _WHERE)
+    layers = [unit.name for unit in units_of(model, _WHERE)]
+    words = tuple(dict.fromkeys(widths))
+    _require_kept(keep or {}, layers, words)
     given = Samples.of(model, data, samples, batch_size, _WHERE)
     ranges = given.first(_CALIBRATED)
     if calibrate is not None:
@@ -163,7 +167,6 @@ def bits(
         "method": method,
     } | ({"steps": steps, "seed": seed} if method == "learned" else {})
     state = SearchState(None if folder is None else Path(folder), about, _WHERE)
-    words = tuple(dict.fromkeys(widths))
     told = "gradients" if method == "learned" else method
     reports = _sensitivities(model, given, ranges, words, told, state)
     found = _Search(model, given, ranges, reports, words, keep or {}, chosen, state)
@@ -320,14 +323,6 @@ class _Search:
     def _settle(self, keep: Mapping[str, str]) -> None:
         """Takes the other widths away from layers that have theirs already."""
         for layer, word in keep.items():
-            known = self._layers if layer not in self._layers else self._words
-            wrong = layer if layer not in self._layers else word
-            if wrong not in known:
-                raise ArgumentError(
-                    f"{_WHERE}: keep has {layer!r}: {word!r}, and there is no "
-                    f"{wrong!r}.{near_matches(str(wrong), known)}\n"
-                    f"  Fix: one of {', '.join(known)}."
-                )
             row, column = self._layers.index(layer), self._words.index(word)
             own = self._losses[row, column]
             self._losses[row] = np.inf
@@ -469,6 +464,19 @@ def _activation_bits(word: str) -> int | None:
         quantizer = get(scheme.input_quantizer_of_layers)
         return None if quantizer is None else quantizer.precision
     return getattr(scheme, "num_bits_activation", None)
+
+
+def _require_kept(
+    keep: Mapping[str, str], layers: Sequence[str], words: Sequence[str]
+) -> None:
+    for layer, word in keep.items():
+        known, wrong = (words, word) if layer in layers else (layers, layer)
+        if wrong not in known:
+            raise ArgumentError(
+                f"{_WHERE}: keep has {layer!r}: {word!r}, and there is no "
+                f"{wrong!r}.{near_matches(str(wrong), known)}\n"
+                f"  Fix: one of {', '.join(known)}."
+            )
 
 
 def _require(budget: Any, method: Any, points: Any) -> None:

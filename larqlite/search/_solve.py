@@ -9,7 +9,7 @@ import numpy as np
 
 from larqlite.errors import ArgumentError, MissingFileError
 
-__all__ = ["cheapest", "front", "solve"]
+__all__ = ["cheapest", "front", "scipy_optimize", "solve"]
 
 # Of two choices with the same loss the one that costs less is taken: so much of the spread of
 # the losses is what all of the costs together may weigh.
@@ -42,7 +42,7 @@ def solve(losses: np.ndarray, costs: np.ndarray, budget: float) -> np.ndarray | 
         Multiple-choice knapsack problem: Kellerer, Pferschy, Pisinger, "Knapsack Problems",
         2004, chapter 11; as bit widths: HAWQ-V3, https://arxiv.org/abs/2011.10680, eq. 7.
     """
-    optimize = _scipy_optimize()
+    optimize = scipy_optimize()
     allowed = np.isfinite(losses)
     layers, choices = np.nonzero(allowed)
     values, weights = losses[allowed], costs[allowed]
@@ -114,7 +114,13 @@ def _scale(values: np.ndarray) -> float:
     return spread if spread > 0 else 1.0
 
 
-def _scipy_optimize() -> ModuleType:
+def scipy_optimize() -> ModuleType:
+    """The solver's module.
+
+    Raises:
+        MissingFileError: SciPy is not installed.
+        ArgumentError: it is too old.
+    """
     try:
         from scipy import optimize
     except ImportError as error:

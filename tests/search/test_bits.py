@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import tf_keras
 
 import larqlite as lq
 from larqlite.analysis.internal import Samples
-from larqlite.errors import ArgumentError
+from larqlite.errors import ArgumentError, MissingFileError
 from larqlite.search import _bits, _measured
 from larqlite.search._learned import learned_shares
 from larqlite.search._solve import front, solve
@@ -247,6 +248,12 @@ def test_what_cannot_be_is_refused_with_a_fix_that_works(pair, monkeypatch):
     with pytest.raises(ArgumentError, match="keep has 'c'") as caught:
         search(100, keep={"c": "int8"})
     assert "a, b" in str(caught.value)
+    # What cannot be is said before anything is measured.
+    with monkeypatch.context() as patched:
+        patched.setattr(_bits, "sensitivity", None)
+        patched.setitem(sys.modules, "scipy", None)
+        with pytest.raises(MissingFileError, match="needs SciPy"):
+            search(100)
     with pytest.raises(ArgumentError, match="nothing fits") as caught:
         search(10)
     least = float(str(caught.value).rpartition("budget=")[2].split()[0])
